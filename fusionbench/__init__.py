@@ -1,0 +1,44 @@
+"""fusionbench: deterministic data sets, exact metrics and fair comparisons for image fusion.
+
+Public names are imported on first use, so that ``import fusionbench`` stays cheap
+(no torch, under 0.3 s).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Batch": "fusionbench.contracts",
+    "Metric": "fusionbench.contracts",
+    "FusionbenchError": "fusionbench.errors",
+    "build_dataset": "fusionbench.build",
+    "open_dataset": "fusionbench.data",
+    "create_model": "fusionbench.models",
+    "list_models": "fusionbench.models",
+    "register_model": "fusionbench.models",
+    "get_metric": "fusionbench.metrics",
+    "list_metrics": "fusionbench.metrics",
+    "register_metric": "fusionbench.metrics",
+    "train": "fusionbench.train",
+    "evaluate": "fusionbench.evaluate",
+    "Result": "fusionbench.result",
+    "build_board": "fusionbench.board",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fusionbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,190 @@
+"""What a source, a batch, a model and a metric must offer. Nothing else lives here.
+
+Contract tests (``tests/test_contracts_*.py``) run over every registered thing, so a new
+one is under test the moment it is registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Upstream images, as they are before a recipe touches them.
+
+    A source is constructed with the folder that holds its files (``None`` for embedded
+    ones) and checks on construction that they are what they should be; it never writes.
+
+    Raises (constructor and ``read``):
+        DataError: missing, truncated, swapped or hostile files: one line, naming the file and the remedy.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    licence: ClassVar[str]  # of the data, as its owner states it
+    citation: ClassVar[str]
+    homepage: ClassVar[str]
+    redistributable: ClassVar[bool]
+    splits: Sequence[str]
+
+    def __init__(self, root: Path | None) -> None: ...
+
+    def length(self, split: str) -> int:
+        """Number of images of a split."""
+        ...
+
+    def read(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Images as uint8 (n, H, W, C), in the order of ``indices``."""
+        ...
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """Class labels as int64 (length,), or None when the source has none."""
+        ...
+
+    def fingerprint(self, split: str) -> str:
+        """Hex sha256 over the decoded pixels of a split, so that a differing decoder is told from a differing generator."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Shape of one sample: ``channels``, ``height``, ``width`` of every image and the number of ``views``.
+
+    ``crop`` is the height and width of the centre part that likelihoods count (28×28 of 32×32 for FusionMNIST).
+    """
+
+    channels: int
+    height: int
+    width: int
+    views: int
+    crop: tuple[int, int] | None = None
+
+    @property
+    def likelihood_dims(self) -> int:
+        """Number of values that a likelihood sums over: the divisor of bits per dimension."""
+        height, width = self.crop or (self.height, self.width)
+        return self.channels * height * width
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples for a model.
+
+    Attributes:
+        target: (N,C,H,W) float32 in [0,1], or None where a set has no target (infrared/visible pairs).
+        views: (N,V,C,H,W) float32 in [0,1].
+        present: (N,V) bool; an absent view must not influence anything.
+        ids: (N,) int64, the sample's index in its split; scores and draws are keyed by it.
+    """
+
+    target: Tensor | None
+    views: Tensor
+    present: Tensor
+    ids: Tensor
+
+    def __len__(self) -> int:
+        return self.views.shape[0]
+
+    def with_inputs(self, count: int) -> Batch:
+        """The same samples with only the first ``count`` views present."""
+        import torch
+
+        present = torch.zeros_like(self.present)
+        present[:, :count] = True
+        return replace(self, present=present)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        target = None if self.target is None else self.target.to(device)
+        return Batch(target, self.views.to(device), self.present.to(device), self.ids.to(device))
+
+
+class Model(Protocol):
+    """A fusion model: a ``torch.nn.Module`` built as ``Class(spec: ImageSpec, **params)``.
+
+    Abilities are discovered by presence (``hasattr``); a model has those that make sense for it:
+
+    * trainable: ``loss(batch, group, step) -> LossTerms`` and ``parameter_groups() -> {"main": [...]}``
+      (``{"generator": ..., "critic": ...}`` for adversarial ones);
+    * ``fit(batches)``: learns statistics in one pass (the mean image) instead of by gradients;
+    * ``fuse(batch) -> (N,C,H,W)`` in [0,1]: one deterministic image per sample;
+    * ``sample(batch, n, seed) -> (n,N,C,H,W)`` in [0,1]: mean images of draws from the prior path p(z|X);
+    * ``log_weights(batch, n, seed) -> (n,N)`` float64 nats: log importance weights of p(y|X); the harness
+      does the log-mean-exp. ``n`` draws for every image; a model without latents returns n equal rows.
+
+    Draws are keyed by (seed, sample id, draw number), so neither batch size nor order can change them.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str]
+    version: ClassVar[str]  # raised when the same weights would give other numbers
+    PRESETS: ClassVar[Mapping[str, Preset]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration: constructor parameters and training parameters of a model, with where they come from."""
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """``total``: scalar to minimise; ``log``: named scalars worth a curve (reconstruction, KL, beta, …)."""
+
+    total: Tensor
+    log: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a mean may move before it counts as a change: ``atol + rtol·|base|``, and why that much."""
+
+    atol: float
+    rtol: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number per image.
+
+    Attributes:
+        name: what users type; the file ``metrics/<name>.py`` has the formula.
+        version: raised with any change that moves a value.
+        function: returns (N,) float64, one number per image; means are taken once, elsewhere. Arguments by ``needs``:
+            ``"pair"``: ``function(fused, a, b)`` of (N,H,W) images on 0..255;
+            ``"fused"``: ``function(fused)``;
+            ``"target"``: ``function(fused, target)``;
+            ``"samples"``: ``function(samples, target)`` of (n,N,C,H,W) and (N,C,H,W) in [0,1];
+            ``"log_weights"``: ``function(log_weights)`` of (n,N) nats.
+        better: which direction is an improvement.
+        unit, range, reference: for tables, checks and cards.
+        tolerance: for the gate.
+        exploits: known ways to score well without fusing well.
+    """
+
+    name: str
+    version: str
+    title: str
+    function: Callable[..., Any]
+    needs: Literal["pair", "fused", "target", "samples", "log_weights"]
+    better: Literal["higher", "lower"]
+    unit: str
+    range: tuple[float, float]
+    tolerance: Tolerance
+    reference: str
+    formula: str = ""
+    exploits: str = ""
+    dialect: str = "standard/1"

@@ -1,0 +1,129 @@
+"""Bytes on disk: canonical JSON, digests, atomic writes, locks.
+
+Everything that fusionbench writes goes through :func:`atomic_write` (temporary name in
+the same folder, fsync, rename), so that a killed process or a full disk leaves either
+the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from fusionbench.errors import DataError
+
+
+def canonical_json(value: Any) -> bytes:
+    """UTF-8 JSON with sorted keys, no blanks and no NaN: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(value: Any) -> str:
+    """Hex sha256 of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a binary stream whose content replaces ``path`` only when the block ends without an error.
+
+    Raises:
+        DataError: the folder cannot be written or the disk is full; ``path`` is as it was.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise _cannot_write(path, error) from error
+        raise
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` atomically."""
+    with atomic_write(path) as stream:
+        stream.write(content)
+
+
+def write_json(path: str | Path, value: Any, *, indent: int | None = None) -> None:
+    """Write ``value`` as JSON, canonical unless ``indent`` asks for a readable form."""
+    if indent is None:
+        write_bytes(path, canonical_json(value))
+    else:
+        text = json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False)
+        write_bytes(path, text.encode() + b"\n")
+
+
+def read_bounded(path: str | Path, limit: int, what: str) -> bytes:
+    """Read a whole file that may not be larger than ``limit`` bytes.
+
+    Raises:
+        DataError: missing, unreadable, not a regular file, or larger than ``limit``.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such {what}")
+        size = path.stat().st_size
+        if size > limit:
+            raise DataError(f"{path}: {size} bytes is too large for {what} (limit {limit})")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot read {what}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def lock(path: str | Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an advisory lock on the file ``path``, made when missing; freed by the system when the process dies.
+
+    Yields True when the lock is held; with ``wait=False`` yields False when another process has it.
+    """
+    import fcntl
+
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
+    finally:
+        os.close(handle)
+
+
+def _cannot_write(path: Path, error: OSError) -> DataError:
+    remedy = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the folder"
+    return DataError(f"{path}: cannot write: {error.strerror or error}; {remedy}")

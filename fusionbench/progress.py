@@ -1,0 +1,77 @@
+"""Progress for people: a bar on a terminal, plain lines in a log, silence on request.
+
+Everything goes to stderr: stdout is data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+QUIET = False  # set by the command line's --quiet
+_LOG_EVERY = 10.0  # seconds between lines when stderr is not a terminal
+
+
+class Task(Protocol):
+    """One running job: ``advance`` by units done, with a short note (loss, images/s) shown beside the bar."""
+
+    def advance(self, amount: float = 1, note: str = "") -> None: ...
+
+
+class _Silent:
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        pass
+
+
+class _Lines:
+    def __init__(self, title: str, total: float | None, unit: str, done: float) -> None:
+        self.title, self.total, self.unit, self.done = title, total, unit, done
+        self.last = time.monotonic()
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.last >= _LOG_EVERY or self.done == self.total:
+            self.last = now
+            of = f"/{self.total:g}" if self.total else ""
+            say(f"{self.title}: {self.done:g}{of} {self.unit}" + (f", {note}" if note else ""))
+
+
+class _Bar:
+    def __init__(self, progress: object, task: int, unit: str) -> None:
+        self.progress, self.task, self.unit = progress, task, unit
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.progress.update(self.task, advance=amount, note=note)  # type: ignore[attr-defined]
+
+
+def say(message: str) -> None:
+    """One line of talk on stderr."""
+    if not QUIET:
+        print(message, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress(title: str, total: float | None, unit: str = "", done: float = 0) -> Iterator[Task]:
+    """A progress display for ``total`` units, ``done`` of which are done already (a resumed job)."""
+    if QUIET:
+        yield _Silent()
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            yield _Bar(bar, bar.add_task(title, total=total, completed=done, note=""), unit)
+    else:
+        yield _Lines(title, total, unit, done)

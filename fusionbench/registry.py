@@ -1,0 +1,91 @@
+"""One small registry for everything that has a name.
+
+A registered thing is one file plus one line: built-in names stand in a table of
+``name -> "module:attribute"`` and are imported on first use; a third-party package
+offers the same through an entry point of the registry's group; a script may use
+:meth:`Registry.register`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from fusionbench.errors import UsageError, unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names of one kind (``"model"``), looked up lazily.
+
+    Args:
+        kind: singular noun for messages.
+        group: entry-point group of third-party packages, e.g. ``fusionbench.models``.
+        builtin: table of name -> ``"module:attribute"``.
+        see: command that lists the names, for the error message.
+    """
+
+    def __init__(self, kind: str, group: str, builtin: Mapping[str, str], see: str | None = None) -> None:
+        self.kind, self.group, self.see = kind, group, see
+        self._builtin = dict(builtin)
+        self._objects: dict[str, T] = {}
+
+    @cached_property
+    def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
+        points = importlib.metadata.entry_points(group=self.group)
+        return {point.name: point for point in points if point.name not in self._builtin}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that registers the object under ``name`` for this process.
+
+        Raises:
+            UsageError: the name is taken.
+        """
+
+        def decorate(value: T) -> T:
+            if name in self._builtin or self._objects.get(name, value) is not value:
+                raise UsageError(f"The {self.kind} name {name!r} is taken ({self.origin(name)}); choose another")
+            self._objects[name] = value
+            return value
+
+        return decorate
+
+    def get(self, name: str) -> T:
+        """The object called ``name``.
+
+        Raises:
+            UsageError: unknown name (with a suggestion), or a plugin that cannot be imported.
+        """
+        if name not in self._objects:
+            self._objects[name] = self._load(name)
+        return self._objects[name]
+
+    def _load(self, name: str) -> T:
+        if name in self._builtin:
+            module, _, attribute = self._builtin[name].partition(":")
+            return getattr(importlib.import_module(module), attribute)
+        if name not in self._plugins:
+            raise unknown_name(self.kind, name, self.names(), self.see)
+        try:
+            return self._plugins[name].load()
+        except Exception as error:
+            raise UsageError(f"The {self.kind} {name!r} of {self.origin(name)} cannot be loaded: {error}") from error
+
+    def names(self) -> list[str]:
+        """All names, sorted; nothing is imported for it."""
+        return sorted({*self._builtin, *self._plugins, *self._objects})
+
+    def origin(self, name: str) -> str:
+        """The distribution that offers ``name``, with its version."""
+        if name in self._builtin:
+            from fusionbench import __version__
+
+            return f"fusionbench {__version__}"
+        if name in self._plugins:
+            distribution = self._plugins[name].dist
+            return f"{distribution.name} {distribution.version}" if distribution else self._plugins[name].value
+        return "this process"

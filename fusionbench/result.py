@@ -1,0 +1,231 @@
+"""The result of one evaluation: schema ``fusionbench.result/1``.
+
+Identity (what was measured) and provenance (where and when) are apart; the result's
+``id`` and its folder are the hash of identity alone, so running the same thing again
+finds the same place. Results are read strictly: unknown keys, NaN and wrong types are
+refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from fusionbench.errors import DataError
+from fusionbench.files import digest, read_bounded, write_bytes
+
+SCHEMA = "fusionbench.result/1"
+MAX_BYTES = 4 << 20
+Status = Literal["verified", "scored", "published"]
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Struct(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
+    """Base of the schema's parts."""
+
+
+class ModelIdentity(Struct):
+    name: Name
+    version: str
+    params: dict[str, Any] = {}
+    weights_sha256: str | None = None
+    source: str = ""  # distribution that offers the model
+
+
+class DatasetIdentity(Struct):
+    name: Name
+    version: str
+    split: str
+    id: str  # the data set's citable identity, from its manifest
+    n: int
+    ids_sha256: str
+
+
+class ProtocolIdentity(Struct):
+    name: Name
+    version: str
+    seed: int
+    params: dict[str, Any] = {}  # everything that changes a score: draws, crop, temperature, …
+
+
+class TrainingIdentity(Struct):
+    """How the weights came to be. ``cut``: stopped before its planned end; such a row is never ranked beside full ones."""
+
+    preset: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    planned_steps: int | None = None
+    cut: bool = False
+    dataset_id: str | None = None
+    params: dict[str, Any] = {}
+
+
+class Identity(Struct):
+    model: ModelIdentity
+    dataset: DatasetIdentity
+    protocol: ProtocolIdentity
+    metrics: dict[str, str]  # name -> version
+    training: TrainingIdentity | None = None
+
+
+class Score(Struct):
+    """Mean over images. ``mean`` is None when it could not be measured; ``reason`` then says why."""
+
+    mean: float | None
+    sd: float | None = None
+    n: int
+    ci95: tuple[float, float] | None = None
+    better: Literal["higher", "lower"]
+    unit: str
+    extra: dict[str, Any] = {}
+    reason: str = ""
+
+
+class PerImage(Struct):
+    file: str
+    sha256: str
+    columns: list[str]
+
+
+class Origin(Struct):
+    """``paper``: {title, url, table, row} for published rows."""
+
+    kind: Literal["run", "submission", "paper"] = "run"
+    paper: dict[str, str] | None = None
+    submitter: str | None = None
+    note: str = ""
+
+
+class Result(Struct):
+    """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@avg4``)."""
+
+    schema: Literal["fusionbench.result/1"] = SCHEMA
+    id: str
+    status: Status
+    family: Literal["trivial", "classical", "model"] = "model"
+    title: str = ""  # shown on tables, e.g. "FusionVAE"
+    identity: Identity
+    scores: dict[str, Score]
+    per_image: PerImage | None = None
+    cost: dict[str, float | int | None] = {}
+    provenance: dict[str, Any] = {}
+    origin: Origin = msgspec.field(default_factory=Origin)
+    pictures: dict[str, str] = {}  # caption -> file beside the result
+
+    @property
+    def cut(self) -> bool:
+        """Whether training was cut short."""
+        return self.identity.training is not None and self.identity.training.cut
+
+    def folder(self, root: str | Path) -> Path:
+        """``<root>/<dataset>/<model>/<id12>``: where the result belongs."""
+        return Path(root) / self.identity.dataset.name / self.identity.model.name / self.id[:12]
+
+
+def identity_id(identity: Identity) -> str:
+    """Hex sha256 over the canonical JSON of identity: the cache key and the result's ``id``."""
+    return digest(msgspec.to_builtins(identity))
+
+
+def summarise(values: np.ndarray, better: Literal["higher", "lower"], unit: str, **extra: Any) -> Score:
+    """Score of per-image values (n,): mean, sample sd, and the normal 95 % interval of the mean.
+
+    A value that is not finite makes the score unmeasured: it says how many there are instead of a mean.
+    """
+    values = np.asarray(values, np.float64)
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad or not len(values):
+        reason = f"{bad} of {len(values)} images have no finite value" if len(values) else "no images"
+        return Score(mean=None, n=len(values), better=better, unit=unit, extra=extra, reason=reason)
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return Score(mean=mean, n=len(values), better=better, unit=unit, extra=extra)
+    sd = float(values.std(ddof=1))
+    half = 1.959963984540054 * sd / math.sqrt(len(values))
+    return Score(mean=mean, sd=sd, n=len(values), ci95=(mean - half, mean + half), better=better, unit=unit, extra=extra)
+
+
+def save(result: Result, root: str | Path, per_image: Mapping[str, Sequence[Any]] | None = None) -> Path:
+    """Write ``result.json`` (last) and ``images.csv`` into the result's folder and return the folder.
+
+    ``per_image`` maps columns, the first of which is ``id``, to equally long sequences.
+    """
+    folder = result.folder(root)
+    if per_image is not None:
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(per_image)
+        # repr of a Python float is the shortest text that reads back to the same float64
+        writer.writerows(zip(*(np.asarray(column).tolist() for column in per_image.values()), strict=True))
+        content = buffer.getvalue().encode()
+        result.per_image = PerImage(
+            file="images.csv", sha256=hashlib.sha256(content).hexdigest(), columns=list(per_image)
+        )
+        write_bytes(folder / "images.csv", content)
+    encoded = msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1)
+    write_bytes(folder / "result.json", encoded + b"\n")
+    return folder
+
+
+def load(path: str | Path) -> Result:
+    """Read a ``result.json`` (or the folder that holds it) strictly.
+
+    Raises:
+        DataError: missing, too large, not the schema, or an ``id`` that its identity does not hash to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "result.json"
+    try:
+        result = msgspec.json.decode(read_bounded(path, MAX_BYTES, "result"), type=Result)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DataError(f"{path}: not a {SCHEMA} result: {error}") from error
+    if result.id != identity_id(result.identity):
+        raise DataError(f"{path}: its id does not match its identity; it was edited by hand or damaged")
+    return result
+
+
+def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
+    """The per-image table beside a result: column -> float64 (n,), and ``id`` as int64 or str, sha256 checked."""
+    path = Path(result_path)
+    folder = path if path.is_dir() else path.parent
+    result = load(path)
+    if result.per_image is None:
+        raise DataError(f"{path}: this result has no per-image values")
+    if Path(result.per_image.file).name != result.per_image.file:
+        raise DataError(f"{path}: per-image file {result.per_image.file!r} is outside the result's folder")
+    content = read_bounded(folder / result.per_image.file, 1 << 30, "per-image table")
+    if hashlib.sha256(content).hexdigest() != result.per_image.sha256:
+        raise DataError(f"{folder / result.per_image.file}: sha256 differs from the one in result.json")
+    rows = list(csv.reader(io.StringIO(content.decode())))
+    header, body = rows[0], rows[1:]
+    if header != result.per_image.columns:
+        raise DataError(f"{folder / result.per_image.file}: columns {header} are not those of result.json")
+    table: dict[str, np.ndarray] = {}
+    for name, column in zip(header, zip(*body, strict=True), strict=True):
+        if name == "id":
+            numeric = all(value.isdecimal() for value in column)
+            table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
+        else:
+            table[name] = np.array([float(value) for value in column])
+    return table
+
+
+def load_folder(root: str | Path) -> list[Result]:
+    """Every ``result.json`` below ``root``, in a stable order.
+
+    Raises:
+        DataError: ``root`` is not a folder, or a result in it is damaged.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such results folder")
+    return [load(path) for path in sorted(root.glob("**/result.json"))]

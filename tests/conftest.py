@@ -1,0 +1,39 @@
+"""Shared fixtures: one torch thread, real data when it is there, golden files on request."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regen", action="store_true", help="rewrite tests/golden/*; review the diff")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def regen(request: pytest.FixtureRequest) -> bool:
+    """True when golden numbers are to be rewritten instead of compared."""
+    return bool(request.config.getoption("--regen"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data; tests that ask for it are skipped where FUSIONBENCH_DATA is not set."""
+    folder = os.environ.get("FUSIONBENCH_DATA")
+    if not folder:
+        pytest.skip("FUSIONBENCH_DATA names no folder of real data")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"FUSIONBENCH_DATA={folder}: no such folder")
+    return path
