@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     def fingerprint(self, split: str) -> str:
-        """Hex sha256 over the decoded pixels of a split, so that a differing decoder is told from a differing generator."""
+        """Hex sha256 over a split's decoded pixels: tells a differing decoder from a differing generator."""
         ...
 
 

@@ -127,3 +127,13 @@ def lock(path: str | Path, *, wait: bool = True) -> Iterator[bool]:
 def _cannot_write(path: Path, error: OSError) -> DataError:
     remedy = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the folder"
     return DataError(f"{path}: cannot write: {error.strerror or error}; {remedy}")
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder ``datasets_recipes`` or ``benchmarks`` that came with fusionbench.
+
+    In a checkout it stands at the top of the repository, in an installed package inside it.
+    """
+    package = Path(__file__).parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name

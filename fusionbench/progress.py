@@ -72,6 +72,6 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
             TextColumn("{task.fields[note]}", style="dim"),
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield _Bar(bar, bar.add_task(title, total=total, completed=done, note=""), unit)
+            yield _Bar(bar, bar.add_task(title, total=total, completed=int(done), note=""), unit)
     else:
         yield _Lines(title, total, unit, done)

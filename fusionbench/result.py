@@ -28,11 +28,7 @@ Status = Literal["verified", "scored", "published"]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
-class Struct(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
-    """Base of the schema's parts."""
-
-
-class ModelIdentity(Struct):
+class ModelIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: Name
     version: str
     params: dict[str, Any] = {}
@@ -40,7 +36,7 @@ class ModelIdentity(Struct):
     source: str = ""  # distribution that offers the model
 
 
-class DatasetIdentity(Struct):
+class DatasetIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: Name
     version: str
     split: str
@@ -49,15 +45,15 @@ class DatasetIdentity(Struct):
     ids_sha256: str
 
 
-class ProtocolIdentity(Struct):
+class ProtocolIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     name: Name
     version: str
     seed: int
     params: dict[str, Any] = {}  # everything that changes a score: draws, crop, temperature, …
 
 
-class TrainingIdentity(Struct):
-    """How the weights came to be. ``cut``: stopped before its planned end; such a row is never ranked beside full ones."""
+class TrainingIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How the weights came to be. ``cut``: stopped before its planned end, so never ranked beside full runs."""
 
     preset: str | None = None
     seed: int | None = None
@@ -68,7 +64,7 @@ class TrainingIdentity(Struct):
     params: dict[str, Any] = {}
 
 
-class Identity(Struct):
+class Identity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     model: ModelIdentity
     dataset: DatasetIdentity
     protocol: ProtocolIdentity
@@ -76,7 +72,7 @@ class Identity(Struct):
     training: TrainingIdentity | None = None
 
 
-class Score(Struct):
+class Score(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Mean over images. ``mean`` is None when it could not be measured; ``reason`` then says why."""
 
     mean: float | None
@@ -89,13 +85,13 @@ class Score(Struct):
     reason: str = ""
 
 
-class PerImage(Struct):
+class PerImage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     file: str
     sha256: str
     columns: list[str]
 
 
-class Origin(Struct):
+class Origin(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``paper``: {title, url, table, row} for published rows."""
 
     kind: Literal["run", "submission", "paper"] = "run"
@@ -104,10 +100,10 @@ class Origin(Struct):
     note: str = ""
 
 
-class Result(Struct):
+class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@avg4``)."""
 
-    schema: Literal["fusionbench.result/1"] = SCHEMA
+    schema: Literal["fusionbench.result/1"] = "fusionbench.result/1"
     id: str
     status: Status
     family: Literal["trivial", "classical", "model"] = "model"
@@ -150,7 +146,8 @@ def summarise(values: np.ndarray, better: Literal["higher", "lower"], unit: str,
         return Score(mean=mean, n=len(values), better=better, unit=unit, extra=extra)
     sd = float(values.std(ddof=1))
     half = 1.959963984540054 * sd / math.sqrt(len(values))
-    return Score(mean=mean, sd=sd, n=len(values), ci95=(mean - half, mean + half), better=better, unit=unit, extra=extra)
+    ci95 = (mean - half, mean + half)
+    return Score(mean=mean, sd=sd, n=len(values), ci95=ci95, better=better, unit=unit, extra=extra)
 
 
 def save(result: Result, root: str | Path, per_image: Mapping[str, Sequence[Any]] | None = None) -> Path:
@@ -194,7 +191,7 @@ def load(path: str | Path) -> Result:
 
 
 def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
-    """The per-image table beside a result: column -> float64 (n,), and ``id`` as int64 or str, sha256 checked."""
+    """The per-image table beside a result, sha256 checked: column -> float64 (n,), and ``id`` as int64 or str."""
     path = Path(result_path)
     folder = path if path.is_dir() else path.parent
     result = load(path)
