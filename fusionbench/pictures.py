@@ -1,0 +1,218 @@
+"""Contact sheets and sample sheets: arrays in, PNG bytes out.
+
+The same arrays give the same bytes on one installation: nothing here looks at the clock,
+the screen or the file system, except for the typeface that matplotlib ships.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+PAPER, INK, SOFT, LINE = (255, 255, 255), (28, 32, 38), (110, 117, 126), (214, 218, 224)
+MARGIN, GAP, BLOCK_GAP = 28, 6, 30  # pixels around the sheet, between pictures, between groups of pictures
+TITLE, HEAD, SMALL = 22, 14, 12  # font sizes in pixels
+SMALLEST = 72  # small images are enlarged until their longer side has at least this many pixels
+
+
+@lru_cache
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    from PIL import ImageFont
+
+    spec = importlib.util.find_spec("matplotlib")  # found, not imported: the font file is all that is needed
+    assert spec is not None and spec.origin is not None, "matplotlib is a dependency of fusionbench"
+    folder = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
+    return ImageFont.truetype(str(folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
+
+
+class _Page:
+    """A white page that collects text and pictures and becomes a PNG."""
+
+    def __init__(self, width: int, height: int) -> None:
+        from PIL import Image, ImageDraw
+
+        self.image: Image.Image = Image.new("RGB", (width, height), PAPER)
+        self.draw: ImageDraw.ImageDraw = ImageDraw.Draw(self.image)
+
+    def text(
+        self, x: float, y: float, text: str, size: int, *, bold: bool = False, colour: tuple = INK, anchor: str = "la"
+    ) -> None:
+        self.draw.text((x, y), text, fill=colour, font=_font(size, bold), anchor=anchor)
+
+    def picture(self, x: int, y: int, pixels: np.ndarray, scale: int) -> None:
+        from PIL import Image
+
+        height, width = pixels.shape[:2]
+        tile = Image.fromarray(pixels).resize((width * scale, height * scale), Image.Resampling.NEAREST)
+        self.image.paste(tile, (x, y))
+        self.draw.rectangle((x - 1, y - 1, x + width * scale, y + height * scale), outline=LINE)
+
+    def absent(self, x: int, y: int, width: int, height: int) -> None:
+        """An empty frame with a dash: this input was not given."""
+        self.draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
+        self.text(x + width / 2, y + height / 2, "–", HEAD, colour=LINE, anchor="mm")
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.image.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
+
+
+def contact_sheet(
+    targets: np.ndarray,
+    views: np.ndarray,
+    *,
+    title: str = "",
+    caption: str = "",
+    labels: Sequence[str] | None = None,
+    groups: int | None = None,
+) -> bytes:
+    """Targets beside their views.
+
+    targets: uint8 (n,H,W), (n,H,W,1) or (n,H,W,3); views: uint8 (n,V,H,W[,C]) with the same H, W and C. Returns PNG.
+    ``labels`` stand before each row; ``groups`` sets how many columns of samples stand side by side (chosen when None).
+
+    Raises:
+        UsageError: shapes or dtypes that do not belong together, or no samples.
+    """
+    targets, views = _images(targets, "targets", 3), _images(views, "views", 4)
+    if len(targets) != len(views) or targets.shape[1:] != views.shape[2:]:
+        raise UsageError(f"contact sheet: targets {targets.shape} and views {views.shape} do not belong together")
+    if labels is not None and len(labels) != len(targets):
+        raise UsageError(f"contact sheet: {len(labels)} labels for {len(targets)} samples")
+    count, number_of_views = views.shape[:2]
+    scale, height, width = _scale(targets.shape[1:3])
+    if groups is None:
+        groups = max(1, min(count // 4, 3, 1400 // ((number_of_views + 1) * (width + GAP))))
+    rows = -(-count // groups)
+    label_width = round(max((_font(SMALL).getlength(label) for label in labels), default=0)) + 10 if labels else 0
+    group_width = label_width + width + 2 * GAP + number_of_views * (width + GAP) - GAP
+    top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
+    page_width = max(2 * MARGIN + groups * group_width + (groups - 1) * BLOCK_GAP, _room(title, caption))
+    page = _Page(page_width, top + rows * (height + GAP) - GAP + MARGIN + (SMALL + 14 if caption else 0))
+    if title:
+        page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
+    for group in range(groups):
+        left = MARGIN + group * (group_width + BLOCK_GAP) + label_width
+        columns = [left] + [left + (width + GAP) * (view + 1) + GAP for view in range(number_of_views)]
+        names = ["target"] + [f"view {view + 1}" for view in range(number_of_views)]
+        for column, name in zip(columns, names, strict=True):
+            bold, colour = name == "target", INK if name == "target" else SOFT
+            page.text(column + width / 2, top - 10, name, HEAD, bold=bold, colour=colour, anchor="ms")
+        for row in range(rows):
+            sample = group * rows + row
+            if sample >= count:
+                break
+            y = top + row * (height + GAP)
+            if labels:
+                page.text(left - 10, y + height / 2, labels[sample], SMALL, colour=SOFT, anchor="rm")
+            for column, pixels in zip(columns, [targets[sample], *views[sample]], strict=True):
+                page.picture(column, y, pixels, scale)
+    if caption:
+        page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
+    return page.png()
+
+
+def sample_sheet(
+    views: np.ndarray,
+    targets: np.ndarray,
+    draws: Mapping[str, np.ndarray],
+    *,
+    title: str = "",
+    caption: str = "",
+    labels: Sequence[str] | None = None,
+) -> bytes:
+    """What models make of 0..V inputs, in the arrangement of Figure 3 of the FusionVAE paper (arXiv 2208.01172).
+
+    views: uint8 (n,V,H,W[,C]); targets: uint8 (n,H,W[,C]); draws: model title -> uint8 (n,V+1,D,H,W[,C]), the
+    D draws of a model for every number of inputs 0..V. One block a sample, one row a number of inputs. Returns PNG.
+
+    Raises:
+        UsageError: shapes or dtypes that do not belong together, no samples or no models.
+    """
+    targets, views = _images(targets, "targets", 3), _images(views, "views", 4)
+    made = {name: _images(pictures, f"draws of {name}", 5) for name, pictures in draws.items()}
+    count, number_of_views = views.shape[:2]
+    if len(targets) != count or targets.shape[1:] != views.shape[2:] or not made:
+        raise UsageError(f"sample sheet: targets {targets.shape}, views {views.shape} and {len(made)} models")
+    for name, pictures in made.items():
+        if pictures.shape[:2] != (count, number_of_views + 1) or pictures.shape[3:] != targets.shape[1:]:
+            raise UsageError(f"sample sheet: draws of {name} are {pictures.shape}, views are {views.shape}")
+    scale, height, width = _scale(targets.shape[1:3])
+    step = width + GAP
+    row_label = 34
+    x = MARGIN + row_label
+    inputs_at, x = x, x + number_of_views * step - GAP + BLOCK_GAP
+    target_at, x = x, x + width + BLOCK_GAP
+    models_at: dict[str, int] = {}
+    for name, pictures in made.items():
+        span = max(pictures.shape[2] * step - GAP, round(_font(HEAD, True).getlength(name)))
+        models_at[name], x = x, x + span + BLOCK_GAP
+    top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
+    block = (number_of_views + 1) * (height + GAP) - GAP
+    bottom = MARGIN + (SMALL + 14 if caption else 0)
+    page = _Page(
+        max(x - BLOCK_GAP + MARGIN, _room(title, caption)), top + count * (block + BLOCK_GAP) - BLOCK_GAP + bottom
+    )
+    if title:
+        page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
+    page.text(MARGIN, top - 10, "N", HEAD, colour=SOFT, anchor="ls")
+    page.text(inputs_at, top - 10, "inputs", HEAD, bold=True, anchor="ls")
+    page.text(target_at, top - 10, "target", HEAD, bold=True, anchor="ls")
+    for name, left in models_at.items():
+        page.text(left, top - 10, name, HEAD, bold=True, anchor="ls")
+    for sample in range(count):
+        block_top = top + sample * (block + BLOCK_GAP)
+        if sample:
+            y = block_top - BLOCK_GAP // 2 - GAP // 2
+            page.draw.line((MARGIN, y, page.image.width - MARGIN, y), fill=LINE)
+        if labels:
+            page.text(target_at, block_top + height + GAP, labels[sample], SMALL, colour=SOFT)
+        page.picture(target_at, block_top, targets[sample], scale)
+        for given in range(number_of_views + 1):
+            y = block_top + given * (height + GAP)
+            page.text(MARGIN, y + height / 2, str(given), HEAD, colour=SOFT, anchor="lm")
+            for view in range(number_of_views):
+                if view < given:
+                    page.picture(inputs_at + view * step, y, views[sample, view], scale)
+                else:
+                    page.absent(inputs_at + view * step, y, width, height)
+            for name, left in models_at.items():
+                for draw, pixels in enumerate(made[name][sample, given]):
+                    page.picture(left + draw * step, y, pixels, scale)
+    if caption:
+        page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
+    return page.png()
+
+
+def _images(values: np.ndarray, what: str, dimensions: int) -> np.ndarray:
+    """uint8 (..., H, W) or (..., H, W, C) as (..., H, W) for grey or (..., H, W, 3)."""
+    values = np.asarray(values)
+    grey = values.ndim == dimensions
+    if values.dtype != np.uint8 or not (grey or (values.ndim == dimensions + 1 and values.shape[-1] in (1, 3))):
+        raise UsageError(f"{what}: expected uint8 pictures of 1 or 3 channels, got {values.dtype} {values.shape}")
+    if 0 in values.shape:
+        raise UsageError(f"{what}: nothing to show, the shape is {values.shape}")
+    return values if grey or values.shape[-1] == 3 else values[..., 0]
+
+
+def _scale(size: tuple[int, ...]) -> tuple[int, int, int]:
+    """Whole factor that makes a small picture visible, and the height and width it then has."""
+    scale = max(1, -(-SMALLEST // max(size)))
+    return scale, size[0] * scale, size[1] * scale
+
+
+def _room(title: str, caption: str) -> int:
+    """Width that title and caption need, margins included."""
+    return 2 * MARGIN + round(max(_font(TITLE, True).getlength(title), _font(SMALL).getlength(caption)))
