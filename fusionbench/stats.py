@@ -1,0 +1,193 @@
+"""Which differences between models are real: a paired bootstrap over images and training seeds.
+
+Every model is measured on the same images, so every resample draws one set of images for all
+of them: what is common to the models (hard images, easy images) cancels in differences and ranks.
+Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 6, 13 and 16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fusionbench.errors import CannotMeasure, NotComparable
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+SEEDS_NEEDED = 3  # fewer training runs say too little about the spread between runs to resample them
+_CELLS = 1 << 22  # images × resamples that one block of the bootstrap holds
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in a comparison of one score.
+
+    Attributes:
+        mean: over images and training runs.
+        low, high: interval of the mean at the comparison's level.
+        rank: 1 is best; equal means share a rank.
+        rank_low, rank_high: interval of the rank.
+        tied: not separable from the best model at the comparison's level (the best is tied with itself).
+        difference, difference_low, difference_high: this model minus the best one, paired.
+        runs: number of training runs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    rank: int
+    rank_low: int
+    rank_high: int
+    tied: bool
+    difference: float
+    difference_low: float
+    difference_high: float
+    runs: int = 1
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paired difference of two models' means, ``second - first``, with its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def separable(self) -> bool:
+        """Whether the interval leaves zero out. Images that all agree (an interval of zero length) count as such."""
+        return self.low > 0 or self.high < 0
+
+
+def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Per-image values of m models, each (n,) or (runs, n), as float64 (runs, n).
+
+    Raises:
+        NotComparable: the models have different numbers of images.
+        CannotMeasure: no models, no images, or a value that is not finite.
+    """
+    rows = [np.atleast_2d(np.asarray(values, np.float64)) for values in table]
+    if not rows or rows[0].size == 0:
+        raise CannotMeasure("nothing to compare: no models or no images")
+    if len({values.shape[1] for values in rows}) > 1:
+        raise NotComparable(f"the models have {', '.join(str(v.shape[1]) for v in rows)} images; they must be the same")
+    for number, values in enumerate(rows):
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        if bad:
+            raise CannotMeasure(f"model {number + 1} of {len(rows)} has {bad} values that are not finite")
+    return rows
+
+
+def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Means of m models over the same resampled images: float64 (resamples, m).
+
+    Each entry of ``table`` is (n,) or (runs, n). With at least ``SEEDS_NEEDED`` runs of a model its runs are
+    resampled too, independently of the other models' (run 1 of one model has nothing to do with run 1 of another);
+    fewer runs are averaged.
+
+    Raises:
+        NotComparable, CannotMeasure: as :func:`check_table`.
+    """
+    rows = check_table(table)
+    images = rows[0].shape[1]
+    stacked = np.concatenate(rows)  # (all runs, n)
+    ends = np.cumsum([len(values) for values in rows])
+    picks = np.random.Generator(np.random.Philox(key=seed))
+    run_picks = np.random.Generator(np.random.Philox(key=[seed, 1]))
+    result = np.empty((resamples, len(rows)))
+    block = max(1, _CELLS // images)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = picks.integers(0, images, (size, images), dtype=np.int32)
+        drawn += (np.arange(size, dtype=np.int32) * images)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images)
+        means = counts.astype(np.float64) @ stacked.T / images  # (size, all runs)
+        for model, end in enumerate(ends):
+            runs = len(rows[model])
+            mine = means[:, end - runs : end]
+            if runs >= SEEDS_NEEDED:
+                mine = np.take_along_axis(mine, run_picks.integers(0, runs, (size, runs)), axis=1)
+            result[start : start + size, model] = mine.mean(axis=1)
+    return result
+
+
+def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of bootstrap samples (resamples, ...) over the first axis."""
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def ranks(means: np.ndarray, better: Better) -> np.ndarray:
+    """Ranks of means (..., m): 1 + the number of strictly better models, so equal ones share the better rank."""
+    loss = means if better == "lower" else -means
+    # Comparing all pairs costs m² per row, which for the models of a board is less than sorting with ties.
+    return 1 + np.sum(loss[..., None, :] < loss[..., :, None], axis=-1)
+
+
+def rank_intervals(means: np.ndarray, better: Better, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of each model's rank from bootstrap means (resamples, m); whole numbers that were observed."""
+    observed = np.concatenate([ranks(part, better) for part in np.array_split(means, -(-len(means) // 1000))])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(observed, tails, axis=0, method="inverted_cdf")
+    return low.astype(int), high.astype(int)
+
+
+def compare(
+    table: Sequence[np.ndarray], better: Better, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> list[Row]:
+    """Rank m models on one score from their per-image values, each (n,) or (runs, n).
+
+    Raises:
+        NotComparable, CannotMeasure: as :func:`check_table`.
+    """
+    rows = check_table(table)
+    means = np.array([math.fsum(values.ravel()) / values.size for values in rows])
+    boot = bootstrap_means(rows, resamples, seed)
+    low, high = interval(boot, level)
+    rank = ranks(means, better)
+    rank_low, rank_high = rank_intervals(boot, better, level)
+    best = int(np.argmin(rank))
+    difference = means - means[best]
+    difference_low, difference_high = interval(boot - boot[:, [best]], level)
+    return [
+        Row(
+            mean=float(means[i]),
+            low=float(low[i]),
+            high=float(high[i]),
+            rank=int(rank[i]),
+            # the rank that was measured is always within its interval
+            rank_low=min(int(rank_low[i]), int(rank[i])),
+            rank_high=max(int(rank_high[i]), int(rank[i])),
+            tied=bool(difference_low[i] <= 0 <= difference_high[i]),
+            difference=float(difference[i]),
+            difference_low=float(difference_low[i]),
+            difference_high=float(difference_high[i]),
+            runs=len(rows[i]),
+        )
+        for i in range(len(rows))
+    ]
+
+
+def paired_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Difference:
+    """Mean of ``second - first`` over the same images, each (n,) or (runs, n), with its interval.
+
+    Raises:
+        NotComparable, CannotMeasure: as :func:`check_table`.
+    """
+    rows = check_table([first, second])
+    boot = bootstrap_means(rows, resamples, seed)
+    low, high = interval(boot[:, 1] - boot[:, 0], level)
+    means = [math.fsum(values.ravel()) / values.size for values in rows]
+    return Difference(means[1] - means[0], float(low), float(high))
