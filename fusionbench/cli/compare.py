@@ -1,0 +1,48 @@
+"""``fusionbench compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from fusionbench import stats
+
+
+@click.command("compare", short_help="Compare results in pairs, with intervals and ties.")
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--score", "scores", multiple=True, help="Score or pattern, e.g. 'mse_min@*'; may be repeated.")
+@click.option("--level", default=stats.LEVEL, show_default=True, type=click.FloatRange(0.5, 0.999))
+@click.option("--resamples", default=stats.RESAMPLES, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--json", "form", flag_value="json", help="The comparison as JSON.")
+@click.option("--markdown", "form", flag_value="markdown", help="A Markdown table.")
+@click.option("--csv", "form", flag_value="csv", help="One line per model and score.")
+@click.option("--latex", "form", flag_value="latex", help="A booktabs table.")
+def compare_command(
+    results: tuple[Path, ...], scores: tuple[str, ...], level: float, resamples: int, form: str | None
+) -> None:
+    """Compare RESULTS: result files, or folders of them.
+
+    All models are measured on the same images, so differences are taken image by image and their
+    intervals come from resampling the images (and the training runs, where a model has three or more).
+    Results of different data, protocols or metric versions are refused (exit code 4).
+
+    Example: fusionbench compare quickstart/results --score 'mse_min@*'
+    """
+    from fusionbench import tables
+    from fusionbench.comparison import compare_results
+    from fusionbench.progress import say
+
+    comparison = compare_results(results, scores=scores, resamples=resamples, level=level)
+    if form == "json":
+        click.echo(json.dumps(tables.as_data(comparison), indent=1, ensure_ascii=False))
+    elif form is not None:
+        render = {"markdown": tables.as_markdown, "csv": tables.as_csv, "latex": tables.as_latex}[form]
+        click.echo(render(comparison), nl=False)
+    else:
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else 200).print(tables.as_table(comparison))
+        say(tables.legend(comparison))

@@ -1,0 +1,210 @@
+"""Results side by side: may they be compared, and what does the comparison say.
+
+Scores of different data sets, splits, protocols or metric versions never share a column.
+Published rows have no per-image values and runs that were cut short measure something
+else than their model, so neither takes a rank.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fusionbench import stats
+from fusionbench.errors import DataError, NotComparable, UsageError
+from fusionbench.files import digest
+from fusionbench.result import Result, load, load_per_image
+
+
+@dataclass
+class Entry:
+    """One row: a model with one result per training seed, and its per-image values (runs, n) by score key."""
+
+    results: list[Result]
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return title_of(self.results[0])
+
+    @property
+    def cut(self) -> bool:
+        return any(result.cut for result in self.results)
+
+    @property
+    def trivial(self) -> bool:
+        return self.results[0].family == "trivial"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``entries`` in the order given; ``scores``: key -> one :class:`stats.Row` per entry, None where there is none."""
+
+    entries: list[Entry]
+    scores: dict[str, list[stats.Row | None]]
+    better: dict[str, stats.Better]
+    unit: dict[str, str]
+    images: int
+    dataset: str
+    protocol: str
+    level: float
+    resamples: int
+
+
+def title_of(result: Result) -> str:
+    """What a table calls a result."""
+    return result.title or result.identity.model.name
+
+
+def per_image(table: Mapping[str, np.ndarray], key: str) -> np.ndarray | None:
+    """Per-image values of a score key, float64 (n,). ``metric@avg4`` is the mean of the columns 0..3 of the image."""
+    if key in table:
+        return table[key]
+    metric, _, column = key.partition("@")
+    parts = [table.get(f"{metric}@{n}") for n in range(4)] if column == "avg4" else [None]
+    return None if any(part is None for part in parts) else np.mean(np.array(parts, np.float64), axis=0)
+
+
+def require_comparable(results: Sequence[Result]) -> None:
+    """Refuse results that do not measure the same thing.
+
+    Raises:
+        NotComparable: says which results differ in what.
+    """
+    first = results[0]
+    for other in results[1:]:
+        for part in ("dataset", "protocol"):
+            mine = msgspec.to_builtins(getattr(first.identity, part))
+            theirs = msgspec.to_builtins(getattr(other.identity, part))
+            for name, value in mine.items():
+                if theirs[name] != value:
+                    raise NotComparable(
+                        f"{_named(other)} and {_named(first)} differ in {part} {name}: {theirs[name]!r} and {value!r}; "
+                        "score them again on the same data under the same protocol"
+                    )
+        for metric, version in first.identity.metrics.items():
+            if other.identity.metrics.get(metric, version) != version:
+                raise NotComparable(
+                    f"{_named(other)} and {_named(first)} were scored with versions "
+                    f"{other.identity.metrics[metric]} and {version} of {metric}; score them again"
+                )
+
+
+def same_model(result: Result) -> str:
+    """Key that results share when they differ only in the training seed and its weights."""
+    identity = msgspec.to_builtins(result.identity)
+    identity["model"].pop("weights_sha256")
+    if identity["training"]:
+        identity["training"].pop("seed")
+    return digest(identity)
+
+
+def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
+    """One entry per model from result files or folders, training seeds of one model gathered, ids checked.
+
+    Raises:
+        UsageError: no results in a folder.
+        DataError: a damaged result.
+        NotComparable: different things were measured, or a row has no per-image values.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        found = sorted(path.glob("**/result.json")) if path.is_dir() else [path]
+        if not found:
+            raise UsageError(f"{path}: no result.json in this folder")
+        files += [file for file in found if file not in files]
+    loaded = [(file, load(file)) for file in files]
+    require_comparable([result for _, result in loaded])
+    entries: dict[str, Entry] = {}
+    ids: np.ndarray | None = None
+    seen: set[str] = set()
+    for file, result in loaded:
+        if result.id in seen:
+            continue
+        seen.add(result.id)
+        if result.per_image is None:
+            raise NotComparable(f"{file}: {_named(result)} has no per-image values, so it cannot be compared in pairs")
+        table = load_per_image(file)
+        if "id" not in table:
+            raise DataError(f"{file}: its per-image table has no column 'id'")
+        order = np.argsort(table["id"], kind="stable")
+        if ids is None:
+            ids = table["id"][order]
+        elif not np.array_equal(ids, table["id"][order]):
+            common = len(np.intersect1d(ids, table["id"]))
+            raise NotComparable(
+                f"{file}: {_named(result)} has {len(table['id'])} images, {common} of the {len(ids)} of the others; "
+                "means over different images cannot be compared"
+            )
+        entry = entries.setdefault(same_model(result), Entry([]))
+        entry.results.append(result)
+        for key in result.scores:
+            values = per_image(table, key)
+            if values is not None and result.scores[key].mean is not None:
+                had = entry.values.get(key)
+                entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
+    return list(entries.values())
+
+
+def compare_results(
+    paths: Sequence[str | Path],
+    *,
+    scores: Sequence[str] = (),
+    resamples: int = stats.RESAMPLES,
+    level: float = stats.LEVEL,
+    seed: int = 0,
+) -> Comparison:
+    """Compare results (files, or folders of them) score by score.
+
+    ``scores``: patterns of score keys such as ``mse_min@*``; by default the averages over the numbers of inputs
+    (``@avg4``) and every key without a column.
+
+    Raises:
+        UsageError, DataError, NotComparable: as :func:`read_entries`; no score fits the patterns.
+    """
+    entries = read_entries(paths)
+    every = list(dict.fromkeys(key for entry in entries for key in entry.values))
+    if scores:
+        keys = list(dict.fromkeys(key for pattern in scores for key in every if fnmatch.fnmatchcase(key, pattern)))
+    else:
+        keys = [key for key in every if "@" not in key or key.endswith("@avg4")]
+    if not keys:
+        raise UsageError(f"no score fits {', '.join(scores) or 'the default'}; there are: {', '.join(every) or 'none'}")
+    table: dict[str, list[stats.Row | None]] = {}
+    for key in keys:
+        better = _direction(entries, key)
+        table[key] = [None] * len(entries)
+        ranked = [i for i, entry in enumerate(entries) if key in entry.values and not entry.cut]
+        cut = [i for i, entry in enumerate(entries) if key in entry.values and entry.cut]
+        # Cut runs stay among themselves: they get means and intervals here, and nobody shows their ranks.
+        for group in (ranked, cut):
+            if group:
+                made = [entries[i].values[key] for i in group]
+                rows = stats.compare(made, better, resamples=resamples, level=level, seed=seed)
+                for i, row in zip(group, rows, strict=True):
+                    table[key][i] = row
+    identity = entries[0].results[0].identity
+    return Comparison(
+        entries=entries,
+        scores=table,
+        better={key: _direction(entries, key) for key in keys},
+        unit={key: next(e.results[0].scores[key].unit for e in entries if key in e.values) for key in keys},
+        images=identity.dataset.n,
+        dataset=f"{identity.dataset.name} {identity.dataset.version} {identity.dataset.split}",
+        protocol=f"{identity.protocol.name} {identity.protocol.version}",
+        level=level,
+        resamples=resamples,
+    )
+
+
+def _direction(entries: Sequence[Entry], key: str) -> stats.Better:
+    return next(entry.results[0].scores[key].better for entry in entries if key in entry.values)
+
+
+def _named(result: Result) -> str:
+    return f"{title_of(result)} ({result.id[:12]})"

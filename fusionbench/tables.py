@@ -1,0 +1,200 @@
+"""Comparisons as text: terminal, Markdown, CSV, LaTeX and plain data.
+
+A tie with the best carries a mark in every form, so that a copied table keeps the rule.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fusionbench.comparison import Comparison, Entry
+from fusionbench.stats import Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ARROW = {"higher": "↑", "lower": "↓"}
+
+
+def decimals(mean: float, low: float, high: float) -> int:
+    """Places after the point that show two digits of the interval's half width (three digits of a mean without one)."""
+    half = (high - low) / 2
+    if half > 0:
+        return min(10, max(0, 1 - math.floor(math.log10(half))))
+    return min(10, max(0, 2 - math.floor(math.log10(abs(mean))))) if mean else 1
+
+
+def number(row: Row) -> tuple[str, str, str]:
+    """Mean, low and high with the places that their interval deserves."""
+    places = decimals(row.mean, row.low, row.high)
+    return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
+
+
+def rank_text(row: Row) -> str:
+    """``2`` or ``1–3``."""
+    return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
+
+
+def order(comparison: Comparison) -> list[int]:
+    """Entries from best to worst by the first score; those without a rank come last."""
+    first = next(iter(comparison.scores.values()))
+
+    def place(i: int) -> tuple[bool, float, str]:
+        row = first[i]
+        no_rank = row is None or comparison.entries[i].cut
+        return no_rank, 0.0 if row is None else float(row.rank), comparison.entries[i].title
+
+    return sorted(range(len(comparison.entries)), key=place)
+
+
+def label(entry: Entry) -> str:
+    """Title with what a reader must know: number of runs, cut short, trivial."""
+    notes = [f"{len(entry.results)} runs"] if len(entry.results) > 1 else []
+    notes += ["cut short"] if entry.cut else []
+    notes += ["trivial"] if entry.trivial else []
+    return entry.title + (f" ({', '.join(notes)})" if notes else "")
+
+
+def legend(comparison: Comparison) -> str:
+    """What the marks mean."""
+    text = (
+        f"{comparison.images} images of {comparison.dataset}, protocol {comparison.protocol}. Intervals of "
+        f"{comparison.level:.0%} from {comparison.resamples} paired resamples of the images"
+        + (" and training runs" if any(len(entry.results) >= 3 for entry in comparison.entries) else "")
+        + "; * not separable from the best; ranks as intervals, runs cut short are not ranked."
+    )
+    return " ".join(text.split())
+
+
+def as_data(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON-ready data, rows from best to worst by the first score."""
+    rows = []
+    for i in order(comparison):
+        entry = comparison.entries[i]
+        scores: dict[str, Any] = {}
+        for key, column in comparison.scores.items():
+            row = column[i]
+            if row is not None:
+                hidden = {"rank": None, "rank_low": None, "rank_high": None, "tied": None} if entry.cut else {}
+                scores[key] = {**vars(row), **hidden}
+        rows.append(
+            {
+                "name": entry.results[0].identity.model.name,
+                "title": entry.title,
+                "ids": [result.id for result in entry.results],
+                "runs": len(entry.results),
+                "trivial": entry.trivial,
+                "cut": entry.cut,
+                "scores": scores,
+            }
+        )
+    return {
+        "dataset": comparison.dataset,
+        "protocol": comparison.protocol,
+        "images": comparison.images,
+        "level": comparison.level,
+        "resamples": comparison.resamples,
+        "better": comparison.better,
+        "unit": comparison.unit,
+        "rows": rows,
+    }
+
+
+def _cells(comparison: Comparison, i: int, cell: Callable[[Row, bool], list[str]], empty: list[str]) -> list[str]:
+    cut = comparison.entries[i].cut
+    found = (column[i] for column in comparison.scores.values())
+    return [text for row in found for text in (empty if row is None else cell(row, cut))]
+
+
+def as_table(comparison: Comparison) -> Table:
+    """A rich table for the terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    def cell(row: Row, cut: bool) -> list[str]:
+        mean, low, high = number(row)
+        star = " " if cut or not row.tied else "*"
+        text = f"{mean} [dim]\\[{low}, {high}][/dim]{star}"
+        return ["–" if cut else rank_text(row), f"[bold]{text}[/bold]" if row.rank == 1 and not cut else text]
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    for key, better in comparison.better.items():
+        table.add_column("rank", justify="right", style="dim")
+        table.add_column(f"{key} {ARROW[better]} ({comparison.unit[key]})", justify="right", no_wrap=True)
+    for i in order(comparison):
+        entry = comparison.entries[i]
+        style = "bright_black" if entry.trivial else ""
+        table.add_row(escape(label(entry)), *_cells(comparison, i, cell, ["", "–"]), style=style)
+    return table
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """A Markdown table with its legend."""
+
+    def cell(row: Row, cut: bool) -> list[str]:
+        mean, low, high = number(row)
+        return [f"{mean} [{low}, {high}]" + ("" if cut else f"{' *' if row.tied else ''} ({rank_text(row)})")]
+
+    heads = [f"{key} {ARROW[better]} ({comparison.unit[key]})" for key, better in comparison.better.items()]
+    lines = ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for i in order(comparison):
+        name = _escape(label(comparison.entries[i]), "\\|`*_<>[]")
+        lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
+    return "\n".join([*lines, "", legend(comparison).replace("*", "\\*"), ""])
+
+
+def as_csv(comparison: Comparison) -> str:
+    """One line per model and score."""
+    numbers = ("mean", "low", "high", "rank", "rank_low", "rank_high", "tied")
+    numbers += ("difference", "difference_low", "difference_high")
+    fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better", *numbers]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
+    writer.writeheader()
+    for row in as_data(comparison)["rows"]:
+        about = {"model": row["name"], **{name: row[name] for name in ("title", "runs", "trivial", "cut")}}
+        if about["title"][:1] in "=+-@":  # a spreadsheet would take it for a formula
+            about["title"] = "'" + about["title"]
+        for key, score in row["scores"].items():
+            kind = {"score": key, "unit": comparison.unit[key], "better": comparison.better[key]}
+            writer.writerow({**about, **kind, **{name: score[name] for name in numbers}})
+    return buffer.getvalue()
+
+
+def as_latex(comparison: Comparison) -> str:
+    """A booktabs table: best and everything tied with it in bold, trivial rows in grey (package xcolor)."""
+
+    def cell(row: Row, cut: bool) -> list[str]:
+        places = decimals(row.mean, row.low, row.high)
+        text = f"{row.mean:.{places}f} \\pm {(row.high - row.low) / 2:.{places}f}"
+        return [f"$\\mathbf{{{text}}}$" if row.tied and not cut else f"${text}$"]
+
+    arrows = {"higher": "$\\uparrow$", "lower": "$\\downarrow$"}
+    heads = [f"{_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
+    lines = [
+        f"% {legend(comparison).replace('; * not separable from the best', '; bold: not separable from the best')}",
+        "\\begin{tabular}{l" + "r" * len(heads) + "}",
+        "\\toprule",
+        "model & " + " & ".join(heads) + " \\\\",
+        "\\midrule",
+    ]
+    for i in order(comparison):
+        cells = [_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
+        if comparison.entries[i].trivial:
+            cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
+        lines.append(" & ".join(cells) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _escape(text: str, special: str) -> str:
+    return "".join("\\" + letter if letter in special else letter for letter in text.replace("\n", " "))
+
+
+def _latex(text: str) -> str:
+    words = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in text)

@@ -1,0 +1,46 @@
+"""``fusionbench compare``: forms, exit codes, streams."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionbench.cli import main
+from tests.results import made_up
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    try:
+        main([str(arg) for arg in args])
+        code = 0
+    except SystemExit as leaving:
+        code = int(leaving.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up(tmp_path, "a")
+    made_up(tmp_path, "b", shift=0.2)
+    code, out, err = run(capsys, "compare", tmp_path)
+    assert code == 0 and out.splitlines()[0].startswith("model") and "40 images of fusiondigits" in err
+    data = json.loads(run(capsys, "compare", tmp_path, "--json", "--resamples", 200)[1])
+    assert [row["name"] for row in data["rows"]] == ["a", "b"] and data["resamples"] == 200
+    assert run(capsys, "compare", tmp_path, "--markdown")[1].startswith("| model |")
+    assert run(capsys, "compare", tmp_path, "--csv")[1].startswith("model,title,")
+    assert "\\toprule" in run(capsys, "compare", tmp_path, "--latex")[1]
+
+
+def test_not_comparable_is_exit_4_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = made_up(tmp_path, "a")
+    second = made_up(tmp_path, "b", dataset={"split": "valid"})
+    code, out, err = run(capsys, "compare", first, second)
+    assert (code, out) == (4, "") and err.count("\n") == 1 and "dataset split" in err
+
+
+def test_nothing_there_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "compare", tmp_path / "x.json")
+    assert (code, out) == (2, "") and "no such result" in err
+    assert run(capsys, "compare")[0] == 2

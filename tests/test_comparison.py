@@ -1,0 +1,102 @@
+"""What may be compared and what not; cut runs and seeds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.comparison import compare_results, per_image, read_entries
+from fusionbench.errors import DataError, NotComparable, UsageError
+from tests.results import made_up
+
+
+def test_ranks_and_ties_from_files(tmp_path: Path) -> None:
+    good, bad = made_up(tmp_path, "good"), made_up(tmp_path, "bad", shift=0.5)
+    found = compare_results([good / "result.json", bad])
+    assert list(found.scores) == ["mse_min@avg4", "nll_bpd@avg4"]
+    first, second = found.scores["mse_min@avg4"]
+    assert first is not None and second is not None
+    assert (first.rank, second.rank, second.tied) == (1, 2, False)
+    assert second.difference == pytest.approx(0.5, abs=0.02)  # own noise: sd 0.01, 160 values a model
+
+
+def test_a_folder_and_its_files_are_the_same(tmp_path: Path) -> None:
+    folders = [made_up(tmp_path, name, shift=i * 0.1) for i, name in enumerate("abc")]
+    by_folder = compare_results([tmp_path], resamples=200)
+    by_file = compare_results([*folders, folders[0]], resamples=200)
+    assert by_folder.scores == by_file.scores and len(by_folder.entries) == 3
+
+
+def test_patterns_choose_scores(tmp_path: Path) -> None:
+    made_up(tmp_path)
+    assert list(compare_results([tmp_path], scores=["mse_min@[03]"]).scores) == ["mse_min@0", "mse_min@3"]
+    with pytest.raises(UsageError, match=r"no score fits ssim; there are: mse_min@0"):
+        compare_results([tmp_path], scores=["ssim"])
+
+
+def test_seeds_of_one_model_are_one_row(tmp_path: Path) -> None:
+    for seed in range(3):
+        made_up(tmp_path, seed=seed, shift=seed * 0.1)
+    made_up(tmp_path, "other")
+    entries = read_entries([tmp_path])
+    assert [(entry.title, len(entry.results)) for entry in entries] == [("CVAE", 3), ("OTHER", 1)]
+    assert entries[0].values["mse_min@0"].shape == (3, 40)
+    found = compare_results([tmp_path]).scores["mse_min@avg4"]
+    assert found[0] is not None and found[0].runs == 3 and found[0].mean > found[1].mean  # type: ignore[union-attr]
+
+
+def test_cut_runs_take_no_rank_from_full_ones(tmp_path: Path) -> None:
+    made_up(tmp_path, "cut", shift=-1, cut=True)
+    made_up(tmp_path, "full")
+    found = compare_results([tmp_path])
+    rows = {entry.title: row for entry, row in zip(found.entries, found.scores["mse_min@avg4"], strict=True)}
+    assert found.entries[0].cut and rows["FULL"].rank == 1 and rows["FULL"].tied  # type: ignore[union-attr]
+    assert rows["CUT"].mean < rows["FULL"].mean  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset": {"split": "valid"}}, "dataset split: 'valid' and 'test'"),
+        ({"dataset": {"id": "f" * 64}}, "dataset id"),
+        ({"protocol": {"seed": 1}}, "protocol seed: 1 and 0"),
+        ({"protocol": {"params": {"draws": 5}}}, "protocol params"),
+        ({"version": "2"}, "versions 2 and 1 of mse_min"),
+        ({"ids": range(1, 41)}, "39 of the 40"),
+    ],
+)
+def test_different_things_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+    first, second = made_up(tmp_path), made_up(tmp_path, "other", **change)
+    with pytest.raises(NotComparable, match=message):
+        compare_results([first, second])
+
+
+def test_a_metric_that_one_model_lacks_is_a_gap(tmp_path: Path) -> None:
+    made_up(tmp_path, "a")
+    made_up(tmp_path, "b", metrics={"mse_min": "1"})
+    found = compare_results([tmp_path])
+    assert found.scores["nll_bpd@avg4"][1] is None and found.scores["mse_min@avg4"][1] is not None
+
+
+def test_damaged_and_missing_results(tmp_path: Path) -> None:
+    folder = made_up(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"no result\.json"):
+        compare_results([tmp_path / "empty"])
+    with pytest.raises(DataError, match="no such result"):
+        compare_results([tmp_path / "nothing.json"])
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    with (copy / "images.csv").open("a") as stream:
+        stream.write("99,0,0,0,0,0,0,0,0\n")
+    with pytest.raises(DataError, match="sha256 differs"):
+        compare_results([copy])
+
+
+def test_average_of_the_columns_of_an_image() -> None:
+    table = {f"m@{n}": np.array([n, 10.0 * n]) for n in range(4)}
+    assert per_image(table, "m@avg4") == pytest.approx([1.5, 15.0])  # type: ignore[comparison-overlap]
+    assert per_image(table, "m@avg_paper") is None and per_image({"m@0": np.ones(2)}, "m@avg4") is None

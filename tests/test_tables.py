@@ -1,0 +1,74 @@
+"""Tables keep numbers, marks and hostile names intact in every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionbench import tables
+from fusionbench.comparison import Comparison, compare_results
+from tests.results import made_up
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    made_up(tmp_path, "best", title="A_b & 50% <script>|")
+    made_up(tmp_path, "tied", title="=1+1")
+    made_up(tmp_path, "worse", shift=0.3, metrics={"mse_min": "1"})
+    made_up(tmp_path, "mean-image", shift=0.6, family="trivial", title="Mean image")
+    made_up(tmp_path, "cut", shift=-0.5, cut=True)
+    return compare_results([tmp_path], scores=["mse_min@avg4", "nll_bpd@avg4"], resamples=500)
+
+
+def test_data_is_ordered_and_hides_ranks_of_cut_runs(comparison: Comparison) -> None:
+    data = json.loads(json.dumps(tables.as_data(comparison), allow_nan=False))
+    names = [row["name"] for row in data["rows"]]
+    assert names[-1] == "cut" and names.index("worse") < names.index("mean-image")
+    assert data["rows"][-1]["scores"]["mse_min@avg4"]["rank"] is None
+    assert data["rows"][-1]["scores"]["mse_min@avg4"]["mean"] < data["rows"][0]["scores"]["mse_min@avg4"]["mean"]
+    assert "nll_bpd@avg4" not in next(row for row in data["rows"] if row["name"] == "worse")["scores"]
+
+
+def test_csv_round_trips(comparison: Comparison) -> None:
+    lines = list(csv.DictReader(io.StringIO(tables.as_csv(comparison))))
+    assert len(lines) == 9 and {line["title"] for line in lines} >= {"A_b & 50% <script>|", "'=1+1"}
+    rows = tables.as_data(comparison)["rows"]
+    data = {(row["name"], key): score for row in rows for key, score in row["scores"].items()}
+    for line in lines:
+        assert float(line["mean"]) == data[line["model"], line["score"]]["mean"]
+
+
+def test_markdown_is_one_table(comparison: Comparison) -> None:
+    lines = tables.as_markdown(comparison).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 7
+    assert {line.replace("\\|", "").count("|") for line in table} == {4}
+    assert "\\<script\\>" in table[2] + table[3] and "mse_min@avg4 ↓ (1)" in table[0]
+    assert "cut short" in table[-1] and "(1" not in table[-1].split("cut short")[1]
+
+
+def test_latex_escapes(comparison: Comparison) -> None:
+    text = tables.as_latex(comparison)
+    assert "A\\_b \\& 50\\% <script>|" in text and "\\textcolor{gray}{Mean image (trivial)}" in text
+    assert text.count("\\\\\n") == 6 and "mse\\_min@avg4 $\\downarrow$" in text
+
+
+def test_terminal(comparison: Comparison) -> None:
+    from rich.console import Console
+
+    console = Console(width=200, file=io.StringIO())
+    console.print(tables.as_table(comparison))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Mean image (trivial)" in text and "CUT (cut short)" in text and "*" in text
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "places"),
+    [(0.123456, 0.12, 0.126, 4), (123.4, 120, 130, 1), (12.3, 11.9, 12.7, 2), (0.5, 0.5, 0.5, 3), (0.0, 0.0, 0.0, 1)],
+)
+def test_places_follow_the_interval(mean: float, low: float, high: float, places: int) -> None:
+    assert tables.decimals(mean, low, high) == places
