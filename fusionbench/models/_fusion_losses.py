@@ -1,0 +1,95 @@
+"""What image-fusion networks minimise: structure, gradients, intensities, and what features may share.
+
+Images are (N,C,H,W) in [0,1]. Every function returns one number per image (N,) unless it says otherwise; sums are
+made in float32 whatever precision the network ran in.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # Wang et al. 2004
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1
+
+
+def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SIGMA) -> Tensor:
+    """Mean structural similarity of x and y (N,C,H,W) in [0,1], in [−1,1], over the pixels whose window fits inside.
+
+    Images smaller than the window are compared under the largest odd window that fits. Variances are clamped at
+    zero, where float32 rounding of E[x²] − E[x]² leaves them negative on flat images; nothing else is clamped, so
+    that images with a negative similarity still have a gradient.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE TIP 2004, with Gaussian weights.
+    """
+    height, width = x.shape[-2:]
+    window = min(window, *(size - 1 + size % 2 for size in (height, width)))
+    x, y = x.float(), y.float()
+    distance = torch.arange(window, dtype=x.dtype, device=x.device) - (window - 1) / 2
+    weights = torch.exp(-0.5 * (distance / sigma) ** 2)
+    weights = weights / weights.sum()
+
+    moments = torch.stack((x, y, x * x, y * y, x * y)).flatten(0, 2).unsqueeze(1)  # (5NC,1,H,W)
+    moments = F.conv2d(F.conv2d(moments, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    mean_x, mean_y, xx, yy, xy = moments.view(5, *x.shape[:2], *moments.shape[-2:])
+    variance_x = (xx - mean_x**2).clamp(min=0)
+    variance_y = (yy - mean_y**2).clamp(min=0)
+    similarity = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
+    similarity = similarity / ((mean_x**2 + mean_y**2 + SSIM_C1) * (variance_x + variance_y + SSIM_C2))
+    return similarity.flatten(1).mean(1)
+
+
+def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: float = 1.0) -> Tensor:
+    """How far a reconstruction is from its image: mean squared error + (1 − SSIM), weighted (DAE-Fuse eq. 9)."""
+    pixel = (x.float() - y.float()).square().flatten(1).mean(1)
+    return pixel_weight * pixel + ssim_weight * (1 - ssim(x, y))
+
+
+def sobel_magnitude(x: Tensor) -> Tensor:
+    """|S_x| + |S_y| of (N,C,H,W), per channel and pixel, with the kernel (1,2,1)×(1,0,−1); edge pixels repeated."""
+    shape = x.shape
+    x = F.pad(x.float().flatten(0, 1).unsqueeze(1), (1, 1, 1, 1), mode="replicate")
+    smooth = torch.tensor((1.0, 2.0, 1.0), device=x.device)
+    slope = torch.tensor((-1.0, 0.0, 1.0), device=x.device)
+    kernels = torch.stack((torch.outer(smooth, slope), torch.outer(slope, smooth))).unsqueeze(1)
+    return F.conv2d(x, kernels).abs().sum(1).view(shape)
+
+
+def texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Mean distance of the fused image's Sobel magnitude from the larger one of its sources (DAE-Fuse eq. 15)."""
+    wanted = torch.maximum(sobel_magnitude(a), sobel_magnitude(b))
+    return (sobel_magnitude(fused) - wanted).abs().flatten(1).mean(1)
+
+
+def intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Mean distance of the fused image from the brighter of its sources (DAE-Fuse eq. 16)."""
+    return (fused.float() - torch.maximum(a, b).float()).abs().flatten(1).mean(1)
+
+
+def correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Pearson correlation over the pixels, per image and channel, averaged over channels: (N,) in [−1,1].
+
+    A channel that is constant in either image correlates with nothing: 0, with a finite gradient.
+    """
+    x, y = x.float().flatten(2), y.float().flatten(2)
+    x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
+    # normalising each side by itself keeps the product of two small norms from underflowing
+    x, y = F.normalize(x, dim=-1, eps=1e-6), F.normalize(y, dim=-1, eps=1e-6)
+    return (x * y).sum(-1).clamp(-1, 1).mean(1)
+
+
+def decomposition_loss(
+    high_a: Tensor, high_b: Tensor, low_a: Tensor, low_b: Tensor, epsilon: float = 1.01, limit: float = 10.0
+) -> Tensor:
+    """Detail features should differ and base features agree: CC(high)² / (CC(low) + ε), a scalar in [0, ``limit``].
+
+    The correlations are averaged over the batch first. With ε = 1.01 the denominator falls to 0.01 when the base
+    features anti-correlate; it is held at 1/``limit``, which bounds the loss by ``limit`` and, unlike clamping the
+    quotient, leaves the numerator its gradient.
+
+    Source: DAE-Fuse eq. 8, after CDDFuse (Zhao et al., CVPR 2023).
+    """
+    high, low = correlation(high_a, high_b).mean(), correlation(low_a, low_b).mean()
+    return high.square() / (low + epsilon).clamp(min=1 / limit)

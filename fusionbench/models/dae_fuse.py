@@ -1,0 +1,240 @@
+"""DAE-Fuse: an auto-encoder for two sensors, trained against discriminators, then fused by cross attention.
+
+Reference: "DAE-Fuse: An Adaptive Discriminative Autoencoder for Multi-Modality Image Fusion", arXiv 2409.10080.
+
+    phase I    α ─ shallow ─┬─ detail (residual) ─┬─ Φ(α) ─ decoder ─► α̃   judged against α by D1
+               (β likewise, └─ base (transformer)─┘                    β̃   judged against β by D2
+                same weights)
+    phase II   Φ(α), Φ(β) ─ cross attention both ways ─ Φ̂(α), Φ̂(β) ─ decoder ─► F   judged against α by D1', β by D2'
+
+View 0 is α (infrared, CT, PET, SPECT), view 1 is β (visible luminance, MRI). Where this differs from the paper:
+
+* Eq. 14 as printed rewards pictures that the discriminators recognise as made; its sign is put right.
+* The decoder of phase II takes both feature maps. Its reduction is ½[W|W] + Δ with the W of phase I and a Δ that
+  starts at zero, and the cross attention starts as the identity: phase II begins at the decoded average of the
+  features, with no event at the switch that a resumed run could miss.
+* Each phase has discriminators of its own: their task changes, so they and their optimiser's state start afresh.
+* What the paper leaves open is a parameter of :class:`DAEFuse`; ``docs/pair-models.md`` lists each with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
+from fusionbench.models._fusion_losses import content_loss, decomposition_loss, intensity_loss, texture_loss
+from fusionbench.models._pairs import check_choice, check_pair_spec, fuse_each, pair_of
+from fusionbench.models._residual import BasicBlock
+from fusionbench.models._restormer import BaseBlock, CrossAttention, RestormerBlock
+from fusionbench.models._vit import PatchTransformer
+
+Pair = tuple[Tensor, Tensor]
+
+
+class Encoder(nn.Module):
+    """Φ: an image (N,1,H,W) to detail and base features, each (N,C,H,W)."""
+
+    def __init__(
+        self, width: int, heads: int, blocks: int, expansion: float, detail_blocks: int, base: nn.Module
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 3, padding=1, bias=False)
+        self.shallow = nn.Sequential(*(RestormerBlock(width, heads, expansion) for _ in range(blocks)))
+        self.detail = nn.Sequential(*(BasicBlock(width) for _ in range(detail_blocks)))
+        self.base = base
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.shallow(self.stem(image))
+        return self.detail(features), self.base(features)
+
+
+class Decoder(nn.Module):
+    """ρ_R: features of one image (N,2C,H,W), or of two, to an image (N,1,H,W) in (0,1)."""
+
+    def __init__(self, width: int, heads: int, blocks: int, expansion: float) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.reduce_pair = nn.Conv2d(4 * width, width, 1, bias=False)  # Δ
+        nn.init.zeros_(self.reduce_pair.weight)
+        self.blocks = nn.Sequential(*(RestormerBlock(width, heads, expansion) for _ in range(blocks)))
+        self.output = nn.Sequential(
+            nn.Conv2d(width, width // 2, 3, padding=1, bias=False),
+            nn.LeakyReLU(),
+            nn.Conv2d(width // 2, 1, 3, padding=1, bias=False),
+        )
+
+    def forward(self, features: Tensor, other: Tensor | None = None, skip: Tensor | None = None) -> Tensor:
+        if other is None:
+            reduced = self.reduce(features)
+        else:
+            reduced = self.reduce((features + other) / 2) + self.reduce_pair(torch.cat((features, other), 1))
+        logits = self.output(self.blocks(reduced))
+        return torch.sigmoid(logits if skip is None else logits + skip)
+
+
+class DAEFuse(nn.Module):
+    """See the module's text. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+
+    Args:
+        width, heads, blocks, expansion: channels, attention heads, Restormer blocks of the shallow encoder and of the
+            decoder, and the widening of their feed-forward nets.
+        detail_blocks: basic residual blocks of the detail branch.
+        base: ``"vit"`` (the paper's), or ``"channel"``: CDDFuse's base block, 5.0 M parameters smaller.
+        vit_width, vit_blocks, vit_heads, patch, vit_grid: the vision transformer; ``vit_grid`` is the side of its
+            position table in patches (16 = training patches of 128).
+        share_cross_attention: one cross attention for both directions instead of one each.
+        add_visible: add an image to the output before the sigmoid, as CDDFuse does: phase I the image itself, phase
+            II the visible one (view 1).
+        critic_widths, critic_norm: of the discriminators.
+        adversarial: ``"non-saturating"``, ``"saturating"`` (as printed) or ``"least-squares"``.
+        adversarial_weight, fusion_adversarial_weight: λ of eq. 6 and its counterpart in phase II.
+        decomposition: σ of eq. 6; the content loss has 1 − σ.
+        fusion_decomposition: weight of the decomposition loss in phase II (eq. 13 has none).
+        texture_weight, intensity_weight: of eqs. 15 and 16; 1 and 1 is as printed.
+        phase_steps: training steps of phase I; later steps are phase II.
+
+    Raises:
+        UsageError: a spec that is not two grey views, or an unknown choice.
+    """
+
+    title = "DAE-Fuse"
+    reference = "DAE-Fuse, arXiv 2409.10080"
+    version = "1"
+
+    PRESETS: ClassVar[Mapping[str, Preset]] = {}
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        *,
+        width: int = 64,
+        heads: int = 8,
+        blocks: int = 4,
+        expansion: float = 2.0,
+        detail_blocks: int = 8,
+        base: str = "vit",
+        vit_width: int = 256,
+        vit_blocks: int = 4,
+        vit_heads: int = 8,
+        patch: int = 8,
+        vit_grid: int = 16,
+        share_cross_attention: bool = False,
+        add_visible: bool = False,
+        critic_widths: Sequence[int] = (32, 64, 128, 256),
+        critic_norm: str = "batch",
+        adversarial: str = "non-saturating",
+        adversarial_weight: float = 0.01,
+        fusion_adversarial_weight: float = 0.01,
+        decomposition: float = 0.5,
+        fusion_decomposition: float = 0.0,
+        texture_weight: float = 10.0,
+        intensity_weight: float = 1.0,
+        phase_steps: int = 32_480,
+    ) -> None:
+        super().__init__()
+        check_pair_spec("dae-fuse", spec)
+        check_choice("dae-fuse", base=(base, ("vit", "channel")), critic_norm=(critic_norm, ("batch", "group")))
+        check_choice("dae-fuse", adversarial=(adversarial, ("non-saturating", "saturating", "least-squares")))
+        self.add_visible, self.adversarial, self.phase_steps = add_visible, adversarial, phase_steps
+        self.adversarial_weight, self.fusion_adversarial_weight = adversarial_weight, fusion_adversarial_weight
+        self.decomposition, self.fusion_decomposition = decomposition, fusion_decomposition
+        self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
+
+        low: nn.Module
+        if base == "vit":
+            low = PatchTransformer(width, vit_width, vit_blocks, vit_heads, patch, vit_grid)
+        else:
+            low = BaseBlock(width, heads)
+        self.encoder = Encoder(width, heads, blocks, expansion, detail_blocks, low)
+        self.cross = nn.ModuleList(CrossAttention(2 * width, heads) for _ in range(1 if share_cross_attention else 2))
+        self.decoder = Decoder(width, heads, blocks, expansion)
+        # two for phase I, two for phase II
+        self.critics = nn.ModuleList(Discriminator(1, critic_widths, critic_norm) for _ in range(4))
+
+    def phase(self, step: int) -> int:
+        """1 or 2: the training phase that ``step`` (counted from 0) belongs to."""
+        return 1 if step < self.phase_steps else 2
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by optimiser, in the order of their steps: first the judges, then what they judge."""
+        maker = [*self.encoder.parameters(), *self.cross.parameters(), *self.decoder.parameters()]
+        return {"critic": list(self.critics.parameters()), "generator": maker}
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Phase I's auto-encoder: (N,1,H,W) → (N,1,H,W) in [0,1]."""
+        return self._decode_one(image, *self.encoder(image))
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        """The fused image (N,1,H,W) of a and b (N,1,H,W)."""
+        return self._decode_pair(b, *self.encoder(torch.cat((a, b))))
+
+    def fuse(self, batch: Batch) -> Tensor:
+        """(N,1,H,W) in [0,1], one image at a time: what else is in the batch cannot change a bit of it."""
+        return fuse_each(self, self.combine, batch)
+
+    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
+        """Eqs. 6–12 before ``phase_steps``, eqs. 13–17 from there on, for ``"critic"`` or ``"generator"``."""
+        a, b = pair_of("dae-fuse", batch)
+        if group == "critic":
+            return self._critic_loss(a, b, self.phase(step))
+        return self._reconstruction_loss(a, b) if self.phase(step) == 1 else self._fusion_loss(a, b)
+
+    # Both modalities always pass the encoder in one batch: its batch normalisation then sees the same mixture in
+    # training as its running statistics describe in evaluation.
+
+    def _decode_one(self, images: Tensor, detail: Tensor, low: Tensor) -> Tensor:
+        return self.decoder(torch.cat((detail, low), 1), skip=images if self.add_visible else None)
+
+    def _decode_pair(self, visible: Tensor, detail: Tensor, low: Tensor) -> Tensor:
+        a, b = torch.cat((detail, low), 1).chunk(2)
+        a, b = self.cross[0](a, b), self.cross[-1](b, a)
+        return self.decoder(a, b, skip=visible if self.add_visible else None)
+
+    def _critic_loss(self, a: Tensor, b: Tensor, phase: int) -> LossTerms:
+        with torch.no_grad():
+            if phase == 1:
+                made_a, made_b = self.reconstruct(torch.cat((a, b))).chunk(2)
+            else:
+                made_a = made_b = self.combine(a, b)
+        of_a, of_b = self._verdicts(phase, (a, b), (made_a, made_b))
+        loss_a, loss_b = (discriminator_loss(real, made, self.adversarial) for real, made in (of_a, of_b))
+        return LossTerms(loss_a + loss_b, {"critic_a": loss_a.detach(), "critic_b": loss_b.detach()})
+
+    def _verdicts(self, phase: int, reals: Pair, made: Pair) -> list[Pair]:
+        critics = cast(Sequence[Discriminator], self.critics[2 * phase - 2 : 2 * phase])
+        return [critic.compare(real, image) for critic, real, image in zip(critics, reals, made, strict=True)]
+
+    def _deception(self, phase: int, reals: Pair, made: Pair) -> Tensor:
+        with frozen(self.critics):
+            of_a, of_b = self._verdicts(phase, reals, made)
+        return deception_loss(of_a[1], self.adversarial) + deception_loss(of_b[1], self.adversarial)
+
+    def _reconstruction_loss(self, a: Tensor, b: Tensor) -> LossTerms:
+        images = torch.cat((a, b))
+        detail, low = self.encoder(images)
+        made = self._decode_one(images, detail, low)
+        content = 2 * content_loss(made, images).mean()  # the sum over both modalities
+        apart = decomposition_loss(*detail.chunk(2), *low.chunk(2))
+        adversarial = self._deception(1, (a, b), (made[: len(a)], made[len(a) :]))
+        total = self.adversarial_weight * adversarial + self.decomposition * apart
+        total = total + (1 - self.decomposition) * content
+        terms = {"content": content, "decomposition": apart, "adversarial": adversarial}
+        return LossTerms(total, {"phase": 1, **{name: value.detach() for name, value in terms.items()}})
+
+    def _fusion_loss(self, a: Tensor, b: Tensor) -> LossTerms:
+        detail, low = self.encoder(torch.cat((a, b)))
+        fused = self._decode_pair(b, detail, low)
+        texture, intensity = texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()
+        adversarial = self._deception(2, (a, b), (fused, fused))
+        total = self.texture_weight * texture + self.intensity_weight * intensity
+        total = total + self.fusion_adversarial_weight * adversarial
+        terms = {"texture": texture, "intensity": intensity, "adversarial": adversarial}
+        if self.fusion_decomposition:
+            terms["decomposition"] = decomposition_loss(*detail.chunk(2), *low.chunk(2))
+            total = total + self.fusion_decomposition * terms["decomposition"]
+        return LossTerms(total, {"phase": 2, **{name: value.detach() for name, value in terms.items()}})

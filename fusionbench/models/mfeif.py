@@ -1,0 +1,262 @@
+"""MFEIF: multi-scale features of two sensors, weighed by attention to their edges.
+
+Reference: Liu, Fan, Jiang, Liu, Luo, "Learning a Deep Multi-Scale Feature Ensemble and an Edge-Attention Guidance
+for Image Fusion", IEEE Transactions on Circuits and Systems for Video Technology, 2022.
+
+    image ─ stem ─┬─ dilation 1 ─┬─ 32, 48 maps, summed over the paths (skips) ─────────────┐
+                  ├─ dilation 2 ─┤                                                          │
+                  └─ dilation 3 ─┴─ 64 maps ─ × weight of this image ─ Σ over images ─ constructor ─► fused
+    image + its edges ─ attention ─ logits ───── softmax over images ┘
+
+    stage 1    extractor and constructor as an auto-encoder of single grey images, with a discriminator
+    stage 2    both frozen, the attention learns
+
+View 0 is infrared (CT, PET, SPECT), view 1 visible luminance (MRI). Where this differs from the paper:
+
+* ``fusion="sources"``: the attention logits pass a softmax over the two images, so that the fused features are a
+  weighted mean of the images' features and stay in the domain that the constructor was trained on. Eq. 3 as printed
+  is ``fusion="eq3"``: its softmax over 64 channels shrinks the features to about 1/64.
+* The last layer has no normalisation and ends in a sigmoid (``output="sigmoid"``); that of the public inference
+  code, batch normalisation and ReLU, is ``output="norm-relu"``.
+* The losses of stage 2 and all weights are not published; ``docs/pair-models.md`` lists our choices with reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.errors import UsageError
+from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
+from fusionbench.models._edges import edge_image
+from fusionbench.models._fusion_losses import content_loss, intensity_loss, texture_loss
+from fusionbench.models._pairs import check_choice, check_pair_spec, fuse_each, pair_of
+
+
+def conv_block(channels: int, out: int, dilation: int = 1) -> nn.Sequential:
+    """3×3 convolution, batch normalisation, ReLU."""
+    convolution = nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())
+
+
+class Extractor(nn.Module):
+    """An image (N,1,H,W) to features of three depths, each summed over the dilated paths: widths[1:] channels.
+
+    Only the first convolution of a path is dilated. ``dense``: the later ones see all earlier maps of their path.
+    """
+
+    def __init__(self, widths: Sequence[int], dense: bool, path_weights: Sequence[float]) -> None:
+        super().__init__()
+        self.dense, self.path_weights = dense, tuple(path_weights)
+        self.stem = conv_block(1, widths[0])
+        inputs = [sum(widths[: depth + 1]) if dense else widths[depth] for depth in range(3)]
+        self.paths: Sequence[Sequence[nn.Module]] = nn.ModuleList(  # type: ignore[assignment]
+            nn.ModuleList(
+                conv_block(inputs[depth], widths[depth + 1], dilation if depth == 0 else 1) for depth in range(3)
+            )
+            for dilation in range(1, len(self.path_weights) + 1)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        stem = self.stem(image)
+        depths: list[list[Tensor]] = [[], [], []]
+        for path in self.paths:
+            maps = [stem]
+            for depth, block in enumerate(path):
+                maps.append(block(torch.cat(maps, 1) if self.dense else maps[-1]))
+                depths[depth].append(maps[-1])
+        deep = torch.stack([weight * maps for weight, maps in zip(self.path_weights, depths[2], strict=True)]).sum(0)
+        return [torch.stack(depths[0]).sum(0), torch.stack(depths[1]).sum(0), deep]
+
+
+class Constructor(nn.Module):
+    """Features of three depths to an image (N,1,H,W)."""
+
+    def __init__(self, widths: Sequence[int], output: str) -> None:
+        super().__init__()
+        stem, low, middle, deep = widths
+        self.deep = conv_block(deep, stem)
+        self.middle = conv_block(stem + middle, low)
+        self.low = conv_block(2 * low, stem)
+        if output == "norm-relu":
+            self.output = conv_block(stem, 1)
+        else:
+            self.output = nn.Sequential(nn.Conv2d(stem, 1, 3, padding=1), nn.Sigmoid())
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        low, middle, deep = features
+        x = self.middle(torch.cat((self.deep(deep), middle), 1))
+        return self.output(self.low(torch.cat((x, low), 1)))
+
+
+class EdgeAttention(nn.Module):
+    """An image (N,1,H,W) and its edges to attention logits (N,``maps``,H,W)."""
+
+    def __init__(self, widths: Sequence[int], maps: int) -> None:
+        super().__init__()
+        small, middle, large = widths
+        layers: list[nn.Module] = []
+        for channels, inner, out in ((1, small, small), (small, middle, large), (large, middle, small)):
+            layers += [nn.Conv2d(channels, inner, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(inner, out, 3, padding=2, dilation=2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(small, maps, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image + edge_image(image))
+
+
+def complementary_corruptions(images: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Two views of (N,1,H,W) images, each blurred where the other is sharp; the blotches follow from ``step`` alone."""
+    height, width = images.shape[-2:]
+    generator = torch.Generator().manual_seed(step)
+    blotches = torch.rand((len(images), 1, 6, 6), generator=generator).to(images.device)
+    sharp = F.interpolate(blotches, (height, width), mode="bilinear", align_corners=False) > 0.5
+    blurred = F.avg_pool2d(F.pad(images, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
+    return torch.where(sharp, images, blurred), torch.where(sharp, blurred, images)
+
+
+class MFEIF(nn.Module):
+    """See the module's text. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+
+    Args:
+        widths: channels of the stem and of the three depths.
+        path_weights: weight of each dilated path in the deepest features; path k has dilation k + 1.
+        dense: dense connections inside a path (the paper) or a plain chain (the public code).
+        attention_widths, attention_maps: of the attention net; maps is 1, or the number of deepest channels.
+        fusion: ``"sources"`` or ``"eq3"``, see above.
+        gate: what eq. 3's attention maps pass first, ``"sigmoid"`` or ``"none"``.
+        skip: how the two images' skip features join: ``"mean-min"`` is the mean of both and of their minimum (public
+            code), ``"mean"``, or ``"sum"`` (eq. 4; twice what the constructor met in stage 1).
+        output: ``"sigmoid"`` or ``"norm-relu"``, see above.
+        pixel_weight, ssim_weight, adversarial_weight: of stage 1: 1, γ, λ.
+        critic_widths, critic_norm: of the discriminator.
+        stage2: ``"pairs"`` (the fused image's gradients and intensities against both images'), or ``"corruption"``:
+            rebuild an image from two complementary corruptions of it, for which single images suffice.
+        texture_weight, intensity_weight: of stage 2 on pairs.
+        stage_steps: training steps of stage 1; later steps are stage 2.
+
+    Raises:
+        UsageError: a spec that is not two grey views, or an unknown choice.
+    """
+
+    title = "MFEIF"
+    reference = "Liu et al., IEEE TCSVT 2022"
+    version = "1"
+
+    PRESETS: ClassVar[Mapping[str, Preset]] = {}
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        *,
+        widths: Sequence[int] = (16, 32, 48, 64),
+        path_weights: Sequence[float] = (0.1, 0.1, 1.0),
+        dense: bool = True,
+        attention_widths: Sequence[int] = (32, 64, 128),
+        attention_maps: int = 64,
+        fusion: str = "sources",
+        gate: str = "sigmoid",
+        skip: str = "mean-min",
+        output: str = "sigmoid",
+        pixel_weight: float = 1.0,
+        ssim_weight: float = 1.0,
+        adversarial_weight: float = 0.01,
+        critic_widths: Sequence[int] = (32, 64, 128, 256),
+        critic_norm: str = "batch",
+        stage2: str = "pairs",
+        texture_weight: float = 1.0,
+        intensity_weight: float = 1.0,
+        stage_steps: int = 48_112,
+    ) -> None:
+        super().__init__()
+        check_pair_spec("mfeif", spec)
+        check_choice("mfeif", fusion=(fusion, ("sources", "eq3")), gate=(gate, ("sigmoid", "none")))
+        check_choice("mfeif", skip=(skip, ("mean-min", "mean", "sum")), output=(output, ("sigmoid", "norm-relu")))
+        check_choice("mfeif", stage2=(stage2, ("pairs", "corruption")), critic_norm=(critic_norm, ("batch", "group")))
+        if attention_maps not in (1, widths[-1]):
+            raise UsageError(f"mfeif takes attention_maps 1 or {widths[-1]} (its deepest width), not {attention_maps}")
+        self.fusion, self.gate, self.skip, self.stage2 = fusion, gate, skip, stage2
+        self.pixel_weight, self.ssim_weight, self.adversarial_weight = pixel_weight, ssim_weight, adversarial_weight
+        self.texture_weight, self.intensity_weight, self.stage_steps = texture_weight, intensity_weight, stage_steps
+        self.extractor = Extractor(widths, dense, path_weights)
+        self.constructor = Constructor(widths, output)
+        self.attention = EdgeAttention(attention_widths, attention_maps)
+        self.critic = Discriminator(1, critic_widths, critic_norm)
+
+    def phase(self, step: int) -> int:
+        """1 or 2: the training stage that ``step`` (counted from 0) belongs to."""
+        return 1 if step < self.stage_steps else 2
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by optimiser, in the order of their steps: first the judge, then what it judges."""
+        maker = [*self.extractor.parameters(), *self.constructor.parameters(), *self.attention.parameters()]
+        return {"critic": list(self.critic.parameters()), "generator": maker}
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Stage 1's auto-encoder: (N,1,H,W) → (N,1,H,W)."""
+        return self.constructor(self.extractor(image))
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        """The fused image (N,1,H,W) of a and b (N,1,H,W)."""
+        of_a, of_b = self.extractor(a), self.extractor(b)
+        skips = [self._join(x, y) for x, y in zip(of_a[:2], of_b[:2], strict=True)]
+        return self.constructor([*skips, self._attend(of_a[2], of_b[2], self.attention(a), self.attention(b))])
+
+    def fuse(self, batch: Batch) -> Tensor:
+        """(N,1,H,W) in [0,1], one image at a time: what else is in the batch cannot change a bit of it."""
+        return fuse_each(self, self.combine, batch)
+
+    def _join(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.skip == "mean-min":
+            return (x + y + torch.minimum(x, y)) / 3
+        return (x + y) / 2 if self.skip == "mean" else x + y
+
+    def _attend(self, x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
+        if self.fusion == "sources":
+            # A softmax over two is a sigmoid of the difference; float32 keeps the two weights adding up to one.
+            weight = torch.sigmoid((of_x - of_y).float()).to(x.dtype)
+            return weight * x + (1 - weight) * y
+        if self.gate == "sigmoid":
+            of_x, of_y = torch.sigmoid(of_x), torch.sigmoid(of_y)
+        return (x * of_x + y * of_y).float().softmax(1).to(x.dtype)
+
+    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
+        """Stage 1 before ``stage_steps``, stage 2 from there on, for ``"critic"`` or ``"generator"``.
+
+        The critic has nothing to learn in stage 2: its loss is a constant 0.
+        """
+        a, b = pair_of("mfeif", batch)
+        if self.phase(step) == 2:
+            return self._attention_loss(a, b, step) if group == "generator" else self._nothing()
+        images = torch.cat((a, b))
+        if group == "critic":
+            with torch.no_grad():
+                made = self.reconstruct(images)
+            total = discriminator_loss(*self.critic.compare(images, made), "least-squares")
+            return LossTerms(total, {"critic": total.detach()})
+        made = self.reconstruct(images)
+        content = content_loss(made, images, self.pixel_weight, self.ssim_weight).mean()
+        with frozen(self.critic):
+            adversarial = deception_loss(self.critic.compare(images, made)[1], "least-squares")
+        total = content + self.adversarial_weight * adversarial
+        return LossTerms(total, {"phase": 1, "content": content.detach(), "adversarial": adversarial.detach()})
+
+    def _attention_loss(self, a: Tensor, b: Tensor, step: int) -> LossTerms:
+        with frozen(self.extractor, self.constructor, evaluation=True):
+            if self.stage2 == "corruption":
+                images = torch.cat((a, b))
+                made = self.combine(*complementary_corruptions(images, step))
+                total = content_loss(made, images, self.pixel_weight, self.ssim_weight).mean()
+                return LossTerms(total, {"phase": 2, "content": total.detach()})
+            fused = self.combine(a, b)
+        texture, intensity = texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()
+        total = self.texture_weight * texture + self.intensity_weight * intensity
+        return LossTerms(total, {"phase": 2, "texture": texture.detach(), "intensity": intensity.detach()})
+
+    def _nothing(self) -> LossTerms:
+        return LossTerms(0 * self.critic.score.bias.sum(), {})
