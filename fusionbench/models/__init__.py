@@ -9,11 +9,13 @@ MODELS: Registry = Registry(
     "fusionbench.models",
     {
         "cvae": "fusionbench.models.cvae:CVAE",
+        "dae-fuse": "fusionbench.models.dae_fuse:DAEFuse",
         "fcn": "fusionbench.models.fcn:FCN",
         "first-view": "fusionbench.models.trivial:FirstView",
         "fusionvae": "fusionbench.models.fusionvae:FusionVAE",
         "max-view": "fusionbench.models.trivial:MaxView",
         "mean-image": "fusionbench.models.trivial:MeanImage",
+        "mfeif": "fusionbench.models.mfeif:MFEIF",
     },
     see="fusionbench list models",
 )

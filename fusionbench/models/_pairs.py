@@ -1,26 +1,113 @@
-"""What the models of registered pairs have in common: the two views of a batch, and fusing one image at a time."""
+"""What the models of registered pairs have in common: two grey views, two training phases, one image at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.contracts import Batch, ImageSpec, LossTerms
 from fusionbench.errors import UsageError, unknown_name
 
 
-def check_pair_spec(model: str, spec: ImageSpec) -> None:
-    """Refuse data that is not two grey views; the image size is free.
+class PairModel(nn.Module):
+    """Base of the models that fuse two grey views and train in two phases.
+
+    A member implements ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and ``parameter_groups()``.
+
+    Args:
+        spec: two grey views; the image size is free.
+        phase_share: share of the planned steps that belongs to phase 1.
+        phase_steps: number of steps of phase 1, whatever was planned; None goes by the share.
 
     Raises:
-        UsageError: another number of views or channels.
+        UsageError: another number of views or channels, or a phase 1 outside training.
     """
-    if spec.views != 2:
-        raise UsageError(f"{model} fuses pairs, and this data set has {spec.views} view(s) per sample; use a pairs set")
-    if spec.channels != 1:
-        raise UsageError(f"{model} fuses grey images, and this data set has {spec.channels} channels; fuse luminance")
+
+    def __init__(self, spec: ImageSpec, phase_share: float, phase_steps: int | None) -> None:
+        super().__init__()
+        name = self.name = type(self).__name__
+        if spec.views != 2:
+            raise UsageError(f"{name} fuses pairs; this data set has {spec.views} view(s) per sample: use a pairs set")
+        if spec.channels != 1:
+            raise UsageError(f"{name} fuses grey images; this data set has {spec.channels} channels: use luminance")
+        if not 0 <= phase_share <= 1:
+            raise UsageError(f"{name}: phase_share={phase_share} is not between 0 and 1")
+        if phase_steps is not None and phase_steps < 0:
+            raise UsageError(f"{name}: phase_steps={phase_steps} is negative")
+        self.spec, self.phase_share, self.phase_steps = spec, phase_share, phase_steps
+        self.planned_steps: int | None = None
+        self.seed = 0
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        """The fused image (N,1,H,W) of a and b (N,1,H,W), any H and W."""
+        raise NotImplementedError
+
+    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+        """What the parameters of ``group`` minimise in ``phase`` on the images a and b (N,1,H,W)."""
+        raise NotImplementedError
+
+    def plan(self, steps: int, seed: int) -> None:
+        """Told by the training loop: the number of steps that the phases share, and the seed of any noise."""
+        self.planned_steps, self.seed = steps, seed
+
+    def phase(self, step: int) -> int:
+        """1 or 2: the training phase that ``step`` (counted from 0) belongs to; 1 while nothing is planned."""
+        if self.phase_steps is not None:
+            return 1 if step < self.phase_steps else 2
+        if self.planned_steps is None:
+            return 1
+        return 1 if step < round(self.phase_share * self.planned_steps) else 2
+
+    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
+        """What ``group`` minimises at ``step``; a scalar and its parts.
+
+        Raises:
+            UsageError: the batch is not of complete pairs of grey images, or the group is not one of this model's.
+        """
+        if group not in self.parameter_groups():
+            raise unknown_name(f"parameter group of {self.name}", group, self.parameter_groups())
+        return self.loss_of_phase(*self.pair(batch), group, self.phase(step), step)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by optimiser, in the order of their steps: ``critic``, then ``generator``."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def fuse(self, batch: Batch) -> Tensor:
+        """(N,1,H,W) float32 in [0,1], in evaluation mode whatever the mode, one pair at a time.
+
+        Convolution libraries choose their order of summation by the batch size, so that the last bits of an image
+        would otherwise depend on its neighbours. At these image sizes a batch is no faster than its images in turn.
+
+        Raises:
+            UsageError: as :meth:`loss`.
+        """
+        a, b = self.pair(batch)
+        was_training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            fused = [self.combine(x, y) for x, y in zip(a.split(1), b.split(1), strict=True)]
+        finally:
+            for module in was_training:
+                module.training = True
+        return torch.cat(fused).float().clamp(0, 1)
+
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Views 0 and 1 of a batch, each (N,1,H,W).
+
+        Raises:
+            UsageError: a view is absent, or there are not two grey ones.
+        """
+        views, channels = batch.views.shape[1:3]
+        if (views, channels) != (2, 1):
+            raise UsageError(f"{self.name} fuses two grey views, not {views} view(s) of {channels} channel(s)")
+        complete = batch.present.all(1)
+        if not bool(complete.all()):
+            index = int(batch.ids[~complete][0])
+            raise UsageError(f"{self.name} needs both images of a pair, and sample {index} lacks one")
+        return batch.views[:, 0], batch.views[:, 1]
 
 
 def check_choice(model: str, **choices: tuple[str, Iterable[str]]) -> None:
@@ -32,36 +119,3 @@ def check_choice(model: str, **choices: tuple[str, Iterable[str]]) -> None:
     for parameter, (value, known) in choices.items():
         if value not in (known := tuple(known)):
             raise unknown_name(f"{parameter} of {model}", value, known)
-
-
-def pair_of(model: str, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Views 0 and 1 of a batch, each (N,1,H,W).
-
-    Raises:
-        UsageError: a view is absent, or there are not two grey ones.
-    """
-    if batch.views.shape[1:3] != (2, 1):
-        views, channels = batch.views.shape[1:3]
-        raise UsageError(f"{model} fuses two grey views, not {views} view(s) of {channels} channel(s)")
-    if not bool(batch.present.all()):
-        index = int(batch.ids[~batch.present.all(1)][0])
-        raise UsageError(f"{model} needs both images of a pair, and sample {index} lacks one")
-    return batch.views[:, 0], batch.views[:, 1]
-
-
-@torch.no_grad()
-def fuse_each(model: nn.Module, combine: Callable[[Tensor, Tensor], Tensor], batch: Batch) -> Tensor:
-    """``combine`` of every pair by itself, in evaluation mode, clamped to [0,1]: (N,1,H,W) float32.
-
-    Convolution libraries choose their order of summation by the batch size, so that the last bits of an image
-    would otherwise depend on its neighbours. At these image sizes a batch is no faster than its images in turn.
-    """
-    a, b = pair_of(type(model).__name__, batch)
-    was_training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        fused = [combine(x, y) for x, y in zip(a.split(1), b.split(1), strict=True)]
-    finally:
-        for module in was_training:
-            module.training = True
-    return torch.cat(fused).float().clamp(0, 1) if fused else torch.empty_like(a)

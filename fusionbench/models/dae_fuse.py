@@ -25,10 +25,10 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.contracts import ImageSpec, LossTerms, Preset
 from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
 from fusionbench.models._fusion_losses import content_loss, decomposition_loss, intensity_loss, texture_loss
-from fusionbench.models._pairs import check_choice, check_pair_spec, fuse_each, pair_of
+from fusionbench.models._pairs import PairModel, check_choice
 from fusionbench.models._residual import BasicBlock
 from fusionbench.models._restormer import BaseBlock, CrossAttention, RestormerBlock
 from fusionbench.models._vit import PatchTransformer
@@ -77,7 +77,7 @@ class Decoder(nn.Module):
         return torch.sigmoid(logits if skip is None else logits + skip)
 
 
-class DAEFuse(nn.Module):
+class DAEFuse(PairModel):
     """See the module's text. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 
     Args:
@@ -96,7 +96,7 @@ class DAEFuse(nn.Module):
         decomposition: σ of eq. 6; the content loss has 1 − σ.
         fusion_decomposition: weight of the decomposition loss in phase II (eq. 13 has none).
         texture_weight, intensity_weight: of eqs. 15 and 16; 1 and 1 is as printed.
-        phase_steps: training steps of phase I; later steps are phase II.
+        phase_share, phase_steps: length of phase I, as a share of the planned steps, or in steps if given.
 
     Raises:
         UsageError: a spec that is not two grey views, or an unknown choice.
@@ -106,7 +106,25 @@ class DAEFuse(nn.Module):
     reference = "DAE-Fuse, arXiv 2409.10080"
     version = "1"
 
-    PRESETS: ClassVar[Mapping[str, Preset]] = {}
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "paper": Preset(
+            {},
+            {"optimizer": "adam", "lr": 1e-4, "lr_min": 1e-6, "epochs": 120, "batch": 8},
+            "paper size: 6.46 M parameters and four discriminators of 0.39 M; open sizes are ours",
+        ),
+        "tiny": Preset(
+            {
+                "width": 16,
+                "heads": 2,
+                "blocks": 1,
+                "detail_blocks": 2,
+                "base": "channel",
+                "critic_widths": [8, 16, 32],
+            },
+            {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-4, "epochs": 10, "batch": 8},
+            "minutes on a CPU; not comparable with the paper",
+        ),
+    }
 
     def __init__(
         self,
@@ -134,13 +152,13 @@ class DAEFuse(nn.Module):
         fusion_decomposition: float = 0.0,
         texture_weight: float = 10.0,
         intensity_weight: float = 1.0,
-        phase_steps: int = 32_480,
+        phase_share: float = 1 / 3,
+        phase_steps: int | None = None,
     ) -> None:
-        super().__init__()
-        check_pair_spec("dae-fuse", spec)
+        super().__init__(spec, phase_share, phase_steps)
         check_choice("dae-fuse", base=(base, ("vit", "channel")), critic_norm=(critic_norm, ("batch", "group")))
         check_choice("dae-fuse", adversarial=(adversarial, ("non-saturating", "saturating", "least-squares")))
-        self.add_visible, self.adversarial, self.phase_steps = add_visible, adversarial, phase_steps
+        self.add_visible, self.adversarial = add_visible, adversarial
         self.adversarial_weight, self.fusion_adversarial_weight = adversarial_weight, fusion_adversarial_weight
         self.decomposition, self.fusion_decomposition = decomposition, fusion_decomposition
         self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
@@ -156,10 +174,6 @@ class DAEFuse(nn.Module):
         # two for phase I, two for phase II
         self.critics = nn.ModuleList(Discriminator(1, critic_widths, critic_norm) for _ in range(4))
 
-    def phase(self, step: int) -> int:
-        """1 or 2: the training phase that ``step`` (counted from 0) belongs to."""
-        return 1 if step < self.phase_steps else 2
-
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: first the judges, then what they judge."""
         maker = [*self.encoder.parameters(), *self.cross.parameters(), *self.decoder.parameters()]
@@ -173,16 +187,11 @@ class DAEFuse(nn.Module):
         """The fused image (N,1,H,W) of a and b (N,1,H,W)."""
         return self._decode_pair(b, *self.encoder(torch.cat((a, b))))
 
-    def fuse(self, batch: Batch) -> Tensor:
-        """(N,1,H,W) in [0,1], one image at a time: what else is in the batch cannot change a bit of it."""
-        return fuse_each(self, self.combine, batch)
-
-    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
-        """Eqs. 6–12 before ``phase_steps``, eqs. 13–17 from there on, for ``"critic"`` or ``"generator"``."""
-        a, b = pair_of("dae-fuse", batch)
+    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+        """Eqs. 6–12 in phase I, eqs. 13–17 in phase II."""
         if group == "critic":
-            return self._critic_loss(a, b, self.phase(step))
-        return self._reconstruction_loss(a, b) if self.phase(step) == 1 else self._fusion_loss(a, b)
+            return self._critic_loss(a, b, phase)
+        return self._reconstruction_loss(a, b) if phase == 1 else self._fusion_loss(a, b)
 
     # Both modalities always pass the encoder in one batch: its batch normalisation then sees the same mixture in
     # training as its running statistics describe in evaluation.

@@ -30,12 +30,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.contracts import ImageSpec, LossTerms, Preset
 from fusionbench.errors import UsageError
+from fusionbench.files import digest
 from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
 from fusionbench.models._edges import edge_image
 from fusionbench.models._fusion_losses import content_loss, intensity_loss, texture_loss
-from fusionbench.models._pairs import check_choice, check_pair_spec, fuse_each, pair_of
+from fusionbench.models._pairs import PairModel, check_choice
 
 
 def conv_block(channels: int, out: int, dilation: int = 1) -> nn.Sequential:
@@ -110,17 +111,17 @@ class EdgeAttention(nn.Module):
         return self.layers(image + edge_image(image))
 
 
-def complementary_corruptions(images: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """Two views of (N,1,H,W) images, each blurred where the other is sharp; the blotches follow from ``step`` alone."""
+def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """Two views of (N,1,H,W) images, each blurred where the other is sharp, in blotches drawn by seed and step."""
     height, width = images.shape[-2:]
-    generator = torch.Generator().manual_seed(step)
+    generator = torch.Generator().manual_seed(int(digest([seed, "corruption", step])[:15], 16))
     blotches = torch.rand((len(images), 1, 6, 6), generator=generator).to(images.device)
     sharp = F.interpolate(blotches, (height, width), mode="bilinear", align_corners=False) > 0.5
     blurred = F.avg_pool2d(F.pad(images, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     return torch.where(sharp, images, blurred), torch.where(sharp, blurred, images)
 
 
-class MFEIF(nn.Module):
+class MFEIF(PairModel):
     """See the module's text. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 
     Args:
@@ -138,7 +139,7 @@ class MFEIF(nn.Module):
         stage2: ``"pairs"`` (the fused image's gradients and intensities against both images'), or ``"corruption"``:
             rebuild an image from two complementary corruptions of it, for which single images suffice.
         texture_weight, intensity_weight: of stage 2 on pairs.
-        stage_steps: training steps of stage 1; later steps are stage 2.
+        phase_share, phase_steps: length of stage 1, as a share of the planned steps, or in steps if given.
 
     Raises:
         UsageError: a spec that is not two grey views, or an unknown choice.
@@ -148,7 +149,28 @@ class MFEIF(nn.Module):
     reference = "Liu et al., IEEE TCSVT 2022"
     version = "1"
 
-    PRESETS: ClassVar[Mapping[str, Preset]] = {}
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "paper": Preset(
+            {},
+            {"optimizer": "adam", "lr": 1e-4, "epochs": 41, "batch": 16},
+            "paper size, fused by a softmax over the images: 0.477 M parameters and a discriminator of 0.39 M",
+        ),
+        "public-code": Preset(
+            {"dense": False, "attention_maps": 1, "fusion": "eq3", "gate": "none", "output": "norm-relu"},
+            {"optimizer": "adam", "lr": 1e-4, "epochs": 41, "batch": 16},
+            "topology of the authors' inference code, 0.371 M parameters, with eq. 3 as printed; trained by our recipe",
+        ),
+        "tiny": Preset(
+            {
+                "widths": [4, 8, 12, 16],
+                "attention_widths": [8, 16, 32],
+                "attention_maps": 16,
+                "critic_widths": [8, 16, 32],
+            },
+            {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-4, "epochs": 10, "batch": 8},
+            "minutes on a CPU; not comparable with the paper",
+        ),
+    }
 
     def __init__(
         self,
@@ -171,10 +193,10 @@ class MFEIF(nn.Module):
         stage2: str = "pairs",
         texture_weight: float = 1.0,
         intensity_weight: float = 1.0,
-        stage_steps: int = 48_112,
+        phase_share: float = 0.75,
+        phase_steps: int | None = None,
     ) -> None:
-        super().__init__()
-        check_pair_spec("mfeif", spec)
+        super().__init__(spec, phase_share, phase_steps)
         check_choice("mfeif", fusion=(fusion, ("sources", "eq3")), gate=(gate, ("sigmoid", "none")))
         check_choice("mfeif", skip=(skip, ("mean-min", "mean", "sum")), output=(output, ("sigmoid", "norm-relu")))
         check_choice("mfeif", stage2=(stage2, ("pairs", "corruption")), critic_norm=(critic_norm, ("batch", "group")))
@@ -182,15 +204,11 @@ class MFEIF(nn.Module):
             raise UsageError(f"mfeif takes attention_maps 1 or {widths[-1]} (its deepest width), not {attention_maps}")
         self.fusion, self.gate, self.skip, self.stage2 = fusion, gate, skip, stage2
         self.pixel_weight, self.ssim_weight, self.adversarial_weight = pixel_weight, ssim_weight, adversarial_weight
-        self.texture_weight, self.intensity_weight, self.stage_steps = texture_weight, intensity_weight, stage_steps
+        self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
         self.extractor = Extractor(widths, dense, path_weights)
         self.constructor = Constructor(widths, output)
         self.attention = EdgeAttention(attention_widths, attention_maps)
         self.critic = Discriminator(1, critic_widths, critic_norm)
-
-    def phase(self, step: int) -> int:
-        """1 or 2: the training stage that ``step`` (counted from 0) belongs to."""
-        return 1 if step < self.stage_steps else 2
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: first the judge, then what it judges."""
@@ -207,10 +225,6 @@ class MFEIF(nn.Module):
         skips = [self._join(x, y) for x, y in zip(of_a[:2], of_b[:2], strict=True)]
         return self.constructor([*skips, self._attend(of_a[2], of_b[2], self.attention(a), self.attention(b))])
 
-    def fuse(self, batch: Batch) -> Tensor:
-        """(N,1,H,W) in [0,1], one image at a time: what else is in the batch cannot change a bit of it."""
-        return fuse_each(self, self.combine, batch)
-
     def _join(self, x: Tensor, y: Tensor) -> Tensor:
         if self.skip == "mean-min":
             return (x + y + torch.minimum(x, y)) / 3
@@ -225,13 +239,9 @@ class MFEIF(nn.Module):
             of_x, of_y = torch.sigmoid(of_x), torch.sigmoid(of_y)
         return (x * of_x + y * of_y).float().softmax(1).to(x.dtype)
 
-    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
-        """Stage 1 before ``stage_steps``, stage 2 from there on, for ``"critic"`` or ``"generator"``.
-
-        The critic has nothing to learn in stage 2: its loss is a constant 0.
-        """
-        a, b = pair_of("mfeif", batch)
-        if self.phase(step) == 2:
+    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+        """The auto-encoder's loss in stage 1, the attention's in stage 2, where the critic's is a constant 0."""
+        if phase == 2:
             return self._attention_loss(a, b, step) if group == "generator" else self._nothing()
         images = torch.cat((a, b))
         if group == "critic":
@@ -250,7 +260,7 @@ class MFEIF(nn.Module):
         with frozen(self.extractor, self.constructor, evaluation=True):
             if self.stage2 == "corruption":
                 images = torch.cat((a, b))
-                made = self.combine(*complementary_corruptions(images, step))
+                made = self.combine(*complementary_corruptions(images, self.seed, step))
                 total = content_loss(made, images, self.pixel_weight, self.ssim_weight).mean()
                 return LossTerms(total, {"phase": 2, "content": total.detach()})
             fused = self.combine(a, b)
