@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from fusionbench.errors import UsageError, unknown_name
 from fusionbench.registry import Registry
+
+if TYPE_CHECKING:
+    from fusionbench.contracts import ImageSpec, Preset
 
 MODELS: Registry = Registry(
     "model",
     "fusionbench.models",
     {
         "cvae": "fusionbench.models.cvae:CVAE",
+        "cvae+s": "fusionbench.models.cvae:CVAEWithSkips",
         "dae-fuse": "fusionbench.models.dae_fuse:DAEFuse",
         "fcn": "fusionbench.models.fcn:FCN",
+        "fcn+s": "fusionbench.models.fcn:FCNWithSkips",
         "first-view": "fusionbench.models.trivial:FirstView",
         "fusionvae": "fusionbench.models.fusionvae:FusionVAE",
         "max-view": "fusionbench.models.trivial:MaxView",
@@ -21,3 +30,52 @@ MODELS: Registry = Registry(
 )
 register_model = MODELS.register
 list_models = MODELS.names
+
+
+def get_preset(name: str, preset: str | None) -> Preset:
+    """The preset called ``preset`` of the model ``name``; an empty one for None.
+
+    Raises:
+        UsageError: unknown model or preset, with a suggestion.
+    """
+    from fusionbench.contracts import Preset
+
+    presets = MODELS.get(name).PRESETS
+    if preset is None:
+        return Preset()
+    if preset not in presets:
+        raise unknown_name(f"preset of {name}", preset, presets, f"fusionbench describe {name}")
+    return presets[preset]
+
+
+def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overrides: Any) -> Any:
+    """A new, untrained model: the parameters of its preset, replaced by ``overrides``.
+
+    Raises:
+        UsageError: unknown model, preset or parameter (with a suggestion), or values that do not fit ``spec``.
+    """
+    cls = MODELS.get(name)
+    params = {**get_preset(name, preset).model, **overrides}
+    known = _parameters(cls)
+    for parameter in params:
+        if parameter not in known:
+            raise unknown_name(f"parameter of {name}", parameter, known, f"fusionbench describe {name}")
+    try:
+        return cls(spec, **params)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in params.items())
+        raise UsageError(f"{name} cannot be built with {given}: {error}") from error
+
+
+def _parameters(cls: type) -> list[str]:
+    """Keyword parameters of a class, those that it hands on to its base (``**params``) included."""
+    found: list[str] = []
+    for base in cls.__mro__:
+        signature = inspect.signature(base.__init__) if "__init__" in vars(base) else None  # type: ignore[misc]
+        if signature is None:
+            continue
+        parameters = list(signature.parameters.values())[2:]
+        found.extend(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    return found

@@ -1,0 +1,153 @@
+"""Building blocks of the FusionVAE family: weight-normalised convolutions and residual cells.
+
+The cells are NVAE's (Vahdat & Kautz, "NVAE: A Deep Hierarchical Variational Autoencoder",
+NeurIPS 2020, figure 3), in the sizes that FusionVAE uses:
+
+    encoder cell   x ─ BN ─ swish ─ conv3×3 ─ BN ─ swish ─ conv3×3 ─ SE ─ ×0.1 ─┐
+                   └───────────────── skip ────────────────────────────────────(+)─
+    decoder cell   x ─ (up) ─ BN ─ conv1×1 (×e) ─ BN ─ swish ─ depthwise 5×5 ─ BN ─ swish ─ conv1×1 ─ BN ─ SE ─ ×0.1 ─┐
+                   └──────────────────────────────── skip ──────────────────────────────────────────────────────────(+)─
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BN_MOMENTUM = 0.05
+RESIDUAL_SCALE = 0.1
+
+
+class WNConv2d(nn.Conv2d):
+    """Convolution with weight normalisation and a learned log-norm per output channel.
+
+    (N,Cin,H,W) -> (N,Cout,H',W'). The effective weight is exp(n)·W/(‖W‖₂ + 1e-5).
+    """
+
+    def __init__(self, cin: int, cout: int, size: int, stride: int = 1, groups: int = 1, bias: bool = True) -> None:
+        super().__init__(cin, cout, size, stride, padding=size // 2, groups=groups, bias=bias)
+        with torch.no_grad():
+            norm = self.weight.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        self.log_norm = nn.Parameter(torch.log(norm + 1e-2))
+        self._fixed: Tensor | None = None
+
+    def effective_weight(self) -> Tensor:
+        """The normalised weight (Cout, Cin/groups, k, k), float32 whatever the autocast."""
+        if self._fixed is not None:
+            return self._fixed
+        with torch.autocast(self.weight.device.type, enabled=False):
+            # written out: linalg's norm is several times slower on small tensors
+            norm = self.weight.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+            return self.weight * (self.log_norm.exp() / (norm + 1e-5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.effective_weight(), self.bias)
+
+
+@contextlib.contextmanager
+def fixed_weights(module: nn.Module) -> Iterator[None]:
+    """Normalise every weight once for the block: for scoring, where many passes share the same weights."""
+    convs = [m for m in module.modules() if isinstance(m, WNConv2d)]
+    try:
+        for conv in convs:
+            conv._fixed = conv.effective_weight().detach()
+        yield
+    finally:
+        for conv in convs:
+            conv._fixed = None
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation with NVAE's constants."""
+    return nn.BatchNorm2d(channels, eps=1e-5, momentum=BN_MOMENTUM)
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from global means: Linear to max(C/16, 4), ReLU, Linear to C, sigmoid. (N,C,H,W) -> same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(channels // 16, 4)
+        self.reduce, self.expand = nn.Linear(channels, hidden), nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.float().mean(dim=(2, 3))
+        gate = torch.sigmoid(self.expand(F.relu(self.reduce(mean))))
+        return x * gate[:, :, None, None]
+
+
+class PhaseSkip(nn.Module):
+    """Skip of a down cell: swish, then a 1×1 stride-2 convolution on each of the four pixel phases.
+
+    (N,C,H,W) -> (N,Cout,H/2,W/2) with even H and W; no pixel is thrown away.
+    """
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        widths = [cout // 4] * 3 + [cout - 3 * (cout // 4)]
+        self.convs = nn.ModuleList(WNConv2d(cin, width, 1, stride=2) for width in widths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(x)
+        phases = (x, x[:, :, 1:, 1:], x[:, :, :, 1:], x[:, :, 1:, :])
+        return torch.cat([conv(phase) for conv, phase in zip(self.convs, phases, strict=True)], dim=1)
+
+
+class EncoderCell(nn.Module):
+    """Residual cell; ``down`` halves the resolution and doubles the channels. (N,C,H,W) -> (N,C',H',W')."""
+
+    def __init__(self, channels: int, down: bool = False) -> None:
+        super().__init__()
+        cout = 2 * channels if down else channels
+        self.skip: nn.Module = PhaseSkip(channels, cout) if down else nn.Identity()
+        self.bn1, self.conv1 = batch_norm(channels), WNConv2d(channels, cout, 3, stride=2 if down else 1)
+        self.bn2, self.conv2 = batch_norm(cout), WNConv2d(cout, cout, 3)
+        self.gate = SqueezeExcite(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.conv1(F.silu(self.bn1(x)))
+        inner = self.conv2(F.silu(self.bn2(inner)))
+        return self.skip(x) + RESIDUAL_SCALE * self.gate(inner)
+
+
+class UpSkip(nn.Module):
+    """Skip of an up cell: bilinear ×2 with aligned corners, then a 1×1 convolution. (N,C,H,W) -> (N,C',2H,2W)."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.conv = WNConv2d(cin, cout, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # a 1×1 convolution commutes with an interpolation, whose weights sum to one; before it there are 4× fewer pixels
+        return F.interpolate(self.conv(x), scale_factor=2, mode="bilinear", align_corners=True)
+
+
+class DecoderCell(nn.Module):
+    """Inverted residual cell, expansion counted from the input channels; ``up``: twice the size, half the channels."""
+
+    def __init__(self, channels: int, expansion: int, up: bool = False) -> None:
+        super().__init__()
+        cout, hidden = channels // 2 if up else channels, channels * expansion
+        self.up = up
+        self.skip: nn.Module = UpSkip(channels, cout) if up else nn.Identity()
+        self.bn0 = batch_norm(channels)
+        self.expand = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.bn1 = batch_norm(hidden)
+        self.depthwise = nn.Conv2d(hidden, hidden, 5, padding=2, groups=hidden, bias=False)
+        self.bn2 = batch_norm(hidden)
+        self.project = nn.Conv2d(hidden, cout, 1, bias=False)
+        self.bn3 = batch_norm(cout)
+        self.gate = SqueezeExcite(cout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Nearest-neighbour doubling repeats every pixel four times, so statistics and the 1×1 convolution are the
+        # same before it, with a quarter of the work. (The running variance uses n-1: a difference of 3/(4n).)
+        inner = F.silu(self.bn1(self.expand(self.bn0(x))))
+        if self.up:
+            inner = F.interpolate(inner, scale_factor=2, mode="nearest")
+        inner = F.silu(self.bn2(self.depthwise(inner)))
+        return self.skip(x) + RESIDUAL_SCALE * self.gate(self.bn3(self.project(inner)))

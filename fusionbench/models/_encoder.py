@@ -1,0 +1,145 @@
+"""The bottom-up network: one encoder, with shared weights, for every view and for the target.
+
+    stem conv3×3 ─► P × [normal cells, down cell] ─► per scale: groups × cells ─(feature)─ … ─ down cell ─► next scale
+
+Views that are absent are never encoded, so they cannot enter the batch statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fusionbench.contracts import Batch
+from fusionbench.models._cells import EncoderCell, WNConv2d
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes that encoder and decoder share.
+
+    Attributes:
+        channels: C at full resolution; it doubles with every halving.
+        groups: latent groups per scale, the finest latent resolution first.
+        cells: residual cells per group.
+        blocks: pre-processing and post-processing blocks; each halves or doubles the resolution.
+        block_cells: cells per block, the one that changes the resolution included.
+    """
+
+    channels: int
+    groups: tuple[int, ...]
+    cells: int
+    blocks: int
+    block_cells: int
+
+    @property
+    def top(self) -> int:
+        """Channels at the coarsest latent resolution."""
+        return self.channels << (self.blocks + len(self.groups) - 1)
+
+    @property
+    def reduction(self) -> int:
+        """Image size divided by the coarsest latent size."""
+        return 1 << (self.blocks + len(self.groups) - 1)
+
+
+class Packing:
+    """Which rows of a packed tensor (M,…) belong to which sample and view; M is the number of present views."""
+
+    def __init__(self, present: Tensor) -> None:
+        self.present = present
+        self.index = present.flatten().nonzero().squeeze(1)
+        self.count = present.sum(dim=1)  # (N,)
+        self.any = self.count > 0
+
+    def pad(self, packed: Tensor, fill: float) -> Tensor:
+        """(M,…) -> (N,V,…), absent views filled."""
+        n, v = self.present.shape
+        if len(packed) == n * v:
+            return packed.unflatten(0, (n, v))
+        padded = packed.new_full((n * v, *packed.shape[1:]), fill)
+        return padded.index_copy(0, self.index, packed).unflatten(0, (n, v))
+
+    def max(self, packed: Tensor) -> Tensor:
+        """Maximum over a sample's present views: (M,…) -> (N,…); zero for samples without any."""
+        if len(packed) == 0:
+            return packed.new_zeros((len(self.present), *packed.shape[1:]))
+        largest = self.pad(packed, -torch.inf).amax(dim=1)
+        return largest.masked_fill(~self.any.view(-1, *[1] * (largest.dim() - 1)), 0.0)
+
+    def sum(self, packed: Tensor) -> Tensor:
+        """Sum over a sample's present views: (M,…) -> (N,…)."""
+        if len(packed) == 0:
+            return packed.new_zeros((len(self.present), *packed.shape[1:]))
+        return self.pad(packed, 0.0).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Features of a batch.
+
+    Attributes:
+        packing: where the rows of ``views`` belong.
+        views: per latent group, in the order in which the decoder consumes them, (M,C,h,w).
+        target: the same for the target, (N,C,h,w), or None.
+        scales: the views' last feature of every resolution, coarsest first, (M,C,h,w): for skip connections.
+    """
+
+    packing: Packing
+    views: list[Tensor]
+    target: list[Tensor] | None
+    scales: list[Tensor]
+
+
+class Encoder(nn.Module):
+    """Images (M,Cin,H,W) in [0,1] -> features of every group, and of every resolution."""
+
+    def __init__(self, cin: int, shape: Shape) -> None:
+        super().__init__()
+        width = shape.channels
+        self.stem = WNConv2d(cin, width, 3)
+        self.blocks = nn.ModuleList()
+        for _ in range(shape.blocks):
+            normal = [EncoderCell(width) for _ in range(shape.block_cells - 1)]
+            self.blocks.append(nn.Sequential(*normal, EncoderCell(width, down=True)))
+            width *= 2
+        self.tower = nn.ModuleList()
+        self.downs = nn.ModuleList()
+        for scale, count in enumerate(shape.groups):
+            cells = [nn.Sequential(*(EncoderCell(width) for _ in range(shape.cells))) for _ in range(count)]
+            self.tower.append(nn.ModuleList(cells))
+            if scale < len(shape.groups) - 1:
+                self.downs.append(EncoderCell(width, down=True))
+                width *= 2
+        self.last = nn.Sequential(nn.ELU(), WNConv2d(width, width, 1), nn.ELU())
+
+    def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Group features in consumption order, and the last feature of each resolution, coarsest first."""
+        x = self.stem(2 * images - 1)
+        scales, groups = [x], []
+        for block in self.blocks:
+            x = block(x)
+            scales.append(x)
+        scales.pop()  # the tower's own feature stands for its first resolution
+        for scale, members in enumerate(self.tower):
+            for group in members:  # type: ignore[attr-defined]
+                x = group(x)
+                groups.append(x)
+            scales.append(x)
+            if scale < len(self.downs):
+                x = self.downs[scale](x)
+        groups[-1] = self.last(groups[-1])
+        return groups[::-1], scales[::-1]
+
+    def forward(self, batch: Batch, with_target: bool) -> Encoding:
+        packing = Packing(batch.present)
+        views = batch.views.flatten(0, 1).index_select(0, packing.index)
+        count = len(views)
+        if not with_target:
+            groups, scales = self.features(views)
+            return Encoding(packing, groups, None, scales)
+        assert batch.target is not None
+        groups, scales = self.features(torch.cat([views, batch.target]))
+        return Encoding(packing, [g[:count] for g in groups], [g[count:] for g in groups], [s[:count] for s in scales])

@@ -1,0 +1,262 @@
+"""What FusionVAE and its baselines share: the objective, its annealing, scoring by importance weights, sampling.
+
+A family member implements ``prepare`` (everything that does not depend on draws) and
+``top_down`` (one pass of the decoder for a number of rows), nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.errors import UsageError
+from fusionbench.models import _draws
+from fusionbench.models._cells import DecoderCell, WNConv2d, fixed_weights
+from fusionbench.models._encoder import Encoder, Encoding, Shape
+from fusionbench.models._normal import DiagonalNormal
+from fusionbench.models._outputs import create_output
+from fusionbench.models._regularise import StabilityPenalty
+
+Noise = Callable[[int, Sequence[int]], Tensor]  # (group, shape of one row) -> (R, *shape)
+PENALTY_EVERY = 4  # the penalty is computed every 4th step with 4 times its weight: the same in expectation
+
+
+@dataclass
+class TopDown:
+    """One pass: output parameters (R,…) and, per group, prior, posterior (None when generating) and latent."""
+
+    output: Tensor
+    groups: list[tuple[DiagonalNormal, DiagonalNormal | None, Tensor]] = field(default_factory=list)
+
+
+class Family(nn.Module):
+    """Base of FusionVAE, CVAE and FCN.
+
+    Args:
+        spec: shape of the samples.
+        channels: C, channels at full resolution.
+        groups: groups per latent scale, finest first.
+        cells: residual cells per group.
+        blocks: pre- and post-processing blocks.
+        block_cells: cells per such block.
+        latents: channels of every latent group.
+        output: ``bernoulli`` or ``logistic-mixture``.
+        regularise: λ of the spectral and batch-norm penalty.
+        kl_warmup: share of training over which β rises linearly to 1.
+
+    Raises:
+        UsageError: an image size that the resolutions do not divide, or an unknown output.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str] = "FusionVAE: A Deep Hierarchical Variational Autoencoder for RGB Image Fusion, ECCV 2022"
+    version: ClassVar[str] = "1"
+    PRESETS: ClassVar[Mapping[str, Preset]]
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        *,
+        channels: int = 8,
+        groups: Sequence[int] = (5, 2),
+        cells: int = 1,
+        blocks: int = 2,
+        block_cells: int = 1,
+        latents: int = 10,
+        output: str = "bernoulli",
+        regularise: float = 1e-2,
+        kl_warmup: float = 0.3,
+    ) -> None:
+        super().__init__()
+        shape = Shape(channels, tuple(groups), cells, blocks, block_cells)
+        if not shape.groups or min(shape.groups) < 1:
+            raise UsageError(f"groups={list(groups)}: every latent scale needs at least one group")
+        if spec.height % shape.reduction or spec.width % shape.reduction:
+            raise UsageError(
+                f"Images of {spec.height}×{spec.width} cannot be halved {shape.reduction.bit_length() - 1} times; "
+                f"use sizes that {shape.reduction} divides, or fewer blocks or groups"
+            )
+        self.spec, self.shape, self.latents = spec, shape, latents
+        self.output = create_output(output, spec)
+        self.regularise, self.kl_warmup = regularise, kl_warmup
+        self.encoder = Encoder(spec.channels, shape)
+        self.start = nn.Parameter(
+            torch.rand(shape.top, spec.height // shape.reduction, spec.width // shape.reduction)
+        )  # h
+        self.post = _post_processing(shape)
+        self.head = nn.Sequential(nn.ELU(), WNConv2d(channels, self.output.channels, 3))
+        self.penalty: StabilityPenalty | None = None
+        self.planned_steps: int | None = None
+        self.noise_seed = 0
+
+    def _finish(self) -> None:
+        """To be called at the end of a member's constructor, when all layers exist."""
+        if self.regularise > 0:
+            self.penalty = StabilityPenalty(self)
+
+    def prepare(self, encoding: Encoding) -> Any:
+        """Nested tuples and lists of tensors with the N samples as first dimension."""
+        raise NotImplementedError
+
+    def top_down(self, prepared: Any, rows: int, noise: Noise | None, posterior: bool) -> TopDown:
+        """Decode ``rows`` rows; without ``noise`` every latent is its distribution's mean."""
+        raise NotImplementedError
+
+    # training
+
+    def plan(self, steps: int, seed: int) -> None:
+        """Told by the training loop: the number of steps that the annealing is for, and the seed of its noise."""
+        self.planned_steps, self.noise_seed = steps, seed
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"main": list(self.parameters())}
+
+    def beta(self, step: int) -> float:
+        """KL weight: linear from 1e-4 to 1 over the first ``kl_warmup`` of training."""
+        if not self.planned_steps or self.kl_warmup <= 0:
+            return 1.0
+        ramp = (step - 1e-4 * self.planned_steps) / (self.kl_warmup * self.planned_steps)
+        return max(min(ramp, 1.0), 1e-4)
+
+    def loss(self, batch: Batch, group: str = "main", step: int = 0) -> LossTerms:
+        """−log p(y|z) + β Σ γ_l KL_l + λ·penalty, mean over the batch, in nats per image.
+
+        Raises:
+            UsageError: the data set has no targets.
+        """
+        if batch.target is None:
+            raise UsageError(f"{self.title} learns from targets and this data set has none")
+        prepared = self.prepare(self.encoder(batch, with_target=True))
+        key = _draws.stream_key(self.noise_seed, "train", step)
+        noise = _row_noise(batch.ids, torch.zeros_like(batch.ids), key)
+        result = self.top_down(prepared, len(batch), noise, posterior=True)
+        reconstruction = -self.output.log_prob(result.output, batch.target).mean()
+        total, log = reconstruction, {"reconstruction": reconstruction.detach()}
+        if result.groups:
+            beta = self.beta(step)
+            kls = torch.stack([q.kl(p) for p, q, _ in result.groups if q is not None], dim=1).mean(dim=0)
+            weights = self._balance(kls.detach()) if beta < 1 else torch.ones_like(kls)
+            total = total + beta * (weights * kls).sum()
+            log |= {"kl": kls.detach().sum(), "beta": torch.tensor(beta)}
+        log["elbo"] = reconstruction.detach() + (log["kl"] if result.groups else 0.0)
+        if self.penalty is not None and step % PENALTY_EVERY == 0:
+            penalty = self.penalty(first=step == 0)
+            total = total + PENALTY_EVERY * self.regularise * penalty
+            log["penalty"] = penalty.detach()
+        return LossTerms(total, log)
+
+    def _balance(self, kls: Tensor) -> Tensor:
+        """γ_l: groups with a larger KL than their resolution's share are weighted up, so that none is switched off."""
+        share = torch.tensor(self.balance_shares(), dtype=kls.dtype, device=kls.device)
+        scaled = (kls.abs() + 0.01) / (share / share.min())
+        return scaled / scaled.mean()
+
+    def balance_shares(self) -> list[float]:
+        """4^s / G_s for every group, coarsest scale (s = 0) first."""
+        return [4.0**s / count for s, count in enumerate(self.shape.groups[::-1]) for _ in range(count)]
+
+    # scoring
+
+    @contextlib.contextmanager
+    def _scoring(self) -> Iterator[None]:
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad(), fixed_weights(self):
+                yield
+        finally:
+            self.train(training)
+
+    def rows_per_pass(self, device: torch.device) -> int:
+        """Decoder rows at a time: the widest activation (6C·H·W float32), some of which live at once, in the memory."""
+        row = 4 * 6 * self.shape.channels * self.spec.height * self.spec.width * 4
+        if device.type == "cuda":
+            return max(1, min(torch.cuda.mem_get_info(device)[0] // 4, 16 << 30) // row)
+        return max(1, (96 << 20) // row)
+
+    def _passes(self, batch: Batch, n: int, seed: int, posterior: bool) -> Iterator[tuple[slice, TopDown]]:
+        """Draws 0..n-1 of every sample in chunks; rows are draw-major."""
+        prepared = self.prepare(self.encoder(batch, with_target=posterior))
+        chunk = max(1, self.rows_per_pass(batch.views.device) // len(batch))
+        key = _draws.stream_key(seed, "posterior" if posterior else "prior")
+        for begin in range(0, n, chunk):
+            count = min(chunk, n - begin)
+            draws = torch.arange(begin, begin + count, device=batch.ids.device).repeat_interleave(len(batch))
+            noise = _row_noise(batch.ids.repeat(count), draws, key)
+            repeated = prepared if count == 1 else _repeat(prepared, count)
+            yield slice(begin, begin + count), self.top_down(repeated, count * len(batch), noise, posterior)
+
+    def log_weights(self, batch: Batch, n: int, seed: int) -> Tensor:
+        """(n,N) float64 nats: log p(y|z) + Σ log p(z_l|X,z_<l) − Σ log q(z_l|y,z_<l) with z ~ q.
+
+        The images are encoded once and only the decoder runs ``n`` times (eq. 15 of the paper's supplement).
+        """
+        assert batch.target is not None
+        weights = torch.empty((n, len(batch)), dtype=torch.float64, device=batch.views.device)
+        with self._scoring():
+            for where, result in self._passes(batch, n, seed, posterior=True):
+                count = where.stop - where.start
+                log_weight = self.output.log_prob(result.output, batch.target.repeat(count, 1, 1, 1))
+                for prior, posterior, z in result.groups:
+                    assert posterior is not None
+                    difference = prior.log_prob(z) - posterior.log_prob(z)
+                    log_weight = log_weight + difference.sum(dim=(1, 2, 3), dtype=torch.float64)
+                weights[where] = log_weight.view(count, len(batch))
+        return weights
+
+    def fuse(self, batch: Batch) -> Tensor:
+        """(N,C,H,W) in [0,1]: the mean image where every latent is its prior's mean."""
+        with self._scoring():
+            prepared = self.prepare(self.encoder(batch, with_target=False))
+            return self.output.mean(self.top_down(prepared, len(batch), None, posterior=False).output)
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """(N,C,H,W) in [0,1]: the mean image where every latent is the mean of the posterior given the target."""
+        with self._scoring():
+            prepared = self.prepare(self.encoder(batch, with_target=True))
+            return self.output.mean(self.top_down(prepared, len(batch), None, posterior=True).output)
+
+
+class LatentFamily(Family):
+    """A member with latents, which can be drawn."""
+
+    def sample(self, batch: Batch, n: int, seed: int) -> Tensor:
+        """(n,N,C,H,W) in [0,1]: mean images of draws from the prior path p(z|X)."""
+        size = (self.spec.channels, self.spec.height, self.spec.width)
+        images = torch.empty((n, len(batch), *size), device=batch.views.device)
+        with self._scoring():
+            for where, result in self._passes(batch, n, seed, posterior=False):
+                images[where] = self.output.mean(result.output).view(-1, len(batch), *size)
+        return images
+
+
+def _post_processing(shape: Shape) -> nn.Sequential:
+    """From the finest latent resolution back to full size: P × [up cell, normal cells], expansion 3."""
+    cells: list[nn.Module] = []
+    width = shape.channels << shape.blocks
+    for _ in range(shape.blocks):
+        cells.append(DecoderCell(width, 3, up=True))
+        width //= 2
+        cells.extend(DecoderCell(width, 3) for _ in range(shape.block_cells - 1))
+    return nn.Sequential(*cells)
+
+
+def _row_noise(ids: Tensor, draws: Tensor, key: int) -> Noise:
+    def noise(group: int, shape: Sequence[int]) -> Tensor:
+        return _draws.normal(ids, draws, shape, _draws.stream_key(key, group))
+
+    return noise
+
+
+def _repeat(value: Any, count: int) -> Any:
+    if isinstance(value, Tensor):
+        return value.repeat(count, *[1] * (value.dim() - 1))
+    if value is None:
+        return None
+    return type(value)(_repeat(part, count) for part in value)

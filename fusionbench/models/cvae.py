@@ -1,0 +1,91 @@
+"""CVAE: the conditional VAE with one latent space, a baseline of the FusionVAE paper (ECCV 2022, section 5.2).
+
+    views ─► shared encoder ─► max over i of enc0(f(x_i)) ─ Conv3×3 ─► p(z|X)      (no views: N(0, I))
+    target ─► the same encoder ─► enc0(f(y)) ─ Conv3×3 ─► q(z|y)
+    z ─ Conv1×1 ─► decoder cells ─► post-processing ─► p(y|z)
+
+One latent group at the coarsest resolution; everything else is FCN's and FusionVAE's. ``skips=True`` is CVAE+S, whose
+decoder also sees the views: p(y|z,X).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from fusionbench.contracts import ImageSpec, Preset
+from fusionbench.models._aggregate import create_aggregation
+from fusionbench.models._cells import WNConv2d
+from fusionbench.models._encoder import Encoding
+from fusionbench.models._family import LatentFamily, Noise, TopDown
+from fusionbench.models._normal import DiagonalNormal
+from fusionbench.models.fcn import Decoder
+from fusionbench.models.fusionvae import (
+    CELEBA_MODEL,
+    CELEBA_TRAINING,
+    MNIST_MODEL,
+    MNIST_TRAINING,
+    TINY_MODEL,
+    TINY_TRAINING,
+    TLESS_TRAINING,
+)
+
+
+class CVAE(LatentFamily):
+    """Conditional VAE with one latent space. Parameters as in :class:`Family`, and:
+
+    Args:
+        skips: CVAE+S.
+    """
+
+    title = "CVAE"
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "fusionmnist": Preset(
+            MNIST_MODEL | {"channels": 9, "latents": 10}, MNIST_TRAINING, "within 5 % of FusionVAE's 0.672 M"
+        ),
+        "fusionceleba": Preset(
+            CELEBA_MODEL | {"channels": 34, "latents": 20, "output": "logistic-mixture"},
+            CELEBA_TRAINING,
+            "within 5 % of 18.37 M",
+        ),
+        "fusiontless": Preset(CELEBA_MODEL | {"channels": 34, "latents": 20}, TLESS_TRAINING, "within 5 % of 18.34 M"),
+        "tiny": Preset(TINY_MODEL | {"latents": 8}, TINY_TRAINING, "a minute on a CPU; not comparable with the paper"),
+    }
+    skips = False
+
+    def __init__(self, spec: ImageSpec, *, skips: bool | None = None, **params: Any) -> None:
+        super().__init__(spec, **params)
+        if skips is not None:
+            self.skips = skips
+        del self.start  # z alone begins the decoder
+        top = self.shape.top
+        self.prior = create_aggregation("max-add", top, self.latents, first=True)
+        self.posterior = WNConv2d(top, 2 * self.latents, 3)
+        self.widen = WNConv2d(self.latents, top, 1)
+        self.decoder = Decoder(self.shape)
+        self._finish()
+
+    def balance_shares(self) -> list[float]:
+        return [1.0]
+
+    def prepare(self, encoding: Encoding) -> Any:
+        packing = encoding.packing
+        skips = [packing.max(feature) for feature in encoding.scales] if self.skips else []
+        target = None if encoding.target is None else encoding.target[0]
+        return self.prior.prepare(encoding.views[0], packing), target, skips, packing.any  # type: ignore[operator]
+
+    def top_down(self, prepared: Any, rows: int, noise: Noise | None, posterior: bool) -> TopDown:
+        pooled, target, skips, has_views = prepared
+        prior = DiagonalNormal.from_raw(self.prior(pooled, None, None)).standard_where(~has_views)
+        q = DiagonalNormal.from_raw(self.posterior(target)) if posterior else None
+        chosen = prior if q is None else q
+        z = chosen.mean if noise is None else chosen.sample(noise(0, chosen.mean.shape[1:]))
+        state = self.widen(z)
+        return TopDown(self.head(self.decoder(state, self.post, skips, has_views)), [(prior, q, z)])
+
+
+class CVAEWithSkips(CVAE):
+    """CVAE+S."""
+
+    title = "CVAE+S"
+    skips = True
