@@ -1,0 +1,324 @@
+"""Recipe × source → shards: parallel, resumable, and the same bytes for any number of workers.
+
+A shard is a fixed range of samples made by one process from nothing but the recipe, the source and its number, so
+workers never name or cut files. A finished shard is noted in ``.build/``; a build is "make what is not noted or not
+intact", which is also how it resumes. The manifest is written last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionbench import progress
+from fusionbench.contracts import Source
+from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
+from fusionbench.files import digest, file_sha256, lock, write_json
+from fusionbench.prepare import chosen, targets_of
+from fusionbench.recipes import Recipe
+from fusionbench.shards.manifest import (
+    FILE,
+    Manifest,
+    ShardEntry,
+    SourceEntry,
+    SplitEntry,
+    identity,
+    read_manifest,
+    write_manifest,
+)
+from fusionbench.shards.writer import write_shard
+from fusionbench.sources import SOURCES
+
+JOURNAL = ".build"
+ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """One shard to make: samples start..stop-1 of a split, into ``file``."""
+
+    split: str
+    number: int
+    start: int
+    stop: int
+    file: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task came to: an error message for people, or for us, or none."""
+
+    plan: ShardPlan
+    error: str = ""
+    bug: str = ""
+
+
+def open_source(recipe: Recipe, source_dir: str | Path | None) -> Source:
+    """The recipe's source on ``source_dir``, checked.
+
+    Raises:
+        UsageError, DataError: unknown source, or files that are missing or not what they should be.
+    """
+    return _source(recipe.source.name, str(source_dir) if source_dir is not None else None)
+
+
+@lru_cache(maxsize=4)
+def _source(name: str, root: str | None) -> Source:
+    return SOURCES.get(name)(Path(root) if root is not None else None)
+
+
+def plan_shards(recipe: Recipe, source: Source) -> list[ShardPlan]:
+    """All shards of a data set, in order: the count follows from lengths and shard size alone."""
+    plans = []
+    for split, rule in recipe.splits.items():
+        total, size = len(chosen(rule, source)), recipe.shard_size
+        count = -(-total // size)
+        for number in range(count):
+            start, stop = number * size, min(total, (number + 1) * size)
+            file = f"{recipe.name}-{recipe.version}-{split}-{number:05d}-of-{count:05d}.h5"
+            plans.append(ShardPlan(split, number, start, stop, file))
+    return plans
+
+
+def make_arrays(recipe: Recipe, source: Source, split: str, samples: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of ``samples`` (n,) of a split as a shard stores them, and the digest of their source images.
+
+    This is the one function that makes stored data: shards, single samples and verification all call it.
+    """
+    rule = recipe.splits[split]
+    indices = chosen(rule, source)[samples]
+    targets, raw = targets_of(recipe, source, split, indices)
+    maker = recipe.view_maker(split)
+    params = maker.params(samples)
+    arrays = {
+        "index": np.asarray(samples, np.int64),
+        "params": params,
+        "targets": targets,
+        "views": maker.views_of(targets, samples, params=params),
+    }
+    labels = source.labels(rule.source)
+    if labels is not None:
+        arrays["label"] = labels[indices]
+    return arrays, hashlib.sha256(np.ascontiguousarray(raw).data).hexdigest()
+
+
+def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> Outcome:
+    """Make one shard and note it in the journal; errors come back as values, so that no engine is aborted."""
+    try:
+        with contextlib.suppress(ImportError):
+            import cv2
+
+            cv2.setNumThreads(1)
+        source = open_source(recipe, source_dir)
+        arrays, source_sha256 = make_arrays(recipe, source, plan.split, np.arange(plan.start, plan.stop))
+        header = {
+            "dataset": recipe.name,
+            "version": recipe.version,
+            "recipe_sha256": recipe.hash,
+            "split": plan.split,
+            "start": plan.start,
+            "n": plan.stop - plan.start,
+        }
+        written = write_shard(folder / plan.file, arrays, header)
+        masks = recipe.view_maker(plan.split).masks(arrays["params"])
+        covered = np.maximum.accumulate(masks, axis=1).astype(bool).sum(axis=(0, 2, 3))
+        note = {
+            "entry": {
+                "file": plan.file,
+                "start": plan.start,
+                "n": plan.stop - plan.start,
+                "source_sha256": source_sha256,
+                **written,
+            },
+            "covered": covered.tolist(),
+            "recipe_sha256": recipe.hash,
+        }
+        write_json(_note_path(folder, plan), note)
+        return Outcome(plan)
+    except FusionbenchError as error:
+        return Outcome(plan, error=str(error))
+    except MemoryError:
+        return Outcome(plan, error="out of memory; try fewer --jobs or a smaller shard_size in the recipe")
+    except Exception:
+        return Outcome(plan, bug=traceback.format_exc())
+
+
+def _note_path(folder: Path, plan: ShardPlan) -> Path:
+    return folder / JOURNAL / f"{plan.file}.json"
+
+
+def _note(recipe: Recipe, folder: Path, plan: ShardPlan) -> dict[str, Any] | None:
+    """The journal's note on a shard, when the shard is there and intact."""
+    try:
+        note = json.loads(_note_path(folder, plan).read_bytes())
+        entry = note["entry"]
+        path = folder / plan.file
+        right = (
+            note["recipe_sha256"] == recipe.hash
+            and entry["file"] == plan.file
+            and (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start)
+            and len(note["covered"]) == recipe.views.count
+            and path.stat().st_size == entry["bytes"]
+            and file_sha256(path) == entry["file_sha256"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return note if right else None
+
+
+def build_dataset(
+    recipe: Recipe,
+    source_dir: str | Path | None = None,
+    out: str | Path = "data",
+    jobs: int = 1,
+    force: bool = False,
+) -> Path:
+    """Build the data set of ``recipe`` below ``out`` and return its folder; finished ones are left alone.
+
+    Args:
+        recipe: from :func:`fusionbench.recipes.load_recipe`.
+        source_dir: folder of the upstream files; None for embedded sources.
+        out: root; the folder is ``<out>/<name>/<version>/<first 12 of the recipe's hash>``.
+        jobs: worker processes; the bytes do not depend on it.
+        force: make all shards again.
+
+    Raises:
+        UsageError, DataError: bad source, no space, and so on; what is finished stays and the same call goes on.
+        Rejected: the result is not what the recipe expects.
+    """
+    folder = recipe.folder(Path(out))
+    if (folder / FILE).is_file() and not force:
+        read_manifest(folder)
+        return folder
+    with lock(folder / JOURNAL / "lock", wait=False) as held:
+        if held:
+            return _build(recipe, source_dir, folder, jobs, force)
+    progress.say(f"{folder}: another build is at work here; waiting for it")
+    with lock(folder / JOURNAL / "lock"):
+        return _build(recipe, source_dir, folder, jobs, force=False)
+
+
+def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: int, force: bool) -> Path:
+    if (folder / FILE).is_file() and not force:
+        return folder
+    source = open_source(recipe, source_dir)
+    _probe(recipe, source)
+    for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock
+        leftover.unlink(missing_ok=True)
+    plans = plan_shards(recipe, source)
+    notes = {} if force else {plan: note for plan in plans if (note := _note(recipe, folder, plan))}
+    if notes and len(notes) < len(plans):
+        progress.say(f"{recipe.name}: {len(notes)} of {len(plans)} shards are there; making the others")
+    with progress.progress(recipe.name, len(plans), "shards", done=len(notes)) as bar:
+        for _ in range(ROUNDS):
+            todo = [plan for plan in plans if plan not in notes]
+            if not todo:
+                break
+            for outcome in _run(recipe, source_dir, folder, todo, jobs, bar):
+                if outcome.bug:
+                    raise RuntimeError(f"building {outcome.plan.file} failed:\n{outcome.bug}")
+                if outcome.error:
+                    raise DataError(f"{outcome.plan.file}: {outcome.error}")
+            notes.update({plan: note for plan in todo if (note := _note(recipe, folder, plan))})
+    missing = [plan.file for plan in plans if plan not in notes]
+    if missing:
+        raise CannotMeasure(
+            f"{folder}: workers were killed while they made {', '.join(missing[:3])}"
+            f"{' and others' if len(missing) > 3 else ''}; run it again, with fewer --jobs if memory is short"
+        )
+    _finish(recipe, source, folder, plans, notes)
+    return folder
+
+
+def _run(
+    recipe: Recipe, source_dir: str | Path | None, folder: Path, todo: list[ShardPlan], jobs: int, bar: progress.Task
+) -> Iterator[Outcome]:
+    root = str(source_dir) if source_dir is not None else None
+    started, samples = time.monotonic(), 0
+    jobs = min(jobs if jobs > 0 else os.cpu_count() or 1, len(todo))
+    if jobs == 1:
+        outcomes: Iterator[Outcome] = (build_shard(recipe, root, folder, plan) for plan in todo)
+    else:
+        from joblib import Parallel, delayed
+
+        parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
+        outcomes = parallel(delayed(build_shard)(recipe, root, folder, plan) for plan in todo)
+    try:
+        for outcome in outcomes:
+            samples += outcome.plan.stop - outcome.plan.start
+            rate = samples * recipe.views.count / max(time.monotonic() - started, 1e-6)
+            bar.advance(1, f"{rate:,.0f} views/s")
+            yield outcome
+    except Exception as error:
+        if type(error).__name__ not in ("TerminatedWorkerError", "BrokenProcessPool"):
+            raise
+        progress.say(f"{recipe.name}: a worker was killed; making its shards again")
+
+
+def _probe(recipe: Recipe, source: Source) -> None:
+    """Compare the first decoded source images with the digests in the recipe, before anything is written."""
+    for split, expected in recipe.expect.probe.items():
+        if probe(source, split) != expected:
+            raise DataError(
+                f"The first images of {source.name!r} ({split}) differ from those this recipe is made for: other "
+                "files, or a library that decodes them differently (JPEG needs libjpeg-turbo: Pillow 9 or newer, OpenCV)"
+            )
+
+
+def probe(source: Source, split: str, count: int = 16) -> str:
+    """Hex sha256 of the first ``count`` decoded images of a source's split."""
+    images = source.read(split, np.arange(min(count, source.length(split))))
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+
+
+def _finish(
+    recipe: Recipe, source: Source, folder: Path, plans: list[ShardPlan], notes: dict[ShardPlan, dict[str, Any]]
+) -> None:
+    splits: dict[str, SplitEntry] = {}
+    fingerprints = {}
+    pixels = recipe.image.height * recipe.image.width
+    for split in recipe.splits:
+        mine = [plan for plan in plans if plan.split == split]
+        shards = [ShardEntry(**notes[plan]["entry"]) for plan in mine]
+        n = sum(shard.n for shard in shards)
+        covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
+        coverage = [round(count / (n * pixels), 6) for count in covered]
+        splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage)
+        fingerprints[split] = digest([shard.source_sha256 for shard in shards])
+    manifest = Manifest(
+        format="fusionbench.dataset/1",
+        name=recipe.name,
+        version=recipe.version,
+        title=recipe.title,
+        id=identity(splits),
+        recipe=recipe.spec,
+        recipe_sha256=recipe.hash,
+        seed=recipe.seed,
+        source=SourceEntry(
+            name=source.name,
+            title=source.title,
+            licence=source.licence,
+            citation=source.citation,
+            homepage=source.homepage,
+            redistributable=source.redistributable,
+            fingerprint=fingerprints,
+        ),
+        splits=splits,
+    )
+    if recipe.expect.id is not None and manifest.id != recipe.expect.id:
+        raise Rejected(
+            f"{folder}: the data set came out as {manifest.id[:12]}… and not as {recipe.expect.id[:12]}…, which the "
+            f"recipe expects: the source or a library differs; no {FILE} was written"
+        )
+    write_manifest(folder, manifest)

@@ -1,0 +1,300 @@
+"""Opens data sets: arrays by memory map, and batches for training and scoring, stored or live.
+
+A :class:`Stream` keeps the clean uint8 targets of a split on the device and makes the views of a whole batch there,
+with the functions that made the stored ones: live views of epoch 0 are the stored views, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.errors import DataError, UsageError, unknown_name
+from fusionbench.recipes import Recipe, recipe_from_spec
+from fusionbench.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
+from fusionbench.shards.reader import Shard, open_shard
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ShardedArray:
+    """One array of a split over all its shards: read-only, memory-mapped, indexed along the first axis.
+
+    Takes an integer, a slice or a sequence of integers (negative ones count from the end); further axes can follow,
+    as in ``views[3:5, 0]``. ``np.asarray`` reads it whole.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self._parts = list(parts)
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
+        self.dtype = parts[0].dtype
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        whole = np.asarray(self._parts[0]) if len(self._parts) == 1 and not copy else np.concatenate(self._parts)
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if isinstance(first, slice):
+            start, stop, step = first.indices(len(self))
+            if step == 1:
+                return self._range(start, max(start, stop))[(slice(None), *rest)]
+            first = np.arange(start, stop, step)
+        index = np.asarray(first)
+        if index.dtype == bool:
+            if index.shape != (len(self),):
+                raise IndexError(f"a mask for {len(self)} samples has shape {index.shape}")
+            index = np.flatnonzero(index)
+        if index.size == 0:
+            index = index.astype(np.int64)
+        if index.dtype.kind not in "iu" or index.ndim > 1:
+            raise TypeError(f"samples are indexed by an integer, a slice or a list of integers, not {first!r}")
+        if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
+            raise IndexError(f"index {index.min()}..{index.max()} is outside 0..{len(self) - 1}")
+        wanted = np.where(index < 0, index + len(self), index).astype(np.int64)
+        taken = self._gather(np.atleast_1d(wanted))
+        return (taken if index.ndim else taken[0])[(slice(None), *rest) if index.ndim else (*rest,)]
+
+    def _range(self, start: int, stop: int) -> np.ndarray:
+        pieces = [
+            part[max(0, start - first) : stop - first]
+            for part, first in zip(self._parts, self._starts[:-1].tolist(), strict=True)
+            if first < stop and start < first + len(part)
+        ]
+        if not pieces:
+            return self._parts[0][:0]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _gather(self, index: np.ndarray) -> np.ndarray:
+        if len(self._parts) == 1:
+            return np.take(self._parts[0], index, axis=0)
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
+        which = np.searchsorted(self._starts, index, side="right") - 1
+        for number in np.unique(which).tolist():
+            mine = which == number
+            out[mine] = self._parts[number][index[mine] - self._starts[number]]
+        return out
+
+
+class Arrays:
+    """A split's arrays: ``targets`` (n,H,W[,C]) and ``views`` (n,V,H,W[,C]) uint8, ``params``, ``index``, ``label``."""
+
+    def __init__(self, columns: dict[str, ShardedArray]) -> None:
+        self.columns = columns
+
+    def __getattr__(self, name: str) -> ShardedArray:
+        try:
+            return self.__dict__["columns"][name]
+        except KeyError:
+            raise AttributeError(f"this split has no array {name!r}; it has {', '.join(self.columns)}") from None
+
+
+class Dataset:
+    """A finished data set on disk."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._arrays: dict[str, Arrays] = {}
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {self.size(split):,}" for split in self.splits)
+        return f"<Dataset {self.name} {self.version} ({sizes}) id {self.id[:12]}>"
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def id(self) -> str:
+        """The citable identity: sha256 over the ordered content digests."""
+        return self.manifest.id
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits: train, validation and test first, in this order."""
+        order = {"train": 0, "validation": 1, "test": 2}
+        return tuple(sorted(self.manifest.splits, key=lambda name: (order.get(name, 3), name)))
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe that made the data set."""
+        return recipe_from_spec(self.manifest.recipe, str(self.folder / FILE))
+
+    @cached_property
+    def spec(self) -> ImageSpec:
+        """Shape of one sample."""
+        return self.recipe.image_spec
+
+    def split(self, name: str) -> SplitEntry:
+        """The manifest's entry of a split.
+
+        Raises:
+            UsageError: no such split.
+        """
+        if name not in self.manifest.splits:
+            raise unknown_name(f"split of {self.name}", name, self.manifest.splits)
+        return self.manifest.splits[name]
+
+    def size(self, split: str) -> int:
+        """Number of samples of a split."""
+        return self.split(split).n
+
+    def arrays(self, split: str) -> Arrays:
+        """The arrays of a split, memory-mapped and read-only.
+
+        Raises:
+            DataError: a shard is missing, truncated, or not what the manifest says.
+        """
+        if split not in self._arrays:
+            opened: list[Shard] = []
+            for entry in self.split(split).shards:
+                path = self.folder / entry.file
+                shard = open_shard(path)
+                if shard.header.get("content_sha256") != entry.content_sha256 or len(shard) != entry.n:
+                    raise DataError(f"{path}: not the shard that {FILE} describes; see `fusionbench verify`")
+                if shard.arrays.keys() != opened[0].arrays.keys() if opened else False:
+                    raise DataError(f"{path}: its arrays are not those of the first shard; see `fusionbench verify`")
+                opened.append(shard)
+            self._check_shapes(self.folder / self.split(split).shards[0].file, opened[0].arrays)
+            columns = {name: ShardedArray([shard.arrays[name] for shard in opened]) for name in opened[0].arrays}
+            self._arrays[split] = Arrays(columns)
+        return self._arrays[split]
+
+    def _check_shapes(self, path: Path, arrays: Any) -> None:
+        spec = self.spec
+        image = (spec.height, spec.width) + ((spec.channels,) if spec.channels > 1 else ())
+        for name, shape in {"targets": image, "views": (spec.views, *image)}.items():
+            if name not in arrays or arrays[name].shape[1:] != shape or arrays[name].dtype != np.uint8:
+                raise DataError(f"{path}: {name!r} is not uint8 {shape} a sample, as the recipe says")
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """Class labels int64 (n,), or None where the source has none."""
+        columns = self.arrays(split).columns
+        return np.array(columns["label"], np.int64) if "label" in columns else None
+
+    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> Stream:
+        """Batches of a split by index; see :class:`Stream`."""
+        return Stream(self, split, device, live)
+
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        device: str | torch.device = "cpu",
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[Batch]:
+        """The stored samples start..stop-1 of a split, in order, nothing dropped or padded.
+
+        Raises:
+            UsageError: a batch size below 1 or a range outside the split.
+        """
+        size = self.size(split)
+        stop = size if stop is None else stop
+        if batch_size < 1 or not 0 <= start <= stop <= size:
+            raise UsageError(f"samples {start}..{stop} by {batch_size} are not in 0..{size} of {self.name} {split}")
+        arrays = self.arrays(split)
+        for at in range(start, stop, batch_size):
+            part = slice(at, min(stop, at + batch_size))
+            ids = np.arange(part.start, part.stop)
+            yield _batch(arrays.targets[part], arrays.views[part], ids, self.spec, device)
+
+
+class Stream:
+    """Batches of a split by sample index, on a device.
+
+    Args:
+        live: views are made on the device for the epoch that is asked for, from the clean targets, which are uploaded
+            once; otherwise the stored views are read whatever the epoch.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
+        import torch
+
+        self.dataset, self.split, self.live = dataset, split, live
+        self.device = torch.device(device)
+        self._arrays = dataset.arrays(split)
+        self._maker = dataset.recipe.view_maker(split)
+        self._targets: Any = None
+
+    def __len__(self) -> int:
+        return self.dataset.size(self.split)
+
+    def batch(self, indices: Any, epoch: int = 0) -> Batch:
+        """The samples ``indices`` (n,), an integer array, list or tensor on any device.
+
+        Raises:
+            IndexError: an index outside the split.
+        """
+        import torch
+
+        if not self.live or self.device.type == "cpu":
+            if isinstance(indices, torch.Tensor):
+                indices = indices.cpu().numpy()
+            ids = np.asarray(indices, np.int64)
+            targets = self._arrays.targets[ids]
+            views = self._maker.views_of(targets, ids, epoch) if self.live else self._arrays.views[ids]
+            return _batch(targets, views, ids, self.dataset.spec, self.device)
+        if self._targets is None:
+            self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
+        where = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+        targets = self._targets.index_select(0, where)
+        return _batch(targets, self._maker.views_of(targets, where, epoch), where, self.dataset.spec, self.device)
+
+
+def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | torch.device) -> Batch:
+    """A batch of uint8 arrays or tensors: float32 value/255, channels second."""
+    import torch
+
+    def image(value: Any) -> torch.Tensor:
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(np.require(value, requirements=["W", "C"]))  # a copy when it is a memory map
+        value = value.to(device)
+        value = value.unsqueeze(-3) if spec.channels == 1 else value.movedim(-1, -3).contiguous()
+        return value.to(torch.float32) / 255
+
+    present = torch.ones((len(ids), spec.views), dtype=torch.bool, device=device)
+    return Batch(image(targets), image(views), present, torch.as_tensor(ids, dtype=torch.int64, device=device))
+
+
+def open_dataset(name_or_folder: str | Path, root: str | Path = "data") -> Dataset:
+    """Open a finished data set.
+
+    Args:
+        name_or_folder: its version folder (the one with ``manifest.json``), a parent folder that holds exactly one data
+            set, or the name of a data set below ``root``.
+        root: where data sets lie, as given to ``fusionbench generate --out``.
+
+    Raises:
+        DataError: nothing there, more than one there, or a damaged manifest.
+    """
+    path = Path(name_or_folder)
+    if not path.is_dir():
+        named = Path(root) / str(name_or_folder)
+        if str(name_or_folder) != path.name or not named.is_dir():
+            raise DataError(
+                f"{name_or_folder}: no such data set here or in {root}; make it with `fusionbench generate {path.name}`"
+            )
+        path = named
+    if not (path / FILE).is_file():
+        found = sorted(found.parent for depth in ("*", "*/*", "*/*/*") for found in path.glob(f"{depth}/{FILE}"))
+        if len(found) > 1:
+            raise DataError(f"{path}: {len(found)} data sets are in here; name one of {', '.join(map(str, found[:4]))}")
+        if found:
+            path = found[0]
+    return Dataset(path, read_manifest(path))

@@ -1,0 +1,270 @@
+"""Recipes: TOML files that state everything that determines the bytes of a data set.
+
+Unknown keys, wrong types and impossible values are answered with one line: file, line, key path, reason.
+The recipe's hash is over the canonical JSON of :attr:`Recipe.spec`: what determines the bytes, without the prose
+and the expected digests, and without values that equal their defaults, so that a recipe keeps its hash when
+fusionbench learns new keys.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fusionbench.contracts import ImageSpec
+from fusionbench.errors import DataError, unknown_name
+from fusionbench.files import digest, read_bounded, shipped_folder
+from fusionbench.synth import Ellipses, MaskedViews, Noise
+from fusionbench.synth.ellipses import UNIT
+
+FORMAT = "fusionbench.recipe/1"
+MAX_BYTES = 1 << 20
+_PROSE = ("title", "description", "reference", "expect")
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
+
+
+class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
+    pass
+
+
+class SourceRule(_Part, frozen=True):
+    """Upstream images: ``name`` in the registry of sources."""
+
+    name: str
+
+
+class SplitRule(_Part, frozen=True):
+    """Which source images make a split, in source order.
+
+    With ``every = n`` each n-th image (number n-1, 2n-1, …) is held out; ``part`` says whether this split takes the
+    held-out ones or the rest; with ``per_class`` the images of each class are counted apart (a stratified split).
+    """
+
+    source: str
+    every: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    part: Literal["held-out", "rest"] | None = None
+    per_class: bool = False
+    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+    first: Count | None = None
+
+
+class ImageRule(_Part, frozen=True):
+    """Shape of a target and the way from a source image to it: crop, grey, resize, zero padding."""
+
+    height: Annotated[int, msgspec.Meta(ge=4, le=4096)]
+    width: Annotated[int, msgspec.Meta(ge=4, le=4096)]
+    channels: Literal[1, 3]
+    crop: tuple[Natural, Natural, Count, Count] | None = None  # top, left, height, width
+    resize: Literal["area", "linear"] | None = None
+    pad: Natural = 0
+    likelihood_crop: tuple[Count, Count] | None = None
+
+
+class MaskRule(_Part, frozen=True):
+    """``ellipse/1``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
+
+    algorithm: Literal["ellipse/1"]
+    ellipses: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    radius: tuple[Natural, Natural]
+    margin: tuple[Natural, Natural] = (1, 2)
+    ellipticity: tuple[float, float] = (0.5, 1.5)
+
+
+class NoiseRule(_Part, frozen=True):
+    """``noise/1``: Gaussian noise on every pixel; ``sigma`` as a fraction of full scale."""
+
+    algorithm: Literal["noise/1"]
+    sigma: Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class ViewRule(_Part, frozen=True):
+    """How the views of a target are made."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    masks: MaskRule
+    noise: NoiseRule | None = None
+
+
+class Expect(_Part, frozen=True):
+    """Digests that a correct build has: the data set's id, and of the first source images of each source split."""
+
+    id: str | None = None
+    probe: dict[str, str] = {}
+
+
+class Recipe(_Part, frozen=True):
+    """A validated recipe. ``version`` follows the rule: PATCH same bytes, MINOR additions, MAJOR changed bytes."""
+
+    format: Literal["fusionbench.recipe/1"]
+    name: Name
+    version: Version
+    title: str
+    source: SourceRule
+    splits: Annotated[dict[Name, SplitRule], msgspec.Meta(min_length=1, max_length=16)]
+    image: ImageRule
+    views: ViewRule
+    shard_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
+    description: str = ""
+    reference: str = ""
+    expect: Expect = Expect()
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Everything that determines the bytes, as plain JSON values."""
+        return {key: value for key, value in msgspec.to_builtins(self).items() if key not in _PROSE}
+
+    @property
+    def hash(self) -> str:
+        """Hex sha256 of the canonical JSON of :attr:`spec`."""
+        return digest(self.spec)
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """Shape of one sample."""
+        rule = self.image
+        return ImageSpec(rule.channels, rule.height, rule.width, self.views.count, rule.likelihood_crop)
+
+    def folder(self, out: Path) -> Path:
+        """Where the data set of this recipe belongs: ``<out>/<name>/<version>/<first 12 of hash>``."""
+        return Path(out) / self.name / self.version / self.hash[:12]
+
+    def view_maker(self, split: str) -> MaskedViews:
+        """The function that makes the views of a split."""
+        rule, masks, noise = self.image, self.views.masks, self.views.noise
+        low, high = (round(e * UNIT) for e in masks.ellipticity)
+        return MaskedViews(
+            dataset=self.name,
+            split=split,
+            seed=self.seed,
+            height=rule.height,
+            width=rule.width,
+            channels=rule.channels,
+            views=self.views.count,
+            ellipses=Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high)),
+            noise=Noise.of(noise.sigma) if noise else None,
+        )
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with fusionbench."""
+    return sorted(path.stem for path in shipped_folder("datasets_recipes").glob("*.toml"))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """The shipped recipe of this name, or the recipe in this ``.toml`` file.
+
+    Raises:
+        UsageError: no shipped recipe has the name.
+        DataError: the file is missing, not TOML, or not a valid recipe.
+    """
+    if isinstance(name_or_path, Path) or str(name_or_path).endswith(".toml"):
+        path = Path(name_or_path)
+    else:
+        if name_or_path not in list_recipes():
+            raise unknown_name("recipe", name_or_path, list_recipes(), "fusionbench list recipes")
+        path = shipped_folder("datasets_recipes") / f"{name_or_path}.toml"
+    return parse_recipe(read_bounded(path, MAX_BYTES, "recipe"), str(path))
+
+
+def parse_recipe(content: bytes, where: str = "recipe") -> Recipe:
+    """The recipe in the bytes of a TOML file; ``where`` names it in messages.
+
+    Raises:
+        DataError: not TOML or not a valid recipe, with line and key path.
+    """
+    try:
+        text = content.decode()
+        table = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise DataError(f"{where}: not a TOML file: {error}") from error
+    try:
+        recipe = msgspec.convert(table, Recipe)
+        _check(recipe)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `")
+        raise _invalid(where, text, path.rstrip("`").removeprefix("$").lstrip("."), reason) from error
+    except _Impossible as error:
+        raise _invalid(where, text, error.path, error.reason) from error
+    return recipe
+
+
+def recipe_from_spec(spec: dict[str, Any], where: str) -> Recipe:
+    """The recipe whose :attr:`Recipe.spec` stands in a manifest (its prose is empty).
+
+    Raises:
+        DataError: not a valid recipe.
+    """
+    try:
+        recipe = msgspec.convert({**spec, "title": ""}, Recipe)
+        _check(recipe)
+    except (msgspec.ValidationError, _Impossible) as error:
+        raise DataError(f"{where}: its recipe is not valid: {error}") from error
+    return recipe
+
+
+class _Impossible(Exception):
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+def _check(recipe: Recipe) -> None:
+    """Values that are of the right type and cannot work."""
+    image, masks = recipe.image, recipe.views.masks
+    small = min(image.height, image.width)
+    if 2 * image.pad >= small:
+        raise _Impossible("image.pad", f"{image.pad} leaves nothing of {image.height}×{image.width}")
+    if image.likelihood_crop is not None:
+        crop = image.likelihood_crop
+        if crop[0] > image.height or crop[1] > image.width:
+            raise _Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} is larger than the image")
+        if (image.height - crop[0]) % 2 or (image.width - crop[1]) % 2:
+            raise _Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} cannot be centred in the image")
+    low, high = masks.radius
+    if low > high:
+        raise _Impossible("views.masks.radius", f"smallest {low} is above largest {high}")
+    if high > max(image.height, image.width):
+        raise _Impossible("views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})")
+    if sum(masks.margin) >= small:
+        raise _Impossible("views.masks.margin", f"{masks.margin} leaves no place for a centre")
+    e_low, e_high = masks.ellipticity
+    if not 0.125 <= e_low <= e_high <= 8:
+        raise _Impossible("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
+    for name, split in recipe.splits.items():
+        if (split.every is None) != (split.part is None):
+            raise _Impossible(f"splits.{name}", "`every` and `part` belong together")
+        if split.per_class and split.every is None:
+            raise _Impossible(f"splits.{name}.per_class", "needs `every`")
+
+
+def _invalid(where: str, text: str, path: str, reason: str) -> DataError:
+    line = line_of(text, re.sub(r"\[[^\]]*\]", "", path))
+    at = f"{where}, line {line}" if line else where
+    return DataError(f"{at}: {path or 'recipe'}: {reason[:1].lower()}{reason[1:]}")
+
+
+def line_of(text: str, path: str) -> int | None:
+    """Line (from 1) of the key ``path`` ("views.masks.radius") in a TOML text, or of the nearest parent there."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
+            table = re.sub(r"[\"'\s]", "", header[1])
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=", line):
+            name = re.sub(r"[\"'\s]", "", key[1])
+            found.setdefault(f"{table}.{name}" if table else name, number)
+    while path:
+        if path in found:
+            return found[path]
+        path = path.rpartition(".")[0]
+    return None

@@ -1,0 +1,106 @@
+"""``manifest.json``: what a data set is, shard by shard. Written last; its presence makes the folder immutable.
+
+Canonical JSON without times, hosts or versions of tools, so that equal data sets have equal manifests. ``id`` is the
+sha256 over the ordered content digests: the data set's citable identity.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fusionbench.errors import DataError
+from fusionbench.files import digest, read_bounded, write_json
+
+FORMAT = "fusionbench.dataset/1"
+FILE = "manifest.json"
+MAX_BYTES = 64 << 20
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")]  # never a path
+
+
+class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    pass
+
+
+class ShardEntry(_Part, frozen=True):
+    """One shard: samples ``start`` .. ``start + n - 1`` of its split."""
+
+    file: FileName
+    start: Annotated[int, msgspec.Meta(ge=0)]
+    n: Annotated[int, msgspec.Meta(ge=1)]
+    bytes: Annotated[int, msgspec.Meta(ge=1)]
+    content_sha256: Sha256
+    file_sha256: Sha256
+    source_sha256: Sha256  # of the decoded source images that the shard was made from
+
+
+class SplitEntry(_Part, frozen=True):
+    """``coverage[k]``: share of pixels inside the masks of the first k+1 views, of all samples."""
+
+    n: Annotated[int, msgspec.Meta(ge=1)]
+    shards: Annotated[list[ShardEntry], msgspec.Meta(min_length=1)]
+    coverage: list[float] = []
+
+
+class SourceEntry(_Part, frozen=True):
+    name: str
+    title: str
+    licence: str
+    citation: str
+    homepage: str
+    redistributable: bool
+    fingerprint: dict[str, Sha256]  # split of the data set -> sha256 over its shards' source digests
+
+
+class Manifest(_Part, frozen=True):
+    format: Literal["fusionbench.dataset/1"]
+    name: str
+    version: str
+    title: str
+    id: Sha256
+    recipe: dict[str, Any]
+    recipe_sha256: Sha256
+    seed: int
+    source: SourceEntry
+    splits: dict[str, SplitEntry]
+
+
+def identity(splits: dict[str, SplitEntry]) -> str:
+    """The data set's id: sha256 over {split: content digests in order}."""
+    return digest({name: [shard.content_sha256 for shard in split.shards] for name, split in splits.items()})
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` into ``folder`` atomically."""
+    write_json(folder / FILE, msgspec.to_builtins(manifest))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the data set in ``folder``, checked.
+
+    Raises:
+        DataError: missing, too large, not a manifest, or not consistent in itself.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise DataError(f"{folder}: no {FILE}: not a finished data set; run `fusionbench generate` again")
+    try:
+        manifest = msgspec.json.decode(read_bounded(path, MAX_BYTES, "manifest"), type=Manifest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DataError(f"{path}: not a {FORMAT} manifest: {error}") from error
+    for name, split in manifest.splits.items():
+        at = 0
+        for shard in split.shards:
+            if shard.start != at:
+                raise DataError(f"{path}: shard {shard.file} of {name!r} starts at {shard.start}, not at {at}")
+            at += shard.n
+        if at != split.n:
+            raise DataError(f"{path}: the shards of {name!r} hold {at} samples, not {split.n}")
+    if identity(manifest.splits) != manifest.id:
+        raise DataError(f"{path}: its id does not match its content digests; it was edited by hand or damaged")
+    if digest(manifest.recipe) != manifest.recipe_sha256:
+        raise DataError(f"{path}: its recipe does not match recipe_sha256; it was edited by hand or damaged")
+    return manifest

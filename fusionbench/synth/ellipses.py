@@ -1,0 +1,87 @@
+"""``ellipse/1``: masks that are unions of axis-parallel ellipses, in exact integers.
+
+A pixel (r, c) is inside an ellipse of centre (r0, c0), radius R and ellipticity e = E/256 where
+sqrt(e·(r-r0)² + (c-c0)²/e) ≤ R, which is the integer inequality E²·(r-r0)² + 256²·(c-c0)² ≤ 256·E·R².
+All parameters are integers drawn by multiply and shift from one 64-bit word per ellipse: 16-bit lanes for
+row, column, radius and E.
+
+Reference: the parameters are those of Duffhauss et al., "FusionVAE", ECCV 2022, as their code has them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from fusionbench.synth.arrays import Array, arange, cast, clip, stack, take
+from fusionbench.synth.random import LANES, Key, bounded, lanes, words
+
+ID = "ellipse/1"
+UNIT = 256  # ellipticity 1.0
+FIELDS = ("row", "column", "radius", "ellipticity")
+
+
+@dataclass(frozen=True)
+class Ellipses:
+    """The law of a mask.
+
+    Attributes:
+        count: ellipses in the union.
+        radius: smallest and largest radius in pixels, both included.
+        margin: a centre lies in margin[0] .. size-1-margin[1] on each axis.
+        ellipticity: smallest and largest e in parts of 256, both included.
+    """
+
+    count: int
+    radius: tuple[int, int]
+    margin: tuple[int, int] = (1, 2)
+    ellipticity: tuple[int, int] = (UNIT // 2, UNIT + UNIT // 2)
+
+    @property
+    def blocks(self) -> int:
+        """Philox blocks per sample and view."""
+        return -(-4 * self.count // LANES)
+
+    def params(self, key: Key, samples: Array, height: int, width: int, *, view: int = 0, epoch: int = 0) -> Array:
+        """Parameters of ``samples`` (n,): int16 (n, count, 4) of row, column, radius, ellipticity·256."""
+        lane = lanes(words(key, samples, self.blocks, view=view, epoch=epoch))[:, : 4 * self.count]
+        lane = lane.reshape(len(samples), self.count, 4)
+        first, last = self.margin
+        limits = ((first, height - 1 - last), (first, width - 1 - last), self.radius, self.ellipticity)
+        return cast(stack([bounded(lane[..., i], *limit) for i, limit in enumerate(limits)], -1), "int16")
+
+    def mask(self, params: Array, height: int, width: int) -> Array:
+        """Masks of ``params`` (n, count, 4): uint8 (n, H, W), 255 inside the union and 0 outside."""
+        # Along a row the inside is the run of columns with (c-c0)² ≤ t, t = floor((256·E·R² - E²·(r-r0)²) / 256²):
+        # one table holds these rows for every centre and every half-width, so a mask is a gather of rows.
+        biggest, e_high = self.radius[1], self.ellipticity[1]
+        e_low = self.ellipticity[0]
+        reach = math.isqrt(biggest * biggest * UNIT // e_low) + 1  # rows farther away are outside
+        bound = max(e_high * e_high * reach * reach, UNIT * e_high * biggest * biggest)
+        dtype = "int32" if bound < 1 << 31 else "int64"
+        wide = cast(params, dtype)
+        row, column, radius, e = (wide[..., i] for i in range(4))
+        distance = clip(arange(height, params, dtype) - row[..., None], -reach, reach)
+        e_distance = distance * e[..., None]
+        t = ((UNIT * e * radius * radius)[..., None] - e_distance * e_distance) >> 16
+        half, rows = _tables(width, biggest * biggest * e_high // UNIT)
+        index = take(half, clip(t, -1, len(half) - 2) + 1)
+        index = index + cast(column, "int32")[..., None] * (rows.shape[0] // width)
+        mask = take(rows, index[:, 0])
+        for i in range(1, self.count):
+            mask |= take(rows, index[:, i])
+        return mask
+
+
+@lru_cache(maxsize=32)
+def _tables(width: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """``half[t + 1]``: half-width + 1 of squared half-width t (0 for an empty row); ``rows[c·widths + half]``."""
+    half = np.array([0] + [min(math.isqrt(t), width - 1) + 1 for t in range(largest + 1)], np.int32)
+    widths = int(half[-1]) + 1
+    centre = np.arange(width)[:, None, None]
+    size = np.arange(widths)[None, :, None]
+    inside = np.abs(np.arange(width) - centre) < size
+    return half, np.ascontiguousarray(np.where(inside, 255, 0).astype(np.uint8).reshape(-1, width))

@@ -1,0 +1,116 @@
+"""Masked views: the target inside a union of ellipses, zero elsewhere, plus noise on every pixel, clipped to 0..255."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusionbench.synth import ellipses as ellipses_module
+from fusionbench.synth import noise as noise_module
+from fusionbench.synth.arrays import Array, cast, clip, is_tensor, stack
+from fusionbench.synth.ellipses import Ellipses
+from fusionbench.synth.noise import Noise
+from fusionbench.synth.random import Key, stream_key
+
+_CHUNK_BYTES = 1 << 19  # int16 noise of a chunk: with its words and output it stays near a core's L2 cache
+_CHUNK_BYTES_TENSOR = 1 << 26  # on a device large chunks keep it busy; the words take sixteen times as much
+
+
+@dataclass(frozen=True)
+class MaskedViews:
+    """Makes the views of a split of a data set.
+
+    Attributes:
+        dataset, split, seed: with the algorithm's id they make the key of the random stream.
+        height, width, channels, views: shape of a sample.
+        ellipses, noise: the laws; ``noise`` None leaves the visible part an exact copy.
+    """
+
+    dataset: str
+    split: str
+    seed: int
+    height: int
+    width: int
+    channels: int
+    views: int
+    ellipses: Ellipses
+    noise: Noise | None = None
+
+    @property
+    def param_fields(self) -> int:
+        """Number of int16 parameters of one view."""
+        return 4 * self.ellipses.count
+
+    def _key(self, algorithm: str) -> Key:
+        return stream_key(algorithm, self.dataset, self.split, self.seed)
+
+    def params(self, samples: Array, epoch: int = 0) -> Array:
+        """Parameters of ``samples`` (n,): int16 (n, V, 4·count)."""
+        key = self._key(ellipses_module.ID)
+        each = [
+            self.ellipses.params(key, samples, self.height, self.width, view=view, epoch=epoch)
+            for view in range(self.views)
+        ]
+        return stack(each, 1).reshape(len(samples), self.views, self.param_fields)
+
+    def masks(self, params: Array) -> Array:
+        """Masks of ``params`` (n, V, 4·count): uint8 (n, V, H, W), 255 where the target is visible."""
+        flat = params.reshape(-1, self.ellipses.count, 4)
+        mask = self.ellipses.mask(flat, self.height, self.width)
+        return mask.reshape(*params.shape[:2], self.height, self.width)
+
+    def views_of(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
+        """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
+        if params is None:
+            params = self.params(samples, epoch)
+        values = self.height * self.width * self.channels
+        limit = _CHUNK_BYTES_TENSOR if is_tensor(targets) else _CHUNK_BYTES
+        step = max(1, limit // (2 * values))
+        shape = (targets.shape[0], self.views, *targets.shape[1:])
+        if is_tensor(targets):
+            torch = sys.modules["torch"]
+            parts = [
+                self._chunk_tensor(targets[i : i + step], samples[i : i + step], epoch, params[i : i + step])
+                for i in range(0, len(targets), step)
+            ]
+            return torch.cat(parts) if parts else torch.empty(shape, dtype=torch.uint8, device=targets.device)
+        out = np.empty(shape, np.uint8)
+        for i in range(0, len(targets), step):
+            part = slice(i, i + step)
+            self._chunk_numpy(targets[part], samples[part], epoch, params[part], out[part])
+        return out
+
+    def _visible(self, target: Array, mask: Array) -> Array:
+        if self.channels > 1:  # one mask for all channels
+            mask = mask[..., None]
+            mask = mask.expand_as(target) if is_tensor(mask) else np.repeat(mask, self.channels, axis=-1)
+        return target & mask
+
+    def _chunk_numpy(
+        self, target: np.ndarray, samples: np.ndarray, epoch: int, params: np.ndarray, out: np.ndarray
+    ) -> None:
+        masks = self.masks(params)
+        for view in range(self.views):
+            visible = self._visible(target, masks[:, view])
+            if self.noise is None:
+                out[:, view] = visible
+                continue
+            values = self.height * self.width * self.channels
+            noise = self.noise.draw(self._key(noise_module.ID), samples, values, view=view, epoch=epoch)
+            noise += visible.reshape(noise.shape)
+            np.clip(noise, 0, 255, out=noise)
+            out[:, view] = noise.reshape(visible.shape)
+
+    def _chunk_tensor(self, target: Array, samples: Array, epoch: int, params: Array) -> Array:
+        masks = self.masks(params)
+        each = []
+        for view in range(self.views):
+            visible = self._visible(target, masks[:, view])
+            if self.noise is not None:
+                values = self.height * self.width * self.channels
+                noise = self.noise.draw(self._key(noise_module.ID), samples, values, view=view, epoch=epoch)
+                visible = cast(clip(cast(visible, "int16") + noise.reshape(visible.shape), 0, 255), "uint8")
+            each.append(visible)
+        return stack(each, 1)
