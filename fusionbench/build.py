@@ -41,6 +41,7 @@ from fusionbench.shards.writer import write_shard
 from fusionbench.sources import SOURCES
 
 JOURNAL = ".build"
+_SMALL = 100_000_000  # values (pixels of all views); less is made sooner than worker processes start
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
 
 
@@ -131,8 +132,6 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
             "n": plan.stop - plan.start,
         }
         written = write_shard(folder / plan.file, arrays, header)
-        masks = recipe.view_maker(plan.split).masks(arrays["params"])
-        covered = np.maximum.accumulate(masks, axis=1).astype(bool).sum(axis=(0, 2, 3))
         note = {
             "entry": {
                 "file": plan.file,
@@ -141,7 +140,7 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
                 "source_sha256": source_sha256,
                 **written,
             },
-            "covered": covered.tolist(),
+            "covered": recipe.view_maker(plan.split).covered(arrays["params"]),
             "recipe_sha256": recipe.hash,
         }
         write_json(_note_path(folder, plan), note)
@@ -190,7 +189,7 @@ def build_dataset(
         recipe: from :func:`fusionbench.recipes.load_recipe`.
         source_dir: folder of the upstream files; None for embedded sources.
         out: root; the folder is ``<out>/<name>/<version>/<first 12 of the recipe's hash>``.
-        jobs: worker processes; the bytes do not depend on it.
+        jobs: worker processes, on which the bytes do not depend; 0: one a core, or none for a small data set.
         force: make all shards again.
 
     Raises:
@@ -246,7 +245,12 @@ def _run(
 ) -> Iterator[Outcome]:
     root = str(source_dir) if source_dir is not None else None
     started, samples = time.monotonic(), 0
-    jobs = min(jobs if jobs > 0 else os.cpu_count() or 1, len(todo))
+    if jobs <= 0:
+        rule = recipe.image
+        values = sum(plan.stop - plan.start for plan in todo) * recipe.views.count
+        values *= rule.height * rule.width * rule.channels
+        jobs = 1 if values < _SMALL else os.cpu_count() or 1
+    jobs = min(jobs, len(todo))
     if jobs == 1:
         outcomes: Iterator[Outcome] = (build_shard(recipe, root, folder, plan) for plan in todo)
     else:
@@ -272,7 +276,7 @@ def _probe(recipe: Recipe, source: Source) -> None:
         if probe(source, split) != expected:
             raise DataError(
                 f"The first images of {source.name!r} ({split}) differ from those this recipe is made for: other "
-                "files, or a library that decodes them differently (JPEG needs libjpeg-turbo: Pillow 9 or newer, OpenCV)"
+                "files, or a library that decodes them differently (JPEG needs libjpeg-turbo: Pillow 9, OpenCV)"
             )
 
 

@@ -33,6 +33,7 @@ class ShardEntry(_Part, frozen=True):
     n: Annotated[int, msgspec.Meta(ge=1)]
     bytes: Annotated[int, msgspec.Meta(ge=1)]
     content_sha256: Sha256
+    arrays: dict[str, Sha256]  # of the bytes of each array, to tell which one is damaged
     file_sha256: Sha256
     source_sha256: Sha256  # of the decoded source images that the shard was made from
 

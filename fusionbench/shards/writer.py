@@ -16,33 +16,40 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fusionbench.files import atomic_write, canonical_json
+from fusionbench.files import atomic_write, canonical_json, digest
 
 FORMAT = "fusionbench.shard/1"
 ATTRIBUTE = b"fusionbench"
 _THRESHOLD, _ALIGNMENT = 65536, 4096  # objects of 64 KiB and more start on a page
 
 
-def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Hex sha256 over (name, type, shape, bytes in C order) of the arrays in the order of their names.
+def array_digests(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Hex sha256 of the bytes (C order, little-endian) of every array, by name."""
+    out = {}
+    for name, array in arrays.items():
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        out[name] = hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest()
+    return out
+
+
+def content_digest(arrays: Mapping[str, np.ndarray], digests: Mapping[str, str] | None = None) -> str:
+    """Hex sha256 over the sorted [name, type, shape, sha256 of bytes] of the arrays.
 
     It is the identity of a shard's data, whatever the container; the sha256 of the file is for transport.
+    ``digests`` saves hashing the arrays again where :func:`array_digests` has done so.
     """
-    state = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        state.update(canonical_json([name, array.dtype.newbyteorder("<").str, list(array.shape)]) + b"\n")
-        state.update(array.data if array.dtype.byteorder != ">" else array.byteswap().data)
-    return state.hexdigest()
+    digests = array_digests(arrays) if digests is None else digests
+    rows = [[name, a.dtype.newbyteorder("<").str, list(a.shape), digests[name]] for name, a in sorted(arrays.items())]
+    return digest(rows)
 
 
 def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> dict[str, Any]:
-    """Write ``arrays`` (equal first lengths) atomically and return {content_sha256, file_sha256, bytes}.
+    """Write ``arrays`` (equal first lengths) atomically and return {arrays, bytes, content_sha256, file_sha256}.
 
     Args:
         path: the shard, which is replaced in one step.
         arrays: name -> array of integers.
-        header: facts that the shard carries; ``format`` and ``content_sha256`` are added.
+        header: facts that the shard carries; ``format``, ``content_sha256`` and ``arrays`` (their digests) are added.
 
     Raises:
         DataError: the folder cannot be written or the disk is full; ``path`` is as it was.
@@ -50,11 +57,17 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) != 1:
         raise ValueError(f"arrays of a shard need one length, got {sorted(lengths)}")
-    content = content_digest(arrays)
-    image = _image(arrays, canonical_json({**header, "format": FORMAT, "content_sha256": content}))
+    digests = array_digests(arrays)
+    content = content_digest(arrays, digests)
+    image = _image(arrays, canonical_json({**header, "format": FORMAT, "content_sha256": content, "arrays": digests}))
     with atomic_write(path) as stream:
         stream.write(image)
-    return {"content_sha256": content, "file_sha256": hashlib.sha256(image).hexdigest(), "bytes": len(image)}
+    return {
+        "arrays": digests,
+        "bytes": len(image),
+        "content_sha256": content,
+        "file_sha256": hashlib.sha256(image).hexdigest(),
+    }
 
 
 def _image(arrays: Mapping[str, np.ndarray], header: bytes) -> memoryview:

@@ -39,7 +39,7 @@ class Mnist:
 
     def __init__(self, root: Path | None) -> None:
         if root is None:
-            raise UsageError("FusionMNIST needs the four original IDX files: name their folder with --source-dir DIR")
+            raise UsageError("MNIST does not come with fusionbench: name the folder of its four IDX files with --source-dir DIR")
         self.root = Path(root)
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; --source-dir names the folder of the four MNIST files")
@@ -86,7 +86,7 @@ def _find(root: Path, stem: str, kind: str) -> Path:
     for name in names:
         if (root / name).is_file():
             return root / name
-    raise DataError(f"{root}: {names[0]} (or without .gz) is missing; MNIST is four IDX files, {names[0]} is one")
+    raise DataError(f"{root}: {names[0]} (or without .gz) is missing; name the folder of the four MNIST files")
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -61,6 +61,18 @@ class MaskedViews:
         mask = self.ellipses.mask(flat, self.height, self.width)
         return mask.reshape(*params.shape[:2], self.height, self.width)
 
+    def covered(self, params: np.ndarray) -> list[int]:
+        """Of the NumPy ``params`` of n samples: how many of n·H·W pixels are visible in the first 1, 2, … V views."""
+        counts = [0] * self.views
+        step = max(1, _CHUNK_BYTES // (self.views * self.height * self.width))
+        for i in range(0, len(params), step):
+            masks = self.masks(params[i : i + step])
+            union = np.zeros_like(masks[:, 0])
+            for view in range(self.views):
+                union |= masks[:, view]
+                counts[view] += int(np.count_nonzero(union))
+        return counts
+
     def views_of(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
         if params is None:

@@ -1,0 +1,55 @@
+"""``fusionbench generate``: builds a data set, or finishes one that was begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fusionbench.errors import UsageError
+
+
+@click.command("generate")
+@click.argument("name", required=False)
+@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file instead of NAME.")
+@click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data].")
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
+@click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
+def generate_command(
+    name: str | None,
+    recipe_file: Path | None,
+    source_dir: Path | None,
+    out: Path,
+    jobs: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Build the data set NAME; the same command finishes a build that was stopped.
+
+    The bytes depend on the recipe and the source alone, not on the machine or on --jobs. Prints the folder.
+
+    Example: fusionbench generate fusionmnist --source-dir mnist/ --out data/
+    """
+    import json
+
+    from fusionbench.build import build_dataset
+    from fusionbench.data import open_dataset
+    from fusionbench.recipes import list_recipes, load_recipe
+
+    if (name is None) == (recipe_file is None):
+        raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
+    recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
+    folder = build_dataset(recipe, source_dir, out, jobs, force)
+    if not as_json:
+        click.echo(str(folder))
+        return
+    dataset = open_dataset(folder)
+    splits = {
+        split: {"n": dataset.size(split), "shards": len(dataset.split(split).shards), "coverage": entry.coverage}
+        for split in dataset.splits
+        for entry in [dataset.split(split)]
+    }
+    facts = {"folder": str(folder), "name": recipe.name, "version": recipe.version, "id": dataset.id, "splits": splits}
+    click.echo(json.dumps(facts))

@@ -1,0 +1,47 @@
+"""``fusionbench verify``: checks a data set against its manifest and its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from fusionbench.errors import Rejected, UsageError
+
+
+@click.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--files", "only", flag_value="files", help="Only the files: size and sha256.")
+@click.option("--content", "only", flag_value="content", help="Only the contents: the digest of every array.")
+@click.option("--regenerate", metavar="N|all", help="Also make N samples again from their index and compare.")
+@click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files, for --regenerate.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify_command(
+    folder: Path, only: str | None, regenerate: str | None, source_dir: Path | None, as_json: bool
+) -> None:
+    """Check the data set in FOLDER: every byte of it, and samples made again. Exit code 1 when something is wrong.
+
+    Example: fusionbench verify data/fusiondigits --regenerate 100
+    """
+    import json
+
+    from fusionbench.verify import MAX_PROBLEMS, verify_dataset
+
+    if regenerate is not None and regenerate != "all" and not regenerate.isdecimal():
+        raise UsageError(f"--regenerate takes a number of samples or 'all', not {regenerate!r}")
+    count: int | Literal["all"] = "all" if regenerate == "all" else int(regenerate or 0)
+    report = verify_dataset(folder, count, source_dir, files=only != "content", content=only != "files")
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        for problem in report.problems[:MAX_PROBLEMS]:
+            click.echo(str(problem))
+        if report.ok:
+            again = f", {report.regenerated:,} samples made again and equal" if count else ""
+            click.echo(f"{report.name} {report.id[:12]}: {report.shards} shards, {report.bytes:,} bytes correct{again}")
+            for split, coverage in report.coverage.items():
+                shares = ", ".join(f"{100 * share:.1f} %" for share in coverage)
+                click.echo(f"  {split}: pixels seen by the first 1, 2, … views: {shares}")
+    if not report.ok:
+        raise Rejected(f"{report.folder}: {len(report.problems)} problems; do not use this data set as it is")
