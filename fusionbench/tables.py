@@ -150,8 +150,8 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_csv(comparison: Comparison) -> str:
     """One line per model and score."""
-    numbers = ("mean", "low", "high", "rank", "rank_low", "rank_high", "tied")
-    numbers += ("difference", "difference_low", "difference_high")
+    numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied"]
+    numbers += ["difference", "difference_low", "difference_high"]
     fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better", *numbers]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")

@@ -1,0 +1,157 @@
+"""Writes the pages: static files that open from a folder, without a server and without a network.
+
+Everything that comes from a result is text to the templates (autoescape) and the pages
+carry a content security policy that lets nothing run but the board's own script.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fusionbench import __version__, stats
+from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
+from fusionbench.comparison import title_of
+from fusionbench.errors import DataError, UsageError
+from fusionbench.files import read_bounded, write_bytes, write_json
+
+MANIFEST = "board-files.json"
+MAX_PICTURE = 32 << 20
+_PNG = b"\x89PNG\r\n\x1a\n"
+SHEETS = {
+    "contact-sheet": "Targets and their views",
+    "samples": "What the models make of 0, 1, 2 and 3 inputs",
+}
+
+
+def build_board(
+    results: str | Path, out: str | Path, *, title: str = "fusionbench", resamples: int = stats.RESAMPLES
+) -> Path:
+    """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
+
+    PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
+    are no longer needed are removed; anything else in ``out`` stays.
+
+    Raises:
+        UsageError: no results, or ``out`` has an ``index.html`` that is not a board's.
+        DataError: a damaged result or picture, or ``out`` cannot be written.
+        NotComparable: results of one data set and protocol that were scored with different metric versions.
+    """
+    results, out = Path(results), Path(out)
+    if not results.is_dir():
+        raise DataError(f"{results}: no such results folder")
+    found = benchmarks(results, resamples)
+    if not found:
+        raise UsageError(f"{results}: no result.json in this folder; score a model first, for example with `run`")
+    if (out / "index.html").exists() and not (out / MANIFEST).exists():
+        raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
+    files: dict[str, bytes] = {}
+    for name in ("board.css", "board.js"):
+        files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
+    for benchmark in found:
+        _add_benchmark(files, benchmark, results, title, alone=len(found) == 1)
+    if len(found) > 1:
+        files["index.html"] = _render("index.html", title=title, root="", benchmarks=found)
+    _write(out, files)
+    return out / "index.html"
+
+
+def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path, title: str, alone: bool) -> None:
+    page = "index.html" if alone else f"{benchmark.slug}.html"
+    sheets = []
+    for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
+        name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
+        files[name] = picture(path)
+        sheets.append({"file": name, "caption": SHEETS.get(path.stem, path.stem)})
+    costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
+    files[page] = _render(
+        "benchmark.html",
+        title=title,
+        root="",
+        benchmark=benchmark,
+        sheets=sheets,
+        costs=costs,
+        alone=alone,
+        width=2 + sum(1 + len(group.columns) for group in benchmark.groups if not group.hidden) + len(costs),
+    )
+    for row in benchmark.rows:
+        if row.entry is not None:
+            name = f"models/{benchmark.slug}-{row.slug}.html"
+            files[name] = _render(
+                "model.html",
+                title=title,
+                root="../",
+                page=page,
+                benchmark=benchmark,
+                row=row,
+                result=row.entry.results[0],
+                pictures=_model_pictures(files, row, benchmark),
+                published=[other for other in benchmark.kind("published") if _reproduces(row, other)],
+            )
+
+
+def _reproduces(row: BoardRow, other: BoardRow) -> bool:
+    assert row.entry is not None
+    return other.published is not None and other.published.model == row.entry.results[0].identity.model.name
+
+
+def _model_pictures(files: dict[str, bytes], row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
+    assert row.entry is not None
+    shown = []
+    for folder, result in zip(row.folders, row.entry.results, strict=True):
+        for number, (caption, name) in enumerate(result.pictures.items()):
+            if Path(name).name != name:
+                raise DataError(f"{folder / 'result.json'}: picture {name!r} is outside the result's folder")
+            copy = f"pictures/{benchmark.slug}-{row.slug}-{result.id[:12]}-{number}.png"
+            files[copy] = picture(folder / name)
+            shown.append({"file": copy, "caption": caption})
+    return shown
+
+
+def picture(path: Path) -> bytes:
+    """The bytes of a PNG, its size and signature checked.
+
+    Raises:
+        DataError: missing, larger than 32 MiB, or no PNG.
+    """
+    content = read_bounded(path, MAX_PICTURE, "picture")
+    if not content.startswith(_PNG):
+        raise DataError(f"{path}: not a PNG")
+    return content
+
+
+def _render(template: str, **values: object) -> bytes:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
+    return environment.get_template(template).render(**values).encode()
+
+
+def _plain(value: object) -> str:
+    """Parameters and the like for a page: JSON, which keeps text, numbers and lists apart."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _write(out: Path, files: dict[str, bytes]) -> None:
+    """Write all files, the manifest last, and remove what an earlier board wrote and this one does not need."""
+    earlier: list[str] = []
+    if (out / MANIFEST).exists():
+        try:
+            earlier = json.loads(read_bounded(out / MANIFEST, 64 << 20, "list of files"))["files"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{out / MANIFEST}: damaged; remove the folder and build again") from error
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    write_json(out / MANIFEST, {"fusionbench": __version__, "files": sorted(files)}, indent=1)
+    root = out.resolve()
+    for name in set(earlier) - set(files):
+        path = (out / str(name)).resolve()
+        if path.is_relative_to(root) and path.is_file():
+            path.unlink()

@@ -1,0 +1,338 @@
+"""What a page shows, worked out before any HTML: groups of comparable results, columns, rows, cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from fusionbench import stats
+from fusionbench.comparison import Entry, read_entries, same_model, title_of
+from fusionbench.files import digest
+from fusionbench.published import PublishedRow, published_rows
+from fusionbench.result import Result, Score, load
+from fusionbench.tables import decimals, rank_text
+
+Kind = Literal["ranked", "cut", "published"]
+# titles of columns; any other one shows its own name
+COLUMN_TITLES = {"avg4": "mean", "avg_paper": "paper’s mean", "": "value"}
+METRIC_TITLES = {"nll": "NLL", "nll_bpd": "NLL", "mse_min": "MSE_min"}
+HIDDEN_AT_FIRST = {"nll": "nll_bpd"}  # the same quantity in another unit, shown on request
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score key of a table. ``rank_key``: models are ranked by it (one column of each metric)."""
+
+    key: str
+    metric: str
+    label: str
+    better: stats.Better
+    unit: str
+    rank_key: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns of one metric under one head."""
+
+    metric: str
+    title: str
+    unit: str
+    better: stats.Better
+    columns: list[Column]
+    hidden: bool
+
+    @property
+    def about(self) -> str:
+        """Unit and direction in words."""
+        return ", ".join(([] if self.unit in ("", "1") else [self.unit]) + [f"{self.better} is better"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number on the page, ``value`` for sorting. ``note`` is shown on demand."""
+
+    text: str
+    value: float | None
+    note: str = ""
+    best: bool = False
+    tied: bool = False
+
+
+@dataclass
+class BoardRow:
+    """One line of a table."""
+
+    kind: Kind
+    family: str
+    title: str
+    note: str
+    slug: str
+    cells: dict[str, Cell]
+    ranks: dict[str, Cell]  # metric -> rank and its interval
+    beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
+    cost: dict[str, Cell] = field(default_factory=dict)
+    entry: Entry | None = None
+    folders: list[Path] = field(default_factory=list)
+    published: PublishedRow | None = None
+
+
+@dataclass
+class Benchmark:
+    """Results that measured the same thing: one table."""
+
+    slug: str
+    title: str
+    first: Result
+    groups: list[Group]
+    rows: list[BoardRow]
+    folders: dict[str, Path]  # result id -> folder
+
+    @property
+    def columns(self) -> list[Column]:
+        return [column for group in self.groups for column in group.columns]
+
+    def kind(self, kind: Kind) -> list[BoardRow]:
+        return [row for row in self.rows if row.kind == kind]
+
+
+COST = {
+    "parameters": ("parameters", "number of trained values"),
+    "ms_per_image": ("ms/image", "milliseconds to fuse one image"),
+    "train_seconds": ("training s", "seconds of training"),
+}
+
+
+def slug(text: str) -> str:
+    """Text as part of a file name: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "x"
+
+
+def what_was_measured(result: Result) -> str:
+    """Key that results share when they may stand in one table; a metric that a model lacks does not part them."""
+    dataset, protocol = msgspec.to_builtins(result.identity.dataset), msgspec.to_builtins(result.identity.protocol)
+    return digest([dataset, protocol])
+
+
+def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
+    """Every group of comparable results below ``root``, in the order of their titles.
+
+    Raises:
+        DataError, NotComparable: a damaged result; metric versions or image ids that differ within a group.
+    """
+    groups: dict[str, list[tuple[Path, Result]]] = {}
+    for path in sorted(Path(root).glob("**/result.json")):
+        result = load(path)
+        groups.setdefault(what_was_measured(result), []).append((path, result))
+    made = [_benchmark(members, resamples) for members in groups.values()]
+    made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
+    for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
+        if any(other.slug == benchmark.slug for other in made[:number]):
+            benchmark.slug += "-" + what_was_measured(benchmark.first)[:8]
+    return made
+
+
+def _benchmark(members: list[tuple[Path, Result]], resamples: int) -> Benchmark:
+    first = members[0][1]
+    dataset = first.identity.dataset
+    folders = {result.id: path.parent for path, result in members}
+    entries = read_entries([path for path, result in members if result.per_image is not None])
+    bare: dict[str, Entry] = {}
+    for _, result in members:
+        if result.per_image is None:
+            bare.setdefault(same_model(result), Entry([])).results.append(result)
+    entries += bare.values()
+    groups = _groups(entries)
+    places = {group.metric: _places(entries, group) for group in groups}
+    rows = [_row(entry, groups, places, folders) for entry in entries]
+    for group in groups:
+        for column in group.columns:
+            _rank(rows, column, resamples)
+    _beats(rows, groups)
+    rows += [row for row in (_published(found, groups) for found in published_rows()) if row.slug and _fits(row, first)]
+    return Benchmark(
+        slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}"),
+        title=f"{dataset.name} {dataset.version}",
+        first=first,
+        groups=groups,
+        rows=_in_order(rows, groups),
+        folders=folders,
+    )
+
+
+def _fits(row: BoardRow, first: Result) -> bool:
+    return row.published is not None and row.published.dataset == slug(first.identity.dataset.name).replace("-", "")
+
+
+def _groups(entries: Sequence[Entry]) -> list[Group]:
+    scores: dict[str, Score] = {}
+    for entry in entries:
+        scores |= {key: score for key, score in entry.results[0].scores.items() if key not in scores}
+    metrics: dict[str, list[str]] = {}
+    for key in scores:
+        metrics.setdefault(key.partition("@")[0], []).append(key)
+    groups = []
+    # the likelihood first, as in the papers; everything else by name
+    for metric in sorted(metrics, key=lambda name: (not name.startswith("nll"), name)):
+        keys = sorted(metrics[metric], key=_column_place)
+        rank_key = next((key for key in (f"{metric}@avg4", metric) if key in keys), keys[0])
+        score = scores[rank_key]
+        columns = [
+            Column(key, metric, _column_title(key), scores[key].better, scores[key].unit, key == rank_key)
+            for key in keys
+        ]
+        hidden = HIDDEN_AT_FIRST.get(metric) in metrics
+        title = METRIC_TITLES.get(metric, metric)
+        groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
+    return groups
+
+
+def _column_place(key: str) -> tuple[int, str]:
+    column = key.partition("@")[2]
+    if column.isdecimal():
+        return 0, column.rjust(8)
+    return (1 if column == "avg4" else 2), column
+
+
+def _column_title(key: str) -> str:
+    column = key.partition("@")[2]
+    return f"N={column}" if column.isdecimal() else COLUMN_TITLES.get(column, column)
+
+
+def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
+    result = entry.results[0]
+    notes = [f"{len(entry.results)} training runs"] if len(entry.results) > 1 else []
+    training = result.identity.training
+    if training is not None and training.preset:
+        notes.insert(0, training.preset)
+    if entry.cut and training is not None and training.planned_steps:
+        notes.append(f"cut short at {training.steps or 0:,} of {training.planned_steps:,} steps")
+    elif entry.cut:
+        notes.append("cut short")
+    if result.status == "scored":
+        notes.append("scored from submitted pictures")
+    cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
+    cost = {
+        name: Cell(f"{value:,}" if isinstance(value, int) else f"{value:,.3g}", float(value))
+        for name in COST
+        if (value := result.cost.get(name)) is not None
+    }
+    return BoardRow(
+        kind="published" if result.status == "published" else "cut" if entry.cut else "ranked",
+        family=result.family,
+        title=title_of(result),
+        note=", ".join(notes),
+        slug=slug(f"{result.identity.model.name}-{result.id[:12]}"),
+        cells=cells,
+        ranks={},
+        cost=cost,
+        entry=entry,
+        folders=[folders[found.id] for found in entry.results],
+    )
+
+
+def _places(entries: Sequence[Entry], group: Group) -> int:
+    """Places after the point for one metric's columns: the middle of what the intervals of its scores deserve."""
+    wanted = []
+    for entry in entries:
+        for column in group.columns:
+            score = entry.results[0].scores.get(column.key)
+            if score is not None and score.mean is not None:
+                wanted.append(decimals(score.mean, *(score.ci95 or (score.mean, score.mean))))
+    return sorted(wanted)[len(wanted) // 2] if wanted else 3
+
+
+def _cell(entry: Entry, key: str, places: int) -> Cell:
+    scores = [result.scores[key] for result in entry.results if key in result.scores]
+    if not scores:
+        return Cell("", None, "the model does not offer this")
+    means = [score.mean for score in scores if score.mean is not None]
+    if len(means) < len(scores):
+        reason = next(score.reason for score in scores if score.mean is None)
+        return Cell("n/a", None, reason or "could not be measured")
+    mean = sum(means) / len(means)
+    low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
+    text = f"{mean:.{places}f}"
+    if low == high:
+        return Cell(text, mean, f"{scores[0].n:,} images")
+    about = "95 %" if len(scores) == 1 else f"over {len(scores)} training runs"
+    return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {scores[0].n:,} images")
+
+
+def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
+    """Mark the best cells of a column and, in the column that ranks, work out ranks with their intervals."""
+    ranked = [row for row in rows if row.kind == "ranked" and row.cells[column.key].value is not None]
+    values = [row.entry.values.get(column.key) for row in ranked if row.entry is not None]
+    if not ranked:
+        return
+    if any(value is None for value in values):  # means only: the best can be named, nothing else
+        means = [value for row in ranked if (value := row.cells[column.key].value) is not None]
+        best = min(means) if column.better == "lower" else max(means)
+        for row in ranked:
+            cell = row.cells[column.key]
+            row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=cell.value == best)
+        return
+    found = stats.compare([value for value in values if value is not None], column.better, resamples=resamples)
+    for row, score in zip(ranked, found, strict=True):
+        cell = row.cells[column.key]
+        row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=score.rank == 1, tied=score.tied)
+        if column.rank_key:
+            note = f"rank {score.rank}, 95 % interval {score.rank_low} to {score.rank_high}"
+            note += "; not separable from the best" if score.tied and score.rank > 1 else ""
+            row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, score.rank == 1, score.tied)
+
+
+def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
+    """On how many metrics a model is better than every trivial row that has the metric."""
+    keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
+    trivial = [row for row in rows if row.family == "trivial" and row.kind == "ranked"]
+    for row in rows:
+        if row.family == "trivial" or row.kind != "ranked":
+            continue
+        won = judged = 0
+        for column in keys:
+            mine = row.cells[column.key].value
+            theirs = [value for other in trivial if (value := other.cells[column.key].value) is not None]
+            if mine is None or not theirs:
+                continue
+            judged += 1
+            won += mine < min(theirs) if column.better == "lower" else mine > max(theirs)
+        if judged:
+            row.beats = f"{won} of {judged}"
+
+
+def _published(published: PublishedRow, groups: Sequence[Group]) -> BoardRow:
+    cells: dict[str, Cell] = {}
+    for group in groups:
+        for column in group.columns:
+            score = published.scores.get(column.key)
+            if score is None:
+                cells[column.key] = Cell("", None, "not in the paper")
+                continue
+            note = f"{published.paper.title}, {score.table}"
+            if score.mean is not None and score.sd is not None:
+                note += f"; mean of its runs {score.mean:g} ± {score.sd:g}"
+            cells[column.key] = Cell(f"{score.value:.{score.places}f}", score.value, note)
+    shown = any(cell.value is not None for cell in cells.values())
+    title = slug(f"published-{published.dataset}-{published.title.replace('+', ' plus ')}")
+    note = f"{published.paper.venue}, best of its runs"
+    return BoardRow(
+        "published", "published", published.title, note, title if shown else "", cells, {}, published=published
+    )
+
+
+def _in_order(rows: list[BoardRow], groups: Sequence[Group]) -> list[BoardRow]:
+    """Ranked rows by the first metric that is shown, then the others; rows without it by title at the end."""
+    first = next((column for group in groups if not group.hidden for column in group.columns if column.rank_key), None)
+
+    def place(row: BoardRow) -> tuple[int, bool, float, str]:
+        value = row.cells[first.key].value if first else None
+        signed = 0.0 if value is None or first is None else value if first.better == "lower" else -value
+        return ("ranked", "cut", "published").index(row.kind), value is None, signed, row.title
+
+    return sorted(rows, key=place)
