@@ -38,6 +38,8 @@ from fusionbench.models._edges import edge_image
 from fusionbench.models._fusion_losses import content_loss, intensity_loss, texture_loss
 from fusionbench.models._pairs import PairModel, check_choice
 
+SKIPS = ("attention", "mean-min", "mean", "sum")
+
 
 def conv_block(channels: int, out: int, dilation: int = 1) -> nn.Sequential:
     """3×3 convolution, batch normalisation, ReLU."""
@@ -111,6 +113,11 @@ class EdgeAttention(nn.Module):
         return self.layers(image + edge_image(image))
 
 
+def weigh(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """``weight``·x + (1 − ``weight``)·y in the precision of x."""
+    return torch.lerp(y, x, weight.to(x.dtype))
+
+
 def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
     """Two views of (N,1,H,W) images, each blurred where the other is sharp, in blotches drawn by seed and step."""
     height, width = images.shape[-2:]
@@ -131,8 +138,9 @@ class MFEIF(PairModel):
         attention_widths, attention_maps: of the attention net; maps is 1, or the number of deepest channels.
         fusion: ``"sources"`` or ``"eq3"``, see above.
         gate: what eq. 3's attention maps pass first, ``"sigmoid"`` or ``"none"``.
-        skip: how the two images' skip features join: ``"mean-min"`` is the mean of both and of their minimum (public
-            code), ``"mean"``, or ``"sum"`` (eq. 4; twice what the constructor met in stage 1).
+        skip: how the two images' skip features join: ``"attention"`` weighs them by the images' weights (their mean
+            over the maps), ``"mean-min"`` is the mean of both and of their minimum (public code), ``"mean"``, or
+            ``"sum"`` (eq. 4; twice what the constructor met in stage 1).
         output: ``"sigmoid"`` or ``"norm-relu"``, see above.
         pixel_weight, ssim_weight, adversarial_weight: of stage 1: 1, γ, λ.
         critic_widths, critic_norm: of the discriminator.
@@ -198,7 +206,7 @@ class MFEIF(PairModel):
     ) -> None:
         super().__init__(spec, phase_share, phase_steps)
         check_choice("mfeif", fusion=(fusion, ("sources", "eq3")), gate=(gate, ("sigmoid", "none")))
-        check_choice("mfeif", skip=(skip, ("mean-min", "mean", "sum")), output=(output, ("sigmoid", "norm-relu")))
+        check_choice("mfeif", skip=(skip, SKIPS), output=(output, ("sigmoid", "norm-relu")))
         check_choice("mfeif", stage2=(stage2, ("pairs", "corruption")), critic_norm=(critic_norm, ("batch", "group")))
         if attention_maps not in (1, widths[-1]):
             raise UsageError(f"mfeif takes attention_maps 1 or {widths[-1]} (its deepest width), not {attention_maps}")
@@ -221,23 +229,26 @@ class MFEIF(PairModel):
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a and b (N,1,H,W)."""
-        of_a, of_b = self.extractor(a), self.extractor(b)
-        skips = [self._join(x, y) for x, y in zip(of_a[:2], of_b[:2], strict=True)]
-        return self.constructor([*skips, self._attend(of_a[2], of_b[2], self.attention(a), self.attention(b))])
+        features_a, features_b = self.extractor(a), self.extractor(b)
+        logits_a, logits_b = self.attention(a), self.attention(b)
+        # A softmax over two is a sigmoid of the difference; float32 keeps the two weights adding up to one.
+        weight = torch.sigmoid((logits_a - logits_b).float())
+        joined = [self._join(x, y, weight) for x, y in zip(features_a[:2], features_b[:2], strict=True)]
+        deep_a, deep_b = features_a[2], features_b[2]
+        if self.fusion == "sources":
+            joined.append(weigh(deep_a, deep_b, weight))
+        else:
+            if self.gate == "sigmoid":
+                logits_a, logits_b = torch.sigmoid(logits_a), torch.sigmoid(logits_b)
+            joined.append((deep_a * logits_a + deep_b * logits_b).float().softmax(1).to(deep_a.dtype))
+        return self.constructor(joined)
 
-    def _join(self, x: Tensor, y: Tensor) -> Tensor:
+    def _join(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        if self.skip == "attention":
+            return weigh(x, y, weight.mean(1, keepdim=True))
         if self.skip == "mean-min":
             return (x + y + torch.minimum(x, y)) / 3
         return (x + y) / 2 if self.skip == "mean" else x + y
-
-    def _attend(self, x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
-        if self.fusion == "sources":
-            # A softmax over two is a sigmoid of the difference; float32 keeps the two weights adding up to one.
-            weight = torch.sigmoid((of_x - of_y).float()).to(x.dtype)
-            return weight * x + (1 - weight) * y
-        if self.gate == "sigmoid":
-            of_x, of_y = torch.sigmoid(of_x), torch.sigmoid(of_y)
-        return (x * of_x + y * of_y).float().softmax(1).to(x.dtype)
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
         """The auto-encoder's loss in stage 1, the attention's in stage 2, where the critic's is a constant 0."""

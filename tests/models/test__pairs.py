@@ -1,0 +1,169 @@
+"""What holds for every pair model. Equality is exact unless a test says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fusionbench.contracts import ImageSpec
+from fusionbench.errors import UsageError
+from fusionbench.models import MODELS
+from fusionbench.models._pairs import PairModel
+from tests.pairs import SMALLEST, SPEC, pair_batch, smallest
+
+every_model = pytest.mark.parametrize("model", SMALLEST, ids=lambda model: model.title)
+
+
+@every_model
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 40), (32, 32)])
+def test_fuses_any_size(model: type[PairModel], size: tuple[int, int]) -> None:
+    fused = smallest(model).fuse(pair_batch(2, *size))
+    assert fused.shape == (2, 1, *size) and fused.dtype == torch.float32 and not fused.requires_grad
+    assert 0 <= float(fused.min()) and float(fused.max()) <= 1
+
+
+@every_model
+def test_an_image_does_not_depend_on_its_batch_or_on_the_mode(model: type[PairModel]) -> None:
+    built, batch = smallest(model), pair_batch(5, 20, 28)
+    built.loss(batch, "generator", 0)  # moves the running statistics away from their start
+    together = built.fuse(batch)
+    assert built.training
+    built.eval()
+    for index in (0, 3):
+        alone = replace(batch, views=batch.views[[index]], present=batch.present[[index]], ids=batch.ids[[index]])
+        assert torch.equal(built.fuse(alone), together[[index]])
+    assert torch.equal(built.fuse(batch), together) and not built.training
+
+
+@every_model
+def test_fuse_leaves_no_trace_and_restores_a_mixed_mode(model: type[PairModel]) -> None:
+    built = smallest(model)
+    frozen_part = next(built.children()).eval()
+    before = {name: value.clone() for name, value in built.state_dict().items()}
+    built.fuse(pair_batch())
+    assert built.training and not frozen_part.training
+    assert all(torch.equal(value, before[name]) for name, value in built.state_dict().items())
+
+
+@every_model
+def test_both_views_count(model: type[PairModel]) -> None:
+    built, batch = smallest(model), pair_batch(1)
+    for view in (0, 1):
+        changed = batch.views.clone()
+        changed[:, view] = 1 - changed[:, view]
+        assert not torch.allclose(built.fuse(batch), built.fuse(replace(batch, views=changed)))
+
+
+@every_model
+def test_parameter_groups_hold_every_parameter_once(model: type[PairModel]) -> None:
+    built = smallest(model)
+    groups = built.parameter_groups()
+    assert list(groups) == ["critic", "generator"]
+    ids = [id(parameter) for group in groups.values() for parameter in group]
+    assert sorted(ids) == sorted(map(id, built.parameters())) and len(set(ids)) == len(ids)
+
+
+@every_model
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_group_only_pulls_at_its_own_parameters(model: type[PairModel], step: int) -> None:
+    built = smallest(model, phase_steps=1)
+    groups = built.parameter_groups()
+    for name, other in (("critic", "generator"), ("generator", "critic")):
+        built.zero_grad()
+        built.loss(pair_batch(), name, step).total.backward()
+        assert any(parameter.grad is not None for parameter in groups[name])
+        assert all(parameter.grad is None for parameter in groups[other])
+        assert all(parameter.requires_grad for parameter in built.parameters())
+
+
+@every_model
+def test_phases_follow_the_plan_or_the_given_steps(model: type[PairModel]) -> None:
+    built = smallest(model, phase_share=0.25)
+    assert [built.phase(step) for step in (0, 1000)] == [1, 1]  # nothing planned yet
+    built.plan(40, seed=3)
+    assert [built.phase(step) for step in (0, 9, 10, 39)] == [1, 1, 2, 2]
+    built = smallest(model, phase_steps=0)
+    built.plan(40, seed=3)
+    assert built.phase(0) == 2
+
+
+@every_model
+def test_weights_survive_a_file(model: type[PairModel], tmp_path: Path) -> None:
+    built, batch = smallest(model), pair_batch()
+    built.loss(batch, "generator", 0)
+    save_file(built.state_dict(), tmp_path / "weights.safetensors")
+    other = smallest(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert not torch.equal(other.fuse(batch), built.fuse(batch))
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(other.fuse(batch), built.fuse(batch))
+
+
+@every_model
+def test_loss_is_finite_on_flat_and_tiny_images(model: type[PairModel]) -> None:
+    built = smallest(model, phase_steps=1)
+    flat = replace(pair_batch(), views=torch.zeros(2, 2, 1, 16, 16))
+    for batch in (flat, pair_batch(2, 3, 3)):
+        for step in (0, 1):
+            for group in ("critic", "generator"):
+                built.zero_grad()
+                terms = built.loss(batch, group, step)
+                terms.total.backward()
+                assert terms.total.ndim == 0 and torch.isfinite(terms.total)
+                for name, parameter in built.named_parameters():
+                    assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (ImageSpec(1, 32, 32, 3), "3 view"),
+        (ImageSpec(1, 32, 32, 1), "1 view"),
+        (ImageSpec(3, 32, 32, 2), "3 channels"),
+    ],
+)
+def test_refuses_other_data(model: type[PairModel], spec: ImageSpec, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        model(spec, **SMALLEST[model])  # type: ignore[arg-type]
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"phase_share": 1.5}, "phase_share=1.5 is not between 0 and 1"),
+        ({"phase_steps": -1}, "phase_steps=-1 is negative"),
+        ({"critic_norm": "layer"}, "Unknown critic_norm of .* 'layer'"),
+    ],
+)
+def test_refuses_wrong_parameters(model: type[PairModel], parameters: dict, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        smallest(model, **parameters)
+
+
+@every_model
+def test_refuses_incomplete_pairs_and_unknown_groups(model: type[PairModel]) -> None:
+    built, batch = smallest(model), pair_batch(3)
+    present = batch.present.clone()
+    present[1, 0] = False
+    for call in (built.fuse, lambda incomplete: built.loss(incomplete, "generator", 0)):
+        with pytest.raises(UsageError, match="sample 1 lacks one"):
+            call(replace(batch, present=present))
+        with pytest.raises(UsageError, match="not 2 view.s. of 3 channel"):
+            call(replace(batch, views=batch.views.expand(-1, -1, 3, -1, -1)))
+    with pytest.raises(UsageError, match="Unknown parameter group .* 'main'"):
+        built.loss(batch, "main", 0)
+
+
+@pytest.mark.parametrize("name", ["dae-fuse", "mfeif"])
+def test_presets_build(name: str) -> None:
+    model = MODELS.get(name)
+    for preset in model.PRESETS.values():
+        assert isinstance(model(SPEC, **preset.model), PairModel)
