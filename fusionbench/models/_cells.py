@@ -122,7 +122,7 @@ class UpSkip(nn.Module):
         self.conv = WNConv2d(cin, cout, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        # a 1×1 convolution commutes with an interpolation, whose weights sum to one; before it there are 4× fewer pixels
+        # a 1×1 convolution commutes with interpolation (weights that sum to one); before it there are 4× fewer pixels
         return F.interpolate(self.conv(x), scale_factor=2, mode="bilinear", align_corners=True)
 
 

@@ -149,7 +149,7 @@ class Family(nn.Module):
             penalty = self.penalty(first=step == 0)
             total = total + PENALTY_EVERY * self.regularise * penalty
             log["penalty"] = penalty.detach()
-        return LossTerms(total, log)
+        return LossTerms(total.float(), log)
 
     def _balance(self, kls: Tensor) -> Tensor:
         """γ_l: groups with a larger KL than their resolution's share are weighted up, so that none is switched off."""

@@ -1,0 +1,124 @@
+"""A training run on disk: ``run.json`` says what is trained and how far it is; ``weights.safetensors`` is its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from fusionbench.contracts import ImageSpec
+from fusionbench.errors import DataError, UsageError
+from fusionbench.files import read_bounded, write_bytes
+from fusionbench.result import ModelIdentity, TrainingIdentity
+from fusionbench.schedule import Training
+
+if TYPE_CHECKING:
+    import torch
+
+_CONFIGURATION = ("model", "version", "preset", "params", "training", "dataset_id", "seed", "budget")
+
+
+class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Content of ``run.json``. ``cut``: a budget ended training before its planned end."""
+
+    format: Literal["fusionbench.run/1"] = "fusionbench.run/1"
+    model: str
+    version: str
+    source: str
+    preset: str | None
+    params: dict[str, Any]
+    training: Training
+    dataset_name: str
+    dataset_version: str
+    dataset_id: str
+    seed: int
+    budget: str | None = None
+    steps: int = 0
+    total_steps: int | None = None
+    planned_steps: int = 0
+    parameters: int = 0
+    seconds: float = 0.0
+    cut: bool = False
+    finished: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Write ``run.json`` atomically."""
+        write_bytes(
+            folder / "run.json", msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
+        )
+
+    def identity(self) -> TrainingIdentity:
+        """The part of a result's identity that says how the weights came to be."""
+        return TrainingIdentity(
+            preset=self.preset,
+            seed=self.seed,
+            steps=self.steps,
+            planned_steps=self.planned_steps,
+            cut=self.cut,
+            dataset_id=self.dataset_id,
+            params=msgspec.to_builtins(self.training),
+        )
+
+    def model_identity(self, weights_sha256: str) -> ModelIdentity:
+        """The part of a result's identity that says which model was measured."""
+        return ModelIdentity(
+            name=self.model, version=self.version, params=self.params, weights_sha256=weights_sha256, source=self.source
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its ``run.json`` says."""
+
+    folder: Path
+    info: RunInfo
+
+    def check_same(self, wanted: RunInfo) -> None:
+        """Refuse to go on with another configuration.
+
+        Raises:
+            UsageError: names what differs.
+        """
+        ours, theirs = (msgspec.to_builtins(info) for info in (self.info, wanted))
+        different = [name for name in _CONFIGURATION if ours[name] != theirs[name]]
+        if different:
+            name = different[0]
+            raise UsageError(
+                f"{self.folder}: holds another run ({name} is {ours[name]!r} there, {theirs[name]!r} here); "
+                "choose another folder or remove this one"
+            )
+
+    def load_model(self, spec: ImageSpec, device: torch.device | str = "cpu") -> Any:
+        """The trained model, in evaluation mode.
+
+        Raises:
+            DataError: the run is not finished, or its weights are damaged.
+        """
+        import torch
+
+        from fusionbench import checkpoints
+        from fusionbench.models import create_model
+
+        if not self.info.finished:
+            raise DataError(f"{self.folder}: training has not finished; run the same train command again to go on")
+        model = create_model(self.info.model, spec, **self.info.params)
+        checkpoints.load_weights(model, self.folder / "weights.safetensors")
+        return model.to(device=device, memory_format=torch.channels_last).eval()
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        DataError: no ``run.json`` there, or a damaged one.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        return Run(
+            Path(folder),
+            msgspec.json.decode(read_bounded(path, 1 << 20, "run (fusionbench train makes it)"), type=RunInfo),
+        )
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DataError(f"{path}: not a fusionbench run: {error}") from error

@@ -1,0 +1,85 @@
+"""Curves of a run: ``log.csv`` (step, epoch, name, value), and TensorBoard when asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionbench.errors import UsageError
+from fusionbench.files import write_bytes
+
+COLUMNS = ("step", "epoch", "name", "value")
+
+
+class RunLog:
+    """Averages scalars over windows of ``every`` steps and appends them to ``out/log.csv``.
+
+    On entry the rows after step ``start`` are dropped: they belong to steps that a resumed run does again.
+
+    Raises:
+        UsageError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, out: Path, start: int, every: int, tensorboard: bool, active: bool = True) -> None:
+        self.path, self.start, self.every, self.active = out / "log.csv", start, every, active
+        self.latest = float("nan")
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._writer = _tensorboard(out) if tensorboard and active else None
+
+    def __enter__(self) -> RunLog:
+        if self.active:
+            rows = []
+            if self.path.is_file() and self.start:
+                with open(self.path, newline="") as stream:
+                    rows = [r for r in csv.reader(stream) if r and r[0].isdecimal() and int(r[0]) <= self.start]
+            buffer = io.StringIO()
+            csv.writer(buffer, lineterminator="\n").writerows([COLUMNS, *rows])
+            write_bytes(self.path, buffer.getvalue().encode())
+            self._stream = open(self.path, "a", newline="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.active:
+            self._stream.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def add(self, step: int, epoch: float, terms: dict[str, Tensor], speed: float, final: bool) -> dict[str, Tensor]:
+        """Take a step's scalars; the window's means when one is full (they wait for the device), else nothing."""
+        for name, value in terms.items():
+            value = value.detach().double()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+        if step % self.every and not final:
+            return {}
+        means = {name: (total / self._counts[name]).cpu() for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        losses = [float(value) for name, value in means.items() if name.endswith("loss")]
+        self.latest = losses[-1] if losses else float("nan")
+        if self.active:
+            means["images_per_second"] = torch.tensor(speed)
+            for name, value in means.items():
+                csv.writer(self._stream, lineterminator="\n").writerow(
+                    [step, f"{epoch:.4f}", name, f"{float(value):.9g}"]
+                )
+                if self._writer is not None:
+                    self._writer.add_scalar(name, float(value), step)
+            self._stream.flush()
+        return means
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UsageError("TensorBoard is not installed; pip install 'fusionbench[tensorboard]'") from error
+    return SummaryWriter(str(out / "tensorboard"))

@@ -1,0 +1,137 @@
+"""Devices, precision, processes and seeds: the only file that knows them.
+
+A process started by ``torchrun`` joins its group; anything else runs alone. Nothing here
+touches a device before it is asked to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from fusionbench.errors import UsageError
+
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+
+
+def derive_seed(*words: int | str) -> int:
+    """A 63-bit seed from words, e.g. ``derive_seed(0, dataset.id, "fcn")``: no two purposes share a stream."""
+    text = "/".join(str(word) for word in words)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def find_device(name: str = "auto") -> torch.device:
+    """``auto`` (a GPU when there is one), ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        UsageError: an unknown device, or one that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"Unknown device {name!r}; use auto, cpu, cuda or cuda:0") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"Device {name!r} is not supported; use auto, cpu, cuda or cuda:0")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"Device {name!r} was asked for, but torch finds no CUDA device; use --device cpu")
+    if device.index is not None and device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise UsageError(f"Device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    return device
+
+
+@dataclass
+class Runtime:
+    """One process of a run, with its Lightning Fabric."""
+
+    fabric: Any
+    device: torch.device
+    precision: str
+
+    @property
+    def rank(self) -> int:
+        return int(self.fabric.global_rank)
+
+    @property
+    def world_size(self) -> int:
+        return int(self.fabric.world_size)
+
+    def shard(self, indices: np.ndarray) -> np.ndarray:
+        """This process's part: every ``world_size``-th index, nothing dropped or repeated."""
+        return indices[self.rank :: self.world_size]
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """Mean over processes."""
+        return value if self.world_size == 1 else self.fabric.all_reduce(value, reduce_op="mean")
+
+
+def launch(device: str = "auto", precision: str = "auto") -> Runtime:
+    """Set up this process: alone, or as one of a ``torchrun`` group.
+
+    ``precision``: ``fp32``; ``tf32`` (matrix units with float32 storage); ``bf16`` (autocast, normals and
+    likelihoods stay float32); ``auto`` is tf32 on a GPU and fp32 elsewhere.
+
+    Raises:
+        UsageError: unknown or absent device, unknown precision.
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
+    if precision not in PRECISIONS:
+        raise UsageError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    chosen = find_device(device)
+    if precision == "auto":
+        precision = "tf32" if chosen.type == "cuda" else "fp32"
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        per_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        strategy: Any = DDPStrategy(process_group_backend=backend, find_unused_parameters=True)
+        devices: Any = per_node
+        nodes = processes // per_node
+    else:
+        strategy, nodes = "auto", 1
+        devices = [chosen.index or 0] if chosen.type == "cuda" else 1
+    fabric = Fabric(
+        accelerator=chosen.type,
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return Runtime(fabric, fabric.device, precision)
+
+
+def describe_host(device: torch.device) -> dict[str, Any]:
+    """What the provenance of a result says about the machine; no names, no paths."""
+    import platform
+
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "os": platform.system(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "gpu": gpu,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,327 @@
+"""The training loop: one for likelihood models, for adversarial ones and for those that only take statistics.
+
+Everything random in a step (order of the samples, number of views, noise) is a function of the seed and the step, so
+that a killed run goes on to the bit. Schedules are functions of step / total, so that a budget compresses them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fusionbench import checkpoints
+from fusionbench.contracts import Batch
+from fusionbench.errors import CannotMeasure, UsageError
+from fusionbench.files import lock
+from fusionbench.models import MODELS, create_model, get_preset
+from fusionbench.progress import progress, say
+from fusionbench.run import Run, RunInfo, read_run
+from fusionbench.runlog import RunLog
+from fusionbench.runtime import Runtime, derive_seed, launch, seed_everything
+from fusionbench.schedule import Budget, Training, create_optimizer, create_training, learning_rate
+
+CHECKPOINT_SECONDS = 120.0
+LOG_EVERY = 10  # steps between rows of the log, and between looks at the loss on a GPU
+REPLAN_AT = (16, 64, 256, 1024, 4096)  # steps at which a budget in seconds is turned into steps
+OVERTIME = 1.5  # a budget in seconds ends here whatever the plan says
+
+
+def train(
+    model: str,
+    dataset: Any,
+    *,
+    out: str | Path,
+    preset: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    budget: str | None = None,
+    seed: int = 0,
+    params: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    tensorboard: bool = False,
+    on_step: Callable[[int], None] | None = None,
+) -> Run:
+    """Train the registered model ``model`` on the split ``train`` of ``dataset`` into the folder ``out``.
+
+    A finished run with the same configuration is returned as it is; an unfinished one goes on where it stopped.
+
+    Args:
+        preset: of the model; by default the one named like the data set, else ``tiny``.
+        budget: cuts training short (``60s``, ``2000 steps``, ``5%``); the run is marked as cut.
+        params, training: replace parameters of the preset.
+        on_step: called after every step with the number of steps done.
+
+    Raises:
+        UsageError: unknown names, or a folder that holds another run.
+        CannotMeasure: the loss is not finite; the last good checkpoint is kept.
+    """
+    out = Path(out)
+    cls = MODELS.get(model)
+    if preset is None:
+        preset = next((name for name in (dataset.name, "tiny", *cls.PRESETS) if name in cls.PRESETS), None)
+    chosen = get_preset(model, preset)
+    settings = create_training({**chosen.training, **(training or {})})
+    limit = None if budget is None else Budget.parse(budget)
+    info = RunInfo(
+        model=model,
+        version=cls.version,
+        source=MODELS.origin(model),
+        preset=preset,
+        params={**chosen.model, **(params or {})},
+        training=settings,
+        dataset_name=dataset.name,
+        dataset_version=dataset.version,
+        dataset_id=dataset.id,
+        seed=seed,
+        budget=budget,
+    )
+    runtime = launch(device, precision)
+    with lock(out / ".lock", wait=False) if runtime.rank == 0 else contextlib.nullcontext(True) as held:
+        if not held:
+            raise UsageError(f"{out}: another process is training here; wait for it or choose another folder")
+        previous = read_run(out) if (out / "run.json").is_file() else None
+        if previous is not None:
+            previous.check_same(info)
+            if previous.info.finished:
+                return previous
+            info = replace_state(info, previous.info)
+        return _Loop(info, dataset, out, runtime, limit, tensorboard, on_step).run()
+
+
+def replace_state(info: RunInfo, earlier: RunInfo) -> RunInfo:
+    """``info`` with the progress of an earlier, unfinished run."""
+    info.steps, info.total_steps, info.seconds = earlier.steps, earlier.total_steps, earlier.seconds
+    return info
+
+
+class _Loop:
+    """One run on one process."""
+
+    def __init__(
+        self,
+        info: RunInfo,
+        dataset: Any,
+        out: Path,
+        runtime: Runtime,
+        limit: Budget | None,
+        tensorboard: bool,
+        on_step: Callable[[int], None] | None,
+    ) -> None:
+        self.info, self.dataset, self.out, self.runtime = info, dataset, out, runtime
+        self.limit, self.tensorboard, self.on_step = limit, tensorboard, on_step
+        self.training = info.training
+        self.base_seed = derive_seed(info.seed, dataset.id, info.model)
+        seed_everything(self.base_seed)
+        self.model = create_model(info.model, dataset.spec, **info.params)
+        info.parameters = sum(p.numel() for p in self.model.parameters())
+        self._orders: dict[int, np.ndarray] = {}
+
+    def run(self) -> Run:
+        if not hasattr(self.model, "loss"):
+            self._fit()
+        else:
+            self._train()
+        self.info.finished = True
+        if self.runtime.rank == 0:
+            checkpoints.save_weights(self.model, self.out / "weights.safetensors")
+            self.info.write(self.out)
+        return Run(self.out, self.info)
+
+    def _fit(self) -> None:
+        """Models without a loss: one pass over the stored samples, or nothing at all."""
+        self.info.total_steps = self.info.planned_steps = self.info.steps = 0
+        if hasattr(self.model, "fit"):
+            stream = self.dataset.stream("train", device="cpu", live=False)
+            count = self.dataset.size("train")
+            chunks = np.array_split(np.arange(count), max(1, -(-count // 512)))
+            self.model.fit(stream.batch(chunk, epoch=0) for chunk in chunks)
+
+    def _train(self) -> None:
+        info, settings, device = self.info, self.training, self.runtime.device
+        count = self.dataset.size("train")
+        self.batch = min(settings.batch, count)
+        self.per_epoch = count // self.batch
+        if self.batch < self.runtime.world_size:
+            raise UsageError(f"A batch of {self.batch} cannot be shared by {self.runtime.world_size} processes")
+        info.planned_steps = max(1, round(settings.epochs * self.per_epoch))
+        self.total = info.total_steps or (self.limit.steps(info.planned_steps) if self.limit else info.planned_steps)
+        self.model.to(device=device, memory_format=torch.channels_last)
+        groups = self.model.parameter_groups()
+        optimizers = {name: create_optimizer(parameters, settings) for name, parameters in groups.items()}
+        start = self._restore(optimizers)
+        self._plan()
+        stepper, *wrapped = self.runtime.fabric.setup(_Stepper(self.model), *optimizers.values())
+        self.stepper, self.optimizers = stepper, dict(zip(optimizers, wrapped, strict=True))
+        stream = self.dataset.stream("train", device=device, live=settings.live)
+        self.model.train()
+        with self._log(start) as log, _graceful_stop() as stopped, self._bar(start) as bar:
+            self.begun = self.saved = time.monotonic()
+            self.earlier = info.seconds
+            step = start
+            while step < self.total:
+                batch = self._batch(stream, step)
+                terms = self._step(batch, step)
+                step += 1
+                info.steps, info.seconds = step, self.earlier + time.monotonic() - self.begun
+                speed = (step - start) * self.batch / max(time.monotonic() - self.begun, 1e-9)
+                shown = log.add(step, step / self.per_epoch, terms, speed, final=step == self.total)
+                self._check(shown if device.type == "cuda" else terms, step)
+                bar.advance(1, f"loss {log.latest:.4g}, {speed:.0f} images/s")
+                self._replan(step)
+                if self.on_step is not None:
+                    self.on_step(step)
+                if time.monotonic() - self.saved > CHECKPOINT_SECONDS or stopped():
+                    self._save(step)
+                if stopped():
+                    raise KeyboardInterrupt
+            self._check(terms if start < self.total else {}, step)
+        info.cut = self.total < info.planned_steps
+        if not checkpoints.is_finite(self.model):
+            raise CannotMeasure(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
+        self._save(step)
+
+    def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """One update of every parameter group; named scalars on the device."""
+        rate = learning_rate(self.training, step, self.total)
+        terms: dict[str, Tensor] = {}
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            tensors = {"views": batch.views, "present": batch.present, "ids": batch.ids}
+            if batch.target is not None:
+                tensors["target"] = batch.target
+            total, log = self.stepper(tensors, name, step)
+            self.runtime.fabric.backward(total)
+            if self.training.clip > 0:
+                parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+                nn.utils.clip_grad_norm_(parameters, self.training.clip)
+            optimizer.step()
+            prefix = "" if len(self.optimizers) == 1 else f"{name}/"
+            terms[f"{prefix}loss"] = total.detach()
+            terms |= {f"{prefix}{key}": torch.as_tensor(value) for key, value in log.items()}
+        terms["lr"] = torch.tensor(rate)
+        return terms
+
+    def _batch(self, stream: Any, step: int) -> Batch:
+        """This process's part of the samples of ``step``, with the number of views that the step has."""
+        epoch, position = divmod(step, self.per_epoch)
+        if epoch not in self._orders:
+            generator = np.random.Generator(np.random.Philox(derive_seed(self.base_seed, "order", epoch)))
+            self._orders = {epoch: generator.permutation(self.dataset.size("train"))}
+        indices = self._orders[epoch][position * self.batch : (position + 1) * self.batch]
+        generator = np.random.Generator(np.random.Philox(derive_seed(self.base_seed, "inputs", step)))
+        batch = stream.batch(self.runtime.shard(indices), epoch=epoch)
+        views = batch.present.shape[1]
+        if self.training.inputs == "all" or batch.target is None:
+            return batch
+        if self.training.inputs == "per-batch":
+            counts = np.full(len(indices), generator.integers(0, views + 1))
+        else:
+            counts = generator.integers(0, views + 1, len(indices))
+        given = torch.from_numpy(self.runtime.shard(counts)).to(batch.present.device)
+        first = torch.arange(views, device=given.device) < given[:, None]
+        return replace(batch, present=batch.present & first)
+
+    def _check(self, terms: dict[str, Tensor], step: int) -> None:
+        for name, value in terms.items():
+            if name.endswith("loss") and not bool(torch.isfinite(value)):
+                raise CannotMeasure(f"{self.out}: {name} is {float(value)} at step {step}; {self._remedy()}")
+
+    def _remedy(self) -> str:
+        kept = checkpoints.list_checkpoints(self.out / "checkpoint")
+        where = f"the last good state is {kept[-1]}" if kept else "no checkpoint had been written"
+        return f"{where}; try a smaller lr, a larger batch or clip=200 (--set lr=...)"
+
+    def _plan(self) -> None:
+        if hasattr(self.model, "plan"):
+            self.model.plan(self.total, self.base_seed)
+
+    def _replan(self, step: int) -> None:
+        """Turn a budget in seconds into steps, now that the speed is known."""
+        if self.limit is None or self.limit.kind != "seconds":
+            return
+        spent = self.info.seconds
+        if step in REPLAN_AT:
+            left = max(self.limit.value - spent, 0.0)
+            self.total = max(step, min(self.info.planned_steps, step + int(left * step / max(spent, 1e-9))))
+        elif spent > OVERTIME * self.limit.value:
+            self.total = step
+        else:
+            return
+        self.total = int(self.runtime.fabric.broadcast(self.total))
+        self._plan()
+
+    def _save(self, step: int) -> None:
+        if self.runtime.rank == 0 and checkpoints.is_finite(self.model):
+            self.info.total_steps = self.total
+            optimizers = {name: optimizer.optimizer for name, optimizer in self.optimizers.items()}
+            state = {"total": self.total, "seconds": self.info.seconds}
+            checkpoints.save_checkpoint(self.out / "checkpoint", step, self.model, optimizers, state)
+            self.info.write(self.out)
+        self.saved = time.monotonic()
+
+    def _restore(self, optimizers: dict[str, torch.optim.Optimizer]) -> int:
+        """Load the newest checkpoint, if there is one; the number of steps done."""
+        found = checkpoints.list_checkpoints(self.out / "checkpoint")
+        if not found:
+            self.info.steps, self.info.seconds = 0, 0.0
+            self.info.total_steps = self.total
+            if self.runtime.rank == 0:
+                self.info.write(self.out)
+            return 0
+        state = checkpoints.load_checkpoint(found[-1], self.model, optimizers, self.runtime.device)
+        self.total, self.info.seconds = state["total"], state["seconds"]
+        say(f"{self.out}: going on from step {state['step']} of {self.total}")
+        return int(state["step"])
+
+    def _bar(self, start: int) -> Any:
+        if self.runtime.rank:
+            return progress("", 0)
+        return progress(f"train {self.info.model}", self.total, "steps", done=start)
+
+    def _log(self, start: int) -> RunLog:
+        return RunLog(self.out, start, LOG_EVERY, self.tensorboard, active=self.runtime.rank == 0)
+
+
+class _Stepper(nn.Module):
+    """A model's loss as a forward pass, which is what distributed and mixed-precision wrappers understand."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tensors: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+        batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"])
+        terms = self.model.loss(batch, group, step)
+        return terms.total, dict(terms.log)
+
+
+@contextlib.contextmanager
+def _graceful_stop() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM end the step first, so that what is saved is the state after a whole step."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    old = {
+        name: signal.signal(name, lambda number, _: asked.append(number)) for name in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for name, handler in old.items():
+            signal.signal(name, handler)
+
+
+__all__ = ["Run", "RunInfo", "Training", "read_run", "train"]
