@@ -33,7 +33,7 @@ def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SI
 
     moments = torch.stack((x, y, x * x, y * y, x * y)).flatten(0, 2).unsqueeze(1)  # (5NC,1,H,W)
     moments = F.conv2d(F.conv2d(moments, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
-    mean_x, mean_y, xx, yy, xy = moments.view(5, *x.shape[:2], *moments.shape[-2:])
+    mean_x, mean_y, xx, yy, xy = moments.reshape(5, *x.shape[:2], *moments.shape[-2:])
     variance_x = (xx - mean_x**2).clamp(min=0)
     variance_y = (yy - mean_y**2).clamp(min=0)
     similarity = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
@@ -54,7 +54,7 @@ def sobel_magnitude(x: Tensor) -> Tensor:
     smooth = torch.tensor((1.0, 2.0, 1.0), device=x.device)
     slope = torch.tensor((-1.0, 0.0, 1.0), device=x.device)
     kernels = torch.stack((torch.outer(smooth, slope), torch.outer(slope, smooth))).unsqueeze(1)
-    return F.conv2d(x, kernels).abs().sum(1).view(shape)
+    return F.conv2d(x, kernels).abs().sum(1).reshape(shape)
 
 
 def texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:

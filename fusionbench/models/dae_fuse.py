@@ -109,7 +109,15 @@ class DAEFuse(PairModel):
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(
             {},
-            {"optimizer": "adam", "lr": 1e-4, "lr_min": 1e-6, "epochs": 120, "batch": 8},
+            {
+                "optimizer": "adam",
+                "lr": 1e-4,
+                "lr_min": 1e-6,
+                "epochs": 120,
+                "batch": 8,
+                "clip": 0.01,
+                "inputs": "all",
+            },
             "paper size: 6.46 M parameters and four discriminators of 0.39 M; open sizes are ours",
         ),
         "tiny": Preset(
@@ -121,7 +129,7 @@ class DAEFuse(PairModel):
                 "base": "channel",
                 "critic_widths": [8, 16, 32],
             },
-            {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-4, "epochs": 10, "batch": 8},
+            {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-4, "epochs": 10, "batch": 8, "clip": 1.0, "inputs": "all"},
             "minutes on a CPU; not comparable with the paper",
         ),
     }

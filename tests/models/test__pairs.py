@@ -23,7 +23,7 @@ every_model = pytest.mark.parametrize("model", SMALLEST, ids=lambda model: model
 def test_fuses_any_size(model: type[PairModel], size: tuple[int, int]) -> None:
     fused = smallest(model).fuse(pair_batch(2, *size))
     assert fused.shape == (2, 1, *size) and fused.dtype == torch.float32 and not fused.requires_grad
-    assert 0 <= float(fused.min()) and float(fused.max()) <= 1
+    assert float(fused.min()) >= 0 and float(fused.max()) <= 1
 
 
 @every_model
@@ -156,10 +156,39 @@ def test_refuses_incomplete_pairs_and_unknown_groups(model: type[PairModel]) -> 
     for call in (built.fuse, lambda incomplete: built.loss(incomplete, "generator", 0)):
         with pytest.raises(UsageError, match="sample 1 lacks one"):
             call(replace(batch, present=present))
-        with pytest.raises(UsageError, match="not 2 view.s. of 3 channel"):
+        with pytest.raises(UsageError, match=r"not 2 view\(s\) of 3 channel"):
             call(replace(batch, views=batch.views.expand(-1, -1, 3, -1, -1)))
-    with pytest.raises(UsageError, match="Unknown parameter group .* 'main'"):
+    with pytest.raises(UsageError, match=r"Unknown parameter group .* 'main'"):
         built.loss(batch, "main", 0)
+
+
+@every_model
+def test_memory_format_changes_rounding_at_most(model: type[PairModel]) -> None:
+    plain, batch = smallest(model, phase_steps=1), pair_batch()
+    last = smallest(model, phase_steps=1).to(memory_format=torch.channels_last)
+    for step in (0, 1):
+        for group in ("critic", "generator"):
+            one, other = plain.loss(batch, group, step).total, last.loss(batch, group, step).total
+            torch.testing.assert_close(one.detach(), other.detach(), atol=1e-4, rtol=1e-4)
+            other.backward()
+    torch.testing.assert_close(plain.fuse(batch), last.fuse(batch), atol=1e-4, rtol=0)
+
+
+@every_model
+def test_bfloat16_autocast_gives_finite_losses_and_gradients(model: type[PairModel]) -> None:
+    built = smallest(model, phase_steps=1)
+    for step in (0, 1):
+        for group in ("critic", "generator"):
+            built.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = built.loss(pair_batch(), group, step).total
+            loss.backward()
+            assert loss.dtype == torch.float32 and torch.isfinite(loss)
+            assert all(p.grad is None or torch.isfinite(p.grad).all() for p in built.parameters())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        fused = built.fuse(pair_batch())
+    assert fused.dtype == torch.float32
+    torch.testing.assert_close(fused, built.fuse(pair_batch()), atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["dae-fuse", "mfeif"])
