@@ -79,6 +79,10 @@ class Registry(Generic[T]):
         """All names, sorted; nothing is imported for it."""
         return sorted({*self._builtin, *self._plugins, *self._objects})
 
+    def is_plugin(self, name: str) -> bool:
+        """Whether another installed package offers ``name``."""
+        return name in self._plugins
+
     def origin(self, name: str) -> str:
         """The distribution that offers ``name``, with its version."""
         if name in self._builtin:

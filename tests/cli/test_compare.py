@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.cli import main
+from tests.cli.runner import run
 from tests.results import made_up
-
-
-def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
-    try:
-        main([str(arg) for arg in args])
-        code = 0
-    except SystemExit as leaving:
-        code = int(leaving.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

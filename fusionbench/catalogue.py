@@ -1,0 +1,221 @@
+"""What there is by name: models, metrics, sources, recipes, suites, and data sets on disk.
+
+A listing is never lost to one bad plugin or one damaged folder: its line carries the error instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fusionbench.errors import DataError, FusionbenchError, UsageError, unknown_name
+from fusionbench.files import read_bounded, shipped_folder
+from fusionbench.registry import Registry
+
+Card = dict[str, Any]
+
+
+def _first_paragraph(text: str | None) -> str:
+    return " ".join((text or "").strip().partition("\n\n")[0].split())
+
+
+def _where(thing: Any) -> str:
+    """``module:line`` of a class or function, for people who want to read on."""
+    try:
+        return f"{thing.__module__}:{inspect.getsourcelines(thing)[1]}"
+    except (OSError, TypeError):
+        return str(getattr(thing, "__module__", ""))
+
+
+def model_card(name: str) -> Card:
+    """A model: title, presets, abilities, reference."""
+    from fusionbench.models import MODELS
+
+    model = MODELS.get(name)
+    abilities = [
+        what
+        for method, what in {
+            "loss": "trains by gradients",
+            "fit": "fits statistics in one pass",
+            "fuse": "fuses",
+            "sample": "samples",
+            "log_weights": "has a likelihood",
+        }.items()
+        if callable(getattr(model, method, None))
+    ]
+    presets = {
+        key: {"model": dict(preset.model), "training": dict(preset.training), "note": preset.note}
+        for key, preset in getattr(model, "PRESETS", {}).items()
+    }
+    return {
+        "title": getattr(model, "title", name),
+        "about": _first_paragraph(inspect.getdoc(model)),
+        "abilities": abilities,
+        "presets": presets,
+        "reference": getattr(model, "reference", ""),
+        "version": getattr(model, "version", ""),
+        "where": _where(model),
+    }
+
+
+def metric_card(name: str) -> Card:
+    """A metric: formula, unit, direction, tolerance, known exploits."""
+    from fusionbench.metrics import get_metric
+
+    metric = get_metric(name)
+    card = {field: getattr(metric, field) for field in metric.__dataclass_fields__ if field not in ("name", "function")}
+    tolerance = metric.tolerance
+    card["tolerance"] = {"atol": tolerance.atol, "rtol": tolerance.rtol, "reason": tolerance.reason}
+    # JSON has no infinity: an open end of the range is null
+    card["range"] = [None if abs(end) == float("inf") else end for end in metric.range]
+    card["where"] = _where(inspect.unwrap(metric.function))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in card.items()}
+
+
+def source_card(name: str) -> Card:
+    """A source: where the images come from and under which licence."""
+    from fusionbench.sources import SOURCES
+
+    source = SOURCES.get(name)
+    fields = ("title", "licence", "citation", "homepage", "redistributable")
+    return {**{field: getattr(source, field, "") for field in fields}, "where": _where(source)}
+
+
+def recipe_card(name: str) -> Card:
+    """A recipe: what its data set consists of and the identity that a correct build has."""
+    from fusionbench.recipes import load_recipe
+
+    recipe = load_recipe(name)
+    spec = recipe.image_spec
+    return {
+        "title": recipe.title,
+        "about": " ".join(recipe.description.split()),
+        "version": recipe.version,
+        "source": recipe.source.name,
+        "splits": list(recipe.splits),
+        "image": [spec.height, spec.width, spec.channels],
+        "views": spec.views,
+        "hash": recipe.hash,
+        "id": recipe.expect.id,
+        "reference": recipe.reference,
+    }
+
+
+def suite_card(name: str) -> Card:
+    """A suite: the file's own content, with its title first."""
+    path = shipped_folder("benchmarks") / f"{name}.toml"
+    try:
+        content = tomllib.loads(read_bounded(path, 1 << 20, "suite").decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path}: not a TOML file: {error}") from error
+    content.pop("name", None)
+    return {"title": str(content.pop("title", "")), **content}
+
+
+def list_suites() -> list[str]:
+    """Names of the suites that come with fusionbench."""
+    return sorted(path.stem for path in shipped_folder("benchmarks").glob("*.toml"))
+
+
+def dataset_folders(root: Path) -> list[Path]:
+    """Version folders of finished data sets below ``root``."""
+    return sorted(path.parent for path in Path(root).glob("*/*/*/manifest.json"))
+
+
+def dataset_card(folder: Path) -> Card:
+    """A data set on disk, from its manifest."""
+    from fusionbench.shards.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    return {
+        "title": manifest.title,
+        "version": manifest.version,
+        "id": manifest.id,
+        "splits": {name: split.n for name, split in manifest.splits.items()},
+        "licence": manifest.source.licence,
+        "citation": manifest.source.citation,
+        "folder": str(folder),
+    }
+
+
+def _registry(kind: str) -> Registry:
+    if kind == "models":
+        from fusionbench.models import MODELS as found
+    elif kind == "metrics":
+        from fusionbench.metrics import METRICS as found  # type: ignore[assignment]
+    else:
+        from fusionbench.sources import SOURCES as found
+    return found
+
+
+def _recipe_names() -> list[str]:
+    from fusionbench.recipes import list_recipes
+
+    return list_recipes()
+
+
+_CARDS: dict[str, Callable[[str], Card]] = {
+    "models": model_card,
+    "metrics": metric_card,
+    "sources": source_card,
+    "recipes": recipe_card,
+    "suites": suite_card,
+}
+KINDS = (*_CARDS, "datasets")
+
+
+def names(kind: str, root: Path = Path("data")) -> list[str]:
+    """Names of one kind; for ``datasets`` those below ``root``."""
+    if kind == "datasets":
+        return list(dict.fromkeys(folder.parent.parent.name for folder in dataset_folders(root)))
+    if kind in ("models", "metrics", "sources"):
+        return _registry(kind).names()
+    return list_suites() if kind == "suites" else _recipe_names()
+
+
+def listing(kind: str, root: Path = Path("data")) -> list[Card]:
+    """One card a name, in order; what cannot be read has ``error`` instead of its fields."""
+    if kind == "datasets":
+        return [_safely(folder.parent.parent.name, partial(dataset_card, folder)) for folder in dataset_folders(root)]
+    return [_card(kind, name) for name in names(kind)]
+
+
+def _card(kind: str, name: str) -> Card:
+    card = _safely(name, partial(_CARDS[kind], name))
+    if kind in ("models", "metrics", "sources"):
+        card["origin"] = _registry(kind).origin(name)
+    return card
+
+
+def _safely(name: str, make: Callable[[], Card]) -> Card:
+    try:
+        return {"name": name, **make()}
+    except (FusionbenchError, ImportError) as error:
+        return {"name": name, "title": "", "error": str(error)}
+
+
+def describe(name: str, kind: str | None = None, root: Path = Path("data")) -> list[Card]:
+    """Every card that has this name, each with its ``kind``.
+
+    Raises:
+        UsageError: no such name, with a suggestion from all kinds.
+    """
+    kinds = KINDS if kind is None else (kind,)
+    cards = [
+        {"kind": found.removesuffix("s"), **card}
+        for found in kinds
+        if name in names(found, root)
+        for card in (listing(found, root) if found == "datasets" else [_card(found, name)])
+        if card["name"] == name
+    ]
+    if not cards:
+        known = {known for found in kinds for known in names(found, root)}
+        raise unknown_name(kind.removesuffix("s") if kind else "name", name, known, "fusionbench list")
+    broken = next((card for card in cards if "error" in card), None)
+    if broken is not None and len(cards) == 1:
+        raise UsageError(broken["error"])
+    return cards

@@ -1,0 +1,37 @@
+"""``fusionbench doctor``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from fusionbench.errors import CannotMeasure
+
+
+@click.command("doctor", short_help="Check the installation and the machine.")
+@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+def doctor_command(as_json: bool) -> None:
+    """Check Python, packages, torch, devices, HDF5, disk and plugins. Exit code 3 when something will not work.
+
+    Example: fusionbench doctor
+    """
+    from fusionbench import __version__
+    from fusionbench.doctor import examine
+
+    findings = examine()
+    failed = [finding for finding in findings if finding.status == "fail"]
+    if as_json:
+        report = {"fusionbench": __version__, "ok": not failed, "findings": [asdict(found) for found in findings]}
+        click.echo(json.dumps(report, indent=1))
+    else:
+        marks = {"ok": ("ok  ", "green"), "warn": ("look", "yellow"), "fail": ("FAIL", "red")}
+        click.echo(f"fusionbench {__version__}")
+        for finding in findings:
+            text, colour = marks[finding.status]
+            click.echo(f"{click.style(text, fg=colour)} {finding.check:12}{finding.detail}")
+            if finding.remedy:
+                click.echo(f"{'':17}→ {finding.remedy}")
+    if failed:
+        raise CannotMeasure(f"{len(failed)} of {len(findings)} checks failed: {', '.join(f.check for f in failed)}")

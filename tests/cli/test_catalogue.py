@@ -1,0 +1,72 @@
+"""``list`` and ``describe``: arrays of objects with names, cards, suggestions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionbench import catalogue
+from fusionbench.build import build_dataset
+from fusionbench.metrics import METRICS
+from fusionbench.models import MODELS
+from fusionbench.recipes import load_recipe
+from tests.cli.runner import run
+
+
+@pytest.mark.parametrize("kind", catalogue.KINDS)
+def test_json_is_an_array_of_named_objects(kind: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = run(capsys, "list", kind, "--json", "--data", tmp_path)
+    cards = json.loads(out)
+    assert code == 0 and err == "" and isinstance(cards, list)
+    assert [card["name"] for card in cards] == catalogue.names(kind, tmp_path)
+    assert all("error" not in card for card in cards), "everything that ships can be loaded"
+    code, out, _ = run(capsys, "list", kind, "--data", tmp_path)
+    assert code == 0 and all(card["name"] in out for card in cards)
+
+
+def test_names_are_those_of_the_registries(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(run(capsys, "list", "--json")[1])
+    assert [entry["name"] for entry in found if entry["kind"] == "models"] == MODELS.names()
+    assert [entry["name"] for entry in found if entry["kind"] == "metrics"] == METRICS.names()
+    assert "fusiondigits" in run(capsys, "list")[1]
+
+
+def test_pattern_filters(capsys: pytest.CaptureFixture[str]) -> None:
+    cards = json.loads(run(capsys, "list", "models", "cvae*", "--json")[1])
+    assert cards and all(card["name"].startswith("cvae") for card in cards)
+
+
+def test_every_name_has_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    for kind in ("models", "metrics", "sources", "recipes", "suites"):
+        for name in catalogue.names(kind):
+            card = json.loads(run(capsys, "describe", name, "--kind", kind, "--json")[1])
+            assert card["name"] == name and card["kind"] == kind.removesuffix("s") and card["title"]
+
+
+def test_a_card_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "describe", "fusionvae")
+    assert code == 0 and out.startswith("fusionvae · model\nFusionVAE\n") and "fusionmnist:" in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_data_sets_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = build_dataset(load_recipe("fusiondigits"), out=tmp_path)
+    (card,) = json.loads(run(capsys, "list", "datasets", "--json", "--data", tmp_path)[1])
+    assert card["folder"] == str(folder) and card["splits"] == {"test": 296, "train": 1501}
+    both = json.loads(run(capsys, "describe", "fusiondigits", "--json", "--data", tmp_path)[1])
+    assert [card["kind"] for card in both] == ["recipe", "dataset"] and both[0]["id"] == both[1]["id"]
+    (folder / "manifest.json").write_text("{}")
+    code, out, _ = run(capsys, "list", "datasets", "--data", tmp_path)
+    assert code == 0 and "manifest" in out, "a damaged data set is named and does not end the list"
+
+
+def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "describe", "fusionvea")
+    assert (code, out) == (2, "") and "Did you mean 'fusionvae'" in err and err.count("\n") == 1
+    code, _, err = run(capsys, "describe", "vif", "--kind", "models")
+    assert code == 2 and "Unknown model 'vif'" in err
+    assert run(capsys, "list", "modles")[0] == 2
+    code, _, err = run(capsys, "lst")
+    assert code == 2 and "Did you mean 'list'" in err
