@@ -39,8 +39,6 @@ def like(table: np.ndarray, value: Array) -> Array:
     """A constant table as the kind of array that ``value`` is, on its device (uploaded once)."""
     if not is_tensor(value):
         return table
-    if sys.modules["torch"].compiler.is_compiling():
-        return sys.modules["torch"].tensor(table, device=value.device)
     return _on_device(table.tobytes(), table.shape, table.dtype.str, str(value.device))
 
 
