@@ -150,7 +150,7 @@ def summarise(values: np.ndarray, better: Literal["higher", "lower"], unit: str,
     return Score(mean=mean, sd=sd, n=len(values), ci95=ci95, better=better, unit=unit, extra=extra)
 
 
-def save(result: Result, root: str | Path, per_image: Mapping[str, Sequence[Any]] | None = None) -> Path:
+def save(result: Result, root: str | Path, per_image: Mapping[str, Sequence[Any] | np.ndarray] | None = None) -> Path:
     """Write ``result.json`` (last) and ``images.csv`` into the result's folder and return the folder.
 
     ``per_image`` maps columns, the first of which is ``id``, to equally long sequences.

@@ -74,6 +74,16 @@ class Runtime:
         """This process's part: every ``world_size``-th index, nothing dropped or repeated."""
         return indices[self.rank :: self.world_size]
 
+    def gather(self, value: Any) -> list[Any]:
+        """One (picklable, small) object of every process, in rank order; only our own processes take part."""
+        if self.world_size == 1:
+            return [value]
+        import torch.distributed
+
+        parts: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(parts, value)
+        return parts
+
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Mean over processes."""
         return value if self.world_size == 1 else self.fabric.all_reduce(value, reduce_op="mean")

@@ -1,0 +1,333 @@
+"""Data -> model -> one score per image -> result, under the protocol ``masked/1``.
+
+Every image of a split is scored at every number of inputs N = 0..V (the first N views are given):
+
+* ``nll`` (nats and bits per dimension) and the plain negative ELBO ``elbo``, from K importance weights, where the model
+  has a likelihood;
+* ``mse_min`` over K draws from the prior path, or of the one image of a deterministic model (then K = 1).
+
+``avg4`` is the plain mean over N and the key for ranks. ``avg_paper`` weights the columns as the FusionVAE paper's
+loader did, which gave batch i of its validation loader i mod 4 inputs (its tables' ``avg``; there each column covers a
+disjoint quarter of the images, here all of them).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import fusionbench
+from fusionbench.contracts import Batch
+from fusionbench.errors import CannotMeasure, UsageError
+from fusionbench.files import digest, file_sha256
+from fusionbench.metrics.mse_min import METRIC as MSE_MIN
+from fusionbench.metrics.mse_min import squared_errors
+from fusionbench.metrics.nll import METRIC as NLL
+from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
+from fusionbench.models import MODELS
+from fusionbench.progress import progress
+from fusionbench.result import (
+    DatasetIdentity,
+    Identity,
+    ModelIdentity,
+    Origin,
+    ProtocolIdentity,
+    Result,
+    Score,
+    identity_id,
+    load,
+    save,
+    summarise,
+)
+from fusionbench.run import Run, read_run
+from fusionbench.runtime import Runtime, describe_host, launch
+
+_SAMPLE_BYTES = {"cpu": 128 << 20, "cuda": 4 << 30}  # memory for the drawn images of one batch
+_MAX_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """``masked/1``. ``draws`` is K; ``paper_batch`` the batch size of the paper's loader, for ``avg_paper``."""
+
+    draws: int = 100
+    seed: int = 0
+    paper_batch: int = 32
+    name: str = "masked"
+    version: str = "1"
+
+    def identity(self, spec: Any) -> ProtocolIdentity:
+        """The part of a result's identity that says how it was measured."""
+        params = {
+            "draws": self.draws,
+            "paper_batch": self.paper_batch,
+            "inputs": list(range(spec.views + 1)),
+            "likelihood_crop": list(spec.crop or (spec.height, spec.width)),
+            "likelihood_dims": spec.likelihood_dims,
+            "temperature": 1.0,
+        }
+        return ProtocolIdentity(name=self.name, version=self.version, seed=self.seed, params=params)
+
+    def paper_weights(self, images: int, views: int) -> np.ndarray:
+        """Share of the images that the paper's loader gave 0..V inputs: (V+1,)."""
+        counts = np.zeros(views + 1)
+        for index, begin in enumerate(range(0, images, self.paper_batch)):
+            counts[index % (views + 1)] += min(self.paper_batch, images - begin)
+        return counts / counts.sum()
+
+
+def evaluate(
+    model: Any,
+    dataset: Any,
+    *,
+    split: str = "test",
+    protocol: Protocol | None = None,
+    out: str | Path | None = "results",
+    device: str = "auto",
+    precision: str = "fp32",
+    limit: int | None = None,
+    batch: int | None = None,
+    force: bool = False,
+) -> Result:
+    """Score a run (its folder, or a :class:`Run`) or a model object on a split, and save the result below ``out``.
+
+    A result with the same identity that lies there already is returned as it is, unless ``force``.
+
+    Args:
+        limit: only the first ``limit`` images; part of the identity.
+        batch: images at a time; chosen by memory when None. It changes no draw.
+
+    Raises:
+        UsageError: a model without any ability to score, or a data set without targets.
+        CannotMeasure: scores that are not finite.
+    """
+    protocol = protocol or Protocol()
+    if protocol.draws < 1:
+        raise UsageError(f"{protocol.draws} draws: at least one is needed")
+    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+    runtime = launch(device, precision)
+    subject = _Subject.of(model, dataset.spec, runtime.device)
+    ids = np.arange(dataset.size(split) if limit is None else min(limit, dataset.size(split)))
+    identity = Identity(
+        model=subject.identity,
+        dataset=DatasetIdentity(
+            name=dataset.name,
+            version=dataset.version,
+            split=split,
+            id=dataset.id,
+            n=len(ids),
+            ids_sha256=digest(ids.tolist()),
+        ),
+        protocol=protocol.identity(dataset.spec),
+        metrics={m.name: m.version for m in (NLL, MSE_MIN) if m.name in subject.metrics},
+        training=subject.run.info.identity() if subject.run else None,
+    )
+    result = Result(
+        id=identity_id(identity),
+        status="verified",
+        family=subject.family,
+        title=subject.title,
+        identity=identity,
+        scores={},
+        origin=Origin(kind="run"),
+    )
+    if out is not None and not force and (result.folder(out) / "result.json").is_file():
+        return load(result.folder(out))
+    table, seconds = _measure(subject, dataset, split, ids, protocol, runtime, batch)
+    views = dataset.spec.views
+    result.scores = _summarise(table, protocol, dataset.spec, subject)
+    result.cost = {
+        "parameters": subject.parameters,
+        "seconds": round(time.monotonic() - clock, 3),
+        "ms_per_image": 1000 * seconds / (len(ids) * (views + 1)),
+        "train_hours": None if subject.run is None else subject.run.info.seconds / 3600,
+    }
+    result.provenance = {
+        "fusionbench": fusionbench.__version__,
+        "started": started.isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "host": describe_host(runtime.device),
+        "precision": runtime.precision,
+        "world_size": runtime.world_size,
+    }
+    bad = [key for key, score in result.scores.items() if score.mean is None]
+    if bad:
+        raise CannotMeasure(f"{subject.title} on {dataset.name}: {bad[0]}: {result.scores[bad[0]].reason}")
+    if out is not None and runtime.rank == 0:
+        save(result, out, table)
+    return result
+
+
+@dataclass
+class _Subject:
+    """What is measured: a model, how it is called, and where its weights come from."""
+
+    model: Any
+    identity: ModelIdentity
+    title: str
+    family: Any
+    parameters: int
+    run: Run | None
+
+    @classmethod
+    def of(cls, model: Any, spec: Any, device: torch.device) -> _Subject:
+        run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
+        if run is not None:
+            model = run.load_model(spec, device)
+            identity = run.info.model_identity(file_sha256(run.folder / "weights.safetensors"))
+        else:
+            model = model.to(device).eval()
+            name = next((n for n in MODELS.names() if MODELS.get(n) is type(model)), type(model).__name__.lower())
+            identity = ModelIdentity(name=name, version=model.version, weights_sha256=_state_sha256(model))
+        parameters = sum(p.numel() for p in model.parameters())
+        family = getattr(model, "family", "model")
+        subject = cls(model, identity, model.title, family, parameters, run)
+        if not subject.metrics:
+            raise UsageError(f"{model.title} has none of log_weights, sample and fuse: there is nothing to score")
+        return subject
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        abilities = {"nll": ("log_weights",), "mse_min": ("sample", "fuse")}
+        return tuple(name for name, methods in abilities.items() if any(hasattr(self.model, m) for m in methods))
+
+
+def _state_sha256(model: torch.nn.Module) -> str:
+    total = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        total.update(name.encode())
+        total.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _measure(
+    subject: _Subject,
+    dataset: Any,
+    split: str,
+    ids: np.ndarray,
+    protocol: Protocol,
+    runtime: Runtime,
+    batch: int | None,
+) -> tuple[dict[str, np.ndarray], float]:
+    """Per-image columns (``id``, ``nll@0``, …) in the order of ``ids``, and the seconds that the model took."""
+    spec, device = dataset.spec, runtime.device
+    stream = dataset.stream(split, device=device, live=False)
+    pixels = spec.channels * spec.height * spec.width
+    fitting = _SAMPLE_BYTES[device.type] // (4 * pixels * protocol.draws)
+    size = batch or max(1, min(_MAX_BATCH, fitting))
+    mine = runtime.shard(ids)
+    rows: dict[str, list[np.ndarray]] = {"id": []}
+    begun = time.monotonic()
+    with progress(f"score {subject.title}", len(mine) * (spec.views + 1), "images") as bar:
+        for begin in range(0, len(mine), size):
+            chunk = mine[begin : begin + size]
+            full = stream.batch(chunk, epoch=0)
+            if full.target is None:
+                raise UsageError(f"{dataset.name} has no targets; the protocol masked/1 needs them")
+            rows["id"].append(chunk)
+            for count in range(spec.views + 1):
+                for name, values in _scores(subject.model, full.with_inputs(count), protocol).items():
+                    rows.setdefault(f"{name}@{count}", []).append(values)
+                bar.advance(len(chunk), f"N = {count}")
+    seconds = time.monotonic() - begun
+    parts = runtime.gather({name: np.concatenate(values) for name, values in rows.items()})
+    table = {name: np.concatenate([part[name] for part in parts]) for name in rows}
+    order = np.argsort(table["id"], kind="stable")
+    table = {name: values[order] for name, values in table.items()}
+    if not np.array_equal(table["id"], ids):
+        raise CannotMeasure(f"{subject.title} on {dataset.name}: the processes did not score every image exactly once")
+    return table, seconds
+
+
+def _scores(model: Any, batch: Batch, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Per-image scores of one batch with a fixed number of inputs."""
+    found: dict[str, np.ndarray] = {}
+    with torch.no_grad():
+        if hasattr(model, "log_weights"):
+            weights = model.log_weights(batch, protocol.draws, protocol.seed).cpu().numpy()
+            found["nll"], found["elbo"] = nll(weights), negative_elbo(weights)
+            found["ess"] = effective_samples(weights)
+        if hasattr(model, "sample"):
+            samples = model.sample(batch, protocol.draws, protocol.seed)
+        else:
+            samples = model.fuse(batch)[None]
+    found["mse_min"] = squared_errors(samples, batch.target).min(axis=0)
+    return found
+
+
+def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subject: _Subject) -> dict[str, Score]:
+    """Columns N = 0..V, ``avg4`` and ``avg_paper`` of every score; the averages join ``table`` per image."""
+    columns = [str(count) for count in range(spec.views + 1)]
+    weights = protocol.paper_weights(len(table["id"]), spec.views)
+    draws = protocol.draws if hasattr(subject.model, "sample") else 1
+    scores: dict[str, Score] = {}
+    for name in ("nll", "elbo", "mse_min"):
+        if f"{name}@0" not in table:
+            continue
+        stack = np.stack([table[f"{name}@{column}"] for column in columns])
+        everything = dict(zip(columns, stack, strict=True))
+        everything |= {"avg4": stack.mean(axis=0), "avg_paper": weights @ stack}
+        for column, values in everything.items():
+            if name == "mse_min":
+                scores[f"mse_min@{column}"] = summarise(values, "lower", "1", draws=draws)
+                continue
+            extra: dict[str, Any] = {"draws": protocol.draws}
+            if name == "nll" and column in columns:
+                extra["ess_median"] = float(np.median(table[f"ess@{column}"]))
+            scores[f"{name}@{column}"] = summarise(values, "lower", "nats", **extra)
+            bits = bits_per_dimension(values, spec.likelihood_dims)
+            scores[f"{name}_bpd@{column}"] = summarise(bits, "lower", "bits/dim", dims=spec.likelihood_dims, **extra)
+    return scores
+
+
+def target_entropy(dataset: Any, split: str = "test") -> float:
+    """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the likelihood's crop."""
+    from fusionbench.models._outputs import centre_crop
+
+    stream = dataset.stream(split, device="cpu", live=False)
+    floors = []
+    for chunk in np.array_split(np.arange(dataset.size(split)), max(1, dataset.size(split) // 1000)):
+        target = stream.batch(chunk, epoch=0).target
+        floors.append(entropy_floor(centre_crop(target, dataset.spec.crop).numpy()))
+    return float(np.concatenate(floors).mean())
+
+
+def sample_grid(
+    model: Any, dataset: Any, ids: Sequence[int], *, split: str = "test", draws: int = 3, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Pictures of what a model makes of 0..V inputs: uint8 arrays for a sample sheet.
+
+    Returns ``views`` (n,V,H,W[,C]), ``targets`` (n,H,W[,C]) and ``draws`` (n,V+1,D,H,W[,C]); a model that gives one
+    image has D = 1. ``model`` is a model object, a run or its folder.
+    """
+    run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
+    if run is not None:
+        model = run.load_model(dataset.spec)
+    device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
+    batch = dataset.stream(split, device=device, live=False).batch(np.asarray(ids), epoch=0)
+    made = []
+    with torch.no_grad():
+        for count in range(dataset.spec.views + 1):
+            given = batch.with_inputs(count)
+            pictures = model.sample(given, draws, seed) if hasattr(model, "sample") else model.fuse(given)[None]
+            made.append(pictures.transpose(0, 1))
+    return {
+        "views": _to_uint8(batch.views),
+        "targets": _to_uint8(batch.target),
+        "draws": _to_uint8(torch.stack(made, dim=1)),
+    }
+
+
+def _to_uint8(images: Any) -> np.ndarray:
+    """(…,C,H,W) in [0,1] -> uint8 (…,H,W) for grey, (…,H,W,C) for colour."""
+    values = (images.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return values[..., 0, :, :] if values.shape[-3] == 1 else np.moveaxis(values, -3, -1)
