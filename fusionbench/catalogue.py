@@ -146,7 +146,7 @@ def _registry(kind: str) -> Registry:
     if kind == "models":
         from fusionbench.models import MODELS as found
     elif kind == "metrics":
-        from fusionbench.metrics import METRICS as found  # type: ignore[assignment]
+        from fusionbench.metrics import METRICS as found
     else:
         from fusionbench.sources import SOURCES as found
     return found

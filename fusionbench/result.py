@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -150,7 +150,7 @@ def summarise(values: np.ndarray, better: Literal["higher", "lower"], unit: str,
     return Score(mean=mean, sd=sd, n=len(values), ci95=ci95, better=better, unit=unit, extra=extra)
 
 
-def save(result: Result, root: str | Path, per_image: Mapping[str, Sequence[Any] | np.ndarray] | None = None) -> Path:
+def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None = None) -> Path:
     """Write ``result.json`` (last) and ``images.csv`` into the result's folder and return the folder.
 
     ``per_image`` maps columns, the first of which is ``id``, to equally long sequences.

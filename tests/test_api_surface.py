@@ -1,0 +1,34 @@
+"""The public names: losing one is a decision, not an accident."""
+
+from __future__ import annotations
+
+import fusionbench
+
+PUBLIC = {
+    "Batch",
+    "FusionbenchError",
+    "Metric",
+    "Result",
+    "build_board",
+    "build_dataset",
+    "create_model",
+    "evaluate",
+    "get_metric",
+    "list_metrics",
+    "list_models",
+    "open_dataset",
+    "register_metric",
+    "register_model",
+    "train",
+}
+
+
+def test_public_names_are_there_and_documented() -> None:
+    assert set(fusionbench.__all__) == PUBLIC | {"__version__"}
+    for name in PUBLIC:
+        assert getattr(fusionbench, name).__doc__, f"{name} has no docstring"
+    assert set(dir(fusionbench)) >= PUBLIC
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    assert not hasattr(fusionbench, "no_such_name")

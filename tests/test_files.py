@@ -1,0 +1,114 @@
+"""Bytes on disk: either the old file or the new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusionbench import files
+from fusionbench.errors import DataError
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(max_size=20), VALUES, max_size=5))
+def test_canonical_json_ignores_order_and_reads_back(value: dict[str, Any]) -> None:
+    turned = dict(reversed(value.items()))
+    assert files.canonical_json(value) == files.canonical_json(turned)
+    assert json.loads(files.canonical_json(value)) == value
+    assert files.digest(value) == files.digest(turned)
+
+
+def test_canonical_json_is_pinned() -> None:
+    assert files.canonical_json({"b": [1, 2.5, None], "a": "é"}) == '{"a":"é","b":[1,2.5,null]}'.encode()
+    assert files.digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # sha256 of "{}"
+    with pytest.raises(ValueError):
+        files.canonical_json({"x": math.nan})
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    files.write_bytes(path, b"old")
+    with pytest.raises(RuntimeError), files.atomic_write(path) as stream:
+        stream.write(b"half of the new")
+        raise RuntimeError
+    assert path.read_bytes() == b"old" and [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    files.write_bytes(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device; free some space") as caught:
+        files.write_bytes(path, b"new")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        files.write_bytes(tmp_path / "file", b"")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_reading_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert files.read_bounded(path, 5, "note") == b"12345"
+    with pytest.raises(DataError, match=r"5 bytes is too large for note \(limit 4\)"):
+        files.read_bounded(path, 4, "note")
+    with pytest.raises(DataError, match="no such note"):
+        files.read_bounded(tmp_path, 5, "note")
+    with pytest.raises(DataError, match="no such note"):
+        files.read_bounded("/dev/zero", 5, "note")
+
+
+def _hold(path: Path, ready: Any, done: Any) -> None:
+    with files.lock(path):
+        ready.set()
+        done.wait(30)
+
+
+def test_a_lock_excludes_others_and_dies_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "lock"
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(path, ready, done))
+    holder.start()
+    assert ready.wait(30)
+    with files.lock(path, wait=False) as held:
+        assert not held
+    assert holder.pid is not None
+    holder.kill()
+    holder.join(30)
+    with files.lock(path, wait=False) as held:
+        assert held
+
+
+def test_shipped_folders() -> None:
+    assert list(files.shipped_folder("datasets_recipes").glob("*.toml"))

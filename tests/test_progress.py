@@ -1,0 +1,48 @@
+"""Progress goes to stderr, in the form that fits, or not at all."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from fusionbench import progress
+
+
+def test_lines_where_stderr_is_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 11.0, 12.0, 13.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.progress("work", 4, "steps") as task:
+        for loss in (0.5, 0.4, 0.3, 0.2):
+            task.advance(note=f"loss {loss}")
+    captured = capsys.readouterr()
+    # a line every ten seconds and one at the end
+    assert captured.out == "" and captured.err == "work: 2/4 steps, loss 0.4\nwork: 4/4 steps, loss 0.2\n"
+
+
+def test_a_resumed_job_counts_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress("work", 4, "steps", done=3) as task:
+        task.advance()
+    assert capsys.readouterr().err == "work: 4/4 steps\n"
+
+
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.progress("work", 10, "steps") as task:
+        task.advance(10, "loss 0.1")
+    assert "work" in terminal.getvalue() and "10/10" in terminal.getvalue() and capsys.readouterr().out == ""
+
+
+def test_silence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "QUIET", True)
+    progress.say("nothing")
+    with progress.progress("work", 1) as task:
+        task.advance()
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,89 @@
+"""Names: built in, registered here, and offered by another installed package."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fusionbench.errors import UsageError
+from fusionbench.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    builtin = {"path": "pathlib:Path", "lost": "no_such_module:x"}
+    return Registry("thing", "fusionbench.tests", builtin, "fusionbench list")
+
+
+def test_builtin_names_are_loaded_on_use(registry: Registry) -> None:
+    assert registry.get("path") is Path and registry.origin("path").startswith("fusionbench ")
+    assert registry.names() == ["lost", "path"]
+
+
+def test_unknown_names_get_a_suggestion(registry: Registry) -> None:
+    with pytest.raises(UsageError, match=r"Unknown thing 'pathh'\. Did you mean 'path'\? See `fusionbench list`\."):
+        registry.get("pathh")
+    with pytest.raises(UsageError, match="Known: lost, path"):
+        registry.get("zzzzzz")
+
+
+def test_registering(registry: Registry) -> None:
+    value = object()
+    assert registry.register("mine")(value) is value
+    assert registry.get("mine") is value and registry.origin("mine") == "this process"
+    registry.register("mine")(value)  # the same thing twice, as when a notebook cell runs again
+    with pytest.raises(UsageError, match="'mine' is taken"):
+        registry.register("mine")(object())
+    with pytest.raises(UsageError, match=r"'path' is taken \(fusionbench"):
+        registry.register("path")(object())
+
+
+PLUGIN = '''
+from types import SimpleNamespace
+from fusionbench.contracts import Metric, Tolerance
+METRIC = Metric(name="half", version="1", title="Half", function=lambda fused: fused, needs="fused", better="higher",
+                unit="1", range=(0, 1), tolerance=Tolerance(0, 0, "exact"), reference="none")
+class Model: title, reference, version, PRESETS = "Third", "none", "1", {}
+class Source: name, title, licence, citation, homepage, redistributable = "third-source", "S", "CC0", "", "", True
+'''
+ASK = """
+import json
+from fusionbench.metrics import METRICS, get_metric, list_metrics
+from fusionbench.models import MODELS, list_models
+from fusionbench.sources import SOURCES
+broken = ""
+try: MODELS.get("third-broken")
+except Exception as error: broken = f"{type(error).__name__}: {error}"
+print(json.dumps({
+    "metric": get_metric("half").title, "model": MODELS.get("third").title,
+    "source": SOURCES.get("third-source").licence,
+    "listed": "half" in list_metrics() and "third" in list_models(), "origin": METRICS.origin("half"), "broken": broken,
+    "own": MODELS.get("mean-image").__module__,
+}))
+"""
+
+
+def test_another_package_offers_a_model_a_metric_and_a_source(tmp_path: Path) -> None:
+    """A package as pip lays it down: a module and its metadata, with nothing of ours touched."""
+    (tmp_path / "third_party.py").write_text(PLUGIN)
+    info = tmp_path / "third_party-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text(
+        "[fusionbench.metrics]\nhalf = third_party:METRIC\n"
+        "[fusionbench.models]\nthird = third_party:Model\n"
+        "third-broken = third_party:Missing\nmean-image = third_party:Model\n"
+        "[fusionbench.sources]\nthird-source = third_party:Source\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
+    done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, env=environment, check=True)
+    found = json.loads(done.stdout)
+    assert (found["metric"], found["model"], found["source"], found["listed"]) == ("Half", "Third", "CC0", True)
+    assert found["origin"] == "third-party 2.5"
+    assert found["broken"].startswith("UsageError: The model 'third-broken' of third-party 2.5 cannot be loaded")
+    assert found["own"].startswith("fusionbench."), "a plugin cannot take over a built-in name"
