@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = set("torch numpy h5py matplotlib skimage sklearn scipy cv2 lightning jinja2 rich PIL".split())
+HEAVY = {"torch", "numpy", "h5py", "matplotlib", "skimage", "sklearn", "scipy", "cv2", "lightning", "jinja2", "PIL"}
 
 
 def loaded(code: str) -> set[str]:
