@@ -173,6 +173,12 @@ class Metric:
         unit, range, reference: for tables, checks and cards.
         tolerance: for the gate.
         exploits: known ways to score well without fusing well.
+        dialect: whose definition this is; only ``standard/1`` is ranked.
+        choices: what the definition leaves open, how it is decided here, and what the decision moves.
+        edge_cases: what flat, saturated and tiny images give.
+        invariances: changes of the input that leave the value alone.
+        min_side: shortest side in pixels that can be scored.
+        oracle: the independent implementations that the tests hold it to.
     """
 
     name: str
@@ -188,3 +194,8 @@ class Metric:
     formula: str = ""
     exploits: str = ""
     dialect: str = "standard/1"
+    choices: tuple[str, ...] = ()
+    edge_cases: str = ""
+    invariances: tuple[str, ...] = ()
+    min_side: int = 1
+    oracle: str = ""

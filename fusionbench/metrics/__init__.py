@@ -11,6 +11,21 @@ METRICS: Registry[Metric] = Registry(
     {
         "mse_min": "fusionbench.metrics.mse_min:METRIC",
         "nll": "fusionbench.metrics.nll:METRIC",
+        "ag": "fusionbench.metrics.ag:METRIC",
+        "cc": "fusionbench.metrics.cc:METRIC",
+        "en": "fusionbench.metrics.en:METRIC",
+        "mi": "fusionbench.metrics.mi:METRIC",
+        "mse": "fusionbench.metrics.mse:METRIC",
+        "nmi": "fusionbench.metrics.nmi:METRIC",
+        "psnr": "fusionbench.metrics.psnr:METRIC",
+        "psnr_target": "fusionbench.metrics.psnr:TARGET_METRIC",
+        "qabf": "fusionbench.metrics.qabf:METRIC",
+        "scd": "fusionbench.metrics.scd:METRIC",
+        "sd": "fusionbench.metrics.sd:METRIC",
+        "sf": "fusionbench.metrics.sf:METRIC",
+        "ssim": "fusionbench.metrics.ssim:METRIC",
+        "ssim_target": "fusionbench.metrics.ssim:TARGET_METRIC",
+        "vif": "fusionbench.metrics.vif:METRIC",
     },
     see="fusionbench list metrics",
 )
@@ -18,10 +33,15 @@ register_metric = METRICS.register
 list_metrics = METRICS.names
 
 
-def get_metric(name: str) -> Metric:
-    """The metric called ``name``.
+def get_metric(name: str, dialect: str = "standard/1") -> Metric:
+    """The metric called ``name``, as ``dialect`` computes it (``"cddfuse"``; see ``metrics/dialects.py``).
 
     Raises:
-        UsageError: unknown name, with a suggestion.
+        UsageError: unknown name or dialect, with a suggestion, or a dialect without this metric.
     """
-    return METRICS.get(name)
+    metric = METRICS.get(name)
+    if dialect == "standard/1":
+        return metric
+    from fusionbench.metrics.dialects import in_dialect
+
+    return in_dialect(metric, dialect)

@@ -1,0 +1,249 @@
+"""Images as the metrics see them, and the step from users' arrays to them and back.
+
+A metric's formula is written once, for :class:`Image` objects whose pixels are either one
+(H,W) NumPy array (the CPU: image by image, so that a batch gives the same bits as single
+calls and everything stays in the processor's cache) or one (N,H,W) torch tensor on a
+device. Both are float64 on 0..255. What differs between the two worlds (filters,
+histograms) is in ``_windows.py`` and ``_histograms.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from fusionbench.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Array = Any  # float64, (H,W) of NumPy or (N,H,W) of torch; scalars are () or (N,) accordingly
+T = TypeVar("T")
+AXES = (-2, -1)
+BAND = 96  # rows: 640 pixels wide they take 0.5 MB a plane
+# Freeing one large block teaches glibc to keep blocks below its size for reuse; else every band's memory goes back
+# to the system and is faulted in anew, which doubles the time. Elsewhere it is merely an unused block.
+np.empty(24 << 20, np.uint8)
+
+
+def namespace(array: Array) -> ModuleType:
+    """``numpy`` or ``torch``: the formulas use only names that both have with the same meaning."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch
+
+    return torch
+
+
+class Image:
+    """Pixels with the intermediates that metrics have computed from them, each computed once.
+
+    ``grey`` is the picture as uint8 where its values are whole grey levels; float64 ``pixels`` are made from it when
+    they are asked for, and band by band where that will do. ``lasting`` images (sources that many fused images are
+    scored against) hold their intermediates; the others drop those of a band as soon as it is done.
+    """
+
+    __slots__ = ("_kept", "_pixels", "grey", "lasting", "xp")
+
+    def __init__(self, pixels: Array | None, lasting: bool = False, grey: np.ndarray | None = None) -> None:
+        self._pixels, self.lasting, self.grey = pixels, lasting, grey
+        self.xp: Any = np if grey is not None else namespace(pixels)
+        self._kept: dict[Any, Any] = {}
+
+    @property
+    def pixels(self) -> Array:
+        """float64 (H,W), or (N,H,W) on a device."""
+        if self._pixels is None:
+            assert self.grey is not None
+            self._pixels = self.grey.astype(np.float64)
+        return self._pixels
+
+    @property
+    def compact(self) -> Array:
+        """uint8 where the values are whole, else ``pixels``: what OpenCV's exact sums want."""
+        return self.pixels if self.grey is None else self.grey
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        shape = self.compact.shape
+        return shape[-2], shape[-1]
+
+    @property
+    def count(self) -> int:
+        """Number of pixels of one image."""
+        return self.shape[0] * self.shape[1]
+
+    def keep(self, key: Any, make: Callable[[], T]) -> T:
+        """The intermediate called ``key``, computed by ``make`` the first time."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def derived(self, pixels: Array) -> Image:
+        """Another image (a smaller scale, a band) that lasts as long as this one."""
+        if self.xp is np and pixels.dtype == np.uint8:
+            return Image(None, self.lasting, pixels)
+        return Image(pixels, self.lasting)
+
+    def bands(self, halo: int, step: int = BAND) -> list[Image]:
+        """Bands of rows in which every window of 2·halo+1 rows lies exactly once; a batch on a device is one band.
+
+        Work on a band stays in the processor's cache, which makes filters and formulas two to three times as fast.
+        """
+        if self.xp is not np:
+            return [self]
+        rows = self.shape[0] - 2 * halo
+        return self.keep(
+            ("bands", halo, step),
+            lambda: [
+                self.derived(self.compact[top : min(top + step, rows) + 2 * halo]) for top in range(0, rows, step)
+            ],
+        )
+
+    def release(self) -> None:
+        """Drop all intermediates of an image that need not last."""
+        if not self.lasting:
+            self._kept.clear()
+            if self.grey is not None:
+                self._pixels = None
+
+
+def need_side(image: Image, side: int, what: str) -> None:
+    """Refuse an image whose shorter side is less than ``side`` pixels.
+
+    Raises:
+        DataError: naming ``what`` needs it and the size that was given.
+    """
+    height, width = image.shape
+    if min(height, width) < side:
+        raise DataError(f"{what} needs images of at least {side}×{side} pixels, got {height}×{width}")
+
+
+def check_stack(images: Any, name: str, ids: Sequence[object] | None = None) -> None:
+    """Check one stack of images: (N,H,W), uint8 or floating, finite, on 0..255.
+
+    Raises:
+        UsageError: wrong kind, dimensions or dtype.
+        DataError: a value that is not finite or not on 0..255, with the image's id.
+    """
+    xp, shape = namespace(images), tuple(images.shape)
+    if len(shape) != 3:
+        hint = {2: "add a batch axis: image[None]", 4: "score one channel: convert colour to luma first"}.get(
+            len(shape)
+        )
+        raise UsageError(f"{name}: expected grey images (N,H,W), got shape {shape}" + (f"; {hint}" if hint else ""))
+    if 0 in shape[1:]:
+        raise UsageError(f"{name}: images of {shape[1]}×{shape[2]} pixels have nothing to score")
+    dtype = str(images.dtype).removeprefix("torch.")
+    if dtype == "uint8" or not shape[0]:
+        return
+    if not dtype.startswith(("float", "bfloat")):
+        remedy = "scale 16-bit images to 0..255 first" if "16" in dtype else "convert to uint8 or to float on 0..255"
+        raise UsageError(f"{name}: dtype {dtype} is not scored; {remedy}")
+    low, high = images.min(), images.max()
+    if not bool(xp.isfinite(low) & xp.isfinite(high)):
+        bad = int(xp.argmax((~xp.isfinite(images)).reshape(shape[0], -1).any(1) * 1))
+        raise DataError(f"{name} image {ids[bad] if ids else bad}: has NaN or infinity; fix the image, it has no score")
+    if low < 0 or high > 255:
+        flat = images.reshape(shape[0], -1)
+        bad = int(xp.argmax(((flat < 0) | (flat > 255)).any(1) * 1))
+        raise DataError(
+            f"{name} image {ids[bad] if ids else bad}: values {float(low):g}..{float(high):g} are outside 0..255; "
+            "scale or clip the image"
+        )
+    if 0 < high <= 1 and bool((images != xp.round(images)).any()):
+        raise DataError(f"{name}: values look like 0..1; metrics take 0..255, multiply by 255")
+
+
+def check_stacks(stacks: Sequence[Any], names: Sequence[str], ids: Sequence[object] | None = None) -> None:
+    """Check stacks that are scored together: each by :func:`check_stack`, then kinds and shapes against each other."""
+    for stack, name in zip(stacks, names, strict=True):
+        if not hasattr(stack, "shape") or not hasattr(stack, "dtype"):
+            raise UsageError(f"{name}: expected a NumPy array or a torch tensor (N,H,W), got {type(stack).__name__}")
+    kinds = {namespace(stack).__name__ for stack in stacks}
+    if len(kinds) > 1:
+        raise UsageError(f"{', '.join(names)} mix NumPy arrays and torch tensors; pass one kind")
+    if len({str(getattr(stack, "device", "cpu")) for stack in stacks}) > 1:
+        raise UsageError(f"{', '.join(names)} are on different devices")
+    for stack, name in zip(stacks, names, strict=True):
+        check_stack(stack, name, ids)
+    for stack, name in zip(stacks[1:], names[1:], strict=True):
+        if tuple(stack.shape) != tuple(stacks[0].shape):
+            raise DataError(
+                f"{names[0]} has shape {tuple(stacks[0].shape)} but {name} {tuple(stack.shape)}; "
+                "images that are scored together must have one size (nothing is resized)"
+            )
+
+
+def on_device(stack: Any) -> bool:
+    """Whether a stack is scored as one batch of tensors (a CUDA device) rather than image by image on the CPU."""
+    return not isinstance(stack, np.ndarray) and stack.device.type not in ("cpu", "mps")
+
+
+def to_images(stack: Any, lasting: bool = False) -> list[Image]:
+    """Images of a checked stack: one per picture on the CPU, a single batched one on a device."""
+    if on_device(stack):
+        import torch
+
+        return [Image(stack.to(torch.float64), lasting)]
+    array = stack if isinstance(stack, np.ndarray) else stack.detach().cpu()
+    if not isinstance(array, np.ndarray):
+        array = array.float().numpy() if str(array.dtype) == "torch.bfloat16" else array.numpy()
+    return [_to_image(picture, lasting) for picture in array]
+
+
+def _to_image(picture: np.ndarray, lasting: bool) -> Image:
+    if picture.dtype == np.uint8:
+        return Image(None, lasting, np.ascontiguousarray(picture))
+    with np.errstate(invalid="ignore"):
+        whole = picture.astype(np.uint8, order="C")
+    if np.array_equal(whole, picture):
+        return Image(None, lasting, whole)
+    return Image(np.array(picture, dtype=np.float64, order="C"), lasting)
+
+
+def to_kind(values: Sequence[Array], like: Any) -> Any:
+    """Values of :func:`to_images`' images as one (N,) float64 of the kind (and device) of ``like``."""
+    if on_device(like):
+        import torch
+
+        return values[0].to(torch.float64) if like.shape[0] else like.new_zeros(0, dtype=torch.float64)
+    array = np.array([float(value) for value in values], np.float64)
+    if isinstance(like, np.ndarray):
+        return array
+    import torch
+
+    return torch.from_numpy(array) if like.device.type == "cpu" else torch.from_numpy(array).float().to(like.device)
+
+
+def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
+    """Make a metric of users' stacks out of a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
+
+    The result takes (N,H,W) stacks and returns (N,) float64 of the same kind; the formula stays reachable
+    as its attribute ``kernel`` for those who score many metrics on the same images.
+    """
+    import inspect
+
+    names = [
+        name
+        for name, parameter in inspect.signature(kernel).parameters.items()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+
+    @functools.wraps(kernel)
+    def function(*stacks: np.ndarray | torch.Tensor, **parameters: Any) -> Any:
+        if len(stacks) != len(names):
+            raise UsageError(f"{kernel.__name__}({', '.join(names)}) takes {len(names)} stacks, got {len(stacks)}")
+        check_stacks(stacks, names)
+        rows = zip(*(to_images(stack) for stack in stacks), strict=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = [kernel(*row, **parameters) for row in rows] if stacks[0].shape[0] else []
+        return to_kind(values, stacks[0])
+
+    function.kernel = kernel  # type: ignore[attr-defined]
+    return function

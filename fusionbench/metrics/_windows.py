@@ -1,0 +1,186 @@
+"""Filters: separable windows and Sobel gradients, on one NumPy image or on a batch of tensors.
+
+The CPU uses OpenCV's separable filter in float64 (each output is its own sum, so neither
+threads nor neighbours matter); a device uses a banded matrix product, which float64 tensor
+units like. Both are held to each other by the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from fusionbench.metrics._images import BAND, Array, Image, namespace
+
+Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
+_CV2 = {
+    "valid": cv2.BORDER_CONSTANT,
+    "zero": cv2.BORDER_CONSTANT,
+    "replicate": cv2.BORDER_REPLICATE,
+    "reflect": cv2.BORDER_REFLECT_101,
+    "symmetric": cv2.BORDER_REFLECT,
+}
+_BLOCK = 32  # outputs per block of the banded product
+
+
+@functools.cache
+def gaussian(size: int, sigma: float) -> np.ndarray:
+    """(size,) weights of a Gaussian around the middle tap, sum 1; a 2-D window is their outer product."""
+    taps = np.arange(size) - (size - 1) / 2
+    weights = np.exp(-(taps**2) / (2 * sigma**2))
+    return weights / weights.sum()
+
+
+@functools.cache
+def ones(size: int) -> np.ndarray:
+    """(size,) ones: sums over a box, exact on whole numbers."""
+    return np.ones(size)
+
+
+def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, border: Border = "valid") -> Array:
+    """Correlate with the window ``outer(columns, rows)`` (odd sizes).
+
+    ``"valid"`` keeps the outputs whose window lies inside: (H-k+1, W-k+1); the others keep the size.
+    """
+    columns = rows if columns is None else columns
+    if isinstance(x, np.ndarray):
+        if border != "valid":
+            return cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
+        down, right = len(columns) // 2, len(rows) // 2
+        y = x
+        if down:
+            y = cv2.filter2D(y, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)[down:-down]
+        if right:
+            y = cv2.filter2D(y, -1, rows[None], borderType=cv2.BORDER_CONSTANT)[:, right:-right]
+        return y
+    x = pad(x, len(columns) // 2, len(rows) // 2, border)
+    return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)
+
+
+def pad(x: Array, down: int, right: int, border: Border) -> Array:
+    """Lengthen each side of (N,H,W) tensors by ``down`` rows and ``right`` columns."""
+    if border == "valid":
+        return x
+    import torch
+
+    if border == "symmetric":
+        rows, columns = (
+            torch.from_numpy(np.pad(np.arange(n), p, mode="symmetric")).to(x.device)
+            for n, p in ((x.shape[-2], down), (x.shape[-1], right))
+        )
+        return x[..., rows, :][..., columns]
+    mode = {"zero": "constant", "replicate": "replicate", "reflect": "reflect"}[border]
+    return torch.nn.functional.pad(x[:, None], (right, right, down, down), mode=mode)[:, 0]
+
+
+def _banded(x: Array, weights: np.ndarray) -> Array:
+    """Valid correlation along the last axis as products of overlapping blocks with one banded matrix."""
+    import torch
+
+    taps, length = len(weights), x.shape[-1]
+    outputs = length - taps + 1
+    blocks = -(-outputs // _BLOCK)
+    x = torch.nn.functional.pad(x, (0, blocks * _BLOCK + taps - 1 - length))
+    band = np.zeros((_BLOCK + taps - 1, _BLOCK))
+    for output in range(_BLOCK):
+        band[output : output + taps, output] = weights
+    windows = x.unfold(-1, _BLOCK + taps - 1, _BLOCK)  # (..., blocks, band rows)
+    y = windows @ torch.from_numpy(band).to(x.device)
+    return y.reshape(*x.shape[:-1], blocks * _BLOCK)[..., :outputs]
+
+
+def halve(image: Image, weights: np.ndarray, border: Border = "valid") -> Array:
+    """Smooth, then keep every second row and column."""
+    halo = len(weights) // 2
+    if border != "valid":
+        y = separable(image.pixels, weights, border=border)[..., ::2, ::2]
+        return np.ascontiguousarray(y) if image.xp is np else y.contiguous()
+    if image.xp is not np:
+        return separable(image.pixels, weights)[..., ::2, ::2].contiguous()
+    height, width = (side - 2 * halo for side in image.shape)
+    result = np.empty((-(-height // 2), -(-width // 2)))
+    for place, band in enumerate(image.bands(halo)):
+        # columns first, so that the pass along the rows has only the kept half of them
+        rows = separable(band.pixels, ones(1), weights)[::2]
+        top = place * BAND // 2
+        result[top : top + len(rows)] = separable(rows, weights, ones(1))[:, ::2]
+        band.release()
+    return result
+
+
+def bordered(x: Array, width: int, border: Border) -> Array:
+    """``x`` with ``width`` more pixels on each side."""
+    if isinstance(x, np.ndarray):
+        return cv2.copyMakeBorder(x, width, width, width, width, _CV2[border])
+    return pad(x, width, width, border)
+
+
+def sobel(x: Array) -> tuple[Array, Array]:
+    """(horizontal, vertical) differences, right minus left and lower minus upper, by Sobel's 3×3 masks.
+
+    Only where the mask lies inside: (H,W) gives (H-2,W-2).
+    """
+    if isinstance(x, np.ndarray):
+        return cv2.Sobel(x, -1, 1, 0)[1:-1, 1:-1], cv2.Sobel(x, -1, 0, 1)[1:-1, 1:-1]
+    smooth_rows = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
+    smooth_columns = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
+    return smooth_rows[..., 2:] - smooth_rows[..., :-2], smooth_columns[..., 2:, :] - smooth_columns[..., :-2, :]
+
+
+def sobel_in_order(x: Array) -> tuple[Array, Array]:
+    """What :func:`sobel` gives, each a plain sum over the mask column by column.
+
+    On whole numbers it equals :func:`sobel`; on fractions the last bits follow the order of the published
+    code, which decides where its exact comparisons find a tie or a vertical edge.
+    """
+    xp = namespace(x)
+    height, width = x.shape[-2] - 2, x.shape[-1] - 2
+    sums = []
+    for mask in (((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)), ((-1, -2, -1), (0, 0, 0), (1, 2, 1))):
+        total = xp.zeros_like(x[..., 1:-1, 1:-1])
+        for column in range(3):
+            for row in range(3):
+                if mask[row][column]:
+                    total += mask[row][column] * x[..., row : row + height, column : column + width]
+        sums.append(total)
+    return sums[0], sums[1]
+
+
+def local_moments(image: Image, weights: np.ndarray, border: Border, key: object) -> tuple[Array, Array]:
+    """Local mean and variance (not clipped) under the window ``outer(weights, weights)``, kept by ``key``.
+
+    Weights of sum 1 give E[x] and E[x²]-E[x]²; a box of ones gives them from whole-number sums, exactly.
+    """
+
+    def make() -> tuple[Array, Array]:
+        x = image.pixels
+        mean = separable(x, weights, border=border)
+        square = separable(x * x, weights, border=border)
+        return _central(mean, mean, square, _weight(weights))
+
+    return image.keep(("moments", key), make)
+
+
+def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Array) -> Array:
+    """Local covariance of two images, given the product ``means`` of their local means."""
+    product = separable(x.pixels * y.pixels, weights, border=border)
+    weight = _weight(weights)
+    if weight != 1:
+        product /= weight
+    product -= means
+    return product
+
+
+def _weight(weights: np.ndarray) -> float:
+    total = float(weights.sum())
+    return total**2 if total > 1.5 else 1.0
+
+
+def _central(mean_x: Array, mean_y: Array, product: Array, weight: float) -> tuple[Array, Array]:
+    if weight == 1:
+        return mean_x, product - mean_x * mean_y
+    # weight * sum(xy) - sum(x) sum(y) of whole numbers is exact in float64
+    return mean_x / weight, (weight * product - mean_x * mean_y) / weight**2

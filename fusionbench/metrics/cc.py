@@ -1,0 +1,39 @@
+"""CC: correlation of the fused image with its sources."""
+
+from __future__ import annotations
+
+from fusionbench.contracts import Metric, Tolerance
+from fusionbench.metrics._images import Array, Image, image_metric
+from fusionbench.metrics._moments import correlation
+
+
+@image_metric
+def cc(fused: Image, a: Image, b: Image) -> Array:
+    """Mean of Pearson's r of the fused image with either source: three (N,H,W) on 0..255 to (N,), -1..1.
+
+    NaN where an image is flat: r does not exist there.
+
+    Source: Deshmukh, Bhosale 2010 (Int. J. Image Process. 4, 484).
+    """
+    return (correlation(fused, a) + correlation(fused, b)) / 2
+
+
+METRIC = Metric(
+    name="cc",
+    version="1",
+    title="Correlation coefficient",
+    function=cc,
+    needs="pair",
+    better="higher",
+    unit="1",
+    range=(-1.0, 1.0),
+    tolerance=Tolerance(1e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    reference="Deshmukh, Bhosale 2010, Int. J. Image Process. 4(5), 484–508",
+    formula="CC = (r(A,F) + r(B,F)) / 2,  r: Pearson over all pixels",
+    exploits="The plain average of both sources is close to its maximum.",
+    choices=("Mean of the two sources, as every implementation has it.",),
+    edge_cases="NaN where the fused image or a source is flat.",
+    invariances=("swapping the sources", "any reordering of the pixels", "positive scale and offset of any image"),
+    min_side=1,
+    oracle="NumPy corrcoef; SciPy pearsonr",
+)

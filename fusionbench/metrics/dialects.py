@@ -1,0 +1,287 @@
+"""Whose definition of a metric: each published evaluator as parameters of the one implementation.
+
+A dialect reproduces the numbers of papers that used that evaluator. It is data: names of
+metrics with the parameters (and unit) by which it differs from ``standard/1``. Only
+``standard/1`` is ranked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from fusionbench.contracts import Metric
+from fusionbench.errors import UsageError, unknown_name
+
+STANDARD = "standard/1"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One metric in a dialect.
+
+    Attributes:
+        parameters: keyword arguments of the metric's function that differ from its defaults.
+        unit, range: where they differ from the metric's.
+        swap: the order in which the evaluator hands (fused, a, b) to its own function.
+        note: what this does to the number.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    unit: str | None = None
+    range: tuple[float, float] | None = None
+    swap: tuple[int, int, int] = (0, 1, 2)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A published evaluator: which metrics it has and how each is computed.
+
+    ``precision`` is how closely the float64 values here meet the evaluator's own output (relative).
+    """
+
+    name: str
+    title: str
+    used_by: str
+    metrics: Mapping[str, Variant]
+    precision: str
+
+    @property
+    def id(self) -> str:
+        """Name with its version, as results carry it."""
+        return f"{self.name}/1"
+
+
+INFINITE = float("inf")
+_SAME = Variant()
+_ZERO_TIES = {"border": "zero", "ties": "fused"}
+_SUM = (-2.0, 2.0)
+_NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 0.693 of the value in bits")
+_INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
+_TOO_LOUD = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
+_UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
+_MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
+
+_LIST = (
+    Dialect(
+        "cddfuse",
+        "CDDFuse evaluator (Python)",
+        "CDDFuse, DAE-Fuse and papers that say they use its evaluator",
+        {
+            "en": _SAME,
+            "sd": _SAME,
+            "sf": _SAME,
+            "ag": _SAME,
+            "mi": _NATS,
+            "mse": _SAME,
+            "psnr": Variant({"peak": "max of fused"}, note="the peak is the fused image's brightest value"),
+            "cc": _SAME,
+            "scd": _SAME,
+            "vif": Variant(note="printed as VIFF, but it is VIF-p, summed"),
+            "qabf": Variant(_ZERO_TIES, note="zeros outside the image; equal gradients score the gradient itself"),
+            "ssim": Variant(
+                {"window": "uniform", "size": 7, "data_range": 2.0, "sample": True, "over": "sum"},
+                range=_SUM,
+                note="7×7 box, range 2 on images of 0..255 (what scikit-image before 0.20 assumed for floats), summed",
+            ),
+        },
+        "1e-9 with float64 input, 2e-5 as shipped (float32)",
+    ),
+    Dialect(
+        "vifb",
+        "VIFB benchmark (MATLAB)",
+        "VIFB and papers on its 21 pairs",
+        {
+            "en": Variant({"rounding": "floor"}),
+            "sd": Variant(note="printed as Variance"),
+            "sf": Variant({"counts": "pixels"}, note="both sums divided by H·W: 0.1 to 0.2 % less"),
+            "ag": _INNER,
+            "mi": _NATS,
+            "psnr": Variant({"peak": "root of sums"}, note="sqrt(Σd²)/(H·W) stands for the squared error"),
+            "qabf": Variant(_ZERO_TIES),
+            "ssim": Variant({"over": "sum"}, range=_SUM, note="summed"),
+            "qcv": _SAME,
+            "qcb": _SAME,
+        },
+        "1e-7",
+    ),
+    Dialect(
+        "linfeng",
+        "Evaluation-for-Image-Fusion (MATLAB, since March 2023)",
+        "papers that use the current version of that repository",
+        {
+            "en": _SAME,
+            "sd": _SAME,
+            "sf": _SAME,
+            "ag": _INNER,
+            "mi": _MERGED,
+            "mse": _UNIT_MSE,
+            "psnr": _TOO_LOUD,
+            "cc": _SAME,
+            "scd": _SAME,
+            "vif": _SAME,
+            "qabf": Variant(_ZERO_TIES),
+            "ssim": Variant(
+                {"data_range": 1.0, "border": "replicate"}, note="range 1 on images of 0..255; border replicated; mean"
+            ),
+            "nabf": Variant(swap=(1, 2, 0), note="called with the infrared image in place of the fused one"),
+        },
+        "1e-7; SSIM after a port",
+    ),
+    Dialect(
+        "linfeng-2022",
+        "Evaluation-for-Image-Fusion (MATLAB, before March 2023)",
+        "SeAFusion, PIAFusion, SwinFusion-era tables",
+        {
+            "en": _SAME,
+            "sd": Variant({"arithmetic": "uint8"}, range=(0.0, 15.97), note="saturating 8-bit arithmetic: 6 to 12"),
+            "sf": Variant({"scale": 1 / 255}, "1", (0.0, 1.42), note="on the 0..1 scale"),
+            "ag": _INNER,
+            "mi": _MERGED,
+            "mse": _UNIT_MSE,
+            "psnr": _TOO_LOUD,
+            "cc": _SAME,
+            "scd": _SAME,
+            "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
+            "qabf": Variant(
+                {**_ZERO_TIES, "unit": True}, note="on the 0..1 scale, where equal gradients score far below 1"
+            ),
+        },
+        "1e-7; Qabf 5e-4 (the original is not stable)",
+    ),
+    Dialect(
+        "rfn-nest",
+        "RFN-Nest analysis (MATLAB)",
+        "DenseFuse, NestFuse and RFN-Nest tables",
+        {
+            "en": _SAME,
+            "sd": Variant(
+                {"pooling": "sum/255"}, range=(0.0, INFINITE), note="not divided by H·W: grows with the image"
+            ),
+            "mi": Variant({"joint": "ignored"}, note="exactly twice the entropy of F: no mutual information in it"),
+            "scd": _SAME,
+            "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal"),
+        },
+        "1e-7",
+    ),
+    Dialect(
+        "gtf",
+        "GTF evaluation (MATLAB)",
+        "GTF, FusionGAN and DDcGAN-era tables",
+        {
+            "en": _SAME,
+            "sd": _SAME,
+            "sf": _SAME,
+            "mi": _SAME,
+            "qabf": Variant(
+                {"border": "zero", "angle": "atan swapped"}, note="edge_association: its angle is taken the other way"
+            ),
+            "fmi": Variant({"feature": "pixel"}, note="pixel values are the feature"),
+        },
+        "1e-7",
+    ),
+    Dialect(
+        "gtf-qg",
+        "GTF evaluation (MATLAB), its second edge measure",
+        "tables with Q_G beside GTF",
+        {"qabf": Variant({"border": "symmetric", "angle": "atan2"}, note="Qp_ABF: angles over the whole circle")},
+        "1e-7",
+    ),
+    Dialect(
+        "ivif-zoo",
+        "IVIF_ZOO (PyTorch)",
+        "the infrared and visible image fusion survey of 2024",
+        {
+            "en": Variant({"inside_log": 1e-7}, note="1e-7 inside the logarithm"),
+            "sd": _SAME,
+            "sf": _SAME,
+            "ag": _SAME,
+            "mi": _SAME,
+            "nmi": Variant({"by": "sources"}, note="sum divided by the sources' entropies"),
+            "mse": _UNIT_MSE,
+            "psnr": _TOO_LOUD,
+            "cc": _SAME,
+            "scd": _SAME,
+            "vif": Variant(
+                {"window": "off-centre", "border": "zero"}, note="zero padding, window off centre: 2 to 30 % more"
+            ),
+            "qabf": Variant(_ZERO_TIES),
+            "ssim": Variant(
+                {"data_range": 1.0, "over": "sum"}, range=_SUM, note="images times 255 once too often, summed"
+            ),
+            "ms_ssim": Variant(
+                {"data_range": 1.0, "over": "sum"}, range=_SUM, note="images times 255 once too often, summed"
+            ),
+            "nabf": Variant({"floor": 0.0}, note="weak edges weigh nothing instead of 0.001"),
+        },
+        "1e-4; VIF, SSIM and MS-SSIM 1e-3 (the original's single precision)",
+    ),
+)
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _LIST}
+
+
+def list_dialects() -> list[str]:
+    """Names of all dialects, ``standard/1`` first."""
+    return [STANDARD, *DIALECTS]
+
+
+def get_dialect(name: str) -> Dialect | None:
+    """The dialect called ``name`` (``cddfuse`` or ``cddfuse/1``); None for ``standard/1`` and ``standard``.
+
+    Raises:
+        UsageError: unknown name or version, with a suggestion.
+    """
+    base = name.removesuffix("/1")
+    if base == "standard":
+        return None
+    if base not in DIALECTS:
+        raise unknown_name("dialect", name, list_dialects())
+    return DIALECTS[base]
+
+
+def in_dialect(metric: Metric, name: str) -> Metric:
+    """``metric`` as the dialect computes it.
+
+    Raises:
+        UsageError: unknown dialect, or one that does not have this metric.
+    """
+    dialect = get_dialect(name)
+    if dialect is None:
+        return metric
+    if metric.name not in dialect.metrics:
+        have = ", ".join(sorted(dialect.metrics))
+        raise UsageError(f"The dialect {dialect.name!r} has no {metric.name!r}; it has {have}")
+    variant = dialect.metrics[metric.name]
+    return dataclasses.replace(
+        metric,
+        function=_adapted(metric.function, variant),
+        unit=variant.unit or metric.unit,
+        range=variant.range or metric.range,
+        dialect=dialect.id,
+        choices=(*((variant.note,) if variant.note else ()), *metric.choices),
+    )
+
+
+def _adapted(function: Any, variant: Variant) -> Any:
+    if not variant.parameters and variant.swap == (0, 1, 2):
+        return function
+    adapted = partial(function, **variant.parameters)
+    if variant.swap != (0, 1, 2):
+        adapted = _Swapped(adapted, variant.swap)  # type: ignore[assignment]
+    kernel = partial(function.kernel, **variant.parameters)
+    adapted.kernel = kernel if variant.swap == (0, 1, 2) else _Swapped(kernel, variant.swap)  # type: ignore[attr-defined]
+    return adapted
+
+
+class _Swapped:
+    """A function of (fused, a, b) that hands them on in another order."""
+
+    def __init__(self, function: Any, order: tuple[int, int, int]) -> None:
+        self.function, self.order = function, order
+
+    def __call__(self, *images: Any) -> Any:
+        return self.function(*(images[place] for place in self.order))

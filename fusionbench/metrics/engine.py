@@ -1,0 +1,133 @@
+"""Many metrics on the same images, computing what they share once.
+
+    pair = SourcePair(a, b, ["vif", "qabf"])        # one pair, or N pairs as stacks
+    values = pair.score(fused)                      # {"vif": (N,), "qabf": (N,)}
+
+The sources' own share (histograms, gradients, local moments) stays in the pair, so that a
+second fused image of the same sources costs only what is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fusionbench.contracts import Metric
+from fusionbench.errors import UsageError
+from fusionbench.metrics import get_metric, list_metrics
+from fusionbench.metrics._images import Image, check_stacks, to_images, to_kind
+from fusionbench.metrics.dialects import STANDARD, get_dialect
+
+TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight columns of the field's tables
+
+
+class SourcePair:
+    """Sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
+
+    ``metrics`` are names or records that need ``"pair"`` or ``"fused"``; ``None`` takes the eight of the field's
+    tables. ``ids`` name the images in messages.
+
+    Raises:
+        UsageError: unknown metric or dialect, or a metric that needs something else.
+        DataError: images that cannot be scored, with their id.
+    """
+
+    def __init__(
+        self,
+        a: Any,
+        b: Any,
+        metrics: Sequence[str | Metric] | None = None,
+        dialect: str = STANDARD,
+        ids: Sequence[object] | None = None,
+        lasting: bool = True,
+    ) -> None:
+        check_stacks((a, b), ("a", "b"), ids)
+        self.metrics, self.ids = choose(metrics, dialect), ids
+        self.a, self.b = a, b
+        self._sources = [*zip(to_images(a, lasting), to_images(b, lasting), strict=True)] if len(a) else []
+
+    def score(self, fused: Any) -> dict[str, Any]:
+        """Values of every metric, (N,) float64 of the kind of ``fused``, which is (N,H,W) like the sources."""
+        check_stacks((fused, self.a, self.b), ("fused", "a", "b"), self.ids) if len(self.a) == 0 else self._check(fused)
+        rows: dict[str, list[Any]] = {metric.name: [] for metric in self.metrics}
+        if self._sources:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                for image, (a, b) in zip(to_images(fused), self._sources, strict=True):
+                    self._score_one(image, a, b, rows)
+        values = {name: to_kind(row, fused) for name, row in rows.items()}
+        for metric in self.metrics:
+            if not hasattr(metric.function, "kernel"):
+                images = (fused,) if metric.needs == "fused" else (fused, self.a, self.b)
+                values[metric.name] = metric.function(*images)
+        return values
+
+    def _check(self, fused: Any) -> None:
+        from fusionbench.metrics._images import check_stack
+
+        if tuple(getattr(fused, "shape", ())) != tuple(self.a.shape) or type(fused) is not type(self.a):
+            check_stacks((fused, self.a), ("fused", "a"), self.ids)
+        check_stack(fused, "fused", self.ids)
+
+    def _score_one(self, fused: Image, a: Image, b: Image, rows: dict[str, list[Any]]) -> None:
+        for metric in self.metrics:
+            if hasattr(metric.function, "kernel"):
+                images = (fused,) if metric.needs == "fused" else (fused, a, b)
+                rows[metric.name].append(metric.function.kernel(*images))
+
+
+def score_images(
+    fused: Any, a: Any, b: Any, metrics: Sequence[str | Metric] | None = None, dialect: str = STANDARD
+) -> dict[str, Any]:
+    """Metric name to (N,) float64 for (N,H,W) stacks on 0..255; ``None`` takes the eight of the field's tables.
+
+    Image by image, so memory does not grow with N.
+    """
+    chosen = choose(metrics, dialect)
+    if not isinstance(a, np.ndarray) and hasattr(a, "device") and a.device.type not in ("cpu", "mps"):
+        return SourcePair(a, b, chosen).score(fused)
+    check_stacks((fused, a, b), ("fused", "a", "b"))
+    rows = [
+        SourcePair(a[i : i + 1], b[i : i + 1], chosen, lasting=False).score(fused[i : i + 1]) for i in range(len(fused))
+    ]
+    if not rows:
+        return {metric.name: to_kind([], fused) for metric in chosen}
+    join = np.concatenate if isinstance(fused, np.ndarray) else _join
+    return {name: join([row[name] for row in rows]) for name in rows[0]}
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    import torch
+
+    return torch.cat(list(parts))
+
+
+def choose(metrics: Sequence[str | Metric] | None, dialect: str = STANDARD) -> list[Metric]:
+    """Metric records by name, each once; ``None`` means the table metrics, ``["all"]`` all that the dialect has.
+
+    Raises:
+        UsageError: unknown names, or a metric that scores something else than fused images.
+    """
+    if metrics is None:
+        metrics = available(dialect, TABLE)
+    elif list(metrics) == ["all"]:
+        metrics = available(dialect)
+    chosen = {}
+    for item in metrics:
+        metric = get_metric(item, dialect) if isinstance(item, str) else item
+        if metric.needs not in ("pair", "fused"):
+            raise UsageError(f"The metric {metric.name!r} needs {metric.needs}, not a fused image and its two sources")
+        chosen[metric.name] = metric
+    if not chosen:
+        raise UsageError("No metric to score; name one, for example vif")
+    return [*chosen.values()]
+
+
+def available(dialect: str = STANDARD, among: Sequence[str] | None = None) -> list[str]:
+    """Names of the metrics of fused images and their sources that a dialect has, in the order of ``among``."""
+    found = get_dialect(dialect)
+    names = list_metrics() if among is None else among
+    if found is not None:
+        names = [name for name in names if name in found.metrics]
+    return [name for name in names if get_metric(name).needs in ("pair", "fused")]

@@ -1,0 +1,83 @@
+"""PSNR: peak signal-to-noise ratio of the fused image against its sources, or against a target."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fusionbench.contracts import Metric, Tolerance
+from fusionbench.metrics._images import AXES, Array, Image, image_metric
+from fusionbench.metrics._moments import squared_error
+
+
+@image_metric
+def psnr(
+    fused: Image, a: Image, b: Image, *, peak: Literal["255", "max of fused", "65025", "root of sums"] = "255"
+) -> Array:
+    """10 log10(255²/MSE) with the mean MSE of both sources: three (N,H,W) on 0..255 to (N,) dB; inf for no error.
+
+    Args:
+        peak: ``"max of fused"`` takes the fused image's brightest value; ``"65025"`` puts a peak of 255 over an
+            error on the 0..1 scale (48.13 dB too high); ``"root of sums"`` takes sqrt(Σ(X-F)²)/(H·W) for the
+            squared error.
+    """
+    xp = fused.xp
+    errors = [squared_error(fused, source) for source in (a, b)]
+    if peak == "root of sums":
+        error = sum(xp.sqrt(e / fused.count) for e in errors) / 2
+        return _decibel(xp, 255.0**2, error)
+    error = (errors[0] + errors[1]) / 2
+    if peak == "max of fused":
+        brightest = xp.amax(fused.pixels, AXES)
+        return _decibel(xp, brightest**2, error)
+    return _decibel(xp, 255.0**4 if peak == "65025" else 255.0**2, error)
+
+
+@image_metric
+def psnr_target(fused: Image, target: Image) -> Array:
+    """10 log10(255²/MSE) against a known target: two (N,H,W) on 0..255 to (N,) dB; inf where they are equal."""
+    return _decibel(fused.xp, 255.0**2, squared_error(fused, target))
+
+
+def _decibel(xp: object, power: Array, error: Array) -> Array:
+    return 10 * xp.log10(power / error)  # type: ignore[attr-defined]
+
+
+METRIC = Metric(
+    name="psnr",
+    version="1",
+    title="Peak signal-to-noise ratio",
+    function=psnr,
+    needs="pair",
+    better="higher",
+    unit="dB",
+    range=(0.0, float("inf")),
+    tolerance=Tolerance(0.01, 0.0, "one hundredth of a decibel is below any table's last digit"),
+    reference="Jagalingam, Hegde 2015, Aquat. Procedia 4, 133–142",
+    formula="PSNR = 10 log10(255² / MSE),  MSE = (mean((A-F)²) + mean((B-F)²)) / 2",
+    exploits="The plain average of both sources is its exact maximum.",
+    choices=(
+        "Peak 255; the brightest value of F instead (cddfuse) moves it by up to a few dB on dark images.",
+        "Values of 58 to 69 dB (linfeng, ivif-zoo) put a peak of 255 over an error on 0..1: 48.13 dB too much.",
+    ),
+    edge_cases="inf for three equal images.",
+    invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
+    oracle="scikit-image peak_signal_noise_ratio",
+)
+
+TARGET_METRIC = Metric(
+    name="psnr_target",
+    version="1",
+    title="Peak signal-to-noise ratio against the target",
+    function=psnr_target,
+    needs="target",
+    better="higher",
+    unit="dB",
+    range=(0.0, float("inf")),
+    tolerance=Tolerance(0.01, 0.0, "one hundredth of a decibel is below any table's last digit"),
+    reference="Huynh-Thu, Ghanbari 2008, Electron. Lett. 44(13), 800–801",
+    formula="PSNR = 10 log10(255² / mean((T-F)²))",
+    exploits="A blurred mean image scores higher than a sharp sample.",
+    edge_cases="inf where the images are equal.",
+    invariances=("swapping the images", "any reordering of the pixels", "inversion of both images"),
+    oracle="scikit-image peak_signal_noise_ratio",
+)
