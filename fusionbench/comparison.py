@@ -8,6 +8,7 @@ else than their model, so neither takes a rank.
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,16 @@ import numpy as np
 from fusionbench import stats
 from fusionbench.errors import DataError, NotComparable, UsageError
 from fusionbench.files import digest
-from fusionbench.result import Result, load, load_per_image
+from fusionbench.result import Result, Score, load, load_per_image
+
+# Scores that say the same as another one in another unit, or a bound of it: tables show them on request.
+SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
+
+
+def metric_order(key: str) -> tuple[bool, str, str]:
+    """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name."""
+    metric, _, column = key.partition("@")
+    return not metric.startswith("nll"), SECONDARY.get(metric, "") + metric, column
 
 
 @dataclass
@@ -61,11 +71,18 @@ def title_of(result: Result) -> str:
     return result.title or result.identity.model.name
 
 
-def per_image(table: Mapping[str, np.ndarray], key: str) -> np.ndarray | None:
-    """Per-image values of a score key, float64 (n,). ``metric@avg4`` is the mean of the columns 0..3 of the image."""
+def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
+    """Per-image values of a score key, float64 (n,), or None where the table does not tell.
+
+    ``metric@avg4`` is the mean of the image's columns 0..3; ``metric_bpd`` is ``metric`` (nats) over the number of
+    values that ``score.extra["dims"]`` names, in bits.
+    """
     if key in table:
         return table[key]
     metric, _, column = key.partition("@")
+    if metric.endswith("_bpd") and score is not None and isinstance(dims := score.extra.get("dims"), int):
+        nats = per_image(table, key.replace("_bpd@", "@", 1), score)
+        return None if nats is None else nats / (dims * math.log(2))
     parts = [table.get(f"{metric}@{n}") for n in range(4)] if column == "avg4" else [None]
     return None if any(part is None for part in parts) else np.mean(np.array(parts, np.float64), axis=0)
 
@@ -144,7 +161,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
         entry = entries.setdefault(same_model(result), Entry([]))
         entry.results.append(result)
         for key in result.scores:
-            values = per_image(table, key)
+            values = per_image(table, key, result.scores[key])
             if values is not None and result.scores[key].mean is not None:
                 had = entry.values.get(key)
                 entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
@@ -162,7 +179,7 @@ def compare_results(
     """Compare results (files, or folders of them) score by score.
 
     ``scores``: patterns of score keys such as ``mse_min@*``; by default the averages over the numbers of inputs
-    (``@avg4``) and every key without a column.
+    (``@avg4``) and every key without a column, in the usual unit.
 
     Raises:
         UsageError, DataError, NotComparable: as :func:`read_entries`; no score fits the patterns.
@@ -172,7 +189,12 @@ def compare_results(
     if scores:
         keys = list(dict.fromkeys(key for pattern in scores for key in every if fnmatch.fnmatchcase(key, pattern)))
     else:
-        keys = [key for key in every if "@" not in key or key.endswith("@avg4")]
+        metrics = {key.partition("@")[0] for key in every}
+        keys = [
+            key
+            for key in sorted(every, key=metric_order)
+            if key.partition("@")[2] in ("", "avg4") and SECONDARY.get(key.partition("@")[0]) not in metrics
+        ]
     if not keys:
         raise UsageError(f"no score fits {', '.join(scores) or 'the default'}; there are: {', '.join(every) or 'none'}")
     table: dict[str, list[stats.Row | None]] = {}

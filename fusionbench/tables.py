@@ -40,13 +40,12 @@ def rank_text(row: Row) -> str:
 
 
 def order(comparison: Comparison) -> list[int]:
-    """Entries from best to worst by the first score; those without a rank come last."""
-    first = next(iter(comparison.scores.values()))
+    """Entries from best to worst by the first score that they have; runs cut short come last."""
 
-    def place(i: int) -> tuple[bool, float, str]:
-        row = first[i]
-        no_rank = row is None or comparison.entries[i].cut
-        return no_rank, 0.0 if row is None else float(row.rank), comparison.entries[i].title
+    def place(i: int) -> tuple[bool, list[float], str]:
+        rows = [column[i] for column in comparison.scores.values()]
+        places = [float("inf") if row is None else float(row.rank) for row in rows]
+        return comparison.entries[i].cut, places, comparison.entries[i].title
 
     return sorted(range(len(comparison.entries)), key=place)
 

@@ -10,13 +10,14 @@ import pytest
 
 from fusionbench.comparison import compare_results, per_image, read_entries
 from fusionbench.errors import DataError, NotComparable, UsageError
+from fusionbench.result import summarise
 from tests.results import made_up
 
 
 def test_ranks_and_ties_from_files(tmp_path: Path) -> None:
     good, bad = made_up(tmp_path, "good"), made_up(tmp_path, "bad", shift=0.5)
     found = compare_results([good / "result.json", bad])
-    assert list(found.scores) == ["mse_min@avg4", "nll_bpd@avg4"]
+    assert list(found.scores) == ["nll_bpd@avg4", "mse_min@avg4"]
     first, second = found.scores["mse_min@avg4"]
     assert first is not None and second is not None
     assert (first.rank, second.rank, second.tied) == (1, 2, False)
@@ -98,5 +99,8 @@ def test_damaged_and_missing_results(tmp_path: Path) -> None:
 
 def test_average_of_the_columns_of_an_image() -> None:
     table = {f"m@{n}": np.array([n, 10.0 * n]) for n in range(4)}
-    assert per_image(table, "m@avg4") == pytest.approx([1.5, 15.0])  # type: ignore[comparison-overlap]
+    assert per_image(table, "m@avg4") == pytest.approx([1.5, 15.0])
+    bits = summarise(np.ones(2), "lower", "bits/dim", dims=784)
+    assert per_image({"nll@0": np.array([784 * np.log(2), 0])}, "nll_bpd@0", bits) == pytest.approx([1.0, 0.0])
+    assert per_image({"nll@0": np.ones(2)}, "nll_bpd@1", bits) is None
     assert per_image(table, "m@avg_paper") is None and per_image({"m@0": np.ones(2)}, "m@avg4") is None

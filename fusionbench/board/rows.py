@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,17 +12,24 @@ from typing import Literal
 import msgspec
 
 from fusionbench import stats
-from fusionbench.comparison import Entry, read_entries, same_model, title_of
+from fusionbench.comparison import SECONDARY, Entry, metric_order, read_entries, same_model, title_of
+from fusionbench.errors import FusionbenchError
 from fusionbench.files import digest
 from fusionbench.published import PublishedRow, published_rows
+from fusionbench.recipes import load_recipe
 from fusionbench.result import Result, Score, load
 from fusionbench.tables import decimals, rank_text
 
 Kind = Literal["ranked", "cut", "published"]
 # titles of columns; any other one shows its own name
 COLUMN_TITLES = {"avg4": "mean", "avg_paper": "paper’s mean", "": "value"}
-METRIC_TITLES = {"nll": "NLL", "nll_bpd": "NLL", "mse_min": "MSE_min"}
-HIDDEN_AT_FIRST = {"nll": "nll_bpd"}  # the same quantity in another unit, shown on request
+METRIC_TITLES = {
+    "nll": "NLL",
+    "nll_bpd": "NLL",
+    "elbo": "negative ELBO",
+    "elbo_bpd": "negative ELBO",
+    "mse_min": "MSE_min",
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Benchmark:
 COST = {
     "parameters": ("parameters", "number of trained values"),
     "ms_per_image": ("ms/image", "milliseconds to fuse one image"),
-    "train_seconds": ("training s", "seconds of training"),
+    "train_hours": ("training h", "hours of training"),
 }
 
 
@@ -154,10 +162,14 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int) -> Benchmark:
         for column in group.columns:
             _rank(rows, column, resamples)
     _beats(rows, groups)
-    rows += [row for row in (_published(found, groups) for found in published_rows()) if row.slug and _fits(row, first)]
+    theirs = [_published(found, groups) for found in published_rows() if found.dataset == _plain(dataset.name)]
+    if not theirs:  # the paper's way to average matters beside the paper's rows only
+        for group in groups:
+            group.columns[:] = [column for column in group.columns if not column.key.endswith("@avg_paper")]
+    rows += [row for row in theirs if any(cell.value is not None for cell in row.cells.values())]
     return Benchmark(
         slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}"),
-        title=f"{dataset.name} {dataset.version}",
+        title=f"{data_title(dataset.name)} {dataset.version}",
         first=first,
         groups=groups,
         rows=_in_order(rows, groups),
@@ -165,8 +177,16 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int) -> Benchmark:
     )
 
 
-def _fits(row: BoardRow, first: Result) -> bool:
-    return row.published is not None and row.published.dataset == slug(first.identity.dataset.name).replace("-", "")
+def _plain(dataset: str) -> str:
+    """``fusiont-less`` and ``fusion_tless`` name the same data set as ``fusiontless``."""
+    return re.sub("[^a-z0-9]", "", dataset.lower())
+
+
+def data_title(name: str) -> str:
+    """How a shipped recipe spells the name of its data set (FusionMNIST); other names stay as they are."""
+    with contextlib.suppress(FusionbenchError):
+        return load_recipe(name).title.partition(":")[0]
+    return name
 
 
 def _groups(entries: Sequence[Entry]) -> list[Group]:
@@ -177,8 +197,7 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
     for key in scores:
         metrics.setdefault(key.partition("@")[0], []).append(key)
     groups = []
-    # the likelihood first, as in the papers; everything else by name
-    for metric in sorted(metrics, key=lambda name: (not name.startswith("nll"), name)):
+    for metric in sorted(metrics, key=metric_order):
         keys = sorted(metrics[metric], key=_column_place)
         rank_key = next((key for key in (f"{metric}@avg4", metric) if key in keys), keys[0])
         score = scores[rank_key]
@@ -186,7 +205,7 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
             Column(key, metric, _column_title(key), scores[key].better, scores[key].unit, key == rank_key)
             for key in keys
         ]
-        hidden = HIDDEN_AT_FIRST.get(metric) in metrics
+        hidden = SECONDARY.get(metric) in metrics
         title = METRIC_TITLES.get(metric, metric)
         groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
     return groups
@@ -208,8 +227,8 @@ def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders:
     result = entry.results[0]
     notes = [f"{len(entry.results)} training runs"] if len(entry.results) > 1 else []
     training = result.identity.training
-    if training is not None and training.preset:
-        notes.insert(0, training.preset)
+    if training is not None and training.preset not in (None, "default"):
+        notes.insert(0, str(training.preset))
     if entry.cut and training is not None and training.planned_steps:
         notes.append(f"cut short at {training.steps or 0:,} of {training.planned_steps:,} steps")
     elif entry.cut:
@@ -258,10 +277,12 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
     mean = sum(means) / len(means)
     low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
     text = f"{mean:.{places}f}"
+    draws = scores[0].extra.get("draws")
+    images = f"{scores[0].n:,} images" + (f", K = {draws:,}" if isinstance(draws, int) else "")
     if low == high:
-        return Cell(text, mean, f"{scores[0].n:,} images")
+        return Cell(text, mean, images)
     about = "95 %" if len(scores) == 1 else f"over {len(scores)} training runs"
-    return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {scores[0].n:,} images")
+    return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {images}")
 
 
 def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
@@ -318,21 +339,18 @@ def _published(published: PublishedRow, groups: Sequence[Group]) -> BoardRow:
             if score.mean is not None and score.sd is not None:
                 note += f"; mean of its runs {score.mean:g} ± {score.sd:g}"
             cells[column.key] = Cell(f"{score.value:.{score.places}f}", score.value, note)
-    shown = any(cell.value is not None for cell in cells.values())
-    title = slug(f"published-{published.dataset}-{published.title.replace('+', ' plus ')}")
+    anchor = slug(f"published-{published.dataset}-{published.title.replace('+', ' plus ')}")
     note = f"{published.paper.venue}, best of its runs"
-    return BoardRow(
-        "published", "published", published.title, note, title if shown else "", cells, {}, published=published
-    )
+    return BoardRow("published", "published", published.title, note, anchor, cells, {}, published=published)
 
 
 def _in_order(rows: list[BoardRow], groups: Sequence[Group]) -> list[BoardRow]:
     """Ranked rows by the first metric that is shown, then the others; rows without it by title at the end."""
-    first = next((column for group in groups if not group.hidden for column in group.columns if column.rank_key), None)
+    keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
 
-    def place(row: BoardRow) -> tuple[int, bool, float, str]:
-        value = row.cells[first.key].value if first else None
-        signed = 0.0 if value is None or first is None else value if first.better == "lower" else -value
-        return ("ranked", "cut", "published").index(row.kind), value is None, signed, row.title
+    def place(row: BoardRow) -> tuple[int, list[tuple[bool, float]], str]:
+        values = [(column, row.cells[column.key].value) for column in keys]
+        signed = [(v is None, 0.0 if v is None else v if column.better == "lower" else -v) for column, v in values]
+        return ("ranked", "cut", "published").index(row.kind), signed, row.title
 
     return sorted(rows, key=place)
