@@ -290,7 +290,7 @@ def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subj
 
 
 def target_entropy(dataset: Any, split: str = "test") -> float:
-    """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the likelihood's crop."""
+    """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the crop."""
     from fusionbench.models._outputs import centre_crop
 
     stream = dataset.stream(split, device="cpu", live=False)

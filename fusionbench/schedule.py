@@ -34,7 +34,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     weight_decay: float = 0.0
     eps: float = 1e-8
     betas: tuple[float, float] = (0.9, 0.999)
-    epochs: float = 10
+    epochs: float = 10.0
     batch: int = 32
     inputs: Literal["per-batch", "per-image", "all"] = "per-batch"
     clip: float = 0.0

@@ -1,0 +1,196 @@
+"""``fusionbench train``, ``evaluate`` and ``run``: learn, score, or both for a whole suite."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fusionbench.errors import UsageError
+
+_DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
+
+
+@click.command("train")
+@click.argument("model")
+@click.option("-d", "--data", required=True, help="A data set: its folder, or its name below data/.")
+@click.option("-p", "--preset", help="Preset of the model [the one named like the data set, else tiny].")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/DATA/MODEL-seedS].")
+@click.option("--budget", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut.")
+@_DEVICE
+@click.option("--precision", default="auto", help="fp32, tf32 or bf16 [auto: tf32 on a GPU, else fp32].")
+@click.option("-s", "--seed", type=int, default=0, show_default=True)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model or training parameter; repeatable.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars too.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was trained as JSON.")
+def train_command(
+    model: str,
+    data: str,
+    preset: str | None,
+    out: Path | None,
+    budget: str | None,
+    device: str,
+    precision: str,
+    seed: int,
+    settings: tuple[str, ...],
+    tensorboard: bool,
+    as_json: bool,
+) -> None:
+    """Train MODEL on a data set. Prints the run folder; the same command goes on with a stopped run.
+
+    Several GPUs: torchrun --nproc-per-node 4 -m fusionbench.cli train ...
+
+    Example: fusionbench train fusionvae --data fusiondigits --budget 60s
+    """
+    from fusionbench.data import open_dataset
+    from fusionbench.train import train
+
+    dataset = open_dataset(data)
+    params, training = _split(settings)
+    run = train(
+        model,
+        dataset,
+        out=out or Path("runs") / dataset.name / f"{model}-seed{seed}",
+        preset=preset,
+        device=device,
+        precision=precision,
+        budget=budget,
+        seed=seed,
+        params=params,
+        training=training,
+        tensorboard=tensorboard,
+    )
+    if as_json:
+        import msgspec
+
+        click.echo(json.dumps({"folder": str(run.folder), **msgspec.to_builtins(run.info)}))
+    else:
+        click.echo(str(run.folder))
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-d", "--data", required=True, help="A data set: its folder, or its name below data/.")
+@click.option("--split", default="test", show_default=True)
+@click.option("-k", "--samples", type=click.IntRange(min=1), default=100, show_default=True, help="Draws per image, K.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@click.option("--paper-batch", type=click.IntRange(min=1), default=32, show_default=True, help="For avg_paper.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the split.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
+@_DEVICE
+@click.option("--precision", default="fp32", show_default=True, help="fp32, tf32 or bf16.")
+@click.option("--force", is_flag=True, help="Score again although the result is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def evaluate_command(
+    run: Path,
+    data: str,
+    split: str,
+    samples: int,
+    seed: int,
+    paper_batch: int,
+    limit: int | None,
+    out: Path,
+    device: str,
+    precision: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Score a RUN folder at every number of inputs. Prints the result's folder.
+
+    Example: fusionbench evaluate runs/fusiondigits/fusionvae-seed0 --data fusiondigits
+    """
+    from fusionbench.data import open_dataset
+    from fusionbench.evaluate import Protocol, evaluate
+
+    result = evaluate(
+        run,
+        open_dataset(data),
+        split=split,
+        protocol=Protocol(samples, seed, paper_batch),
+        out=out,
+        device=device,
+        precision=precision,
+        limit=limit,
+        force=force,
+    )
+    _show([result], out, as_json)
+
+
+@click.command("run")
+@click.argument("suite")
+@click.option(
+    "--data", "data_root", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data]."
+)
+@click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
+@click.option("--runs", type=click.Path(path_type=Path), help="Root of training runs [runs, beside the results].")
+@_DEVICE
+@click.option("--budget", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
+@click.option("-m", "--models", help="Only these rows, separated by commas.")
+@click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON lines.")
+def run_command(
+    suite: str,
+    data_root: Path,
+    source_dir: Path | None,
+    out: Path,
+    runs: Path | None,
+    device: str,
+    budget: str | None,
+    models: str | None,
+    samples: int | None,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Run a SUITE (a name or a .toml file): make its data, train and score its models. Goes on where it stopped.
+
+    Prints one result folder a row.
+
+    Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
+    """
+    from fusionbench.suites import run_suite
+
+    results = run_suite(
+        suite,
+        data_root=data_root,
+        source_dir=source_dir,
+        out=out,
+        runs=runs,
+        device=device,
+        budget=budget,
+        jobs=jobs,
+        models=[name.strip() for name in models.split(",")] if models else None,
+        draws=samples,
+    )
+    _show(results, out, as_json)
+
+
+def _show(results: list[Any], out: Path, as_json: bool) -> None:
+    import msgspec
+
+    for result in results:
+        folder = result.folder(out)
+        body = {"folder": str(folder), **msgspec.to_builtins(result)}
+        click.echo(json.dumps(body) if as_json else str(folder))
+
+
+def _split(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``--set`` values, read as TOML, into model and training parameters."""
+    from fusionbench.schedule import Training
+
+    params: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting!r}: write KEY=VALUE, for example --set lr=0.003")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text  # a bare word
+        (training if key in Training.__struct_fields__ else params)[key] = value
+    return params, training
