@@ -190,8 +190,16 @@ def parse_recipe(content: bytes, where: str = "recipe") -> Recipe:
         recipe = msgspec.convert(table, Recipe)
         _check(recipe)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `")
-        raise _invalid(where, text, path.rstrip("`").removeprefix("$").lstrip("."), reason) from error
+        reason, path = _where(error)
+        if path.startswith("splits[...]"):  # the key is not told: find the split that is wrong by itself
+            for name, rule in table["splits"].items():
+                try:
+                    msgspec.convert(rule, SplitRule)
+                except msgspec.ValidationError as inner:
+                    reason, below = _where(inner)
+                    path = f"splits.{name}.{below}".rstrip(".")
+                    break
+        raise _invalid(where, text, path, reason) from error
     except _Impossible as error:
         raise _invalid(where, text, error.path, error.reason) from error
     return recipe
@@ -244,6 +252,12 @@ def _check(recipe: Recipe) -> None:
             raise _Impossible(f"splits.{name}", "`every` and `part` belong together")
         if split.per_class and split.every is None:
             raise _Impossible(f"splits.{name}.per_class", "needs `every`")
+
+
+def _where(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Reason and key path of a message like "Expected `int`, got `str` - at `$.views.count`"."""
+    reason, _, path = str(error).partition(" - at `")
+    return reason, path.rstrip("`").removeprefix("$").lstrip(".")
 
 
 def _invalid(where: str, text: str, path: str, reason: str) -> DataError:

@@ -1,0 +1,152 @@
+"""Speed of the generator beside its peers and its floor, in one run, on one core.
+
+    python benchmarks/perf/generate.py [--source-dir MNIST] [--json FILE]
+
+Views: masks, noise and clipping of 32×32×1 (FusionMNIST's law) and 64×64×3 (FusionCelebA's masks with noise), by
+fusionbench in NumPy and in torch, by a loop over images with ``cv2.ellipse`` and ``standard_normal``, and by a loop
+with ``skimage.draw.ellipse``; the floor is one copy of the output. With --source-dir, whole builds of FusionMNIST too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.draw
+import torch
+
+from fusionbench.synth import Ellipses, MaskedViews, Noise
+
+REPEATS = 5
+
+
+def best(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Shortest run of each function in seconds; they take turns, so that a busy moment hits them all."""
+    times: dict[str, float] = {}
+    for turn in range(REPEATS + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if turn:  # the first turn warms up
+                times[name] = min(times.get(name, 1e9), time.perf_counter() - start)
+    return times
+
+
+def opencv_loop(maker: MaskedViews, targets: np.ndarray, seed: int = 0) -> np.ndarray:
+    """What a script per image does: a random generator, OpenCV's ellipses, float noise, clip."""
+    random = np.random.default_rng(seed)
+    law, sigma = maker.ellipses, maker.noise.level / 256 if maker.noise else 0
+    out = np.empty((len(targets), maker.views, *targets.shape[1:]), np.uint8)
+    for i, target in enumerate(targets):
+        for view in range(maker.views):
+            mask = np.zeros(target.shape[:2], np.uint8)
+            for _ in range(law.count):
+                centre = random.integers(1, maker.height - 2, 2).tolist()
+                radius = random.integers(law.radius[0], law.radius[1] + 1)
+                e = random.random() + 0.5
+                axes = (round(radius * e**0.5), round(radius / e**0.5))
+                cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, -1)
+            noisy = (target & (mask if target.ndim == 2 else mask[..., None])).astype(np.float32)
+            noisy += sigma * random.standard_normal(target.shape, dtype=np.float32)
+            out[i, view] = np.clip(noisy, 0, 255)
+    return out
+
+
+def skimage_loop(maker: MaskedViews, targets: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The same with scikit-image's ellipses."""
+    random = np.random.default_rng(seed)
+    law, sigma = maker.ellipses, maker.noise.level / 256 if maker.noise else 0
+    out = np.empty((len(targets), maker.views, *targets.shape[1:]), np.uint8)
+    for i, target in enumerate(targets):
+        for view in range(maker.views):
+            mask = np.zeros(target.shape[:2], np.uint8)
+            for _ in range(law.count):
+                row, column = random.integers(1, maker.height - 2, 2)
+                radius = random.integers(law.radius[0], law.radius[1] + 1)
+                e = random.random() + 0.5
+                inside = skimage.draw.ellipse(row, column, radius / e**0.5 + 0.1, radius * e**0.5 + 0.1, mask.shape)
+                mask[inside] = 255
+            noisy = (target & (mask if target.ndim == 2 else mask[..., None])).astype(np.float32)
+            noisy += sigma * random.standard_normal(target.shape, dtype=np.float32)
+            out[i, view] = np.clip(noisy, 0, 255)
+    return out
+
+
+def measure(name: str, maker: MaskedViews, count: int, slow_count: int) -> dict[str, object]:
+    """Rates in views/s of one law."""
+    shape = (count, maker.height, maker.width) + ((maker.channels,) if maker.channels > 1 else ())
+    targets = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    samples = np.arange(count)
+    some = targets[:slow_count]
+    tensors = torch.from_numpy(some), torch.from_numpy(samples[:slow_count])
+    output = maker.views_of(targets, samples)
+    copy = np.empty_like(output)
+    jobs: dict[str, tuple[int, Callable[[], object]]] = {
+        "fusionbench NumPy": (count, lambda: maker.views_of(targets, samples)),
+        "fusionbench torch CPU": (slow_count, lambda: maker.views_of(*tensors)),
+        "loop, OpenCV": (slow_count, lambda: opencv_loop(maker, some)),
+        "loop, scikit-image": (slow_count, lambda: skimage_loop(maker, some)),
+        "floor: copy of the output": (count, lambda: np.copyto(copy, output)),
+    }
+    seconds = best({key: function for key, (_, function) in jobs.items()})
+    rates = {key: maker.views * jobs[key][0] / seconds[key] for key in jobs}
+    ours = rates["fusionbench NumPy"]
+    print(f"\n{name}, one core\n  {'':28}{'views/s':>14}{'ours is':>10}")
+    for key, rate in rates.items():
+        print(f"  {key:28}{rate:14,.0f}{ours / rate:9.3g}×")
+    return {"name": name, "views_per_second": rates, "ratio_to_opencv_loop": ours / rates["loop, OpenCV"]}
+
+
+def builds(source_dir: Path) -> list[dict[str, object]]:
+    """FusionMNIST from the real IDX files to finished shards, by the command that users type."""
+    rows: list[dict[str, object]] = []
+    print("\nFusionMNIST, 70,000 targets × 3 views, files to finished shards")
+    for jobs in (1, 2):
+        with tempfile.TemporaryDirectory() as out:
+            start = time.perf_counter()
+            command = [sys.executable, "-c", "from fusionbench.cli import main; main()", "-q", "generate", "fusionmnist"]
+            command += ["--source-dir", str(source_dir), "--out", out, "--jobs", str(jobs)]
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(child.pid, 0)
+            seconds = time.perf_counter() - start
+        if status:
+            raise SystemExit("the build failed")
+        memory = usage.ru_maxrss / 1024
+        rate = 70_000 / seconds
+        print(f"  --jobs {jobs}: {seconds:6.2f} s, {rate:10,.0f} images/s, largest process {memory:.0f} MB")
+        rows.append({"jobs": jobs, "seconds": seconds, "images_per_second": rate, "largest_process_mb": memory})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source-dir", type=Path, help="folder of the four MNIST files: measures whole builds as well")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    mnist = MaskedViews("perf", "train", 0, 32, 32, 1, 3, Ellipses(2, (5, 9)), Noise.of(0.25))
+    celeba = MaskedViews("perf", "train", 0, 64, 64, 3, 3, Ellipses(4, (0, 14)), Noise.of(0.25))
+    result: dict[str, object] = {
+        "views": [
+            measure("32×32×1, 2 ellipses, noise", mnist, 4096, 512),
+            measure("64×64×3, 4 ellipses, noise", celeba, 1024, 128),
+        ]
+    }
+    if arguments.source_dir:
+        result["builds"] = builds(arguments.source_dir)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

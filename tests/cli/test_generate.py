@@ -1,0 +1,61 @@
+"""``fusionbench generate`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from fusionbench.recipes import load_recipe
+from tests.test_build import DIGITS
+
+
+def run(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from fusionbench.cli import main; main()", *args]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_it_prints_the_folder_and_resumes_at_once(tmp_path: Path) -> None:
+    done = run("generate", "fusiondigits", "--out", "d", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.strip()
+    assert folder == load_recipe("fusiondigits").folder(tmp_path / "d") and (folder / "manifest.json").is_file()
+    assert "shards" in done.stderr and "views/s" in done.stderr
+    again = run("-q", "generate", "fusiondigits", "--out", "d", "--json", cwd=tmp_path)
+    facts = json.loads(again.stdout)
+    assert again.returncode == 0 and again.stderr == ""
+    assert facts["splits"]["test"]["n"] == 296 and facts["id"] == load_recipe("fusiondigits").expect.id
+
+
+def test_a_recipe_file(tmp_path: Path) -> None:
+    text = DIGITS.partition("[expect]")[0].replace('name = "fusiondigits"', 'name = "mine"')
+    text = text.replace("count = 3", "count = 2")
+    (tmp_path / "mine.toml").write_text(text)
+    done = run("generate", "--recipe", "mine.toml", "--jobs", "1", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("data/mine/1.0.0/")
+
+
+def test_mistakes_get_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(DIGITS.replace("count = 3", "count = 0"))
+    (tmp_path / "file").write_text("")
+    cases = {
+        ("generate", "fusiondigit"): "Did you mean 'fusiondigits'",
+        ("generate",): "Name one data set",
+        ("generate", "fusiondigits", "--recipe", "bad.toml"): "Name one data set",
+        ("generate", "--recipe", "bad.toml"): "views.count",
+        ("generate", "--recipe", "none.toml"): "no such recipe",
+        ("generate", "fusionmnist"): "--source-dir",
+        ("generate", "fusionmnist", "--source-dir", "nothing"): "nothing: no such folder",
+        ("generate", "fusionmnist", "--source-dir", "."): "train-images-idx3-ubyte",
+        ("generate", "fusiondigits", "--out", "file"): "cannot write",
+    }
+    for args, message in cases.items():
+        done = run(*args, cwd=tmp_path)
+        assert done.returncode == 2, (args, done.stderr)
+        assert message in done.stderr and "Traceback" not in done.stderr and done.stdout == ""
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_has_an_example(tmp_path: Path) -> None:
+    assert "Example: fusionbench generate" in run("generate", "--help", cwd=tmp_path).stdout

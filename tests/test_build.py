@@ -1,0 +1,230 @@
+"""The same bytes for any number of workers, after any crash; errors that leave what was there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench import build
+from fusionbench.build import build_dataset, make_arrays, open_source, plan_shards
+from fusionbench.errors import DataError, Rejected
+from fusionbench.files import shipped_folder
+from fusionbench.recipes import Recipe, load_recipe, parse_recipe
+from fusionbench.shards.manifest import read_manifest
+from fusionbench.shards.writer import content_digest
+
+DIGITS = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
+
+
+def small_recipe(shard_size: int = 64, extra: str = "") -> Recipe:
+    """FusionDigits in many small shards, without the expected id."""
+    text = DIGITS.partition("[expect]")[0].replace("shard_size = 1024", f"shard_size = {shard_size}")
+    return parse_recipe((text + extra).encode(), "small.toml")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return contents(build_dataset(small_recipe(), out=tmp_path_factory.mktemp("reference"), jobs=1))
+
+
+def test_fusiondigits_comes_out_as_its_recipe_expects(tmp_path: Path) -> None:
+    recipe = load_recipe("fusiondigits")
+    assert recipe.expect.id is not None and recipe.expect.probe
+    manifest = read_manifest(build_dataset(recipe, out=tmp_path))
+    assert manifest.id == recipe.expect.id
+    assert {split: entry.n for split, entry in manifest.splits.items()} == {"train": 1501, "test": 296}
+
+
+def test_two_workers_make_the_same_bytes(tmp_path: Path, reference: dict[str, bytes]) -> None:
+    assert contents(build_dataset(small_recipe(), out=tmp_path, jobs=2)) == reference
+
+
+def test_shard_size_moves_no_sample(tmp_path: Path) -> None:
+    """Shards cut the same stream elsewhere: the arrays of a split are the same."""
+    recipe = small_recipe(200)
+    source = open_source(recipe, None)
+    pieces = [make_arrays(recipe, source, "test", np.arange(i, min(296, i + 70)))[0] for i in range(0, 296, 70)]
+    whole = make_arrays(recipe, source, "test", np.arange(296))[0]
+    for name, array in whole.items():
+        assert np.array_equal(np.concatenate([piece[name] for piece in pieces]), array)
+
+
+def test_the_folder_holds_nothing_about_when_and_where(reference: dict[str, bytes]) -> None:
+    host = os.uname().nodename.encode()
+    for name, content in reference.items():
+        assert host not in content or len(host) < 4, name
+        assert str(Path.cwd()).encode() not in content, name
+
+
+def test_a_finished_data_set_is_left_alone(tmp_path: Path, reference: dict[str, bytes]) -> None:
+    folder = build_dataset(small_recipe(), out=tmp_path)
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert build_dataset(small_recipe(), out=tmp_path) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    build_dataset(small_recipe(), out=tmp_path, force=True)
+    assert all(path.stat().st_mtime_ns > when for path, when in times.items() if path.suffix == ".h5")
+    assert contents(folder) == reference
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "flip", "journal"])
+def test_resuming_makes_what_is_not_intact(damage: str, tmp_path: Path, reference: dict[str, bytes]) -> None:
+    folder = build_dataset(small_recipe(), out=tmp_path)
+    (folder / "manifest.json").unlink()
+    victim = sorted(folder.glob("*.h5"))[3]
+    kept = sorted(folder.glob("*.h5"))[0]
+    before = kept.stat().st_mtime_ns
+    if damage == "delete":
+        victim.unlink()
+    elif damage == "truncate":
+        victim.write_bytes(victim.read_bytes()[:-1])
+    elif damage == "flip":
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content)
+    else:
+        (folder / ".build" / f"{victim.name}.json").write_text("{")
+    (folder / ".x.h5.abc.tmp").write_text("left by a killed worker")
+    build_dataset(small_recipe(), out=tmp_path)
+    assert contents(folder) == reference
+    assert kept.stat().st_mtime_ns == before  # what was intact was not made again
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from fusionbench import progress
+from fusionbench.build import build_dataset
+from fusionbench.recipes import load_recipe
+progress.QUIET = True
+if __name__ == "__main__":
+    build_dataset(load_recipe(Path(sys.argv[1])), out=Path(sys.argv[2]), jobs=int(sys.argv[3]))
+"""
+
+
+def start_build(recipe_file: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
+    script = recipe_file.with_name("go.py")
+    script.write_text(BUILD)
+    return subprocess.Popen(
+        [sys.executable, str(script), str(recipe_file), str(out), str(jobs)], start_new_session=True
+    )
+
+
+def small_recipe_file(folder: Path) -> Path:
+    path = folder / "small.toml"
+    path.write_text(DIGITS.partition("[expect]")[0].replace("shard_size = 1024", "shard_size = 64"))
+    return path
+
+
+@pytest.mark.parametrize("finished", [1, 9, 20])
+def test_a_killed_build_resumes_to_the_same_bytes(finished: int, tmp_path: Path, reference: dict[str, bytes]) -> None:
+    """SIGKILL as soon as so many of the 29 shards are noted; then the same call."""
+    recipe_file = small_recipe_file(tmp_path)
+    folder = small_recipe().folder(tmp_path / "out")
+    process = start_build(recipe_file, tmp_path / "out", 1)
+    deadline = time.monotonic() + 60
+    while len(list((folder / ".build").glob("*.json"))) < finished and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    build_dataset(load_recipe(recipe_file), out=tmp_path / "out")
+    assert contents(folder) == reference
+
+
+def test_two_builds_at_once_do_not_disturb_each_other(tmp_path: Path, reference: dict[str, bytes]) -> None:
+    recipe_file = small_recipe_file(tmp_path)
+    processes = [start_build(recipe_file, tmp_path / "out", 1) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert contents(small_recipe().folder(tmp_path / "out")) == reference
+
+
+def test_a_killed_worker_costs_only_its_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that loses a worker aborts; what is finished stays and the rest is made in the next round."""
+    rounds = []
+    real = build.build_shard
+
+    def run(recipe, source_dir, folder, todo, jobs, bar):  # type: ignore[no-untyped-def]
+        rounds.append(len(todo))
+        for plan in todo[:10]:
+            yield real(recipe, source_dir, folder, plan)
+
+    monkeypatch.setattr(build, "_run", run)
+    folder = build_dataset(small_recipe(), out=tmp_path)
+    assert rounds == [29, 19, 9] and read_manifest(folder).splits["train"].n == 1501
+
+
+def test_a_task_that_fails_says_where_and_keeps_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = build.write_shard
+
+    def full(path: Path, arrays: object, header: object) -> object:
+        if "00004-of" in path.name:
+            raise DataError(f"{path}: cannot write: No space left on device")
+        return real(path, arrays, header)
+
+    monkeypatch.setattr(build, "write_shard", full)
+    with pytest.raises(DataError, match="No space left") as caught:
+        build_dataset(small_recipe(), out=tmp_path)
+    assert "00004-of" in str(caught.value) and "\n" not in str(caught.value)
+    folder = small_recipe().folder(tmp_path)
+    assert not (folder / "manifest.json").exists() and len(list(folder.glob("*.h5"))) == 4
+
+
+def test_an_unexpected_result_is_not_finished(tmp_path: Path) -> None:
+    recipe = small_recipe(1024, f'[expect]\nid = "{"0" * 64}"\n')
+    with pytest.raises(Rejected, match="000000000000"):
+        build_dataset(recipe, out=tmp_path)
+    assert not (recipe.folder(tmp_path) / "manifest.json").exists()
+
+
+def test_other_source_images_are_noticed_before_anything_is_written(tmp_path: Path) -> None:
+    recipe = small_recipe(1024, f'[expect.probe]\nall = "{"0" * 64}"\n')
+    with pytest.raises(DataError, match="differ from those"):
+        build_dataset(recipe, out=tmp_path)
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_shards_are_planned_by_arithmetic() -> None:
+    recipe = small_recipe(500)
+    plans = plan_shards(recipe, open_source(recipe, None))
+    assert [(plan.split, plan.start, plan.stop) for plan in plans] == [
+        ("train", 0, 500),
+        ("train", 500, 1000),
+        ("train", 1000, 1500),
+        ("train", 1500, 1501),
+        ("test", 0, 296),
+    ]
+    assert plans[3].file == "fusiondigits-1.0.0-train-00003-of-00004.h5"
+
+
+def test_the_manifest_says_where_everything_comes_from(tmp_path: Path) -> None:
+    folder = build_dataset(load_recipe("fusiondigits"), out=tmp_path)
+    raw = json.loads((folder / "manifest.json").read_bytes())
+    assert raw["source"]["licence"] == "CC BY 4.0" and "Alpaydin" in raw["source"]["citation"]
+    assert raw["recipe"]["views"]["masks"]["algorithm"] == "ellipse/1" and raw["seed"] == 0
+    coverage = raw["splits"]["train"]["coverage"]
+    assert np.abs(np.array(coverage) - [0.25, 0.43, 0.57]).max() < 0.01
+
+
+def test_real_mnist_matches_its_golden_digests(real_data: Path, regen: bool) -> None:
+    """The first 1024 samples of each split of the real MNIST."""
+    recipe = load_recipe("fusionmnist")
+    path = Path(__file__).parent / "golden" / "fusionmnist.json"
+    source = open_source(recipe, real_data / "mnist")
+    for split, expected in recipe.expect.probe.items():
+        assert build.probe(source, split) == expected
+    found = {split: content_digest(make_arrays(recipe, source, split, np.arange(1024))[0]) for split in recipe.splits}
+    if regen:
+        path.write_text(json.dumps(found, indent=1) + "\n")
+    assert found == json.loads(path.read_text())

@@ -1,0 +1,166 @@
+"""Stored and live batches are the same function; arrays behave as NumPy arrays over many shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusionbench.build import build_dataset, make_arrays, open_source
+from fusionbench.data import Dataset, ShardedArray, open_dataset
+from fusionbench.errors import DataError, UsageError
+from tests.test_build import small_recipe
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data")
+    build_dataset(small_recipe(), out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def dataset(root: Path) -> Dataset:
+    return open_dataset(root / "fusiondigits")
+
+
+def test_facts(dataset: Dataset) -> None:
+    assert (dataset.name, dataset.version, dataset.splits) == ("fusiondigits", "1.0.0", ("train", "test"))
+    assert dataset.size("train") == 1501 and len(dataset.id) == 64
+    assert (dataset.spec.height, dataset.spec.views, dataset.spec.likelihood_dims) == (32, 3, 784)
+    labels = dataset.labels("test")
+    assert labels is not None and labels.shape == (296,) and labels.dtype == np.int64
+    assert dataset.arrays("test").views.shape == (296, 3, 32, 32)
+    assert np.array_equal(dataset.arrays("train").index, np.arange(1501))
+    assert "1,501" in repr(dataset)
+
+
+def test_arrays_are_what_the_recipe_makes(dataset: Dataset) -> None:
+    source = open_source(dataset.recipe, None)
+    wanted = np.array([295, 0, 63, 64, 100])
+    made, _ = make_arrays(dataset.recipe, source, "test", wanted)
+    for name, array in made.items():
+        assert np.array_equal(getattr(dataset.arrays("test"), name)[wanted], array)
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_indexing_is_that_of_numpy(data: st.DataObject) -> None:
+    lengths = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    parts = [np.arange(100 * i, 100 * i + 6 * n, dtype=np.int16).reshape(n, 2, 3) for i, n in enumerate(lengths)]
+    sharded, plain = ShardedArray(parts), np.concatenate(parts)
+    bounds = st.integers(-12, 12) | st.none()
+    steps = st.sampled_from([None, 1, 2, -1])
+    index = st.integers(-len(plain), len(plain) - 1)
+    for key in (
+        data.draw(index),
+        data.draw(st.lists(index, max_size=6)),
+        slice(data.draw(bounds), data.draw(bounds), data.draw(steps)),
+        np.array(data.draw(st.lists(st.booleans(), min_size=len(plain), max_size=len(plain)))),
+        (slice(0, 3), 1),
+        (data.draw(index), 0, slice(1, 3)),
+        (np.array([0, -1]), 1),
+    ):
+        expected = plain[np.array(key, int) if isinstance(key, list) else key]
+        assert np.array_equal(sharded[key], expected) and sharded[key].shape == expected.shape
+    assert np.array_equal(np.asarray(sharded), plain) and len(sharded) == len(plain)
+
+
+def test_indices_outside_are_refused(dataset: Dataset) -> None:
+    views = dataset.arrays("test").views
+    for bad in (296, -297, [0, 296]):
+        with pytest.raises(IndexError):
+            views[bad]
+    with pytest.raises(TypeError):
+        views[1.5]
+    with pytest.raises(AttributeError, match="masks"):
+        dataset.arrays("test").masks  # noqa: B018
+    with pytest.raises(IndexError):
+        dataset.stream("test").batch([0, 296])
+
+
+def test_epoch_0_of_the_live_stream_is_the_stored_views(dataset: Dataset) -> None:
+    wanted = np.array([5, 4, 200, 63, 64, 5])
+    live = dataset.stream("test").batch(wanted, epoch=0)
+    stored = dataset.stream("test", live=False).batch(wanted, epoch=7)
+    assert torch.equal(live.views, stored.views) and torch.equal(live.target, stored.target)  # type: ignore[arg-type]
+    raw = np.asarray(dataset.arrays("test").views[wanted])
+    assert torch.equal(live.views[:, :, 0], torch.from_numpy(raw).float() / 255)
+    assert live.views.shape == (6, 3, 1, 32, 32) and live.target is not None and live.target.shape == (6, 1, 32, 32)
+    assert live.present.all() and live.present.shape == (6, 3) and live.ids.tolist() == wanted.tolist()
+    assert live.views.dtype == live.target.dtype == torch.float32 and live.views.max() <= 1
+
+
+def test_later_epochs_have_other_views_and_the_same_targets(dataset: Dataset) -> None:
+    stream = dataset.stream("train")
+    first, later = stream.batch([3, 4], 0), stream.batch(torch.tensor([3, 4]), 1)
+    assert torch.equal(first.target, later.target) and not torch.equal(first.views, later.views)  # type: ignore[arg-type]
+    assert torch.equal(stream.batch([4], 1).views[0], later.views[1])
+    assert len(stream) == 1501
+
+
+def test_the_code_for_devices_gives_the_same_bytes(dataset: Dataset) -> None:
+    """The path of a GPU, on CPU tensors."""
+    maker = dataset.recipe.view_maker("test")
+    targets, samples = dataset.arrays("test").targets[:9], np.arange(9)
+    on_tensors = maker.views_of(torch.from_numpy(targets.copy()), torch.from_numpy(samples), 0)
+    assert np.array_equal(on_tensors.numpy(), dataset.arrays("test").views[:9])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_cuda_device_gives_the_same_bytes(dataset: Dataset) -> None:
+    for epoch in (0, 5):
+        on_device = dataset.stream("train", device="cuda").batch(np.arange(700), epoch)
+        here = dataset.stream("train").batch(np.arange(700), epoch)
+        assert torch.equal(on_device.views.cpu(), here.views) and on_device.target is not None
+
+
+def test_batches_go_through_a_split_once(dataset: Dataset) -> None:
+    batches = list(dataset.batches("test", 100))
+    assert [len(batch) for batch in batches] == [100, 100, 96]
+    assert torch.cat([batch.ids for batch in batches]).tolist() == list(range(296))
+    part = list(dataset.batches("test", 64, start=60, stop=70))
+    assert len(part) == 1 and torch.equal(part[0].views, batches[0].views[60:70])
+    for bad in ({"batch_size": 0}, {"batch_size": 1, "start": 5, "stop": 4}, {"batch_size": 1, "stop": 297}):
+        with pytest.raises(UsageError):
+            next(dataset.batches("test", **bad))
+
+
+def test_batches_do_not_write_to_the_files(dataset: Dataset) -> None:
+    batch = next(dataset.batches("test", 4))
+    batch.views.zero_()
+    assert dataset.arrays("test").views[:4].max() > 0
+
+
+def test_ways_to_name_a_data_set(root: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (root, root / "fusiondigits", root / "fusiondigits" / "1.0.0", dataset.folder):
+        assert open_dataset(name).id == dataset.id
+    assert open_dataset("fusiondigits", root=root).id == dataset.id
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="fusionbench generate fusiondigits"):
+        open_dataset("fusiondigits")
+    with pytest.raises(DataError, match="not a finished data set"):
+        open_dataset(tmp_path)
+    build_dataset(small_recipe(1024), out=root)
+    with pytest.raises(DataError, match="2 data sets"):
+        open_dataset(root)
+
+
+def test_a_shard_that_is_not_the_manifests_is_refused(tmp_path: Path) -> None:
+    folder = build_dataset(small_recipe(), out=tmp_path)
+    shards = sorted(folder.glob("*test*.h5"))
+    shards[0].write_bytes(shards[1].read_bytes())
+    with pytest.raises(DataError, match="fusionbench verify"):
+        open_dataset(folder).arrays("test")
+    shards[0].unlink()
+    with pytest.raises(DataError, match="cannot read"):
+        open_dataset(folder).arrays("test")
+
+
+def test_an_unknown_split_gets_a_suggestion(dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match="'test'"):
+        dataset.size("tset")
