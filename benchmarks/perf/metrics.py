@@ -11,8 +11,6 @@ be equal before anything is timed. Rounds of all contestants are interleaved, so
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,9 +18,6 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import cv2
 import numpy as np
@@ -122,14 +117,14 @@ def plain_qabf(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
 
 
 def interleaved(contestants: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, taken in turns after one warm-up."""
+    """Median processor seconds of each, taken in turns after one warm-up (one thread, so also its time alone)."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(repeats + 1):
         for name, run in contestants.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
             if turn:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(time.process_time() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -106,7 +106,7 @@ def _scatter(x: Image, y: Image) -> int:
 
 
 def _square(image: Image) -> int:
-    return image.keep("square", lambda: round(cv2.norm(image.grey, cv2.NORM_L2SQR)))
+    return image.keep("square", lambda: round(cv2.norm(image.compact, cv2.NORM_L2SQR)))
 
 
 def _distance(x: Image, y: Image) -> float:

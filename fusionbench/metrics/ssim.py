@@ -84,9 +84,8 @@ def _map(
     half1, half2 = (K1 * data_range) ** 2 / 2, (K2 * data_range) ** 2 / 2
     factor = size**2 / (size**2 - 1) if sample else 1.0
     form = (key, half1, half2, factor)
-    (mean_f, square_f, spread_f), (mean_s, square_s, spread_s) = (
-        image.keep(("ssim", form), lambda image=image: _halves(image, weights, *form)) for image in (fused, source)
-    )
+    mean_f, square_f, spread_f = fused.keep(("ssim", form), lambda: _halves(fused, weights, *form))
+    mean_s, square_s, spread_s = source.keep(("ssim", form), lambda: _halves(source, weights, *form))
     product = mean_f * mean_s
     value = local_covariance(fused, source, weights, border, product)
     if factor != 1:
