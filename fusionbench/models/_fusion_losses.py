@@ -6,14 +6,33 @@ made in float32 whatever precision the network ran in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+P = ParamSpec("P")
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1
 
 
+def exact(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Run with float32 convolutions also inside autocast, where E[x²] − E[x]² in bfloat16 would be noise."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        devices = {x.device.type for x in args if isinstance(x, Tensor)}
+        with torch.autocast(devices.pop(), enabled=False):
+            return function(*args, **kwargs)
+
+    return run
+
+
+@exact
 def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SIGMA) -> Tensor:
     """Mean structural similarity of x and y (N,C,H,W) in [0,1], in [−1,1], over the pixels whose window fits inside.
 
@@ -47,6 +66,7 @@ def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: f
     return pixel_weight * pixel + ssim_weight * (1 - ssim(x, y))
 
 
+@exact
 def sobel_magnitude(x: Tensor) -> Tensor:
     """|S_x| + |S_y| of (N,C,H,W), per channel and pixel, with the kernel (1,2,1)×(1,0,−1); edge pixels repeated."""
     shape = x.shape

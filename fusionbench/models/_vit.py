@@ -48,7 +48,7 @@ class PatchTransformer(nn.Module):
         self.patch = patch
         self.embed = nn.Conv2d(channels, width, patch, stride=patch)
         self.positions = nn.Parameter(torch.empty(1, width, grid, grid))
-        nn.init.trunc_normal_(self.positions, std=0.02)
+        nn.init.normal_(self.positions, std=0.02)
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(blocks)))
         self.norm = nn.LayerNorm(width)
         self.unembed = nn.Linear(width, channels * patch * patch)

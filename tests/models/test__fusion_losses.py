@@ -140,6 +140,18 @@ def test_bounded_decomposition_loss_still_has_a_gradient() -> None:
     assert high.grad is not None and high.grad.abs().max() > 1e-4
 
 
+def test_autocast_does_not_touch_the_losses() -> None:
+    a, b = images(0, 1, 1, 24, 24), images(1, 1, 1, 24, 24)
+    smooth = torch.nn.functional.avg_pool2d(a, 5, 1, 2)
+    for loss in (ssim, content_loss, correlation):
+        expected = loss(a, smooth)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.testing.assert_close(loss(a, smooth), expected, atol=1e-6, rtol=1e-6)
+    expected = texture_loss(smooth, a, b)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(texture_loss(smooth, a, b), expected, atol=1e-6, rtol=1e-6)
+
+
 def test_losses_of_half_precision_images_are_float32() -> None:
     a, b = images(0, 1, 1, 16, 16).bfloat16(), images(1, 1, 1, 16, 16).bfloat16()
     for loss in (ssim, content_loss, correlation):
