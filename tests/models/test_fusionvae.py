@@ -1,0 +1,191 @@
+"""FusionVAE and its baselines at the published sizes, and what their objective must do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.errors import UsageError
+from fusionbench.models import create_model
+from fusionbench.models.fusionvae import FusionVAE
+from tests.learning import SPEC, batch_of
+
+MNIST = ImageSpec(1, 32, 32, 3, (28, 28))
+CELEBA = ImageSpec(3, 64, 64, 3)
+TLESS = ImageSpec(1, 64, 64, 3)
+SIZES = {
+    "fusionmnist": (MNIST, 672_006, 326_144),
+    "fusionceleba": (CELEBA, 18_371_356, 10_543_680),
+    "fusiontless": (TLESS, 18_342_070, 10_543_104),
+}
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("preset", SIZES)
+def test_published_sizes(preset: str) -> None:
+    """0.672 M (encoder 0.326), 18.37 M (10.54) and 18.34 M; the baselines within 5 %."""
+    spec, total, encoder = SIZES[preset]
+    with torch.device("meta"):
+        model = create_model("fusionvae", spec, preset, regularise=0.0)
+        assert (count(model), count(model.encoder)) == (total, encoder)
+        for name in ("fcn", "fcn+s", "cvae", "cvae+s"):
+            assert abs(count(create_model(name, spec, preset, regularise=0.0)) / total - 1) < 0.05, name
+
+
+def test_groups_in_the_order_of_the_table() -> None:
+    """The supplement's table, read literally, has 1.02 M parameters for FusionMNIST and 50.8 M for FusionCelebA."""
+    with torch.device("meta"):
+        small = create_model("fusionvae", MNIST, "fusionmnist", group_order="table", regularise=0.0)
+        large = create_model("fusionvae", CELEBA, "fusionceleba", group_order="table", regularise=0.0)
+    assert small.shape.groups == (2, 5) and count(small) == pytest.approx(1.02e6, rel=0.01)
+    assert count(large) == pytest.approx(50.8e6, rel=0.01)
+    with pytest.raises(UsageError, match="code"):
+        create_model("fusionvae", MNIST, "fusionmnist", group_order="papre")
+
+
+def test_latents_of_the_published_configuration() -> None:
+    """3520 latent values for FusionMNIST: two groups at 4×4 and five at 8×8, ten channels each."""
+    model = create_model("fusionvae", MNIST, "fusionmnist").eval()
+    batch = batch_of(2, MNIST)
+    with torch.no_grad():
+        result = model.top_down(model.prepare(model.encoder(batch, False)), 2, None, posterior=False)
+    assert [tuple(z.shape[1:]) for _, _, z in result.groups] == [(10, 4, 4)] * 2 + [(10, 8, 8)] * 5
+    assert sum(z[0].numel() for _, _, z in result.groups) == 3520
+
+
+def test_a_full_size_step_learns() -> None:
+    torch.manual_seed(0)
+    model = create_model("fusionvae", MNIST, "fusionmnist")
+    model.plan(1000, seed=0)
+    batch = batch_of(8, MNIST).with_inputs(2)
+    optimizer = torch.optim.Adamax(model.parameters(), lr=1e-2, eps=1e-3)
+    losses = []
+    for _ in range(4):
+        terms = model.loss(batch, "main", 0)
+        optimizer.zero_grad()
+        terms.total.backward()
+        optimizer.step()
+        losses.append(float(terms.log["reconstruction"]))
+    assert terms.total.dtype == torch.float32
+    assert losses[-1] < 0.9 * losses[0], losses
+
+
+def test_without_views_the_first_prior_is_standard_normal_and_the_rest_is_learned() -> None:
+    model = create_model("fusionvae", SPEC, "tiny").eval()
+    batch = batch_of(2).with_inputs(0)
+    with torch.no_grad():
+        result = model.top_down(model.prepare(model.encoder(batch, True)), 2, None, posterior=True)
+    first, second = result.groups[0][0], result.groups[1][0]
+    assert torch.equal(first.mean, torch.zeros_like(first.mean))
+    assert torch.equal(first.scale, torch.ones_like(first.scale))
+    assert second.mean.abs().max() > 0
+
+
+def test_posterior_sees_the_target_alone() -> None:
+    """q(z|y): the first posterior does not change when views come or go."""
+    model = create_model("fusionvae", SPEC, "tiny").eval()
+    batch = batch_of(2)
+    with torch.no_grad():
+        posteriors = [
+            model.top_down(model.prepare(model.encoder(batch.with_inputs(n), True)), 2, None, True).groups[0][1].mean
+            for n in (0, 3)
+        ]
+    torch.testing.assert_close(posteriors[0], posteriors[1])
+
+
+def test_annealing() -> None:
+    model = create_model("fusionvae", SPEC, "tiny")
+    assert model.beta(10**6) == 1.0  # nothing planned
+    model.plan(1000, seed=0)
+    assert model.beta(0) == 1e-4
+    assert model.beta(150) == pytest.approx((150 - 0.1) / 300)
+    assert model.beta(301) == 1.0
+
+
+def test_balancer_follows_the_formula() -> None:
+    model = create_model("fusionvae", MNIST, "fusionmnist")
+    kls = torch.tensor([4.0, 1.0, 0.5, 0.5, 0.2, 0.1, 0.0])
+    share = torch.tensor([1 / 2, 1 / 2, *[4 / 5] * 5])
+    scaled = (kls + 0.01) / (share / share.min())
+    torch.testing.assert_close(model._balance(kls), scaled / scaled.mean())
+
+
+def test_loss_is_the_weighted_sum_of_its_terms() -> None:
+    model = create_model("fusionvae", SPEC, "tiny", regularise=0.0).eval()
+    batch = batch_of(4)
+    terms = model.loss(batch, "main", 5)
+    assert float(terms.total.detach()) == pytest.approx(float(terms.log["reconstruction"] + terms.log["kl"]), rel=1e-6)
+    # with one draw each, −ELBO by importance weights has the same mean up to the noise of the KL's estimate
+    weights = model.log_weights(batch, 400, seed=1)
+    assert float(-weights.mean()) == pytest.approx(float(terms.log["elbo"]), rel=0.03)
+
+
+def test_penalty_comes_every_fourth_step_with_four_times_its_weight() -> None:
+    torch.manual_seed(0)
+    model = create_model("fusionvae", SPEC, "tiny", regularise=0.5).eval()
+    batch = batch_of(2)
+    with_penalty, without = model.loss(batch, "main", 4), model.loss(batch, "main", 5)
+    assert "penalty" in with_penalty.log and "penalty" not in without.log
+    rest = with_penalty.log["reconstruction"] + with_penalty.log["kl"]
+    assert float(with_penalty.total.detach() - rest) == pytest.approx(
+        4 * 0.5 * float(with_penalty.log["penalty"]), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("aggregation", ["mean-add", "bayes-add", "max-all", "mean-all", "bayes-all"])
+def test_every_aggregation_trains_and_scores(aggregation: str) -> None:
+    model = create_model("fusionvae", SPEC, "tiny", aggregation=aggregation)
+    for inputs in (0, 1, 3):
+        batch = batch_of(3).with_inputs(inputs)
+        model.loss(batch, "main", 0).total.backward()
+        assert torch.isfinite(model.log_weights(batch, 2, seed=0)).all()
+        assert model.sample(batch, 2, seed=0).shape == (2, 3, 1, 16, 16)
+
+
+def test_colour_models_with_a_logistic_mixture() -> None:
+    spec = ImageSpec(3, 16, 16, 3)
+    model = create_model("fusionvae", spec, "tiny", output="logistic-mixture")
+    terms = model.loss(batch_of(2, spec), "main", 0)
+    terms.total.backward()
+    assert torch.isfinite(terms.total)
+    assert model.fuse(batch_of(2, spec)).shape == (2, 3, 16, 16)
+
+
+def test_refusals() -> None:
+    with pytest.raises(UsageError, match="halved"):
+        create_model("fusionvae", ImageSpec(1, 20, 20, 3), "fusionmnist")
+    with pytest.raises(UsageError, match="at least one group"):
+        create_model("fusionvae", SPEC, "tiny", groups=[])
+    with pytest.raises(UsageError, match="Did you mean 'channels'"):
+        create_model("fusionvae", SPEC, "tiny", chanels=3)
+    with pytest.raises(UsageError, match="Did you mean 'tiny'"):
+        create_model("fusionvae", SPEC, "tyni")
+    pairs = Batch(
+        None, torch.rand(1, 3, 1, 16, 16), torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, dtype=torch.int64)
+    )
+    with pytest.raises(UsageError, match="targets"):
+        create_model("fcn", SPEC, "tiny").loss(pairs)
+
+
+def test_skips_let_the_decoder_see_the_views() -> None:
+    """Behind the maximum with the state, at full resolution too; without views FCN+S is FCN."""
+    torch.manual_seed(0)
+    plain, skips = create_model("fcn", SPEC, "tiny"), create_model("fcn+s", SPEC, "tiny")
+    skips.load_state_dict(plain.state_dict())
+    batch = batch_of(2)
+    torch.testing.assert_close(plain.fuse(batch.with_inputs(0)), skips.fuse(batch.with_inputs(0)))
+    assert not torch.allclose(plain.fuse(batch), skips.fuse(batch))
+
+
+def test_fcn_has_an_exact_likelihood() -> None:
+    model = create_model("fcn", SPEC, "tiny").eval()
+    batch = batch_of(3)
+    weights = model.log_weights(batch, 5, seed=0)
+    assert torch.equal(weights, weights[:1].expand(5, -1)) and weights.dtype == torch.float64
+    assert float(-weights.mean()) == pytest.approx(float(model.loss(batch, "main", 1).total.detach()), rel=1e-6)
+    assert not hasattr(model, "sample")
+    assert FusionVAE.PRESETS["tiny"].note
