@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from fusionbench.contracts import Batch, ImageSpec
@@ -20,9 +22,9 @@ SMALLEST: dict[type[PairModel], dict] = {
         "vit_blocks": 1,
         "vit_heads": 2,
         "vit_grid": 4,
-        "critic_widths": (4, 8),
+        "critic_widths": [4, 8],
     },
-    MFEIF: {"widths": (4, 6, 8, 10), "attention_widths": (4, 6, 8), "attention_maps": 10, "critic_widths": (4, 8)},
+    MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
 }
 
 
@@ -42,6 +44,22 @@ def pair_batch(count: int = 2, height: int = 32, width: int = 32, seed: int = 0)
     shade = 0.3 * y * torch.ones_like(x)
     views = torch.stack(((0.2 + shade + 0.5 * blob), (0.1 + shade + 0.4 * stripes)), 1).unsqueeze(2)
     return Batch(None, views, torch.ones(count, 2, dtype=torch.bool), torch.arange(count))
+
+
+class PairDataset:
+    """Pairs in memory with the interface of ``fusionbench.data.Dataset``."""
+
+    name, version, id, spec = "pairs-in-memory", "1.0.0", "pairs-in-memory", SPEC
+
+    def size(self, split: str) -> int:
+        return 8
+
+    def stream(self, split: str, device: object = "cpu", live: bool = True) -> PairDataset:
+        return self
+
+    def batch(self, indices: Sequence[int], epoch: int = 0) -> Batch:
+        chosen, whole = torch.as_tensor(indices), pair_batch(8)
+        return Batch(None, whole.views[chosen], whole.present[chosen], chosen.long())
 
 
 def learn(model: PairModel, batch: Batch, steps: int, lr: float) -> list[dict[str, float]]:

@@ -78,7 +78,8 @@ class Decoder(nn.Module):
 
 
 class DAEFuse(PairModel):
-    """See the module's text. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+    """Auto-encoder of both images with a detail and a base branch, trained against discriminators, fused by cross
+    attention. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 
     Args:
         width, heads, blocks, expansion: channels, attention heads, Restormer blocks of the shallow encoder and of the

@@ -132,7 +132,8 @@ def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Ten
 
 
 class MFEIF(PairModel):
-    """See the module's text. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+    """Auto-encoder of dilated dense features, which attention to the edges of both images weighs. Views (N,2,1,H,W)
+    in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 
     Args:
         widths: channels of the stem and of the three depths.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from fusionbench.contracts import ImageSpec
 from fusionbench.errors import UsageError
 from fusionbench.models import MODELS
 from fusionbench.models._pairs import PairModel
-from tests.pairs import SMALLEST, SPEC, pair_batch, smallest
+from fusionbench.train import train
+from tests.pairs import SMALLEST, SPEC, PairDataset, pair_batch, smallest
 
 every_model = pytest.mark.parametrize("model", SMALLEST, ids=lambda model: model.title)
 
@@ -196,3 +199,24 @@ def test_presets_build(name: str) -> None:
     model = MODELS.get(name)
     for preset in model.PRESETS.values():
         assert isinstance(model(SPEC, **preset.model), PairModel)
+
+
+@pytest.mark.parametrize("name", ["dae-fuse", "mfeif"])
+def test_a_run_killed_between_its_phases_goes_on_to_the_bit(name: str, tmp_path: Path) -> None:
+    params = SMALLEST[MODELS.get(name)] | {"phase_share": 0.5}
+    asked = {"device": "cpu", "params": params, "training": {"batch": 4, "epochs": 4.0}}
+    whole = train(name, PairDataset(), out=tmp_path / "whole", **asked)
+
+    def stop(step: int) -> None:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(name, PairDataset(), out=tmp_path / "halves", on_step=stop, **asked)
+    halves = train(name, PairDataset(), out=tmp_path / "halves", **asked)
+    assert whole.info.steps == halves.info.steps == 8
+    expected = load_file(tmp_path / "whole" / "weights.safetensors")
+    for key, value in load_file(tmp_path / "halves" / "weights.safetensors").items():
+        assert torch.equal(value, expected[key]), key
+    batch = pair_batch()
+    assert torch.equal(whole.load_model(SPEC).fuse(batch), halves.load_model(SPEC).fuse(batch))
