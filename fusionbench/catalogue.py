@@ -6,14 +6,12 @@ A listing is never lost to one bad plugin or one damaged folder: its line carrie
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fusionbench.errors import DataError, FusionbenchError, UsageError, unknown_name
-from fusionbench.files import read_bounded, shipped_folder
+from fusionbench.errors import FusionbenchError, UsageError, unknown_name
 from fusionbench.registry import Registry
 
 Card = dict[str, Any]
@@ -106,19 +104,17 @@ def recipe_card(name: str) -> Card:
 
 
 def suite_card(name: str) -> Card:
-    """A suite: the file's own content, with its title first."""
-    path = shipped_folder("benchmarks") / f"{name}.toml"
-    try:
-        content = tomllib.loads(read_bounded(path, 1 << 20, "suite").decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: not a TOML file: {error}") from error
-    content.pop("name", None)
-    return {"title": str(content.pop("title", "")), **content}
+    """A suite: data set, models and protocol."""
+    import msgspec
 
+    from fusionbench.suites import load_suite
 
-def list_suites() -> list[str]:
-    """Names of the suites that come with fusionbench."""
-    return sorted(path.stem for path in shipped_folder("benchmarks").glob("*.toml"))
+    suite = load_suite(name)
+    rows = [row.key + (f" ({row.preset})" if row.preset else "") for row in suite.models]
+    about = " ".join(suite.description.split())
+    where = {"dataset": suite.dataset, "split": suite.split, "seeds": list(suite.seeds)}
+    protocol = msgspec.to_builtins(suite.protocol)
+    return {"title": suite.title, "about": about, **where, "models": rows, "protocol": protocol}
 
 
 def dataset_folders(root: Path) -> list[Path]:
@@ -152,12 +148,6 @@ def _registry(kind: str) -> Registry:
     return found
 
 
-def _recipe_names() -> list[str]:
-    from fusionbench.recipes import list_recipes
-
-    return list_recipes()
-
-
 _CARDS: dict[str, Callable[[str], Card]] = {
     "models": model_card,
     "metrics": metric_card,
@@ -174,7 +164,13 @@ def names(kind: str, root: Path = Path("data")) -> list[str]:
         return list(dict.fromkeys(folder.parent.parent.name for folder in dataset_folders(root)))
     if kind in ("models", "metrics", "sources"):
         return _registry(kind).names()
-    return list_suites() if kind == "suites" else _recipe_names()
+    if kind == "suites":
+        from fusionbench.suites import list_suites
+
+        return list_suites()
+    from fusionbench.recipes import list_recipes
+
+    return list_recipes()
 
 
 def listing(kind: str, root: Path = Path("data")) -> list[Card]:

@@ -8,16 +8,24 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.comparison import Comparison, Entry
+from fusionbench.result import Result
 from fusionbench.stats import Row
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 ARROW = {"higher": "↑", "lower": "↓"}
+METRIC_TITLES = {
+    "nll": "NLL",
+    "nll_bpd": "NLL",
+    "elbo": "negative ELBO",
+    "elbo_bpd": "negative ELBO",
+    "mse_min": "MSE_min",
+}
 
 
 def decimals(mean: float, low: float, high: float) -> int:
@@ -197,3 +205,50 @@ def _escape(text: str, special: str) -> str:
 def _latex(text: str) -> str:
     words = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
     return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in text)
+
+
+def by_inputs(results: Sequence[Result], metric: str) -> Table:
+    """A rich table of one metric of masked sets: a row a model that has it, a column a number of inputs, their mean.
+
+    Likelihoods show nats and, dimmed, bits per dimension; trivial rows are dimmed, runs cut short say so.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    results = [result for result in results if any(key.partition("@")[0] == metric for key in result.scores)]
+    keys = sorted({key for result in results for key in result.scores if key.partition("@")[0] == metric})
+    columns = [key.partition("@")[2] for key in keys if key.partition("@")[2].isdecimal()] + ["avg4"]
+    found = next((result.scores[key] for key in keys for result in results if key in result.scores), None)
+    unit = "" if found is None or found.unit in ("", "1") else f" ({found.unit}"
+    bits = any(key.startswith(f"{metric}_bpd@") for result in results for key in result.scores)
+    unit += "" if not unit else ", bits/dim)" if bits else ")"
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="bold")
+    table.title = f"{METRIC_TITLES.get(metric, metric)}{unit}, {found.better if found else 'lower'} is better"
+    table.add_column("model", min_width=16, no_wrap=True)
+    for column in columns:
+        table.add_column("mean" if column == "avg4" else f"N = {column}", justify="right", no_wrap=True, min_width=8)
+    best = {column: _best(results, f"{metric}@{column}") for column in columns}
+    for result in results:
+        cells = []
+        for column in columns:
+            score, small = result.scores.get(f"{metric}@{column}"), result.scores.get(f"{metric}_bpd@{column}")
+            if score is None or score.mean is None:
+                cells.append("–")
+                continue
+            text = f"{score.mean:.4g}" if bits else f"{score.mean:.4f}"
+            text = f"[bold green]{text}[/bold green]" if score.mean == best[column] and not result.cut else text
+            if small is not None and small.mean is not None:
+                text += f" [dim]{small.mean:.3f}[/dim]"
+            cells.append(text)
+        name = (result.title or result.identity.model.name) + (" (cut short)" if result.cut else "")
+        table.add_row(escape(name), *cells, style="bright_black" if result.family == "trivial" else "")
+    return table
+
+
+def _best(results: Sequence[Result], key: str) -> float | None:
+    """The best mean among the runs that were not cut short."""
+    scores = [result.scores[key] for result in results if key in result.scores and not result.cut]
+    means = [score.mean for score in scores if score.mean is not None]
+    if not means:
+        return None
+    return min(means) if scores[0].better == "lower" else max(means)

@@ -18,18 +18,11 @@ from fusionbench.files import digest
 from fusionbench.published import PublishedRow, published_rows
 from fusionbench.recipes import load_recipe
 from fusionbench.result import Result, Score, load
-from fusionbench.tables import decimals, rank_text
+from fusionbench.tables import METRIC_TITLES, decimals, rank_text
 
 Kind = Literal["ranked", "cut", "published"]
 # titles of columns; any other one shows its own name
 COLUMN_TITLES = {"avg4": "mean", "avg_paper": "paper’s mean", "": "value"}
-METRIC_TITLES = {
-    "nll": "NLL",
-    "nll_bpd": "NLL",
-    "elbo": "negative ELBO",
-    "elbo_bpd": "negative ELBO",
-    "mse_min": "MSE_min",
-}
 
 
 @dataclass(frozen=True)

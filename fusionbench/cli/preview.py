@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from fusionbench.data import Dataset
 
 
 @click.command("preview", short_help="Draw targets and views of a data set as one picture.")
@@ -30,6 +26,7 @@ def preview_command(
     """
     from fusionbench.data import open_dataset
     from fusionbench.files import write_bytes
+    from fusionbench.preview import draw_sheet
 
     dataset = open_dataset(folder)
     split = split or ("test" if "test" in dataset.splits else dataset.splits[0])
@@ -39,17 +36,3 @@ def preview_command(
         raise UsageError(f"--index {max(chosen)}: the {split} split of {dataset.name} has samples 0..{size - 1}")
     write_bytes(out, draw_sheet(dataset, split, chosen))
     click.echo(json.dumps({"file": str(out), "split": split, "indices": chosen}) if as_json else str(out))
-
-
-def draw_sheet(dataset: Dataset, split: str, indices: list[int]) -> bytes:
-    """The contact sheet of some samples of a data set, with its name, identity, source and licence."""
-    from fusionbench.pictures import contact_sheet
-
-    arrays, source = dataset.arrays(split), dataset.manifest.source
-    return contact_sheet(
-        arrays.targets[indices],
-        arrays.views[indices],
-        title=f"{dataset.manifest.title.partition(':')[0] or dataset.name} {dataset.version}",
-        caption=f"{split} split, {dataset.size(split):,} samples · id {dataset.id[:16]} · source: {source.licence}",
-        labels=[str(index) for index in indices],
-    )

@@ -1,0 +1,68 @@
+"""``fusionbench quickstart``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+
+@click.command("quickstart", short_help="See everything at work in a few minutes, without any data to fetch.")
+@click.option("--out", default="quickstart", show_default=True, type=click.Path(path_type=Path), help="Folder to fill.")
+@click.option("--suite", default="quickstart", show_default=True, help="Another suite: a name, or a .toml file.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
+@click.option("--budget", help="Cut each training short (20s, 50 steps, 5%); such rows are marked and not ranked.")
+@click.option("--json", "as_json", is_flag=True, help="Print paths and scores as JSON.")
+def quickstart_command(out: Path, suite: str, device: str, budget: str | None, as_json: bool) -> None:
+    """Generate a data set from embedded digits, verify it, train and score models on it, and build the pages.
+
+    Takes minutes on two cores; stopped, the same command goes on from there.
+
+    Example: fusionbench quickstart
+    """
+    from fusionbench.progress import say
+    from fusionbench.quickstart import quickstart
+    from fusionbench.tables import by_inputs
+
+    started = time.monotonic()
+    made = quickstart(out, suite_name=suite, device=device, budget=budget)
+    if as_json:
+        paths = ("data", "contact_sheet", "sample_sheet", "runs", "results", "site")
+        rows = [
+            {
+                "name": row.identity.model.name,
+                "title": row.title,
+                "trivial": row.family == "trivial",
+                "cut": row.cut,
+                "id": row.id,
+                "scores": {key: score.mean for key, score in row.scores.items()},
+            }
+            for row in made.rows
+        ]
+        report = {**{name: str(getattr(made, name)) for name in paths}, "rows": rows}
+        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for metric in ("nll", "mse_min"):
+        console.print()
+        console.print(by_inputs(made.rows, metric))
+    console.print()
+    for what, path in {
+        "the pages": made.site,
+        "views of the data": made.contact_sheet,
+        "what the models draw": made.sample_sheet,
+        "results as JSON": made.results,
+        "the data set": made.data,
+        "trained weights": made.runs,
+    }.items():
+        click.echo(f"{what:22}{path}")
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Open the pages in a browser; then try, for example:")
+    say(f"  fusionbench compare {made.results} --score 'mse_min@*'")
+    say("  fusionbench describe fusionvae")
+    say(f"  fusionbench preview {made.data} -o more.png --split train --count 48")
+    say("  fusionbench generate fusionmnist --source-dir MNIST_FOLDER   (the four original IDX files)")

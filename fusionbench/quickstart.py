@@ -1,0 +1,111 @@
+"""The main job on the embedded digits: generate, verify, train, score, show. Stopped, every step goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusionbench.board import build_board
+from fusionbench.build import build_dataset
+from fusionbench.data import Dataset, open_dataset
+from fusionbench.errors import Rejected
+from fusionbench.evaluate import sample_grid
+from fusionbench.files import write_bytes
+from fusionbench.pictures import sample_sheet
+from fusionbench.preview import draw_sheet
+from fusionbench.progress import progress, say
+from fusionbench.recipes import load_recipe
+from fusionbench.result import Result
+from fusionbench.suites import Suite, load_suite, run_folder, run_suite
+from fusionbench.verify import verify_dataset
+
+REGENERATED = 100  # samples that are made again from their index and compared
+SHOWN = 3  # samples on the sheet of draws
+CONTACT = 24  # samples on the contact sheet
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """What was made and where it lies."""
+
+    data: Path
+    contact_sheet: Path
+    sample_sheet: Path
+    runs: Path
+    results: Path
+    site: Path
+    rows: list[Result]
+
+
+def quickstart(
+    out: Path, *, suite_name: str = "quickstart", device: str = "auto", budget: str | None = None
+) -> Quickstart:
+    """Run all steps below ``out``, telling on stderr what happens.
+
+    Raises:
+        Rejected: the data set on disk is damaged.
+        UsageError, DataError, CannotMeasure: as the steps do; what is finished is found again by the next call.
+    """
+    suite = load_suite(suite_name)
+    recipe = load_recipe(suite.dataset)
+    sheets, results = out / "sheets", out / "results"
+
+    say(f"1/5  Generate {recipe.title.partition(':')[0]}: real digits, three masked and noisy views each")
+    folder = build_dataset(recipe, None, out / "data")
+    dataset = open_dataset(folder)
+    say(f"     {', '.join(f'{dataset.size(split):,} {split}' for split in dataset.splits)} samples in {folder}")
+
+    say(f"2/5  Verify: hash every byte, make {REGENERATED} samples again from their index")
+    report = verify_dataset(folder, regenerate=REGENERATED)
+    if not report.ok:
+        raise Rejected(f"{folder}: {report.problems[0]}; remove the folder and run again")
+    contact = sheets / "contact-sheet.png"
+    write_bytes(contact, draw_sheet(dataset, suite.split, spread(dataset.size(suite.split), CONTACT)))
+    say(f"     id {dataset.id[:16]}, the same on every machine; a look at it: {contact}")
+
+    say(f"3/5  Train and score {', '.join(row.key for row in suite.models)}")
+    rows = run_suite(suite_name, data_root=out / "data", out=results, runs=out / "runs", device=device, budget=budget)
+
+    say("4/5  Draw what the models make of 0, 1, 2 and 3 inputs")
+    samples = sheets / "samples.png"
+    write_bytes(samples, draw_samples(suite, dataset, out / "runs", budget))
+
+    say("5/5  Build the pages")
+    for sheet in (contact, samples):  # beside the results, so that the pages can be built again from them alone
+        write_bytes(results / dataset.name / sheet.name, sheet.read_bytes())
+    site = build_board(results, out / "site")
+    return Quickstart(folder, contact, samples, out / "runs", results, site, rows)
+
+
+def spread(size: int, count: int) -> list[int]:
+    """``count`` indices spread evenly over ``size`` samples, all of them when there are fewer."""
+    count = min(count, size)
+    return [number * size // count for number in range(count)]
+
+
+def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:
+    """The sample sheet of every model of a suite that was trained below ``runs``, with the first seed."""
+    indices = spread(dataset.size(suite.split), SHOWN)
+    draws, pictures = {}, None
+    with progress("draw samples", len(suite.models), "models") as bar:
+        for row in suite.models:
+            run = run_folder(suite, row, (row.seeds or suite.seeds)[0], runs, budget)
+            pictures = sample_grid(run, dataset, indices, split=suite.split)
+            draws[row.label or title(row.name)] = pictures["draws"]
+            bar.advance()
+    assert pictures is not None, "a suite has at least one model"
+    return sample_sheet(
+        pictures["views"],
+        pictures["targets"],
+        draws,
+        title=f"What the models make of N views of {load_recipe(dataset.name).title.partition(':')[0]}",
+        caption=f"{suite.split} split · id {dataset.id[:16]} · suite {suite.name} · N: number of views given",
+        labels=[f"sample {index}" for index in indices],
+    )
+
+
+def title(model: str) -> str:
+    """What tables call a registered model."""
+    from fusionbench.models import MODELS
+
+    return str(MODELS.get(model).title)

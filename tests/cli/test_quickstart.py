@@ -1,0 +1,80 @@
+"""The main job, cut short so that it takes seconds: every file is there, resumed runs do not work again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from fusionbench import result as schema
+from fusionbench.cli.quickstart import quickstart_command
+from fusionbench.suites import load_suite
+from tests.cli.runner import run
+
+MODELS = ("mean-image", "first-view", "max-view", "fcn", "cvae", "fusionvae")
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped suite on 24 images with 2 draws."""
+    shipped = load_suite("quickstart")
+    assert {row.name for row in shipped.models} == set(MODELS) and shipped.dataset == "fusiondigits"
+    path = tmp_path_factory.mktemp("suite") / "small.toml"
+    rows = "".join(f'[[models]]\nname = "{row.name}"\npreset = "{row.preset or "default"}"\n' for row in shipped.models)
+    path.write_text(
+        'format = "fusionbench.suite/1"\nname = "small"\ntitle = "Small"\ndataset = "fusiondigits"\n'
+        f"[protocol]\ndraws = 2\nlimit = 24\n{rows}"
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """One quickstart with two steps of training a model, told as JSON."""
+    out = tmp_path_factory.mktemp("quickstart") / "out"
+    arguments = ["--out", str(out), "--suite", str(suite), "--budget", "2 steps", "--json"]
+    done = CliRunner().invoke(quickstart_command, arguments)
+    assert done.exit_code == 0, done.output
+    return out, json.loads(done.stdout)
+
+
+def test_everything_is_there(made: tuple[Path, dict]) -> None:
+    out, report = made
+    rows = {row["name"]: row for row in report["rows"]}
+    assert list(rows) == list(MODELS)
+    assert {name for name, row in rows.items() if row["trivial"]} == {"mean-image", "first-view", "max-view"}
+    for name in ("fcn", "cvae", "fusionvae"):
+        assert rows[name]["cut"]
+        assert {f"nll@{n}" for n in "0123"} | {f"nll_bpd@{n}" for n in "0123"} <= set(rows[name]["scores"])
+    assert all({f"mse_min@{n}" for n in ("0", "1", "2", "3", "avg4")} <= set(row["scores"]) for row in rows.values())
+    for name in ("contact_sheet", "sample_sheet"):
+        with Image.open(report[name]) as sheet:
+            assert sheet.format == "PNG" and min(sheet.size) > 300
+    page = Path(report["site"]).read_text()
+    assert page.count('class="row trivial"') == 3 and "Training cut short: not ranked" in page
+    assert len(list((out / "site" / "pictures").iterdir())) == 2
+    assert len(schema.load_folder(report["results"])) == 6
+
+
+def test_the_second_time_finds_everything(
+    made: tuple[Path, dict], suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = made
+    weights = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/weights.safetensors")}
+    code, table, talk = run(capsys, "quickstart", "--out", out, "--suite", suite, "--budget", "2 steps")
+    assert code == 0 and weights and weights == {path: path.stat().st_mtime_ns for path in weights}
+    assert "NLL (nats, bits/dim), lower is better" in table and "FusionVAE (cut short)" in table
+    assert str(report["site"]) in table and "Done in" in talk and "fusionbench compare" in talk
+
+
+def test_damaged_data_stop_the_job(made: tuple[Path, dict], suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, report = made
+    shard = next(Path(report["data"]).glob("*-test-*.h5"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    code, out, err = run(capsys, "-q", "quickstart", "--out", made[0], "--suite", suite, "--budget", "2 steps")
+    assert (code, out) == (1, "") and shard.name in err and "remove the folder" in err
