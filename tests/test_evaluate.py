@@ -1,0 +1,194 @@
+"""Scores must be a function of (weights, images, K, seed) and of nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.errors import CannotMeasure, UsageError
+from fusionbench.evaluate import Protocol, evaluate, sample_grid, target_entropy
+from fusionbench.metrics.nll import nll
+from fusionbench.models import create_model
+from fusionbench.result import load, load_per_image
+from fusionbench.train import train
+from tests.learning import SPEC, MemoryDataset
+
+DATA = MemoryDataset(train=32, test=10)
+PROTOCOL = Protocol(draws=4, paper_batch=3)
+# float32 convolutions sum in another order for another batch size; log-weights here are about -150 nats
+ATOL = 2e-3
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "fusionvae"
+    train("fusionvae", DATA, out=out, preset="tiny", training={"batch": 16, "epochs": 8})
+    return out
+
+
+def test_every_image_at_every_number_of_inputs(run: Path, tmp_path: Path) -> None:
+    result = evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path)
+    columns = ["0", "1", "2", "3", "avg4", "avg_paper"]
+    names = ["nll", "nll_bpd", "elbo", "elbo_bpd", "mse_min"]
+    assert sorted(result.scores) == sorted(f"{name}@{column}" for name in names for column in columns)
+    assert all(score.n == 10 and score.mean is not None for score in result.scores.values())
+    table = load_per_image(result.folder(tmp_path))
+    assert table["id"].tolist() == list(range(10))
+    for key in ("nll@2", "mse_min@0"):
+        assert result.scores[key].mean == pytest.approx(float(table[key].mean()), rel=1e-12)
+    assert load(result.folder(tmp_path)).id == result.id
+    score = result.scores["nll@3"]
+    assert score.mean is not None and result.scores["elbo@3"].mean > score.mean
+    assert 1 <= score.extra["ess_median"] <= 4 and score.extra["draws"] == 4
+    bits = result.scores["nll_bpd@3"]
+    assert bits.mean == pytest.approx(score.mean / (144 * np.log(2))) and bits.extra["dims"] == 144
+
+
+def test_averages(run: Path) -> None:
+    result = evaluate(run, DATA, protocol=PROTOCOL, out=None)
+    mean = [result.scores[f"mse_min@{n}"].mean for n in range(4)]
+    assert result.scores["mse_min@avg4"].mean == pytest.approx(np.mean(mean))
+    # ten images in batches of three: batches 0..3 have 3, 3, 3 and 1 images and 0, 1, 2 and 3 inputs
+    weights = np.array([3, 3, 3, 1]) / 10
+    assert result.scores["mse_min@avg_paper"].mean == pytest.approx(float(weights @ np.array(mean)))
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "percent"),
+    [
+        (10_000, 800, [28, 24, 24, 24]),
+        (19_867, 32, [25.13, 24.96, 24.96, 24.96]),
+        (644, 32, [25.47, 24.84, 24.84, 24.84]),
+    ],
+)
+def test_weights_of_the_papers_averages(images: int, batch: int, percent: list[float]) -> None:
+    np.testing.assert_allclose(100 * Protocol(paper_batch=batch).paper_weights(images, 3), percent, atol=0.06)
+
+
+def test_scores_depend_on_neither_batch_size_nor_order(run: Path) -> None:
+    whole = evaluate(run, DATA, protocol=PROTOCOL, out=None)
+    single = evaluate(run, DATA, protocol=PROTOCOL, out=None, batch=1)
+    for key, score in whole.scores.items():
+        assert single.scores[key].mean == pytest.approx(score.mean, abs=ATOL), key
+    model = create_model("fusionvae", SPEC, "tiny")
+    stream = DATA.stream("test")
+    order = [7, 2, 9, 0]
+    forward, backward = (model.log_weights(stream.batch(ids), 4, seed=0) for ids in (order, order[::-1]))
+    torch.testing.assert_close(forward, backward.flip(1), rtol=0, atol=ATOL)
+
+
+def test_chunks_of_draws_change_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = create_model("fusionvae", SPEC, "tiny")
+    batch = DATA.stream("test").batch(range(5))
+    whole, pictures = model.log_weights(batch, 7, seed=0), model.sample(batch, 7, seed=0)
+    monkeypatch.setattr(type(model), "rows_per_pass", lambda self, device: 11)
+    torch.testing.assert_close(model.log_weights(batch, 7, seed=0), whole, rtol=0, atol=ATOL)
+    torch.testing.assert_close(model.sample(batch, 7, seed=0), pictures, rtol=0, atol=1e-5)
+
+
+def test_encoding_once_is_encoding_for_every_draw(run: Path) -> None:
+    """K passes of the decoder over one encoding are K passes of the whole network."""
+    model = create_model("fusionvae", SPEC, "tiny").eval()
+    batch = DATA.stream("test").batch(range(3))
+    together = model.log_weights(batch, 3, seed=0)
+    whole_network = Batch(
+        batch.target.repeat(3, 1, 1, 1),
+        batch.views.repeat(3, 1, 1, 1, 1),
+        batch.present.repeat(3, 1),
+        batch.ids.repeat(3),  # type: ignore[union-attr]
+    )
+    again = model.log_weights(whole_network, 3, seed=0).view(3, 3, 3)
+    for draw in range(3):
+        torch.testing.assert_close(again[draw, 0], together[draw], rtol=0, atol=ATOL)
+
+
+def test_more_draws_tighten_the_bound(run: Path) -> None:
+    model = create_model("fusionvae", SPEC, "tiny")
+    weights = model.log_weights(DATA.stream("test").batch(range(10)), 64, seed=3).numpy()
+    assert nll(weights).mean() < nll(weights[:8]).mean() < nll(weights[:1]).mean()
+
+
+def test_the_same_identity_is_measured_once(run: Path, tmp_path: Path) -> None:
+    first = evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path)
+    path = first.folder(tmp_path) / "result.json"
+    before = path.stat().st_mtime_ns
+    assert evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path).id == first.id
+    assert path.stat().st_mtime_ns == before
+    assert evaluate(run, DATA, protocol=replace(PROTOCOL, draws=5), out=tmp_path).id != first.id
+    assert evaluate(run, DATA, protocol=replace(PROTOCOL, seed=1), out=tmp_path).id != first.id
+    assert evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path, limit=9).id != first.id
+    again = evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path, force=True)
+    assert {key: score.mean for key, score in again.scores.items()} == {k: s.mean for k, s in first.scores.items()}
+
+
+def test_identity_says_what_was_measured(run: Path) -> None:
+    identity = evaluate(run, DATA, protocol=PROTOCOL, out=None).identity
+    assert identity.model.name == "fusionvae" and len(identity.model.weights_sha256 or "") == 64
+    assert identity.dataset.id == DATA.id and identity.dataset.n == 10
+    assert identity.protocol.params["likelihood_dims"] == 144 and identity.protocol.params["draws"] == 4
+    assert identity.metrics == {"nll": "1", "mse_min": "1"}
+    assert identity.training is not None and not identity.training.cut and identity.training.steps == 16
+
+
+def test_trivial_rows(tmp_path: Path) -> None:
+    train("max-view", DATA, out=tmp_path / "run")
+    result = evaluate(tmp_path / "run", DATA, protocol=PROTOCOL, out=tmp_path)
+    assert result.family == "trivial" and result.identity.metrics == {"mse_min": "1"}
+    assert sorted(result.scores) == sorted(f"mse_min@{c}" for c in ("0", "1", "2", "3", "avg4", "avg_paper"))
+    assert result.scores["mse_min@3"].extra["draws"] == 1
+    batch = DATA.stream("test").batch(range(10))
+    expected = (batch.views.amax(dim=1).double() - batch.target.double()).square().mean()  # type: ignore[union-attr]
+    assert result.scores["mse_min@3"].mean == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_a_model_object_can_be_scored() -> None:
+    result = evaluate(create_model("fcn", SPEC, "tiny"), DATA, protocol=PROTOCOL, out=None)
+    assert result.title == "FCN" and result.identity.training is None
+    assert result.scores["nll@1"].mean == pytest.approx(result.scores["elbo@1"].mean)  # exact, whatever K
+    assert result.scores["mse_min@1"].extra["draws"] == 1
+
+
+def test_sample_grid(run: Path) -> None:
+    grid = sample_grid(run, DATA, [3, 1], draws=3)
+    assert {name: (value.shape, str(value.dtype)) for name, value in grid.items()} == {
+        "views": ((2, 3, 16, 16), "uint8"),
+        "targets": ((2, 16, 16), "uint8"),
+        "draws": ((2, 4, 3, 16, 16), "uint8"),
+    }
+    assert np.array_equal(grid["draws"], sample_grid(run, DATA, [3, 1], draws=3)["draws"])
+    colour = MemoryDataset(ImageSpec(3, 16, 16, 3), train=4, test=2)
+    grid = sample_grid(create_model("fcn", colour.spec, "tiny"), colour, [0])
+    assert grid["draws"].shape == (1, 4, 1, 16, 16, 3)
+
+
+def test_entropy_floor_of_targets() -> None:
+    target = DATA.stream("test").batch(range(10)).target
+    assert target is not None
+    y = target[:, :, 2:14, 2:14].double().clamp(1e-12, 1 - 1e-12)
+    expected = -(y * y.log() + (1 - y) * (1 - y).log()).sum() / 10
+    assert target_entropy(DATA) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_refusals(run: Path) -> None:
+    with pytest.raises(UsageError, match="draws"):
+        evaluate(run, DATA, protocol=Protocol(draws=0), out=None)
+
+    class Mute(torch.nn.Module):
+        title = version = "mute"
+
+    with pytest.raises(UsageError, match="nothing to score"):
+        evaluate(Mute(), DATA, out=None)
+
+    class Lost(torch.nn.Module):
+        title = version = "lost"
+
+        def fuse(self, batch: Batch) -> torch.Tensor:
+            return torch.full_like(batch.views[:, 0], float("nan"))
+
+    with pytest.raises(CannotMeasure, match="no finite value"):
+        evaluate(Lost(), DATA, out=None)

@@ -1,0 +1,251 @@
+"""The loop on a model of a few hundred weights; all comparisons on the CPU are to the bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fusionbench import checkpoints
+from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.errors import CannotMeasure, DataError, UsageError
+from fusionbench.models import MODELS, register_model
+from fusionbench.run import read_run
+from fusionbench.train import train
+from tests.learning import MemoryDataset
+
+DATA = MemoryDataset(train=32)
+SHORT: dict[str, Any] = {"training": {"batch": 8, "epochs": 1, "warmup_epochs": 0.1}}  # 4 steps
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "weights.safetensors")
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def stop_after(steps: int) -> Any:
+    def stop(step: int) -> None:
+        if step == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return stop
+
+
+@pytest.mark.parametrize("model", ["fusionvae", "cvae"])
+def test_two_steps_and_two_more_are_four_steps(model: str, tmp_path: Path) -> None:
+    whole = train(model, DATA, out=tmp_path / "whole", preset="tiny", **SHORT)
+    with pytest.raises(KeyboardInterrupt):
+        train(model, DATA, out=tmp_path / "parts", preset="tiny", on_step=stop_after(2), **SHORT)
+    assert read_run(tmp_path / "parts").info.steps == 2
+    torch.rand(5)  # whatever happens between the two
+    parts = train(model, DATA, out=tmp_path / "parts", preset="tiny", **SHORT)
+    assert (whole.info.steps, parts.info.steps) == (4, 4)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    again = train(model, DATA, out=tmp_path / "other", preset="tiny", **SHORT)
+    assert same(weights(again.folder), weights(whole.folder))
+    different = train(model, DATA, out=tmp_path / "seed", preset="tiny", seed=1, **SHORT)
+    assert not same(weights(different.folder), weights(whole.folder))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
+    before = (tmp_path / "weights.safetensors").stat().st_mtime_ns
+    run = train("fcn", DATA, out=tmp_path, preset="tiny", on_step=stop_after(1), **SHORT)
+    assert run.info.finished and (tmp_path / "weights.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(UsageError, match="holds another run \\(seed"):
+        train("fcn", DATA, out=tmp_path, preset="tiny", seed=3, **SHORT)
+
+
+def test_budget_compresses_and_marks(tmp_path: Path) -> None:
+    run = train("fcn", DATA, out=tmp_path / "cut", preset="tiny", budget="50%", **SHORT)
+    assert (run.info.steps, run.info.planned_steps, run.info.cut) == (2, 4, True)
+    assert run.info.identity().cut
+    full = train("fcn", DATA, out=tmp_path / "full", preset="tiny", budget="100%", **SHORT)
+    assert not full.info.cut and full.info.steps == 4
+
+
+def test_budget_in_seconds_ends_training(tmp_path: Path) -> None:
+    long = {"training": {"batch": 4, "epochs": 100_000}}
+    run = train("fcn", MemoryDataset(train=4), out=tmp_path, preset="tiny", budget="1s", **long)
+    assert run.info.cut and 1 <= run.info.steps < 100_000 and run.info.finished
+
+
+def test_log_has_the_curves_of_every_step_once(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"training": {"batch": 4, "epochs": 3}}  # 24 steps: rows at 10, 20 and the end
+    with pytest.raises(KeyboardInterrupt):
+        train("fusionvae", DATA, out=tmp_path, preset="tiny", on_step=stop_after(15), **settings)
+    train("fusionvae", DATA, out=tmp_path, preset="tiny", **settings)
+    with open(tmp_path / "log.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    losses = {int(row["step"]): float(row["value"]) for row in rows if row["name"] == "loss"}
+    assert list(losses) == [10, 20, 24]
+    assert losses[24] < losses[10]
+    assert {"kl", "beta", "elbo", "reconstruction", "lr", "images_per_second"} <= {row["name"] for row in rows}
+
+
+class Explodes(nn.Module):
+    """Finite for ten steps, then not a number."""
+
+    title = reference = "test"
+    version = "1"
+    PRESETS: ClassVar = {"tiny": Preset({}, {"batch": 4, "epochs": 2}, "test")}
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"main": [self.weight]}
+
+    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
+        return LossTerms(self.weight.sum() * (float("nan") if step >= 10 else 1.0))
+
+
+class Adversaries(nn.Module):
+    """Two groups that pull one number each, and only their own."""
+
+    title = reference = "test"
+    version = "1"
+    PRESETS: ClassVar = {"tiny": Preset({}, {"batch": 16, "epochs": 1, "lr": 0.1, "optimizer": "adam"}, "test")}
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.generator, self.critic = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {"generator": [self.generator], "critic": [self.critic]}
+
+    def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
+        product = (self.generator + 1) * (self.critic + 1)
+        return LossTerms((product if group == "generator" else -product).sum())
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Any:
+    for name, cls in (("explodes", Explodes), ("adversaries", Adversaries)):
+        if name not in MODELS.names():
+            register_model(name)(cls)
+    yield
+    for name in ("explodes", "adversaries"):
+        MODELS._objects.pop(name, None)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fusionbench.train.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(CannotMeasure, match=r"loss is nan at step 11; the last good state is .*00000010"):
+        train("explodes", DATA, out=tmp_path)
+    kept = checkpoints.list_checkpoints(tmp_path / "checkpoint")
+    assert [path.name for path in kept] == ["00000009", "00000010"]
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_adversarial_groups_move_their_own_parameters(tmp_path: Path) -> None:
+    train("adversaries", DATA, out=tmp_path)
+    found = weights(tmp_path)
+    assert float(found["generator"]) < 0 < float(found["critic"])
+    with open(tmp_path / "log.csv") as stream:
+        assert {"generator/loss", "critic/loss"} <= {row["name"] for row in csv.DictReader(stream)}
+
+
+def test_models_that_take_statistics_are_fitted_in_one_pass(tmp_path: Path) -> None:
+    run = train("mean-image", DATA, out=tmp_path)
+    mean = DATA.stream("train", live=False).batch(range(32)).target.double().mean(dim=0)  # type: ignore[union-attr]
+    torch.testing.assert_close(weights(tmp_path)["mean"].double(), mean, rtol=0, atol=1e-6)
+    assert run.info.steps == 0 and not run.info.cut
+
+
+@pytest.mark.parametrize("inputs", ["per-batch", "per-image", "all"])
+def test_number_of_inputs(inputs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def loss(self: Explodes, batch: Batch, group: str, step: int) -> LossTerms:
+        seen.append(batch.present)
+        return LossTerms(self.weight.sum())
+
+    monkeypatch.setattr(Explodes, "loss", loss)
+    train("explodes", DATA, out=tmp_path, training={"batch": 16, "epochs": 20, "inputs": inputs})
+    counts = torch.stack(seen).sum(dim=2)  # (steps, batch)
+    assert torch.equal(torch.stack(seen), torch.arange(3) < counts[..., None])  # the first views, without gaps
+    assert bool((counts == counts[:, :1]).all()) == (inputs != "per-image")
+    assert set(counts.flatten().tolist()) == ({3} if inputs == "all" else {0, 1, 2, 3})
+
+
+def test_no_pickle_in_a_run_folder_and_no_file_by_accident(tmp_path: Path) -> None:
+    train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == [
+        ".lock",
+        "checkpoint/00000004/state.json",
+        "checkpoint/00000004/state.safetensors",
+        "checkpoint/00000004/weights.safetensors",
+        "log.csv",
+        "run.json",
+        "weights.safetensors",
+    ]
+    json.loads((tmp_path / "run.json").read_text())
+
+
+def test_damaged_runs_are_refused(tmp_path: Path) -> None:
+    run = train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
+    path = tmp_path / "weights.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"weights\.safetensors"):
+        run.load_model(DATA.spec)
+    path.unlink()
+    with pytest.raises(DataError, match="no such weights"):
+        run.load_model(DATA.spec)
+    other = train("cvae", DATA, out=tmp_path / "cvae", preset="tiny", **SHORT)
+    path.write_bytes((other.folder / "weights.safetensors").read_bytes())
+    with pytest.raises(DataError, match="another model"):
+        run.load_model(DATA.spec)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(DataError, match=r"run\.json"):
+        read_run(tmp_path)
+    with pytest.raises(DataError, match="no such run"):
+        read_run(tmp_path / "nowhere")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    run = train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
+    model = run.load_model(DATA.spec)
+    next(model.parameters()).data.fill_(float("inf"))
+    checkpoints.save_weights(model, tmp_path / "weights.safetensors")
+    with pytest.raises(DataError, match="not finite"):
+        run.load_model(DATA.spec)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train("fcn", DATA, out=tmp_path, preset="tiny", on_step=stop_after(2), **SHORT)
+    (tmp_path / "checkpoint/00000002/state.json").write_text("{}")
+    with pytest.raises(DataError, match="damaged checkpoint"):
+        train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'fcn'"):
+        train("fnc", DATA, out=tmp_path)
+    with pytest.raises(UsageError, match="Did you mean 'batch'"):
+        train("fcn", DATA, out=tmp_path, training={"bach": 3})
+    with pytest.raises(UsageError, match="Unknown device 'gpu'"):
+        train("fcn", DATA, out=tmp_path, device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="no CUDA device"):
+            train("fcn", DATA, out=tmp_path, device="cuda")
+    with pytest.raises(UsageError, match="precision"):
+        train("fcn", DATA, out=tmp_path, precision="fp8")
