@@ -22,7 +22,7 @@ def ag(fused: Image, *, counts: Literal["pixels", "inner"] = "pixels") -> Array:
     """
     need_side(fused, 2, "ag")
     x, (height, width) = fused.pixels, fused.shape
-    gx, gy = _central(x), _central(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+    gx, gy = central(x), central(x.swapaxes(-1, -2)).swapaxes(-1, -2)
     gx *= gx
     gx += gy * gy
     gx /= 2
@@ -30,7 +30,7 @@ def ag(fused: Image, *, counts: Literal["pixels", "inner"] = "pixels") -> Array:
     return mean * (fused.count / ((height - 1) * (width - 1))) if counts == "inner" else mean
 
 
-def _central(x: Array) -> Array:
+def central(x: Array) -> Array:
     """Half the difference of both neighbours along the last axis, the one-sided difference at the two ends."""
     y = namespace(x).empty_like(x)
     y[..., 1:-1] = (x[..., 2:] - x[..., :-2]) / 2

@@ -64,6 +64,10 @@ _NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 
 _INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
 _TOO_LOUD = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
 _UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
+_STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first")
+_STRETCHED_QCV = Variant(
+    {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
+)
 _MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
 
 _LIST = (
@@ -104,10 +108,24 @@ _LIST = (
             "psnr": Variant({"peak": "root of sums"}, note="sqrt(Σd²)/(H·W) stands for the squared error"),
             "qabf": Variant(_ZERO_TIES),
             "ssim": Variant({"over": "sum"}, range=_SUM, note="summed"),
-            "qcv": _SAME,
-            "qcb": _SAME,
+            "qcv": _STRETCHED_QCV,
+            "qcb": _STRETCHED,
         },
         "1e-7",
+    ),
+    Dialect(
+        "liu-2012",
+        "imageFusionMetrics (MATLAB)",
+        "papers that score Q_MI, Q_Y, Q_CV, Q_CB, Q_P after Liu, Blasch, Xue, Laganière, Wu 2012",
+        {
+            "nmi": _SAME,
+            "viff": _SAME,
+            "qy": _SAME,
+            "qcv": _STRETCHED_QCV,
+            "qcb": _STRETCHED,
+            "qp": Variant({"low_pass": "off by one"}, note="the filters' low-pass is one bin off at odd sizes"),
+        },
+        "1e-7; Q_Y 1e-4 where windows are nearly flat, and NaN there in the original where one is",
     ),
     Dialect(
         "linfeng",
@@ -214,7 +232,9 @@ _LIST = (
                 {"data_range": 1.0, "over": "sum"}, range=_SUM, note="images times 255 once too often, summed"
             ),
             "ms_ssim": Variant(
-                {"data_range": 1.0, "over": "sum"}, range=_SUM, note="images times 255 once too often, summed"
+                {"data_range": 1.0, "over": "sum", "odd": "zero"},
+                range=_SUM,
+                note="images times 255 once too often, odd sides padded with zeros, summed",
             ),
             "nabf": Variant({"floor": 0.0}, note="weak edges weigh nothing instead of 0.001"),
         },

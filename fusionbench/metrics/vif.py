@@ -45,8 +45,8 @@ def vif(
     need_side(fused, MIN_SIDE if border == "valid" else 9, "vif")
     form = (arithmetic, window, border)
     kept, available = [0.0, 0.0], [0.0, 0.0]
-    for scale in range(len(SIZES)):
-        levels = [at_scale(image, scale, window, border) for image in (fused, a, b)]
+    scales = [[at_scale(image, scale, window, border) for image in (fused, a, b)] for scale in range(len(SIZES))]
+    for scale, levels in enumerate(scales):
         halo = SIZES[scale] // 2
         # a padded image stays in one piece
         bands = [level.bands(halo) if border == "valid" else [level] for level in levels]
