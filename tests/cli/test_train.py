@@ -1,0 +1,94 @@
+"""``fusionbench train``, ``evaluate`` and ``run`` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionbench.build import build_dataset
+from fusionbench.recipes import load_recipe
+from tests.cli.runner import run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_dataset(load_recipe("fusiondigits"), None, tmp_path_factory.mktemp("data"), jobs=1)
+
+
+def test_train_then_evaluate(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    arguments = [
+        "train",
+        "fcn",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--budget",
+        "2 steps",
+        "--set",
+        "channels=6",
+        "--set",
+        "lr=0.01",
+    ]
+    code, stdout, stderr = run(capsys, *arguments)
+    assert (code, stdout) == (0, f"{out}\n")
+    assert "train fcn" in stderr and "images/s" in stderr
+    code, stdout, _ = run(capsys, *arguments, "--json")
+    info = json.loads(stdout)
+    assert code == 0 and info["cut"] and info["finished"] and info["steps"] == 2
+    assert info["params"]["channels"] == 6 and info["training"]["lr"] == 0.01
+    evaluated = ["evaluate", out, "--data", data, "-k", 2, "--limit", 6, "--out", tmp_path / "results"]
+    code, stdout, _ = run(capsys, *evaluated)
+    folder = Path(stdout.strip())
+    assert code == 0 and (folder / "result.json").is_file() and (folder / "images.csv").is_file()
+    code, stdout, _ = run(capsys, *evaluated, "--json")
+    result = json.loads(stdout)
+    assert result["folder"] == str(folder) and result["identity"]["dataset"]["n"] == 6
+    assert set(result["scores"]) >= {"nll@0", "nll_bpd@avg4", "mse_min@avg_paper"}
+
+
+def test_run_prints_one_folder_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--data", tmp_path / "d", "--out", tmp_path / "r", "--runs", tmp_path / "runs"]
+    code, stdout, _ = run(capsys, "-q", "run", "quickstart", *places, "--models", "mean-image, max-view", "-k", 2)
+    folders = [Path(line) for line in stdout.splitlines()]
+    assert code == 0 and [folder.parent.name for folder in folders] == ["mean-image", "max-view"]
+    assert all((folder / "result.json").is_file() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "fusionvea"], "Did you mean 'fusionvae'"),
+        (["train", "fcn", "--preset", "tyni"], "Did you mean 'tiny'"),
+        (["train", "fcn", "--set", "chanels=3"], "Did you mean 'channels'"),
+        (["train", "fcn", "--set", "chanels"], "KEY=VALUE"),
+        (["train", "fcn", "--set", "lr=fast"], "lr"),
+        (["train", "fcn", "--set", "channels=many"], "cannot be built"),
+        (["train", "fcn", "--budget", "soon"], "Budget 'soon'"),
+        (["train", "fcn", "--device", "abacus"], "Unknown device"),
+        (["evaluate", "nowhere"], "no such run"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(
+    arguments: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, stdout, stderr = run(capsys, *arguments, "--data", data, "--out", tmp_path / "x")
+    lines = stderr.strip().splitlines()
+    assert (code, stdout, len(lines)) == (2, "", 1), stderr
+    assert message in lines[0] and "Traceback" not in stderr
+
+
+def test_suites_that_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, stderr = run(capsys, "run", "quikstart")
+    assert code == 2 and "Did you mean 'quickstart'" in stderr
+    code, _, stderr = run(capsys, "run", "none.toml")
+    assert code == 2 and "no such suite" in stderr
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "run"])
+def test_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, stdout, _ = run(capsys, verb, "--help")
+    assert code == 0 and f"Example: fusionbench {verb}" in stdout

@@ -1,0 +1,119 @@
+"""Suites: validation of their files, and a run that goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusionbench.errors import DataError, UsageError
+from fusionbench.models import MODELS
+from fusionbench.recipes import list_recipes
+from fusionbench.suites import list_suites, load_suite, run_folder, run_suite
+
+SMALL = """
+format = "fusionbench.suite/1"
+name = "small"
+title = "small"
+dataset = "fusiondigits"
+[protocol]
+draws = 2
+limit = 8
+[[models]]
+name = "mean-image"
+[[models]]
+name = "fcn"
+preset = "tiny"
+training = {epochs = 0.03}
+[[models]]
+name = "fcn"
+label = "fcn-wide"
+preset = "tiny"
+params = {channels = 6}
+training = {epochs = 0.03}
+seeds = [1, 2]
+"""
+
+
+@pytest.mark.parametrize("name", list_suites())
+def test_shipped_suites_name_things_that_exist(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.name == name and suite.dataset in list_recipes()
+    for row in suite.models:
+        cls = MODELS.get(row.name)
+        assert row.preset is None or row.preset in cls.PRESETS
+    assert {"mean-image", "first-view", "max-view"} <= {row.name for row in suite.models}
+
+
+def test_run_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    settings: dict[str, Any] = {"data_root": tmp_path / "data", "out": tmp_path / "results", "jobs": 1}
+    first = run_suite(path, **settings)
+    assert [(r.title, r.identity.training.seed) for r in first] == [  # type: ignore[union-attr]
+        ("mean image", 0),
+        ("FCN", 0),
+        ("FCN", 1),
+        ("FCN", 2),
+    ]
+    assert all(result.identity.dataset.n == 8 and result.identity.protocol.params["draws"] == 2 for result in first)
+    assert first[2].identity.model.params["channels"] == 6
+    assert len({result.id for result in first}) == 4
+    assert (run_folder(load_suite(path), load_suite(path).models[2], 2, tmp_path / "runs") / "run.json").is_file()
+    monkeypatch.setattr("fusionbench.evaluate._measure", None)  # nothing is measured again
+    assert [result.id for result in run_suite(path, **settings)] == [result.id for result in first]
+    only = run_suite(path, models=["fcn"], **settings)
+    assert [result.id for result in only] == [first[1].id]
+    with pytest.raises(UsageError, match="Did you mean 'fcn-wide'"):
+        run_suite(path, models=["fcn-wid"], **settings)
+
+
+def test_processes_change_no_score(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    data = tmp_path / "data"
+    one = run_suite(path, data_root=data, out=tmp_path / "1" / "results", jobs=1, models=["fcn", "fcn-wide"])
+    two = run_suite(path, data_root=data, out=tmp_path / "2" / "results", jobs=2, models=["fcn", "fcn-wide"])
+    assert [result.id for result in one] == [result.id for result in two]
+    for a, b in zip(one, two, strict=True):
+        assert {key: score.mean for key, score in a.scores.items()} == {
+            key: score.mean for key, score in b.scores.items()
+        }
+
+
+def test_a_budget_has_folders_of_its_own_and_marks_its_results(tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    [result] = run_suite(
+        path, data_root=tmp_path, out=tmp_path / "results", jobs=1, models=["fcn"], budget="1 step", draws=3
+    )
+    assert result.cut and result.identity.protocol.params["draws"] == 3
+    assert (tmp_path / "runs/small/fcn-seed0-1step").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "small"', 'nmae = "small"', "nmae"),
+        ("draws = 2", "draws = 0", "draws"),
+        ('label = "fcn-wide"', "", "two rows are called 'fcn'"),
+        ('title = "small"', "title = small", "not a suite"),
+        ('format = "fusionbench.suite/1"', 'format = "fusionbench.suite/2"', "format"),
+        ('name = "small"', 'name = "../small"', "name"),
+    ],
+)
+def test_damaged_suites(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    assert old in SMALL
+    path.write_text(SMALL.replace(old, new, 1))
+    with pytest.raises(DataError, match=message) as caught:
+        load_suite(path)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_suites(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'quickstart'"):
+        load_suite("quikstart")
+    with pytest.raises(DataError, match="no such suite"):
+        load_suite(tmp_path / "none.toml")
