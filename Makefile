@@ -1,7 +1,9 @@
 # Two commands matter: `make quickstart` runs the main job, `make test` passes the tests.
 # Both set up .venv when it is missing and leave it alone when it is current.
 
-PYTHON ?= python3
+# The first of these that is Python 3.11 or newer; `make PYTHON=...` names another one.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.14,$(if $(shell \
+	$(p) -c 'import sys; print(int(sys.version_info >= (3, 11)) or "")' 2>/dev/null),$(p))))
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -22,9 +24,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fusionbench needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@test -n "$(PYTHON)" || { echo "fusionbench needs Python 3.11 or newer; name one with make PYTHON=..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
