@@ -25,7 +25,7 @@ from fusionbench import progress
 from fusionbench.contracts import Source
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
-from fusionbench.prepare import chosen, targets_of
+from fusionbench.prepare import chosen, cutouts_of, targets_of
 from fusionbench.recipes import Recipe
 from fusionbench.shards.manifest import (
     FILE,
@@ -37,10 +37,12 @@ from fusionbench.shards.manifest import (
     read_manifest,
     write_manifest,
 )
+from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import write_shard
 from fusionbench.sources import SOURCES
 
 JOURNAL = ".build"
+CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
 _SMALL = 100_000_000  # values (pixels of all views); less is made sooner than worker processes start
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
 
@@ -92,15 +94,18 @@ def plan_shards(recipe: Recipe, source: Source) -> list[ShardPlan]:
     return plans
 
 
-def make_arrays(recipe: Recipe, source: Source, split: str, samples: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
+def make_arrays(
+    recipe: Recipe, source: Source, split: str, samples: np.ndarray, bank: np.ndarray | None = None
+) -> tuple[dict[str, np.ndarray], str]:
     """The arrays of ``samples`` (n,) of a split as a shard stores them, and the digest of their source images.
 
-    This is the one function that makes stored data: shards, single samples and verification all call it.
+    This is the one function that makes stored data: shards, single samples and verification all call it. ``bank`` is
+    the split's cut-outs where views have overlays.
     """
     rule = recipe.splits[split]
     indices = chosen(rule, source)[samples]
-    targets, raw = targets_of(recipe, source, split, indices)
-    maker = recipe.view_maker(split)
+    targets, source_sha256 = targets_of(recipe, source, split, indices)
+    maker = recipe.view_maker(split, bank)
     params = maker.params(samples)
     arrays = {
         "index": np.asarray(samples, np.int64),
@@ -111,7 +116,12 @@ def make_arrays(recipe: Recipe, source: Source, split: str, samples: np.ndarray)
     labels = source.labels(rule.source)
     if labels is not None:
         arrays["label"] = labels[indices]
-    return arrays, hashlib.sha256(np.ascontiguousarray(raw).data).hexdigest()
+    return arrays, source_sha256
+
+
+def plan_cutouts(recipe: Recipe, split: str) -> ShardPlan:
+    """The file of a split's bank of cut-outs."""
+    return ShardPlan(split, CUTOUTS, 0, 0, f"{recipe.name}-{recipe.version}-{split}-cutouts.h5")
 
 
 def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> Outcome:
@@ -122,25 +132,34 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
 
             cv2.setNumThreads(1)
         source = open_source(recipe, source_dir)
-        arrays, source_sha256 = make_arrays(recipe, source, plan.split, np.arange(plan.start, plan.stop))
+        covered: list[int] = []
+        if plan.number == CUTOUTS:
+            arrays, source_sha256 = cutouts_of(recipe, source, plan.split)
+        else:
+            bank = None
+            if recipe.views.overlay is not None:
+                bank = open_shard(folder / plan_cutouts(recipe, plan.split).file).arrays["cutouts"]
+            arrays, source_sha256 = make_arrays(recipe, source, plan.split, np.arange(plan.start, plan.stop), bank)
+            covered = recipe.view_maker(plan.split, bank).covered(arrays["params"])
+        count = len(arrays["index"])
         header = {
             "dataset": recipe.name,
             "version": recipe.version,
             "recipe_sha256": recipe.hash,
             "split": plan.split,
             "start": plan.start,
-            "n": plan.stop - plan.start,
+            "n": count,
         }
         written = write_shard(folder / plan.file, arrays, header)
         note = {
             "entry": {
                 "file": plan.file,
                 "start": plan.start,
-                "n": plan.stop - plan.start,
+                "n": count,
                 "source_sha256": source_sha256,
                 **written,
             },
-            "covered": recipe.view_maker(plan.split).covered(arrays["params"]),
+            "covered": covered,
             "recipe_sha256": recipe.hash,
         }
         write_json(_note_path(folder, plan), note)
@@ -166,8 +185,8 @@ def _note(recipe: Recipe, folder: Path, plan: ShardPlan) -> dict[str, Any] | Non
         right = (
             note["recipe_sha256"] == recipe.hash
             and entry["file"] == plan.file
-            and (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start)
-            and len(note["covered"]) == recipe.views.count
+            and (plan.number == CUTOUTS or (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start))
+            and (plan.number == CUTOUTS or len(note["covered"]) == recipe.views.count)
             and path.stat().st_size == entry["bytes"]
             and file_sha256(path) == entry["file_sha256"]
         )
@@ -215,6 +234,11 @@ def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: in
     _probe(recipe, source)
     for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock
         leftover.unlink(missing_ok=True)
+    banks = [plan_cutouts(recipe, split) for split in recipe.splits] if recipe.views.overlay is not None else []
+    for plan in banks:  # before the shards, which are made from them
+        if force or _note(recipe, folder, plan) is None:
+            progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
+            _raise(build_shard(recipe, str(source_dir) if source_dir is not None else None, folder, plan))
     plans = plan_shards(recipe, source)
     notes = {} if force else {plan: note for plan in plans if (note := _note(recipe, folder, plan))}
     if notes and len(notes) < len(plans):
@@ -225,10 +249,7 @@ def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: in
             if not todo:
                 break
             for outcome in _run(recipe, source_dir, folder, todo, jobs, bar):
-                if outcome.bug:
-                    raise RuntimeError(f"building {outcome.plan.file} failed:\n{outcome.bug}")
-                if outcome.error:
-                    raise DataError(f"{outcome.plan.file}: {outcome.error}")
+                _raise(outcome)
             notes.update({plan: note for plan in todo if (note := _note(recipe, folder, plan))})
     missing = [plan.file for plan in plans if plan not in notes]
     if missing:
@@ -238,6 +259,13 @@ def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: in
         )
     _finish(recipe, source, folder, plans, notes)
     return folder
+
+
+def _raise(outcome: Outcome) -> None:
+    if outcome.bug:
+        raise RuntimeError(f"building {outcome.plan.file} failed:\n{outcome.bug}")
+    if outcome.error:
+        raise DataError(f"{outcome.plan.file}: {outcome.error}")
 
 
 def _run(
@@ -298,7 +326,9 @@ def _finish(
         n = sum(shard.n for shard in shards)
         covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
         coverage = [round(count / (n * pixels), 6) for count in covered]
-        splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage)
+        bank = _note(recipe, folder, plan_cutouts(recipe, split)) if recipe.views.overlay is not None else None
+        cutouts = ShardEntry(**bank["entry"]) if bank else None
+        splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])
     manifest = Manifest(
         format="fusionbench.dataset/1",

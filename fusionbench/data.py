@@ -15,7 +15,7 @@ import numpy as np
 
 from fusionbench.contracts import Batch, ImageSpec
 from fusionbench.errors import DataError, UsageError, unknown_name
-from fusionbench.recipes import Recipe, recipe_from_spec
+from fusionbench.recipes import Recipe, ViewMaker, recipe_from_spec
 from fusionbench.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
 from fusionbench.shards.reader import Shard, open_shard
 
@@ -182,6 +182,25 @@ class Dataset:
             if name not in arrays or arrays[name].shape[1:] != shape or arrays[name].dtype != np.uint8:
                 raise DataError(f"{path}: {name!r} is not uint8 {shape} a sample, as the recipe says")
 
+    def view_maker(self, split: str) -> ViewMaker:
+        """The function that makes the views of a split, with its bank of cut-outs where it has one.
+
+        Raises:
+            DataError: the bank is missing or not what the manifest says.
+        """
+        entry = self.split(split).cutouts
+        if entry is None:
+            return self.recipe.view_maker(split)
+        path = self.folder / entry.file
+        shard = open_shard(path)
+        overlay, channels = self.recipe.views.overlay, self.spec.channels
+        size = overlay.size if overlay is not None else 0
+        bank = shard.arrays.get("cutouts", np.empty(0, np.uint8))
+        right = shard.header.get("content_sha256") == entry.content_sha256 and bank.dtype == np.uint8
+        if not right or bank.shape != (entry.n, size, size, channels + 1):
+            raise DataError(f"{path}: not the cut-outs that {FILE} describes; see `fusionbench verify`")
+        return self.recipe.view_maker(split, np.array(bank))
+
     def labels(self, split: str) -> np.ndarray | None:
         """Class labels int64 (n,), or None where the source has none."""
         columns = self.arrays(split).columns
@@ -229,7 +248,7 @@ class Stream:
         self.dataset, self.split, self.live = dataset, split, live
         self.device = torch.device(device)
         self._arrays = dataset.arrays(split)
-        self._maker = dataset.recipe.view_maker(split)
+        self._maker = dataset.view_maker(split) if live else None
         self._targets: Any = None
 
     def __len__(self) -> int:
@@ -243,17 +262,20 @@ class Stream:
         """
         import torch
 
-        if not self.live or self.device.type == "cpu":
+        if self._maker is None or self.device.type == "cpu":
             if isinstance(indices, torch.Tensor):
                 indices = indices.cpu().numpy()
             ids = np.asarray(indices, np.int64)
             targets = self._arrays.targets[ids]
-            views = self._maker.views_of(targets, ids, epoch) if self.live else self._arrays.views[ids]
+            if self._maker is None:
+                return _batch(targets, self._arrays.views[ids], ids, self.dataset.spec, self.device)
+            targets = self._maker.augmented(targets, ids, epoch)
+            views = self._maker.views_of(targets, ids, epoch)
             return _batch(targets, views, ids, self.dataset.spec, self.device)
         if self._targets is None:
             self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
         where = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
-        targets = self._targets.index_select(0, where)
+        targets = self._maker.augmented(self._targets.index_select(0, where), where, epoch)
         return _batch(targets, self._maker.views_of(targets, where, epoch), where, self.dataset.spec, self.device)
 
 

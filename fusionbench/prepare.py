@@ -6,11 +6,17 @@ that was compared, which cubic, Lanczos and all floating-point resizing did not.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from fusionbench.contracts import Source
 from fusionbench.errors import DataError, UsageError
 from fusionbench.recipes import ImageRule, Recipe, SplitRule
+from fusionbench.synth import CannyCut
+
+Images = np.ndarray | Sequence[np.ndarray]  # of one size, or of mixed sizes
 
 
 def chosen(rule: SplitRule, source: Source) -> np.ndarray:
@@ -45,40 +51,73 @@ def chosen(rule: SplitRule, source: Source) -> np.ndarray:
     return indices.astype(np.int64)
 
 
-def prepare(rule: ImageRule, images: np.ndarray) -> np.ndarray:
-    """Targets of source ``images`` uint8 (n, h, w, c): uint8 (n, H, W) for one channel, else (n, H, W, 3).
+def prepare(rule: ImageRule, images: Images, labels: np.ndarray | None = None) -> np.ndarray:
+    """Targets of source ``images``, n of uint8 (h, w, c): uint8 (n, H, W) for one channel, else (n, H, W, 3).
 
     Raises:
-        DataError: the images do not have the size that the recipe's crop and resize need.
+        DataError: an image does not have the size that the recipe's crop and resize need.
+    """
+    inner = (rule.height - 2 * rule.pad, rule.width - 2 * rule.pad)
+    out = np.zeros((len(images), rule.height, rule.width, rule.channels), np.uint8)
+    inside = out[:, rule.pad : rule.pad + inner[0], rule.pad : rule.pad + inner[1]]
+    if isinstance(images, np.ndarray) and rule.crop is None and images.shape[1:] == inside.shape[1:]:
+        inside[:] = images
+    else:
+        for i, image in enumerate(images):
+            cut = crop(rule, image, None if labels is None else int(labels[i]))
+            colour = _channels(cut, rule.channels)
+            if rule.via is not None:
+                colour = resize(colour, (rule.via, rule.via), rule.resize)
+            inside[i] = resize(colour, inner, rule.resize)
+    return out[..., 0] if rule.channels == 1 else out
+
+
+def crop(rule: ImageRule, image: np.ndarray, label: int | None) -> np.ndarray:
+    """The part of an image (h, w, c) that the recipe uses.
+
+    Raises:
+        DataError: the image is too small for it.
+    """
+    height, width = image.shape[:2]
+    if rule.crop is not None:
+        top, left, crop_height, crop_width = rule.crop
+    elif rule.square:
+        crop_height = crop_width = min(height, width)
+        top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    elif rule.crop_half is not None:
+        half = rule.crop_half[label - 1] if label is not None and 0 < label <= len(rule.crop_half) else 0
+        if half == 0:
+            raise DataError(f"the recipe's image.crop_half has no crop for class {label}; leave the class out")
+        crop_height = crop_width = 2 * half
+        top, left = height // 2 - half, width // 2 - half
+    else:
+        return image
+    if top < 0 or left < 0 or top + crop_height > height or left + crop_width > width:
+        raise DataError(f"a source image of {height}×{width} is smaller than the recipe's image.crop needs")
+    return image[top : top + crop_height, left : left + crop_width]
+
+
+def resize(image: np.ndarray, size: tuple[int, int], how: str | None) -> np.ndarray:
+    """uint8 (h, w, c) at another size.
+
+    Raises:
+        DataError: the size differs and the recipe says no way to resize.
     """
     import cv2
 
-    if rule.crop is not None:
-        top, left, height, width = rule.crop
-        if top + height > images.shape[1] or left + width > images.shape[2]:
-            raise DataError(
-                f"source images of {images.shape[1]}×{images.shape[2]} are smaller than the recipe's image.crop needs"
-            )
-        images = images[:, top : top + height, left : left + width]
-    channels = images.shape[3]
-    if rule.channels == 1:
-        images = grey(images)[..., None] if channels == 3 else images
-    elif channels == 1:
-        images = np.repeat(images, 3, axis=3)
-    height, width = rule.height - 2 * rule.pad, rule.width - 2 * rule.pad
-    if images.shape[1:3] != (height, width):
-        if rule.resize is None:
-            raise DataError(
-                f"source images are {images.shape[1]}×{images.shape[2]}, the recipe wants {height}×{width} and has no "
-                "image.resize"
-            )
-        how = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}[rule.resize]
-        resized = [cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=how) for image in images]
-        images = np.stack(resized).reshape(len(images), height, width, -1)
-    if rule.pad:
-        images = np.pad(images, ((0, 0), (rule.pad, rule.pad), (rule.pad, rule.pad), (0, 0)))
-    images = np.ascontiguousarray(images)
-    return images[..., 0] if rule.channels == 1 else images
+    if image.shape[:2] == size:
+        return image
+    if how is None:
+        found = f"{image.shape[0]}×{image.shape[1]}"
+        raise DataError(f"a source image is {found}, the recipe wants {size[0]}×{size[1]} and has no image.resize")
+    method = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR}[how]
+    return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=method).reshape(*size, -1)
+
+
+def _channels(image: np.ndarray, channels: int) -> np.ndarray:
+    if image.shape[2] == channels:
+        return image
+    return grey(image)[..., None] if channels == 1 else np.repeat(image, 3, axis=2)
 
 
 def grey(images: np.ndarray) -> np.ndarray:
@@ -87,7 +126,57 @@ def grey(images: np.ndarray) -> np.ndarray:
     return ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.uint8)
 
 
-def targets_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and source images of source ``indices`` of a split: uint8 (n, H, W[, 3]) and (n, h, w, c)."""
-    raw = source.read(recipe.splits[split].source, indices)
-    return prepare(recipe.image, raw), raw
+def targets_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
+    """Targets uint8 (n, H, W[, 3]) of source ``indices`` of a split, and the sha256 of the source images."""
+    rule = recipe.splits[split]
+    # a source of images of mixed sizes offers a list of them
+    raw = source.read_list(rule.source, indices) if hasattr(source, "read_list") else source.read(rule.source, indices)
+    labels = source.labels(rule.source)
+    return prepare(recipe.image, raw, None if labels is None else labels[indices]), pixels_digest(raw)
+
+
+def pixels_digest(images: Images) -> str:
+    """Hex sha256 over decoded images, one array of uint8 (n, h, w, c) or a list of (h, w, c)."""
+    if isinstance(images, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+    state = hashlib.sha256()
+    for image in images:
+        state.update(str(image.shape).encode() + np.ascontiguousarray(image).data)
+    return state.hexdigest()
+
+
+def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np.ndarray], str]:
+    """The bank of cut-outs of a split, and the sha256 of the images they were cut from.
+
+    Returns:
+        ``cutouts`` uint8 (m, size, size, C+1), colours multiplied by alpha and alpha last; ``index`` int64 (m,) into
+        the source; ``label`` int64 (m,).
+
+    Raises:
+        DataError: no image, or an image in which nothing can be cut.
+    """
+    rule, overlay = recipe.splits[split].occluders, recipe.views.overlay
+    if rule is None or overlay is None:
+        raise ValueError(f"the split {split!r} has no occluders")
+    indices = chosen(SplitRule(source=rule.source, classes=rule.classes), source)
+    if len(indices) > 1 << 15:
+        raise UsageError(f"splits.{split}.occluders: {len(indices)} images are too many, {1 << 15} are possible")
+    labels = source.labels(rule.source)
+    cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close)
+    bank = np.zeros((len(indices), overlay.size, overlay.size, recipe.image.channels + 1), np.uint8)
+    state = hashlib.sha256()
+    for i, index in enumerate(indices.tolist()):
+        raw = source.read(rule.source, np.array([index]))[0]
+        state.update(np.ascontiguousarray(raw).data)
+        image = crop(recipe.image, raw, None if labels is None else int(labels[index]))
+        mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
+        if not mask.any():
+            raise DataError(f"nothing could be cut out of image {index} of {rule.source!r}; change views.overlay.cut")
+        front = np.concatenate([_channels(image, recipe.image.channels) & mask[..., None], mask[..., None]], axis=2)
+        if overlay.via is not None:
+            front = resize(front, (overlay.via, overlay.via), "area")
+        bank[i] = resize(front, (overlay.size, overlay.size), "area")
+    arrays = {"cutouts": bank, "index": indices}
+    if labels is not None:
+        arrays["label"] = labels[indices]
+    return arrays, state.hexdigest()

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 
 from fusionbench.contracts import ImageSpec
 from fusionbench.errors import DataError, unknown_name
 from fusionbench.files import digest, read_bounded, shipped_folder
-from fusionbench.synth import Ellipses, MaskedViews, Noise
+from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
+ViewMaker = MaskedViews | OverlayViews
 _PROSE = ("title", "description", "reference", "expect")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -41,6 +43,13 @@ class SourceRule(_Part, frozen=True):
     name: str
 
 
+class OccluderRule(_Part, frozen=True):
+    """Which source images are cut out and pasted over a split's targets."""
+
+    source: str
+    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+
+
 class SplitRule(_Part, frozen=True):
     """Which source images make a split, in source order.
 
@@ -54,15 +63,23 @@ class SplitRule(_Part, frozen=True):
     per_class: bool = False
     classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
     first: Count | None = None
+    occluders: OccluderRule | None = None
 
 
 class ImageRule(_Part, frozen=True):
-    """Shape of a target and the way from a source image to it: crop, grey, resize, zero padding."""
+    """Shape of a target and the way from a source image to it: crop, grey, resize, zero padding.
+
+    ``crop`` is top, left, height, width; ``square`` the largest centred square; ``crop_half`` half the side of a
+    centred square for each class from 1 on, 0 for a class that is not used; ``via`` a side to resize to first.
+    """
 
     height: Annotated[int, msgspec.Meta(ge=4, le=4096)]
     width: Annotated[int, msgspec.Meta(ge=4, le=4096)]
     channels: Literal[1, 3]
-    crop: tuple[Natural, Natural, Count, Count] | None = None  # top, left, height, width
+    crop: tuple[Natural, Natural, Count, Count] | None = None
+    square: bool = False
+    crop_half: list[Natural] | None = None
+    via: Annotated[int, msgspec.Meta(ge=4, le=4096)] | None = None
     resize: Literal["area", "linear"] | None = None
     pad: Natural = 0
     likelihood_crop: tuple[Count, Count] | None = None
@@ -85,12 +102,45 @@ class NoiseRule(_Part, frozen=True):
     sigma: Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
+class CutRule(_Part, frozen=True):
+    """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`."""
+
+    algorithm: Literal["canny-cut/1"]
+    low: Annotated[int, msgspec.Meta(ge=1, le=1020)]
+    high: Annotated[int, msgspec.Meta(ge=1, le=1020)]
+    close: Annotated[int, msgspec.Meta(ge=1, le=63)]
+
+
+class OverlayRule(_Part, frozen=True):
+    """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`."""
+
+    algorithm: Literal["overlay/1"]
+    count: tuple[Natural, Annotated[int, msgspec.Meta(ge=1, le=64)]]
+    size: Annotated[int, msgspec.Meta(ge=4, le=512)]
+    cut: CutRule
+    via: Annotated[int, msgspec.Meta(ge=4, le=4096)] | None = None
+    scale: Natural = 0
+    rotate: bool = True
+    flip: bool = True
+
+
+class LiveRule(_Part, frozen=True):
+    """``augment/1``: augmentation of the targets from the first live epoch on; stored data have none."""
+
+    algorithm: Literal["augment/1"]
+    flip: bool = False
+    rotate: bool = False
+    scale: Natural = 0
+    shift: Natural = 0
+
+
 class ViewRule(_Part, frozen=True):
-    """How the views of a target are made."""
+    """How the views of a target are made: by ``masks`` (and ``noise``), or by ``overlay``."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=64)]
-    masks: MaskRule
+    masks: MaskRule | None = None
     noise: NoiseRule | None = None
+    overlay: OverlayRule | None = None
 
 
 class Expect(_Part, frozen=True):
@@ -113,6 +163,7 @@ class Recipe(_Part, frozen=True):
     views: ViewRule
     shard_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
+    live: LiveRule | None = None
     description: str = ""
     reference: str = ""
     expect: Expect = Expect()
@@ -137,21 +188,29 @@ class Recipe(_Part, frozen=True):
         """Where the data set of this recipe belongs: ``<out>/<name>/<version>/<first 12 of hash>``."""
         return Path(out) / self.name / self.version / self.hash[:12]
 
-    def view_maker(self, split: str) -> MaskedViews:
-        """The function that makes the views of a split."""
-        rule, masks, noise = self.image, self.views.masks, self.views.noise
+    def view_maker(self, split: str, bank: np.ndarray | None = None) -> ViewMaker:
+        """The function that makes the views of a split; ``bank`` is the split's cut-outs where views have overlays."""
+        rule, live = self.image, self.live
+        common: dict[str, Any] = {
+            "dataset": self.name,
+            "split": split,
+            "seed": self.seed,
+            "height": rule.height,
+            "width": rule.width,
+            "channels": rule.channels,
+            "views": self.views.count,
+            "live": Augment(live.flip, live.rotate, live.scale, live.shift) if live else None,
+        }
+        if self.views.overlay is not None:
+            if bank is None:
+                raise ValueError("views with overlays are made from a bank of cut-outs")
+            over = self.views.overlay
+            return OverlayViews(**common, overlays=Overlays(over.count, over.scale, over.rotate, over.flip), bank=bank)
+        masks, noise = self.views.masks, self.views.noise
+        assert masks is not None  # checked when the recipe was read
         low, high = (round(e * UNIT) for e in masks.ellipticity)
-        return MaskedViews(
-            dataset=self.name,
-            split=split,
-            seed=self.seed,
-            height=rule.height,
-            width=rule.width,
-            channels=rule.channels,
-            views=self.views.count,
-            ellipses=Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high)),
-            noise=Noise.of(noise.sigma) if noise else None,
-        )
+        ellipses = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high))
+        return MaskedViews(**common, ellipses=ellipses, noise=Noise.of(noise.sigma) if noise else None)
 
 
 def list_recipes() -> list[str]:
@@ -227,7 +286,7 @@ class _Impossible(Exception):
 
 def _check(recipe: Recipe) -> None:
     """Values that are of the right type and cannot work."""
-    image, masks = recipe.image, recipe.views.masks
+    image = recipe.image
     small = min(image.height, image.width)
     if 2 * image.pad >= small:
         raise _Impossible("image.pad", f"{image.pad} leaves nothing of {image.height}×{image.width}")
@@ -237,21 +296,46 @@ def _check(recipe: Recipe) -> None:
             raise _Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} is larger than the image")
         if (image.height - crop[0]) % 2 or (image.width - crop[1]) % 2:
             raise _Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} cannot be centred in the image")
-    low, high = masks.radius
-    if low > high:
-        raise _Impossible("views.masks.radius", f"smallest {low} is above largest {high}")
-    if high > max(image.height, image.width):
-        raise _Impossible("views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})")
-    if sum(masks.margin) >= small:
-        raise _Impossible("views.masks.margin", f"{masks.margin} leaves no place for a centre")
-    e_low, e_high = masks.ellipticity
-    if not 0.125 <= e_low <= e_high <= 8:
-        raise _Impossible("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
+    if sum(choice not in (None, False) for choice in (image.crop, image.square, image.crop_half)) > 1:
+        raise _Impossible("image", "`crop`, `square` and `crop_half` exclude each other")
+    if image.via is not None and image.resize is None:
+        raise _Impossible("image.via", "needs image.resize")
+    _check_views(recipe)
+    if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
+        raise _Impossible("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():
+        if (split.occluders is None) != (recipe.views.overlay is None):
+            raise _Impossible(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
         if (split.every is None) != (split.part is None):
             raise _Impossible(f"splits.{name}", "`every` and `part` belong together")
         if split.per_class and split.every is None:
             raise _Impossible(f"splits.{name}.per_class", "needs `every`")
+
+
+def _check_views(recipe: Recipe) -> None:
+    image, masks, overlay = recipe.image, recipe.views.masks, recipe.views.overlay
+    if (masks is None) == (overlay is None):
+        raise _Impossible("views", "needs either `masks` or `overlay`")
+    if masks is not None:
+        low, high = masks.radius
+        if low > high:
+            raise _Impossible("views.masks.radius", f"smallest {low} is above largest {high}")
+        if high > max(image.height, image.width):
+            raise _Impossible("views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})")
+        if sum(masks.margin) >= min(image.height, image.width):
+            raise _Impossible("views.masks.margin", f"{masks.margin} leaves no place for a centre")
+        e_low, e_high = masks.ellipticity
+        if not 0.125 <= e_low <= e_high <= 8:
+            raise _Impossible("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
+    if overlay is not None:
+        if recipe.views.noise is not None:
+            raise _Impossible("views.noise", "goes with views.masks, not with views.overlay")
+        if overlay.count[0] > overlay.count[1]:
+            raise _Impossible("views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}")
+        if overlay.scale >= overlay.size:
+            raise _Impossible("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
+        if overlay.cut.low > overlay.cut.high or overlay.cut.close % 2 == 0:
+            raise _Impossible("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
 
 
 def _where(error: msgspec.ValidationError) -> tuple[str, str]:

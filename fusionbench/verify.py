@@ -13,6 +13,7 @@ from fusionbench.build import make_arrays, open_source
 from fusionbench.data import Dataset, open_dataset
 from fusionbench.errors import DataError
 from fusionbench.files import file_sha256
+from fusionbench.prepare import cutouts_of
 from fusionbench.shards.manifest import FILE, ShardEntry
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import array_digests, content_digest
@@ -85,6 +86,7 @@ def verify_dataset(
     report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
     source = open_source(dataset.recipe, source_dir) if regenerate else None
     entries = [(split, entry) for split in dataset.splits for entry in manifest.splits[split].shards]
+    entries += [(split, entry) for split in dataset.splits if (entry := manifest.splits[split].cutouts) is not None]
     with progress.progress(f"verify {manifest.name}", len(entries), "shards") as bar:
         for split, entry in entries:
             _check_shard(report, dataset, split, entry, files, content)
@@ -141,7 +143,8 @@ def _check_shard(
         different = [key for key, value in expected_header.items() if shard.header.get(key) != value]
         if different:
             wrong(f"its header differs from {FILE} in {', '.join(different)}")
-        report.samples += len(shard)
+        if entry in dataset.split(split).shards:
+            report.samples += len(shard)
     report.shards += 1
     report.bytes += size
 
@@ -156,9 +159,17 @@ def _regenerate(
         if report.ok:
             report.problems.append(Problem(str(error).partition(":")[0], str(error).partition(": ")[2]))
         return
+    bank = None
+    cutouts = dataset.split(split).cutouts
+    if cutouts is not None and len(samples):
+        arrays, _ = cutouts_of(dataset.recipe, source, split)
+        bank = arrays["cutouts"]
+        for name, found in array_digests(arrays).items():
+            if cutouts.arrays.get(name) != found:
+                report.problems.append(Problem(cutouts.file, "differs from the cut-outs made again", name, split))
     for at in range(0, len(samples), _BLOCK):
         block = samples[at : at + _BLOCK]
-        made, _ = make_arrays(dataset.recipe, source, split, block)
+        made, _ = make_arrays(dataset.recipe, source, split, block, bank)
         for name in sorted(made.keys() | stored.keys()):
             if name not in made or name not in stored:
                 report.problems.append(Problem(FILE, f"array {name!r} is stored or made, not both", name, split))

@@ -15,11 +15,15 @@ import pytest
 
 from fusionbench import build
 from fusionbench.build import build_dataset, make_arrays, open_source, plan_shards
+from fusionbench.data import open_dataset
 from fusionbench.errors import DataError, Rejected
 from fusionbench.files import shipped_folder
+from fusionbench.prepare import cutouts_of
 from fusionbench.recipes import Recipe, load_recipe, parse_recipe
 from fusionbench.shards.manifest import read_manifest
 from fusionbench.shards.writer import content_digest
+from fusionbench.verify import verify_dataset
+from tests.sources import folders
 
 DIGITS = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
 
@@ -217,14 +221,54 @@ def test_the_manifest_says_where_everything_comes_from(tmp_path: Path) -> None:
     assert np.abs(np.array(coverage) - [0.25, 0.43, 0.57]).max() < 0.01
 
 
-def test_real_mnist_matches_its_golden_digests(real_data: Path, regen: bool) -> None:
-    """The first 1024 samples of each split of the real MNIST."""
-    recipe = load_recipe("fusionmnist")
-    path = Path(__file__).parent / "golden" / "fusionmnist.json"
-    source = open_source(recipe, real_data / "mnist")
+REAL = {"fusionmnist": ("mnist", 1024), "fusionceleba-half": ("celeba", 32), "fusioncoil": ("coil", 48)}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_images_match_their_golden_digests(name: str, real_data: Path, regen: bool) -> None:
+    """The first samples of each split; with an overlay, the whole bank of cut-outs."""
+    recipe = load_recipe(name)
+    folder, count = REAL[name]
+    path = Path(__file__).parent / "golden" / f"{name}.json"
+    source = open_source(recipe, real_data / folder)
     for split, expected in recipe.expect.probe.items():
         assert build.probe(source, split) == expected
-    found = {split: content_digest(make_arrays(recipe, source, split, np.arange(1024))[0]) for split in recipe.splits}
+    found = {}
+    for split in recipe.splits:
+        bank = None
+        if recipe.views.overlay is not None:
+            arrays, _ = cutouts_of(recipe, source, split)
+            bank, found[f"{split} cutouts"] = arrays["cutouts"], content_digest(arrays)
+        found[split] = content_digest(make_arrays(recipe, source, split, np.arange(count), bank)[0])
     if regen:
         path.write_text(json.dumps(found, indent=1) + "\n")
     assert found == json.loads(path.read_text())
+
+
+def test_overlays_are_built_from_a_bank_that_is_stored(tmp_path: Path) -> None:
+    """The COIL recipe on small written pictures: workers, resuming, live batches and verification."""
+    folders.coil(tmp_path / "coil")
+    text = (shipped_folder("datasets_recipes") / "fusioncoil.toml").read_text().partition("[expect]")[0]
+    text = text.replace("shard_size = 1024", "shard_size = 5").replace("every = 6", "every = 3")
+    recipe = parse_recipe(text.encode(), "coil.toml")
+    folder = build_dataset(recipe, tmp_path / "coil", tmp_path / "out")
+    before = contents(folder)
+    assert [name for name in before if "cutouts" in name] == [
+        "fusioncoil-1.0.0-test-cutouts.h5",
+        "fusioncoil-1.0.0-train-cutouts.h5",
+    ]
+    for name in ("fusioncoil-1.0.0-test-cutouts.h5", "fusioncoil-1.0.0-train-00001-of-00004.h5", "manifest.json"):
+        (folder / name).unlink()
+    assert contents(build_dataset(recipe, tmp_path / "coil", tmp_path / "out", jobs=2)) == before
+    report = verify_dataset(folder, regenerate="all", source_dir=tmp_path / "coil")
+    assert report.ok and report.regenerated == report.samples == 24
+    dataset = open_dataset(folder)
+    live = dataset.stream("train").batch([3, 4], 0)
+    assert np.array_equal((live.views[:, :, 0] * 255).round().numpy(), dataset.arrays("train").views[3:5])
+    later = dataset.stream("train").batch([3, 4], 1)
+    assert not np.array_equal(later.target, live.target)  # augmented
+    bank = folder / "fusioncoil-1.0.0-train-cutouts.h5"
+    content = bytearray(bank.read_bytes())
+    content[-9] ^= 1
+    bank.write_bytes(content)
+    assert {problem.file for problem in verify_dataset(folder).problems} == {bank.name}

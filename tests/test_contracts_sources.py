@@ -11,7 +11,7 @@ import pytest
 from fusionbench.contracts import Source
 from fusionbench.errors import FusionbenchError
 from fusionbench.sources import SOURCES
-from tests.sources import idx
+from tests.sources import folders, idx
 
 
 def write_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -21,6 +21,10 @@ def write_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 # how to make a folder that the source accepts; a new source adds its line (None: embedded)
 FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
+    "celeba": lambda folder, _: folders.celeba(folder),
+    "celeba-half": lambda folder, _: folders.celeba_half(folder),
+    "coil": lambda folder, _: folders.coil(folder),
+    "folder": lambda folder, _: folders.mixed(folder),
     "digits": None,
     "mnist": write_mnist,
 }

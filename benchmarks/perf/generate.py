@@ -113,7 +113,8 @@ def builds(source_dir: Path) -> list[dict[str, object]]:
     for jobs in (1, 2):
         with tempfile.TemporaryDirectory() as out:
             start = time.perf_counter()
-            command = [sys.executable, "-c", "from fusionbench.cli import main; main()", "-q", "generate", "fusionmnist"]
+            entry = "from fusionbench.cli import main; main()"
+            command = [sys.executable, "-c", entry, "-q", "generate", "fusionmnist"]
             command += ["--source-dir", str(source_dir), "--out", out, "--jobs", str(jobs)]
             child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             _, status, usage = os.wait4(child.pid, 0)

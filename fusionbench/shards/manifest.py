@@ -39,11 +39,12 @@ class ShardEntry(_Part, frozen=True):
 
 
 class SplitEntry(_Part, frozen=True):
-    """``coverage[k]``: share of pixels inside the masks of the first k+1 views, of all samples."""
+    """``coverage[k]``: share of the targets' pixels seen in the first k+1 views; ``cutouts``: the bank of overlays."""
 
     n: Annotated[int, msgspec.Meta(ge=1)]
     shards: Annotated[list[ShardEntry], msgspec.Meta(min_length=1)]
     coverage: list[float] = []
+    cutouts: ShardEntry | None = None
 
 
 class SourceEntry(_Part, frozen=True):
@@ -71,7 +72,11 @@ class Manifest(_Part, frozen=True):
 
 def identity(splits: dict[str, SplitEntry]) -> str:
     """The data set's id: sha256 over {split: content digests in order}."""
-    return digest({name: [shard.content_sha256 for shard in split.shards] for name, split in splits.items()})
+    digests = {
+        name: [shard.content_sha256 for shard in (*split.shards, *([split.cutouts] if split.cutouts else []))]
+        for name, split in splits.items()
+    }
+    return digest(digests)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

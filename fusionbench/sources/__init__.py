@@ -9,7 +9,11 @@ SOURCES: Registry[type[Source]] = Registry(
     "source",
     "fusionbench.sources",
     {
+        "celeba": "fusionbench.sources.celeba:CelebA",
+        "celeba-half": "fusionbench.sources.celeba:CelebAHalf",
+        "coil": "fusionbench.sources.coil:Coil",
         "digits": "fusionbench.sources.digits:Digits",
+        "folder": "fusionbench.sources.folder:Folder",
         "mnist": "fusionbench.sources.mnist:Mnist",
     },
     see="fusionbench list sources",

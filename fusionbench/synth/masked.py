@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fusionbench.synth import augment as augment_module
 from fusionbench.synth import ellipses as ellipses_module
 from fusionbench.synth import noise as noise_module
 from fusionbench.synth.arrays import Array, cast, clip, is_tensor, stack
+from fusionbench.synth.augment import Augment
 from fusionbench.synth.ellipses import Ellipses
 from fusionbench.synth.noise import Noise
 from fusionbench.synth.random import Key, stream_key
@@ -26,6 +28,7 @@ class MaskedViews:
         dataset, split, seed: with the algorithm's id they make the key of the random stream.
         height, width, channels, views: shape of a sample.
         ellipses, noise: the laws; ``noise`` None leaves the visible part an exact copy.
+        live: how targets are augmented from the first live epoch on, if at all.
     """
 
     dataset: str
@@ -37,6 +40,7 @@ class MaskedViews:
     views: int
     ellipses: Ellipses
     noise: Noise | None = None
+    live: Augment | None = None
 
     @property
     def param_fields(self) -> int:
@@ -45,6 +49,12 @@ class MaskedViews:
 
     def _key(self, algorithm: str) -> Key:
         return stream_key(algorithm, self.dataset, self.split, self.seed)
+
+    def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
+        """The targets of a live epoch; in epoch 0 the targets themselves."""
+        if self.live is None:
+            return targets
+        return self.live.apply(self._key(augment_module.ID), targets, samples, epoch)
 
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 4·count)."""

@@ -1,0 +1,87 @@
+"""``folder``: any folder of pictures (PNG, JPEG, TIFF, WebP, BMP, PNM), of one or of mixed sizes.
+
+Pictures lie in the folder itself, or in subfolders that are then the classes (numbered from 1 in the order of their
+names). They are taken in the order of their paths; links that lead out of the folder are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from fusionbench.errors import DataError, UsageError
+from fusionbench.sources.images import SUFFIXES, read_image
+
+
+class Folder:
+    """Split ``all``: RGB pictures; labels when there are subfolders."""
+
+    name: ClassVar[str] = "folder"
+    title: ClassVar[str] = "A folder of pictures"
+    licence: ClassVar[str] = "as the owner of the pictures states"
+    citation: ClassVar[str] = "the owner of the pictures"
+    homepage: ClassVar[str] = ""
+    redistributable: ClassVar[bool] = False
+    splits: Sequence[str] = ("all",)
+
+    def __init__(self, root: Path | None) -> None:
+        if root is None:
+            raise UsageError("This recipe makes a data set from your pictures: name their folder with --source-dir DIR")
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: no such folder")
+        inside = self.root.resolve()
+        found = [path for depth in ("*", "*/*") for path in self.root.glob(depth) if path.suffix.lower() in SUFFIXES]
+        self._paths = sorted(found, key=lambda path: path.relative_to(self.root).as_posix())
+        for path in self._paths:
+            if not path.resolve().is_relative_to(inside):
+                raise DataError(f"{path}: leads out of {self.root}; copy the picture instead of linking it")
+        if not self._paths:
+            raise DataError(f"{self.root}: no pictures here or in its subfolders (looked for {', '.join(SUFFIXES)})")
+        classes = sorted({path.parent.name for path in self._paths if path.parent != self.root})
+        if classes and any(path.parent == self.root for path in self._paths):
+            raise DataError(f"{self.root}: pictures lie both here and in subfolders; put them all in one kind of place")
+        number = {name: i for i, name in enumerate(classes, 1)}
+        self._labels = np.array([number[path.parent.name] for path in self._paths], np.int64) if classes else None
+
+    def _check(self, split: str) -> None:
+        if split not in self.splits:
+            raise UsageError(f"The source 'folder' has no split {split!r}; it has 'all'")
+
+    def length(self, split: str) -> int:
+        self._check(split)
+        return len(self._paths)
+
+    def read_list(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
+        """Pictures of whatever sizes they have: n of uint8 (h, w, 3)."""
+        self._check(split)
+        return [read_image(self._paths[index]) for index in np.asarray(indices, np.int64).tolist()]
+
+    def read(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Pictures of one size.
+
+        Raises:
+            DataError: they have different sizes; :meth:`read_list` reads those.
+        """
+        pictures = self.read_list(split, indices)
+        if not pictures:
+            return np.empty((0, 1, 1, 3), np.uint8)
+        for picture, index in zip(pictures, np.asarray(indices).tolist(), strict=True):
+            if picture.shape != pictures[0].shape:
+                raise DataError(f"{self._paths[index]}: has another size than {self._paths[int(indices[0])].name}")
+        return np.stack(pictures)
+
+    def labels(self, split: str) -> np.ndarray | None:
+        self._check(split)
+        return None if self._labels is None else self._labels.copy()
+
+    def fingerprint(self, split: str) -> str:
+        state = hashlib.sha256()
+        for index in range(self.length(split)):
+            picture = self.read_list(split, np.array([index]))[0]
+            state.update(str(picture.shape).encode() + picture.tobytes())
+        return state.hexdigest()

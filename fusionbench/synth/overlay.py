@@ -1,0 +1,147 @@
+"""``overlay/1``: views with cut-outs pasted over the target, each turned, scaled and mirrored at random.
+
+A bank of cut-outs holds uint8 (m, h, w, C+1): colours already multiplied by alpha, and alpha last. A paste is
+``front + (back·(255-alpha) + 127)//255`` in integers. Stored views and live ones are the same function.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from fusionbench.synth import augment
+from fusionbench.synth.arrays import Array, cast, is_tensor, like, stack
+from fusionbench.synth.augment import Augment
+from fusionbench.synth.random import LANES, bounded, lanes, stream_key, words
+
+ID = "overlay/1"
+FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
+_CHUNK = 1 << 19  # values on canvases made at once by NumPy
+_CHUNK_TENSOR = 1 << 25
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """The law of the pastes: smallest and largest number, largest change of size in pixels, turning and mirroring."""
+
+    count: tuple[int, int]
+    scale: int = 0
+    rotate: bool = True
+    flip: bool = True
+
+    @property
+    def fields(self) -> int:
+        """int16 parameters of a view."""
+        return 1 + len(FIELDS) * self.count[1]
+
+    @property
+    def blocks(self) -> int:
+        """Philox blocks per sample and view."""
+        return -(-self.fields // LANES)
+
+
+@dataclass(frozen=True, eq=False)
+class OverlayViews:
+    """Makes the views of a split; ``bank`` is its cut-outs, uint8 (m, h, w, C+1)."""
+
+    dataset: str
+    split: str
+    seed: int
+    height: int
+    width: int
+    channels: int
+    views: int
+    overlays: Overlays
+    bank: np.ndarray
+    live: Augment | None = None
+
+    @property
+    def param_fields(self) -> int:
+        return self.overlays.fields
+
+    @cached_property
+    def _bordered(self) -> np.ndarray:
+        return augment.bordered(np.ascontiguousarray(self.bank))
+
+    def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
+        """The targets of a live epoch."""
+        if self.live is None:
+            return targets
+        key = stream_key(augment.ID, self.dataset, self.split, self.seed)
+        return self.live.apply(key, targets, samples, epoch)
+
+    def params(self, samples: Array, epoch: int = 0) -> Array:
+        """Parameters of ``samples`` (n,): int16 (n, V, 1 + 6·largest count)."""
+        key, law = stream_key(ID, self.dataset, self.split, self.seed), self.overlays
+        ranges = (
+            (0, len(self.bank) - 1),
+            (0, self.height - 1),
+            (0, self.width - 1),
+            (0, 255 if law.rotate else 0),
+            (-law.scale, law.scale),
+            (0, 1 if law.flip else 0),
+        )
+        each = []
+        for view in range(self.views):
+            lane = lanes(words(key, samples, law.blocks, view=view, epoch=epoch))
+            columns = [bounded(lane[:, 0], *law.count)]
+            for paste in range(law.count[1]):
+                at = 1 + paste * len(FIELDS)
+                columns += [bounded(lane[:, at + i], *limits) for i, limits in enumerate(ranges)]
+            each.append(cast(stack(columns, 1), "int16"))
+        return stack(each, 1)
+
+    def views_of(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
+        """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
+        if params is None:
+            params = self.params(samples, epoch)
+        images = targets if targets.ndim == 4 else targets[..., None]
+        shape = (targets.shape[0], self.views, *targets.shape[1:])
+        tensor = is_tensor(targets)
+        step = max(1, (_CHUNK_TENSOR if tensor else _CHUNK) // (self.height * self.width * self.channels))
+        parts = []
+        for view in range(self.views):
+            chunks = [
+                self._paste(images[i : i + step], params[i : i + step, view]) for i in range(0, len(targets), step)
+            ]
+            if chunks:
+                parts.append(sys.modules["torch"].cat(chunks) if tensor else np.concatenate(chunks))
+        if not parts:
+            return targets.new_empty(shape) if tensor else np.empty(shape, np.uint8)
+        return stack(parts, 1).reshape(shape)
+
+    def _paste(self, images: Array, params: Array) -> Array:
+        bank = like(self._bordered, images)
+        law = self.overlays
+        out = cast(images, "int32")
+        for paste in range(law.count[1]):
+            which, row, column, angle, grow, flip = (
+                cast(params[:, 1 + paste * len(FIELDS) + i], "int32") for i in range(len(FIELDS))
+            )
+            centre = stack([2 * row, 2 * column], 1)
+            front = cast(augment.sample(bank, which, centre, angle, grow, flip, self.height, self.width), "int32")
+            used = cast(params[:, 0] > paste, "int32")[:, None, None, None]
+            front = front * used
+            behind = out * (255 - front[..., -1:]) + 127
+            out = front[..., :-1] + behind // 255
+        return cast(out.clip(0, 255), "uint8")
+
+    def covered(self, params: np.ndarray) -> list[int]:
+        """Of ``params`` of n samples: how many of n·H·W pixels are half visible in the first 1, 2, … V views."""
+        alpha = np.zeros_like(self.bank[..., :2])
+        alpha[..., 1] = self.bank[..., -1]
+        only = replace(self, channels=1, bank=alpha)
+        counts = [0] * self.views
+        step = max(1, _CHUNK // (self.height * self.width))
+        for i in range(0, len(params), step):
+            part = params[i : i + step]
+            white = np.full((len(part), self.height, self.width), 255, np.uint8)
+            seen = only.views_of(white, np.zeros(len(part), np.int64), params=part) >= 128
+            union = np.zeros_like(seen[:, 0])
+            for view in range(self.views):
+                union |= seen[:, view]
+                counts[view] += int(np.count_nonzero(union))
+        return counts

@@ -1,0 +1,54 @@
+"""Writes small folders in the layouts of the sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def picture(seed: int, height: int, width: int, grey: bool = False) -> np.ndarray:
+    """A bright disc with a pattern on black: something that can be cut out."""
+    y, x = np.mgrid[0:height, 0:width]
+    disc = np.hypot(y - height / 2, x - width / 2) < 0.35 * min(height, width)
+    pattern = 120 + ((y * (3 + seed % 5) + x * (2 + seed % 7)) % 90)
+    image = np.where(disc, pattern, 0).astype(np.uint8)
+    return image if grey else np.stack([image, image // 2, 255 - image // 3], -1)
+
+
+def save(path: Path, image: np.ndarray, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)  # type: ignore[arg-type]
+
+
+def celeba(root: Path, size: tuple[int, int] = (218, 178), folder: str = "img_align_celeba") -> Path:
+    """Nine pictures: five to train, two to validate, one to test, one that is listed and not there."""
+    lines = []
+    for number, part in enumerate([0, 0, 0, 0, 0, 1, 1, 2, 2], 1):
+        lines.append(f"{number:06d}.jpg {part}")
+        if number != 9:
+            save(root / folder / f"{number:06d}.jpg", picture(number, *size), quality=90)
+    (root / "list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def celeba_half(root: Path) -> Path:
+    return celeba(root, (109, 89), "half_89x109")
+
+
+def coil(root: Path) -> Path:
+    """Twenty objects in COIL-20 and fifty in COIL-100, at three turns each."""
+    for number in range(1, 21):
+        for turn in range(3):
+            save(root / "coil20" / f"obj{number}__{turn}.png", picture(number + turn, 128, 128, grey=True))
+    for number in range(1, 51):
+        save(root / "coil100" / f"obj{number}__{5 * (number % 3)}.png", picture(number, 128, 128))
+    return root
+
+
+def mixed(root: Path) -> Path:
+    """Pictures of one size in two classes, in several formats."""
+    for i, name in enumerate(("b/z.png", "a/one.jpg", "a/two.tif", "b/three.webp", "b/four.bmp")):
+        save(root / name, picture(i, 40, 50))
+    return root
