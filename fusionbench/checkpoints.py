@@ -57,9 +57,14 @@ def is_finite(model: nn.Module) -> bool:
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], state: Mapping[str, Any]
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: Mapping[str, Any],
+    extra: Mapping[str, Tensor],
 ) -> None:
-    """Write ``folder/<step>`` and remove all but the newest :data:`KEEP`. ``state`` is JSON."""
+    """Write ``folder/<step>`` and remove all but the newest :data:`KEEP`. ``state`` is JSON, ``extra`` more tensors."""
     folder.mkdir(parents=True, exist_ok=True)
     building = folder / f".{step:08d}.{os.getpid()}.tmp"
     shutil.rmtree(building, ignore_errors=True)
@@ -67,6 +72,7 @@ def save_checkpoint(
     try:
         save_weights(model, building / "weights.safetensors")
         tensors, groups = _flatten(optimizers)
+        tensors |= {f"extra.{name}": value for name, value in extra.items()}
         tensors["rng.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             tensors["rng.cuda"] = torch.cuda.get_rng_state()
@@ -92,8 +98,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], device: torch.device
-) -> dict[str, Any]:
-    """Put a checkpoint back into the model, the optimisers and the random generators; its JSON state is returned.
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Put a checkpoint back into the model, the optimisers and the random generators; its ``state`` and ``extra``.
 
     Raises:
         DataError: damaged, or of another model.
@@ -111,7 +117,7 @@ def load_checkpoint(
         raise DataError(
             f"{path}: damaged checkpoint: {error}; remove this folder to go on from an older one"
         ) from error
-    return state
+    return state, {name[6:]: value for name, value in tensors.items() if name.startswith("extra.")}
 
 
 def _flatten(optimizers: Mapping[str, torch.optim.Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:

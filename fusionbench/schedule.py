@@ -24,6 +24,9 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         epochs, batch: length of training, and samples per step over all processes.
         inputs: number of views: uniform in 0..V drawn ``per-batch`` or ``per-image``, or ``all`` views always.
         clip: largest gradient norm, 0 for none.
+        guard: leave out a step whose gradient norm exceeds this many times the recent median; 0 for never.
+        ema: decay of averaged weights, which are then the ones that are kept; 0 for none.
+        reestimate: batches from which the batch statistics are measured again at the end; 0 keeps the running ones.
         live: views made anew every epoch instead of the stored ones.
     """
 
@@ -38,6 +41,9 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     batch: int = 32
     inputs: Literal["per-batch", "per-image", "all"] = "per-batch"
     clip: float = 0.0
+    guard: float = 0.0
+    ema: float = 0.0
+    reestimate: int = 0
     live: bool = True
 
 

@@ -25,6 +25,7 @@ from fusionbench.errors import CannotMeasure, UsageError
 from fusionbench.files import lock
 from fusionbench.models import MODELS, create_model, get_preset
 from fusionbench.progress import progress, say
+from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
 from fusionbench.run import Run, RunInfo, read_run
 from fusionbench.runlog import RunLog
 from fusionbench.runtime import Runtime, derive_seed, launch, seed_everything
@@ -158,6 +159,8 @@ class _Loop:
         self.model.to(device=device, memory_format=torch.channels_last)
         groups = self.model.parameter_groups()
         optimizers = {name: create_optimizer(parameters, settings) for name, parameters in groups.items()}
+        self.guards = {name: GradientGuard(settings.guard) for name in groups} if settings.guard > 0 else {}
+        self.average = WeightAverage(self.model, settings.ema) if settings.ema > 0 else None
         start = self._restore(optimizers)
         self._plan()
         stepper, *wrapped = self.runtime.fabric.setup(_Stepper(self.model), *optimizers.values())
@@ -186,9 +189,21 @@ class _Loop:
                     raise KeyboardInterrupt
             self._check(terms if start < self.total else {}, step)
         info.cut = self.total < info.planned_steps
+        self._save(step)
+        self._refine(stream, step)
         if not checkpoints.is_finite(self.model):
             raise CannotMeasure(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
-        self._save(step)
+
+    def _refine(self, stream: Any, step: int) -> None:
+        """At the end: averaged weights take the place of the last ones, and their batch statistics are measured."""
+        if self.average is not None:
+            self.average.copy_to(self.model)
+        group = next(iter(self.optimizers))
+
+        def run(index: int) -> None:
+            self.model.loss(self._batch(stream, step + index), group, step + index)
+
+        reestimate_statistics(self.model, self.training.reestimate, run)
 
     def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One update of every parameter group; named scalars on the device."""
@@ -203,13 +218,16 @@ class _Loop:
                 tensors["target"] = batch.target
             total, log = self.stepper(tensors, name, step)
             self.runtime.fabric.backward(total)
+            parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             if self.training.clip > 0:
-                parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
                 nn.utils.clip_grad_norm_(parameters, self.training.clip)
-            optimizer.step()
+            if not (self.guards and self.guards[name].refuses(gradient_norm(parameters))):
+                optimizer.step()
             prefix = "" if len(self.optimizers) == 1 else f"{name}/"
             terms[f"{prefix}loss"] = total.detach()
             terms |= {f"{prefix}{key}": torch.as_tensor(value) for key, value in log.items()}
+        if self.average is not None:
+            self.average.update(self.model)
         terms["lr"] = torch.tensor(rate)
         return terms
 
@@ -266,8 +284,10 @@ class _Loop:
         if self.runtime.rank == 0 and checkpoints.is_finite(self.model):
             self.info.total_steps = self.total
             optimizers = {name: optimizer.optimizer for name, optimizer in self.optimizers.items()}
-            state = {"total": self.total, "seconds": self.info.seconds}
-            checkpoints.save_checkpoint(self.out / "checkpoint", step, self.model, optimizers, state)
+            state: dict[str, Any] = {"total": self.total, "seconds": self.info.seconds}
+            state["guards"] = {name: guard.state() for name, guard in self.guards.items()}
+            extra = {} if self.average is None else self.average.tensors()
+            checkpoints.save_checkpoint(self.out / "checkpoint", step, self.model, optimizers, state, extra)
             self.info.write(self.out)
         self.saved = time.monotonic()
 
@@ -280,7 +300,11 @@ class _Loop:
             if self.runtime.rank == 0:
                 self.info.write(self.out)
             return 0
-        state = checkpoints.load_checkpoint(found[-1], self.model, optimizers, self.runtime.device)
+        state, extra = checkpoints.load_checkpoint(found[-1], self.model, optimizers, self.runtime.device)
+        for name, guard in self.guards.items():
+            guard.restore(state["guards"][name])
+        if self.average is not None:
+            self.average.restore(extra)
         self.total, self.info.seconds = state["total"], state["seconds"]
         say(f"{self.out}: going on from step {state['step']} of {self.total}")
         return int(state["step"])

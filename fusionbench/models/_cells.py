@@ -12,7 +12,7 @@ NeurIPS 2020, figure 3), in the sizes that FusionVAE uses:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,32 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=1e-5, momentum=BN_MOMENTUM)
 
 
+class SplitBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation with one scale and shift but separate statistics for the first ``views`` rows and the rest.
+
+    Masked views and clean targets have different statistics; sharing them makes both depend on how many views a batch
+    has. ``views`` is set by the encoder before every pass. (N,C,H,W) -> same.
+    """
+
+    clean_mean: Tensor
+    clean_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-5, momentum=BN_MOMENTUM)
+        self.register_buffer("clean_mean", torch.zeros(channels))
+        self.register_buffer("clean_var", torch.ones(channels))
+        self.views = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        statistics = ((self.running_mean, self.running_var), (self.clean_mean, self.clean_var))
+        parts = []
+        for part, (mean, var) in zip((x[: self.views], x[self.views :]), statistics, strict=True):
+            if len(part):
+                momentum = 1.0 if self.momentum is None else self.momentum
+                parts.append(F.batch_norm(part, mean, var, self.weight, self.bias, self.training, momentum, self.eps))
+        return torch.cat(parts) if parts else x
+
+
 class SqueezeExcite(nn.Module):
     """Channel gates from global means: Linear to max(C/16, 4), ReLU, Linear to C, sigmoid. (N,C,H,W) -> same."""
 
@@ -100,12 +126,12 @@ class PhaseSkip(nn.Module):
 class EncoderCell(nn.Module):
     """Residual cell; ``down`` halves the resolution and doubles the channels. (N,C,H,W) -> (N,C',H',W')."""
 
-    def __init__(self, channels: int, down: bool = False) -> None:
+    def __init__(self, channels: int, down: bool = False, norm: Callable[[int], nn.Module] = batch_norm) -> None:
         super().__init__()
         cout = 2 * channels if down else channels
         self.skip: nn.Module = PhaseSkip(channels, cout) if down else nn.Identity()
-        self.bn1, self.conv1 = batch_norm(channels), WNConv2d(channels, cout, 3, stride=2 if down else 1)
-        self.bn2, self.conv2 = batch_norm(cout), WNConv2d(cout, cout, 3)
+        self.bn1, self.conv1 = norm(channels), WNConv2d(channels, cout, 3, stride=2 if down else 1)
+        self.bn2, self.conv2 = norm(cout), WNConv2d(cout, cout, 3)
         self.gate = SqueezeExcite(cout)
 
     def forward(self, x: Tensor) -> Tensor:

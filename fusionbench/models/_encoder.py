@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.contracts import Batch
-from fusionbench.models._cells import EncoderCell, WNConv2d
+from fusionbench.models._cells import EncoderCell, SplitBatchNorm, WNConv2d, batch_norm
 
 
 @dataclass(frozen=True)
@@ -94,26 +94,31 @@ class Encoding:
 
 
 class Encoder(nn.Module):
-    """Images (M,Cin,H,W) in [0,1] -> features of every group, and of every resolution."""
+    """Images (M,Cin,H,W) in [0,1] -> features of every group, and of every resolution.
 
-    def __init__(self, cin: int, shape: Shape) -> None:
+    ``separate_norm``: batch statistics of views and targets apart (:class:`SplitBatchNorm`).
+    """
+
+    def __init__(self, cin: int, shape: Shape, separate_norm: bool = False) -> None:
         super().__init__()
+        norm = SplitBatchNorm if separate_norm else batch_norm
         width = shape.channels
         self.stem = WNConv2d(cin, width, 3)
         self.blocks = nn.ModuleList()
         for _ in range(shape.blocks):
-            normal = [EncoderCell(width) for _ in range(shape.block_cells - 1)]
-            self.blocks.append(nn.Sequential(*normal, EncoderCell(width, down=True)))
+            normal = [EncoderCell(width, norm=norm) for _ in range(shape.block_cells - 1)]
+            self.blocks.append(nn.Sequential(*normal, EncoderCell(width, down=True, norm=norm)))
             width *= 2
         self.tower = nn.ModuleList()
         self.downs = nn.ModuleList()
         for scale, count in enumerate(shape.groups):
-            cells = [nn.Sequential(*(EncoderCell(width) for _ in range(shape.cells))) for _ in range(count)]
+            cells = [nn.Sequential(*(EncoderCell(width, norm=norm) for _ in range(shape.cells))) for _ in range(count)]
             self.tower.append(nn.ModuleList(cells))
             if scale < len(shape.groups) - 1:
-                self.downs.append(EncoderCell(width, down=True))
+                self.downs.append(EncoderCell(width, down=True, norm=norm))
                 width *= 2
         self.last = nn.Sequential(nn.ELU(), WNConv2d(width, width, 1), nn.ELU())
+        self._split = tuple(layer for layer in self.modules() if isinstance(layer, SplitBatchNorm))
 
     def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Group features in consumption order, and the last feature of each resolution, coarsest first."""
@@ -137,6 +142,8 @@ class Encoder(nn.Module):
         packing = Packing(batch.present)
         views = batch.views.flatten(0, 1).index_select(0, packing.index)
         count = len(views)
+        for layer in self._split:
+            layer.views = count
         if not with_target:
             groups, scales = self.features(views)
             return Encoding(packing, groups, None, scales)

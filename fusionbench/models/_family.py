@@ -49,6 +49,7 @@ class Family(nn.Module):
         output: ``bernoulli`` or ``logistic-mixture``.
         regularise: λ of the spectral and batch-norm penalty.
         kl_warmup: share of training over which β rises linearly to 1.
+        separate_norm: batch statistics of views and targets apart, instead of shared ones as the paper has.
 
     Raises:
         UsageError: an image size that the resolutions do not divide, or an unknown output.
@@ -72,6 +73,7 @@ class Family(nn.Module):
         output: str = "bernoulli",
         regularise: float = 1e-2,
         kl_warmup: float = 0.3,
+        separate_norm: bool = False,
     ) -> None:
         super().__init__()
         shape = Shape(channels, tuple(groups), cells, blocks, block_cells)
@@ -85,7 +87,7 @@ class Family(nn.Module):
         self.spec, self.shape, self.latents = spec, shape, latents
         self.output = create_output(output, spec)
         self.regularise, self.kl_warmup = regularise, kl_warmup
-        self.encoder = Encoder(spec.channels, shape)
+        self.encoder = Encoder(spec.channels, shape, separate_norm)
         self.start = nn.Parameter(
             torch.rand(shape.top, spec.height // shape.reduction, spec.width // shape.reduction)
         )  # h

@@ -63,6 +63,11 @@ class FusionVAE(LatentFamily):
         aggregation: how views meet in the prior: ``max-add`` (the paper's), ``mean-add``, ``bayes-add``, ``max-all``,
             ``mean-all`` or ``bayes-all``.
         group_order: ``code`` or ``table``.
+        posterior: ``y``: q(z|y), the paper's; or ``xy``: q(z|X,y) from the maximum of the features of views and target.
+        residual: the posterior's raw parameters are added to the prior's.
+
+    Raises:
+        UsageError: as :class:`Family`, or an unknown word.
     """
 
     title = "FusionVAE"
@@ -79,38 +84,26 @@ class FusionVAE(LatentFamily):
         self,
         spec: ImageSpec,
         *,
-        channels: int = 8,
         groups: Sequence[int] = (5, 2),
         cells: int = 1,
-        blocks: int = 2,
-        block_cells: int = 1,
-        latents: int = 10,
-        output: str = "bernoulli",
-        regularise: float = 1e-2,
-        kl_warmup: float = 0.3,
         aggregation: str = "max-add",
         group_order: str = "code",
+        posterior: str = "y",
+        residual: bool = False,
+        **params: Any,
     ) -> None:
         if group_order not in ("code", "table"):
             raise UsageError(f"group_order={group_order!r}: choose 'code' or 'table'")
+        if posterior not in ("y", "xy"):
+            raise UsageError(f"posterior={posterior!r}: choose 'y' or 'xy'")
         groups = tuple(groups) if group_order == "code" else tuple(groups)[::-1]
-        super().__init__(
-            spec,
-            channels=channels,
-            groups=groups,
-            cells=cells,
-            blocks=blocks,
-            block_cells=block_cells,
-            latents=latents,
-            output=output,
-            regularise=regularise,
-            kl_warmup=kl_warmup,
-        )
+        super().__init__(spec, groups=groups, cells=cells, **params)
+        self.posterior_on_views, self.residual = posterior == "xy", residual
         self.scales, self.ups = nn.ModuleList(), nn.ModuleList()
         width = self.shape.top
         for scale, count in enumerate(self.shape.groups[::-1]):
             members = [
-                Group(width, latents, cells, first=scale == index == 0, aggregation=aggregation)
+                Group(width, self.latents, cells, first=scale == index == 0, aggregation=aggregation)
                 for index in range(count)
             ]
             self.scales.append(nn.ModuleList(members))
@@ -124,7 +117,16 @@ class FusionVAE(LatentFamily):
 
     def prepare(self, encoding: Encoding) -> Any:
         pooled = [g.prior.prepare(f, encoding.packing) for g, f in zip(self._groups(), encoding.views, strict=True)]  # type: ignore[operator]
-        return pooled, encoding.target, encoding.packing.any
+        target = encoding.target
+        if target is not None and self.posterior_on_views:
+            target = [self._join(encoding, views, own) for views, own in zip(encoding.views, target, strict=True)]
+        return pooled, target, encoding.packing.any
+
+    @staticmethod
+    def _join(encoding: Encoding, views: Tensor, target: Tensor) -> Tensor:
+        """Element-wise maximum over the features of the present views and of the target."""
+        seen = encoding.packing.any[:, None, None, None]
+        return torch.where(seen, torch.maximum(encoding.packing.max(views), target), target)
 
     def top_down(self, prepared: Any, rows: int, noise: Noise | None, posterior: bool) -> TopDown:
         pooled, target, has_views = prepared
@@ -153,14 +155,17 @@ class FusionVAE(LatentFamily):
         posterior: bool,
     ) -> tuple[DiagonalNormal, DiagonalNormal | None, Tensor]:
         projected = None if group.project is None else group.project(state)
-        prior = DiagonalNormal.from_raw(group.prior(pooled, projected, None if index == 0 else state))
+        raw = group.prior(pooled, projected, None if index == 0 else state)
+        prior = DiagonalNormal.from_raw(raw)
         if index == 0:
             prior = prior.standard_where(~has_views)
+            raw = raw.masked_fill(~has_views[:, None, None, None], 0.0)  # N(0, 1) but for the 0.01 of the scale
         q = None
         if posterior:
             assert target is not None
             feature = target[index] if projected is None else target[index] + projected
-            q = DiagonalNormal.from_raw(group.posterior(feature))
+            change = group.posterior(feature)
+            q = DiagonalNormal.from_raw(raw.float() + change.float() if self.residual else change)
         chosen = prior if q is None else q
         z = chosen.mean if noise is None else chosen.sample(noise(index, chosen.mean.shape[1:]))
         return prior, q, z

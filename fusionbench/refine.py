@@ -1,0 +1,103 @@
+"""What steadies training: averaged weights, batch statistics measured anew, and a guard against exploding gradients."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WINDOW = 101  # recent gradient norms that the guard compares with
+MOST_IN_A_ROW = 3
+
+
+class WeightAverage:
+    """Exponential moving average of a model's parameters: shadow ← decay·shadow + (1−decay)·parameter, every step.
+
+    The first steps use a smaller decay, (1+t)/(10+t), so that the start is forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.shadow = {name: value.detach().clone() for name, value in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        self.steps += 1
+        weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in model.named_parameters():
+            self.shadow[name].lerp_(value.detach(), weight)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Put the average in the place of the parameters."""
+        for name, value in model.named_parameters():
+            value.copy_(self.shadow[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State for a checkpoint."""
+        return self.shadow | {"#steps": torch.tensor(self.steps)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """From :meth:`tensors` of the same model."""
+        self.steps = int(tensors["#steps"])
+        for name, value in self.shadow.items():
+            value.copy_(tensors[name])
+
+
+class GradientGuard:
+    """Says whether a step should be left out: its gradient norm exceeds ``factor`` times the median of recent ones.
+
+    Never more than three steps in a row, so that training cannot stand still below a moving gradient.
+    """
+
+    def __init__(self, factor: float) -> None:
+        self.factor, self.recent, self.skipped = factor, [], 0  # type: ignore[var-annotated]
+
+    def refuses(self, norm: float) -> bool:
+        extreme = len(self.recent) >= 10 and norm > self.factor * statistics.median(self.recent)
+        if (extreme or norm != norm) and self.skipped < MOST_IN_A_ROW:
+            self.skipped += 1
+            return True
+        self.skipped = 0
+        if norm == norm:
+            self.recent = [*self.recent[-WINDOW + 1 :], norm]
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """JSON for a checkpoint."""
+        return {"recent": self.recent, "skipped": self.skipped}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """From :meth:`state`."""
+        self.recent, self.skipped = list(state["recent"]), int(state["skipped"])
+
+
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
+    """Euclidean norm of all gradients."""
+    norms = [p.grad.detach().float().norm() for p in parameters if p.grad is not None]
+    return float(torch.stack(norms).norm()) if norms else 0.0
+
+
+@torch.no_grad()
+def reestimate_statistics(model: nn.Module, passes: int, run: Callable[[int], Any]) -> None:
+    """Measure the batch statistics again: plain means over ``passes`` calls of ``run(i)`` in training mode.
+
+    Running statistics follow the weights with a delay and, when batches have different numbers of views, the last
+    batches; a mean over many batches with fixed weights has neither fault.
+    """
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in norms]
+    training = model.training
+    model.train()
+    try:
+        for index in range(passes):
+            for layer in norms:
+                layer.momentum = 1 / (index + 1)  # the running value becomes the mean of all so far
+            run(index)
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+        model.train(training)
