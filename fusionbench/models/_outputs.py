@@ -27,6 +27,19 @@ def centre_crop(x: Tensor, crop: tuple[int, int] | None) -> Tensor:
     return x[..., top : top + crop[0], left : left + crop[1]]
 
 
+def zero_outside(x: Tensor, crop: tuple[int, int] | None) -> Tensor:
+    """Images (…,H,W) with zeros outside the centre ``crop``.
+
+    What a likelihood does not count is the recipe's padding, zero by construction; no loss teaches a model that, so its
+    mean image is completed by what is known.
+    """
+    if crop is None:
+        return x
+    height, width = x.shape[-2] - crop[0], x.shape[-1] - crop[1]
+    top, left = height // 2, width // 2
+    return F.pad(centre_crop(x, crop), (left, width - left, top, height - top))
+
+
 class Bernoulli:
     """One logit a value; grey targets in [0,1] are soft: log p = Σ y·ln σ(a) + (1−y)·ln σ(−a).
 
@@ -43,8 +56,8 @@ class Bernoulli:
         return -loss.sum(dim=(1, 2, 3), dtype=torch.float64)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """(N,C,H,W) logits -> mean image."""
-        return torch.sigmoid(parameters.float())
+        """(N,C,H,W) logits -> mean image; zero outside the crop."""
+        return zero_outside(torch.sigmoid(parameters.float()), self.spec.crop)
 
 
 class LogisticMixture:
@@ -94,7 +107,7 @@ class LogisticMixture:
             return torch.logsumexp(mixture + components, dim=1).sum(dim=(1, 2), dtype=torch.float64)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Mixture-weighted mean per colour, colours in sequence, clamped: (N,C,H,W) in [0,1]."""
+        """Mixture-weighted mean per colour, colours in sequence, clamped: (N,C,H,W) in [0,1]; zero outside the crop."""
         logits, mean, _, coefficient = self._unpack(parameters)
         weight = F.softmax(logits, dim=1)[:, None]
         mean, coefficient = (weight * mean).sum(dim=2), (weight * coefficient).sum(dim=2)
@@ -105,7 +118,7 @@ class LogisticMixture:
             colours.append(blue.clamp(-1, 1))
         else:
             colours.extend(mean[:, i].clamp(-1, 1) for i in range(1, self.spec.channels))
-        return (torch.stack(colours, dim=1) + 1) / 2
+        return zero_outside((torch.stack(colours, dim=1) + 1) / 2, self.spec.crop)
 
 
 Output = Bernoulli | LogisticMixture

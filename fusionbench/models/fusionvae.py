@@ -37,7 +37,7 @@ PAPER_TRAINING = {"optimizer": "adamax", "lr": 1e-2, "lr_min": 1e-4, "weight_dec
 MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1600}
 CELEBA_TRAINING = PAPER_TRAINING | {"epochs": 90, "warmup_epochs": 5, "batch": 128}
 TLESS_TRAINING = PAPER_TRAINING | {"epochs": 500, "warmup_epochs": 5, "batch": 64}
-TINY_TRAINING = PAPER_TRAINING | {"epochs": 14, "warmup_epochs": 0.5, "batch": 32}
+TINY_TRAINING = PAPER_TRAINING | {"epochs": 12, "warmup_epochs": 0.5, "batch": 16, "inputs": "per-image"}
 
 MNIST_MODEL = {"channels": 8, "groups": [5, 2], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
 CELEBA_MODEL = {"channels": 32, "groups": [10, 5, 2], "cells": 2, "blocks": 1, "block_cells": 2, "regularise": 1e-1}

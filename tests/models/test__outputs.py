@@ -89,3 +89,17 @@ def test_mean_images_are_in_range_and_the_best_guess_of_a_sharp_component() -> N
     torch.testing.assert_close(LogisticMixture(GREY).mean(parameters), torch.full((1, 1, 2, 2), 0.75))
     with pytest.raises(UsageError, match="bernoulli"):
         create_output("bernouli", GREY)
+
+
+def test_mean_images_are_zero_where_the_likelihood_does_not_look() -> None:
+    spec = ImageSpec(1, 7, 8, 3, crop=(4, 5))
+    for name in ("bernoulli", "logistic-mixture"):
+        output = create_output(name, spec)
+        mean = output.mean(torch.ones(1, output.channels, 7, 8))
+        inside = torch.zeros(7, 8, dtype=torch.bool)
+        inside[1:5, 1:6] = True
+        assert torch.equal(mean[0, 0] > 0, inside)
+        target = torch.rand(1, 1, 7, 8)
+        moved = torch.where(inside, target, 1 - target)
+        parameters = torch.randn(1, output.channels, 7, 8)
+        assert torch.equal(output.log_prob(parameters, target), output.log_prob(parameters, moved))
