@@ -184,7 +184,7 @@ _LIST = (
             "scd": _SAME,
             "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal"),
         },
-        "1e-7",
+        "1e-7; Nabf 1e-2 (the original is not stable)",
     ),
     Dialect(
         "gtf",

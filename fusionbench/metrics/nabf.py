@@ -6,7 +6,7 @@ import math
 
 from fusionbench.contracts import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import bordered, sobel
+from fusionbench.metrics._windows import bordered, sobel, sobel_in_order
 
 STRONG, WEAK_WEIGHT, POWER = 2.0, 0.001, 1.5
 TOP_STRENGTH, SLOPE_STRENGTH, MID = 0.9999, 19.0, 0.5
@@ -47,7 +47,8 @@ def edges(image: Image, unit: bool) -> tuple[Array, Array]:
 
     def make() -> tuple[Array, Array]:
         xp = image.xp
-        sx, sy = sobel(bordered(image.pixels / (8 * 255 if unit else 8), 1, "reflect"))
+        framed = bordered(image.pixels / 255 if unit else image.pixels, 1, "reflect")
+        sx, sy = (side / 8 for side in (sobel_in_order(framed) if unit else sobel(framed)))
         # where nothing changes along either axis the orientation is 0
         level = (sx == 0) & (sy == 0)
         return xp.sqrt(sx * sx + sy * sy), xp.where(level, 0.0, xp.arctan(sx / xp.where(level, 1.0, sy)))

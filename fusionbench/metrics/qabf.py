@@ -13,7 +13,7 @@ Angle = Literal["atan", "atan swapped", "atan2"]
 Ties = Literal["one", "fused"]
 TOP_STRENGTH, SLOPE_STRENGTH, MID_STRENGTH = 0.9994, 15.0, 0.5
 TOP_ANGLE, SLOPE_ANGLE, MID_ANGLE = 0.9879, 22.0, 0.8
-MAX = TOP_STRENGTH / (1 + math.exp(-7.5)) * TOP_ANGLE / (1 + math.exp(-4.4))  # 0.9753, for three equal images
+MAX = TOP_STRENGTH / (1 + math.exp(-7.5)) * TOP_ANGLE / (1 + math.exp(-4.4))  # 0.9748: equal gradients everywhere
 
 
 @image_metric
@@ -27,7 +27,7 @@ def qabf(
     angle: Angle = "atan",
     unit: bool = False,
 ) -> Array:
-    """Edge preservation weighted by the sources' edge strength: three (N,H,W) on 0..255 to (N,), 0..0.9753.
+    """Edge preservation weighted by the sources' edge strength: three (N,H,W) on 0..255 to (N,), 0..0.9748.
 
     Args:
         border: what Sobel's mask meets outside the image.
@@ -127,7 +127,7 @@ METRIC = Metric(
     reference="Xydeas, Petrović 2000, Electron. Lett. 36(4), 308–309",
     formula="Q = Σ(Q_AF·g_A + Q_BF·g_B) / Σ(g_A + g_B),  Q_XF = 0.9994/(1+e^{-15(G-0.5)}) · 0.9879/(1+e^{-22(A-0.8)})",
     exploits="Copying the source with the stronger edges unchanged ranks first on published sets.",
-    edge_cases="NaN where both sources are flat; three equal images give 0.9753, the maximum, not 1.",
+    edge_cases="NaN where both sources are flat; three equal images give 0.9748, the maximum, not 1.",
     invariances=("swapping the sources", "adding a constant to any image", "one scale factor on all three images"),
     min_side=3,
     choices=(

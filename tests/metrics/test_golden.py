@@ -1,0 +1,137 @@
+"""Every dialect against the output of the evaluator that it is named after, on six real triples.
+
+Tolerances are relative: 1e-9 for float64 Python and 1e-7 for MATLAB code run in Octave; those above have a reason
+beside them. ``standard/1`` is held to the same numbers where the definitions coincide.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.metrics import get_metric
+from tests.metrics.scenes import Golden, centre
+
+CDDFUSE = "CDDFuse Evaluator.py (pinned py3.8 env, float64"
+SHIPPED = "CDDFuse Evaluator.py (pinned py3.8 env, float32"
+LINFENG = "Linfeng-Tang/Evaluation-for-Image-Fusion *.m @0e87153"
+VIFB, GTF, RFN, LIU, ZOO = "xingchenzhang/VIFB", "jiayi-ma/GTF", "hli1221", "zhengliu6699", "IVIF_ZOO"
+SINGLE = 1e-3  # the original computes in float32 on images of 0..65025
+
+CASES = [
+    *((CDDFUSE, theirs, "cddfuse", ours, 1e-9) for theirs, ours in (
+        ("EN", "en"), ("SD", "sd"), ("SF", "sf"), ("AG", "ag"), ("MI", "mi"), ("MSE", "mse"), ("PSNR", "psnr"),
+        ("CC", "cc"), ("SCD", "scd"), ("VIFF", "vif"), ("Qabf", "qabf"), ("SSIM", "ssim"))),
+    *((SHIPPED, theirs, "cddfuse", ours, 2e-5) for theirs, ours in (
+        ("EN", "en"), ("SD", "sd"), ("SF", "sf"), ("MI", "mi"), ("SCD", "scd"), ("VIFF", "vif"), ("Qabf", "qabf"),
+        ("SSIM", "ssim"))),
+    *((VIFB, theirs, "vifb", ours, 1e-7) for theirs, ours in (
+        ("Avg_gradient", "ag"), ("Entropy", "en"), ("Mutinf", "mi"), ("Psnr", "psnr"), ("Qabf", "qabf"),
+        ("Qcb", "qcb"), ("Qcv", "qcv"), ("Spatial_frequency", "sf"), ("Ssim", "ssim"), ("Variance", "sd"))),
+    *((LINFENG, theirs, "linfeng", ours, 1e-7) for theirs, ours in (
+        ("AG", "ag"), ("CC", "cc"), ("EN", "en"), ("MI", "mi"), ("MSE", "mse"), ("PSNR", "psnr"), ("Qabf", "qabf"),
+        ("SCD", "scd"), ("SD", "sd"), ("SF", "sf"), ("VIF", "vif"), ("Nabf_as_called", "nabf"))),
+    (LINFENG, "SD_uint8_saturating", "linfeng-2022", "sd", 1e-7),
+    (LINFENG, "VIF_uint8_saturating", "linfeng-2022", "vif", 1e-7),
+    (LINFENG, "Qabf_01scale", "linfeng-2022", "qabf", 1e-3),  # 5e-4 absolute: decided by the original's last bits
+    (LINFENG, "Nabf_correct_order_255scale", "standard/1", "nabf", 1e-7),
+    (LINFENG, "VIF", "standard/1", "vif", 1e-7),
+    *((RFN, theirs, "rfn-nest", ours, 1e-7) for theirs, ours in (
+        ("EN", "en"), ("MI", "mi"), ("SCD", "scd"), ("SD", "sd"))),
+    (RFN, "Nabf", "rfn-nest", "nabf", 1e-2),  # on 0..1 the original's last bits decide which gradients are equal
+    *((GTF, theirs, "gtf", ours, 1e-7) for theirs, ours in (
+        ("EN", "en"), ("MI", "mi"), ("Qabf", "qabf"), ("SD", "sd"), ("SF", "sf"))),
+    (GTF, "Q_G", "gtf-qg", "qabf", 1e-7),
+    *((LIU, theirs, "liu-2012", ours, tolerance) for theirs, ours, tolerance in (
+        ("Q_MI", "nmi", 1e-7), ("VIFF_Han2013", "viff", 1e-7), ("Q_CV", "qcv", 1e-7), ("Q_CB", "qcb", 1e-7),
+        ("Q_P", "qp", 1e-7), ("Q_Y", "qy", 1e-4))),  # Q_Y: noise over noise in nearly flat windows
+    *((ZOO, theirs, "ivif-zoo", ours, tolerance) for theirs, ours, tolerance in (
+        ("AG", "ag", 1e-4), ("CC", "cc", 1e-4), ("EN", "en", 1e-4), ("MI", "mi", 1e-4), ("MSE", "mse", 1e-4),
+        ("NMI", "nmi", 1e-4), ("Nabf", "nabf", 1e-4), ("PSNR", "psnr", 1e-4), ("Qabf", "qabf", 1e-4),
+        ("SCD", "scd", 1e-4), ("SD", "sd", 1e-4), ("SF", "sf", 1e-4), ("VIF", "vif", SINGLE), ("SSIM", "ssim", SINGLE),
+        ("MS_SSIM", "ms_ssim", SINGLE))),
+    ("torchmetrics 1.9.0", "VIF_sum", "standard/1", "vif", 1e-9),
+    ("sewar", "VIFp_sum", "standard/1", "vif", 1e-9),
+    ("piq 0.8.0", "VIFp_sum", "standard/1", "vif", 1e-4),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def golden(real_data: Path) -> Golden:
+    return Golden(real_data)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("implementation", "theirs", "dialect", "ours", "tolerance"), CASES)
+def test_dialect_gives_the_evaluators_number(
+    golden: Golden, implementation: str, theirs: str, dialect: str, ours: str, tolerance: float
+) -> None:
+    expected = golden.values(implementation, theirs)
+    assert expected, "no such row in the golden file"
+    metric = get_metric(ours, dialect)
+    for case, value in expected.items():
+        images = golden.images(case)
+        found = metric.function(*(images[:1] if metric.needs == "fused" else images))[0]
+        assert found == pytest.approx(value, rel=tolerance, abs=0), case
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("feature", ["none", "gradient", "dct"])
+def test_fmi_on_centre_crops(golden: Golden, feature: str) -> None:
+    from fusionbench.metrics.fmi import fmi
+
+    expected = golden.values("GTF fmi.m", f"FMI_{feature}_w3")
+    assert expected
+    for case, value in expected.items():
+        crops = [np.ascontiguousarray(centre(image)) for image in golden.images(case)]
+        ours = "pixel" if feature == "none" else feature
+        assert fmi(*crops, feature=ours)[0] == pytest.approx(value, rel=1e-9), case
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("parameters", "theirs"),
+    [
+        ({"over": "sum"}, "SSIM_gauss11_L255_sum"),
+        ({"over": "sum", "window": "uniform", "size": 7, "sample": True}, "SSIM_uniform7_L255_sum"),
+    ],
+)
+def test_ssim_of_scikit_image(golden: Golden, parameters: dict[str, object], theirs: str) -> None:
+    from fusionbench.metrics.ssim import ssim
+
+    expected = golden.values("scikit-image 0.19.2", theirs)
+    assert expected
+    for case, value in expected.items():
+        assert ssim(*golden.images(case), **parameters)[0] == pytest.approx(value, rel=1e-9), case
+
+
+@pytest.mark.data
+def test_degenerate_cases_of_cddfuse(golden: Golden) -> None:
+    """Where the evaluator gives a number on flat or tiny images, so do we (float32 there); NaN stays NaN."""
+    import json
+
+    from PIL import Image
+
+    rows = json.loads((golden.folder / "golden_edge.json").read_text())["rows"]
+    names = {"EN": "en", "SD": "sd", "SF": "sf", "MI": "mi", "CC": "cc", "VIFF": "vif", "Qabf": "qabf", "SSIM": "ssim"}
+    seen = 0
+    for row in rows:
+        if row["metric"] not in names or (row["case"] == "e6_40x40" and row["metric"] == "VIFF"):
+            continue  # below 41 pixels VIF is refused
+        folder = golden.folder / "edge" / row["case"]
+        images = [np.asarray(Image.open(path).convert("L"))[None] for path in (sorted_paths(folder))]
+        metric = get_metric(names[row["metric"]], "cddfuse")
+        found = metric.function(*(images[:1] if metric.needs == "fused" else images))[0]
+        if row["value"] is None:
+            assert not np.isfinite(found), row
+        else:
+            assert found == pytest.approx(row["value"], rel=2e-5, abs=2e-5), row
+        seen += 1
+    assert seen > 50
+
+
+def sorted_paths(folder: Path) -> list[Path]:
+    """Files of fused, a, b."""
+    return [next(path for path in sorted(folder.iterdir()) if path.stem.lower().startswith(name)) for name in "fab"]

@@ -1,0 +1,68 @@
+"""MS-SSIM against a composition of scikit-image's SSIM maps (1e-9) and piq where it imports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from skimage.measure import block_reduce
+
+from fusionbench.metrics.ms_ssim import WEIGHTS, ms_ssim
+from tests.metrics.scenes import floats, stacks
+
+SHAPE = (177, 190)
+
+
+def terms(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """(mean contrast-structure, mean SSIM) with SciPy's Gaussian of 11 taps, inside the image."""
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+    def smooth(z: np.ndarray) -> np.ndarray:
+        return gaussian_filter(z, 1.5, radius=5)[5:-5, 5:-5]
+
+    mx, my = smooth(x), smooth(y)
+    sx, sy, sxy = smooth(x * x) - mx**2, smooth(y * y) - my**2, smooth(x * y) - mx * my
+    structure = (2 * sxy + c2) / (sx + sy + c2)
+    return structure.mean(), ((2 * mx * my + c1) / (mx**2 + my**2 + c1) * structure).mean()
+
+
+def plainly(x: np.ndarray, y: np.ndarray) -> float:
+    product = 1.0
+    for scale, weight in enumerate(WEIGHTS):
+        structure, both = terms(x, y)
+        product *= (both if scale == 4 else structure) ** weight
+        x, y = (block_reduce(z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2], (2, 2), np.mean) for z in (x, y))
+    return product
+
+
+def test_against_a_composition() -> None:
+    triples = floats(*stacks(2, SHAPE))
+    for value, f, a, b in zip(ms_ssim(*triples), *triples, strict=True):
+        assert value == pytest.approx((plainly(f, a) + plainly(f, b)) / 2, rel=1e-9)
+    assert ms_ssim(*triples, over="sum") == pytest.approx(2 * ms_ssim(*triples), rel=1e-15)
+
+
+def test_zero_padding_of_odd_sides_against_torch_pooling() -> None:
+    from fusionbench.metrics.ms_ssim import _halve
+
+    x = stacks(1, (7, 8))[0][0].astype(np.float64)
+    expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x)[None, None], 2, padding=(1, 0))[0, 0]
+    assert _halve(x, "zero") == pytest.approx(expected.numpy(), rel=1e-15)
+
+
+def test_against_piq() -> None:
+    try:
+        from piq import multi_scale_ssim
+    except (ImportError, RuntimeError) as error:  # piq needs a torchvision that belongs to the torch at hand
+        pytest.skip(f"piq does not import: {error}")
+    triples = stacks(1, (176, 192))
+    f, a, b = (torch.from_numpy(stack.astype(np.float64))[:, None] for stack in triples)
+    expected = (multi_scale_ssim(f, a, data_range=255.0) + multi_scale_ssim(f, b, data_range=255.0)) / 2
+    assert ms_ssim(*triples)[0] == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_one_for_equal_images() -> None:
+    fused = stacks(1, SHAPE)[0]
+    assert ms_ssim(fused, fused, fused)[0] == pytest.approx(1, abs=1e-12)
+    assert ms_ssim(255 - fused, fused, fused)[0] == 0  # negative structure counts as none

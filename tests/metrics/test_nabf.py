@@ -1,0 +1,53 @@
+"""Nabf against a pixel-by-pixel composition, to 1e-11."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+
+from fusionbench.metrics.nabf import nabf
+from tests.metrics.scenes import floats, scene, stacks
+
+HORIZONTAL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+
+
+def plainly(f: np.ndarray, a: np.ndarray, b: np.ndarray, floor: float) -> float:
+    grown = [np.pad(x, 1, mode="reflect") for x in floats(f, a, b)]
+    maps = [(correlate2d(x, HORIZONTAL, "valid"), correlate2d(x, HORIZONTAL.T, "valid")) for x in grown]
+    strengths = [np.sqrt(sx**2 + sy**2) for sx, sy in maps]
+    angles = [np.vectorize(lambda x, y: math.atan2(x, y) if y > 0 else math.atan(x / y) if y else
+                           math.copysign(math.pi / 2, x) if x else 0.0)(sx, sy) for sx, sy in maps]  # fmt: skip
+    lost = total = 0.0
+    for place in np.ndindex(f.shape):
+        strength_f, angle_f = strengths[0][place], angles[0][place]
+        extra = strength_f > strengths[1][place] and strength_f > strengths[2][place]
+        for source in (1, 2):
+            strength = strengths[source][place]
+            weight = strength**1.5 if strength >= 2 else floor
+            total += weight
+            if extra:
+                ratio = strength / strength_f
+                turn = abs(abs(angles[source][place] - angle_f) - math.pi / 2) * 2 / math.pi
+                q = 0.9999 / (1 + math.exp(-19 * (ratio - 0.5))) * 0.9995 / (1 + math.exp(-22 * (turn - 0.5)))
+                lost += (1 - math.sqrt(q)) * weight
+    return lost / total
+
+
+@pytest.mark.parametrize("floor", [0.001, 0.0])
+def test_against_a_plain_composition(floor: float) -> None:
+    images = scene(2, (30, 37))
+    value = nabf(*(image[None] for image in images), floor=floor)[0]
+    assert value == pytest.approx(plainly(*images, floor), rel=1e-11)
+
+
+def test_extremes() -> None:
+    fused, a, b = stacks(1)
+    assert nabf(a, a, b)[0] == 0
+    assert nabf(np.full_like(a, 9), a, b)[0] == 0
+    noise = np.random.default_rng(0).integers(0, 256, a.shape, dtype=np.uint8)
+    assert nabf(noise, a, b)[0] > nabf(fused, a, b)[0] > 0
+    flat = np.full_like(a, 9)
+    assert np.isnan(nabf(fused, flat, flat, floor=0.0)[0])

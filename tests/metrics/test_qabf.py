@@ -1,0 +1,88 @@
+"""Qabf against a plain SciPy composition, to 1e-11; gradients against scikit-image."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import convolve2d
+from skimage.filters import sobel_h, sobel_v
+
+from fusionbench.metrics._images import Image
+from fusionbench.metrics.qabf import MAX, _framed, edges, qabf
+from tests.metrics.scenes import floats, scene, stacks
+
+HORIZONTAL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+VERTICAL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
+
+
+def plainly(f: np.ndarray, a: np.ndarray, b: np.ndarray, border: str, ties: str) -> float:
+    """Pixel by pixel, as the paper's formulas read."""
+    grown = [np.pad(x, 1, mode="edge") if border == "replicate" else np.pad(x, 1) for x in floats(f, a, b)]
+    maps = [(convolve2d(x, HORIZONTAL, "valid"), convolve2d(x, VERTICAL, "valid")) for x in grown]
+    above = below = 0.0
+    for row in range(f.shape[0]):
+        for column in range(f.shape[1]):
+            (fx, fy), *sources = ((sx[row, column], sy[row, column]) for sx, sy in maps)
+            strength_f = math.hypot(fx, fy)
+            angle_f = math.atan(fy / fx) if fx else math.pi / 2
+            for sx, sy in sources:
+                strength = math.sqrt(sx * sx + sy * sy)
+                strength_f = math.sqrt(fx * fx + fy * fy)
+                angle = math.atan(sy / sx) if sx else math.pi / 2
+                if strength == strength_f:
+                    ratio = strength_f if ties == "fused" else 1.0
+                else:
+                    ratio = min(strength, strength_f) / max(strength, strength_f)
+                turn = 1 - abs(angle - angle_f) / (math.pi / 2)
+                of_strength = 0.9994 / (1 + math.exp(-15 * (ratio - 0.5)))
+                of_angle = 0.9879 / (1 + math.exp(-22 * (turn - 0.8)))
+                above += of_strength * of_angle * strength
+                below += strength
+    return above / below
+
+
+@pytest.mark.parametrize(("border", "ties"), [("replicate", "one"), ("zero", "fused"), ("zero", "one")])
+def test_against_a_plain_composition(border: str, ties: str) -> None:
+    f, a, b = scene(1, (33, 40))
+    f[:10] = a[:10]  # equal gradients
+    value = qabf(f[None], a[None], b[None], border=border, ties=ties)[0]  # type: ignore[arg-type]
+    assert value == pytest.approx(plainly(f, a, b, border, ties), rel=1e-11)
+
+
+def test_strength_against_scikit_image() -> None:
+    image = scene()[0]
+    form = ("replicate", "atan", False)
+    with np.errstate(all="ignore"):
+        strength = edges(_framed(Image(None, grey=image), "replicate", False), form)[0]  # type: ignore[arg-type]
+    x = image.astype(float)
+    expected = 4 * np.hypot(sobel_h(x), sobel_v(x))
+    assert strength[1:-1, 1:-1] == pytest.approx(expected[1:-1, 1:-1], rel=1e-12, abs=1e-12)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_within_its_range(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, (1, 8, 9), dtype=np.uint8) for _ in range(3)]
+    assert 0 <= qabf(*images)[0] <= MAX
+
+
+def test_extremes() -> None:
+    fused, a, b = stacks(1)
+    assert qabf(a, a, a)[0] == pytest.approx(MAX, rel=1e-12) and pytest.approx(0.9748, abs=5e-5) == MAX
+    assert qabf(a, a, a, ties="fused")[0] == pytest.approx(0.9753, abs=5e-4)
+    flat = np.full_like(fused, 8)
+    assert np.isnan(qabf(fused, flat, flat)[0])
+    assert 0 <= qabf(flat, a, b)[0] < 0.01
+    assert qabf(b, flat, b)[0] == pytest.approx(MAX, rel=1e-12)
+
+
+def test_ties_on_the_unit_scale_cost_almost_everything() -> None:
+    _, a, b = stacks(1)
+    fused = np.maximum(a, b)
+    usual = qabf(fused, a, b, border="zero", ties="fused")[0]
+    assert qabf(fused, a, b, border="zero", ties="fused", unit=True)[0] < usual - 0.02
