@@ -133,8 +133,9 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
             cv2.setNumThreads(1)
         source = open_source(recipe, source_dir)
         covered: list[int] = []
+        agreement = None
         if plan.number == CUTOUTS:
-            arrays, source_sha256 = cutouts_of(recipe, source, plan.split)
+            arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
         else:
             bank = None
             if recipe.views.overlay is not None:
@@ -160,6 +161,7 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
                 **written,
             },
             "covered": covered,
+            "cutouts_iou": agreement,
             "recipe_sha256": recipe.hash,
         }
         write_json(_note_path(folder, plan), note)
@@ -327,8 +329,8 @@ def _finish(
         covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
         coverage = [round(count / (n * pixels), 6) for count in covered]
         bank = _note(recipe, folder, plan_cutouts(recipe, split)) if recipe.views.overlay is not None else None
-        cutouts = ShardEntry(**bank["entry"]) if bank else None
-        splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts)
+        cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
+        splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])
     manifest = Manifest(
         format="fusionbench.dataset/1",

@@ -46,6 +46,8 @@ class ShardedArray:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if first is Ellipsis:
+            return self._range(0, len(self))[key]
         if isinstance(first, slice):
             start, stop, step = first.indices(len(self))
             if step == 1:

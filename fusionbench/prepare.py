@@ -15,6 +15,7 @@ from fusionbench.contracts import Source
 from fusionbench.errors import DataError, UsageError
 from fusionbench.recipes import ImageRule, Recipe, SplitRule
 from fusionbench.synth import CannyCut
+from fusionbench.synth.cutouts import iou
 
 Images = np.ndarray | Sequence[np.ndarray]  # of one size, or of mixed sizes
 
@@ -145,12 +146,13 @@ def pixels_digest(images: Images) -> str:
     return state.hexdigest()
 
 
-def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np.ndarray], str]:
-    """The bank of cut-outs of a split, and the sha256 of the images they were cut from.
+def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np.ndarray], str, float | None]:
+    """The bank of cut-outs of a split, the sha256 of the images they were cut from, and how well they were cut.
 
     Returns:
         ``cutouts`` uint8 (m, size, size, C+1), colours multiplied by alpha and alpha last; ``index`` int64 (m,) into
-        the source; ``label`` int64 (m,).
+        the source; ``label`` int64 (m,). The last value is the mean intersection over union of the cut masks with
+        the source's own (``visible_mask``), None where it has none.
 
     Raises:
         DataError: no image, or an image in which nothing can be cut.
@@ -165,13 +167,18 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
     cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close)
     bank = np.zeros((len(indices), overlay.size, overlay.size, recipe.image.channels + 1), np.uint8)
     state = hashlib.sha256()
+    agreements = []
     for i, index in enumerate(indices.tolist()):
         raw = source.read(rule.source, np.array([index]))[0]
         state.update(np.ascontiguousarray(raw).data)
-        image = crop(recipe.image, raw, None if labels is None else int(labels[index]))
+        label = None if labels is None else int(labels[index])
+        image = crop(recipe.image, raw, label)
         mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
         if not mask.any():
             raise DataError(f"nothing could be cut out of image {index} of {rule.source!r}; change views.overlay.cut")
+        truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
+        if truth is not None:
+            agreements.append(iou(mask, crop(recipe.image, truth[..., None], label)[..., 0]))
         front = np.concatenate([_channels(image, recipe.image.channels) & mask[..., None], mask[..., None]], axis=2)
         if overlay.via is not None:
             front = resize(front, (overlay.via, overlay.via), "area")
@@ -179,4 +186,5 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
     arrays = {"cutouts": bank, "index": indices}
     if labels is not None:
         arrays["label"] = labels[indices]
-    return arrays, state.hexdigest()
+    agreement = round(float(np.mean(agreements)), 6) if agreements else None
+    return arrays, state.hexdigest(), agreement

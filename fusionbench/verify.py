@@ -162,7 +162,7 @@ def _regenerate(
     bank = None
     cutouts = dataset.split(split).cutouts
     if cutouts is not None and len(samples):
-        arrays, _ = cutouts_of(dataset.recipe, source, split)
+        arrays, _, _ = cutouts_of(dataset.recipe, source, split)
         bank = arrays["cutouts"]
         for name, found in array_digests(arrays).items():
             if cutouts.arrays.get(name) != found:

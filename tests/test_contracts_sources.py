@@ -27,6 +27,7 @@ FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "folder": lambda folder, _: folders.mixed(folder),
     "digits": None,
     "mnist": write_mnist,
+    "tless": lambda folder, _: folders.tless(folder),
 }
 
 

@@ -64,6 +64,7 @@ def test_indexing_is_that_of_numpy(data: st.DataObject) -> None:
         (slice(0, 3), 1),
         (data.draw(index), 0, slice(1, 3)),
         (np.array([0, -1]), 1),
+        (Ellipsis, 0),
     ):
         expected = plain[np.array(key, int) if isinstance(key, list) else key]
         assert np.array_equal(sharded[key], expected) and sharded[key].shape == expected.shape

@@ -45,6 +45,7 @@ class SplitEntry(_Part, frozen=True):
     shards: Annotated[list[ShardEntry], msgspec.Meta(min_length=1)]
     coverage: list[float] = []
     cutouts: ShardEntry | None = None
+    cutouts_iou: float | None = None  # of the cut masks with those of the source, where it has some
 
 
 class SourceEntry(_Part, frozen=True):

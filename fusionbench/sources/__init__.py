@@ -15,6 +15,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "digits": "fusionbench.sources.digits:Digits",
         "folder": "fusionbench.sources.folder:Folder",
         "mnist": "fusionbench.sources.mnist:Mnist",
+        "tless": "fusionbench.sources.tless:TLess",
     },
     see="fusionbench list sources",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,4 +52,32 @@ def mixed(root: Path) -> Path:
     """Pictures of one size in two classes, in several formats."""
     for i, name in enumerate(("b/z.png", "a/one.jpg", "a/two.tif", "b/three.webp", "b/four.bmp")):
         save(root / name, picture(i, 40, 50))
+    return root
+
+
+def tless(root: Path, bop: bool = True, objects: tuple[int, ...] = (1, 3, 19, 20), images: int = 3) -> Path:
+    """Training images of T-LESS in BOP's layout, or in the original one."""
+    for number in objects:
+        folder = root / "train_primesense" / (f"{number:06d}" if bop else f"{number:02d}")
+        annotation = {}
+        for i in range(images):
+            image = picture(number + i, 400, 400)
+            image[image[..., 0] == 0] = 0  # black around the object
+            save(folder / "rgb" / (f"{i:06d}.png" if bop else f"{i:04d}.png"), image)
+            if bop:
+                mask = np.where(image[..., 0] > 0, 255, 0).astype(np.uint8)
+                save(folder / "mask_visib" / f"{i:06d}_000000.png", mask)
+            annotation[i] = number
+        pose = [1.0] + [0.0] * 8
+        if bop:
+            table = {str(i): [{"cam_R_m2c": pose, "cam_t_m2c": [0, 0, 1], "obj_id": n}] for i, n in annotation.items()}
+            (folder / "scene_gt.json").write_text(json.dumps(table))
+            (folder / "scene_camera.json").write_text("{}")
+        else:
+            text = "".join(
+                f"{i}:\n- cam_R_m2c: {pose}\n  cam_t_m2c: [0, 0, 1]\n  obj_bb: [1, 2, 3, 4]\n  obj_id: {n}\n"
+                for i, n in annotation.items()
+            )
+            (folder / "gt.yml").write_text(text)
+            (folder / "info.yml").write_text("0:\n  cam_K: [1, 0, 0, 0, 1, 0, 0, 0, 1]\n")
     return root
