@@ -22,6 +22,7 @@ MODELS: Registry = Registry(
         "fcn+s": "fusionbench.models.fcn:FCNWithSkips",
         "first-view": "fusionbench.models.trivial:FirstView",
         "fusionvae": "fusionbench.models.fusionvae:FusionVAE",
+        "fusionvae-plus": "fusionbench.models.fusionvae_plus:FusionVAEPlus",
         "max-view": "fusionbench.models.trivial:MaxView",
         "mean-image": "fusionbench.models.trivial:MeanImage",
         "mfeif": "fusionbench.models.mfeif:MFEIF",

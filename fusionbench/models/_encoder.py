@@ -85,12 +85,14 @@ class Encoding:
         views: per latent group, in the order in which the decoder consumes them, (M,C,h,w).
         target: the same for the target, (N,C,h,w), or None.
         scales: the views' last feature of every resolution, coarsest first, (M,C,h,w): for skip connections.
+        images: the present views themselves, (M,Cin,H,W) in [0,1].
     """
 
     packing: Packing
     views: list[Tensor]
     target: list[Tensor] | None
     scales: list[Tensor]
+    images: Tensor
 
 
 class Encoder(nn.Module):
@@ -146,7 +148,8 @@ class Encoder(nn.Module):
             layer.views = count
         if not with_target:
             groups, scales = self.features(views)
-            return Encoding(packing, groups, None, scales)
+            return Encoding(packing, groups, None, scales, views)
         assert batch.target is not None
         groups, scales = self.features(torch.cat([views, batch.target]))
-        return Encoding(packing, [g[:count] for g in groups], [g[count:] for g in groups], [s[:count] for s in scales])
+        of_views, of_target = [g[:count] for g in groups], [g[count:] for g in groups]
+        return Encoding(packing, of_views, of_target, [s[:count] for s in scales], views)

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from fusionbench.models._cells import WNConv2d
 
-FIRST_ITERATIONS, ITERATIONS, EPS = 40, 4, 1e-3
+FIRST_ITERATIONS, ITERATIONS, EPS, VANISHING = 40, 4, 1e-3, 1e-2
 
 
-def _normalise(x: Tensor) -> Tensor:
-    return x / (x.square().sum(dim=1, keepdim=True).sqrt() + EPS)
+def _normalise(x: Tensor, old: Tensor | None = None) -> Tensor:
+    """Rows of unit length; a row that vanishes (a convolution that starts at zero) keeps its ``old`` direction."""
+    norm = x.square().sum(dim=1, keepdim=True).sqrt()
+    unit = x / (norm + EPS)
+    return unit if old is None else torch.where(norm > VANISHING, unit, old)
 
 
 class StabilityPenalty(nn.Module):
@@ -52,8 +55,8 @@ class StabilityPenalty(nn.Module):
                 u, v = getattr(self, f"u{index}"), getattr(self, f"v{index}")
                 with torch.no_grad():
                     for _ in range(FIRST_ITERATIONS if first else ITERATIONS):
-                        v.copy_(_normalise(torch.einsum("nor,no->nr", matrix, u)))
-                        u.copy_(_normalise(torch.einsum("nor,nr->no", matrix, v)))
+                        v.copy_(_normalise(torch.einsum("nor,no->nr", matrix, u), v))
+                        u.copy_(_normalise(torch.einsum("nor,nr->no", matrix, v), u))
                 total = total + torch.einsum("no,nor,nr->", u.clone(), matrix, v.clone())
         assert isinstance(total, Tensor)
         return total

@@ -129,19 +129,27 @@ class FusionVAE(LatentFamily):
         return torch.where(seen, torch.maximum(encoding.packing.max(views), target), target)
 
     def top_down(self, prepared: Any, rows: int, noise: Noise | None, posterior: bool) -> TopDown:
-        pooled, target, has_views = prepared
+        pooled, target, has_views = prepared[:3]
         state = self.start.expand(rows, -1, -1, -1)
         visited, index = [], 0
         for scale, members in enumerate(self.scales):
             for group in members:  # type: ignore[attr-defined]
-                state = group.cells(state)
+                state = group.cells(self.enter(index, state, prepared))
                 prior, q, z = self._latent(group, index, state, pooled[index], target, has_views, noise, posterior)
                 visited.append((prior, q, z))
                 state = group.combine(torch.cat([state, z.to(state.dtype)], dim=1))
                 index += 1
             if scale < len(self.ups):
                 state = self.ups[scale](state)
-        return TopDown(self.head(self.post(state)), visited)
+        return TopDown(self.head(self.leave(self.post(state), prepared)), visited)
+
+    def enter(self, index: int, state: Tensor, prepared: Any) -> Tensor:
+        """The state before the cells of group ``index``: a place for what the decoder may see besides z."""
+        return state
+
+    def leave(self, features: Tensor, prepared: Any) -> Tensor:
+        """The features at full size before the output convolution."""
+        return features
 
     def _latent(
         self,

@@ -34,3 +34,16 @@ def test_penalty_is_the_sum_of_largest_singular_values_and_scales() -> None:
     u, _, v = torch.linalg.svd(model[3].weight.flatten(1), full_matrices=False)
     outer = (u[:, :1] @ v[:1]).view_as(model[3].weight)
     torch.testing.assert_close(model[3].weight.grad, outer.detach(), rtol=0.05, atol=0.02)
+
+
+def test_a_convolution_that_starts_at_zero_is_seen_once_it_has_grown() -> None:
+    conv = nn.Conv2d(4, 4, 3)
+    nn.init.zeros_(conv.weight)
+    penalty = StabilityPenalty(nn.Sequential(conv))
+    for step in range(5):
+        assert float(penalty(first=step == 0)) == 0.0
+    with torch.no_grad():
+        conv.weight.normal_()
+    for _ in range(20):
+        value = penalty(first=False)
+    torch.testing.assert_close(value, torch.linalg.svdvals(conv.weight.flatten(1))[0], rtol=1e-2, atol=0)

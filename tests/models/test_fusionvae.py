@@ -189,3 +189,55 @@ def test_fcn_has_an_exact_likelihood() -> None:
     assert float(-weights.mean()) == pytest.approx(float(model.loss(batch, "main", 1).total.detach()), rel=1e-6)
     assert not hasattr(model, "sample")
     assert FusionVAE.PRESETS["tiny"].note
+
+
+def test_posterior_on_views_and_target() -> None:
+    """q(z|x,y) moves with the views; without any it is q(z|y) of the same weights."""
+    torch.manual_seed(0)
+    plain = create_model("fusionvae", SPEC, "tiny").eval()
+    joint = create_model("fusionvae", SPEC, "tiny", posterior="xy").eval()
+    joint.load_state_dict(plain.state_dict())
+    batch = batch_of(2)
+
+    def posterior(model: FusionVAE, inputs: int) -> torch.Tensor:
+        with torch.no_grad():
+            prepared = model.prepare(model.encoder(batch.with_inputs(inputs), True))
+            q = model.top_down(prepared, 2, None, posterior=True).groups[0][1]
+        assert q is not None
+        return q.mean
+
+    torch.testing.assert_close(posterior(joint, 0), posterior(plain, 0))
+    assert not torch.allclose(posterior(joint, 3), posterior(plain, 3))
+
+
+def test_a_residual_posterior_without_a_change_is_the_prior() -> None:
+    model = create_model("fusionvae", SPEC, "tiny", residual=True).eval()
+    with torch.no_grad():
+        for group in model._groups():
+            group.posterior.log_norm.fill_(-50.0)
+            group.posterior.bias.zero_()
+        result = model.top_down(model.prepare(model.encoder(batch_of(3), True)), 3, None, posterior=True)
+        for prior, q, _ in result.groups:
+            torch.testing.assert_close(q.mean, prior.mean)
+            assert float(q.kl(prior).abs().max()) < 1e-4
+        weights = model.log_weights(batch_of(3), 4, seed=0)
+    # prior and posterior agree, so that what is left is the likelihood under prior samples
+    assert torch.isfinite(weights).all()
+
+
+def test_separate_statistics_of_views_and_targets() -> None:
+    """A target's features in training do not depend on the views of its batch, and each kind has its own buffers."""
+    torch.manual_seed(0)
+    model = create_model("fusionvae", SPEC, "tiny", separate_norm=True).train()
+    shared = create_model("fusionvae", SPEC, "tiny").train()
+    batch = batch_of(4)
+    features = {
+        (kind, n): net.encoder(batch.with_inputs(n), True).target[0].detach()
+        for kind, net in (("separate", model), ("shared", shared))
+        for n in (0, 3)
+    }
+    torch.testing.assert_close(features["separate", 0], features["separate", 3], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(features["shared", 0], features["shared", 3], rtol=1e-2, atol=1e-2)
+    norm = next(layer for layer in model.encoder.modules() if hasattr(layer, "clean_mean"))
+    assert not torch.equal(norm.clean_mean, norm.running_mean)
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in shared.parameters())

@@ -1,0 +1,169 @@
+"""FusionVAE+: a first step past FusionVAE, on the same cells and with the same number of parameters (within 5 %).
+
+    h ─► [+ context] ─► [z_1] ─► [+ context] ─► cells ─► [z_2] ─► … ─► post-processing ─► [+ pixels] ─► cell ─► p(y|z,X)
+
+Where FusionVAE's generator sees the views only through z, here it sees them directly:
+
+* before the cells of every group, state ← state + A_l · pool_i f_l(x_i), A_l a 1×1 convolution that starts at zero;
+* at full size, state ← state + B(max_i x_i, mean_i x_i, N/V), a two-layer convolution whose last layer starts at zero,
+  and one more cell;
+* views are pooled by a learned softmax: Σ_i softmax_i(τ·f_i + a(f_i))·f_i per channel and pixel, between the mean and
+  the maximum;
+* the posterior sees views and target and is a change of the prior: q = N(μ_p + Δμ, …), so that it costs nothing where
+  the views say all;
+* trained with a number of views per image, averaged weights, and batch statistics of views and targets apart, measured
+  again at the end.
+
+Differences to FusionVAE in one line each are switches there too: ``posterior``, ``residual``, ``separate_norm``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fusionbench.contracts import ImageSpec, Preset
+from fusionbench.errors import UsageError
+from fusionbench.models._cells import DecoderCell, WNConv2d
+from fusionbench.models._encoder import Encoding, Packing
+from fusionbench.models.fusionvae import (
+    CELEBA_MODEL,
+    CELEBA_TRAINING,
+    MNIST_MODEL,
+    MNIST_TRAINING,
+    TINY_MODEL,
+    TINY_TRAINING,
+    TLESS_TRAINING,
+    FusionVAE,
+)
+
+PLUS_TRAINING = {"inputs": "per-image", "ema": 0.999, "reestimate": 200}
+
+
+def zero_conv(cin: int, cout: int, size: int) -> nn.Conv2d:
+    """A convolution that starts at zero: what it adds is nothing until it has been learned. Without weight norm,
+    under which a zero weight would have no gradient."""
+    conv = nn.Conv2d(cin, cout, size, padding=size // 2)
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+class SoftmaxPool(nn.Module):
+    """Σ_i softmax_i(τ·f_i + a(f_i))·f_i over the present views: (M,C,h,w) -> (N,C,h,w), zero without views.
+
+    τ → 0 with a = 0 is the mean, a large τ the maximum. The softmax is float32.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.ones(channels))
+        self.score = zero_conv(channels, channels, 1)
+
+    def forward(self, packed: Tensor, packing: Packing) -> Tensor:
+        if len(packed) == 0:
+            return packing.sum(packed)
+        score = packing.pad((self.sharpness.view(-1, 1, 1) * packed + self.score(packed)).float(), -torch.inf)
+        score = score.masked_fill(~packing.any.view(-1, 1, 1, 1, 1), 0.0)
+        weight = torch.softmax(score, dim=1) * packing.present[:, :, None, None, None]
+        return (weight.to(packed.dtype) * packing.pad(packed, 0.0)).sum(dim=1)
+
+
+class SoftmaxPrior(nn.Module):
+    """The rule ``softmax-add``: Conv(pool_i f_i + e), in the interface of the other aggregations."""
+
+    def __init__(self, channels: int, latents: int) -> None:
+        super().__init__()
+        self.pool, self.conv = SoftmaxPool(channels), WNConv2d(channels, 2 * latents, 3)
+
+    def prepare(self, packed: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+        return self.pool(packed, packing), packing.count
+
+    def forward(self, prepared: tuple[Tensor, Tensor], projected: Tensor | None, state: Tensor | None) -> Tensor:
+        return self.conv(prepared[0] if projected is None else prepared[0] + projected)
+
+
+class FusionVAEPlus(FusionVAE):
+    """FusionVAE with a decoder that sees the views. Parameters as in :class:`FusionVAE`, and:
+
+    Args:
+        context: the decoder sees the views.
+        pooling: ``softmax`` (learned) or ``max``.
+    """
+
+    title = "FusionVAE+"
+    reference: ClassVar[str] = "fusionbench; after FusionVAE, ECCV 2022"
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "fusionmnist": Preset(MNIST_MODEL | {"latents": 10}, MNIST_TRAINING | PLUS_TRAINING, "within 5 % of 0.672 M"),
+        "fusionceleba": Preset(
+            CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"},
+            CELEBA_TRAINING | PLUS_TRAINING,
+            "within 5 % of 18.37 M",
+        ),
+        "fusiontless": Preset(CELEBA_MODEL | {"latents": 20}, TLESS_TRAINING | PLUS_TRAINING, "within 5 % of 18.34 M"),
+        "tiny": Preset(
+            TINY_MODEL | {"latents": 8},
+            TINY_TRAINING | {"ema": 0.98, "reestimate": 50},
+            "a minute on a CPU; not comparable with the paper",
+        ),
+    }
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        *,
+        context: bool = True,
+        pooling: str = "softmax",
+        posterior: str = "xy",
+        residual: bool = True,
+        separate_norm: bool = True,
+        **params: Any,
+    ) -> None:
+        if pooling not in ("softmax", "max"):
+            raise UsageError(f"pooling={pooling!r}: choose 'softmax' or 'max'")
+        if params.get("aggregation", "max-add") != "max-add":
+            raise UsageError("fusionvae-plus pools by softmax or max; aggregation is a parameter of fusionvae")
+        penalty = params.pop("regularise", 1e-2)  # to be built when all layers are there
+        super().__init__(
+            spec, posterior=posterior, residual=residual, separate_norm=separate_norm, regularise=0.0, **params
+        )
+        self.context = context
+        width = self.shape.channels
+        if pooling == "softmax":
+            for group in self._groups():
+                group.prior = SoftmaxPrior(group.combine.out_channels, self.latents)
+        if context:
+            widths = [group.combine.out_channels for group in self._groups()]
+            self.enters = nn.ModuleList(zero_conv(channels, channels, 1) for channels in widths)
+            self.pixels = nn.Sequential(
+                WNConv2d(2 * spec.channels + 1, 2 * width, 3), nn.ELU(), zero_conv(2 * width, width, 3)
+            )
+            self.last = DecoderCell(width, 3)
+        self.regularise = penalty
+        self._finish()
+
+    def prepare(self, encoding: Encoding) -> Any:
+        pooled, target, has_views = super().prepare(encoding)
+        if not self.context:
+            return pooled, target, has_views
+        return pooled, target, has_views, [features for features, _ in pooled], self._pixels(encoding)
+
+    @staticmethod
+    def _pixels(encoding: Encoding) -> Tensor:
+        """(N,2C+1,H,W): maximum and mean of the present views on [-1,1], and the share of the views that is there."""
+        packing, images = encoding.packing, 2 * encoding.images - 1
+        count = packing.count.to(images.dtype).view(-1, 1, 1, 1)
+        share = (count / packing.present.shape[1]).expand(-1, 1, *images.shape[-2:])
+        return torch.cat([packing.max(images), packing.sum(images) / count.clamp(min=1), share], dim=1)
+
+    def enter(self, index: int, state: Tensor, prepared: Any) -> Tensor:
+        if not self.context:
+            return state
+        seen = prepared[3][index]
+        return state + self.enters[index](seen)
+
+    def leave(self, features: Tensor, prepared: Any) -> Tensor:
+        return self.last(features + self.pixels(prepared[4])) if self.context else features
