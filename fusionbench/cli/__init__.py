@@ -25,11 +25,18 @@ VERBS: dict[str, tuple[str, str]] = {
     "generate": ("generate", "Data sets"),
     "verify": ("verify", "Data sets"),
     "preview": ("preview", "Data sets"),
+    "plan": ("datasets", "Data sets"),
+    "status": ("datasets", "Data sets"),
+    "sample": ("datasets", "Data sets"),
+    "diff": ("datasets", "Data sets"),
+    "recipe": ("datasets", "Data sets"),
     "train": ("train", "Models"),
     "evaluate": ("train", "Models"),
     "run": ("train", "Models"),
     "score": ("score", "Models"),
+    "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),
+    "gate": ("gate", "Results"),
     "board": ("board", "Results"),
 }
 

@@ -1,0 +1,98 @@
+"""How two data sets differ: in what they are, and sample by sample."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fusionbench.data import Dataset
+
+MAX_SAMPLES = 1000  # named one by one
+_BLOCK = 1024
+
+
+@dataclass
+class ArrayDifference:
+    """Differing samples of one array: their number, the first of them, the largest difference and the mean of all."""
+
+    split: str
+    array: str
+    n: int
+    differing: int
+    samples: list[int]
+    largest: int
+    mean: float
+
+
+@dataclass
+class Difference:
+    """``facts``: what is said of both and differs; ``arrays``: what is stored in both and differs."""
+
+    facts: dict[str, list[Any]] = field(default_factory=dict)
+    arrays: list[ArrayDifference] = field(default_factory=list)
+
+    @property
+    def same(self) -> bool:
+        """Whether the stored data are the same."""
+        return not self.arrays and "splits" not in self.facts
+
+    def as_json(self) -> dict[str, Any]:
+        return {"same": self.same, **asdict(self)}
+
+
+def compare_datasets(a: Dataset, b: Dataset) -> Difference:
+    """Compare two data sets; shards with equal digests are not read.
+
+    Raises:
+        DataError: a shard that cannot be read.
+    """
+    found = Difference()
+    facts = ("name", "version", "id")
+    for key in facts:
+        if getattr(a, key) != getattr(b, key):
+            found.facts[key] = [getattr(a, key), getattr(b, key)]
+    recipes = [_flat(d.manifest.recipe) for d in (a, b)]
+    for name in sorted(recipes[0].keys() | recipes[1].keys()):
+        if recipes[0].get(name) != recipes[1].get(name):
+            found.facts[f"recipe.{name}"] = [recipe.get(name) for recipe in recipes]
+    shapes = [{split: _layout(d, split) for split in d.splits} for d in (a, b)]
+    if shapes[0] != shapes[1]:
+        found.facts["splits"] = shapes
+    for split in a.splits:
+        if split not in b.splits or a.split(split).shards == b.split(split).shards:
+            continue
+        for array in sorted(shapes[0][split].keys() & shapes[1][split].keys()):
+            difference = _compare(a, b, split, array)
+            if difference is not None and difference.differing:
+                found.arrays.append(difference)
+    return found
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    if isinstance(value, dict):
+        return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{path}.{key}".lstrip(".")).items()}
+    return {path: str(value)}
+
+
+def _layout(dataset: Dataset, split: str) -> dict[str, str]:
+    columns = dataset.arrays(split).columns
+    return {name: f"{column.dtype} {column.shape}" for name, column in columns.items()}
+
+
+def _compare(a: Dataset, b: Dataset, split: str, array: str) -> ArrayDifference | None:
+    one, two = a.arrays(split).columns[array], b.arrays(split).columns[array]
+    if one.shape[1:] != two.shape[1:]:
+        return None
+    n = min(len(one), len(two))
+    differing: list[int] = []
+    count, largest, total, values = 0, 0, 0, 0
+    for at in range(0, n, _BLOCK):
+        part = slice(at, min(n, at + _BLOCK))
+        gap = np.abs(one[part].astype(np.int64) - two[part].astype(np.int64)).reshape(part.stop - at, -1)
+        wrong = np.flatnonzero(gap.any(axis=1))
+        count += len(wrong)
+        differing += (wrong[: MAX_SAMPLES - len(differing)] + at).tolist()
+        largest, total, values = max(largest, int(gap.max(initial=0))), total + int(gap.sum()), values + gap.size
+    return ArrayDifference(split, array, n, count, differing, largest, total / max(values, 1))

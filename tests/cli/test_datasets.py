@@ -1,0 +1,80 @@
+"""``plan``, ``status``, ``sample``, ``diff`` and ``recipe`` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fusionbench.data import open_dataset
+from tests.cli.runner import run
+from tests.sources import folders
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_sample_from_its_index_is_the_row_of_the_shard(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "sample", "fusiondigits", "test", 123, "-o", "o")
+    assert code == 0 and out.split() == ["o/fusiondigits-test-123.npz", "o/fusiondigits-test-123.png"]
+    code, out, _ = run(capsys, "-q", "generate", "fusiondigits")
+    arrays = open_dataset(out.strip()).arrays("test")
+    with np.load("o/fusiondigits-test-123.npz", allow_pickle=False) as made:
+        assert set(made.files) == set(arrays.columns)
+        for name in made.files:
+            assert np.array_equal(made[name], arrays.columns[name][123])
+    strip = cv2.imread("o/fusiondigits-test-123.png", cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(strip[:, 32:64], arrays.views[123, 0])
+
+
+def test_plan_and_status(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "plan", "fusiondigits")
+    assert code == 0 and "train 1,501, test 296" in out and "3 shards are missing" in out
+    run(capsys, "-q", "generate", "fusiondigits")
+    code, out, _ = run(capsys, "plan", "fusiondigits", "--json")
+    assert code == 0 and json.loads(out)["finished"] is True
+    code, out, _ = run(capsys, "status")
+    assert code == 0 and "fusiondigits 1.0.0: finished, 3 shards" in out
+    assert json.loads(run(capsys, "status", "data", "--json")[1])[0]["state"] == "finished"
+
+
+def test_pictures_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(12):
+        folders.save(here / "pictures" / f"{i:02d}.png", folders.picture(i, 90 + i, 120))
+    code, template, _ = run(capsys, "recipe", "new", "mine")
+    assert code == 0
+    Path("mine.toml").write_text(template)
+    code, out, _ = run(capsys, "recipe", "check", "mine.toml")
+    assert code == 0 and "3 views of 64×64×3" in out
+    code, out, _ = run(capsys, "recipe", "check", "mine.toml", "--source-dir", "pictures", "--json")
+    assert json.loads(out)["plan"]["splits"] == {"train": 11, "test": 1}
+    code, first, _ = run(capsys, "-q", "generate", "--recipe", "mine.toml", "--source-dir", "pictures")
+    assert code == 0 and open_dataset(first.strip()).size("train") == 11
+    Path("noisy.toml").write_text(template + '[views.noise]\nalgorithm = "noise/1"\nsigma = 0.1\n')
+    code, second, _ = run(capsys, "-q", "generate", "--recipe", "noisy.toml", "--source-dir", "pictures")
+    code, out, err = run(capsys, "diff", first.strip(), second.strip())
+    assert code == 1 and "test views: 1 of 1 samples differ (0)" in out and "different data" in err
+    code, out, _ = run(capsys, "diff", first.strip(), first.strip())
+    assert code == 0 and "the same" in out
+
+
+def test_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.toml").write_text("name = 3\n")
+    for args, message in {
+        ("sample", "fusiondigits", "tset", "3"): "Did you mean 'test'",
+        ("sample", "fusiondigits", "test", "296"): "samples 0 to 295",
+        ("plan",): "Name one data set",
+        ("status", "none"): "no such folder",
+        ("diff", "none", "none"): "no such data set",
+        ("recipe", "new", "My Data"): "regex",
+        ("recipe", "check", "bad.toml"): "bad.toml",
+        ("recipe", "check", "bad.json"): "a recipe is a .toml file",
+    }.items():
+        code, out, err = run(capsys, *args)
+        assert code == 2 and message in err and out == "" and len(err.strip().splitlines()) == 1, (args, err)

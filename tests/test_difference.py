@@ -1,0 +1,50 @@
+"""Oracle: the recipes that differ in one known thing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.build import build_dataset
+from fusionbench.data import Dataset, open_dataset
+from fusionbench.difference import compare_datasets
+from fusionbench.recipes import Recipe, parse_recipe
+from tests.test_build import DIGITS, small_recipe
+
+
+def changed(old: str, new: str) -> Recipe:
+    text = DIGITS.partition("[expect]")[0]
+    assert old in text
+    return parse_recipe(text.replace(old, new).encode(), "changed.toml")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(build_dataset(small_recipe(1024), out=tmp_path_factory.mktemp("base")))
+
+
+def test_equal_data_in_other_shards_are_the_same(base: Dataset, tmp_path: Path) -> None:
+    other = open_dataset(build_dataset(small_recipe(300), out=tmp_path))
+    found = compare_datasets(base, other)
+    assert found.same and found.arrays == [] and found.facts["recipe.shard_size"] == ["1024", "300"]
+    assert compare_datasets(base, base).facts == {}
+
+
+def test_other_noise_shows_in_the_views_alone(base: Dataset, tmp_path: Path) -> None:
+    other = open_dataset(build_dataset(changed("sigma = 0.25", "sigma = 0.2"), out=tmp_path))
+    found = compare_datasets(base, other)
+    assert not found.same
+    assert {(row.split, row.array) for row in found.arrays} == {("train", "views"), ("test", "views")}
+    row = next(row for row in found.arrays if row.split == "test")
+    gap = np.abs(np.asarray(base.arrays("test").views, int) - np.asarray(other.arrays("test").views, int))
+    assert row.differing == row.n == 296 and row.largest == gap.max() and row.mean == pytest.approx(gap.mean())
+    assert row.samples[:3] == [0, 1, 2]
+    json.dumps(found.as_json())
+
+
+def test_other_shapes_are_a_difference(base: Dataset, tmp_path: Path) -> None:
+    found = compare_datasets(base, open_dataset(build_dataset(changed("count = 3", "count = 2"), out=tmp_path)))
+    assert not found.same and "splits" in found.facts
