@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fusionbench.errors import UsageError
 from fusionbench.models._edges import edge_image
@@ -29,6 +30,16 @@ def test_public_code_sizes() -> None:
     assert count(model.constructor) == 37_203
     assert count(model.attention) == 194_209
     assert count(model) - count(model.critic) == 371_140
+
+
+def test_public_code_work() -> None:
+    """23.0 GFLOP for the auto-encoder on 256×256 and 92 for a pair; all layers are convolutions of stride 1."""
+    model = MFEIF(SPEC, **MFEIF.PRESETS["public-code"].model).eval()
+    image, share = torch.zeros(1, 1, 32, 32), (32 / 256) ** 2
+    for work, published in ((lambda: model.reconstruct(image), 23.0), (lambda: model.combine(image, image), 92.0)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            work()
+        assert counter.get_total_flops() / 1e9 == pytest.approx(published * share, rel=5e-3)
 
 
 def test_paper_sizes() -> None:
