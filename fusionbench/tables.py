@@ -235,7 +235,7 @@ def by_inputs(results: Sequence[Result], metric: str) -> Table:
             if score is None or score.mean is None:
                 cells.append("–")
                 continue
-            text = f"{score.mean:.4g}" if bits else f"{score.mean:.4f}"
+            text = f"{score.mean:.1f}" if bits else f"{score.mean:.4f}"
             text = f"[bold green]{text}[/bold green]" if score.mean == best[column] and not result.cut else text
             if small is not None and small.mean is not None:
                 text += f" [dim]{small.mean:.3f}[/dim]"

@@ -1,0 +1,78 @@
+"""``fusionbench gate``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from fusionbench.errors import UsageError
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("gate", short_help="Fail when a metric has become worse: exit codes for CI.")
+@click.argument("candidate", type=_PATH)
+@click.option("-b", "--baseline", required=True, type=_PATH, help="The baseline, a JSON file.")
+@click.option("--junit", type=_PATH, help="Write JUnit XML to this file.")
+@click.option("--markdown", type=_PATH, help="Append a summary to this file, as $GITHUB_STEP_SUMMARY wants it.")
+@click.option("--json", "as_json", is_flag=True, help="Print all cases as JSON.")
+@click.option("--all", "everything", is_flag=True, help="Show the scores that are fine, too.")
+@click.option("--update-baseline", is_flag=True, help="Write the candidate as the new baseline; review the diff.")
+@click.option("--calibrate", type=click.IntRange(3, 100), help="Train every model with this many seeds for --update.")
+@click.option("--data", type=_PATH, help="The data set's folder, for --calibrate.")
+@click.option("--runs", type=_PATH, default="runs/calibrate", show_default=True, help="Runs of --calibrate.")
+@click.option("--device", default="auto", show_default=True, help="Device of --calibrate.")
+def gate_command(
+    candidate: Path,
+    baseline: Path,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    everything: bool,
+    update_baseline: bool,
+    calibrate: int | None,
+    data: Path | None,
+    runs: Path,
+    device: str,
+) -> None:
+    """Judge CANDIDATE (a result, or a folder of results) against a baseline.
+
+    A score regressed when its mean is worse by more than its tolerance and the paired interval of the difference
+    leaves zero out. Exit codes: 0 fine, 1 regression, 2 usage, 3 could not measure, 4 not comparable.
+
+    Example: fusionbench gate results --baseline benchmarks/baselines/quickstart.json
+    """
+    from fusionbench import gate_report
+    from fusionbench.gate import baseline_of, gate, read_baseline, write_baseline
+    from fusionbench.progress import say
+
+    if calibrate is not None:
+        if data is None or not update_baseline:
+            raise UsageError("--calibrate trains for a new baseline: it needs --data FOLDER and --update-baseline")
+        from fusionbench.calibrate import complete_seeds
+
+        complete_seeds(candidate, runs, data, calibrate, device)
+    outcome = gate(candidate, read_baseline(baseline)) if baseline.exists() or not update_baseline else None
+    if outcome is not None:
+        if junit is not None:
+            from fusionbench.files import write_bytes
+
+            write_bytes(junit, gate_report.as_junit(outcome))
+        if markdown is not None:
+            with open(markdown, "a", encoding="utf-8") as stream:  # the summary of a job grows step by step
+                stream.write(gate_report.as_markdown(outcome))
+        if as_json:
+            click.echo(json.dumps(gate_report.as_data(outcome), indent=1, ensure_ascii=False))
+        else:
+            from rich.console import Console
+
+            Console(width=None if sys.stdout.isatty() else 160).print(gate_report.as_table(outcome, everything))
+            click.echo(gate_report.summary(outcome))
+    if update_baseline:
+        write_baseline(baseline, baseline_of([candidate]))
+        say(f"{baseline}: written; review the diff and commit it")
+    elif outcome is not None:
+        outcome.require()
