@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench import progress
+from fusionbench import progress, selftest
 from fusionbench.contracts import Source
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
@@ -232,6 +232,7 @@ def build_dataset(
 def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: int, force: bool) -> Path:
     if (folder / FILE).is_file() and not force:
         return folder
+    selftest.require()
     source = open_source(recipe, source_dir)
     _probe(recipe, source)
     for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock

@@ -11,14 +11,20 @@ from fusionbench.errors import Rejected, UsageError
 
 
 @click.command("verify")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--self-test", is_flag=True, help="Only check that this machine makes the bytes that others make.")
 @click.option("--files", "only", flag_value="files", help="Only the files: size and sha256.")
 @click.option("--content", "only", flag_value="content", help="Only the contents: the digest of every array.")
 @click.option("--regenerate", metavar="N|all", help="Also make N samples again from their index and compare.")
 @click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files, for --regenerate.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify_command(
-    folder: Path, only: str | None, regenerate: str | None, source_dir: Path | None, as_json: bool
+    folder: Path | None,
+    self_test: bool,
+    only: str | None,
+    regenerate: str | None,
+    source_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Check the data set in FOLDER: every byte of it, and samples made again. Exit code 1 when something is wrong.
 
@@ -26,6 +32,10 @@ def verify_command(
     """
     import json
 
+    if self_test:
+        return _self_test(as_json)
+    if folder is None:
+        raise UsageError("Name the folder of a data set, or use --self-test")
     from fusionbench.verify import MAX_PROBLEMS, verify_dataset
 
     if regenerate is not None and regenerate != "all" and not regenerate.isdecimal():
@@ -45,3 +55,18 @@ def verify_command(
                 click.echo(f"  {split}: pixels seen by the first 1, 2, … views: {shares}")
     if not report.ok:
         raise Rejected(f"{report.folder}: {len(report.problems)} problems; do not use this data set as it is")
+
+
+def _self_test(as_json: bool) -> None:
+    import json
+
+    from fusionbench import selftest
+
+    found = selftest.run()
+    if as_json:
+        click.echo(json.dumps({"ok": not any(found.values()), "checks": found}))
+    else:
+        for name, wrong in found.items():
+            click.echo(f"{name}: {wrong or 'as known'}")
+    if any(found.values()):
+        raise Rejected("this machine would make other data than other machines do")
