@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,11 @@ class PairModel(nn.Module):
         UsageError: another number of views or channels, or a phase 1 outside training.
     """
 
+    title: ClassVar[str]
+
     def __init__(self, spec: ImageSpec, phase_share: float, phase_steps: int | None) -> None:
         super().__init__()
-        name = self.name = type(self).__name__
+        name = self.title
         if spec.views != 2:
             raise UsageError(f"{name} fuses pairs; this data set has {spec.views} view(s) per sample: use a pairs set")
         if spec.channels != 1:
@@ -67,7 +70,7 @@ class PairModel(nn.Module):
             UsageError: the batch is not of complete pairs of grey images, or the group is not one of this model's.
         """
         if group not in self.parameter_groups():
-            raise unknown_name(f"parameter group of {self.name}", group, self.parameter_groups())
+            raise unknown_name(f"parameter group of {self.title}", group, self.parameter_groups())
         return self.loss_of_phase(*self.pair(batch), group, self.phase(step), step)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -102,11 +105,11 @@ class PairModel(nn.Module):
         """
         views, channels = batch.views.shape[1:3]
         if (views, channels) != (2, 1):
-            raise UsageError(f"{self.name} fuses two grey views, not {views} view(s) of {channels} channel(s)")
+            raise UsageError(f"{self.title} fuses two grey views, not {views} view(s) of {channels} channel(s)")
         complete = batch.present.all(1)
         if not bool(complete.all()):
             index = int(batch.ids[~complete][0])
-            raise UsageError(f"{self.name} needs both images of a pair, and sample {index} lacks one")
+            raise UsageError(f"{self.title} needs both images of a pair, and sample {index} lacks one")
         return batch.views[:, 0], batch.views[:, 1]
 
 

@@ -222,6 +222,8 @@ class MFEIF(PairModel):
         check_choice("mfeif", fusion=(fusion, ("sources", "eq3")), gate=(gate, ("sigmoid", "none")))
         check_choice("mfeif", skip=(skip, SKIPS), output=(output, ("sigmoid", "norm-relu")))
         check_choice("mfeif", stage2=(stage2, ("pairs", "corruption")), critic_norm=(critic_norm, ("batch", "group")))
+        if (len(widths), len(attention_widths)) != (4, 3):
+            raise UsageError(f"mfeif takes four widths and three attention_widths, not {widths} and {attention_widths}")
         if attention_maps not in (1, widths[-1]):
             raise UsageError(f"mfeif takes attention_maps 1 or {widths[-1]} (its deepest width), not {attention_maps}")
         self.fusion, self.gate, self.skip, self.stage2 = fusion, gate, skip, stage2

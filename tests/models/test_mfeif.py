@@ -199,6 +199,7 @@ def test_corruptions_complement_each_other_and_follow_the_seed() -> None:
         ({"output": "tanh"}, "Unknown output of mfeif"),
         ({"stage2": "coco"}, "Unknown stage2 of mfeif"),
         ({"attention_maps": 2}, "attention_maps 1 or 10"),
+        ({"widths": [4, 8]}, "four widths and three attention_widths, not .4, 8."),
     ],
 )
 def test_refuses_unknown_choices(choice: dict, reason: str) -> None:
