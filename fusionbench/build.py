@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 
 from fusionbench import progress, selftest
+from fusionbench.card import write_card
 from fusionbench.contracts import Source
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
 from fusionbench.prepare import chosen, cutouts_of, targets_of
 from fusionbench.recipes import Recipe
+from fusionbench.shards import croissant
 from fusionbench.shards.manifest import (
     FILE,
     Manifest,
@@ -358,4 +360,6 @@ def _finish(
             f"{folder}: the data set came out as {manifest.id[:12]}… and not as {recipe.expect.id[:12]}…, which the "
             f"recipe expects: the source or a library differs; no {FILE} was written"
         )
-    write_manifest(folder, manifest)
+    write_json(folder / croissant.FILE, croissant.croissant(manifest), indent=1)
+    write_card(folder, manifest)
+    write_manifest(folder, manifest)  # last: it makes the folder a data set
