@@ -17,7 +17,8 @@ def scene(seed: int = 0, shape: tuple[int, int] = SHAPE) -> tuple[np.ndarray, np
     height, width = shape
     y, x = np.mgrid[:height, :width]
     a = 120 + 70 * np.sin(x / (4 + seed % 3)) + 30 * ((x // 9 + y // 7) % 2) + rng.normal(0, 9, shape)
-    b = 90 + 60 * np.cos((x + 2 * y) / 11) + 60 * (np.hypot(x - width / 2, y - height / 2) < 15) + rng.normal(0, 4, shape)
+    disc = np.hypot(x - width / 2, y - height / 2) < 15
+    b = 90 + 60 * np.cos((x + 2 * y) / 11) + 60 * disc + rng.normal(0, 4, shape)
     b[-12:, -15:] = 20
     fused = 0.6 * a + 0.5 * b + rng.normal(0, 2, shape) - 10
     fused[-12:, -15:] = 30

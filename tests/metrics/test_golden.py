@@ -2,17 +2,22 @@
 
 Tolerances are relative: 1e-9 for float64 Python and 1e-7 for MATLAB code run in Octave; those above have a reason
 beside them. ``standard/1`` is held to the same numbers where the definitions coincide.
+
+``tests/golden/metrics.json`` holds our own values of every metric in every dialect on a made scene, so that a change
+of any value shows as a diff; ``--regen`` rewrites it.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fusionbench.metrics import get_metric
-from tests.metrics.scenes import Golden, centre
+from fusionbench.metrics import get_metric, list_metrics
+from fusionbench.metrics.dialects import DIALECTS
+from tests.metrics.scenes import Golden, centre, scene
 
 CDDFUSE = "CDDFuse Evaluator.py (pinned py3.8 env, float64"
 SHIPPED = "CDDFuse Evaluator.py (pinned py3.8 env, float32"
@@ -135,3 +140,33 @@ def test_degenerate_cases_of_cddfuse(golden: Golden) -> None:
 def sorted_paths(folder: Path) -> list[Path]:
     """Files of fused, a, b."""
     return [next(path for path in sorted(folder.iterdir()) if path.stem.lower().startswith(name)) for name in "fab"]
+
+
+OWN = Path(__file__).parents[1] / "golden" / "metrics.json"
+
+
+def own_values() -> dict[str, dict[str, float]]:
+    """Dialect -> metric -> value on a made scene of 180×190 pixels, which every metric can score."""
+    images = [image[None] for image in scene(7, (180, 190))]
+    names = {"standard/1": [n for n in list_metrics() if get_metric(n).needs in ("pair", "fused", "target")]}
+    names |= {dialect.name: list(dialect.metrics) for dialect in DIALECTS.values()}
+    count = {"fused": 1, "target": 2, "pair": 3}
+    return {
+        dialect: {
+            name: float(metric.function(*images[: count[metric.needs]])[0])
+            for name in sorted(chosen)
+            for metric in [get_metric(name, dialect)]
+        }
+        for dialect, chosen in names.items()
+    }
+
+
+def test_own_values_have_not_moved(regen: bool) -> None:
+    """1e-9 relative between machines; a version must be raised with any larger change."""
+    found = own_values()
+    if regen:
+        OWN.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    expected = json.loads(OWN.read_text())
+    assert {d: set(v) for d, v in found.items()} == {d: set(v) for d, v in expected.items()}
+    for dialect, values in expected.items():
+        assert found[dialect] == pytest.approx(values, rel=1e-9, abs=1e-12), dialect

@@ -1,0 +1,50 @@
+"""``fusionbench explain``: which definition gives this number."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+_PLACE = click.Path(path_type=Path)
+
+
+@click.command("explain", short_help="Find the definition of a metric that gives a published number.")
+@click.argument("metric")
+@click.argument("number")
+@click.option("--a", required=True, type=_PLACE, help="First source: a picture or a folder.")
+@click.option("--b", required=True, type=_PLACE, help="Second source: a picture or a folder.")
+@click.option("--fused", required=True, type=_PLACE, help="The fused picture, or the folder of them.")
+@click.option("--top", default=8, show_default=True, type=click.IntRange(1), help="How many candidates to show.")
+@click.option("--json", "as_json", is_flag=True, help="All candidates as JSON.")
+def explain_command(metric: str, number: str, a: Path, b: Path, fused: Path, top: int, as_json: bool) -> None:
+    """Find which definition of METRIC gives NUMBER on these pictures (their mean, for folders).
+
+    Tries every dialect, sum against mean, bits against nats, stretched images, JPEG and channel means, and ranks
+    them by distance. Give NUMBER with the digits it was printed with.
+
+    Example: fusionbench explain ssim 1.03 --a ir --b vi --fused out
+    """
+    from fusionbench.explain import explain
+    from fusionbench.progress import progress, say
+    from fusionbench.score import pair_files
+
+    rows, missing = pair_files(a, b, fused)
+    if missing:
+        say(f"warning: {len(missing)} stems lack a partner and are left out: {', '.join(list(missing)[:8])}")
+    with progress("explaining", len(rows), "images") as task:
+        candidates = explain(metric, number, rows, task=task)
+    if as_json:
+        shown = [dataclasses.asdict(candidate) for candidate in candidates]
+        content = {"metric": metric, "number": number, "images": len(rows), "candidates": shown}
+        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    for candidate in candidates[:top]:
+        name = f"{candidate.metric} in {candidate.dialect}" + (f", {candidate.slip}" if candidate.slip else "")
+        click.echo(f"{'=' if candidate.agrees else ' '} {candidate.value:<12.6g} {candidate.difference:+.2g}  {name}")
+        if candidate.note and candidate.agrees:
+            click.echo(f"{'':15s} {candidate.note}")
+    if not candidates or not candidates[0].agrees:
+        say(f"nothing known gives {number}; the images, their order or the set may differ")

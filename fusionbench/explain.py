@@ -1,0 +1,205 @@
+"""Which definition gives a published number: every dialect, usual slip and treatment on the same images.
+
+    found = explain("ssim", "1.03", rows)       # rows: from fusionbench.score.pair_files
+    found[0].dialect, found[0].value, found[0].agrees
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fusionbench.contracts import Metric
+from fusionbench.errors import UsageError
+from fusionbench.imread import Picture, luma, read_picture
+from fusionbench.metrics import get_metric
+from fusionbench.metrics.dialects import DIALECTS, STANDARD
+from fusionbench.score import Triple
+
+# Names under which papers print another quantity.
+CONFUSED: Mapping[str, tuple[str, ...]] = {
+    "vif": ("viff",),
+    "viff": ("vif",),
+    "mi": ("nmi",),
+    "nmi": ("mi",),
+    "ssim": ("ms_ssim",),
+    "ms_ssim": ("ssim",),
+}
+# Metrics that are a sum or a mean over the two sources, so that papers differ by a factor of two.
+OVER_SOURCES = ("mi", "nmi", "vif", "ssim", "ms_ssim", "cc", "scd", "psnr", "mse")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to a number.
+
+    Attributes:
+        metric, dialect: which definition.
+        slip: what else was done to value or images ("" for nothing): halved, doubled, nats, JPEG, …
+        value: mean over the images.
+        difference: value minus the number asked about.
+        agrees: whether it rounds to the number in the digits it was given with.
+        note: what the dialect does differently.
+    """
+
+    metric: str
+    dialect: str
+    slip: str
+    value: float
+    difference: float
+    agrees: bool
+    note: str = ""
+
+
+def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: Any = None) -> list[Candidate]:
+    """Every candidate for ``number`` as the mean of ``metric`` over ``rows``, nearest first.
+
+    ``number`` as text keeps its digits: "0.54" agrees with 0.5352. Of candidates with one value the plainest is kept.
+
+    Raises:
+        UsageError: unknown metric, one that does not score fused images, or something that is no number.
+        DataError: a picture that cannot be read.
+    """
+    asked, half = _parse(number)
+    records = _records(metric)
+    sums: dict[tuple[int, str], list[float]] = {}
+    for row in rows:
+        pictures = [read_picture(path) for path in (row.fused, row.a, row.b)]
+        for treatment, prepare in TREATMENTS.items():
+            stacks = prepare(pictures)
+            if stacks is None:
+                continue
+            for place, record in enumerate(records):
+                if record.name != metric and min(stacks[0].shape[1:]) < record.min_side:
+                    continue  # a namesake that needs larger images cannot be meant
+                images = stacks[:1] if record.needs == "fused" else stacks
+                sums.setdefault((place, treatment), []).append(float(record.function(*images)[0]))
+        if task is not None:
+            task.advance()
+    found = []
+    for (place, treatment), values in sums.items():
+        if len(values) == len(rows):  # a treatment that fits only some of the pictures explains nothing
+            found += _slips(records[place], treatment, float(np.mean(values)), asked, half)
+    return _distinct(sorted(found, key=_rank))
+
+
+def _parse(number: str | float) -> tuple[float, float]:
+    """The number and half a unit of its last digit."""
+    text = number.strip() if isinstance(number, str) else repr(float(number))
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a number; give the value as it is printed, for example 0.54") from None
+    if not math.isfinite(value):
+        raise UsageError(f"{text} cannot be explained; give a finite number")
+    mantissa, _, exponent = text.lower().partition("e")
+    digits = len(mantissa.partition(".")[2])
+    return value, 0.5 * 10.0 ** (int(exponent or 0) - digits)
+
+
+def _records(name: str) -> list[Metric]:
+    """The metric in every dialect that has it, and its namesakes."""
+    first = get_metric(name)
+    if first.needs not in ("pair", "fused"):
+        raise UsageError(f"The metric {name!r} needs {first.needs}; explain takes metrics of fused images")
+    records = []
+    for one in (name, *CONFUSED.get(name, ())):
+        records.append(get_metric(one))
+        records += [get_metric(one, dialect.name) for dialect in DIALECTS.values() if one in dialect.metrics]
+    return records
+
+
+def _slips(record: Metric, treatment: str, value: float, asked: float, half: float) -> list[Candidate]:
+    ways = [("", value)]
+    if record.name in OVER_SOURCES:
+        ways += [("halved (mean for sum)", value / 2), ("doubled (sum for mean)", value * 2)]
+    if record.unit in ("bits", "nats"):
+        other = "nats" if record.unit == "bits" else "bits"
+        ways.append((f"in {other}", value * (math.log(2) if other == "nats" else 1 / math.log(2))))
+    if record.name == "sd":
+        ways.append(("variance", value**2))
+    dialect = DIALECTS.get(record.dialect.removesuffix("/1"))
+    note = dialect.metrics[record.name].note if dialect else ""
+    return [
+        Candidate(
+            record.name,
+            record.dialect,
+            ", ".join(part for part in (slip, treatment) if part),
+            found,
+            found - asked,
+            abs(found - asked) <= half * (1 + 1e-9),
+            note,
+        )
+        for slip, found in ways
+        if math.isfinite(found)
+    ]
+
+
+def _rank(candidate: Candidate) -> tuple[object, ...]:
+    """Nearest first; among those that agree in the digits given, the plainest first."""
+    steps = bool(candidate.slip) + candidate.slip.count(",")
+    if candidate.agrees:
+        return (0, steps, candidate.dialect != STANDARD, abs(candidate.difference))
+    return (1, abs(candidate.difference), steps, candidate.dialect != STANDARD)
+
+
+def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates of different values: what differs by less than 1e-9 relative is the same definition."""
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        if not any(math.isclose(candidate.value, other.value, rel_tol=1e-9, abs_tol=1e-12) for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+Treatment = Callable[[Sequence[Picture]], "list[np.ndarray] | None"]
+
+
+def _as_it_is(pictures: Sequence[Picture]) -> list[np.ndarray]:
+    return [picture.grey()[None] for picture in pictures]
+
+
+def _stretched(pictures: Sequence[Picture]) -> list[np.ndarray] | None:
+    """Every image stretched to 0..255; None when they fill the range already."""
+    greys = [picture.grey() for picture in pictures]
+    if all(grey.min() == 0 and grey.max() == 255 for grey in greys):
+        return None
+    return [_fill(grey)[None] for grey in greys]
+
+
+def _fill(grey: np.ndarray) -> np.ndarray:
+    low, high = int(grey.min()), int(grey.max())
+    if low == high:
+        return grey
+    return np.rint((grey.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def _jpeg(pictures: Sequence[Picture]) -> list[np.ndarray]:
+    """The fused image as JPEG of quality 75 would return it."""
+    import cv2
+
+    fused, *sources = _as_it_is(pictures)
+    coded = cv2.imencode(".jpg", fused[0], [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
+    return [np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))[None], *sources]
+
+
+def _channel_mean(pictures: Sequence[Picture]) -> list[np.ndarray] | None:
+    """Colour made grey by the plain mean of its channels; None when nothing is in colour."""
+    greys = [
+        np.rint(picture.pixels.mean(-1)).astype(np.uint8) if picture.pixels.ndim == 3 else picture.pixels
+        for picture in pictures
+    ]
+    in_colour = [p for p in pictures if p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0])]
+    return [grey[None] for grey in greys] if in_colour else None
+
+
+TREATMENTS: Mapping[str, Treatment] = {
+    "": _as_it_is,
+    "images stretched to 0..255": _stretched,
+    "fused image through JPEG": _jpeg,
+    "grey by the channels' mean": _channel_mean,
+}

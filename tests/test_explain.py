@@ -1,0 +1,96 @@
+"""explain: the definition behind a number is found, also through slips and treatments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionbench.errors import UsageError
+from fusionbench.explain import explain
+from fusionbench.metrics import get_metric
+from fusionbench.metrics.dialects import DIALECTS
+from fusionbench.score import Triple
+from tests.metrics.scenes import scene
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Triple:
+    paths = []
+    for name, image in zip(("fused", "a", "b"), scene(1), strict=True):
+        paths.append(tmp_path / f"{name}.png")
+        Image.fromarray(image // 2 + 40).save(paths[-1])
+    return Triple("x", *paths)
+
+
+def value(row: Triple, metric: str, dialect: str = "standard/1") -> float:
+    record = get_metric(metric, dialect)
+    images = [np.asarray(Image.open(path))[None] for path in (row.fused, row.a, row.b)]
+    return float(record.function(*(images[:1] if record.needs == "fused" else images))[0])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "metric"), [(d.name, m) for d in DIALECTS.values() for m in d.metrics if d.metrics[m].parameters]
+)
+def test_every_dialect_is_recognised(row: Triple, dialect: str, metric: str) -> None:
+    if metric == "ms_ssim":
+        pytest.skip("the pictures here are too small for it")
+    number = value(row, metric, dialect)
+    best = explain(metric, number, [row])[0]
+    assert best.agrees and best.value == pytest.approx(number, rel=1e-9)
+
+
+def test_slips(row: Triple) -> None:
+    halved = explain("vif", f"{value(row, 'vif') / 2:.6f}", [row])[0]
+    assert halved.dialect == "standard/1" and halved.slip == "halved (mean for sum)"
+    nats = explain("en", f"{value(row, 'en') * np.log(2):.6f}", [row])[0]
+    assert nats.slip == "in nats"
+    namesake = explain("vif", f"{value(row, 'viff'):.8f}", [row])[0]
+    assert namesake.metric == "viff"
+
+
+def test_treatments(row: Triple) -> None:
+    grey = np.asarray(Image.open(row.fused)).astype(float)
+    stretched = np.rint((grey - grey.min()) * 255 / (grey.max() - grey.min()))
+    best = explain("sd", f"{stretched.std():.5f}", [row])[0]
+    assert best.agrees and best.slip == "images stretched to 0..255"
+    Image.open(row.fused).save(row.fused.with_suffix(".jpg"), quality=75)
+    found = explain("en", 0.0, [row])
+    assert any("JPEG" in candidate.slip for candidate in found)
+
+
+def test_ranking_is_by_distance_and_values_are_distinct(row: Triple) -> None:
+    found = explain("ssim", 123.0, [row])
+    assert not any(candidate.agrees for candidate in found)
+    distances = [abs(candidate.difference) for candidate in found]
+    assert distances == sorted(distances)
+    assert len({round(candidate.value, 9) for candidate in found}) == len(found)
+
+
+def test_digits_decide_what_agrees(row: Triple) -> None:
+    exact = value(row, "en")
+    assert explain("en", f"{exact:.2f}", [row])[0].agrees
+    far = explain("en", f"{exact + 0.011:.2f}", [row])
+    assert not any(candidate.agrees and candidate.slip == "" for candidate in far)
+
+
+def test_refusals(row: Triple) -> None:
+    with pytest.raises(UsageError, match="is not a number"):
+        explain("vif", "0,54", [row])
+    with pytest.raises(UsageError, match="finite"):
+        explain("vif", "nan", [row])
+    with pytest.raises(UsageError, match="needs log_weights"):
+        explain("nll", "1", [row])
+    with pytest.raises(UsageError, match="Did you mean"):
+        explain("vfi", "1", [row])
+
+
+@pytest.mark.data
+def test_cddfuse_published_ssim_is_recognised(real_data: Path) -> None:
+    from fusionbench.score import pair_files
+
+    rows, _ = pair_files(real_data / "tno" / "ir", real_data / "tno" / "vi", real_data / "fused" / "CDDFuse" / "tno")
+    best = explain("ssim", "1.03", rows)[0]
+    assert best.agrees and best.dialect == "cddfuse/1" and best.slip == ""

@@ -1,0 +1,130 @@
+"""Scoring picture files: pairing, refusing, warning, and the published row of CDDFuse on TNO."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionbench.errors import DataError, UsageError
+from fusionbench.metrics.engine import TABLE, score_images
+from fusionbench.score import pair_files, score_files
+from tests.metrics.scenes import scene
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """Three triples in ir/ (PNG), vi/ (BMP, in colour) and out/ (PNG)."""
+    places = {name: tmp_path / name for name in ("ir", "vi", "out")}
+    for place in places.values():
+        place.mkdir()
+    for seed in range(3):
+        fused, a, b = scene(seed)
+        Image.fromarray(fused).save(places["out"] / f"n{seed}.png")
+        Image.fromarray(a).save(places["ir"] / f"n{seed}.png")
+        Image.fromarray(np.dstack([b, b, b])).save(places["vi"] / f"n{seed}.bmp")
+    return places
+
+
+def test_folders_equal_arrays(folders: dict[str, Path]) -> None:
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], jobs=1)
+    expected = score_images(*(np.stack(images) for images in zip(*(scene(seed) for seed in range(3)), strict=True)))
+    assert scores.ids == ["n0", "n1", "n2"] and list(scores.values) == list(TABLE)
+    for name in TABLE:
+        assert scores.values[name].tolist() == expected[name].tolist()
+        assert scores.summary[name].mean == pytest.approx(expected[name].mean(), rel=1e-15)
+        assert scores.summary[name].n == 3 and scores.summary[name].ci95 is not None
+    assert scores.warnings == [] and scores.missing == {} and scores.dialect == "standard/1"
+
+
+def test_jobs_and_single_files_do_not_move_a_value(folders: dict[str, Path]) -> None:
+    one = score_files(folders["ir"], folders["vi"], folders["out"], ["vif", "en"], jobs=1)
+    three = score_files(folders["ir"], folders["vi"], folders["out"], ["vif", "en"], jobs=3)
+    assert {k: v.tolist() for k, v in one.values.items()} == {k: v.tolist() for k, v in three.values.items()}
+    single = score_files(folders["ir"] / "n1.png", folders["vi"] / "n1.bmp", folders["out"] / "n1.png", ["vif"])
+    assert single.ids == ["n1"] and single.values["vif"].tolist() == [one.values["vif"][1]]
+    assert single.summary["vif"].ci95 is None
+
+
+def test_json_form(folders: dict[str, Path]) -> None:
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], ["en", "vif"], "cddfuse", jobs=1)
+    found = json.loads(json.dumps(scores.to_json(), allow_nan=False))
+    assert found["dialect"] == "cddfuse/1" and found["versions"] == {"en": "1", "vif": "1"}
+    assert found["images"][2]["id"] == "n2" and found["images"][2]["vif"] == scores.values["vif"][2]
+    assert found["mean"]["en"] == scores.summary["en"].mean
+
+
+def test_a_value_that_is_not_finite_stays_visible(folders: dict[str, Path]) -> None:
+    Image.fromarray(np.full((61, 74), 8, np.uint8)).save(folders["out"] / "n1.png")
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], ["cc", "sd"], jobs=1)
+    assert np.isnan(scores.values["cc"][1]) and scores.summary["cc"].mean is None
+    assert scores.summary["cc"].reason == "1 of 3 images have no finite value"
+    assert scores.to_json()["images"][1]["cc"] is None and scores.to_json()["mean"]["sd"] is not None
+
+
+def test_missing_partners_are_listed_and_strict_refuses(folders: dict[str, Path]) -> None:
+    (folders["vi"] / "n1.bmp").unlink()
+    Image.fromarray(scene()[0]).save(folders["out"] / "extra.png")
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=1)
+    assert scores.ids == ["n0", "n2"] and scores.missing == {"extra": ["a", "b"], "n1": ["b"]}
+    assert "2 stems lack a partner" in scores.warnings[0] and "n1 (not in b)" in scores.warnings[0]
+    with pytest.raises(DataError, match=r"2 stems lack a partner.*--strict"):
+        score_files(folders["ir"], folders["vi"], folders["out"], ["en"], strict=True)
+
+
+def test_jpeg_results_are_warned_about(folders: dict[str, Path]) -> None:
+    (folders["out"] / "n0.png").unlink()
+    Image.fromarray(scene()[0]).save(folders["out"] / "n0.jpg", quality=75)
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=1)
+    assert scores.warnings == ["1 fused files are JPEG (n0.jpg): compression changes EN, SF and VIF; save PNG"]
+
+
+def test_sixteen_bit_sources_are_noted(folders: dict[str, Path]) -> None:
+    deep = scene(0)[1].astype(np.uint16) * 257
+    Image.fromarray(deep).save(folders["ir"] / "n0.png")
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], ["mi"], jobs=1)
+    assert scores.warnings == ["1 files: 16 bits scaled to 8 (n0.png)"]
+    expected = score_images(*(image[None] for image in scene(0)), ["mi"])["mi"][0]
+    assert scores.values["mi"][0] == expected
+
+
+def test_refusals_are_one_line(folders: dict[str, Path], tmp_path: Path) -> None:
+    ir, vi, out = folders["ir"], folders["vi"], folders["out"]
+    with pytest.raises(DataError, match="nowhere: no such file or folder"):
+        score_files(tmp_path / "nowhere", vi, out)
+    with pytest.raises(UsageError, match="three files or three folders"):
+        score_files(ir / "n0.png", vi, out)
+    with pytest.raises(UsageError, match="Unknown metric 'viv'"):
+        score_files(ir, vi, out, ["viv"])
+    with pytest.raises(UsageError, match="--jobs must be at least 1"):
+        score_files(ir, vi, out, jobs=0)
+    Image.fromarray(scene(0)[0][:-1]).save(out / "n0.png")
+    with pytest.raises(DataError, match=r"n0: sizes differ \(fused 60×74, a 61×74, b 61×74\)"):
+        score_files(ir, vi, out, jobs=2)
+    for place, suffix in ((ir, "png"), (vi, "bmp"), (out, "png")):
+        Image.fromarray(scene(0)[0][:40]).save(place / f"n0.{suffix}")
+    with pytest.raises(DataError, match="n0: vif needs images of at least 41×41 pixels, got 40×74"):
+        score_files(ir, vi, out, jobs=1)
+    (out / "n0.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"n0\.png: not a readable"):
+        score_files(ir, vi, out, jobs=1)
+    for path in vi.iterdir():
+        path.rename(path.with_stem(f"vi_{path.stem}"))
+    with pytest.raises(DataError, match="No stem is in all three folders"):
+        pair_files(ir, vi, out)
+
+
+@pytest.mark.data
+def test_the_published_row_of_cddfuse_on_tno(real_data: Path) -> None:
+    """CDDFuse, CVPR 2023, Table 1, TNO: all printed digits."""
+    fused = real_data / "fused" / "CDDFuse" / "tno"
+    scores = score_files(real_data / "tno" / "ir", real_data / "tno" / "vi", fused, dialect="cddfuse", strict=True)
+    assert len(scores.ids) == 25
+    row = {name: f"{scores.summary[name].mean:.2f}" for name in TABLE}
+    assert row == {
+        "en": "7.12", "sd": "46.00", "sf": "13.15", "mi": "2.19", "scd": "1.76", "vif": "0.77", "qabf": "0.54",
+        "ssim": "1.03",
+    }  # fmt: skip
