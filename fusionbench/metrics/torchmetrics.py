@@ -46,9 +46,13 @@ class FusionMetric(torchmetrics.Metric):
         if self.metric.needs not in ("pair", "fused", "target"):
             raise UsageError(f"The metric {name!r} needs {self.metric.needs}, which has no torchmetrics form")
         self.scale = scale
-        self.higher_is_better = self.metric.better == "higher"
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]
+        """Whether the metric's better direction is up."""
+        return self.metric.better == "higher"
 
     def update(self, *images: Tensor) -> None:
         """Add a batch: ``fused, a, b``, ``fused, target`` or ``fused``, each (N,H,W) or (N,1,H,W)."""
