@@ -47,8 +47,7 @@ CONTESTANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 def build(name: str) -> Any:
     """A contestant with random weights, in evaluation mode."""
     model, preset, changes = CONTESTANTS[name]
-    built = create_model(model, ImageSpec(1, HEIGHT, WIDTH, 2), preset, **changes)
-    return built.to(memory_format=torch.channels_last).eval()  # as a trained run is loaded
+    return create_model(model, ImageSpec(1, HEIGHT, WIDTH, 2), preset, **changes).eval()
 
 
 def pair(device: str, height: int, width: int) -> Batch:
@@ -88,7 +87,7 @@ def seconds_per_flop(device: str) -> float:
 
 def measure_one(name: str, device: str) -> dict[str, float]:
     """Seconds, MiB beyond what was held before, and the machine's seconds per FLOP, for one fusion in this process."""
-    model = build(name).to(device)
+    model = build(name).to(device, memory_format=torch.channels_last)  # as a trained run is loaded
     model.fuse(pair(device, 64, 64))  # loads kernels
     batch, rate = pair(device, HEIGHT, WIDTH), seconds_per_flop(device)
     before = torch.cuda.memory_allocated() if device == "cuda" else peak_rss()
@@ -107,6 +106,7 @@ def peak_rss() -> int:
 
 def measure(repeats: int, device: str) -> list[dict[str, Any]]:
     """One row per contestant: medians over rounds, each contestant in a process of its own."""
+    work = {name: count_flops(name) for name in CONTESTANTS}
     rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
     for _ in range(repeats):
         for name in CONTESTANTS:
@@ -118,14 +118,13 @@ def measure(repeats: int, device: str) -> list[dict[str, Any]]:
     slowest = max(row["seconds"] for row in medians.values())
     rows = []
     for name, row in medians.items():
-        flops = count_flops(name)
         rows.append(
             {
                 "model": name,
                 "parameters": sum(p.numel() for p in build(name).parameter_groups()["generator"]),
-                "gflop": flops / 1e9,
+                "gflop": work[name] / 1e9,
                 "ms": 1000 * row["seconds"],
-                "of_floor": flops * row["rate"] / row["seconds"],
+                "of_floor": work[name] * row["rate"] / row["seconds"],
                 "slowest_over_this": slowest / row["seconds"],
                 "peak_mib": row["mib"],
             }
