@@ -164,6 +164,7 @@ def evaluate(
         raise CannotMeasure(f"{subject.title} on {dataset.name}: {bad[0]}: {result.scores[bad[0]].reason}")
     if out is not None and runtime.rank == 0:
         save(result, out, table)
+    runtime.fabric.barrier()
     return result
 
 

@@ -84,9 +84,9 @@ class Runtime:
         torch.distributed.all_gather_object(parts, value)
         return parts
 
-    def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """Mean over processes."""
-        return value if self.world_size == 1 else self.fabric.all_reduce(value, reduce_op="mean")
+    def first(self, value: Any) -> Any:
+        """The value of the first process, for all."""
+        return value if self.world_size == 1 else self.fabric.broadcast(value)
 
 
 def launch(device: str = "auto", precision: str = "auto") -> Runtime:

@@ -139,6 +139,7 @@ def run_suite(
         if jobs == 1 or len(learning) < 2 or not _learns(row):
             found[row.key, seed] = load(_one(suite, row, seed, settings, None))
     left = [(row, seed) for row, seed in learning if (row.key, seed) not in found]
+    left.reverse()  # suites end with their largest models, and the longest job should begin first
     for (row, seed), result in zip(left, _parallel(suite, left, settings, jobs), strict=True):
         found[row.key, seed] = result
     return [found[row.key, seed] for row, seed in work]

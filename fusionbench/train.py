@@ -136,6 +136,7 @@ class _Loop:
         if self.runtime.rank == 0:
             checkpoints.save_weights(self.model, self.out / "weights.safetensors")
             self.info.write(self.out)
+        self.runtime.fabric.barrier()  # the others may read what the first has written
         return Run(self.out, self.info)
 
     def _fit(self) -> None:
@@ -152,8 +153,8 @@ class _Loop:
         count = self.dataset.size("train")
         self.batch = min(settings.batch, count)
         self.per_epoch = count // self.batch
-        if self.batch < self.runtime.world_size:
-            raise UsageError(f"A batch of {self.batch} cannot be shared by {self.runtime.world_size} processes")
+        if self.batch % self.runtime.world_size:
+            raise UsageError(f"A batch of {self.batch} cannot be shared equally by {self.runtime.world_size} processes")
         info.planned_steps = max(1, round(settings.epochs * self.per_epoch))
         self.total = info.total_steps or (self.limit.steps(info.planned_steps) if self.limit else info.planned_steps)
         self.model.to(device=device, memory_format=torch.channels_last)
@@ -183,9 +184,10 @@ class _Loop:
                 self._replan(step)
                 if self.on_step is not None:
                     self.on_step(step)
-                if time.monotonic() - self.saved > CHECKPOINT_SECONDS or stopped():
+                stopping = self._agree(stopped(), step)
+                if time.monotonic() - self.saved > CHECKPOINT_SECONDS or stopping:
                     self._save(step)
-                if stopped():
+                if stopping:
                     raise KeyboardInterrupt
             self._check(terms if start < self.total else {}, step)
         info.cut = self.total < info.planned_steps
@@ -265,20 +267,28 @@ class _Loop:
         if hasattr(self.model, "plan"):
             self.model.plan(self.total, self.base_seed)
 
+    def _agree(self, stopping: bool, step: int) -> bool:
+        """Whether to stop after this step: several processes have to stop at the same one."""
+        if self.runtime.world_size == 1:
+            return stopping
+        return step % LOG_EVERY == 0 and any(self.runtime.gather(stopping))
+
     def _replan(self, step: int) -> None:
         """Turn a budget in seconds into steps, now that the speed is known."""
         if self.limit is None or self.limit.kind != "seconds":
             return
-        spent = self.info.seconds
+        if step not in REPLAN_AT and step % LOG_EVERY:
+            return
+        spent, total = self.info.seconds, self.total
         if step in REPLAN_AT:
             left = max(self.limit.value - spent, 0.0)
-            self.total = max(step, min(self.info.planned_steps, step + int(left * step / max(spent, 1e-9))))
+            total = max(step, min(self.info.planned_steps, step + int(left * step / max(spent, 1e-9))))
         elif spent > OVERTIME * self.limit.value:
-            self.total = step
-        else:
-            return
-        self.total = int(self.runtime.fabric.broadcast(self.total))
-        self._plan()
+            total = step
+        total = int(self.runtime.first(total))
+        if total != self.total:
+            self.total = total
+            self._plan()
 
     def _save(self, step: int) -> None:
         if self.runtime.rank == 0 and checkpoints.is_finite(self.model):

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fusionbench.models._distributed import synchronised_batch_norm
+
 BN_MOMENTUM = 0.05
 RESIDUAL_SCALE = 0.1
 
@@ -61,12 +63,23 @@ def fixed_weights(module: nn.Module) -> Iterator[None]:
             conv._fixed = None
 
 
-def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch normalisation with NVAE's constants."""
-    return nn.BatchNorm2d(channels, eps=1e-5, momentum=BN_MOMENTUM)
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation with NVAE's constants, over the rows of all processes. (N,C,H,W) -> same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-5, momentum=BN_MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None and self.running_var is not None
+        return self._normalise(x, self.running_mean, self.running_var)
+
+    def _normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        momentum = BN_MOMENTUM if self.momentum is None else self.momentum
+        affine = (self.weight, self.bias)
+        return synchronised_batch_norm(x, (mean, variance), affine, self.training, momentum, self.eps)
 
 
-class SplitBatchNorm(nn.BatchNorm2d):
+class SplitBatchNorm(BatchNorm):
     """Batch normalisation with one scale and shift but separate statistics for the first ``views`` rows and the rest.
 
     Masked views and clean targets have different statistics; sharing them makes both depend on how many views a batch
@@ -77,19 +90,15 @@ class SplitBatchNorm(nn.BatchNorm2d):
     clean_var: Tensor
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-5, momentum=BN_MOMENTUM)
+        super().__init__(channels)
         self.register_buffer("clean_mean", torch.zeros(channels))
         self.register_buffer("clean_var", torch.ones(channels))
         self.views = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        statistics = ((self.running_mean, self.running_var), (self.clean_mean, self.clean_var))
-        parts = []
-        for part, (mean, var) in zip((x[: self.views], x[self.views :]), statistics, strict=True):
-            if len(part):
-                momentum = 1.0 if self.momentum is None else self.momentum
-                parts.append(F.batch_norm(part, mean, var, self.weight, self.bias, self.training, momentum, self.eps))
-        return torch.cat(parts) if parts else x
+        assert self.running_mean is not None and self.running_var is not None
+        views = self._normalise(x[: self.views], self.running_mean, self.running_var)
+        return torch.cat([views, self._normalise(x[self.views :], self.clean_mean, self.clean_var)])
 
 
 class SqueezeExcite(nn.Module):
@@ -126,7 +135,7 @@ class PhaseSkip(nn.Module):
 class EncoderCell(nn.Module):
     """Residual cell; ``down`` halves the resolution and doubles the channels. (N,C,H,W) -> (N,C',H',W')."""
 
-    def __init__(self, channels: int, down: bool = False, norm: Callable[[int], nn.Module] = batch_norm) -> None:
+    def __init__(self, channels: int, down: bool = False, norm: Callable[[int], nn.Module] = BatchNorm) -> None:
         super().__init__()
         cout = 2 * channels if down else channels
         self.skip: nn.Module = PhaseSkip(channels, cout) if down else nn.Identity()
@@ -160,13 +169,13 @@ class DecoderCell(nn.Module):
         cout, hidden = channels // 2 if up else channels, channels * expansion
         self.up = up
         self.skip: nn.Module = UpSkip(channels, cout) if up else nn.Identity()
-        self.bn0 = batch_norm(channels)
+        self.bn0 = BatchNorm(channels)
         self.expand = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.bn1 = batch_norm(hidden)
+        self.bn1 = BatchNorm(hidden)
         self.depthwise = nn.Conv2d(hidden, hidden, 5, padding=2, groups=hidden, bias=False)
-        self.bn2 = batch_norm(hidden)
+        self.bn2 = BatchNorm(hidden)
         self.project = nn.Conv2d(hidden, cout, 1, bias=False)
-        self.bn3 = batch_norm(cout)
+        self.bn3 = BatchNorm(cout)
         self.gate = SqueezeExcite(cout)
 
     def forward(self, x: Tensor) -> Tensor:

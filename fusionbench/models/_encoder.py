@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.contracts import Batch
-from fusionbench.models._cells import EncoderCell, SplitBatchNorm, WNConv2d, batch_norm
+from fusionbench.models._cells import BatchNorm, EncoderCell, SplitBatchNorm, WNConv2d
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Encoder(nn.Module):
 
     def __init__(self, cin: int, shape: Shape, separate_norm: bool = False) -> None:
         super().__init__()
-        norm = SplitBatchNorm if separate_norm else batch_norm
+        norm = SplitBatchNorm if separate_norm else BatchNorm
         width = shape.channels
         self.stem = WNConv2d(cin, width, 3)
         self.blocks = nn.ModuleList()

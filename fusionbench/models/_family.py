@@ -18,6 +18,7 @@ from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
 from fusionbench.errors import UsageError
 from fusionbench.models import _draws
 from fusionbench.models._cells import DecoderCell, WNConv2d, fixed_weights
+from fusionbench.models._distributed import processes, sum_over_processes
 from fusionbench.models._encoder import Encoder, Encoding, Shape
 from fusionbench.models._normal import DiagonalNormal
 from fusionbench.models._outputs import create_output
@@ -143,7 +144,7 @@ class Family(nn.Module):
         if result.groups:
             beta = self.beta(step)
             kls = torch.stack([q.kl(p) for p, q, _ in result.groups if q is not None], dim=1).mean(dim=0)
-            weights = self._balance(kls.detach()) if beta < 1 else torch.ones_like(kls)
+            weights = self._balance(_mean_over_processes(kls.detach())) if beta < 1 else torch.ones_like(kls)
             total = total + beta * (weights * kls).sum()
             log |= {"kl": kls.detach().sum(), "beta": torch.tensor(beta)}
         log["elbo"] = reconstruction.detach() + (log["kl"] if result.groups else 0.0)
@@ -247,6 +248,10 @@ def _post_processing(shape: Shape) -> nn.Sequential:
         width //= 2
         cells.extend(DecoderCell(width, 3) for _ in range(shape.block_cells - 1))
     return nn.Sequential(*cells)
+
+
+def _mean_over_processes(value: Tensor) -> Tensor:
+    return sum_over_processes(value) / processes()
 
 
 def _row_noise(ids: Tensor, draws: Tensor, key: int) -> Noise:
