@@ -24,7 +24,7 @@ import numpy as np
 from fusionbench import progress, selftest
 from fusionbench.card import write_card
 from fusionbench.contracts import Source
-from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
+from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected, UsageError
 from fusionbench.files import digest, file_sha256, lock, write_json
 from fusionbench.prepare import chosen, cutouts_of, targets_of
 from fusionbench.recipes import Recipe
@@ -205,6 +205,7 @@ def build_dataset(
     out: str | Path = "data",
     jobs: int = 1,
     force: bool = False,
+    scheduler: str | None = None,
 ) -> Path:
     """Build the data set of ``recipe`` below ``out`` and return its folder; finished ones are left alone.
 
@@ -214,6 +215,8 @@ def build_dataset(
         out: root; the folder is ``<out>/<name>/<version>/<first 12 of the recipe's hash>``.
         jobs: worker processes, on which the bytes do not depend; 0: one a core, or none for a small data set.
         force: make all shards again.
+        scheduler: address of a Dask scheduler (``tcp://host:8786``) whose workers make the shards instead of processes
+            on this machine; they must see ``source_dir`` and ``out`` under the same names.
 
     Raises:
         UsageError, DataError: bad source, no space, and so on; what is finished stays and the same call goes on.
@@ -225,13 +228,15 @@ def build_dataset(
         return folder
     with lock(folder / JOURNAL / "lock", wait=False) as held:
         if held:
-            return _build(recipe, source_dir, folder, jobs, force)
+            return _build(recipe, source_dir, folder, jobs, force, scheduler)
     progress.say(f"{folder}: another build is at work here; waiting for it")
     with lock(folder / JOURNAL / "lock"):
-        return _build(recipe, source_dir, folder, jobs, force=False)
+        return _build(recipe, source_dir, folder, jobs, False, scheduler)
 
 
-def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: int, force: bool) -> Path:
+def _build(
+    recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: int, force: bool, scheduler: str | None
+) -> Path:
     if (folder / FILE).is_file() and not force:
         return folder
     selftest.require()
@@ -253,7 +258,7 @@ def _build(recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: in
             todo = [plan for plan in plans if plan not in notes]
             if not todo:
                 break
-            for outcome in _run(recipe, source_dir, folder, todo, jobs, bar):
+            for outcome in _run(recipe, source_dir, folder, todo, jobs, bar, scheduler):
                 _raise(outcome)
             notes.update({plan: note for plan in todo if (note := _note(recipe, folder, plan))})
     missing = [plan.file for plan in plans if plan not in notes]
@@ -274,18 +279,30 @@ def _raise(outcome: Outcome) -> None:
 
 
 def _run(
-    recipe: Recipe, source_dir: str | Path | None, folder: Path, todo: list[ShardPlan], jobs: int, bar: progress.Task
+    recipe: Recipe,
+    source_dir: str | Path | None,
+    folder: Path,
+    todo: list[ShardPlan],
+    jobs: int,
+    bar: progress.Task,
+    scheduler: str | None = None,
 ) -> Iterator[Outcome]:
     root = str(source_dir) if source_dir is not None else None
     started, samples = time.monotonic(), 0
-    if jobs <= 0:
+    if scheduler is not None:  # other machines: names must not depend on where we stand
+        root = str(Path(root).absolute()) if root is not None else None
+        folder = folder.absolute()
+    elif jobs <= 0:
         rule = recipe.image
         values = sum(plan.stop - plan.start for plan in todo) * recipe.views.count
         values *= rule.height * rule.width * rule.channels
         jobs = 1 if values < _SMALL else os.cpu_count() or 1
     jobs = min(jobs, len(todo))
-    if jobs == 1:
-        outcomes: Iterator[Outcome] = (build_shard(recipe, root, folder, plan) for plan in todo)
+    outcomes: Iterator[Outcome]
+    if scheduler is not None:
+        outcomes = _on_dask(scheduler, [(recipe, root, folder, plan) for plan in todo])
+    elif jobs == 1:
+        outcomes = (build_shard(recipe, root, folder, plan) for plan in todo)
     else:
         from joblib import Parallel, delayed
 
@@ -298,9 +315,27 @@ def _run(
             bar.advance(1, f"{rate:,.0f} views/s")
             yield outcome
     except Exception as error:
-        if type(error).__name__ not in ("TerminatedWorkerError", "BrokenProcessPool"):
+        if type(error).__name__ not in ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker"):
             raise
         progress.say(f"{recipe.name}: a worker was killed; making its shards again")
+
+
+def _on_dask(scheduler: str, tasks: list[tuple[Any, ...]]) -> Iterator[Outcome]:
+    """Outcomes from the workers of a Dask cluster, through joblib; a task of a worker that dies is given to another."""
+    try:
+        import distributed
+    except ImportError as error:
+        raise UsageError("--scheduler needs Dask: pip install 'fusionbench[dask]'") from error
+    import joblib
+
+    try:
+        client = distributed.Client(scheduler, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(f"{scheduler}: no Dask scheduler answers there; start one with `dask scheduler`") from error
+    with client, joblib.parallel_config(backend="dask", wait_for_workers_timeout=30):
+        yield from joblib.Parallel(return_as="generator_unordered")(
+            joblib.delayed(build_shard)(*task) for task in tasks
+        )
 
 
 def _probe(recipe: Recipe, source: Source) -> None:

@@ -159,7 +159,7 @@ def test_a_killed_worker_costs_only_its_shards(tmp_path: Path, monkeypatch: pyte
     rounds = []
     real = build.build_shard
 
-    def run(recipe, source_dir, folder, todo, jobs, bar):  # type: ignore[no-untyped-def]
+    def run(recipe, source_dir, folder, todo, jobs, bar, scheduler):  # type: ignore[no-untyped-def]
         rounds.append(len(todo))
         for plan in todo[:10]:
             yield real(recipe, source_dir, folder, plan)

@@ -15,6 +15,7 @@ from fusionbench.errors import UsageError
 @click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data].")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
+@click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
@@ -23,6 +24,7 @@ def generate_command(
     source_dir: Path | None,
     out: Path,
     jobs: int,
+    scheduler: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -41,7 +43,7 @@ def generate_command(
     if (name is None) == (recipe_file is None):
         raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
     recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
-    folder = build_dataset(recipe, source_dir, out, jobs, force)
+    folder = build_dataset(recipe, source_dir, out, jobs, force, scheduler)
     if not as_json:
         click.echo(str(folder))
         return
