@@ -38,6 +38,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "Results"),
     "gate": ("gate", "Results"),
     "board": ("board", "Results"),
+    "pack": ("submit", "Submissions"),
+    "check": ("submit", "Submissions"),
+    "accept": ("submit", "Submissions"),
 }
 
 
