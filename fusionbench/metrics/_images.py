@@ -39,6 +39,17 @@ def namespace(array: Array) -> ModuleType:
     return torch
 
 
+def at_least(x: Array, low: float) -> Array:
+    """``x`` with everything below ``low`` lifted to it, in place."""
+    if isinstance(x, np.ndarray):
+        if x.size <= 16:  # OpenCV would take an array of four for a scalar
+            return np.maximum(x, low, out=x)
+        import cv2
+
+        return cv2.max(x, low, dst=x)  # type: ignore[call-overload]
+    return x.clamp_(min=low)
+
+
 class Image:
     """Pixels with the intermediates that metrics have computed from them, each computed once.
 

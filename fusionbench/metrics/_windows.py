@@ -130,6 +130,13 @@ def sobel(x: Array) -> tuple[Array, Array]:
     return smooth_rows[..., 2:] - smooth_rows[..., :-2], smooth_columns[..., 2:, :] - smooth_columns[..., :-2, :]
 
 
+def magnitude(x: Array, y: Array) -> Array:
+    """sqrt(x² + y²)."""
+    if isinstance(x, np.ndarray):
+        return cv2.magnitude(x, y)
+    return (x * x + y * y).sqrt()
+
+
 def sobel_in_order(x: Array) -> tuple[Array, Array]:
     """What :func:`sobel` gives, each a plain sum over the mask column by column.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from fusionbench.contracts import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import Border, bordered, sobel, sobel_in_order
+from fusionbench.metrics._windows import Border, bordered, magnitude, sobel, sobel_in_order
 
 Angle = Literal["atan", "atan swapped", "atan2"]
 Ties = Literal["one", "fused"]
@@ -72,9 +72,7 @@ def edges(image: Image, form: tuple[Border, Angle, bool]) -> tuple[Array, Array]
 def _edges(image: Image, border: Border, angle: Angle, unit: bool) -> tuple[Array, Array]:
     xp = image.xp
     sx, sy = sobel_in_order(image.pixels) if unit else sobel(image.pixels)
-    strength = sx * sx
-    strength += sy * sy
-    strength = xp.sqrt(strength, out=strength)
+    strength = magnitude(sx, sy)
     # The sign of sx follows the published convolution; it decides on which side ±90° fall.
     if angle == "atan2":
         return strength, xp.arctan2(-sx, sy)
@@ -98,7 +96,8 @@ def _preserved(source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ti
         ratio[tie] = value
     else:
         ratio = smaller
-        ratio /= xp.clip(larger, 1e-300, None)
+        larger += 1e-300  # nothing beside a gradient, and 0 beside none
+        ratio /= larger
     ratio -= MID_STRENGTH
     ratio *= -SLOPE_STRENGTH
     xp.exp(ratio, out=ratio)

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
+from fusionbench.metrics._images import AXES, Array, Image, at_least, image_metric, need_side
 from fusionbench.metrics._windows import Border, gaussian, halve, local_moments, separable
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
@@ -93,7 +93,7 @@ def statistics(image: Image, scale: int, form: tuple[str, str, Border]) -> tuple
             variance = separable(_saturated(image, image), weights, border=border) - mean * mean
         else:
             mean, variance = local_moments(image, weights, border, form)
-        return mean, image.xp.clip(variance, 0, None)
+        return mean, at_least(variance, 0.0)
 
     return image.keep(("vif statistics", scale, form), make)
 
@@ -113,17 +113,15 @@ def _saturated(x: Image, y: Image) -> Array:
 
 def _passed(source: Image, fused: Image, scale: int, form: tuple[str, str, Border]) -> Array:
     """Sum over pixels of ln(1 + g²·s1/(sv + noise)) at one scale: the channel F = g·source + N(0, sv)."""
-    xp = fused.xp
     inverse, weight = source.keep(("vif inverse", scale, form), lambda: _inverse(statistics(source, scale, form)[1]))
     dull, noisy = fused.keep(("vif noisy", scale, form), lambda: _noisy(statistics(fused, scale, form)[1]))
     square = covariance(source, fused, scale, form)
-    square = xp.clip(square, 0, None, out=square)  # a negative gain counts as none
+    square = at_least(square, 0.0)  # a negative gain counts as none
     if dull is not None:
         square[dull] = 0
     square *= square
     noise = square * inverse  # g times the covariance
-    noise = xp.subtract(noisy, noise, out=noise)
-    noise = xp.clip(noise, TINY + NOISE, None, out=noise)
+    noise = at_least(fused.xp.subtract(noisy, noise, out=noise), TINY + NOISE)
     square *= weight
     square /= noise
     square += 1
@@ -132,15 +130,24 @@ def _passed(source: Image, fused: Image, scale: int, form: tuple[str, str, Borde
 
 def _inverse(s1: Array) -> tuple[Array, Array]:
     """g per covariance, and g²·s1 per squared covariance; both 0 where the source has no variance."""
-    xp = namespace(s1)
-    inverse = xp.where(s1 < TINY, 0.0, 1 / (s1 + TINY))
-    return inverse, inverse * inverse * s1
+    inverse = 1 / (s1 + TINY)
+    weak = _where_flat(s1)
+    if weak is not None:
+        inverse[weak] = 0
+    weight = inverse * inverse
+    weight *= s1
+    return inverse, weight
+
+
+def _where_flat(variance: Array) -> Array | None:
+    """Mask of what counts as no variance, or None for nowhere."""
+    flat = variance < TINY
+    return flat if bool(flat.any()) else None
 
 
 def _noisy(s2: Array) -> tuple[Array | None, Array]:
     """(where the fused image has no variance, or None for nowhere; its variance plus the noise of the eye)."""
-    dull = s2 < TINY
-    return dull if bool(dull.any()) else None, s2 + NOISE
+    return _where_flat(s2), s2 + NOISE
 
 
 def _available(source: Image, scale: int, form: tuple[str, str, Border]) -> Array:
@@ -148,7 +155,12 @@ def _available(source: Image, scale: int, form: tuple[str, str, Border]) -> Arra
 
     def make() -> Array:
         s1 = statistics(source, scale, form)[1]
-        return log_sum(1 + source.xp.where(s1 < TINY, 0.0, s1) / NOISE)
+        ratio = s1 / NOISE
+        weak = _where_flat(s1)
+        if weak is not None:
+            ratio[weak] = 0
+        ratio += 1
+        return log_sum(ratio)
 
     return source.keep(("vif available", scale, form), make)
 
