@@ -7,9 +7,12 @@ in sorted order, allocated early, never filled, without times, and one fixed-len
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,33 +57,56 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
     Raises:
         DataError: the folder cannot be written or the disk is full; ``path`` is as it was.
     """
+    path = Path(path)
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) != 1:
         raise ValueError(f"arrays of a shard need one length, got {sorted(lengths)}")
     digests = array_digests(arrays)
     content = content_digest(arrays, digests)
-    image = _image(arrays, canonical_json({**header, "format": FORMAT, "content_sha256": content, "arrays": digests}))
+    text = canonical_json({**header, "format": FORMAT, "content_sha256": content, "arrays": digests})
+    state, at = hashlib.sha256(), 0
     with atomic_write(path) as stream:
-        stream.write(image)
-    return {
-        "arrays": digests,
-        "bytes": len(image),
-        "content_sha256": content,
-        "file_sha256": hashlib.sha256(image).hexdigest(),
-    }
+        for piece in _pieces(path.parent, arrays, text):
+            stream.write(piece)
+            state.update(piece)
+            at += len(piece)
+    return {"arrays": digests, "bytes": at, "content_sha256": content, "file_sha256": state.hexdigest()}
 
 
-def _image(arrays: Mapping[str, np.ndarray], header: bytes) -> memoryview:
-    """The bytes of the HDF5 file, made in memory (core driver) so that the disk sees one sequential write."""
+def _pieces(folder: Path, arrays: Mapping[str, np.ndarray], header: bytes) -> Iterator[bytes | memoryview]:
+    """The bytes of the HDF5 file from start to end.
+
+    The library lays the file out in a sparse scratch file (early allocation, no fill, no values), which gives all that
+    is around the arrays; the values themselves go straight to the shard, hashed and copied once.
+    """
+    with tempfile.NamedTemporaryFile(prefix=".layout.", suffix=".tmp", dir=folder) as scratch:
+        offsets = _lay_out(scratch.name, arrays, header)
+        size = max(
+            os.path.getsize(scratch.name), *(offset + arrays[name].nbytes for name, offset in offsets.items())
+        )
+        at = 0
+        with open(scratch.name, "rb") as frame:
+            for name in sorted(offsets, key=offsets.__getitem__):
+                frame.seek(at)
+                yield frame.read(offsets[name] - at)
+                array = arrays[name]
+                yield np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data
+                at = offsets[name] + array.nbytes
+            frame.seek(at)
+            yield frame.read(size - at).ljust(size - at, b"\0")
+
+
+def _lay_out(path: str, arrays: Mapping[str, np.ndarray], header: bytes) -> dict[str, int]:
+    """Make the HDF5 file without values at ``path``; returns where the values of each array belong."""
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
     access.set_alignment(_THRESHOLD, _ALIGNMENT)
-    total = sum(array.nbytes for array in arrays.values())
-    access.set_fapl_core(block_size=max(1 << 16, total // 8), backing_store=False)
-    file = h5py.h5f.create(f"shard-{os.getpid()}".encode(), h5py.h5f.ACC_TRUNC, fapl=access)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)  # closed means closed, whatever still refers to it
+    file = h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access)
+    offsets = {}
     try:
         for name in sorted(arrays):
-            array = np.ascontiguousarray(arrays[name])
+            array = arrays[name]
             create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
             create.set_layout(h5py.h5d.CONTIGUOUS)
             create.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -88,12 +114,16 @@ def _image(arrays: Mapping[str, np.ndarray], header: bytes) -> memoryview:
             create.set_obj_track_times(False)
             kind = h5py.h5t.py_create(array.dtype.newbyteorder("<"))
             dataset = h5py.h5d.create(file, name.encode(), kind, h5py.h5s.create_simple(array.shape), create)
-            dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, array)
+            if array.size:
+                offsets[name] = int(dataset.get_offset())
         text = np.array(header, f"S{len(header)}")
         scalar = h5py.h5s.create(h5py.h5s.SCALAR)
         attribute = h5py.h5a.create(file, ATTRIBUTE, h5py.h5t.py_create(text.dtype), scalar)
         attribute.write(text)
         h5py.h5f.flush(file)
-        return memoryview(file.get_file_image())
+    except RuntimeError as error:  # how h5py tells of a full disk
+        raise OSError(errno.ENOSPC if f"errno = {errno.ENOSPC}" in str(error) else errno.EIO, str(error)) from error
     finally:
-        file.close()
+        with contextlib.suppress(RuntimeError):
+            file.close()
+    return offsets

@@ -36,6 +36,32 @@ def test_files_are_the_same_bytes_everywhere(tmp_path: Path) -> None:
     assert hashlib.sha256((tmp_path / "a.h5").read_bytes()).hexdigest() == written["file_sha256"] == FILE_SHA256
 
 
+def test_libhdf5_itself_writes_the_same_bytes(tmp_path: Path) -> None:
+    """The values never pass through the library; had they, the file would be the same."""
+    arrays = some_arrays()
+    write_shard(tmp_path / "a.h5", arrays, {"split": "train"})
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
+    access.set_alignment(65536, 4096)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    file = h5py.h5f.create(str(tmp_path / "b.h5").encode(), fapl=access)
+    for name in sorted(arrays):
+        create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        create.set_layout(h5py.h5d.CONTIGUOUS)
+        create.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        create.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        create.set_obj_track_times(False)
+        space = h5py.h5s.create_simple(arrays[name].shape)
+        dataset = h5py.h5d.create(file, name.encode(), h5py.h5t.py_create(arrays[name].dtype), space, create)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, arrays[name])
+    with h5py.File(tmp_path / "a.h5") as written:
+        header = np.array(written.attrs["fusionbench"])
+    space = h5py.h5s.create(h5py.h5s.SCALAR)
+    h5py.h5a.create(file, b"fusionbench", h5py.h5t.py_create(header.dtype), space).write(header)
+    file.close()
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
 def test_neither_time_nor_order_nor_name_shows(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.h5", some_arrays(), {"split": "train", "n": 1})
     time.sleep(1.1)  # HDF5's time stamps count seconds

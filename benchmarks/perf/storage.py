@@ -1,0 +1,156 @@
+"""Speed of writing and reading shards beside ``np.save`` and gzipped HDF5; building faces beside decoding them.
+
+    python benchmarks/perf/storage.py [--celeba-half DIR] [--json FILE]
+
+Everything runs on one core, in turns, from the page cache; the shortest of several turns counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+from fusionbench import progress
+from fusionbench.build import build_dataset
+from fusionbench.files import shipped_folder
+from fusionbench.recipes import load_recipe, parse_recipe
+from fusionbench.shards.reader import open_shard
+from fusionbench.shards.writer import write_shard
+
+TURNS = 5
+BATCH = 256
+
+
+def best(functions: dict[str, Callable[[], object]], turns: int = TURNS) -> dict[str, float]:
+    """Shortest run of each function in seconds; they take turns."""
+    times: dict[str, float] = {}
+    for turn in range(turns + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if turn:
+                times[name] = min(times.get(name, 1e9), time.perf_counter() - start)
+    return times
+
+
+def storage(root: Path) -> dict[str, float]:
+    """Writing and random reading of 8192 samples of FusionMNIST's shape."""
+    views = np.random.default_rng(0).integers(0, 256, (8192, 3, 32, 32), np.uint8)
+    views[:, :, :, :16] = 0  # half of it compresses
+    order = np.random.default_rng(1).permutation(len(views))
+    batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+
+    def gzipped() -> None:
+        with h5py.File(root / "gzip.h5", "w") as file:
+            file.create_dataset("views", data=views, chunks=(128, 3, 32, 32), compression="gzip", compression_opts=4)
+
+    def save() -> None:
+        (root / "a.npy").unlink(missing_ok=True)
+        np.save(root / "a.npy", views)
+
+    def save_hashed() -> None:
+        save()
+        with open(root / "a.npy", "rb") as file:
+            os.fsync(file.fileno())
+        hashlib.sha256(views.data).digest()
+        hashlib.sha256(views.data).digest()
+
+    def read_gzipped() -> None:
+        with h5py.File(root / "gzip.h5") as file:
+            for batch in batches[:2]:
+                file["views"][np.sort(batch)]
+
+    def read_shard() -> None:
+        stored = open_shard(root / "a.h5").arrays["views"]
+        for batch in batches:
+            np.take(stored, batch, axis=0)
+
+    writes = best(
+        {
+            "shard (hashed twice, fsync)": lambda: write_shard(root / "a.h5", {"views": views}, {}),
+            "np.save, new file": save,
+            "np.save, new file, hashed twice, fsync": save_hashed,
+            "HDF5, chunks, gzip": gzipped,
+        },
+        3,
+    )
+    reads = best({"shard by memory map": read_shard, "HDF5, chunks, gzip": read_gzipped})
+    rates = {f"write {name}": views.nbytes / seconds / 1e6 for name, seconds in writes.items()}
+    samples = {"shard by memory map": len(views), "HDF5, chunks, gzip": 2 * BATCH}
+    rates |= {f"read {name}": samples[name] / seconds for name, seconds in reads.items()}
+    print(f"\n{'writing 25 MB':42}{'MB/s':>12}")
+    for name in writes:
+        print(f"  {name:40}{rates[f'write {name}']:12,.0f}")
+    ours = writes["shard (hashed twice, fsync)"]
+    print(f"  time of a shard by np.save's: {ours / writes['np.save, new file']:.2f}, by np.save's with the same "
+          f"hashes and fsync: {ours / writes['np.save, new file, hashed twice, fsync']:.2f}")
+    print(f"\n{'random batches of 256 samples':42}{'samples/s':>12}")
+    for name in reads:
+        print(f"  {name:40}{rates[f'read {name}']:12,.0f}")
+    print(f"  memory map by gzip: {rates['read shard by memory map'] / rates['read HDF5, chunks, gzip']:.0f}×")
+    return rates
+
+
+def faces(root: Path, source_dir: Path) -> dict[str, float]:
+    """Building FusionCelebA at half size beside decoding the same JPEGs and nothing else."""
+    recipe = load_recipe("fusionceleba-half")
+    files = sorted((source_dir / "half_89x109").glob("*.jpg"))
+
+    def decode() -> None:
+        for path in files:
+            cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+
+    seconds = best({"decode": decode, "build": lambda: build_dataset(recipe, source_dir, root, 1, force=True)}, 2)
+    print(f"\n{len(files):,} JPEGs of 89×109: decoding {seconds['decode']:.2f} s, building {seconds['build']:.2f} s, "
+          f"ratio {seconds['build'] / seconds['decode']:.2f}")
+    return seconds
+
+
+def memory(root: Path) -> dict[str, int]:
+    """Peak of what Python and NumPy allocate while 1 and 10 shards of one size are built."""
+    import tracemalloc
+
+    text = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
+    text = text.partition("[expect]")[0].replace("shard_size = 1024", "shard_size = 150")
+    peaks = {}
+    for shards in (1, 10):
+        limited = text.replace('source = "all"\n', f'source = "all"\nfirst = {150 * shards}\n', 1)
+        head, _, tail = limited.partition("[splits.test]")
+        recipe = parse_recipe((head + "[image]" + tail.partition("[image]")[2]).encode())
+        build_dataset(recipe, None, root / "warm", 1)
+        tracemalloc.start()
+        build_dataset(recipe, None, root / "memory", 1)
+        peaks[f"{shards} shards"] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    print("\npeak allocation of a build: " + ", ".join(f"{name} {peak / 1e6:.1f} MB" for name, peak in peaks.items()))
+    return peaks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--celeba-half", type=Path, help="folder with half_89x109/ and list_eval_partition.txt")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    progress.QUIET = True
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        result: dict[str, object] = {"storage": storage(root), "memory": memory(root)}
+        if arguments.celeba_half:
+            result["faces"] = faces(root, arguments.celeba_half)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
