@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test test-browser lint clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -18,6 +18,10 @@ quickstart: $(STAMP)
 test: lint
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# Needs Chromium, for example Debian's package; `make test` runs these too where it is installed.
+test-browser: $(STAMP)
+	$(BIN)/python -m pytest -m browser tests/board $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -37,6 +37,7 @@ class Entry:
 
     results: list[Result]
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    ids: list[int | str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -158,7 +159,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
                 f"{file}: {_named(result)} has {len(table['id'])} images, {common} of the {len(ids)} of the others; "
                 "means over different images cannot be compared"
             )
-        entry = entries.setdefault(same_model(result), Entry([]))
+        entry = entries.setdefault(same_model(result), Entry([], ids=ids.tolist()))
         entry.results.append(result)
         for key in result.scores:
             values = per_image(table, key, result.scores[key])

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fusionbench import __version__, stats
 from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
-from fusionbench.comparison import title_of
+from fusionbench.comparison import compare_results, title_of
 from fusionbench.errors import DataError, UsageError
-from fusionbench.files import read_bounded, write_bytes, write_json
+from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
+from fusionbench.result import load
+from fusionbench.tables import as_csv, as_latex, as_markdown
 
 MANIFEST = "board-files.json"
 MAX_PICTURE = 32 << 20
@@ -63,6 +66,10 @@ def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path,
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         files[name] = picture(path)
         sheets.append({"file": name, "caption": SHEETS.get(path.stem, path.stem)})
+    values, comparable = _values(benchmark)
+    if values is not None:
+        files[f"data/{benchmark.slug}.js"] = values
+    downloads = _downloads(files, benchmark)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
     files[page] = _render(
         "benchmark.html",
@@ -70,6 +77,9 @@ def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path,
         root="",
         benchmark=benchmark,
         sheets=sheets,
+        values=f"data/{benchmark.slug}.js" if values is not None else "",
+        comparable=comparable,
+        downloads=downloads,
         costs=costs,
         alone=alone,
         width=2 + sum(1 + len(group.columns) for group in benchmark.groups if not group.hidden) + len(costs),
@@ -88,6 +98,47 @@ def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path,
                 pictures=_model_pictures(files, row, benchmark),
                 published=[other for other in benchmark.kind("published") if _reproduces(row, other)],
             )
+
+
+def _values(benchmark: Benchmark) -> tuple[bytes | None, set[str]]:
+    """Per-image values of the columns that rank, for comparisons in the browser, and the rows that have some.
+
+    A script that calls one function, since a page opened from a folder may not fetch data.
+    """
+    scores: dict[str, Any] = {}
+    rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
+    for column in benchmark.columns:
+        found = {
+            row.slug: [float(f"{value:.5g}") for value in row.entry.values[column.key].mean(axis=0)]
+            for row in rows
+            if row.entry is not None and column.key in row.entry.values
+        }
+        if column.rank_key and found:
+            scores[column.key] = {"better": column.better, "unit": column.unit, "rows": found}
+    comparable = {name for score in scores.values() for name in score["rows"]}
+    if len(comparable) < 2:
+        return None, set()
+    ids = next(row.entry.ids for row in rows if row.entry is not None)
+    data = canonical_json({"ids": ids, "scores": scores})
+    return b"window.fusionbenchValues(" + data + b");\n", comparable
+
+
+def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
+    """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
+    paths = [folder for row in benchmark.rows for folder in row.folders]
+    paths = [path for path in paths if load(path).per_image is not None]
+    if not paths:
+        return {}
+    comparison = compare_results(paths)
+    made = {}
+    for suffix, label, text in (
+        ("csv", "CSV", as_csv(comparison)),
+        ("md", "Markdown", as_markdown(comparison)),
+        ("tex", "LaTeX", as_latex(comparison)),
+    ):
+        name = f"data/{benchmark.slug}.{suffix}"
+        files[name], made[name] = text.encode(), label
+    return made
 
 
 def _reproduces(row: BoardRow, other: BoardRow) -> bool:

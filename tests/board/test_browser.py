@@ -1,0 +1,94 @@
+"""The pages in a real browser, opened from a folder: sort, search, permalink, comparison, and a silent console."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fusionbench.board import build_board
+from tests.results import made_up
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("board")
+    mnist = {"dataset": {"name": "fusionmnist"}}
+    for number, name in enumerate(("alpha", "beta", "gamma")):
+        made_up(root / "results", name, shift=0.1 * number, title=f"{name.title()} <b>&</b>", **mnist)
+    made_up(root / "results", "mean-image", family="trivial", shift=0.5, metrics={"mse_min": "1"}, **mnist)
+    made_up(root / "results", "short", cut=True, shift=-0.3, **mnist)
+    return build_board(root / "results", root / "site", resamples=200)
+
+
+def opened(page: Path, tmp_path: Path, view: str = "") -> str:
+    """The page's DOM after its script has run; anything on the console is an error."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += ["--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=4000"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri() + view]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert done.returncode == 0 and console == [], console
+    assert 'data-ready="yes"' in done.stdout, "the script ran to its end"
+    return done.stdout
+
+
+def names(dom: str) -> list[str]:
+    """Titles of the measured rows, in the order on the page, without those that are hidden."""
+    rows = re.findall(r'<tr class="row (?:model|trivial)"([^>]*)>\s*<th[^>]*data-value="([^"]*)"', dom)
+    return [name.split()[0] for attributes, name in rows if "hidden" not in attributes]
+
+
+def slug(dom: str, name: str) -> str:
+    found = re.search(rf'id="({name}-[0-9a-f]+)"', dom)
+    assert found is not None
+    return found[1]
+
+
+def test_opening(site: Path, tmp_path: Path) -> None:
+    dom = opened(site, tmp_path)
+    assert names(dom) == ["Alpha", "Beta", "Gamma", "MEAN-IMAGE", "SHORT"]
+    assert "<b>&amp;</b>" not in dom and "&lt;b&gt;&amp;&lt;/b&gt;" in dom
+    assert dom.count("data-pick=") == 5 and '<div class="tools">' in dom
+    for model in (site.parent / "models").glob("*.html"):
+        text = model.read_text()
+        assert "board.js" in text and "data-board" not in text, "a model's page has nothing to sort"
+
+
+def test_permalink_sorts_by_direction(site: Path, tmp_path: Path) -> None:
+    # a run cut short stays in its own part of the table, however it is sorted
+    down = names(opened(site, tmp_path, "#sort=mse_min@avg4:descending"))
+    assert down == ["MEAN-IMAGE", "Gamma", "Beta", "Alpha", "SHORT"]
+    by_name = opened(site, tmp_path, "#sort=model:descending")
+    assert names(by_name)[:2] == ["MEAN-IMAGE", "Gamma"] and 'aria-sort="descending"' in by_name
+    # no value comes last in both directions
+    for direction in ("ascending", "descending"):
+        assert names(opened(site, tmp_path, f"#sort=nll_bpd@avg4:{direction}"))[3] == "MEAN-IMAGE"
+
+
+def test_search_keeps_trivial_rows(site: Path, tmp_path: Path) -> None:
+    dom = opened(site, tmp_path, "#q=BETA")
+    assert names(dom) == ["Beta", "MEAN-IMAGE"] and "2 rows" in dom
+
+
+def test_comparison(site: Path, tmp_path: Path) -> None:
+    dom = opened(site, tmp_path)
+    picked = ",".join(slug(dom, name) for name in ("alpha", "beta", "gamma"))
+    dom = opened(site, tmp_path, f"#compare={picked}&score=mse_min@avg4")
+    assert dom.count('class="scatter"') == 2 and dom.count('class="forest"') == 1
+    assert dom.count('class="point"') == 2 * 40
+    assert dom.count('class="dot bad"') == 2, "0.1 and 0.2 worse, far beyond the noise"
+    assert dom.count("<li>image ") == 2 * 20
+    mean = re.findall(r'class="dot bad"><title>([-0-9.]+), 95', dom)
+    assert [float(value) for value in mean] == pytest.approx([0.1, 0.2], abs=0.02)
+
+
+def test_addresses_that_make_no_sense(site: Path, tmp_path: Path) -> None:
+    for view in ("#compare=nobody,constructor&sort=__proto__:x&show=nothing", "#sort=:&q=%22%3E%3Cscript%3E", "#%"):
+        assert len(names(opened(site, tmp_path, view))) in (1, 5)
