@@ -8,6 +8,7 @@ listed and not there are left out, so that a part of CelebA makes a (smaller) da
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from fusionbench.sources.images import read_image
 
 _PARTITION = "list_eval_partition.txt"
 _LINE = re.compile(r"(\d{6})\.jpg\s+([012])")
+_PICTURE = re.compile(r"\d{6}\.jpg")
+_PARTS = {" 0": "train", " 1": "validation", " 2": "test"}
 _SPLITS = ("train", "validation", "test")
 
 
@@ -54,9 +57,13 @@ class CelebA:
     def _partition(self) -> dict[str, list[str]]:
         path = self.root / _PARTITION
         text = read_bounded(path, 16 << 20, "partition of CelebA").decode("ascii", "replace")
-        there = {entry.name for entry in self.pictures.iterdir()}
+        there = {name for name in os.listdir(self.pictures) if _PICTURE.fullmatch(name)}
         files: dict[str, list[str]] = {split: [] for split in _SPLITS}
         for number, line in enumerate(text.splitlines(), 1):
+            if len(line) == 12 and line[6:11] == ".jpg " and line[:6].isdecimal() and line[10:] in _PARTS:
+                if line[:10] in there:  # nearly all of 200,000 lines end here
+                    files[_PARTS[line[10:]]].append(line[:10])
+                continue
             if not line.strip():
                 continue
             match = _LINE.fullmatch(line.strip())

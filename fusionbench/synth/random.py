@@ -4,8 +4,8 @@ The key is the first 16 bytes of the sha256 over the canonical JSON {algorithm, 
 The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 64-bit words per sample and
 view, so that a run of samples is one draw and a sample is a slice of it. There is no state anywhere.
 
-On the CPU the words come from the C code behind ``numpy.random.Philox``; on tensors from the integer code below.
-Both are held to the Random123 known answers and to each other.
+On the CPU the words come from the C code behind ``numpy.random.Philox``; on tensors, and for few words of scattered
+samples, from the integer code below. Both are held to the Random123 known answers and to each other.
 
 Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -15,10 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
-from fusionbench.synth.arrays import Array, is_tensor
+from fusionbench.synth.arrays import Array, arange, cast, is_tensor, stack
 
 Key = tuple[int, int]
 WORDS = 4  # 64-bit words in a block
@@ -27,6 +28,7 @@ LANES = 16  # 16-bit lanes in a block
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157  # multipliers
 _W0, _W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B  # key increments
 _U64 = (1 << 64) - 1
+_FEW = 8
 
 
 def stream_key(algorithm: str, dataset: str, split: str, seed: int) -> Key:
@@ -43,29 +45,40 @@ def words(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 
     ``blocks`` is the fixed number S of blocks per sample and view of the stream: another S is another stream.
     """
     if is_tensor(samples):
-        return _words_tensor(key, samples, blocks, view, epoch, purpose)
+        return _words_by_rounds(key, samples, blocks, view, epoch, purpose)
     samples = np.asarray(samples, np.int64)
-    out = np.empty((len(samples), blocks * WORDS), np.uint64)
     # one draw per run of consecutive samples
     breaks = np.flatnonzero(np.diff(samples) != 1) + 1
-    starts = [0, *breaks.tolist()] if len(samples) else []
+    if blocks <= _FEW and len(breaks) >= _FEW:  # a few words each of scattered samples: drawn together
+        drawn = _words_by_rounds(key, samples, blocks, view, epoch, purpose)
+        return np.ascontiguousarray(drawn).view(np.uint64)
+    out = np.empty((len(samples), blocks * WORDS), np.uint64)
+    if not len(samples):
+        return out
+    starts = [0, *breaks.tolist()]
+    stops = [*starts[1:], len(samples)]
     upper = (view << 64) | (epoch << 128) | (purpose << 192)
-    generator = np.random.Philox(key=0, counter=0) if starts else None
-    key_words = np.array(key, np.uint64)
-    for start, stop in zip(starts, [*starts[1:], len(samples)], strict=False):
+    counter = np.array([0, view, epoch, purpose], np.uint64)
+    state: Any = {
+        "bit_generator": "Philox",
+        "state": {"counter": counter, "key": np.array(key, np.uint64)},
+        "buffer": np.zeros(4, np.uint64),
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    generator = np.random.Philox(key=0, counter=0)
+    for start, stop, first in zip(starts, stops, (samples[starts] * blocks).tolist(), strict=True):
         # NumPy steps the 256-bit counter before the first block, so it starts one below
-        counter = (upper + int(samples[start]) * blocks - 1) % (1 << 256)
-        counter_words = np.array([(counter >> shift) & _U64 for shift in (0, 64, 128, 192)], np.uint64)
-        generator.state = {  # type: ignore[union-attr]  # setting the state is five times cheaper than a new object
-            "bit_generator": "Philox",
-            "state": {"counter": counter_words, "key": key_words},
-            "buffer": np.zeros(4, np.uint64),
-            "buffer_pos": 4,
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
+        if first > 0:
+            counter[0] = first - 1
+            generator.state = state  # setting the state is five times cheaper than a new object
+        else:
+            borrowed = (upper + first - 1) % (1 << 256)
+            words_below = np.array([(borrowed >> shift) & _U64 for shift in (0, 64, 128, 192)], np.uint64)
+            generator.state = {**state, "state": {"counter": words_below, "key": np.array(key, np.uint64)}}
         count = (stop - start) * blocks * WORDS
-        out[start:stop] = generator.random_raw(count).reshape(stop - start, -1)  # type: ignore[union-attr]
+        out[start:stop] = generator.random_raw(count).reshape(stop - start, -1)
     return out
 
 
@@ -89,17 +102,15 @@ def bounded(lane: Array, low: int, high: int) -> Array:
     return ((wide * count) >> 16) + low
 
 
-def _words_tensor(key: Key, samples: Array, blocks: int, view: int, epoch: int, purpose: int) -> Array:
-    torch = sys.modules["torch"]
-    block = torch.arange(blocks, dtype=torch.int64, device=samples.device)
-    lowest = samples.to(torch.int64)[:, None] * blocks + block
-    full = [torch.full_like(lowest, _signed(word)) for word in (view, epoch, purpose)]
-    rounds = philox_tensor([lowest, *full], key)
-    return torch.stack(rounds, -1).reshape(len(samples), blocks * WORDS)
+def _words_by_rounds(key: Key, samples: Array, blocks: int, view: int, epoch: int, purpose: int) -> Array:
+    """The words of ``samples`` by the integer code below: int64 with the bits of uint64."""
+    lowest = cast(samples, "int64")[:, None] * blocks + arange(blocks, samples, "int64")
+    full = [lowest * 0 + _signed(word) for word in (view, epoch, purpose)]
+    return stack(philox([lowest, *full], key), -1).reshape(len(samples), blocks * WORDS)
 
 
-def philox_tensor(counter: list[Array], key: Key) -> list[Array]:
-    """Ten rounds over four int64 tensors of counter words (bits of uint64); returns four more."""
+def philox(counter: list[Array], key: Key) -> list[Array]:
+    """Ten rounds over four int64 arrays or tensors of counter words (bits of uint64); returns four more."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.synth.random import _signed, bounded, lanes, philox_tensor, stream_key, words
+from fusionbench.synth.random import _signed, bounded, lanes, philox, stream_key, words
 
 U64 = (1 << 64) - 1
 GOLDEN = Path(__file__).parents[1] / "golden" / "philox4x64.txt"
@@ -33,7 +33,7 @@ def philox_by_the_paper(counter: list[int], key: list[int]) -> list[int]:
 
 
 def on_tensors(counter: list[int], key: list[int]) -> list[int]:
-    out = philox_tensor([torch.tensor([_signed(value)]) for value in counter], (key[0], key[1]))
+    out = philox([torch.tensor([_signed(value)]) for value in counter], (key[0], key[1]))
     return [int(value) & U64 for value in out]
 
 
@@ -73,6 +73,13 @@ def test_numpy_tensors_and_single_samples_agree(
     assert np.array_equal(lanes(tensor).numpy(), lanes(whole))
     for i in range(len(samples)):
         assert np.array_equal(words(key, index[i : i + 1], blocks, view=view, epoch=epoch, purpose=3)[0], whole[i])
+
+
+def test_scattered_and_consecutive_samples_agree() -> None:
+    scattered = np.random.default_rng(0).permutation(500)
+    for blocks in (1, 8, 9):
+        run = words((5, 6), np.arange(500), blocks, view=2, epoch=9)
+        assert np.array_equal(words((5, 6), scattered, blocks, view=2, epoch=9), run[scattered])
 
 
 def test_a_run_of_samples_is_one_draw_and_a_sample_its_slice() -> None:
