@@ -38,9 +38,11 @@ def channel_attention(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> T
     shape, heads = q.shape, temperature.numel()
     q, k, v = (x.reshape(shape[0], heads, shape[1] // heads, -1) for x in (q, k, v))
     with torch.autocast(q.device.type, enabled=False):
-        q = F.normalize(q.float(), dim=-1, eps=1e-6)
-        k = F.normalize(k.float(), dim=-1, eps=1e-6)
-        weights = (q @ k.transpose(-2, -1) * temperature.view(heads, 1, 1).float()).softmax(dim=-1)
+        q, k = q.float(), k.float()
+        # dividing the d×d scores by the lengths spares two passes over whole feature maps, and their copies
+        lengths = [x.norm(dim=-1, keepdim=True).clamp(min=1e-6) for x in (q, k)]
+        cosines = q @ k.transpose(-2, -1) / lengths[0] / lengths[1].transpose(-2, -1)
+        weights = (cosines * temperature.view(heads, 1, 1).float()).softmax(dim=-1)
     return (weights.to(v.dtype) @ v).reshape(shape)
 
 
