@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sample": ("datasets", "Data sets"),
     "diff": ("datasets", "Data sets"),
     "recipe": ("datasets", "Data sets"),
+    "export": ("datasets", "Data sets"),
     "train": ("train", "Models"),
     "evaluate": ("train", "Models"),
     "run": ("train", "Models"),
@@ -38,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "Results"),
     "gate": ("gate", "Results"),
     "board": ("board", "Results"),
+    "serve": ("board", "Results"),
     "pack": ("submit", "Submissions"),
     "check": ("submit", "Submissions"),
     "accept": ("submit", "Submissions"),
@@ -106,7 +108,3 @@ def main(args: list[str] | None = None) -> None:
     except MemoryError:
         print("fusionbench: out of memory; try a smaller batch, fewer draws or --jobs 1", file=sys.stderr)
         sys.exit(3)
-
-
-if __name__ == "__main__":
-    main()

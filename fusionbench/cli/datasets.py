@@ -1,4 +1,4 @@
-"""Verbs around data sets: ``plan``, ``status``, ``sample``, ``diff``, ``recipe new`` and ``recipe check``."""
+"""Verbs around data sets: ``plan``, ``status``, ``sample``, ``diff``, ``recipe new|check``, ``export``."""
 
 from __future__ import annotations
 
@@ -201,3 +201,18 @@ def recipe_check(file: Path, source_dir: Path | None, as_json: bool) -> None:
     if plan is not None:
         sizes = ", ".join(f"{split} {count:,}" for split, count in plan.splits.items())
         click.echo(f"  {sizes}: {plan.shards} shards, {_megabytes(plan.bytes)}, about {plan.seconds:.1f} s on one core")
+
+
+@click.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", "form", required=True, help="png or webdataset.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="An empty or new folder.")
+def export_command(folder: Path, form: str, output: Path) -> None:
+    """Copy the data set in FOLDER for other tools: folders of PNG, or WebDataset archives.
+
+    Example: fusionbench export data/fusiondigits --to png -o pictures/
+    """
+    from fusionbench.data import open_dataset
+    from fusionbench.export import export
+
+    click.echo(str(export(open_dataset(folder), form, output)))

@@ -76,7 +76,8 @@ def words(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 
         else:
             borrowed = (upper + first - 1) % (1 << 256)
             words_below = np.array([(borrowed >> shift) & _U64 for shift in (0, 64, 128, 192)], np.uint64)
-            generator.state = {**state, "state": {"counter": words_below, "key": np.array(key, np.uint64)}}
+            below: Any = {**state, "state": {"counter": words_below, "key": np.array(key, np.uint64)}}
+            generator.state = below
         count = (stop - start) * blocks * WORDS
         out[start:stop] = generator.random_raw(count).reshape(stop - start, -1)
     return out

@@ -1,0 +1,91 @@
+"""Copies of a data set in other forms: folders of PNG, or WebDataset shards (extra ``export``).
+
+An export is for other tools; the data set with its digests stays what is cited. ``export.json`` beside it says from
+which one it was made. Pictures are lossless PNG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench import progress
+from fusionbench.data import Dataset
+from fusionbench.errors import UsageError, unknown_name
+from fusionbench.files import write_bytes, write_json
+
+FORMS = ("png", "webdataset")
+_BLOCK = 256
+
+
+def export(dataset: Dataset, form: str, out: str | Path) -> Path:
+    """Write ``dataset`` below ``out`` as ``form`` and return the folder.
+
+    * ``png``: ``<split>/<index>-target.png``, ``<split>/<index>-view1.png`` … and ``<split>/labels.csv``;
+    * ``webdataset``: ``<split>-000000.tar`` … with ``target.png``, ``view1.png`` …, ``cls`` for each index.
+
+    Raises:
+        UsageError: an unknown form, a folder that is not empty, or a library that is not installed.
+        DataError: a damaged data set, or no space.
+    """
+    if form not in FORMS:
+        raise unknown_name("form", form, FORMS)
+    folder = Path(out)
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: not empty; name another folder")
+    write = {"png": _png, "webdataset": _webdataset}[form]
+    total = sum(dataset.size(split) for split in dataset.splits)
+    with progress.progress(f"export {dataset.name}", total, "samples") as bar:
+        for split in dataset.splits:
+            write(dataset, split, folder, bar)
+    facts = {"name": dataset.name, "version": dataset.version, "id": dataset.id, "form": form}
+    write_json(folder / "export.json", facts, indent=1)  # last: without it the export is not finished
+    return folder
+
+
+def _encode(image: np.ndarray) -> bytes:
+    import cv2
+
+    image = image[..., ::-1] if image.ndim == 3 else image  # OpenCV writes blue first
+    return cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes()
+
+
+def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple[int, dict[str, bytes], int | None]]:
+    """Index, pictures by name, and label of every sample."""
+    arrays, labels = dataset.arrays(split), dataset.labels(split)
+    for start in range(0, dataset.size(split), _BLOCK):
+        targets, views = arrays.targets[start : start + _BLOCK], arrays.views[start : start + _BLOCK]
+        for i in range(len(targets)):
+            pictures = {"target": _encode(targets[i])}
+            pictures |= {f"view{v}": _encode(view) for v, view in enumerate(views[i], 1)}
+            yield start + i, pictures, None if labels is None else int(labels[start + i])
+        bar.advance(len(targets))
+
+
+def _png(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None:
+    rows = ["index,label"]
+    (folder / split).mkdir(parents=True, exist_ok=True)
+    for index, pictures, label in _samples(dataset, split, bar):
+        for name, content in pictures.items():
+            # no fsync for each of many small files: export.json marks a finished export
+            (folder / split / f"{index:06d}-{name}.png").write_bytes(content)
+        rows.append(f"{index},{'' if label is None else label}")
+    write_bytes(folder / split / "labels.csv", ("\n".join(rows) + "\n").encode())
+
+
+def _webdataset(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None:
+    try:
+        import webdataset
+    except ImportError as error:
+        raise UsageError("--to webdataset needs the library: pip install 'fusionbench[export]'") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    pattern = str(folder / f"{split}-%06d.tar")
+    # a fixed time, so that equal data make equal archives
+    with webdataset.ShardWriter(pattern, maxcount=4096, verbose=0, mtime=0) as writer:
+        for index, pictures, label in _samples(dataset, split, bar):
+            sample = {"__key__": f"{index:06d}", **{f"{name}.png": content for name, content in pictures.items()}}
+            if label is not None:
+                sample["cls"] = str(label).encode()
+            writer.write(sample)
