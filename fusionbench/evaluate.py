@@ -96,6 +96,7 @@ def evaluate(
     precision: str = "fp32",
     limit: int | None = None,
     batch: int | None = None,
+    title: str | None = None,
     force: bool = False,
 ) -> Result:
     """Score a run (its folder, or a :class:`Run`) or a model object on a split, and save the result below ``out``.
@@ -105,6 +106,7 @@ def evaluate(
     Args:
         limit: only the first ``limit`` images; part of the identity.
         batch: images at a time; chosen by memory when None. It changes no draw.
+        title: what tables call the row; the model's title when None.
 
     Raises:
         UsageError: a model without any ability to score, or a data set without targets.
@@ -135,7 +137,7 @@ def evaluate(
         id=identity_id(identity),
         status="verified",
         family=subject.family,
-        title=subject.title,
+        title=title or subject.title,
         identity=identity,
         scores={},
         origin=Origin(kind="run"),

@@ -40,12 +40,16 @@ class SuiteProtocol(_Part, frozen=True):
 
 
 class SuiteModel(_Part, frozen=True):
-    """One row: a registered model with a preset; ``label`` tells rows of one model apart; ``params`` and ``training``
-    replace parameters of the preset; ``seeds`` those of the suite."""
+    """One row: a registered model with a preset.
+
+    ``label`` and ``title`` tell rows of one model apart; ``params`` and ``training`` replace parameters of the preset;
+    ``seeds`` those of the suite.
+    """
 
     name: Name
     preset: str | None = None
     label: Name | None = None
+    title: Annotated[str, msgspec.Meta(max_length=60)] | None = None
     params: dict[str, Any] = {}
     training: dict[str, Any] = {}
     seeds: list[int] | None = None
@@ -203,6 +207,7 @@ def _one(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], thr
         out=settings["out"],
         device=settings["device"],
         limit=suite.protocol.limit,
+        title=row.title,
     )
     return str(result.folder(settings["out"]))
 
@@ -236,12 +241,22 @@ def _parallel(suite: Suite, work: list[tuple[SuiteModel, int]], settings: dict[s
     folders = [run_folder(suite, row, seed, settings["runs"], settings["budget"]) for row, seed in work]
     say(f"{suite.name}: {len(work)} rows in {jobs} processes: {', '.join(dict.fromkeys(row.key for row, _ in work))}")
     tasks = (delayed(_one)(suite, row, seed, settings, threads) for row, seed in work)
-    with _following(folders):
+    with _following(folders, sum(_planned(row, settings) for row, _ in work)):
         return [load(folder) for folder in Parallel(n_jobs=jobs, backend="loky", batch_size=1)(tasks)]
 
 
+def _planned(row: SuiteModel, settings: dict[str, Any]) -> int:
+    from fusionbench.data import open_dataset
+    from fusionbench.models import get_preset
+    from fusionbench.schedule import create_training
+    from fusionbench.train import planned_steps
+
+    training = create_training({**get_preset(row.name, row.preset).training, **row.training})
+    return planned_steps(training, open_dataset(settings["folder"]).size("train"), settings["budget"])
+
+
 @contextlib.contextmanager
-def _following(folders: list[Path]) -> Iterator[None]:
+def _following(folders: list[Path], steps: int) -> Iterator[None]:
     """A progress bar fed by the runs' logs, which the worker processes write."""
     import threading
 
@@ -249,7 +264,7 @@ def _following(folders: list[Path]) -> Iterator[None]:
 
     def follow() -> None:
         shown = 0
-        with progress("train and score", None, "steps") as bar:
+        with progress("train and score", steps, "steps") as bar:
             while not done.wait(1.0):
                 states = [_last_row(folder) for folder in folders]
                 total = sum(step for step, _ in states)

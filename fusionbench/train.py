@@ -99,6 +99,13 @@ def train(
         return _Loop(info, dataset, out, runtime, limit, tensorboard, on_step).run()
 
 
+def planned_steps(training: Training, samples: int, budget: str | None = None) -> int:
+    """Number of steps of a training on ``samples`` samples, which a budget in steps or a share may cut."""
+    batch = min(training.batch, samples)
+    planned = max(1, round(training.epochs * (samples // batch)))
+    return planned if budget is None else Budget.parse(budget).steps(planned)
+
+
 def replace_state(info: RunInfo, earlier: RunInfo) -> RunInfo:
     """``info`` with the progress of an earlier, unfinished run."""
     info.steps, info.total_steps, info.seconds = earlier.steps, earlier.total_steps, earlier.seconds
@@ -155,7 +162,7 @@ class _Loop:
         self.per_epoch = count // self.batch
         if self.batch % self.runtime.world_size:
             raise UsageError(f"A batch of {self.batch} cannot be shared equally by {self.runtime.world_size} processes")
-        info.planned_steps = max(1, round(settings.epochs * self.per_epoch))
+        info.planned_steps = planned_steps(settings, count)
         self.total = info.total_steps or (self.limit.steps(info.planned_steps) if self.limit else info.planned_steps)
         self.model.to(device=device, memory_format=torch.channels_last)
         groups = self.model.parameter_groups()

@@ -25,6 +25,9 @@ from fusionbench.models.fusionvae import (
     CELEBA_TRAINING,
     MNIST_MODEL,
     MNIST_TRAINING,
+    SMALL_MODEL,
+    SMALL_NOTE,
+    SMALL_TRAINING,
     TINY_MODEL,
     TINY_TRAINING,
     TLESS_TRAINING,
@@ -49,6 +52,7 @@ class CVAE(LatentFamily):
             "within 5 % of 18.37 M",
         ),
         "fusiontless": Preset(CELEBA_MODEL | {"channels": 34, "latents": 20}, TLESS_TRAINING, "within 5 % of 18.34 M"),
+        "small": Preset(SMALL_MODEL | {"latents": 20}, SMALL_TRAINING, SMALL_NOTE),
         "tiny": Preset(TINY_MODEL | {"latents": 8}, TINY_TRAINING, "a minute on a CPU; not comparable with the paper"),
     }
     skips = False

@@ -31,6 +31,9 @@ from fusionbench.models.fusionvae import (
     CELEBA_TRAINING,
     MNIST_MODEL,
     MNIST_TRAINING,
+    SMALL_MODEL,
+    SMALL_NOTE,
+    SMALL_TRAINING,
     TINY_MODEL,
     TINY_TRAINING,
     TLESS_TRAINING,
@@ -84,6 +87,7 @@ class FCN(Family):
             CELEBA_MODEL | {"channels": 34, "output": "logistic-mixture"}, CELEBA_TRAINING, "within 5 % of 18.37 M"
         ),
         "fusiontless": Preset(CELEBA_MODEL | {"channels": 34}, TLESS_TRAINING, "within 5 % of 18.34 M"),
+        "small": Preset(SMALL_MODEL, SMALL_TRAINING, SMALL_NOTE),
         "tiny": Preset(TINY_MODEL, TINY_TRAINING, "a minute on a CPU; not comparable with the paper"),
     }
     skips = False

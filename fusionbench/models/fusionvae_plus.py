@@ -34,6 +34,9 @@ from fusionbench.models.fusionvae import (
     CELEBA_TRAINING,
     MNIST_MODEL,
     MNIST_TRAINING,
+    SMALL_MODEL,
+    SMALL_NOTE,
+    SMALL_TRAINING,
     TINY_MODEL,
     TINY_TRAINING,
     TLESS_TRAINING,
@@ -104,6 +107,7 @@ class FusionVAEPlus(FusionVAE):
             "within 5 % of 18.37 M",
         ),
         "fusiontless": Preset(CELEBA_MODEL | {"latents": 20}, TLESS_TRAINING | PLUS_TRAINING, "within 5 % of 18.34 M"),
+        "small": Preset(SMALL_MODEL | {"latents": 20}, SMALL_TRAINING | PLUS_TRAINING, SMALL_NOTE),
         "tiny": Preset(
             TINY_MODEL | {"latents": 8},
             TINY_TRAINING | {"ema": 0.98, "reestimate": 50},
