@@ -15,7 +15,7 @@ from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
 from fusionbench.comparison import compare_results, title_of
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
-from fusionbench.result import load
+from fusionbench.result import Origin, load
 from fusionbench.tables import as_csv, as_latex, as_markdown
 
 MANIFEST = "board-files.json"
@@ -28,9 +28,16 @@ SHEETS = {
 
 
 def build_board(
-    results: str | Path, out: str | Path, *, title: str = "fusionbench", resamples: int = stats.RESAMPLES
+    results: str | Path,
+    out: str | Path,
+    *,
+    title: str = "fusionbench",
+    anonymous: bool = False,
+    resamples: int = stats.RESAMPLES,
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
+
+    ``anonymous`` leaves out what tells who made a result: submitters and the titles they chose, hosts, commands.
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
@@ -48,6 +55,8 @@ def build_board(
         raise UsageError(f"{results}: no result.json in this folder; score a model first, for example with `run`")
     if (out / "index.html").exists() and not (out / MANIFEST).exists():
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
+    if anonymous:
+        _make_anonymous(found)
     files: dict[str, bytes] = {}
     for name in ("board.css", "board.js"):
         files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
@@ -57,6 +66,34 @@ def build_board(
         files["index.html"] = _render("index.html", title=title, root="", benchmarks=found)
     _write(out, files)
     return out / "index.html"
+
+
+def _make_anonymous(found: list[Benchmark]) -> None:
+    """Take out what tells a reviewer who made a result."""
+    for row in (row for benchmark in found for row in benchmark.rows if row.entry is not None):
+        assert row.entry is not None
+        for result in row.entry.results:
+            result.provenance = {}
+            if result.origin.kind == "submission":
+                result.title = row.title = f"{result.identity.model.name} {result.id[:6]}"
+            result.origin = Origin(kind=result.origin.kind)
+
+
+def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
+    """What is known of the metrics on show, and what the trivial rows score on them."""
+    from fusionbench.catalogue import metric_card
+    from fusionbench.metrics import METRICS
+
+    cards = []
+    for group in benchmark.groups:
+        name = group.metric.removesuffix("_bpd")
+        if group.hidden or name not in METRICS.names() or METRICS.is_plugin(name):
+            continue
+        key = next(column.key for column in group.columns if column.rank_key)
+        rows = [row for row in benchmark.kind("ranked") if row.family == "trivial" and row.cells[key].value is not None]
+        trivial = ", ".join(f"{row.title} {row.cells[key].text}" for row in rows)
+        cards.append({**metric_card(name), "head": group.title, "about": group.about, "trivial": trivial})
+    return cards
 
 
 def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path, title: str, alone: bool) -> None:
@@ -80,6 +117,7 @@ def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path,
         values=f"data/{benchmark.slug}.js" if values is not None else "",
         comparable=comparable,
         downloads=downloads,
+        cards=_metric_cards(benchmark),
         costs=costs,
         alone=alone,
         width=2 + sum(1 + len(group.columns) for group in benchmark.groups if not group.hidden) + len(costs),
@@ -130,6 +168,9 @@ def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
     if not paths:
         return {}
     comparison = compare_results(paths)
+    titles = {result.id: result.title for row in benchmark.rows if row.entry for result in row.entry.results}
+    for result in (result for entry in comparison.entries for result in entry.results):
+        result.title = titles[result.id]  # as on the page, which may be anonymous
     made = {}
     for suffix, label, text in (
         ("csv", "CSV", as_csv(comparison)),

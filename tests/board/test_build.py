@@ -166,6 +166,25 @@ def test_a_picture_outside_the_result_is_refused(results: Path, tmp_path: Path) 
         build_board(results, tmp_path / "site", resamples=100)
 
 
+def test_anonymous_pages_name_nobody(results: Path, tmp_path: Path) -> None:
+    path = next(results.glob("fusionmnist/fusionvae/*/result.json"))
+    made = schema.load(path)
+    made.origin = schema.Origin(kind="submission", submitter="Ada Lovelace")
+    made.title, made.provenance = "Ada's network", {"host": {"name": "analytical-engine"}}
+    schema.save(made, results, schema.load_per_image(path))
+    for anonymous in (False, True):
+        build_board(results, tmp_path / "site", anonymous=anonymous, resamples=100)
+        texts = (path.read_text() for path in (tmp_path / "site").glob("**/*") if path.suffix not in ("", ".png"))
+        text = "".join(texts)
+        for secret in ("Ada Lovelace", "Ada&#39;s network", "Ada's network", "analytical-engine"):
+            assert (secret in text) != anonymous, secret
+
+
+def test_metric_cards(results: Path, tmp_path: Path) -> None:
+    page = Page(build_board(results, tmp_path / "site", resamples=100))
+    assert page.text.count("<details>") == 2 and "trivial rows: Mean image 0." in page.text
+
+
 def test_unmeasured_scores_say_why(results: Path, tmp_path: Path) -> None:
     path = next(results.glob("fusionmnist/fusionvae/*/result.json"))
     made = schema.load(path)
