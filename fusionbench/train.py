@@ -212,7 +212,8 @@ class _Loop:
         def run(index: int) -> None:
             self.model.loss(self._batch(stream, step + index), group, step + index)
 
-        reestimate_statistics(self.model, self.training.reestimate, run)
+        # a training cut to a few steps is not to end with more passes than it had
+        reestimate_statistics(self.model, min(self.training.reestimate, self.total), run)
 
     def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One update of every parameter group; named scalars on the device."""

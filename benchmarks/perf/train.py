@@ -1,0 +1,129 @@
+"""How fast a training step is: ours, a plain step of the same model, and the floor that the machine's own speed sets.
+
+    python benchmarks/perf/train.py [--device cpu|cuda] [--presets fusionmnist,tiny] [--batch 64] [--threads 1]
+
+All three are measured in one run. *Plain*: contiguous tensors, the penalty at every step, float32. *Floor*: the larger
+of FLOPs / (this machine's matrix products per second) and bytes / (this machine's copies per second), where FLOPs are
+counted by torch (a step is three forward passes) and bytes are four passes over the outputs of all convolutions and
+batch norms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.models import create_model, get_preset
+
+SPECS = {
+    "fusionmnist": ImageSpec(1, 32, 32, 3, (28, 28)),
+    "fusionceleba": ImageSpec(3, 64, 64, 3),
+    "fusiontless": ImageSpec(1, 64, 64, 3),
+    "tiny": ImageSpec(1, 32, 32, 3, (28, 28)),
+}
+
+
+def best(run: Callable[[], Any], repeats: int, device: torch.device) -> float:
+    """Shortest of ``repeats`` runs, in seconds, after one that does not count."""
+    # on one CPU thread the processor's time, which other jobs on the machine disturb less than the clock
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    times = []
+    for index in range(repeats + 1):
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        begun = clock()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if index:
+            times.append(clock() - begun)
+    return min(times)
+
+
+def machine(device: torch.device) -> tuple[float, float]:
+    """Measured FLOP/s of a square float32 product and bytes/s of a copy (read and written)."""
+    size = 1024 if device.type == "cpu" else 8192
+    a, b = (torch.randn(size, size, device=device) for _ in range(2))
+    flops = 2 * size**3 / best(lambda: a @ b, 5, device)
+    source = torch.empty((64 << 20) if device.type == "cpu" else (1 << 30), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return flops, 2 * source.numel() / best(lambda: target.copy_(source), 5, device)
+
+
+def batch_of(spec: ImageSpec, count: int, device: torch.device) -> Batch:
+    target = torch.rand(count, spec.channels, spec.height, spec.width, device=device)
+    views = torch.rand(count, spec.views, spec.channels, spec.height, spec.width, device=device)
+    present = torch.ones(count, spec.views, dtype=torch.bool, device=device)
+    return Batch(target, views, present, torch.arange(count, device=device)).with_inputs(2)
+
+
+def step_of(model: Any, batch: Batch, every: int) -> Callable[[], None]:
+    optimizer = torch.optim.Adamax(model.parameters(), lr=1e-3, eps=1e-3)
+    steps = iter(range(0, 10**9, every))
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        model.loss(batch, "main", next(steps)).total.backward()
+        optimizer.step()
+
+    return step
+
+
+def work(model: nn.Module, batch: Batch) -> tuple[float, float]:
+    """FLOPs and bytes of one training step."""
+    elements = 0
+
+    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal elements
+        elements += output.numel()
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.loss(batch, "main", 1)  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    return 3.0 * counter.get_total_flops(), 4.0 * 4 * elements
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--presets", default="fusionmnist,tiny")
+    parser.add_argument("--models", default="fusionvae,fusionvae-plus,cvae,fcn")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    flops_per_second, bytes_per_second = machine(device)
+    print(
+        f"{device}, torch {torch.__version__}, {arguments.threads} thread(s): "
+        f"{flops_per_second / 1e9:.0f} GFLOP/s, {bytes_per_second / 1e9:.1f} GB/s; batch {arguments.batch}, N = 2"
+    )
+    print(f"{'model':<16}{'preset':<14}{'step s':>9}{'images/s':>10}{'plain s':>9}{'plain/ours':>11}{'ours/floor':>11}")
+    for preset in arguments.presets.split(","):
+        for name in arguments.models.split(","):
+            get_preset(name, preset)
+            batch = batch_of(SPECS[preset], arguments.batch, device)
+            plain = create_model(name, SPECS[preset], preset).to(device).train()
+            ours = create_model(name, SPECS[preset], preset).to(device, memory_format=torch.channels_last).train()
+            floor = max(*(a / b for a, b in zip(work(ours, batch), (flops_per_second, bytes_per_second), strict=True)))
+            ours_s = best(step_of(ours, batch, 1), arguments.repeats, device)
+            plain_s = best(step_of(plain, batch, 4), arguments.repeats, device)
+            print(
+                f"{name:<16}{preset:<14}{ours_s:>9.3f}{arguments.batch / ours_s:>10.0f}{plain_s:>9.3f}"
+                f"{plain_s / ours_s:>11.2f}{ours_s / floor:>11.1f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
