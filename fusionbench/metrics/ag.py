@@ -48,7 +48,7 @@ METRIC = Metric(
     better="higher",
     unit="grey levels/pixel",
     range=(0.0, 255.0),
-    tolerance=Tolerance(0.005, 0.0, "half a hundredth of a grey level is below any table's last digit"),
+    tolerance=Tolerance(0.005, 0.0, "half of the last digit that tables print"),
     reference="Cui, Feng, Xu, Li, Chen 2015, Opt. Commun. 341, 199–209",
     formula="AG = mean(sqrt((gx² + gy²)/2)),  gx, gy: central differences, one-sided at the border",
     exploits="Noise and sharpening raise it; it never looks at the sources.",

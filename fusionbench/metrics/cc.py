@@ -27,7 +27,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(-1.0, 1.0),
-    tolerance=Tolerance(1e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(1e-3, 0.0, "a tenth of the last digit that tables print"),
     reference="Deshmukh, Bhosale 2010, Int. J. Image Process. 4(5), 484–508",
     formula="CC = (r(A,F) + r(B,F)) / 2,  r: Pearson over all pixels",
     exploits="The plain average of both sources is close to its maximum.",

@@ -135,7 +135,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(0.0, 1.0),
-    tolerance=Tolerance(2e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(2e-3, 0.0, "a fifth of the last digit that tables print"),
     reference="Haghighat, Razian 2014, IEEE AICT, 1–3; Haghighat, Aghagolzadeh, Seyedarabi 2011, CEE 37(5), 744–756",
     formula="FMI = mean_w ½[2I(F;A)/(H_F+H_A) + 2I(F;B)/(H_F+H_B)] over 3×3 windows as distributions",
     exploits="Copying one source makes its half exactly 1.",

@@ -26,7 +26,7 @@ METRIC = Metric(
     better="lower",
     unit="grey levels²",
     range=(0.0, 65025.0),
-    tolerance=Tolerance(0.1, 1e-4, "rounding the fused image to 8 bits adds at most 1/12"),
+    tolerance=Tolerance(0.1, 1e-4, "a ten-thousandth, or a tenth of a squared grey level"),
     reference="Jagalingam, Hegde 2015, Aquat. Procedia 4, 133–142",
     formula="MSE = (mean((A-F)²) + mean((B-F)²)) / 2",
     exploits="The plain average of both sources is its exact minimum.",

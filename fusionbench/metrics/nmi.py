@@ -38,7 +38,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(0.0, 2.0),
-    tolerance=Tolerance(1e-3, 0.0, "a change of rounding in a few pixels moves it by less"),
+    tolerance=Tolerance(1e-3, 0.0, "a tenth of the last digit that tables print"),
     reference="Hossny, Nahavandi, Creighton 2008, Electron. Lett. 44(18), 1066–1067",
     formula="Q_MI = 2·I(F;A)/(H(F)+H(A)) + 2·I(F;B)/(H(F)+H(B))",
     exploits="Copying one source unchanged gives 1 for that source.",

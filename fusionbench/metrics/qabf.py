@@ -122,7 +122,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(0.0, 1.0),
-    tolerance=Tolerance(2e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(2e-3, 0.0, "a fifth of the last digit that tables print"),
     reference="Xydeas, Petrović 2000, Electron. Lett. 36(4), 308–309",
     formula="Q = Σ(Q_AF·g_A + Q_BF·g_B) / Σ(g_A + g_B),  Q_XF = 0.9994/(1+e^{-15(G-0.5)}) · 0.9879/(1+e^{-22(A-0.8)})",
     exploits="Copying the source with the stronger edges unchanged ranks first on published sets.",
@@ -132,7 +132,8 @@ METRIC = Metric(
     choices=(
         "Equal gradients score G = 1, as the paper's formula has it. Published codes take the gradient itself "
         "(cddfuse, vifb, linfeng): the value then depends on the images' scale; pixel-selecting fusions differ most.",
-        "The border is continued by its edge values; zero padding (cddfuse, vifb, linfeng) adds a strong false edge.",
+        "The border is continued by its edge values; zero padding (cddfuse, vifb, linfeng) adds a strong false "
+        "edge, which raised six real results by 0.00 to 0.16.",
         "The orientation difference is not folded at ±90°, after the paper.",
     ),
     oracle="a direct SciPy convolve2d composition; scikit-image sobel for the gradients",

@@ -81,7 +81,7 @@ METRIC = Metric(
     better="lower",
     unit="grey levels²",
     range=(0.0, float("inf")),
-    tolerance=Tolerance(0.5, 1e-3, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(0.5, 1e-3, "a thousandth, or half of the last digit that tables print"),
     reference="Chen, Varshney 2007, Inf. Fusion 8(2), 193–207",
     formula="Q_CV = Σ_w(λ_A D_A + λ_B D_B) / Σ_w(λ_A + λ_B),  λ = Σ|∇X|^5, D = mean((CSF * (X-F))²) over 16×16 blocks",
     exploits="Copying the source with the stronger edges makes its differences 0.",

@@ -162,7 +162,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(-1.0, 1.0),
-    tolerance=Tolerance(5e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(5e-3, 0.0, "half of the last digit that tables print"),
     reference="Zhao, Laganière, Liu 2007, Int. J. Innov. Comput. Inf. Control 3(6A), 1433–1447",
     formula="Q_P = P_pc · P_M · P_m,  each the mean of the best local correlation over places with a feature",
     exploits="Copying the source with more features gives local correlations of 1.",

@@ -64,7 +64,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(-1.0, 1.0),
-    tolerance=Tolerance(2e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(2e-3, 0.0, "a fifth of the last digit that tables print"),
     reference="Yang, Zhang, Wang, Liu 2008, Inf. Fusion 9(2), 156–160",
     formula="Q_Y = mean[λ s(A,F) + (1-λ) s(B,F) where s(A,B) ≥ 0.75, else max(s(A,F), s(B,F))],  λ = σ_A²/(σ_A²+σ_B²)",
     exploits="Copying whole regions of either source gives 1 there.",

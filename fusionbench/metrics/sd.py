@@ -45,7 +45,7 @@ METRIC = Metric(
     better="higher",
     unit="grey levels",
     range=(0.0, 127.5),
-    tolerance=Tolerance(0.01, 0.0, "one hundredth of a grey level is below any table's last digit"),
+    tolerance=Tolerance(0.01, 0.0, "the last digit that tables print"),
     reference="Rao 1997, Meas. Sci. Technol. 8(6), 576",
     formula="SD = sqrt(mean((F - mean F)²))",
     exploits="Stretching the contrast of any one source raises it without bound up to black and white.",

@@ -184,7 +184,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(0.0, float("inf")),
-    tolerance=Tolerance(2e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(2e-3, 0.0, "a fifth of the last digit that tables print"),
     reference="Sheikh, Bovik 2006, IEEE Trans. Image Process. 15(2), 430–444",
     formula="VIF = Σ_{X=A,B} [Σ_s Σ ln(1 + g²s1/(sv+2))] / [Σ_s Σ ln(1 + s1/2)],  4 scales, windows of 17, 9, 5, 3",
     exploits="Copying the source with the finer texture unchanged beats published methods; contrast gain raises it.",
@@ -193,6 +193,7 @@ METRIC = Metric(
         "Sum of the two sources; a mean is half of it.",
         "Images on 0..255 with noise variance 2; the same images on 0..1 give another number (1.6 % more on one pair).",
         "Windows inside the image only; zero padding and an off-centre window give 2 to 30 % more (ivif-zoo).",
+        "Saving the fused image as JPEG (quality 75) lowered six real results by 0.00 to 0.20.",
         "float64: float32 is wrong by up to 4e-4 relative.",
     ),
     edge_cases="A flat source counts as 1; a flat fused image keeps nothing of a structured source (0); "

@@ -65,7 +65,7 @@ METRIC = Metric(
     better="higher",
     unit="1",
     range=(0.0, float("inf")),
-    tolerance=Tolerance(2e-3, 0.0, "rounding the fused image to 8 bits moves it by less"),
+    tolerance=Tolerance(2e-3, 0.0, "a fifth of the last digit that tables print"),
     reference="Han, Cai, Cao, Xu 2013, Inf. Fusion 14(2), 127–135",
     formula=f"VIFF = Σ_s p_s·F_s / 2.15,  p = {WEIGHTS},  F_s over the source with the smaller gain, noise {NOISE}",
     exploits="Contrast gain raises it above 1.",
