@@ -22,28 +22,29 @@ _BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
 
 
 def bordered(images: Array) -> Array:
-    """uint8 (n, h, w, K) with a border of zeros: (n, h+4, w+4, K), as :func:`sample` wants it."""
+    """uint8 (n, h, w, K) as planes with a border of zeros: (K, n, h+4, w+4), as :func:`sample` wants them."""
     if is_tensor(images):
         from torch.nn.functional import pad
 
-        return pad(images, (0, 0, _BORDER, _BORDER, _BORDER, _BORDER))
-    return np.pad(images, ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)))
+        return pad(images.movedim(3, 0).contiguous(), (_BORDER,) * 4)
+    planes = np.moveaxis(images, 3, 0)
+    return np.pad(planes, ((0, 0), (0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)))
 
 
 def sample(
     images: Array, which: Array, centre: Array, angle: Array, grow: Array, flip: Array, height: int, width: int
-) -> Array:
-    """Place images on empty canvases, turned, scaled and mirrored: uint8 (n, height, width, K).
+) -> list[Array]:
+    """Place images on empty canvases, turned, scaled and mirrored: K planes of int32 (n, height, width), 0..255.
 
     Args:
-        images: bordered uint8 (m, h+4, w+4, K).
+        images: bordered uint8 (K, m, h+4, w+4).
         which: (n,) image of each canvas.
         centre: (n, 2) row and column, in half pixels, where the centre of the image comes to lie.
         angle: (n,) in 256ths of a turn.
         grow: (n,) the image's height becomes h + grow pixels.
         flip: (n,) 1 mirrors left and right.
     """
-    h, w = images.shape[1] - 2 * _BORDER, images.shape[2] - 2 * _BORDER
+    h, w = images.shape[2] - 2 * _BORDER, images.shape[3] - 2 * _BORDER
     shrink = (h * ONE) // (cast(grow, "int32") + h)  # the inverse map divides by the scale
     a = (take(_SINE, (angle + 64) & 255) * shrink) >> 14
     b = (take(_SINE, angle & 255) * shrink) >> 14
@@ -54,21 +55,21 @@ def sample(
     columns = ((a * mirror)[:, None] * x)[:, None, :] - ((b * mirror)[:, None] * y)[:, :, None]
     rows = (rows >> 7) + (h - 1) * 128
     columns = (columns >> 7) + (w - 1) * 128
-    fy, fx = (rows & 255)[..., None], (columns & 255)[..., None]
+    fy, fx = rows & 255, columns & 255
     top = clip(rows >> 8, -_BORDER, h) + _BORDER
     left = clip(columns >> 8, -_BORDER, w) + _BORDER
     stride = w + 2 * _BORDER
     at = cast(which, "int64")[:, None, None] * ((h + 2 * _BORDER) * stride) + top * stride + left
-    flat = images.reshape(-1, images.shape[3])
-
-    def tap(offset: int) -> Array:
-        if is_tensor(flat):
-            return cast(flat.index_select(0, (at + offset).reshape(-1)), "int32").reshape(*at.shape, -1)
-        return np.take(flat, at + offset, axis=0, mode="wrap").astype(np.int32)
-
-    upper = tap(0) * (256 - fx) + tap(1) * fx
-    lower = tap(stride) * (256 - fx) + tap(stride + 1) * fx
-    return cast((upper * (256 - fy) + lower * fy + 32768) >> 16, "uint8")
+    corners = [(at + offset).reshape(-1) for offset in (0, 1, stride, stride + 1)]
+    out = []
+    for plane in images:  # one plane after the other: arithmetic on a short last axis is slow
+        flat = plane.reshape(-1)
+        taps = [cast(flat.index_select(0, i) if is_tensor(flat) else flat.take(i), "int32") for i in corners]
+        a, b, c, d = (tap.reshape(at.shape) for tap in taps)
+        upper = a * 256 + (b - a) * fx
+        lower = c * 256 + (d - c) * fx
+        out.append((upper * 256 + (lower - upper) * fy + 32768) >> 16)
+    return out
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,8 @@ class Augment:
         moved = [2 * bounded(lane[:, 3 + axis], -self.shift, self.shift) + middle[axis] for axis in (0, 1)]
         centre = stack(moved, 1)
         images = targets if targets.ndim == 4 else targets[..., None]
-        out = sample(
-            bordered(images), arange(len(samples), samples, "int64"), centre, angle, grow, flip, height, width
-        )
-        return out.reshape(targets.shape)
+        which = arange(len(samples), samples, "int64")
+        planes = sample(bordered(images), which, centre, angle, grow, flip, height, width)
+        return cast(stack(planes, 3), "uint8").reshape(targets.shape)
 
 

@@ -23,7 +23,8 @@ def picture(n: int = 1, h: int = 24, w: int = 24, k: int = 2) -> np.ndarray:
 
 def place(image: np.ndarray, angle: int, grow: int, flip: int, centre: tuple[int, int], size: int) -> np.ndarray:
     one = [np.array([value], np.int32) for value in (angle, grow, flip)]
-    return sample(bordered(image), np.array([0]), np.array([centre], np.int32), *one, size, size)[0]
+    planes = sample(bordered(image), np.array([0]), np.array([centre], np.int32), *one, size, size)
+    return np.stack(planes, 3)[0].astype(np.uint8)
 
 
 @pytest.mark.parametrize("quarter", [0, 1, 2, 3])
