@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import click
 
-from fusionbench.errors import Rejected
+from fusionbench.errors import Rejected, UsageError
 
 _PATH = click.Path(path_type=Path)
 
@@ -53,16 +54,28 @@ def check_command(submission: Path, as_json: bool) -> None:
 
 
 @click.command("accept", short_help="Score a submission's weights and save the result.")
-@click.argument("submission", type=_PATH)
+@click.argument("submission", required=False, type=_PATH)
+@click.option("--queue", type=_PATH, help="Handle everything in QUEUE/incoming instead; several workers may.")
 @click.option("--suite", required=True, help="The suite whose protocol applies.")
 @click.option("-d", "--data", required=True, type=_PATH, help="The data set's folder.")
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
-def accept_command(submission: Path, suite: str, data: Path, results: Path, seconds: int) -> None:
+def accept_command(
+    submission: Path | None, queue: Path | None, suite: str, data: Path, results: Path, seconds: int
+) -> None:
     """Check a SUBMISSION again, score its weights in a limited process, and save the result. Prints its folder.
 
     Example: fusionbench accept cvae.zip --suite quickstart --data data/fusiondigits --results results
     """
+    from fusionbench.inbox import serve
     from fusionbench.submit import accept
 
-    click.echo(str(accept(submission, data=data, suite=suite, results=results, seconds=seconds)))
+    if (submission is None) == (queue is None):
+        raise UsageError("name one submission, or a folder of them with --queue")
+    score = partial(accept, data=data, suite=suite, results=results, seconds=seconds)
+    if submission is not None:
+        click.echo(str(score(submission)))
+        return
+    assert queue is not None
+    for handled in serve(queue, score):
+        click.echo(f"{handled.item}: {handled.message}")
