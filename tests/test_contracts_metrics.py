@@ -6,6 +6,7 @@ A new metric is under these tests from the moment it is registered.
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def test_tensors_on_a_device_agree_with_numpy(dialect: str, name: str, monkeypat
     assert isinstance(batched, torch.Tensor) and batched.shape == (2,) and batched.dtype == torch.float64
     # on the 0..1 scale rounding decides which gradients are equal, but both paths add in one order
     assert batched.numpy() == pytest.approx(expected, rel=1e-9, abs=1e-11)
+
+
+@pytest.mark.parametrize(("dialect", "name"), EVERY)
+def test_records_travel_to_other_processes(dialect: str, name: str) -> None:
+    metric = get_metric(name, dialect)
+    images = fitting(metric, 1)
+    assert pickle.loads(pickle.dumps(metric)).function(*images).tolist() == metric.function(*images).tolist()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

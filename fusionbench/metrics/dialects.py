@@ -8,9 +8,8 @@ metrics with the parameters (and unit) by which it differs from ``standard/1``. 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from fusionbench.contracts import Metric
@@ -289,19 +288,22 @@ def in_dialect(metric: Metric, name: str) -> Metric:
 def _adapted(function: Any, variant: Variant) -> Any:
     if not variant.parameters and variant.swap == (0, 1, 2):
         return function
-    adapted = partial(function, **variant.parameters)
-    if variant.swap != (0, 1, 2):
-        adapted = _Swapped(adapted, variant.swap)  # type: ignore[assignment]
-    kernel = partial(function.kernel, **variant.parameters)
-    adapted.kernel = kernel if variant.swap == (0, 1, 2) else _Swapped(kernel, variant.swap)  # type: ignore[attr-defined]
-    return adapted
+    return _Adapted(function, variant)
 
 
-class _Swapped:
-    """A function of (fused, a, b) that hands them on in another order."""
+@dataclass(frozen=True)
+class _Adapted:
+    """A metric's function with a dialect's parameters and order of arguments; can be sent to another process."""
 
-    def __init__(self, function: Any, order: tuple[int, int, int]) -> None:
-        self.function, self.order = function, order
+    function: Any
+    variant: Variant
 
     def __call__(self, *images: Any) -> Any:
-        return self.function(*(images[place] for place in self.order))
+        return self.function(*self._ordered(images), **self.variant.parameters)
+
+    def kernel(self, *images: Any) -> Any:
+        """The formula, for images that are prepared already."""
+        return self.function.kernel(*self._ordered(images), **self.variant.parameters)
+
+    def _ordered(self, images: Sequence[Any]) -> Sequence[Any]:
+        return images if self.variant.swap == (0, 1, 2) else [images[place] for place in self.variant.swap]
