@@ -221,9 +221,18 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write a baseline atomically, in a form that can be reviewed as a diff."""
-    encoded = msgspec.json.format(msgspec.json.encode(baseline, order="sorted"), indent=0)
-    write_bytes(path, encoded + b"\n")
+    """Write a baseline atomically, one line a score, so that a change can be reviewed as a diff."""
+
+    def text(value: Any) -> str:
+        return msgspec.json.encode(value, order="sorted").decode()
+
+    entries = []
+    for entry in baseline.entries:
+        scores = ",\n".join(f"{text(key)}:{text(score)}" for key, score in entry.scores.items())
+        rest = {name: value for name, value in msgspec.structs.asdict(entry).items() if name != "scores"}
+        entries.append(f'{text(rest)[:-1]},\n"scores":{{\n{scores}\n}}}}')
+    whole = f'{{"schema":{text(baseline.schema)},"entries":[\n' + ",\n".join(entries) + "\n]}\n"
+    write_bytes(path, whole.encode())
 
 
 def read_baseline(path: str | Path) -> Baseline:

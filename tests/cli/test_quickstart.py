@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from PIL import Image
 
 from fusionbench import result as schema
 from fusionbench.cli.quickstart import quickstart_command
+from fusionbench.gate import Outcome, baseline_of, write_baseline
 from fusionbench.suites import load_suite
 from tests.cli.runner import run
 
+BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "quickstart-smoke.json"
 MODELS = ("mean-image", "first-view", "max-view", "fcn", "cvae", "fusionvae")
 
 
@@ -57,6 +60,14 @@ def test_everything_is_there(made: tuple[Path, dict]) -> None:
     assert page.count('class="row trivial"') == 3 and "Training cut short: not ranked" in page
     assert len(list((out / "site" / "pictures").iterdir())) == 2
     assert len(schema.load_folder(report["results"])) == 6
+
+
+def test_our_own_gate(made: tuple[Path, dict], regen: bool, fusionbench_gate: Callable[[str, Path], Outcome]) -> None:
+    """Two steps of training decide nothing, but they hold data, initial weights, training and scores to a baseline."""
+    if regen:
+        write_baseline(BASELINE, baseline_of([made[1]["results"]]))
+    outcome = fusionbench_gate(made[1]["results"], BASELINE)
+    assert {case.model for case in outcome.cases} == set(MODELS)
 
 
 def test_the_second_time_finds_everything(
