@@ -26,6 +26,12 @@ MODELS: Registry = Registry(
         "max-view": "fusionbench.models.trivial:MaxView",
         "mean-image": "fusionbench.models.trivial:MeanImage",
         "mfeif": "fusionbench.models.mfeif:MFEIF",
+        "average": "fusionbench.models.classical:Average",
+        "contrast-pyramid": "fusionbench.models.classical:ContrastPyramid",
+        "copy-a": "fusionbench.models.classical:CopyA",
+        "copy-b": "fusionbench.models.classical:CopyB",
+        "guided-filter": "fusionbench.models.classical:GuidedFilter",
+        "laplacian-pyramid": "fusionbench.models.classical:LaplacianPyramid",
     },
     see="fusionbench list models",
 )

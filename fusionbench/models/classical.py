@@ -1,0 +1,243 @@
+"""Rows for registered pairs that learn nothing: copies and average (trivial), pyramids, guided filter (classical).
+
+    copy-a  copy-b            a source unchanged
+    average                   (A + B)/2
+    laplacian-pyramid         a ─┐ band-pass levels: the larger amplitude wins; base: mean      Burt, Adelson 1983
+    contrast-pyramid          b ─┘ ratios of levels: the larger |ratio - 1| wins; base: mean    Toet 1989
+    guided-filter             base and detail weighted by saliency, weights smoothed along      Li, Kang, Hu 2013
+                              the edges of the sources
+
+All take two grey views of any size, have no weights to train, and compute in float64, so that a batch gives the same
+image as its members to the last bit of the float32 answer, nearly always. Differences from the papers: pyramids
+reflect the image at its border; the guided filter uses the paper's r and ε on images in [0,1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusionbench.contracts import Batch, ImageSpec, Preset
+from fusionbench.errors import UsageError
+from fusionbench.models._pairs import PairModel
+
+_NOTHING: Mapping[str, Preset] = {"default": Preset(note="nothing to train")}
+_PAPER: Mapping[str, Preset] = {"default": Preset(note="the paper's parameters; nothing to train")}
+_KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+
+class PairRow(nn.Module):
+    """A fixed rule for two grey views; a member implements ``combine``.
+
+    Raises:
+        UsageError: another number of views or channels.
+    """
+
+    title: ClassVar[str]
+    reference: ClassVar[str] = "trivial row"
+    version: ClassVar[str] = "1"
+    family: ClassVar[str] = "trivial"
+    PRESETS: ClassVar[Mapping[str, Preset]] = _NOTHING
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        if (spec.views, spec.channels) != (2, 1):
+            raise UsageError(
+                f"{self.title} fuses two grey views; this data set has {spec.views} view(s) of {spec.channels} "
+                "channel(s): use a pairs set"
+            )
+        self.spec = spec
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        """The fused image (N,1,H,W) of a and b (N,1,H,W), float64 in [0,1], any H and W."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def fuse(self, batch: Batch) -> Tensor:
+        """(N,1,H,W) float32 in [0,1].
+
+        Raises:
+            UsageError: an incomplete pair, or views of another kind.
+        """
+        a, b = PairModel.pair(self, batch)  # type: ignore[arg-type]  # it asks for the title only
+        return self.combine(a.double(), b.double()).clamp(0, 1).float()
+
+
+class CopyA(PairRow):
+    """The first source, unchanged."""
+
+    title = "copy of source A"
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        return a
+
+
+class CopyB(PairRow):
+    """The second source, unchanged."""
+
+    title = "copy of source B"
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        return b
+
+
+class Average(PairRow):
+    """The mean of both sources."""
+
+    title = "average of the sources"
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a + b) / 2
+
+
+class _Pyramid(PairRow):
+    """Levels by a 5-tap binomial filter; as many as leave the coarsest one at least 2 pixels wide."""
+
+    family = "classical"
+    PRESETS = _PAPER
+
+    def __init__(self, spec: ImageSpec, levels: int = 4) -> None:
+        super().__init__(spec)
+        if levels < 1:
+            raise UsageError(f"{self.title}: levels={levels} must be at least 1")
+        self.levels = levels
+
+    def pyramid(self, x: Tensor) -> list[Tensor]:
+        """Smoothed levels from fine to coarse."""
+        steps = [x]
+        while len(steps) <= self.levels and min(steps[-1].shape[-2:]) > 2:
+            steps.append(smooth(steps[-1])[..., ::2, ::2])
+        return steps
+
+
+class LaplacianPyramid(_Pyramid):
+    """Of every band-pass coefficient the one with the larger amplitude; of the base the mean."""
+
+    title = "Laplacian pyramid"
+    reference = "Burt, Adelson 1983, IEEE Trans. Commun. 31(4), 532–540"
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        steps_a, steps_b = self.pyramid(a), self.pyramid(b)
+        fused = (steps_a[-1] + steps_b[-1]) / 2
+        for place in reversed(range(len(steps_a) - 1)):
+            detail_a = steps_a[place] - expand(steps_a[place + 1], steps_a[place])
+            detail_b = steps_b[place] - expand(steps_b[place + 1], steps_b[place])
+            chosen = torch.where(detail_a.abs() >= detail_b.abs(), detail_a, detail_b)
+            fused = expand(fused, steps_a[place]) + chosen
+        return fused
+
+
+class ContrastPyramid(_Pyramid):
+    """Of every ratio of neighbouring levels the one further from 1; of the base the mean."""
+
+    title = "contrast pyramid"
+    reference = "Toet 1989, Pattern Recognit. Lett. 9(4), 245–253"
+    FLOOR: ClassVar[float] = 1 / 255  # one grey level on both sides of a ratio keeps black from exploding
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        steps_a, steps_b = self.pyramid(a + self.FLOOR), self.pyramid(b + self.FLOOR)
+        fused = (steps_a[-1] + steps_b[-1]) / 2
+        for place in reversed(range(len(steps_a) - 1)):
+            ratio_a = steps_a[place] / expand(steps_a[place + 1], steps_a[place])
+            ratio_b = steps_b[place] / expand(steps_b[place + 1], steps_b[place])
+            chosen = torch.where((ratio_a - 1).abs() >= (ratio_b - 1).abs(), ratio_a, ratio_b)
+            fused = expand(fused, steps_a[place]) * chosen
+        return fused - self.FLOOR
+
+
+class GuidedFilter(PairRow):
+    """Two layers, weighted where each source is the more salient one, the weights guided by the sources.
+
+    Args:
+        base_size: side of the box whose mean is the base layer.
+        base_radius, base_eps, detail_radius, detail_eps: r and ε of the guided filters of both weights.
+    """
+
+    title = "guided filter fusion"
+    reference = "Li, Kang, Hu 2013, IEEE Trans. Image Process. 22(7), 2864–2875"
+    family = "classical"
+    PRESETS = _PAPER
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        base_size: int = 31,
+        base_radius: int = 45,
+        base_eps: float = 0.3,
+        detail_radius: int = 7,
+        detail_eps: float = 1e-6,
+    ) -> None:
+        super().__init__(spec)
+        if base_size < 1 or base_size % 2 == 0 or min(base_radius, detail_radius) < 1:
+            raise UsageError(f"{self.title}: base_size must be odd and radii at least 1")
+        if min(base_eps, detail_eps) <= 0:
+            raise UsageError(f"{self.title}: eps must be positive")
+        self.base_size = base_size
+        self.base, self.detail = (base_radius, base_eps), (detail_radius, detail_eps)
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        first = (saliency(a) >= saliency(b)).to(a)
+        fused = torch.zeros_like(a)
+        for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):
+            weights = [guided(first, a, radius, eps).clamp(0, 1), guided(1 - first, b, radius, eps).clamp(0, 1)]
+            total = weights[0] + weights[1]
+            # where both weights vanish the sources share the place
+            share = torch.where(total > 0, weights[0] / torch.where(total > 0, total, 1.0), 0.5)
+            layers = [box_mean(x, self.base_size // 2) for x in (a, b)]
+            if layer == "detail":
+                layers = [x - smooth_x for x, smooth_x in zip((a, b), layers, strict=True)]
+            fused = fused + share * layers[0] + (1 - share) * layers[1]
+        return fused
+
+
+def saliency(x: Tensor) -> Tensor:
+    """Amplitude of the Laplacian, smoothed by an 11×11 Gaussian of sigma 5."""
+    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    laplacian = p[..., 1:-1, 2:] + p[..., 1:-1, :-2] + p[..., 2:, 1:-1] + p[..., :-2, 1:-1] - 4 * x
+    taps = torch.exp(-((torch.arange(-5, 6, device=x.device, dtype=x.dtype) / 5) ** 2) / 2)
+    return _along_both(laplacian.abs(), taps / taps.sum())
+
+
+def guided(weight: Tensor, guide: Tensor, radius: int, eps: float) -> Tensor:
+    """Guided filter (He, Sun, Tang 2013): ``weight`` as a locally linear function of ``guide``, box means."""
+    mean_g, mean_w = box_mean(guide, radius), box_mean(weight, radius)
+    slope = (box_mean(guide * weight, radius) - mean_g * mean_w) / (box_mean(guide * guide, radius) - mean_g**2 + eps)
+    return box_mean(slope, radius) * guide + box_mean(mean_w - slope * mean_g, radius)
+
+
+def box_mean(x: Tensor, radius: int) -> Tensor:
+    """Mean over the part of a box of side 2·radius+1 that lies inside the image, by running sums."""
+    for dim in (-2, -1):
+        size = x.shape[dim]
+        sums = F.pad(x.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
+        place = torch.arange(size, device=x.device)
+        low, high = (place - radius).clamp(min=0), (place + radius + 1).clamp(max=size)
+        count = (high - low).to(x).view(-1, *([1] * (-1 - dim)))
+        x = (sums.index_select(dim, high) - sums.index_select(dim, low)) / count
+    return x
+
+
+def smooth(x: Tensor) -> Tensor:
+    """5-tap binomial filter along both axes, the image reflected at its border."""
+    return _along_both(x, torch.tensor(_KERNEL, dtype=x.dtype, device=x.device))
+
+
+def expand(x: Tensor, like: Tensor) -> Tensor:
+    """Twice the size, cut to ``like``'s: zeros between the pixels, smoothed, relative to what was smoothed in."""
+    height, width = like.shape[-2:]
+    spread, there = like.new_zeros(like.shape), like.new_zeros(1, 1, height, width)
+    spread[..., ::2, ::2], there[..., ::2, ::2] = x, 1.0
+    return smooth(spread) / smooth(there)
+
+
+def _along_both(x: Tensor, taps: Tensor) -> Tensor:
+    """Correlate (N,1,H,W) with taps along rows and columns; the border is repeated where it cannot be reflected."""
+    half = len(taps) // 2
+    for dim, shape, pad in ((-1, (1, 1, 1, -1), (half, half, 0, 0)), (-2, (1, 1, -1, 1), (0, 0, half, half))):
+        x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
+        x = F.conv2d(x, taps.view(shape))
+    return x

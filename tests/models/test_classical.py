@@ -1,0 +1,111 @@
+"""Classical rows: exact reconstruction, known choices, and filters against SciPy, scikit-image and OpenCV."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import convolve1d, gaussian_filter
+
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.errors import UsageError
+from fusionbench.models import create_model
+from fusionbench.models.classical import box_mean, expand, guided, saliency, smooth
+
+NAMES = ["average", "contrast-pyramid", "copy-a", "copy-b", "guided-filter", "laplacian-pyramid"]
+
+
+def pair(height: int = 37, width: int = 50, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    a = 0.5 + 0.3 * np.sin(x / 3) * (x < width / 2) + rng.normal(0, 0.01, (height, width))
+    b = 0.4 + 0.3 * np.cos(y / 2) * (x >= width / 2) + rng.normal(0, 0.01, (height, width))
+    views = torch.from_numpy(np.stack([a, b])[None, :, None]).float().clamp(0, 1)
+    return Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, dtype=torch.int64))
+
+
+def fuse(name: str, batch: Batch, **parameters: object) -> np.ndarray:
+    height, width = batch.views.shape[-2:]
+    return create_model(name, ImageSpec(1, height, width, 2), **parameters).fuse(batch)[0, 0].numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(37, 50), (64, 64), (5, 3), (2, 9), (1, 1)])
+def test_two_equal_sources_come_back_at_any_size(name: str, shape: tuple[int, int]) -> None:
+    image = torch.rand(1, 1, 1, *shape, generator=torch.Generator().manual_seed(1))
+    views, present = image.repeat(1, 2, 1, 1, 1), torch.ones(1, 2, dtype=torch.bool)
+    batch = Batch(None, views, present, torch.zeros(1, dtype=torch.int64))
+    assert fuse(name, batch) == pytest.approx(image[0, 0, 0].numpy(), abs=1e-6)
+
+
+def test_trivial_rows() -> None:
+    batch = pair()
+    a, b = batch.views[0, :, 0].numpy()
+    assert np.array_equal(fuse("copy-a", batch), a) and np.array_equal(fuse("copy-b", batch), b)
+    assert fuse("average", batch) == pytest.approx((a + b) / 2, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["laplacian-pyramid", "contrast-pyramid", "guided-filter"])
+def test_structure_of_both_sources_is_kept(name: str) -> None:
+    """The left half's stripes are in A, the right half's in B: the average halves them, these rows do not."""
+    batch = pair()
+    a, b = batch.views[0, :, 0].numpy()
+    fused, average = fuse(name, batch), fuse("average", batch)
+    left, right = np.s_[:, 4:18], np.s_[:, 32:46]
+    for region, source in ((left, a), (right, b)):
+        assert fused[region].std() > 0.85 * source[region].std() > 1.5 * average[region].std()
+
+
+def test_pyramid_filters_against_scipy() -> None:
+    image = pair().views[0, 0, 0].double()
+    taps = np.array([1, 4, 6, 4, 1]) / 16
+    expected = convolve1d(convolve1d(image.numpy(), taps, axis=0, mode="mirror"), taps, axis=1, mode="mirror")
+    assert smooth(image[None, None])[0, 0].numpy() == pytest.approx(expected, abs=1e-14)
+    flat = torch.full((1, 1, 9, 7), 0.3, dtype=torch.float64)
+    assert expand(flat[..., ::2, ::2], flat).numpy() == pytest.approx(flat.numpy(), abs=1e-15)
+
+
+def test_guided_filter_against_plain_windows() -> None:
+    batch = pair(14, 17)
+    guide, other = batch.views[0, :, 0].double().numpy()
+    weight = (other > 0.4).astype(float)
+
+    def mean(x: np.ndarray, radius: int) -> np.ndarray:
+        result = np.empty_like(x)
+        for i, j in np.ndindex(x.shape):
+            result[i, j] = x[max(i - radius, 0) : i + radius + 1, max(j - radius, 0) : j + radius + 1].mean()
+        return result
+
+    tensors = [torch.from_numpy(x)[None, None] for x in (weight, guide)]
+    assert box_mean(tensors[1], 3)[0, 0].numpy() == pytest.approx(mean(guide, 3), abs=1e-13)
+    covariance = mean(guide * weight, 3) - mean(guide, 3) * mean(weight, 3)
+    slope = covariance / (mean(guide**2, 3) - mean(guide, 3) ** 2 + 0.01)
+    expected = mean(slope, 3) * guide + mean(mean(weight, 3) - slope * mean(guide, 3), 3)
+    assert guided(*tensors, 3, 0.01)[0, 0].numpy() == pytest.approx(expected, abs=1e-12)
+
+
+def test_saliency_against_scipy() -> None:
+    from scipy.ndimage import laplace
+
+    image = pair().views[0, 0, 0].double().numpy()
+    expected = gaussian_filter(np.abs(laplace(image, mode="nearest")), 5, mode="mirror", radius=5)
+    assert saliency(torch.from_numpy(image)[None, None])[0, 0].numpy() == pytest.approx(expected, abs=1e-13)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_refusals(name: str) -> None:
+    with pytest.raises(UsageError, match="two grey views"):
+        create_model(name, ImageSpec(3, 8, 8, 2))
+    batch = pair()
+    model = create_model(name, ImageSpec(1, 37, 50, 2))
+    with pytest.raises(UsageError, match="needs both images"):
+        model.fuse(batch.with_inputs(1))
+
+
+def test_bad_parameters() -> None:
+    with pytest.raises(UsageError, match="levels=0"):
+        create_model("laplacian-pyramid", ImageSpec(1, 8, 8, 2), levels=0)
+    with pytest.raises(UsageError, match="odd"):
+        create_model("guided-filter", ImageSpec(1, 8, 8, 2), base_size=4)
+    with pytest.raises(UsageError, match="positive"):
+        create_model("guided-filter", ImageSpec(1, 8, 8, 2), base_eps=0.0)
