@@ -29,6 +29,7 @@ def test_it_describes_every_shard(folder: Path) -> None:
     assert described["prov:wasDerivedFrom"]["@id"].startswith("https://")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_mlcroissant_accepts_it(folder: Path) -> None:
     croissant = pytest.importorskip("mlcroissant", reason="mlcroissant is not installed")
     dataset = croissant.Dataset(jsonld=str(folder / "croissant.json"))

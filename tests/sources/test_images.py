@@ -75,6 +75,7 @@ def test_wrong_sizes_deep_colours_and_other_files() -> None:
             decode(content, "a.png")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @given(st.sampled_from(["PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM"]), st.data())
 @settings(max_examples=150, deadline=None)
 def test_no_damage_makes_it_crash(kind: str, data: st.DataObject) -> None:
