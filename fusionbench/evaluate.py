@@ -34,6 +34,7 @@ from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import METRIC as NLL
 from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
 from fusionbench.models import MODELS
+from fusionbench.models._outputs import centre_crop
 from fusionbench.progress import progress
 from fusionbench.result import (
     DatasetIdentity,
@@ -221,7 +222,7 @@ def _measure(
     runtime: Runtime,
     batch: int | None,
 ) -> tuple[dict[str, np.ndarray], float]:
-    """Per-image columns (``id``, ``nll@0``, …) in the order of ``ids``, and the seconds that the model took."""
+    """Per-image columns (``id``, ``floor``, ``nll@0``, …) in the order of ``ids``; the seconds that the model took."""
     spec, device = dataset.spec, runtime.device
     stream = dataset.stream(split, device=device, live=False)
     pixels = spec.channels * spec.height * spec.width
@@ -237,6 +238,8 @@ def _measure(
             if full.target is None:
                 raise UsageError(f"{dataset.name} has no targets; the protocol masked/1 needs them")
             rows["id"].append(chunk)
+            inside = centre_crop(full.target, spec.crop).cpu().numpy()
+            rows.setdefault("floor", []).append(entropy_floor(inside))
             for count in range(spec.views + 1):
                 for name, values in _scores(subject.model, full.with_inputs(count), protocol).items():
                     rows.setdefault(f"{name}@{count}", []).append(values)
@@ -286,6 +289,7 @@ def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subj
             extra: dict[str, Any] = {"draws": protocol.draws}
             if name == "nll" and column in columns:
                 extra["ess_median"] = float(np.median(table[f"ess@{column}"]))
+                extra["bernoulli_floor"] = float(table["floor"].mean())  # no Bernoulli output can come below
             scores[f"{name}@{column}"] = summarise(values, "lower", "nats", **extra)
             bits = bits_per_dimension(values, spec.likelihood_dims)
             scores[f"{name}_bpd@{column}"] = summarise(bits, "lower", "bits/dim", dims=spec.likelihood_dims, **extra)
@@ -294,8 +298,6 @@ def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subj
 
 def target_entropy(dataset: Any, split: str = "test") -> float:
     """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the crop."""
-    from fusionbench.models._outputs import centre_crop
-
     stream = dataset.stream(split, device="cpu", live=False)
     floors = []
     for chunk in np.array_split(np.arange(dataset.size(split)), max(1, dataset.size(split) // 1000)):

@@ -28,7 +28,7 @@ class RunLog:
 
     def __init__(self, out: Path, start: int, every: int, tensorboard: bool, active: bool = True) -> None:
         self.path, self.start, self.every, self.active = out / "log.csv", start, every, active
-        self.latest = float("nan")
+        self.latest: float | None = None  # mean loss of the last window
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._writer = _tensorboard(out) if tensorboard and active else None
@@ -64,7 +64,7 @@ class RunLog:
         means = {name: (total / self._counts[name]).cpu() for name, total in self._sums.items()}
         self._sums, self._counts = {}, {}
         losses = [float(value) for name, value in means.items() if name.endswith("loss")]
-        self.latest = losses[-1] if losses else float("nan")
+        self.latest = losses[-1] if losses else None
         if self.active:
             means["images_per_second"] = torch.tensor(speed)
             for name, value in means.items():

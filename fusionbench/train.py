@@ -187,7 +187,8 @@ class _Loop:
                 speed = (step - start) * self.batch / max(time.monotonic() - self.begun, 1e-9)
                 shown = log.add(step, step / self.per_epoch, terms, speed, final=step == self.total)
                 self._check(shown if device.type == "cuda" else terms, step)
-                bar.advance(1, f"loss {log.latest:.4g}, {speed:.0f} images/s")
+                loss = "" if log.latest is None else f"loss {log.latest:.4g}, "
+                bar.advance(1, f"{loss}{speed:.0f} images/s")
                 self._replan(step)
                 if self.on_step is not None:
                     self.on_step(step)

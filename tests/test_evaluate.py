@@ -44,6 +44,7 @@ def test_every_image_at_every_number_of_inputs(run: Path, tmp_path: Path) -> Non
     assert load(result.folder(tmp_path)).id == result.id
     score = result.scores["nll@3"]
     assert score.mean is not None and result.scores["elbo@3"].mean > score.mean
+    assert score.extra["bernoulli_floor"] == pytest.approx(target_entropy(DATA)) and score.mean > target_entropy(DATA)
     assert 1 <= score.extra["ess_median"] <= 4 and score.extra["draws"] == 4
     bits = result.scores["nll_bpd@3"]
     assert bits.mean == pytest.approx(score.mean / (144 * np.log(2))) and bits.extra["dims"] == 144

@@ -83,6 +83,7 @@ def train_command(
 @_DEVICE
 @click.option("--precision", default="fp32", show_default=True, help="fp32, tf32 or bf16.")
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
+@click.option("--curves", is_flag=True, help="Also write curves.csv: scores of the first 1, 2, 4, ... K draws.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def evaluate_command(
     run: Path,
@@ -96,6 +97,7 @@ def evaluate_command(
     device: str,
     precision: str,
     force: bool,
+    curves: bool,
     as_json: bool,
 ) -> None:
     """Score a RUN folder at every number of inputs. Prints the result's folder.
@@ -105,9 +107,10 @@ def evaluate_command(
     from fusionbench.data import open_dataset
     from fusionbench.evaluate import Protocol, evaluate
 
+    dataset = open_dataset(data)
     result = evaluate(
         run,
-        open_dataset(data),
+        dataset,
         split=split,
         protocol=Protocol(samples, seed, paper_batch),
         out=out,
@@ -116,6 +119,11 @@ def evaluate_command(
         limit=limit,
         force=force,
     )
+    if curves:
+        from fusionbench.curves import draw_curves, save_curves
+
+        rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
+        save_curves(rows, result.folder(out) / "curves.csv")
     _show([result], out, as_json)
 
 
