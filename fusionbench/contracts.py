@@ -118,6 +118,8 @@ class Model(Protocol):
 
     * trainable: ``loss(batch, group, step) -> LossTerms`` and ``parameter_groups() -> {"main": [...]}``
       (``{"generator": ..., "critic": ...}`` for adversarial ones);
+    * ``plan(steps, seed)``: told by the training loop before the first step, and again when a budget changes the number
+      of steps: for annealing, phases and noise that are functions of the step;
     * ``fit(batches)``: learns statistics in one pass (the mean image) instead of by gradients;
     * ``fuse(batch) -> (N,C,H,W)`` in [0,1]: one deterministic image per sample;
     * ``sample(batch, n, seed) -> (n,N,C,H,W)`` in [0,1]: mean images of draws from the prior path p(z|X);

@@ -249,3 +249,23 @@ def test_refusals(tmp_path: Path) -> None:
             train("fcn", DATA, out=tmp_path, device="cuda")
     with pytest.raises(UsageError, match="precision"):
         train("fcn", DATA, out=tmp_path, precision="fp8")
+
+
+@pytest.mark.parametrize("model", ["fusionvae-plus", "cvae+s"])
+def test_bf16_keeps_normals_and_likelihoods_in_float32(model: str, tmp_path: Path) -> None:
+    run = train(model, DATA, out=tmp_path, preset="tiny", precision="bf16", device="cpu", **SHORT)
+    assert all(value.dtype != torch.bfloat16 for value in weights(tmp_path).values())
+    trained = run.load_model(DATA.spec)
+    batch = DATA.stream("test").batch(range(4))
+    exact = trained.log_weights(batch, 2, seed=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = trained.log_weights(batch, 2, seed=0)
+    assert rounded.dtype == torch.float64
+    # 8 bits of mantissa in the convolutions: a few nats of about 150
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0)
+
+
+def test_tensorboard_gets_the_same_scalars(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train("fcn", DATA, out=tmp_path, preset="tiny", tensorboard=True, **SHORT)
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents*"))
