@@ -24,7 +24,8 @@ import numpy as np
 from fusionbench import progress, selftest
 from fusionbench.card import write_card
 from fusionbench.contracts import Source
-from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected, UsageError
+from fusionbench.engines import WorkerLost, run_tasks
+from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
 from fusionbench.prepare import chosen, cutouts_of, targets_of
 from fusionbench.recipes import Recipe
@@ -45,7 +46,8 @@ from fusionbench.sources import SOURCES
 
 JOURNAL = ".build"
 CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
-_SMALL = 100_000_000  # values (pixels of all views); less is made sooner than worker processes start
+_SMALL = 500_000_000  # values (pixels of all views); less is made about as soon as worker processes have started
+_OVERLAY_COST = 30  # times the work of a masked value
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
 
 
@@ -295,47 +297,18 @@ def _run(
     elif jobs <= 0:
         rule = recipe.image
         values = sum(plan.stop - plan.start for plan in todo) * recipe.views.count
-        values *= rule.height * rule.width * rule.channels
+        values *= rule.height * rule.width * rule.channels * (_OVERLAY_COST if recipe.views.overlay is not None else 1)
         jobs = 1 if values < _SMALL else os.cpu_count() or 1
-    jobs = min(jobs, len(todo))
-    outcomes: Iterator[Outcome]
-    if scheduler is not None:
-        outcomes = _on_dask(scheduler, [(recipe, root, folder, plan) for plan in todo])
-    elif jobs == 1:
-        outcomes = (build_shard(recipe, root, folder, plan) for plan in todo)
-    else:
-        from joblib import Parallel, delayed
-
-        parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-        outcomes = parallel(delayed(build_shard)(recipe, root, folder, plan) for plan in todo)
+    tasks = [(recipe, root, folder, plan) for plan in todo]
+    outcomes = run_tasks(build_shard, tasks, min(jobs, len(todo)), scheduler)
     try:
         for outcome in outcomes:
             samples += outcome.plan.stop - outcome.plan.start
             rate = samples * recipe.views.count / max(time.monotonic() - started, 1e-6)
             bar.advance(1, f"{rate:,.0f} views/s")
             yield outcome
-    except Exception as error:
-        if type(error).__name__ not in ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker"):
-            raise
+    except WorkerLost:
         progress.say(f"{recipe.name}: a worker was killed; making its shards again")
-
-
-def _on_dask(scheduler: str, tasks: list[tuple[Any, ...]]) -> Iterator[Outcome]:
-    """Outcomes from the workers of a Dask cluster, through joblib; a task of a worker that dies is given to another."""
-    try:
-        import distributed
-    except ImportError as error:
-        raise UsageError("--scheduler needs Dask: pip install 'fusionbench[dask]'") from error
-    import joblib
-
-    try:
-        client = distributed.Client(scheduler, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise UsageError(f"{scheduler}: no Dask scheduler answers there; start one with `dask scheduler`") from error
-    with client, joblib.parallel_config(backend="dask", wait_for_workers_timeout=30):
-        yield from joblib.Parallel(return_as="generator_unordered")(
-            joblib.delayed(build_shard)(*task) for task in tasks
-        )
 
 
 def _probe(recipe: Recipe, source: Source) -> None:
