@@ -228,6 +228,11 @@ def build_dataset(
     if (folder / FILE).is_file() and not force:
         read_manifest(folder)
         return folder
+    # everything that can be refused is refused before the folder is made
+    selftest.require()
+    source = open_source(recipe, source_dir)
+    plan_shards(recipe, source)
+    _probe(recipe, source)
     with lock(folder / JOURNAL / "lock", wait=False) as held:
         if held:
             return _build(recipe, source_dir, folder, jobs, force, scheduler)
@@ -241,9 +246,7 @@ def _build(
 ) -> Path:
     if (folder / FILE).is_file() and not force:
         return folder
-    selftest.require()
     source = open_source(recipe, source_dir)
-    _probe(recipe, source)
     for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock
         leftover.unlink(missing_ok=True)
     banks = [plan_cutouts(recipe, split) for split in recipe.splits] if recipe.views.overlay is not None else []
