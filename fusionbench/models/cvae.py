@@ -35,7 +35,9 @@ from fusionbench.models.fusionvae import (
 
 
 class CVAE(LatentFamily):
-    """Conditional VAE with one latent space. Parameters as in :class:`Family`, and:
+    """Conditional VAE with one latent space.
+
+    Parameters as in :class:`Family`, and:
 
     Args:
         skips: CVAE+S.

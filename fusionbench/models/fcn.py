@@ -74,7 +74,9 @@ def _split_at_ups(post: nn.Sequential) -> list[nn.Module]:
 
 
 class FCN(Family):
-    """Deterministic baseline. Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` play no part), and:
+    """Deterministic baseline.
+
+    Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` play no part), and:
 
     Args:
         skips: FCN+S.

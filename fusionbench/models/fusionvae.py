@@ -62,7 +62,9 @@ class Group(nn.Module):
 
 
 class FusionVAE(LatentFamily):
-    """Hierarchical conditional VAE. Parameters as in :class:`Family`, and:
+    """Hierarchical conditional VAE.
+
+    Parameters as in :class:`Family`, and:
 
     Args:
         aggregation: how views meet in the prior: ``max-add`` (the paper's), ``mean-add``, ``bayes-add``, ``max-all``,

@@ -90,7 +90,9 @@ class SoftmaxPrior(nn.Module):
 
 
 class FusionVAEPlus(FusionVAE):
-    """FusionVAE with a decoder that sees the views. Parameters as in :class:`FusionVAE`, and:
+    """FusionVAE with a decoder that sees the views.
+
+    Parameters as in :class:`FusionVAE`, and:
 
     Args:
         context: the decoder sees the views.

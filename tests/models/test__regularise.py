@@ -41,7 +41,7 @@ def test_a_convolution_that_starts_at_zero_is_seen_once_it_has_grown() -> None:
     nn.init.zeros_(conv.weight)
     penalty = StabilityPenalty(nn.Sequential(conv))
     for step in range(5):
-        assert float(penalty(first=step == 0)) == 0.0
+        assert float(penalty(first=step == 0).detach()) == 0.0
     with torch.no_grad():
         conv.weight.normal_()
     for _ in range(20):
