@@ -54,7 +54,7 @@ class NotComparable(FusionbenchError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str], see: str | None = None) -> UsageError:
     """The error for a name that is not known, with the nearest known names as a suggestion."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(c) for c in close)}?" if close else f"Known: {', '.join(known) or 'none'}."
     return UsageError(f"Unknown {kind} {name!r}. {hint}" + (f" See `{see}`." if see else ""))
