@@ -1,0 +1,77 @@
+"""Wavelet fusion of registered pairs: the larger activity in every band wins.
+
+    a ─┐ discrete wavelet transform ─ bands: activity = max |coefficient| in a window, the larger one wins,
+    b ─┘                              decisions outvoted by their neighbours are turned; base: mean ─ inverse
+
+Li, Manjunath, Mitra 1995 describe the window and the vote; both are switched off by a size of 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fusionbench.contracts import ImageSpec
+from fusionbench.errors import UsageError
+from fusionbench.models.classical import _PAPER, PairRow
+
+
+class Wavelet(PairRow):
+    """Of every wavelet coefficient the source with the more active neighbourhood; of the base the mean.
+
+    The transform is PyWavelets' and runs on the CPU; decisions are taken on the device of the views.
+
+    Args:
+        wavelet: name of a discrete wavelet of PyWavelets. The paper asks for a compactly supported orthogonal one and
+            leaves the choice open; ``db2`` is short enough for small pictures and rings little.
+        levels: number of scales, fewer where the picture is too small for the filter.
+        window: odd side of the square in which the largest amplitude is a coefficient's activity (paper: 3 or 5).
+        vote: odd side of the square whose majority decides in the end (paper: a majority filter); 1 for none.
+
+    Raises:
+        UsageError: an unknown wavelet (with the nearest known one), or sizes that are not odd and positive.
+
+    Source: Li, Manjunath, Mitra 1995, section 3.
+    """
+
+    title = "wavelet maximum"
+    reference = "Li, Manjunath, Mitra 1995, Graph. Models Image Process. 57(3), 235–245"
+    family = "classical"
+    PRESETS = _PAPER
+
+    def __init__(self, spec: ImageSpec, wavelet: str = "db2", levels: int = 4, window: int = 5, vote: int = 3) -> None:
+        import pywt
+
+        from fusionbench.models._pairs import check_choice
+
+        super().__init__(spec)
+        check_choice(self.title, wavelet=(wavelet, pywt.wavelist(kind="discrete")))
+        if levels < 1 or min(window, vote) < 1 or window % 2 == 0 or vote % 2 == 0:
+            raise UsageError(f"{self.title}: levels must be at least 1, window and vote odd and positive")
+        self.wavelet, self.levels, self.window, self.vote = pywt.Wavelet(wavelet), levels, window, vote
+
+    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+        import pywt
+
+        height, width = a.shape[-2:]
+        levels = min(self.levels, pywt.dwt_max_level(min(height, width), self.wavelet.dec_len))
+        first, second = (
+            pywt.wavedec2(x.cpu().numpy(), self.wavelet, mode="symmetric", level=levels, axes=(-2, -1)) for x in (a, b)
+        )
+        fused: list[object] = [(first[0] + second[0]) / 2]
+        for bands_a, bands_b in zip(first[1:], second[1:], strict=True):
+            fused.append(tuple(self.chosen(x, y, a.device) for x, y in zip(bands_a, bands_b, strict=True)))
+        # an odd side comes back one pixel longer
+        image = pywt.waverec2(fused, self.wavelet, mode="symmetric", axes=(-2, -1))[..., :height, :width]
+        return torch.from_numpy(np.ascontiguousarray(image)).to(a)
+
+    def chosen(self, a: np.ndarray, b: np.ndarray, device: torch.device) -> np.ndarray:
+        """Coefficients (N,1,h,w) of the source that is more active there, and in most of the vote's square."""
+        x, y = (torch.from_numpy(band).to(device) for band in (a, b))
+        half = self.window // 2
+        active = [F.max_pool2d(band.abs(), self.window, 1, half) for band in (x, y)]
+        take_a = (active[0] >= active[1]).to(x)
+        share = F.avg_pool2d(take_a, self.vote, 1, self.vote // 2, count_include_pad=False)
+        return torch.where(share >= 0.5, x, y).cpu().numpy()
