@@ -133,7 +133,7 @@ def sample_sheet(
     caption: str = "",
     labels: Sequence[str] | None = None,
 ) -> bytes:
-    """What models make of 0..V inputs, in the arrangement of Figure 3 of the FusionVAE paper (arXiv 2208.01172).
+    """What models make of 0..V inputs, in the arrangement of Figure 3 of the FusionVAE paper (arXiv 2209.11277).
 
     views: uint8 (n,V,H,W[,C]); targets: uint8 (n,H,W[,C]); draws: model title -> uint8 (n,V+1,D,H,W[,C]), the
     D draws of a model for every number of inputs 0..V. One block a sample, one row a number of inputs. Returns PNG.
@@ -191,6 +191,67 @@ def sample_sheet(
             for name, left in models_at.items():
                 for draw, pixels in enumerate(made[name][sample, given]):
                     page.picture(left + draw * step, y, pixels, scale)
+    if caption:
+        page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
+    return page.png()
+
+
+def reconstruction_sheet(
+    targets: np.ndarray,
+    made: Mapping[str, np.ndarray],
+    *,
+    title: str = "",
+    caption: str = "",
+    labels: Sequence[str] | None = None,
+) -> bytes:
+    """Targets beside what models make of them, as Figures 7 to 9 of the FusionVAE paper (arXiv 2209.11277).
+
+    targets: uint8 (n,H,W[,C]); made: model title -> uint8 (n,M,H,W[,C]), for M = 1 or for every number of inputs
+    0..M-1 that stood beside the target. One row a sample. Returns PNG.
+
+    Raises:
+        UsageError: shapes or dtypes that do not belong together, no samples or no models.
+    """
+    targets = _images(targets, "targets", 3)
+    pictures = {name: _images(images, f"reconstructions of {name}", 4) for name, images in made.items()}
+    if not pictures:
+        raise UsageError(f"reconstruction sheet: targets {targets.shape} and 0 models")
+    for name, images in pictures.items():
+        if len(images) != len(targets) or images.shape[2:] != targets.shape[1:]:
+            raise UsageError(
+                f"reconstruction sheet: reconstructions of {name} are {images.shape}, targets {targets.shape}"
+            )
+    if labels is not None and len(labels) != len(targets):
+        raise UsageError(f"reconstruction sheet: {len(labels)} labels for {len(targets)} samples")
+    scale, height, width = _scale(targets.shape[1:3])
+    step = width + GAP
+    x = MARGIN + (round(max(_font(SMALL).getlength(label) for label in labels)) + 10 if labels else 0)
+    target_at, x = x, x + width + BLOCK_GAP
+    models_at: dict[str, int] = {}
+    for name, images in pictures.items():
+        span = max(images.shape[1] * step - GAP, round(_font(HEAD, True).getlength(name)))
+        models_at[name], x = x, x + span + BLOCK_GAP
+    counted = any(images.shape[1] > 1 for images in pictures.values())
+    head = MARGIN + (TITLE + 18 if title else 0) + HEAD
+    top = head + (SMALL + 8 if counted else 0) + 12
+    bottom = MARGIN + (SMALL + 14 if caption else 0)
+    page = _Page(max(x - BLOCK_GAP + MARGIN, _room(title, caption)), top + len(targets) * (height + GAP) - GAP + bottom)
+    if title:
+        page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
+    page.text(target_at, head + 2, "target", HEAD, bold=True, anchor="ls")
+    for name, left in models_at.items():
+        page.text(left, head + 2, name, HEAD, bold=True, anchor="ls")
+        if pictures[name].shape[1] > 1:
+            for given in range(pictures[name].shape[1]):
+                page.text(left + given * step + width / 2, top - 8, f"N = {given}", SMALL, colour=SOFT, anchor="ms")
+    for sample in range(len(targets)):
+        y = top + sample * (height + GAP)
+        if labels:
+            page.text(target_at - 10, y + height / 2, labels[sample], SMALL, colour=SOFT, anchor="rm")
+        page.picture(target_at, y, targets[sample], scale)
+        for name, left in models_at.items():
+            for given, pixels in enumerate(pictures[name][sample]):
+                page.picture(left + given * step, y, pixels, scale)
     if caption:
         page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
     return page.png()

@@ -11,16 +11,18 @@ from fusionbench.data import Dataset, open_dataset
 from fusionbench.errors import Rejected
 from fusionbench.evaluate import sample_grid
 from fusionbench.files import write_bytes
-from fusionbench.pictures import sample_sheet
+from fusionbench.pictures import reconstruction_sheet, sample_sheet
 from fusionbench.preview import draw_sheet
 from fusionbench.progress import progress, say
 from fusionbench.recipes import load_recipe
 from fusionbench.result import Result
+from fusionbench.sheets import reconstruction_grid, spread
 from fusionbench.suites import Suite, load_suite, run_folder, run_suite
 from fusionbench.verify import verify_dataset
 
 REGENERATED = 100  # samples that are made again from their index and compared
 SHOWN = 3  # samples on the sheet of draws
+RECONSTRUCTED = 8  # samples on the sheet of reconstructions
 CONTACT = 24  # samples on the contact sheet
 
 
@@ -69,18 +71,14 @@ def quickstart(
     say("4/5  Draw what the models make of 0, 1, 2 and 3 inputs")
     samples = sheets / "samples.png"
     write_bytes(samples, draw_samples(suite, dataset, out / "runs", budget))
+    again = sheets / "reconstructions.png"
+    write_bytes(again, draw_reconstructions(suite, dataset, out / "runs", budget))
 
     say("5/5  Build the pages")
-    for sheet in (contact, samples):  # beside the results, so that the pages can be built again from them alone
+    for sheet in (contact, samples, again):  # beside the results, so that the pages can be built again from them alone
         write_bytes(results / dataset.name / sheet.name, sheet.read_bytes())
     site = build_board(results, out / "site")
     return Quickstart(folder, contact, samples, out / "runs", results, site, rows)
-
-
-def spread(size: int, count: int) -> list[int]:
-    """``count`` indices spread evenly over ``size`` samples, all of them when there are fewer."""
-    count = min(count, size)
-    return [number * size // count for number in range(count)]
 
 
 def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:
@@ -101,6 +99,25 @@ def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None 
         title=f"What the models make of N views of {load_recipe(dataset.name).title.partition(':')[0]}",
         caption=f"{suite.split} split · id {dataset.id[:16]} · suite {suite.name} · N: number of views given",
         labels=[f"sample {index}" for index in indices],
+    )
+
+
+def draw_reconstructions(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:
+    """The reconstruction sheet of the models of a suite that learn, with the first seed."""
+    from fusionbench.models import MODELS
+
+    indices = spread(dataset.size(suite.split), RECONSTRUCTED)
+    made, targets = {}, dataset.arrays(suite.split).targets[indices]
+    for row in suite.models:
+        if hasattr(MODELS.get(row.name), "loss"):
+            run = run_folder(suite, row, (row.seeds or suite.seeds)[0], runs, budget)
+            made[row.label or title(row.name)] = reconstruction_grid(run, dataset, indices, split=suite.split)["made"]
+    return reconstruction_sheet(
+        targets,
+        made,
+        title="What the models keep of a target that they are given",
+        caption=f"{suite.split} split · id {dataset.id[:16]} · suite {suite.name}",
+        labels=[str(index) for index in indices],
     )
 
 

@@ -116,6 +116,7 @@ def run_suite(
     jobs: int = 0,
     models: list[str] | None = None,
     draws: int | None = None,
+    sheets: bool = False,
 ) -> list[Result]:
     """Make the data set when it is missing, train every model that is not trained, score what is not scored.
 
@@ -125,6 +126,7 @@ def run_suite(
         jobs: processes; 0 is one a core, at most one a row, and one in all on a GPU.
         models: only these rows.
         draws: replaces K of the protocol.
+        sheets: draw the sheets of every model that is not trivial, where they are missing.
 
     Returns the results in the order of the suite, seeds within a row.
     """
@@ -146,7 +148,24 @@ def run_suite(
     left.reverse()  # suites end with their largest models, and the longest job should begin first
     for (row, seed), result in zip(left, _parallel(suite, left, settings, jobs), strict=True):
         found[row.key, seed] = result
+    if sheets:
+        _draw_sheets(suite, found, rows, settings)
     return [found[row.key, seed] for row, seed in work]
+
+
+def _draw_sheets(
+    suite: Suite, found: dict[tuple[str, int], Result], rows: list[SuiteModel], settings: dict[str, Any]
+) -> None:
+    from fusionbench.data import open_dataset
+    from fusionbench.sheets import has_sheets, save_sheets
+
+    dataset = open_dataset(settings["folder"])
+    for row in rows:
+        for seed in row.seeds or suite.seeds:
+            result = found[row.key, seed]
+            if result.family != "trivial" and not has_sheets(result, settings["out"]):
+                folder = run_folder(suite, row, seed, settings["runs"], settings["budget"])
+                save_sheets(folder, dataset, result, settings["out"])
 
 
 def _learns(row: SuiteModel) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.errors import UsageError
-from fusionbench.pictures import contact_sheet, sample_sheet
+from fusionbench.pictures import contact_sheet, reconstruction_sheet, sample_sheet
 
 RNG = np.random.default_rng(0)
 TARGETS = RNG.integers(0, 256, (5, 8, 6), dtype=np.uint8)
@@ -102,3 +102,39 @@ def test_sample_sheet_refuses_wrong_draws() -> None:
         sample_sheet(VIEWS, TARGETS, {"FCN": np.zeros((5, 3, 1, 8, 6), np.uint8)})
     with pytest.raises(UsageError, match="0 models"):
         sample_sheet(VIEWS, TARGETS, {})
+
+
+def test_reconstruction_sheet_puts_every_picture_beside_its_target() -> None:
+    made = {
+        "FCN": RNG.integers(0, 256, (2, 1, 8, 6), dtype=np.uint8),
+        "CVAE+S": RNG.integers(0, 256, (2, 4, 8, 6), dtype=np.uint8),
+    }
+    sheet = pixels(reconstruction_sheet(TARGETS[:2], made, title="t", caption="c", labels=["0", "17"]))
+    heights = []
+    for sample in range(2):
+        ((y, x),) = positions(sheet, TARGETS[sample], 9)
+        pictures = [picture for images in made.values() for picture in images[sample]]
+        found = [places for picture in pictures for places in positions(sheet, picture, 9)]
+        assert len(found) == 5 and {place[0] for place in found} == {y}
+        columns = [x, *(place[1] for place in found)]
+        assert columns == sorted(columns)
+        heights.append(y)
+    assert heights[0] < heights[1]
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({}, "0 models"),
+        ({"FCN": np.zeros((5, 1, 8, 7), np.uint8)}, "reconstructions of FCN"),
+        ({"FCN": np.zeros((4, 1, 8, 6), np.uint8)}, "reconstructions of FCN"),
+    ],
+)
+def test_reconstruction_sheet_refuses_what_does_not_fit(made: dict, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        reconstruction_sheet(TARGETS[:5], made)
+
+
+def test_reconstruction_sheet_needs_a_label_for_every_sample() -> None:
+    with pytest.raises(UsageError, match="1 labels for 2 samples"):
+        reconstruction_sheet(TARGETS[:2], {"FCN": TARGETS[:2, None]}, labels=["a"])

@@ -89,6 +89,13 @@ def test_a_budget_has_folders_of_its_own_and_marks_its_results(tmp_path: Path) -
         path, data_root=tmp_path, out=tmp_path / "results", jobs=1, models=["fcn"], budget="1 step", draws=3
     )
     assert result.cut and result.identity.protocol.params["draws"] == 3
+    assert not result.pictures
+    settings: dict[str, Any] = {"data_root": tmp_path, "out": tmp_path / "results", "jobs": 1, "budget": "1 step"}
+    models = ["mean-image", "fcn"]
+    trivial, found = run_suite(path, models=models, draws=3, sheets=True, **settings)
+    assert found.id == result.id and not trivial.pictures
+    assert sorted(found.pictures.values()) == ["reconstructions.png", "samples.png"]
+    assert all((found.folder(tmp_path / "results") / name).is_file() for name in found.pictures.values())
     assert (tmp_path / "runs/small/fcn-seed0-1step").is_dir()
 
 

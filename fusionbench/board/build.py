@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench import __version__, stats
+from fusionbench.board.insight import add_mean_ranks, agreement
 from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
+from fusionbench.board.table import notes, slots
+from fusionbench.board.take import bibtex
 from fusionbench.comparison import compare_results, title_of
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
@@ -24,6 +27,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "samples": "What the models make of 0, 1, 2 and 3 inputs",
+    "reconstructions": "What the models keep of a target that they are given",
 }
 
 
@@ -58,10 +62,10 @@ def build_board(
     if anonymous:
         _make_anonymous(found)
     files: dict[str, bytes] = {}
-    for name in ("board.css", "board.js"):
+    for name in ("board.css", "board.js", "compare.js"):
         files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
     for benchmark in found:
-        _add_benchmark(files, benchmark, results, title, alone=len(found) == 1)
+        _add_benchmark(files, benchmark, results, title, resamples, alone=len(found) == 1)
     if len(found) > 1:
         files["index.html"] = _render("index.html", title=title, root="", benchmarks=found)
     _write(out, files)
@@ -92,35 +96,52 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
         key = next(column.key for column in group.columns if column.rank_key)
         rows = [row for row in benchmark.kind("ranked") if row.family == "trivial" and row.cells[key].value is not None]
         trivial = ", ".join(f"{row.title} {row.cells[key].text}" for row in rows)
-        cards.append({**metric_card(name), "head": group.title, "about": group.about, "trivial": trivial})
+        cards.append({**metric_card(name), "metric": group.metric, "head": group.title, "about": group.about, "trivial": trivial})
     return cards
 
 
-def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path, title: str, alone: bool) -> None:
-    page = "index.html" if alone else f"{benchmark.slug}.html"
+def _add_benchmark(
+    files: dict[str, bytes], benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool
+) -> None:
+    page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
     sheets = []
     for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         files[name] = picture(path)
         sheets.append({"file": name, "caption": SHEETS.get(path.stem, path.stem)})
-    values, comparable = _values(benchmark)
-    if values is not None:
-        files[f"data/{benchmark.slug}.js"] = values
-    downloads = _downloads(files, benchmark)
+    comparable = _add_values(files, benchmark)
+    mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
+    lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
+    files[f"data/{benchmark.slug}/notes.js"] = _script(notes(benchmark, lines))
+    downloads = _downloads(files, benchmark)
     files[page] = _render(
         "benchmark.html",
         title=title,
         root="",
         benchmark=benchmark,
         sheets=sheets,
-        values=f"data/{benchmark.slug}.js" if values is not None else "",
+        values=bool(comparable),
         comparable=comparable,
         downloads=downloads,
-        cards=_metric_cards(benchmark),
+        filters=_filters(benchmark),
+        lines=lines,
+        mean_rank=mean_rank,
+        metrics_page=metrics_page,
         costs=costs,
         alone=alone,
-        width=2 + sum(1 + len(group.columns) for group in benchmark.groups if not group.hidden) + len(costs),
+        width=max(1 + len(line) for line in lines.values()),
+    )
+    columns, matrix = agreement(benchmark)
+    files[metrics_page] = _render(
+        "metrics.html",
+        title=title,
+        root="",
+        page=page,
+        benchmark=benchmark,
+        columns=columns,
+        matrix=matrix,
+        cards=_metric_cards(benchmark),
     )
     for row in benchmark.rows:
         if row.entry is not None:
@@ -138,27 +159,54 @@ def _add_benchmark(files: dict[str, bytes], benchmark: Benchmark, results: Path,
             )
 
 
-def _values(benchmark: Benchmark) -> tuple[bytes | None, set[str]]:
-    """Per-image values of the columns that rank, for comparisons in the browser, and the rows that have some.
+def _script(data: object) -> bytes:
+    """Data as a script that calls one function, since a page opened from a folder may not fetch anything."""
+    return b"fusionbenchData(" + canonical_json(data) + b");\n"
 
-    A script that calls one function, since a page opened from a folder may not fetch data.
+
+def _add_values(files: dict[str, bytes], benchmark: Benchmark) -> set[str]:
+    """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
+
+    Five digits are kept: these are for pictures; the downloads have all of them.
     """
-    scores: dict[str, Any] = {}
     rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
-    for column in benchmark.columns:
-        found = {
-            row.slug: [float(f"{value:.5g}") for value in row.entry.values[column.key].mean(axis=0)]
-            for row in rows
-            if row.entry is not None and column.key in row.entry.values
-        }
-        if column.rank_key and found:
-            scores[column.key] = {"better": column.better, "unit": column.unit, "rows": found}
-    comparable = {name for score in scores.values() for name in score["rows"]}
-    if len(comparable) < 2:
-        return None, set()
+    scores = {column.key: column for column in benchmark.columns if column.rank_key}
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        assert row.entry is not None
+        values = {key: row.entry.values[key].mean(axis=0) for key in scores if key in row.entry.values}
+        if values:
+            found[row.slug] = {key: [float(f"{v:.5g}") for v in column] for key, column in values.items()}
+    if len(found) < 2:
+        return set()
+    about = {
+        key: {"better": column.better, "unit": column.unit}
+        for key, column in scores.items()
+        if any(key in values for values in found.values())
+    }
     ids = next(row.entry.ids for row in rows if row.entry is not None)
-    data = canonical_json({"ids": ids, "scores": scores})
-    return b"window.fusionbenchValues(" + data + b");\n", comparable
+    files[f"data/{benchmark.slug}/scores.js"] = _script({"ids": ids, "scores": about})
+    for name, values in found.items():
+        files[f"data/{benchmark.slug}/{name}.js"] = _script(values)
+    return set(found)
+
+
+def _filters(benchmark: Benchmark) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Name, label and values of every filter that would leave something out."""
+    rows = [row for row in benchmark.rows if row.kind != "published"]
+    found = []
+    for name, values in (("family", {row.family for row in rows}), ("status", {row.status for row in rows})):
+        if len(values) > 1:
+            found.append((name, name.title(), [(value, value) for value in sorted(values)]))
+    judged = [group for group in benchmark.groups if not group.hidden]
+    lacking = [g for g in judged if any(row.cells[c.key].value is None for row in rows for c in g.columns)]
+    if lacking:
+        found.append(("has", "Measured", [(group.metric, group.title) for group in lacking]))
+    runs = [("3", "3 training runs or more")] if any(row.runs >= 3 for row in rows) else []
+    full = [("full", "training not cut short")] if benchmark.kind("cut") else []
+    if runs or full:
+        found.append(("runs", "Training", full + runs))
+    return found
 
 
 def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
@@ -176,9 +224,11 @@ def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
         ("csv", "CSV", as_csv(comparison)),
         ("md", "Markdown", as_markdown(comparison)),
         ("tex", "LaTeX", as_latex(comparison)),
+        ("bib", "BibTeX", bibtex(benchmark)),
     ):
         name = f"data/{benchmark.slug}.{suffix}"
         files[name], made[name] = text.encode(), label
+    files[f"data/{benchmark.slug}/take.js"] = _script({name: files[name].decode() for name in made})
     return made
 
 

@@ -84,6 +84,7 @@ def train_command(
 @click.option("--precision", default="fp32", show_default=True, help="fp32, tf32 or bf16.")
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
 @click.option("--curves", is_flag=True, help="Also write curves.csv: scores of the first 1, 2, 4, ... K draws.")
+@click.option("--sheets", is_flag=True, help="Also draw samples.png and reconstructions.png, for the pages too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def evaluate_command(
     run: Path,
@@ -98,6 +99,7 @@ def evaluate_command(
     precision: str,
     force: bool,
     curves: bool,
+    sheets: bool,
     as_json: bool,
 ) -> None:
     """Score a RUN folder at every number of inputs. Prints the result's folder.
@@ -124,6 +126,10 @@ def evaluate_command(
 
         rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
         save_curves(rows, result.folder(out) / "curves.csv")
+    if sheets:
+        from fusionbench.sheets import save_sheets
+
+        save_sheets(run, dataset, result, out)
     _show([result], out, as_json)
 
 
@@ -140,6 +146,7 @@ def evaluate_command(
 @click.option("-m", "--models", help="Only these rows, separated by commas.")
 @click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
+@click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON lines.")
 def run_command(
     suite: str,
@@ -152,6 +159,7 @@ def run_command(
     models: str | None,
     samples: int | None,
     jobs: int,
+    sheets: bool,
     as_json: bool,
 ) -> None:
     """Run a SUITE (a name or a .toml file): make its data, train and score its models. Goes on where it stopped.
@@ -173,6 +181,7 @@ def run_command(
         jobs=jobs,
         models=[name.strip() for name in models.split(",")] if models else None,
         draws=samples,
+        sheets=sheets,
     )
     _show(results, out, as_json)
 
