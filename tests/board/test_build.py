@@ -82,7 +82,7 @@ def test_published_values_are_the_papers(results: Path, tmp_path: Path) -> None:
     page = Page(build_board(results, tmp_path / "site", resamples=100))
     row = next(cells for kind, cells in page.rows if kind == "row published" and "FusionVAE" in cells[0])
     assert [cell.strip() for cell in row[2:6]] == ["0.1593", "0.1417", "0.1370", "0.1348"]
-    assert "https://arxiv.org/abs/2208.01172" in page.addresses()
+    assert "https://arxiv.org/abs/2209.11277" in page.addresses()
 
 
 def test_nothing_from_elsewhere_and_nothing_unescaped(results: Path, tmp_path: Path) -> None:
