@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test test-browser lint clean
+.PHONY: quickstart test test-browser perf lint clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -22,6 +22,22 @@ test: lint
 # Needs Chromium, for example Debian's package; `make test` runs these too where it is installed.
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/board $(PYTEST_ARGS)
+
+# Every speed claim, measured again on this machine: some ten minutes on two quiet cores. FUSIONBENCH_DATA adds
+# what needs real files. Figures go to benchmarks/perf/figures, a text file a script.
+PERF := generate storage metrics stats train evaluate pair_models classical board
+perf: $(STAMP)
+	mkdir -p benchmarks/perf/figures
+	for name in $(PERF); do \
+	  test -f benchmarks/perf/$$name.py || continue; \
+	  case "$$name:$(FUSIONBENCH_DATA)" in \
+	    generate:?*) set -- --source-dir "$(FUSIONBENCH_DATA)/mnist";; \
+	    storage:?*) set -- --celeba-half "$(FUSIONBENCH_DATA)/celeba";; \
+	    *) set --;; \
+	  esac; \
+	  echo "perf: $$name" >&2; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/perf/$$name.py "$$@" > benchmarks/perf/figures/$$name.txt || exit 1; \
+	done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
