@@ -96,7 +96,9 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
         key = next(column.key for column in group.columns if column.rank_key)
         rows = [row for row in benchmark.kind("ranked") if row.family == "trivial" and row.cells[key].value is not None]
         trivial = ", ".join(f"{row.title} {row.cells[key].text}" for row in rows)
-        cards.append({**metric_card(name), "metric": group.metric, "head": group.title, "about": group.about, "trivial": trivial})
+        cards.append(
+            {**metric_card(name), "metric": group.metric, "head": group.title, "about": group.about, "trivial": trivial}
+        )
     return cards
 
 

@@ -81,6 +81,16 @@ class BoardRow:
     entry: Entry | None = None
     folders: list[Path] = field(default_factory=list)
     published: PublishedRow | None = None
+    mean_rank: Cell | None = None
+
+    @property
+    def status(self) -> str:
+        return "published" if self.entry is None else self.entry.results[0].status
+
+    @property
+    def runs(self) -> int:
+        """Number of training runs."""
+        return 0 if self.entry is None else len(self.entry.results)
 
 
 @dataclass
@@ -274,6 +284,10 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
     images = f"{scores[0].n:,} images" + (f", K = {draws:,}" if isinstance(draws, int) else "")
     if low == high:
         return Cell(text, mean, images)
+    sd = stats.run_sd(means)
+    if sd is not None:  # as papers write several runs
+        text = f"{text} ± {sd:.{places}f}"
+        images = f"± is the standard deviation over {len(means)} training runs, {images}"
     about = "95 %" if len(scores) == 1 else f"over {len(scores)} training runs"
     return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {images}")
 

@@ -41,7 +41,8 @@ def opened(page: Path, tmp_path: Path, view: str = "") -> str:
 
 def names(dom: str) -> list[str]:
     """Titles of the measured rows, in the order on the page, without those that are hidden."""
-    rows = re.findall(r'<tr class="row (?:model|trivial)"([^>]*)>\s*<th[^>]*data-value="([^"]*)"', dom)
+    found = dom[dom.index('<tbody class="ranked">') :].partition('<tbody class="published">')[0]
+    rows = re.findall(r'<tr id="([^>]*)><th.*?<a href="models[^>]*>([^<]*)</a>', found)
     return [name.split()[0] for attributes, name in rows if "hidden" not in attributes]
 
 
@@ -55,7 +56,7 @@ def test_opening(site: Path, tmp_path: Path) -> None:
     dom = opened(site, tmp_path)
     assert names(dom) == ["Alpha", "Beta", "Gamma", "MEAN-IMAGE", "SHORT"]
     assert "<b>&amp;</b>" not in dom and "&lt;b&gt;&amp;&lt;/b&gt;" in dom
-    assert dom.count("data-pick=") == 5 and '<div class="tools">' in dom
+    assert dom.count("data-pick=") == 5 and dom.count('class="pin"') == 5 + 5 and '<div class="tools">' in dom
     for model in (site.parent / "models").glob("*.html"):
         text = model.read_text()
         assert "board.js" in text and "data-board" not in text, "a model's page has nothing to sort"

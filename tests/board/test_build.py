@@ -28,20 +28,22 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.rows: list[tuple[str, list[str]]] = []
-        self._cell = False
+        self._cell, self._body = False, "head"
         self.text = path.read_text()
         self.feed(self.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "tbody":
+            self._body = dict(attrs).get("class") or ""
         if tag == "tr":
-            self.rows.append((dict(attrs).get("class") or "", []))
+            self.rows.append((f"{self._body} {dict(attrs).get('class') or 'model'}", []))
         if tag in ("td", "th") and self.rows:
             self._cell = True
             self.rows[-1][1].append("")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
+        if tag in ("td", "th", "table"):  # the rows of a board leave out closing tags
             self._cell = False
 
     def handle_data(self, data: str) -> None:
@@ -67,28 +69,29 @@ def results(tmp_path: Path) -> Path:
 
 def test_rows_ranks_and_kinds(results: Path, tmp_path: Path) -> None:
     page = Page(build_board(results, tmp_path / "site", resamples=300))
-    rows = [(kind, [cell.strip() for cell in cells]) for kind, cells in page.rows if kind.startswith("row")]
+    rows = [(kind, [cell.strip() for cell in cells]) for kind, cells in page.rows if kind[:4] != "head"]
+    rows = [(kind, cells) for kind, cells in rows if "heading" not in kind]
     assert [cells[0].split()[0] for _, cells in rows[:4]] == ["FusionVAE", HOSTILE.split()[0], "Mean", "FCN"]
     vae, cvae, mean_image, cut = rows[:4]
-    assert vae[1][1] == "1" and cvae[1][1] == "2" and cut[1][1] == "–", "a run cut short takes no rank, however good"
-    assert mean_image[0] == "row trivial" and mean_image[1][1] == "–" and mean_image[1][7] == "3"
-    assert vae[1][13] == "1 of 1", "the trivial row has one of the two metrics"
-    assert all(kind == "row published" and cells[1] == "–" for kind, cells in rows[4:])
+    assert vae[1][2] == "1" and cvae[1][2] == "2" and cut[1][2] == "–", "a run cut short takes no rank, however good"
+    assert mean_image[0] == "ranked trivial" and mean_image[1][2] == "–" and mean_image[1][8] == "3"
+    assert vae[1][14] == "1 of 1", "the trivial row has one of the two metrics"
+    assert all(kind == "published model" and cells[2] == "–" for kind, cells in rows[4:])
     assert len(rows) == 4 + 5, "the five rows of the paper's table stand below"
     assert "Training cut short: not ranked" in page.text and "As published" in page.text
 
 
 def test_published_values_are_the_papers(results: Path, tmp_path: Path) -> None:
     page = Page(build_board(results, tmp_path / "site", resamples=100))
-    row = next(cells for kind, cells in page.rows if kind == "row published" and "FusionVAE" in cells[0])
-    assert [cell.strip() for cell in row[2:6]] == ["0.1593", "0.1417", "0.1370", "0.1348"]
+    row = next(cells for kind, cells in page.rows if kind == "published model" and "FusionVAE" in cells[0])
+    assert [cell.strip() for cell in row[3:7]] == ["0.1593", "0.1417", "0.1370", "0.1348"]
     assert "https://arxiv.org/abs/2209.11277" in page.addresses()
 
 
 def test_nothing_from_elsewhere_and_nothing_unescaped(results: Path, tmp_path: Path) -> None:
     build_board(results, tmp_path / "site", title=HOSTILE, resamples=100)
     pages = list((tmp_path / "site").glob("**/*.html"))
-    assert len(pages) == 1 + 4
+    assert len(pages) == 1 + 1 + 4, "the table, the metrics, and a page a model"
     for path in pages:
         page = Page(path)
         assert "<script>alert" not in page.text and "<img src=x" not in page.text
@@ -181,8 +184,9 @@ def test_anonymous_pages_name_nobody(results: Path, tmp_path: Path) -> None:
 
 
 def test_metric_cards(results: Path, tmp_path: Path) -> None:
-    page = Page(build_board(results, tmp_path / "site", resamples=100))
-    assert page.text.count("<details>") == 2 and "trivial rows: Mean image 0." in page.text
+    index = build_board(results, tmp_path / "site", resamples=100)
+    page = Page(index.with_name("fusionmnist-1-0-0-test-metrics.html"))
+    assert page.text.count("<details ") == 2 and "<dd>Mean image 0." in page.text
 
 
 def test_unmeasured_scores_say_why(results: Path, tmp_path: Path) -> None:
@@ -191,8 +195,8 @@ def test_unmeasured_scores_say_why(results: Path, tmp_path: Path) -> None:
     made.scores["mse_min@0"] = schema.summarise(np.array([1.0, np.nan]), "lower", "1")
     schema.save(made, results, schema.load_per_image(path))
     page = Page(build_board(results, tmp_path / "site", resamples=100))
-    row = next(cells for kind, cells in page.rows if kind.startswith("row") and "FusionVAE" in cells[0])
-    assert row[8].strip() == "n/a" and "1 of 2 images have no finite value" in page.text
+    row = next(cells for kind, cells in page.rows if kind == "ranked model" and "FusionVAE" in cells[0])
+    assert row[9].strip() == "n/a" and "1 of 2 images have no finite value" in page.text
 
 
 def test_published_data_keep_the_papers_averages() -> None:

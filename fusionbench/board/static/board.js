@@ -1,12 +1,13 @@
 "use strict";
-// Sorting, filters, permalinks, comparison. The page is complete without this script.
+// Sorting, filters, pins, permalinks; the comparison is loaded on demand. The page is complete without this script.
 // State lives in the address after '#', so that a view can be linked to: #sort=KEY:ascending&q=vae&compare=A,B
 (() => {
   const table = document.querySelector("table.board[data-board]");
   if (!table) return;
-  const rows = () => [...table.querySelectorAll("tr.row")];
+  const rows = () => [...table.querySelectorAll("tbody tr:not(.heading)")];
+  const name = (row) => row.cells[0].querySelector("a, span").textContent;
 
-  const state = { sort: "", q: "", show: "", compare: "", score: "" };
+  const state = { sort: "", q: "", show: "", family: "", status: "", has: "", runs: "", pin: "", compare: "", score: "" };
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
     if (Object.hasOwn(state, key)) state[key] = value;
   }
@@ -27,17 +28,25 @@
       else for (let n = 0; n < head.colSpan; n += 1) heads.push(second.cells[lower++]);
     }
   }
+  // Ranks are sorted by what they rank: their texts are intervals.
+  const source = (index) => {
+    const { key, of } = heads[index].dataset;
+    if (!key?.startsWith("rank-")) return { index, sign: 1 };
+    const ranked = heads.findIndex((head) => head.dataset.of === of && head.classList.contains("k"));
+    return { index: ranked, sign: heads[ranked].dataset.sort === "higher" ? -1 : 1 };
+  };
   const sortBy = (index, direction) => {
     const text = heads[index].dataset.sort === "text";
-    const sign = direction === "ascending" ? 1 : -1;
+    const from = source(index);
+    const sign = (direction === "ascending" ? 1 : -1) * from.sign;
+    const key = (row) => (text ? name(row) : parseFloat(row.cells[from.index]?.textContent.replaceAll(",", "")));
     for (const body of table.tBodies) {
-      const keyed = [...body.rows]
-        .filter((row) => row.classList.contains("row"))
-        .map((row, place) => ({ row, place, key: row.cells[index]?.dataset.value }));
+      const keyed = rows().filter((row) => row.parentElement === body).map((row, place) => ({ row, place, key: key(row) }));
+      const lacks = (entry) => Number.isNaN(entry.key);
       keyed.sort((a, b) => {
-        if (a.key === undefined || b.key === undefined) {
-          return (a.key === undefined) - (b.key === undefined) || a.place - b.place; // no value: always last
-        }
+        const pinned = b.row.classList.contains("pinned") - a.row.classList.contains("pinned");
+        if (pinned) return pinned;
+        if (lacks(a) || lacks(b)) return lacks(a) - lacks(b) || a.place - b.place; // no value: always last
         return sign * (text ? a.key.localeCompare(b.key) : a.key - b.key) || a.place - b.place;
       });
       body.append(...keyed.map((entry) => entry.row));
@@ -64,29 +73,97 @@
   // --- search and columns --------------------------------------------------------------------------------------
   const tools = document.querySelector(".tools");
   const search = tools.querySelector("input[type=search]");
+  const filters = [...tools.querySelectorAll("select[data-filter]")];
+  const column = (metric) => heads.findIndex((head) => head.dataset.of === metric && head.classList.contains("k"));
+  const passes = {
+    family: (row, wanted) => (row.className.match(/trivial|classical/)?.[0] ?? "model") === wanted,
+    status: (row, wanted) => (row.dataset.status ?? "verified") === wanted,
+    has: (row, wanted) => !Number.isNaN(parseFloat(row.cells[column(wanted)]?.textContent)),
+    runs: (row, wanted) => (wanted === "full" ? !row.closest(".cut") : Number(row.dataset.runs ?? 1) >= Number(wanted)),
+  };
   const applySearch = () => {
     const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const asked = filters.filter((filter) => filter.value);
     let shown = 0;
     for (const row of rows()) {
       const text = row.cells[0].textContent.toLowerCase();
-      const keep = row.classList.contains("trivial") || words.every((word) => text.includes(word));
-      row.hidden = !keep;
-      shown += keep;
+      const found = words.every((word) => text.includes(word)) || row.classList.contains("trivial");
+      const published = row.closest(".published");
+      const keep = found && (published || asked.every((filter) => passes[filter.dataset.filter](row, filter.value)));
+      row.hidden = !keep && !row.classList.contains("pinned");
+      shown += !row.hidden;
     }
-    tools.querySelector("output").textContent = words.length ? `${shown} rows (trivial rows always stay)` : "";
+    const kept = words.length ? " (trivial rows stay whatever is searched for)" : "";
+    tools.querySelector("output").textContent = words.length || asked.length ? `${shown} rows${kept}` : "";
   };
+  for (const filter of filters) {
+    if ([...filter.options].some((option) => option.value === state[filter.dataset.filter])) {
+      filter.value = state[filter.dataset.filter];
+    }
+    filter.addEventListener("change", () => {
+      state[filter.dataset.filter] = filter.value;
+      applySearch();
+      remember();
+    });
+  }
+
+  // --- pins: rows that stay on top of their part of the table and are never filtered out -------------------------
+  const applyPins = () => {
+    const wanted = state.pin.split(",");
+    for (const row of rows()) {
+      const pinned = wanted.includes(row.id);
+      row.classList.toggle("pinned", pinned);
+      row.querySelector(".pin").setAttribute("aria-pressed", pinned);
+    }
+    for (const body of table.tBodies) {
+      const pinned = [...body.querySelectorAll("tr.pinned")];
+      const first = body.querySelector("tr:not(.heading):not(.pinned)");
+      for (const row of pinned) body.insertBefore(row, first);
+    }
+  };
+  for (const row of rows()) {
+    const pin = document.createElement("button");
+    pin.type = "button";
+    pin.className = "pin";
+    pin.textContent = "pin";
+    pin.setAttribute("aria-label", `pin ${name(row)} to the top`);
+    row.cells[0].append(pin);
+  }
+  table.addEventListener("click", (event) => {
+    const pin = event.target.closest(".pin");
+    if (!pin) return;
+    const { id } = pin.closest("tr");
+    const others = state.pin.split(",").filter((slug) => slug && slug !== id);
+    state.pin = (pin.getAttribute("aria-pressed") === "true" ? others : [...others, id]).join(",");
+    applyPins();
+    const sorted = state.sort.lastIndexOf(":");
+    const index = heads.findIndex((head) => head.dataset.key === state.sort.slice(0, sorted));
+    if (index >= 0) sortBy(index, state.sort.slice(sorted + 1));
+    applySearch();
+    remember();
+    pin.focus();
+  });
+
   search.addEventListener("input", () => {
     state.q = search.value.trim();
     applySearch();
     remember();
   });
   const boxes = [...tools.querySelectorAll("input[data-group]")];
+  const shown = new Map(boxes.map((box) => [box, box.checked])); // what the cells show now
   const applyColumns = () => {
     for (const box of boxes) {
-      for (const cell of table.querySelectorAll(`[data-of="${CSS.escape(box.dataset.group)}"]`)) {
+      const metric = box.dataset.group;
+      for (const cell of table.tHead.querySelectorAll(`[data-of="${CSS.escape(metric)}"]`)) {
         cell.classList.toggle("off", !box.checked);
       }
+      const places = heads.flatMap((head, index) => (head.dataset.of === metric ? [index] : []));
+      if (shown.get(box) === box.checked) continue;
+      shown.set(box, box.checked);
+      for (const row of rows()) for (const place of places) row.cells[place].classList.toggle("off", !box.checked);
     }
+    const mean = boxes.find((box) => box.dataset.group === "mean-rank");
+    tools.querySelector(".warning").hidden = !mean?.checked;
   };
   for (const box of boxes) {
     box.addEventListener("change", () => {
@@ -96,155 +173,93 @@
     });
   }
 
-  // --- comparison: paired, image by image ------------------------------------------------------------------------
-  const panel = document.querySelector(".compare");
-  const SVG = "http://www.w3.org/2000/svg";
-  const draw = (name, attributes, parent, text) => {
-    const element = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    if (text !== undefined) element.textContent = text;
-    parent.append(element);
-    return element;
-  };
-  const make = (name, parent, text, className) => {
-    const element = document.createElement(name);
-    if (text !== undefined) element.textContent = text;
-    if (className) element.className = className;
-    parent.append(element);
-    return element;
-  };
-  const digits = (value) => Number(value.toPrecision(3)).toString();
-
-  let values; // {ids, scores: {key: {better, unit, rows: {slug: [...]}}}}, loaded when it is first needed
-  const load = () => new Promise((resolve, reject) => {
-    if (values) { resolve(); return; }
-    window.fusionbenchValues = (data) => { values = data; };
-    const script = document.createElement("script");
-    script.src = panel.dataset.values;
-    script.onload = () => resolve();
-    script.onerror = reject;
-    document.head.append(script);
-  });
-
-  const difference = (a, b) => {
-    const gaps = a.map((value, i) => b[i] - value);
-    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
-    const spread = Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / Math.max(1, gaps.length - 1));
-    const half = (1.96 * spread) / Math.sqrt(gaps.length);
-    return { gaps, mean, low: mean - half, high: mean + half };
-  };
-
-  const scatter = (parent, a, b, names, score) => {
-    const size = 360, edge = 64;
-    const svg = draw("svg", { viewBox: `0 0 ${size} ${size}`, class: "scatter", role: "img" }, parent);
-    svg.setAttribute("aria-label", `${names[1]} against ${names[0]}, one point an image`);
-    const low = Math.min(...a, ...b), high = Math.max(...a, ...b), span = high - low || 1;
-    const at = (value) => edge + ((value - low) / span) * (size - edge - 12);
-    draw("line", { x1: at(low), y1: size - at(low), x2: at(high), y2: size - at(high), class: "even" }, svg);
-    draw("path", { d: `M${edge} 12V${size - edge}H${size - 12}`, class: "axis" }, svg);
-    for (const value of [low, (low + high) / 2, high]) {
-      const anchor = value === high ? "end" : "middle";
-      draw("text", { x: at(value), y: size - edge + 16, class: "tick", "text-anchor": anchor }, svg, digits(value));
-      draw("text", { x: edge - 6, y: size - at(value) + 4, class: "tick", "text-anchor": "end" }, svg, digits(value));
+  // --- data that is loaded when it is needed: scripts, since a page opened from a folder may not fetch ------------
+  const arrived = new Map();
+  window.fusionbenchData = (found) => arrived.set(document.currentScript.getAttribute("src"), found);
+  const scripts = new Map();
+  const script = (source) => {
+    if (!scripts.has(source)) {
+      scripts.set(source, new Promise((resolve, reject) => {
+        const element = document.createElement("script");
+        element.src = source;
+        element.onload = resolve;
+        element.onerror = () => { scripts.delete(source); reject(new Error(source)); };
+        document.head.append(element);
+      }));
     }
-    draw("text", { x: size / 2 + 20, y: size - 24, class: "label", "text-anchor": "middle" }, svg, names[0]);
-    const up = { x: 12, y: size / 2 - 20, class: "label", "text-anchor": "middle" };
-    draw("text", { ...up, transform: `rotate(-90 12 ${size / 2 - 20})` }, svg, names[1]);
-    a.forEach((value, i) => {
-      const point = draw("circle", { cx: at(value), cy: size - at(b[i]), r: 2.6, class: "point" }, svg);
-      draw("title", {}, point, `image ${values.ids[i]}: ${digits(value)} and ${digits(b[i])} ${score.unit}`);
-    });
+    return scripts.get(source);
   };
+  const data = async (source) => { await script(source); return arrived.get(source); };
+  const folder = table.dataset.from;
 
-  const forest = (parent, found, names, better) => {
-    const width = 560, line = 26, left = 170, height = line * found.length + 40;
-    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "forest", role: "img" }, parent);
-    svg.setAttribute("aria-label", `differences to ${names[0]} with 95 % intervals`);
-    const most = Math.max(...found.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)])) || 1;
-    const at = (value) => left + ((value + most) / (2 * most)) * (width - left - 20);
-    draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - 24, class: "even" }, svg);
-    found.forEach((row, i) => {
-      const y = 16 + i * line;
-      const good = better === "lower" ? row.high < 0 : row.low > 0;
-      const bad = better === "lower" ? row.low > 0 : row.high < 0;
-      const kind = good ? "good" : bad ? "bad" : "unsure";
-      draw("text", { x: left - 10, y: y + 4, class: "label", "text-anchor": "end" }, svg, names[i + 1]);
-      draw("line", { x1: at(row.low), y1: y, x2: at(row.high), y2: y, class: `range ${kind}` }, svg);
-      const dot = draw("circle", { cx: at(row.mean), cy: y, r: 4.5, class: `dot ${kind}` }, svg);
-      draw("title", {}, dot, `${digits(row.mean)}, 95 %: ${digits(row.low)} to ${digits(row.high)}`);
-    });
-    for (const value of [-most, 0, most]) {
-      const anchor = value < 0 ? "start" : value > 0 ? "end" : "middle";
-      draw("text", { x: at(value), y: height - 8, class: "tick", "text-anchor": anchor }, svg, digits(value));
+  // Notes of the cells (intervals, numbers of images): at the first touch of the table.
+  const annotate = async () => {
+    const notes = await data(`${folder}notes.js`).catch(() => ({}));
+    for (const [slug, line] of Object.entries(notes)) {
+      const cells = document.getElementById(slug)?.cells ?? [];
+      line.forEach((note, i) => { if (note && cells[i + 1]) cells[i + 1].title = note; });
     }
   };
+  for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, annotate, { once: true });
 
-  const compare = async () => {
-    const known = new Set(rows().filter((row) => row.dataset.values).map((row) => row.id));
-    const wanted = state.compare.split(",").filter((slug) => known.has(slug)).slice(0, 4);
-    for (const row of rows()) {
-      const box = row.querySelector("input[data-pick]");
-      if (box) box.checked = wanted.includes(row.id);
-    }
-    panel.hidden = wanted.length < 2;
-    if (panel.hidden) return;
-    const body = panel.querySelector(".body");
-    try {
-      await load();
-    } catch {
-      body.textContent = "The values of single images could not be loaded; they lie beside this page in data/.";
-      return;
-    }
-    const choice = panel.querySelector("select");
-    if (!choice.options.length) {
-      for (const key of Object.keys(values.scores)) choice.add(new Option(key, key));
-    }
-    const usable = Object.keys(values.scores).filter((key) => wanted.every((slug) => values.scores[key].rows[slug]));
-    if (!usable.includes(state.score)) [state.score] = usable;
-    for (const option of choice.options) option.disabled = !usable.includes(option.value);
-    body.replaceChildren();
-    if (!usable.length) {
-      body.textContent = "These models have no score in common that is known image by image.";
-      return;
-    }
-    choice.value = state.score;
-    const score = values.scores[state.score];
-    const names = wanted.map((slug) => document.getElementById(slug).cells[0].dataset.value);
-    const [first, ...others] = wanted.map((slug) => score.rows[slug]);
-    const found = others.map((other) => difference(first, other));
-    make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
-    forest(body, found, names, score.better);
-    const pairs = make("div", body, undefined, "pairs");
-    others.forEach((other, i) => {
-      const cell = make("div", pairs);
-      make("h3", cell, `${names[i + 1]} against ${names[0]}`);
-      scatter(cell, first, other, [names[0], names[i + 1]], score);
-      const order = found[i].gaps.map((gap, j) => [Math.abs(gap), j]).sort((x, y) => y[0] - x[0]).slice(0, 20);
-      const details = make("details", cell);
-      make("summary", details, "The 20 images where they disagree most");
-      const list = make("ol", details);
-      for (const [, j] of order) {
-        make("li", list, `image ${values.ids[j]}: ${digits(first[j])} and ${digits(other[j])}`);
+  // Copy buttons beside the downloads.
+  const take = document.querySelector(".take");
+  for (const place of take?.querySelectorAll("span") ?? []) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "copy";
+    button.setAttribute("aria-label", `copy as ${place.textContent}`);
+    place.append(" ", button);
+    button.addEventListener("click", async () => {
+      const said = take.querySelector("output");
+      try {
+        const texts = await data(`${folder}take.js`);
+        await navigator.clipboard.writeText(texts[place.querySelector("a").getAttribute("href")]);
+        said.textContent = `${place.querySelector("a").textContent} copied`;
+      } catch {
+        said.textContent = "This browser does not let the page copy; take the file instead.";
       }
     });
-  };
+  }
 
+  // --- comparison: the choice of models; the rest is in compare.js ------------------------------------------------
+  const panel = document.querySelector(".compare");
+  const picked = () => {
+    const known = (slug) => slug && document.getElementById(slug)?.dataset.v !== undefined;
+    return [...new Set(state.compare.split(","))].filter(known).slice(0, 4);
+  };
+  const compare = async () => {
+    const wanted = picked();
+    for (const box of table.querySelectorAll("input[data-pick]")) box.checked = wanted.includes(box.dataset.pick);
+    panel.hidden = wanted.length < 2;
+    if (panel.hidden) return;
+    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, panel, folder, data, picked, name, remember };
+    try {
+      await script(panel.dataset.script);
+    } catch {
+      panel.querySelector(".body").textContent = "The script of the comparison is missing: static/compare.js.";
+      return;
+    }
+    await window.fusionbenchBoard.compare(wanted);
+  };
   if (panel) {
     for (const row of rows()) {
-      if (!row.dataset.values) continue;
-      const box = make("input", row.cells[0]);
+      if (row.dataset.v === undefined) continue;
+      const box = document.createElement("input");
       box.type = "checkbox";
       box.dataset.pick = row.id;
-      box.setAttribute("aria-label", `compare ${row.cells[0].dataset.value}`);
+      box.setAttribute("aria-label", `compare ${name(row)}`);
       row.cells[0].prepend(box);
-      box.addEventListener("change", () => {
-        const picked = state.compare.split(",").filter((slug) => slug && slug !== row.id);
-        if (box.checked) picked.push(row.id);
-        state.compare = picked.slice(-4).join(",");
-        compare();
-        remember();
-      });
     }
+    table.addEventListener("change", (event) => {
+      const slug = event.target.dataset.pick;
+      if (slug === undefined) return;
+      const others = picked().filter((other) => other !== slug);
+      if (event.target.checked) others.push(slug);
+      state.compare = others.slice(-4).join(",");
+      compare();
+      remember();
+    });
     panel.querySelector("select").addEventListener("change", (event) => {
       state.score = event.target.value;
       compare();
@@ -260,6 +275,7 @@
   // --- the view that the address asks for ------------------------------------------------------------------------
   tools.hidden = false;
   search.value = state.q;
+  applyPins();
   applySearch();
   if (state.show) for (const box of boxes) box.checked = state.show.split(",").includes(box.dataset.group);
   applyColumns();

@@ -1,0 +1,113 @@
+"""Size and speed of a benchmark's page: 200 models × 500 images, in headless Chromium.
+
+Run: python benchmarks/perf/board.py [--models 200] [--images 500] [--keep FOLDER]
+Prints bytes of the first view (page, style, script) and of what is loaded later, seconds to build, and milliseconds
+in the browser: until the script is ready, and for a sort of the whole table, layout included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench import result as schema
+from fusionbench.board import build_board
+
+PROBE = """
+"use strict";
+addEventListener("load", () => {
+  const sorted = [];
+  for (const head of document.querySelectorAll("th[data-sort] button")) {
+    const begun = performance.now();
+    head.click();
+    document.querySelector("table.board").getBoundingClientRect();
+    sorted.push(performance.now() - begun);
+  }
+  sorted.sort((a, b) => a - b);
+  const loading = performance.getEntriesByType("navigation")[0];
+  const numbers = { ready: loading.domContentLoadedEventEnd, median: sorted[sorted.length >> 1], worst: sorted.at(-1) };
+  document.body.dataset.probe = JSON.stringify(numbers);
+});
+"""
+
+
+def make_results(root: Path, models: int, images: int) -> None:
+    """Results of masked sets with two metrics and four numbers of inputs, as an evaluation writes them."""
+    rng = np.random.default_rng(0)
+    common = rng.gamma(4.0, 0.1, (2, 4, images))
+    for number in range(models):
+        values = common + rng.normal(0, 0.02, common.shape) + 0.002 * number
+        table: dict[str, object] = {"id": list(range(images))}
+        scores = {}
+        for m, (metric, unit) in enumerate({"nll_bpd": "bits/dim", "mse_min": "1"}.items()):
+            columns = {f"{metric}@{n}": values[m, n] for n in range(4)}
+            table |= columns
+            columns[f"{metric}@avg4"] = values[m].mean(axis=0)
+            scores |= {key: schema.summarise(value, "lower", unit) for key, value in columns.items()}
+        identity = schema.Identity(
+            model=schema.ModelIdentity(name=f"model-{number:03d}", version="1", weights_sha256=f"{number:064x}"),
+            dataset=schema.DatasetIdentity(
+                name="made-up", version="1.0.0", split="test", id="d" * 64, n=images, ids_sha256="e" * 64
+            ),
+            protocol=schema.ProtocolIdentity(name="masked", version="1", seed=0),
+            metrics={"nll_bpd": "1", "mse_min": "1"},
+            training=schema.TrainingIdentity(preset="tiny", seed=0, steps=400, planned_steps=400),
+        )
+        made = schema.Result(
+            id=schema.identity_id(identity),
+            status="verified",
+            title=f"Model {number}",
+            identity=identity,
+            scores=scores,
+            cost={"parameters": 10_000 + 1_000 * number, "train_hours": 0.1, "ms_per_image": 1.0 + number / 100},
+        )
+        schema.save(made, root, table)
+
+
+def main() -> None:
+    """Print all numbers of this run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--models", type=int, default=200)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--keep", type=Path, help="leave results and pages in this folder")
+    arguments = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as scratch:
+        root = arguments.keep or Path(scratch)
+        make_results(root / "results", arguments.models, arguments.images)
+        begun = time.perf_counter()
+        page = build_board(root / "results", root / "site", resamples=arguments.resamples)
+        print(f"build: {time.perf_counter() - begun:.1f} s with {arguments.resamples:,} resamples")
+        text = page.read_text()
+        linked = re.findall(r'(?:src|href)="(static/[^"]+)"', text)
+        sizes = {name: (page.parent / name).stat().st_size for name in ("index.html", *linked)}
+        print(
+            f"first view: {sum(sizes.values()) / 1000:.0f} kB",
+            {name: f"{size / 1000:.1f}" for name, size in sizes.items()},
+        )
+        later = sum(path.stat().st_size for path in (page.parent / "data").glob("**/*"))
+        print(f"loaded on demand: {later / 1000:.0f} kB in data/")
+        if chromium is None:
+            print("no Chromium here: nothing was measured in a browser")
+            return
+        (page.parent / "static" / "probe.js").write_text(PROBE)
+        probed = page.with_name("probe.html")
+        probed.write_text(text.replace("</head>", '<script defer src="static/probe.js"></script></head>'))
+        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--timeout=20000"]
+        command += [f"--user-data-dir={Path(scratch) / 'profile'}", probed.as_uri()]
+        for _ in range(3):
+            dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+            found = re.search(r'data-probe="([^"]*)"', dom)
+            print("browser, ms:", found[1].replace("&quot;", "") if found else "the probe did not run")
+
+
+if __name__ == "__main__":
+    main()

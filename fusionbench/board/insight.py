@@ -1,0 +1,80 @@
+"""What several metrics say together: mean ranks with intervals, and how much the metrics agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusionbench import stats
+from fusionbench.board.rows import Benchmark, BoardRow, Cell, Column
+
+MAX_RESAMPLES = 2000  # of the mean rank: its interval is shown with two digits
+FEWEST_ROWS = 4  # a rank correlation of three rows is one of four numbers
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's correlation of two metrics over ``rows`` rows, directions aligned: 1 where both rank alike."""
+
+    value: float | None
+    rows: int
+
+
+def judging(benchmark: Benchmark) -> list[Column]:
+    """The columns that rank, of the metrics that are shown at first."""
+    return [column for group in benchmark.groups if not group.hidden for column in group.columns if column.rank_key]
+
+
+def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
+    """Give every ranked row with all metrics the mean of its ranks, and its 95 % interval; whether there are any.
+
+    Each resample draws one set of images for all models and all metrics, so what an image does to two metrics at
+    once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
+    """
+    columns = judging(benchmark)
+    rows = [row for row in benchmark.kind("ranked") if row.entry and all(c.key in row.entry.values for c in columns)]
+    rows = [row for row in rows if all(np.isfinite(row.entry.values[c.key]).all() for c in columns if row.entry)]
+    if len(columns) < 2 or len(rows) < 2:
+        return False
+    drawn = np.zeros((min(resamples, MAX_RESAMPLES), len(rows)))
+    seen = np.zeros(len(rows))
+    for column in columns:
+        values = [row.entry.values[column.key] for row in rows if row.entry is not None]
+        means = stats.bootstrap_means(values, len(drawn))  # one seed: the same images for every metric
+        for start in range(0, len(means), 250):
+            drawn[start : start + 250] += stats.ranks(means[start : start + 250], column.better)
+        seen += stats.ranks(np.array([value.mean() for value in values]), column.better)
+    low, high = stats.interval(drawn / len(columns))
+    for row, mean, least, most in zip(rows, seen / len(columns), low, high, strict=True):
+        note = f"mean rank over {len(columns)} metrics, 95 % interval; {len(rows)} rows have all of them"
+        row.mean_rank = Cell(f"{mean:.2f} ({least:.2f}–{most:.2f})", float(mean), note)
+    return True
+
+
+def agreement(benchmark: Benchmark) -> tuple[list[Column], list[list[Agreement]]]:
+    """Spearman's correlation between every two metrics over the ranked rows of this board.
+
+    +1: the two metrics order the rows alike; −1: what one calls best the other calls worst.
+    """
+    columns = judging(benchmark)
+    rows = benchmark.kind("ranked")
+    return columns, [[_spearman(rows, one, other) for other in columns] for one in columns]
+
+
+def _spearman(rows: list[BoardRow], one: Column, other: Column) -> Agreement:
+    pairs = [(row.cells[one.key].value, row.cells[other.key].value) for row in rows]
+    known = np.array([pair for pair in pairs if None not in pair], np.float64).reshape(-1, 2)
+    if len(known) < FEWEST_ROWS:
+        return Agreement(None, len(known))
+    placed = [_average_ranks(values) for values in known.T]
+    if any(values.std() == 0 for values in placed):
+        return Agreement(None, len(known))
+    sign = 1.0 if one.better == other.better else -1.0
+    return Agreement(sign * float(np.corrcoef(placed)[0, 1]), len(known))
+
+
+def _average_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, equal values sharing the mean of their places."""
+    below = (values[:, None] > values).sum(axis=1)
+    return below + ((values[:, None] == values).sum(axis=1) + 1) / 2

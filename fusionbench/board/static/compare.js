@@ -1,0 +1,127 @@
+"use strict";
+// Comparison of two to four models, image by image. Loaded when it is first asked for.
+(() => {
+  const board = window.fusionbenchBoard;
+  const { state, panel, folder, data, picked, name } = board;
+  const values = { ids: [], scores: {} }; // scores: {key: {better, unit, rows: {slug: [...]}}}
+  const SVG = "http://www.w3.org/2000/svg";
+  const draw = (name, attributes, parent, text) => {
+    const element = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    parent.append(element);
+    return element;
+  };
+  const make = (name, parent, text, className) => {
+    const element = document.createElement(name);
+    if (text !== undefined) element.textContent = text;
+    if (className) element.className = className;
+    parent.append(element);
+    return element;
+  };
+  const digits = (value) => Number(value.toPrecision(3)).toString();
+
+  const difference = (a, b) => {
+    const gaps = a.map((value, i) => b[i] - value);
+    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
+    const spread = Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / Math.max(1, gaps.length - 1));
+    const half = (1.96 * spread) / Math.sqrt(gaps.length);
+    return { gaps, mean, low: mean - half, high: mean + half };
+  };
+
+  const scatter = (parent, a, b, names, score) => {
+    const size = 360, edge = 64;
+    const svg = draw("svg", { viewBox: `0 0 ${size} ${size}`, class: "scatter", role: "img" }, parent);
+    svg.setAttribute("aria-label", `${names[1]} against ${names[0]}, one point an image`);
+    const low = Math.min(...a, ...b), high = Math.max(...a, ...b), span = high - low || 1;
+    const at = (value) => edge + ((value - low) / span) * (size - edge - 12);
+    draw("line", { x1: at(low), y1: size - at(low), x2: at(high), y2: size - at(high), class: "even" }, svg);
+    draw("path", { d: `M${edge} 12V${size - edge}H${size - 12}`, class: "axis" }, svg);
+    for (const value of [low, (low + high) / 2, high]) {
+      const anchor = value === high ? "end" : "middle";
+      draw("text", { x: at(value), y: size - edge + 16, class: "tick", "text-anchor": anchor }, svg, digits(value));
+      draw("text", { x: edge - 6, y: size - at(value) + 4, class: "tick", "text-anchor": "end" }, svg, digits(value));
+    }
+    draw("text", { x: size / 2 + 20, y: size - 24, class: "label", "text-anchor": "middle" }, svg, names[0]);
+    const up = { x: 12, y: size / 2 - 20, class: "label", "text-anchor": "middle" };
+    draw("text", { ...up, transform: `rotate(-90 12 ${size / 2 - 20})` }, svg, names[1]);
+    a.forEach((value, i) => {
+      const point = draw("circle", { cx: at(value), cy: size - at(b[i]), r: 2.6, class: "point" }, svg);
+      draw("title", {}, point, `image ${values.ids[i]}: ${digits(value)} and ${digits(b[i])} ${score.unit}`);
+    });
+  };
+
+  const forest = (parent, found, names, better) => {
+    const width = 560, line = 26, left = 170, height = line * found.length + 40;
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "forest", role: "img" }, parent);
+    svg.setAttribute("aria-label", `differences to ${names[0]} with 95 % intervals`);
+    const most = Math.max(...found.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)])) || 1;
+    const at = (value) => left + ((value + most) / (2 * most)) * (width - left - 20);
+    draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - 24, class: "even" }, svg);
+    found.forEach((row, i) => {
+      const y = 16 + i * line;
+      const good = better === "lower" ? row.high < 0 : row.low > 0;
+      const bad = better === "lower" ? row.low > 0 : row.high < 0;
+      const kind = good ? "good" : bad ? "bad" : "unsure";
+      draw("text", { x: left - 10, y: y + 4, class: "label", "text-anchor": "end" }, svg, names[i + 1]);
+      draw("line", { x1: at(row.low), y1: y, x2: at(row.high), y2: y, class: `range ${kind}` }, svg);
+      const dot = draw("circle", { cx: at(row.mean), cy: y, r: 4.5, class: `dot ${kind}` }, svg);
+      draw("title", {}, dot, `${digits(row.mean)}, 95 %: ${digits(row.low)} to ${digits(row.high)}`);
+    });
+    for (const value of [-most, 0, most]) {
+      const anchor = value < 0 ? "start" : value > 0 ? "end" : "middle";
+      draw("text", { x: at(value), y: height - 8, class: "tick", "text-anchor": anchor }, svg, digits(value));
+    }
+  };
+
+  board.compare = async (wanted) => {
+    const body = panel.querySelector(".body");
+    const mine = wanted.join();
+    let loaded;
+    try {
+      loaded = await Promise.all(["scores", ...wanted].map((name) => data(`${folder}${name}.js`)));
+    } catch {
+      body.textContent = "The values of single images could not be loaded; they lie beside this page in data/.";
+      return;
+    }
+    if (mine !== picked().join()) return; // another choice was made while these values were loading
+    values.ids = loaded[0].ids;
+    values.scores = {};
+    for (const [key, about] of Object.entries(loaded[0].scores)) {
+      const known = wanted.map((slug, i) => [slug, loaded[i + 1][key]]).filter(([, column]) => column);
+      if (known.length) values.scores[key] = { ...about, rows: Object.fromEntries(known) };
+    }
+    const choice = panel.querySelector("select");
+    if (!choice.options.length) {
+      for (const key of Object.keys(loaded[0].scores)) choice.add(new Option(key, key));
+    }
+    const usable = Object.keys(values.scores).filter((key) => wanted.every((slug) => values.scores[key].rows[slug]));
+    if (!usable.includes(state.score)) [state.score] = usable;
+    for (const option of choice.options) option.disabled = !usable.includes(option.value);
+    body.replaceChildren();
+    if (!usable.length) {
+      body.textContent = "These models have no score in common that is known image by image.";
+      return;
+    }
+    choice.value = state.score;
+    const score = values.scores[state.score];
+    const names = wanted.map((slug) => name(document.getElementById(slug)));
+    const [first, ...others] = wanted.map((slug) => score.rows[slug]);
+    const found = others.map((other) => difference(first, other));
+    make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
+    forest(body, found, names, score.better);
+    const pairs = make("div", body, undefined, "pairs");
+    others.forEach((other, i) => {
+      const cell = make("div", pairs);
+      make("h3", cell, `${names[i + 1]} against ${names[0]}`);
+      scatter(cell, first, other, [names[0], names[i + 1]], score);
+      const order = found[i].gaps.map((gap, j) => [Math.abs(gap), j]).sort((x, y) => y[0] - x[0]).slice(0, 20);
+      const details = make("details", cell);
+      make("summary", details, "The 20 images where they disagree most");
+      const list = make("ol", details);
+      for (const [, j] of order) {
+        make("li", list, `image ${values.ids[j]}: ${digits(first[j])} and ${digits(other[j])}`);
+      }
+    });
+  };
+})();

@@ -1,0 +1,44 @@
+"""What readers take away to cite a board: BibTeX of the comparison and of the papers whose numbers it shows."""
+
+from __future__ import annotations
+
+import re
+
+from fusionbench import __version__
+from fusionbench.board.rows import Benchmark, slug
+
+_SPECIAL = re.compile(r"[\\{}$&#%_~^]")
+_NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def tex(text: str) -> str:
+    """Text with everything that TeX would take for a command made harmless, on one line."""
+    return _SPECIAL.sub(lambda found: _NAMED.get(found[0], "\\" + found[0]), " ".join(text.split()))
+
+
+def bibtex(benchmark: Benchmark) -> str:
+    """Entries for the comparison (data set, split, protocol, identity) and for every paper with published rows."""
+    dataset, protocol = benchmark.first.identity.dataset, benchmark.first.identity.protocol
+    entries = [
+        _entry(
+            "misc",
+            f"fusionbench-{benchmark.slug}",
+            {
+                "title": f"{benchmark.title}, {dataset.split} split: comparison of image fusion models",
+                "howpublished": f"fusionbench {__version__}, protocol {protocol.name} {protocol.version}",
+                "note": f"data set id {dataset.id[:16]}, {dataset.n} images, protocol seed {protocol.seed}",
+            },
+        )
+    ]
+    papers = {row.published.paper: None for row in benchmark.rows if row.published is not None}
+    for paper in papers:
+        authors = re.sub(r",? and |, ", " and ", paper.authors)
+        fields = {"author": authors, "title": paper.title, "howpublished": paper.venue, "url": paper.url}
+        family = authors.partition(" and ")[0].split()[-1]
+        entries.append(_entry("misc", slug(f"{family}-{paper.venue}"), fields))
+    return "\n".join(entries)
+
+
+def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
+    lines = [f"  {name} = {{{text if name == 'url' else tex(text)}}}," for name, text in fields.items()]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])
