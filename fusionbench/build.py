@@ -27,7 +27,7 @@ from fusionbench.contracts import Source
 from fusionbench.engines import WorkerLost, run_tasks
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
-from fusionbench.prepare import chosen, cutouts_of, targets_of
+from fusionbench.prepare import chosen, cutouts_of, targets_of, views_of
 from fusionbench.recipes import Recipe
 from fusionbench.shards import croissant
 from fusionbench.shards.manifest import (
@@ -109,14 +109,14 @@ def make_arrays(
     rule = recipe.splits[split]
     indices = chosen(rule, source)[samples]
     targets, source_sha256 = targets_of(recipe, source, split, indices)
-    maker = recipe.view_maker(split, bank)
-    params = maker.params(samples)
-    arrays = {
-        "index": np.asarray(samples, np.int64),
-        "params": params,
-        "targets": targets,
-        "views": maker.views_of(targets, samples, params=params),
-    }
+    arrays = {"index": np.asarray(samples, np.int64), "targets": targets}
+    if rule.views == "source":
+        arrays["views"], views_sha256 = views_of(recipe, source, split, indices)
+        source_sha256 = digest([source_sha256, views_sha256])
+    else:
+        maker = recipe.view_maker(split, bank)
+        arrays["params"] = maker.params(samples)
+        arrays["views"] = maker.views_of(targets, samples, params=arrays["params"])
     labels = source.labels(rule.source)
     if labels is not None:
         arrays["label"] = labels[indices]
@@ -142,10 +142,11 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
             arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
         else:
             bank = None
-            if recipe.views.overlay is not None:
+            if recipe.splits[plan.split].occluders is not None:
                 bank = open_shard(folder / plan_cutouts(recipe, plan.split).file).arrays["cutouts"]
             arrays, source_sha256 = make_arrays(recipe, source, plan.split, np.arange(plan.start, plan.stop), bank)
-            covered = recipe.view_maker(plan.split, bank).covered(arrays["params"])
+            if "params" in arrays:
+                covered = recipe.view_maker(plan.split, bank).covered(arrays["params"])
         count = len(arrays["index"])
         header = {
             "dataset": recipe.name,
@@ -188,11 +189,12 @@ def _note(recipe: Recipe, folder: Path, plan: ShardPlan) -> dict[str, Any] | Non
         note = json.loads(_note_path(folder, plan).read_bytes())
         entry = note["entry"]
         path = folder / plan.file
+        made = recipe.views.count if recipe.splits[plan.split].views is None else 0
         right = (
             note["recipe_sha256"] == recipe.hash
             and entry["file"] == plan.file
             and (plan.number == CUTOUTS or (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start))
-            and (plan.number == CUTOUTS or len(note["covered"]) == recipe.views.count)
+            and (plan.number == CUTOUTS or len(note["covered"]) == made)
             and path.stat().st_size == entry["bytes"]
             and file_sha256(path) == entry["file_sha256"]
         )
@@ -249,7 +251,7 @@ def _build(
     source = open_source(recipe, source_dir)
     for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock
         leftover.unlink(missing_ok=True)
-    banks = [plan_cutouts(recipe, split) for split in recipe.splits] if recipe.views.overlay is not None else []
+    banks = [plan_cutouts(recipe, split) for split, rule in recipe.splits.items() if rule.occluders is not None]
     for plan in banks:  # before the shards, which are made from them
         if force or _note(recipe, folder, plan) is None:
             progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
@@ -342,7 +344,8 @@ def _finish(
         n = sum(shard.n for shard in shards)
         covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
         coverage = [round(count / (n * pixels), 6) for count in covered]
-        bank = _note(recipe, folder, plan_cutouts(recipe, split)) if recipe.views.overlay is not None else None
+        overlaid = recipe.splits[split].occluders is not None
+        bank = _note(recipe, folder, plan_cutouts(recipe, split)) if overlaid else None
         cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
         splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])

@@ -24,8 +24,9 @@ class Source(Protocol):
     A source is constructed with the folder that holds its files (``None`` for embedded
     ones) and checks on construction that they are what they should be; it never writes.
 
-    Two abilities are discovered by presence: ``read_list(split, indices)`` for images of mixed sizes, a list of
-    uint8 (h, w, c); and ``visible_mask(split, index)``, uint8 (h, w) or None, the truth that cut-outs are held against.
+    Three abilities are discovered by presence: ``read_list(split, indices)`` for images of mixed sizes, a list of
+    uint8 (h, w, c); ``visible_mask(split, index)``, uint8 (h, w) or None, the truth that cut-outs are held against;
+    and ``views(split, indices)``, uint8 (n, V, h, w, c), views that come with the source.
 
     Raises (constructor and ``read``):
         DataError: missing, truncated, swapped or hostile files: one line, naming the file and the remedy.

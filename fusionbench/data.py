@@ -188,9 +188,12 @@ class Dataset:
         """The function that makes the views of a split, with its bank of cut-outs where it has one.
 
         Raises:
+            UsageError: the split's views came with the source.
             DataError: the bank is missing or not what the manifest says.
         """
         entry = self.split(split).cutouts
+        if self.recipe.splits[split].views is not None:
+            raise UsageError(f"The views of {self.name} {split} came with the source; none can be made")
         if entry is None:
             return self.recipe.view_maker(split)
         path = self.folder / entry.file
@@ -250,7 +253,8 @@ class Stream:
         self.dataset, self.split, self.live = dataset, split, live
         self.device = torch.device(device)
         self._arrays = dataset.arrays(split)
-        self._maker = dataset.view_maker(split) if live else None
+        made = dataset.recipe.splits[split].views is None  # others came with the source and cannot be made
+        self._maker = dataset.view_maker(split) if live and made else None
         self._targets: Any = None
 
     def __len__(self) -> int:

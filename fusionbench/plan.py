@@ -51,7 +51,7 @@ def plan_dataset(recipe: Recipe, source_dir: str | Path | None = None, out: str 
     for split in recipe.splits:
         splits[split] = sum(plan.stop - plan.start for plan in plans if plan.split == split)
         start = time.perf_counter()
-        bank = cutouts_of(recipe, source, split)[0]["cutouts"] if recipe.views.overlay is not None else None
+        bank = cutouts_of(recipe, source, split)[0]["cutouts"] if recipe.splits[split].occluders is not None else None
         seconds += time.perf_counter() - start
         count = min(_TIMED, splits[split])
         make_arrays(recipe, source, split, np.arange(1), bank)  # opens files and loads libraries

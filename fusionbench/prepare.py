@@ -30,6 +30,8 @@ def chosen(rule: SplitRule, source: Source) -> np.ndarray:
     if rule.source not in source.splits:
         have = ", ".join(source.splits)
         raise UsageError(f"The source {source.name!r} has no split {rule.source!r}; it has: {have}")
+    if rule.views is not None and not hasattr(source, "views"):
+        raise UsageError(f"The source {source.name!r} has no views of its own; remove `views` from the recipe's splits")
     indices = np.arange(source.length(rule.source))
     labels = source.labels(rule.source)
     if labels is None and (rule.per_class or rule.classes):
@@ -136,6 +138,19 @@ def targets_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) 
     return prepare(recipe.image, raw, None if labels is None else labels[indices]), pixels_digest(raw)
 
 
+def views_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
+    """The source's own views uint8 (n, V, H, W[, 3]) of source ``indices`` of a split, and their sha256.
+
+    Raises:
+        DataError: the source has another number of views than the recipe.
+    """
+    raw = source.views(recipe.splits[split].source, indices)  # type: ignore[attr-defined]
+    if raw.shape[1] != recipe.views.count:
+        count = recipe.views.count
+        raise DataError(f"the source {source.name!r} has {raw.shape[1]} views, the recipe's views.count is {count}")
+    return np.stack([prepare(recipe.image, raw[:, v]) for v in range(raw.shape[1])], 1), pixels_digest(raw)
+
+
 def pixels_digest(images: Images) -> str:
     """Hex sha256 over decoded images, one array of uint8 (n, h, w, c) or a list of (h, w, c)."""
     if isinstance(images, np.ndarray):
@@ -164,7 +179,9 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
     if len(indices) > 1 << 15:
         raise UsageError(f"splits.{split}.occluders: {len(indices)} images are too many, {1 << 15} are possible")
     labels = source.labels(rule.source)
-    cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close)
+    cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close) if overlay.cut is not None else None
+    if cut is None and not hasattr(source, "visible_mask"):
+        raise UsageError(f"The source {source.name!r} has no masks; say in views.overlay.cut how to cut")
     bank = np.zeros((len(indices), overlay.size, overlay.size, recipe.image.channels + 1), np.uint8)
     state = hashlib.sha256()
     agreements = []
@@ -173,13 +190,21 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
         state.update(np.ascontiguousarray(raw).data)
         label = None if labels is None else int(labels[index])
         image = crop(recipe.image, raw, label)
-        mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
+        truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
+        truth = None if truth is None else crop(recipe.image, truth[..., None], label)[..., 0]
+        if cut is not None:
+            mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
+        elif truth is not None:
+            mask = truth
+        else:
+            raise DataError(f"image {index} of {rule.source!r} has no mask; say in views.overlay.cut how to cut")
         if not mask.any():
             raise DataError(f"nothing could be cut out of image {index} of {rule.source!r}; change views.overlay.cut")
-        truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
-        if truth is not None:
-            agreements.append(iou(mask, crop(recipe.image, truth[..., None], label)[..., 0]))
-        front = np.concatenate([_channels(image, recipe.image.channels) & mask[..., None], mask[..., None]], axis=2)
+        if cut is not None and truth is not None:
+            agreements.append(iou(mask, truth))
+        alpha = mask[..., None].astype(np.uint16)
+        colours = ((_channels(image, recipe.image.channels) * alpha + 127) // 255).astype(np.uint8)
+        front = np.concatenate([colours, mask[..., None]], axis=2)
         if overlay.via is not None:
             front = resize(front, (overlay.via, overlay.via), "area")
         bank[i] = resize(front, (overlay.size, overlay.size), "area")

@@ -55,6 +55,7 @@ class SplitRule(_Part, frozen=True):
 
     With ``every = n`` each n-th image (number n-1, 2n-1, …) is held out; ``part`` says whether this split takes the
     held-out ones or the rest; with ``per_class`` the images of each class are counted apart (a stratified split).
+    With ``views = "source"`` the views are those that come with the source; none are made.
     """
 
     source: str
@@ -64,6 +65,7 @@ class SplitRule(_Part, frozen=True):
     classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
     first: Count | None = None
     occluders: OccluderRule | None = None
+    views: Literal["source"] | None = None
 
 
 class ImageRule(_Part, frozen=True):
@@ -112,12 +114,14 @@ class CutRule(_Part, frozen=True):
 
 
 class OverlayRule(_Part, frozen=True):
-    """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`."""
+    """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`.
+
+    Without ``cut`` the source's own masks are taken."""
 
     algorithm: Literal["overlay/1"]
     count: tuple[Natural, Annotated[int, msgspec.Meta(ge=1, le=64)]]
     size: Annotated[int, msgspec.Meta(ge=4, le=512)]
-    cut: CutRule
+    cut: CutRule | None = None
     via: Annotated[int, msgspec.Meta(ge=4, le=4096)] | None = None
     scale: Natural = 0
     rotate: bool = True
@@ -304,7 +308,10 @@ def _check(recipe: Recipe) -> None:
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
         raise _Impossible("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():
-        if (split.occluders is None) != (recipe.views.overlay is None):
+        if split.views == "source":
+            if split.occluders is not None:
+                raise _Impossible(f"splits.{name}", "`occluders` make views, and this split takes the source's")
+        elif (split.occluders is None) != (recipe.views.overlay is None):
             raise _Impossible(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
         if (split.every is None) != (split.part is None):
             raise _Impossible(f"splits.{name}", "`every` and `part` belong together")
@@ -334,7 +341,8 @@ def _check_views(recipe: Recipe) -> None:
             raise _Impossible("views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}")
         if overlay.scale >= overlay.size:
             raise _Impossible("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
-        if overlay.cut.low > overlay.cut.high or overlay.cut.close % 2 == 0:
+        cut = overlay.cut
+        if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
             raise _Impossible("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
 
 

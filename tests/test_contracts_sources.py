@@ -19,11 +19,17 @@ def write_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return idx.write_all(folder)
 
 
+def write_release(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("lmdb", reason="the extra 'lmdb' is not installed")
+    return folders.tless_release(folder, monkeypatch)
+
+
 # how to make a folder that the source accepts; a new source adds its line (None: embedded)
 FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "celeba": lambda folder, _: folders.celeba(folder),
     "celeba-half": lambda folder, _: folders.celeba_half(folder),
     "coil": lambda folder, _: folders.coil(folder),
+    "fusiontless-release": write_release,
     "folder": lambda folder, _: folders.mixed(folder),
     "digits": None,
     "mnist": write_mnist,

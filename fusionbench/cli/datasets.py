@@ -99,7 +99,7 @@ def sample_command(name: str, split: str, index: int, output: Path, source_dir: 
     size = len(chosen(recipe.splits[split], source))
     if not 0 <= index < size:
         raise UsageError(f"{recipe.name} {split} has samples 0 to {size - 1}, not {index}")
-    bank = cutouts_of(recipe, source, split)[0]["cutouts"] if recipe.views.overlay is not None else None
+    bank = cutouts_of(recipe, source, split)[0]["cutouts"] if recipe.splits[split].occluders is not None else None
     arrays, _ = make_arrays(recipe, source, split, np.array([index]), bank)
     stem = output / f"{recipe.name}-{split}-{index}"
     buffer = io.BytesIO()

@@ -14,6 +14,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "coil": "fusionbench.sources.coil:Coil",
         "digits": "fusionbench.sources.digits:Digits",
         "folder": "fusionbench.sources.folder:Folder",
+        "fusiontless-release": "fusionbench.sources.tless_release:FusionTLessRelease",
         "mnist": "fusionbench.sources.mnist:Mnist",
         "tless": "fusionbench.sources.tless:TLess",
     },

@@ -81,3 +81,33 @@ def tless(root: Path, bop: bool = True, objects: tuple[int, ...] = (1, 3, 19, 20
             (folder / "gt.yml").write_text(text)
             (folder / "info.yml").write_text("0:\n  cam_K: [1, 0, 0, 0, 1, 0, 0, 0, 1]\n")
     return root
+
+
+def tless_release(root: Path, monkeypatch: object, counts: tuple[int, int, int] = (5, 4, 3)) -> Path:
+    """Three small LMDBs in the layout of the release; the source is told to expect these."""
+    import io
+    from dataclasses import replace
+
+    import lmdb
+
+    from fusionbench.files import file_sha256
+    from fusionbench.sources.tless_release import FusionTLessRelease
+
+    parts = {}
+    for (split, part), count in zip(FusionTLessRelease.parts.items(), counts, strict=True):
+        folder = root / part.folder
+        folder.mkdir(parents=True)
+        with lmdb.open(str(folder), map_size=1 << 22) as file, file.begin(write=True) as writing:
+            for i in range(count):
+                height, width = part.size
+                tiles = [picture(10 * i + tile, height, width, grey=True) for tile in range(part.tiles)]
+                image = np.concatenate(tiles, axis=1)
+                if split == "occluders" and i % 2:  # half of the cut-outs say what is transparent
+                    image = np.stack([image, image, image, np.where(image > 0, 255, 0).astype(np.uint8)], -1)
+                buffer = io.BytesIO()
+                Image.fromarray(image).save(buffer, "PNG")
+                writing.put(str(i).encode(), buffer.getvalue())
+        path = folder / "data.mdb"
+        parts[split] = replace(part, count=count, bytes=path.stat().st_size, sha256=file_sha256(path))
+    monkeypatch.setattr(FusionTLessRelease, "parts", parts)  # type: ignore[attr-defined]
+    return root
