@@ -133,8 +133,8 @@ class JointSparse(PairRow):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 warnings.simplefilter("ignore", RuntimeWarning)
                 rows = learner.fit(values).components_
-        rows = torch.from_numpy(rows).to(details)
-        return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        found = torch.from_numpy(rows).to(details)
+        return found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
     def saliency(self, code: Tensor, rows: int, columns: int) -> Tensor:
         """Saliency (n,1) of patches by their own coefficients (n, atoms): √(local · global).
