@@ -8,6 +8,7 @@ Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 6, 13 a
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +36,7 @@ class Row:
         tied: not separable from the best model at the comparison's level (the best is tied with itself).
         difference, difference_low, difference_high: this model minus the best one, paired.
         runs: number of training runs.
+        run_sd: standard deviation of the runs' means (n - 1), None for a single run.
     """
 
     mean: float
@@ -48,6 +50,7 @@ class Row:
     difference_low: float
     difference_high: float
     runs: int = 1
+    run_sd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -168,9 +171,15 @@ def compare(
             difference_low=float(difference_low[i]),
             difference_high=float(difference_high[i]),
             runs=len(rows[i]),
+            run_sd=run_sd([math.fsum(values) / len(values) for values in rows[i]]),
         )
         for i in range(len(rows))
     ]
+
+
+def run_sd(means: Sequence[float]) -> float | None:
+    """Standard deviation (n - 1) of the means of training runs, the ± of papers; None for fewer than two."""
+    return statistics.stdev(means) if len(means) > 1 else None
 
 
 def paired_difference(

@@ -42,6 +42,17 @@ def number(row: Row) -> tuple[str, str, str]:
     return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
 
 
+def spread_text(row: Row) -> str:
+    """`` ± 0.012``, the standard deviation over training runs, to the places of the mean; nothing for one run.
+
+    Two digits of the deviation where the interval deserves fewer places, so that it is never shown as zero by rounding.
+    """
+    if row.run_sd is None:
+        return ""
+    places = max(decimals(row.mean, row.low, row.high), decimals(0.0, -row.run_sd, row.run_sd) if row.run_sd else 0)
+    return f" ± {row.run_sd:.{places}f}"
+
+
 def rank_text(row: Row) -> str:
     """``2`` or ``1–3``."""
     return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
@@ -72,6 +83,7 @@ def legend(comparison: Comparison) -> str:
         f"{comparison.images} images of {comparison.dataset}, protocol {comparison.protocol}. Intervals of "
         f"{comparison.level:.0%} from {comparison.resamples} paired resamples of the images"
         + (" and training runs" if any(len(entry.results) >= 3 for entry in comparison.entries) else "")
+        + ("; ± standard deviation over training runs" if any(len(e.results) > 1 for e in comparison.entries) else "")
         + "; * not separable from the best; ranks as intervals, runs cut short are not ranked."
     )
     return " ".join(text.split())
@@ -125,7 +137,7 @@ def as_table(comparison: Comparison) -> Table:
     def cell(row: Row, cut: bool) -> list[str]:
         mean, low, high = number(row)
         star = " " if cut or not row.tied else "*"
-        text = f"{mean} [dim]\\[{low}, {high}][/dim]{star}"
+        text = f"{mean}{spread_text(row)} [dim]\\[{low}, {high}][/dim]{star}"
         return ["–" if cut else rank_text(row), f"[bold]{text}[/bold]" if row.rank == 1 and not cut else text]
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -145,7 +157,8 @@ def as_markdown(comparison: Comparison) -> str:
 
     def cell(row: Row, cut: bool) -> list[str]:
         mean, low, high = number(row)
-        return [f"{mean} [{low}, {high}]" + ("" if cut else f"{' *' if row.tied else ''} ({rank_text(row)})")]
+        marks = "" if cut else f"{' *' if row.tied else ''} ({rank_text(row)})"
+        return [f"{mean}{spread_text(row)} [{low}, {high}]{marks}"]
 
     heads = [f"{key} {ARROW[better]} ({comparison.unit[key]})" for key, better in comparison.better.items()]
     lines = ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
@@ -157,7 +170,7 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_csv(comparison: Comparison) -> str:
     """One line per model and score."""
-    numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied"]
+    numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high"]
     fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better", *numbers]
     buffer = io.StringIO()
@@ -179,6 +192,8 @@ def as_latex(comparison: Comparison) -> str:
     def cell(row: Row, cut: bool) -> list[str]:
         places = decimals(row.mean, row.low, row.high)
         text = f"{row.mean:.{places}f} \\pm {(row.high - row.low) / 2:.{places}f}"
+        if row.run_sd is not None:
+            text += f"\\ (\\sigma_{{{row.runs}}} = {spread_text(row).removeprefix(' ± ')})"
         return [f"$\\mathbf{{{text}}}$" if row.tied and not cut else f"${text}$"]
 
     arrows = {"higher": "$\\uparrow$", "lower": "$\\downarrow$"}

@@ -58,6 +58,14 @@ def test_training_runs_widen_the_interval() -> None:
     assert averaged.low == averaged.high == averaged.mean == -0.5
 
 
+def test_deviation_over_training_runs() -> None:
+    runs = RNG.normal(size=(2, 30))
+    row = stats.compare([runs], "lower", resamples=100)[0]
+    assert row.run_sd == pytest.approx(runs.mean(axis=1).std(ddof=1), rel=1e-12)
+    assert stats.compare([runs[:1]], "lower", resamples=100)[0].run_sd is None
+    assert stats.compare([runs[[0, 0]]], "lower", resamples=100)[0].run_sd == 0
+
+
 def test_directions_and_ties() -> None:
     noise = RNG.normal(0, 1.0, size=400)
     best, same, worse = noise, noise + RNG.normal(0, 0.05, size=400) * 1e-3, noise + 0.2

@@ -11,6 +11,7 @@ import pytest
 
 from fusionbench import tables
 from fusionbench.comparison import Comparison, compare_results
+from fusionbench.stats import Row
 from tests.results import made_up
 
 
@@ -72,3 +73,35 @@ def test_terminal(comparison: Comparison) -> None:
 )
 def test_places_follow_the_interval(mean: float, low: float, high: float, places: int) -> None:
     assert tables.decimals(mean, low, high) == places
+
+
+def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
+    made_up(tmp_path, "two", seed=0)
+    made_up(tmp_path, "two", seed=1, shift=0.25)
+    made_up(tmp_path, "one", shift=1.0)
+    found = compare_results([tmp_path], scores=["mse_min@0"], resamples=200)
+    two, one = tables.as_data(found)["rows"]
+    means = [entry.mean for entry in (r.scores["mse_min@0"] for r in found.entries[1].results)]
+    sd = abs(means[0] - means[1]) / 2**0.5  # type: ignore[operator]
+    assert two["scores"]["mse_min@0"]["run_sd"] == pytest.approx(sd) and 0.17 < sd < 0.19
+    assert one["scores"]["mse_min@0"]["run_sd"] is None
+    lines = list(csv.DictReader(io.StringIO(tables.as_csv(found))))
+    assert float(lines[0]["run_sd"]) == pytest.approx(sd) and lines[1]["run_sd"] == ""
+    text = tables.as_markdown(found)
+    assert text.count(" ± 0.1") == 1 and "± standard deviation over training runs" in text
+    assert "(\\sigma_{2} = 0.1" in tables.as_latex(found)
+
+
+@pytest.mark.parametrize(
+    ("half", "sd", "text"),
+    [
+        (0.01, 0.02, " ± 0.020"),
+        (1.0, 0.003, " ± 0.0030"),
+        (0.001, 0.5, " ± 0.5000"),
+        (1.0, 0.0, " ± 0.0"),
+        (1, None, ""),
+    ],
+)
+def test_a_deviation_is_never_rounded_away(half: float, sd: float | None, text: str) -> None:
+    row = Row(5.0, 5.0 - half, 5.0 + half, 1, 1, 1, True, 0.0, 0.0, 0.0, 2, sd)
+    assert tables.spread_text(row) == text

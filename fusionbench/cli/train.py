@@ -72,7 +72,7 @@ def train_command(
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-d", "--data", required=True, help="A data set: its folder, or its name below data/.")
 @click.option("--split", default="test", show_default=True)
 @click.option("-k", "--samples", type=click.IntRange(min=1), default=100, show_default=True, help="Draws per image, K.")
@@ -87,7 +87,7 @@ def train_command(
 @click.option("--sheets", is_flag=True, help="Also draw samples.png and reconstructions.png, for the pages too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def evaluate_command(
-    run: Path,
+    runs: tuple[Path, ...],
     data: str,
     split: str,
     samples: int,
@@ -102,7 +102,9 @@ def evaluate_command(
     sheets: bool,
     as_json: bool,
 ) -> None:
-    """Score a RUN folder at every number of inputs. Prints the result's folder.
+    """Score RUNS (folders) at every number of inputs. Prints the folder of each result.
+
+    Several runs of one model with different seeds are also shown as mean ± standard deviation, on stderr.
 
     Example: fusionbench evaluate runs/fusiondigits/fusionvae-seed0 --data fusiondigits
     """
@@ -110,27 +112,32 @@ def evaluate_command(
     from fusionbench.evaluate import Protocol, evaluate
 
     dataset = open_dataset(data)
-    result = evaluate(
-        run,
-        dataset,
-        split=split,
-        protocol=Protocol(samples, seed, paper_batch),
-        out=out,
-        device=device,
-        precision=precision,
-        limit=limit,
-        force=force,
-    )
-    if curves:
-        from fusionbench.curves import draw_curves, save_curves
+    results = []
+    for run in runs:
+        result = evaluate(
+            run,
+            dataset,
+            split=split,
+            protocol=Protocol(samples, seed, paper_batch),
+            out=out,
+            device=device,
+            precision=precision,
+            limit=limit,
+            force=force,
+        )
+        if curves:
+            from fusionbench.curves import draw_curves, save_curves
 
-        rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
-        save_curves(rows, result.folder(out) / "curves.csv")
-    if sheets:
-        from fusionbench.sheets import save_sheets
+            rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
+            save_curves(rows, result.folder(out) / "curves.csv")
+        if sheets:
+            from fusionbench.sheets import save_sheets
 
-        save_sheets(run, dataset, result, out)
-    _show([result], out, as_json)
+            save_sheets(run, dataset, result, out)
+        results.append(result)
+    _show(results, out, as_json)
+    if len(results) > 1:
+        _show_together([result.folder(out) for result in results])
 
 
 @click.command("run")
@@ -193,6 +200,20 @@ def _show(results: list[Any], out: Path, as_json: bool) -> None:
         folder = result.folder(out)
         body = {"folder": str(folder), **msgspec.to_builtins(result)}
         click.echo(json.dumps(body) if as_json else str(folder))
+
+
+def _show_together(folders: list[Path]) -> None:
+    """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
+    from fusionbench import progress, tables
+    from fusionbench.comparison import compare_results
+
+    if not progress.QUIET:
+        comparison = compare_results(folders, scores=["nll@*", "nll_bpd@*", "mse_min@*"])
+        for number, entry in enumerate(comparison.entries):
+            progress.say(tables.label(entry))
+            for key, rows in comparison.scores.items():
+                if (row := rows[number]) is not None:
+                    progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
 
 
 def _split(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -50,6 +50,25 @@ def test_train_then_evaluate(data: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert set(result["scores"]) >= {"nll@0", "nll_bpd@avg4", "mse_min@avg_paper"}
 
 
+def test_several_seeds_are_shown_with_their_deviation(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for seed, out in enumerate(runs):
+        code, *_ = run(capsys, "train", "fcn", "--data", data, "--out", out, "--budget", "1 step", "--seed", seed)
+        assert code == 0
+    places = ["--data", data, "-k", 2, "--limit", 6, "--out", tmp_path / "results"]
+    code, stdout, stderr = run(capsys, "evaluate", *runs, *places, "--sheets")
+    folders = [Path(line) for line in stdout.splitlines()]
+    assert code == 0 and len(folders) == 2
+    assert all((folder / "reconstructions.png").is_file() for folder in folders)
+    means = [json.loads((folder / "result.json").read_bytes())["scores"]["nll@2"]["mean"] for folder in folders]
+    line = next(line for line in stderr.splitlines() if line.strip().startswith("nll@2 "))
+    mean, sd = map(float, line.split(maxsplit=1)[1].split(" ± "))
+    assert "FCN (2 runs, cut short)" in stderr and mean == pytest.approx(sum(means) / 2, abs=0.5)
+    assert sd == pytest.approx(abs(means[0] - means[1]) / 2**0.5, rel=0.1)
+
+
 def test_run_prints_one_folder_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["--data", tmp_path / "d", "--out", tmp_path / "r", "--runs", tmp_path / "runs"]
     code, stdout, _ = run(capsys, "-q", "run", "quickstart", *places, "--models", "mean-image, max-view", "-k", 2)
