@@ -95,7 +95,7 @@ def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("half", "sd", "text"),
     [
-        (0.01, 0.02, " ± 0.020"),
+        (0.03, 0.02, " ± 0.020"),
         (1.0, 0.003, " ± 0.0030"),
         (0.001, 0.5, " ± 0.5000"),
         (1.0, 0.0, " ± 0.0"),
