@@ -111,3 +111,11 @@ def tless_release(root: Path, monkeypatch: object, counts: tuple[int, int, int] 
         parts[split] = replace(part, count=count, bytes=path.stat().st_size, sha256=file_sha256(path))
     monkeypatch.setattr(FusionTLessRelease, "parts", parts)  # type: ignore[attr-defined]
     return root
+
+
+def pairs(root: Path, a: str, b: str, stems: tuple[str, ...] = ("01", "02", "x3")) -> Path:
+    """Pairs of 12×16 pixels: view 0 grey PNG, view 1 RGB BMP."""
+    for number, stem in enumerate(stems):
+        save(root / a / f"{stem}.png", picture(number + 5, 12, 16, grey=True))
+        save(root / b / f"{stem}.bmp", picture(number, 12, 16))
+    return root
