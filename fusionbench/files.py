@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,14 +88,16 @@ def read_bounded(path: str | Path, limit: int, what: str) -> bytes:
     Raises:
         DataError: missing, unreadable, not a regular file, or larger than ``limit``.
     """
-    path = Path(path)
-    try:
-        if not path.is_file():
+    try:  # one stat and one read: sources call this for every one of 200,000 pictures
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
             raise DataError(f"{path}: no such {what}")
-        size = path.stat().st_size
-        if size > limit:
-            raise DataError(f"{path}: {size} bytes is too large for {what} (limit {limit})")
-        return path.read_bytes()
+        if found.st_size > limit:
+            raise DataError(f"{path}: {found.st_size} bytes is too large for {what} (limit {limit})")
+        with open(path, "rb", buffering=0) as stream:
+            return stream.read(found.st_size)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in the name
+        raise DataError(f"{path}: no such {what}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot read {what}: {error.strerror}") from error
 

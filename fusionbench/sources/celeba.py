@@ -82,10 +82,10 @@ class CelebA:
         return len(self._list(split))
 
     def read(self, split: str, indices: np.ndarray) -> np.ndarray:
-        files = self._list(split)
+        files, pictures = self._list(split), str(self.pictures)
         out = np.empty((len(indices), *self.size, 3), np.uint8)
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
-            out[i] = read_image(self.pictures / files[index], self.size)
+            out[i] = read_image(f"{pictures}/{files[index]}", self.size)
         return out
 
     def labels(self, split: str) -> np.ndarray | None:

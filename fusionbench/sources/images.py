@@ -46,7 +46,7 @@ def jpeg_size(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def read_image(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """The picture at ``path`` as uint8 RGB (h, w, 3).
 
     Args:

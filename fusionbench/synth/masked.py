@@ -104,21 +104,21 @@ class MaskedViews:
             self._chunk_numpy(targets[part], samples[part], epoch, params[part], out[part])
         return out
 
-    def _visible(self, target: Array, mask: Array) -> Array:
+    def _visible(self, target: Array, mask: Array, out: np.ndarray | None = None) -> Array:
         if self.channels > 1:  # one mask for all channels
             mask = mask[..., None]
             mask = mask.expand_as(target) if is_tensor(mask) else np.repeat(mask, self.channels, axis=-1)
-        return target & mask
+        return target & mask if out is None else np.bitwise_and(target, mask, out=out)
 
     def _chunk_numpy(
         self, target: np.ndarray, samples: np.ndarray, epoch: int, params: np.ndarray, out: np.ndarray
     ) -> None:
         masks = self.masks(params)
         for view in range(self.views):
-            visible = self._visible(target, masks[:, view])
             if self.noise is None:
-                out[:, view] = visible
+                self._visible(target, masks[:, view], out[:, view])
                 continue
+            visible = self._visible(target, masks[:, view])
             values = self.height * self.width * self.channels
             noise = self.noise.draw(self._key(noise_module.ID), samples, values, view=view, epoch=epoch)
             noise += visible.reshape(noise.shape)
