@@ -15,6 +15,7 @@ from fusionbench.board.insight import add_mean_ranks, agreement
 from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
 from fusionbench.board.table import notes, slots
 from fusionbench.board.take import bibtex
+from fusionbench.board.views import against_cost, by_draws, by_inputs
 from fusionbench.comparison import compare_results, title_of
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
@@ -117,6 +118,10 @@ def _add_benchmark(
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     files[f"data/{benchmark.slug}/notes.js"] = _script(notes(benchmark, lines))
     downloads = _downloads(files, benchmark)
+    costly = against_cost(benchmark)
+    cost_page = f"{benchmark.slug}-cost.html" if costly else ""
+    if costly:
+        files[cost_page] = _render("cost.html", title=title, root="", page=page, benchmark=benchmark, views=costly)
     files[page] = _render(
         "benchmark.html",
         title=title,
@@ -130,6 +135,7 @@ def _add_benchmark(
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
+        cost_page=cost_page,
         costs=costs,
         alone=alone,
         width=max(1 + len(line) for line in lines.values()),
@@ -156,6 +162,7 @@ def _add_benchmark(
                 benchmark=benchmark,
                 row=row,
                 result=row.entry.results[0],
+                views=by_inputs(row, benchmark) + by_draws(row.folders[0]),
                 pictures=_model_pictures(files, row, benchmark),
                 published=[other for other in benchmark.kind("published") if _reproduces(row, other)],
             )

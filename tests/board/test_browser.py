@@ -78,6 +78,22 @@ def test_search_keeps_trivial_rows(site: Path, tmp_path: Path) -> None:
     assert names(dom) == ["Beta", "MEAN-IMAGE"] and "2 rows" in dom
 
 
+def test_filters_and_pins(site: Path, tmp_path: Path) -> None:
+    assert names(opened(site, tmp_path, "#family=trivial")) == ["MEAN-IMAGE"]
+    assert names(opened(site, tmp_path, "#family=model&runs=full")) == ["Alpha", "Beta", "Gamma"]
+    assert names(opened(site, tmp_path, "#has=nll_bpd")) == ["Alpha", "Beta", "Gamma", "SHORT"]
+    gamma = slug(opened(site, tmp_path), "gamma")
+    dom = opened(site, tmp_path, f"#family=trivial&pin={gamma}&sort=mse_min@avg4:descending")
+    assert names(dom) == ["Gamma", "MEAN-IMAGE"], "a pinned row is first and is never filtered out"
+
+
+def test_mean_rank_is_off_until_asked_for(site: Path, tmp_path: Path) -> None:
+    assert '<p class="warning" hidden="">' in opened(site, tmp_path)
+    dom = opened(site, tmp_path, "#show=mean-rank,mse_min")
+    assert '<p class="warning">' in dom and '<td class="f">1.00 (1.00–1.00)' in dom
+    assert re.search(r'<th[^>]*class="group off"[^>]*data-of="nll_bpd"', dom), "what is not asked for is hidden"
+
+
 def test_comparison(site: Path, tmp_path: Path) -> None:
     dom = opened(site, tmp_path)
     picked = ",".join(slug(dom, name) for name in ("alpha", "beta", "gamma"))

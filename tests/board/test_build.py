@@ -91,7 +91,7 @@ def test_published_values_are_the_papers(results: Path, tmp_path: Path) -> None:
 def test_nothing_from_elsewhere_and_nothing_unescaped(results: Path, tmp_path: Path) -> None:
     build_board(results, tmp_path / "site", title=HOSTILE, resamples=100)
     pages = list((tmp_path / "site").glob("**/*.html"))
-    assert len(pages) == 1 + 1 + 4, "the table, the metrics, and a page a model"
+    assert len(pages) == 1 + 2 + 4, "the table, the metrics, the cost, and a page a model"
     for path in pages:
         page = Page(path)
         assert "<script>alert" not in page.text and "<img src=x" not in page.text
@@ -215,3 +215,14 @@ def test_published_data_keep_the_papers_averages() -> None:
                 unit = 10.0 ** -row.scores[f"{metric}@0"].places
                 expected = np.average(columns, weights=weights)
                 assert row.scores[f"{metric}@avg_paper"].value == pytest.approx(expected, abs=1.01 * unit), title
+
+
+def test_a_row_costs_few_bytes_in_the_first_view(tmp_path: Path) -> None:
+    sizes = []
+    for models in (2, 22):
+        for number in range(models):
+            made_up(tmp_path / "results", f"model-{number:02d}", shift=0.01 * number)
+        sizes.append(build_board(tmp_path / "results", tmp_path / "site", resamples=50).stat().st_size)
+    row = (sizes[1] - sizes[0]) / 20
+    style = sum(path.stat().st_size for path in (tmp_path / "site" / "static").glob("board.*"))
+    assert sizes[0] + style + 198 * row < 150_000, "200 models"

@@ -127,7 +127,7 @@
     pin.className = "pin";
     pin.textContent = "pin";
     pin.setAttribute("aria-label", `pin ${name(row)} to the top`);
-    row.cells[0].append(pin);
+    row.cells[0].querySelector("a, span").after(pin);
   }
   table.addEventListener("click", (event) => {
     const pin = event.target.closest(".pin");

@@ -1,0 +1,109 @@
+"""Charts of the pages: what is drawn lies where its numbers say, nothing in a name becomes markup."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusionbench import result as schema
+from fusionbench.board import build_board
+from fusionbench.board.charts import Point, Series, chart, round_numbers, short
+from fusionbench.board.rows import benchmarks
+from fusionbench.board.views import against_cost, by_inputs, read_curves
+from fusionbench.curves import save_curves
+from fusionbench.errors import DataError
+from tests.results import made_up
+
+HOSTILE = "\"><script>alert('x')</script>"
+ROWS = [(n, k, 10.0 - n - k / 8, 0.5 / k) for n in range(4) for k in (1, 2, 4, 8)]
+
+
+def circles(svg: str) -> list[tuple[float, float]]:
+    root = ET.fromstring(svg.partition("<ul")[0])
+    return [(float(c.get("cx", "")), float(c.get("cy", ""))) for c in root.iter("circle")]
+
+
+def test_points_lie_where_their_numbers_say() -> None:
+    points = [Point(1, 10), Point(10, 30), Point(100, 20)]
+    (x1, y1), (x2, y2), (x3, y3) = circles(chart("t", [Series("s", points)], x="x", y="y", log=True))
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.11), "decades are equally wide"
+    assert y1 > y3 > y2 and y1 - y3 == pytest.approx(y3 - y2, abs=0.11), "up is more"
+
+
+def test_names_are_text() -> None:
+    svg = chart(HOSTILE, [Series(HOSTILE, [Point(1, 1, name=HOSTILE, href=HOSTILE)])], x=HOSTILE, y=HOSTILE)
+    assert "<script" not in svg and ET.fromstring(svg).get("aria-label") == HOSTILE
+
+
+def test_what_cannot_be_drawn_is_left_out() -> None:
+    assert chart("t", [Series("s", [Point(0, 1)])], x="x", y="y", log=True) == ""
+    assert len(circles(chart("t", [Series("s", [Point(1, float("nan")), Point(2, 3)])], x="x", y="y"))) == 1
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
+def test_round_numbers(low: float, span: float) -> None:
+    found = round_numbers(low, low + span)
+    assert 0 < len(found) <= 7 or low + span == low
+    assert all(low - 1e-6 * abs(low) - 1e-9 <= v <= low + span + 1e-6 * abs(low + span) + 1e-9 for v in found)
+
+
+def test_short_numbers() -> None:
+    assert [short(v) for v in (0.0312, 12.5, 9999, 12345, 6.4e6, 2e9)] == [
+        "0.0312",
+        "12.5",
+        "9999",
+        "12.3k",
+        "6.4M",
+        "2G",
+    ]
+
+
+def test_scores_by_inputs_and_by_draws(tmp_path: Path) -> None:
+    folder = made_up(tmp_path / "results", "fusionvae", title="FusionVAE", dataset={"name": "fusionmnist"})
+    made_up(tmp_path / "results", "mean-image", family="trivial", shift=0.5, dataset={"name": "fusionmnist"})
+    save_curves(ROWS, folder / "curves.csv")
+    assert read_curves(folder / "curves.csv") == ROWS
+    benchmark = benchmarks(tmp_path / "results", 100)[0]
+    row = next(row for row in benchmark.rows if row.family == "model")
+    first = by_inputs(row, benchmark)[0].svg
+    assert len(circles(first)) == 3 * 4 and "as published" in first and "best trivial" in first
+    build_board(tmp_path / "results", tmp_path / "site", resamples=100)
+    page = next((tmp_path / "site" / "models").glob("*fusionvae*")).read_text()
+    assert page.count("<svg ") == 4 and page.count("draws K") >= 2
+    assert not re.search(r"\sstyle=", page)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,b\n", "first line"),
+        ("inputs,draws,nll,mse_min\n0,1,nan,1\n", "line 2"),
+        ("inputs,draws,nll,mse_min\n0,1,2,1\n0,0,2,1\n", "line 3"),
+        ("inputs,draws,nll,mse_min\n<script>\n", "line 2"),
+        ("x" * (1 << 21), "curves"),
+    ],
+)
+def test_damaged_curves_are_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "curves.csv").write_text(content)
+    with pytest.raises(DataError, match=said):
+        read_curves(tmp_path / "curves.csv")
+
+
+def test_quality_against_cost(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b")):
+        folder = made_up(tmp_path, name, shift=0.1 * number)
+        made = schema.load(folder / "result.json")
+        made.cost = {"parameters": 10 ** (3 + number), "ms_per_image": 0.0}
+        schema.save(made, tmp_path, schema.load_per_image(folder / "result.json"))
+    benchmark = benchmarks(tmp_path, 100)[0]
+    views = against_cost(benchmark)
+    assert [view.caption for view in views] == [
+        f"{metric} against number of trained values, lower is better" for metric in ("NLL", "MSE_min")
+    ], "a cost that is zero for all has no chart"
+    (x1, y1), (x2, y2) = circles(views[0].svg)
+    assert x1 < x2 and y1 > y2 and views[0].svg.count('href="models/') == 2
