@@ -118,7 +118,7 @@ def evaluate(
         raise UsageError(f"{protocol.draws} draws: at least one is needed")
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     runtime = launch(device, precision)
-    subject = _Subject.of(model, dataset.spec, runtime.device)
+    subject = Subject.of(model, dataset.spec, runtime.device)
     ids = np.arange(dataset.size(split) if limit is None else min(limit, dataset.size(split)))
     identity = Identity(
         model=subject.identity,
@@ -172,7 +172,7 @@ def evaluate(
 
 
 @dataclass
-class _Subject:
+class Subject:
     """What is measured: a model, how it is called, and where its weights come from."""
 
     model: Any
@@ -183,7 +183,7 @@ class _Subject:
     run: Run | None
 
     @classmethod
-    def of(cls, model: Any, spec: Any, device: torch.device) -> _Subject:
+    def of(cls, model: Any, spec: Any, device: torch.device) -> Subject:
         run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
         if run is not None:
             model = run.load_model(spec, device)
@@ -214,7 +214,7 @@ def _state_sha256(model: torch.nn.Module) -> str:
 
 
 def _measure(
-    subject: _Subject,
+    subject: Subject,
     dataset: Any,
     split: str,
     ids: np.ndarray,
@@ -270,7 +270,7 @@ def _scores(model: Any, batch: Batch, protocol: Protocol) -> dict[str, np.ndarra
     return found
 
 
-def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subject: _Subject) -> dict[str, Score]:
+def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subject: Subject) -> dict[str, Score]:
     """Columns N = 0..V, ``avg4`` and ``avg_paper`` of every score; the averages join ``table`` per image."""
     columns = [str(count) for count in range(spec.views + 1)]
     weights = protocol.paper_weights(len(table["id"]), spec.views)

@@ -1,0 +1,267 @@
+"""Pairs -> model, or a folder of fused pictures -> one score per pair -> result, under the protocol ``pairs/1``.
+
+Every pair is fused at its own size. The fused luma in [0,1] is rounded to uint8 (halves to even) and scored against
+both uint8 sources: EN, SD, SF, MI, SCD, VIF, Qabf, SSIM and CC in ``standard/1``, under keys without a column, which
+are ranked; and in the dialect ``cddfuse``, under ``metric@cddfuse``, which are not: they stand beside published rows.
+
+With ``stretch`` every fused image is first stretched so that it reaches from 0 to 1, as CDDFuse's script does. Colour
+stays outside: Y is fused, Cb and Cr of the visible picture are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import fusionbench
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.errors import DataError, UsageError
+from fusionbench.evaluate import Subject
+from fusionbench.files import digest, file_sha256
+from fusionbench.imread import pictures_in, read_picture
+from fusionbench.metrics.engine import TABLE, SourcePair, available, choose
+from fusionbench.pairsets import PairSet
+from fusionbench.progress import progress
+from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
+from fusionbench.runtime import describe_host, launch
+
+METRICS = (*TABLE, "cc")
+DIALECT = "cddfuse"
+_AT_ONCE = 16  # pairs that are fused, then scored: the clock of fusing runs beside nothing else
+
+
+@dataclass(frozen=True)
+class PairsProtocol:
+    """``pairs/1``. ``stretch``: every fused image is stretched to its full range before it is rounded."""
+
+    stretch: bool = False
+
+    def identity(self) -> ProtocolIdentity:
+        """The part of a result's identity that says how it was measured."""
+        params = {"stretch": self.stretch, "dialects": ["standard/1", f"{DIALECT}/1"]}
+        return ProtocolIdentity(name="pairs", version="1", seed=0, params=params)
+
+
+def to_luma(fused: torch.Tensor, stretch: bool) -> np.ndarray:
+    """uint8 (h, w) of one fused image (1,1,h,w) in [0,1]; a flat image is not stretched."""
+    image = fused[0, 0].detach().double().cpu()
+    if stretch and (spread := float(image.max() - image.min())) > 0:
+        image = (image - image.min()) / spread
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def evaluate_pairs(
+    model: Any,
+    pairs: PairSet,
+    *,
+    protocol: PairsProtocol | None = None,
+    params: dict[str, Any] | None = None,
+    out: str | Path | None = "results",
+    device: str = "auto",
+    title: str | None = None,
+    force: bool = False,
+    keep: Callable[[int, np.ndarray], None] | None = None,
+) -> Result:
+    """Score a model object, or a run (its folder, or a :class:`Run`), and save the result below ``out``.
+
+    A result with the same identity that lies there already is returned as it is, unless ``force``.
+
+    Args:
+        params: parameters that a model object was built with; part of the identity (a run knows its own).
+        keep: is given the index and the fused uint8 (h, w) of every pair, for sheets.
+
+    Raises:
+        UsageError: a model that fuses nothing, or not pairs.
+        DataError: a pair that cannot be read or scored.
+    """
+    protocol, runtime = protocol or PairsProtocol(), launch(device, "fp32")
+    height, width = pairs.pair(0).shape[1:]
+    subject = Subject.of(model, ImageSpec(1, height, width, 2), runtime.device)
+    if not hasattr(subject.model, "fuse"):
+        raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
+    if params and subject.run is None:
+        subject.identity.params = dict(params)
+    result = _result(pairs, protocol, subject.identity, title or subject.title)
+    result.identity.training = subject.run.info.identity() if subject.run else None
+    result.id, result.family = identity_id(result.identity), subject.family
+    if out is not None and not force and (result.folder(out) / "result.json").is_file():
+        return load(result.folder(out))
+    seconds: list[float] = []
+    peaks: list[float] = []
+
+    def fuse(index: int, pair: np.ndarray) -> np.ndarray:
+        views = (torch.from_numpy(pair).to(runtime.device).float() / 255)[None, :, None]
+        present = torch.ones(1, 2, dtype=torch.bool, device=runtime.device)
+        batch = Batch(None, views, present, torch.tensor([index], device=runtime.device))
+        with torch.no_grad(), _watch(runtime.device, seconds, peaks):
+            fused = subject.model.fuse(batch)
+        return to_luma(fused, protocol.stretch)
+
+    table = _score(result, pairs, fuse, keep)
+    result.cost = {
+        "parameters": subject.parameters,
+        "ms_per_image": 1000 * statistics.median(seconds),
+        "peak_mib": max(peaks) if peaks else None,
+        "train_hours": None if subject.run is None else subject.run.info.seconds / 3600,
+    }
+    result.provenance["host"] = describe_host(runtime.device)
+    if out is not None:
+        save(result, out, table)
+    return result
+
+
+def score_pictures(
+    fused: str | Path,
+    pairs: PairSet,
+    *,
+    name: str,
+    title: str,
+    note: str = "",
+    protocol: PairsProtocol | None = None,
+    out: str | Path | None = "results",
+    keep: Callable[[int, np.ndarray], None] | None = None,
+) -> Result:
+    """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
+
+    Args:
+        name, title: what the method is called in folders and on tables.
+        note: where the pictures are from.
+
+    Raises:
+        DataError: a pair without its picture, an unreadable picture, or one of another size.
+    """
+    protocol = protocol or PairsProtocol()
+    files = pictures_in(fused)
+    lacking = [stem for stem in pairs.stems if stem not in files]
+    if lacking:
+        shown = ", ".join(lacking[:8]) + (" and others" if len(lacking) > 8 else "")
+        raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no picture here: {shown}")
+    if protocol.stretch:
+        raise UsageError("Pictures are scored as they are; a protocol that stretches is for models")
+    made_of = digest([[stem, file_sha256(files[stem])] for stem in pairs.stems])
+    identity = ModelIdentity(name=name, version="pictures", weights_sha256=made_of)
+    result = _result(pairs, protocol, identity, title)
+    result.status, result.origin.kind, result.origin.note = "scored", "submission", note
+    result.id = identity_id(result.identity)
+    if out is not None and (result.folder(out) / "result.json").is_file():
+        return load(result.folder(out))
+
+    def read(index: int, pair: np.ndarray) -> np.ndarray:
+        path = files[pairs.stems[index]]
+        pixels = read_picture(path).grey()
+        if pixels.shape != pair.shape[1:]:
+            (h, w), (k, m) = pixels.shape, pair.shape[1:]
+            raise DataError(f"{path}: {h}×{w} pixels, its sources are {k}×{m}; nothing is resized")
+        return pixels
+
+    table = _score(result, pairs, read, keep)
+    if out is not None:
+        save(result, out, table)
+    return result
+
+
+def _result(pairs: PairSet, protocol: PairsProtocol, model: ModelIdentity, title: str) -> Result:
+    metrics = {key: metric.version for key, metric in _records().items()}
+    identity = Identity(model=model, dataset=pairs.identity, protocol=protocol.identity(), metrics=metrics)
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    provenance: dict[str, Any] = {
+        "fusionbench": fusionbench.__version__,
+        "started": started,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+    return Result(id="", status="verified", title=title, identity=identity, scores={}, provenance=provenance)
+
+
+def _records() -> dict[str, Any]:
+    """Score key -> metric record."""
+    found = {metric.name: metric for metric in choose(METRICS)}
+    return found | {f"{m.name}@{DIALECT}": m for m in choose(available(DIALECT, METRICS), DIALECT)}
+
+
+def score_pair(fused: np.ndarray, pair: np.ndarray, name: str) -> dict[str, float]:
+    """Every score of the protocol for one fused uint8 (h, w) and its pair (2, h, w), by score key."""
+    values: dict[str, float] = {}
+    for dialect, tail in (("standard/1", ""), (DIALECT, f"@{DIALECT}")):
+        metrics = choose(available(dialect, METRICS), dialect)
+        try:
+            found = SourcePair(pair[:1], pair[1:], metrics, ids=[name], lasting=False).score(fused[None])
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+        values |= {f"{metric}{tail}": float(value[0]) for metric, value in found.items()}
+    return values
+
+
+def _score(
+    result: Result,
+    pairs: PairSet,
+    make: Callable[[int, np.ndarray], np.ndarray],
+    keep: Callable[[int, np.ndarray], None] | None,
+) -> dict[str, Any]:
+    """Fill the scores of ``result`` and return the table per image, by column."""
+    from joblib import Parallel, delayed
+
+    rows: list[dict[str, float]] = []
+    pool = Parallel(n_jobs=torch.get_num_threads(), prefer="threads")
+    with progress(f"score {result.title}", len(pairs), "pairs") as bar:
+        for begin in range(0, len(pairs), _AT_ONCE):
+            work = []
+            for index in range(begin, min(len(pairs), begin + _AT_ONCE)):
+                pair = pairs.pair(index)
+                work.append((make(index, pair), pair, pairs.stems[index]))
+                if keep is not None:
+                    keep(index, work[-1][0])
+            rows += pool(delayed(score_pair)(*item) for item in work)
+            bar.advance(len(work))
+    for key, metric in _records().items():
+        values = np.array([row[key] for row in rows], np.float64)
+        score = summarise(values, metric.better, metric.unit)
+        if score.mean is None:
+            bad = [stem for stem, value in zip(pairs.stems, values, strict=True) if not np.isfinite(value)]
+            score.reason = f"{score.reason} ({', '.join(bad[:4])}{', …' if len(bad) > 4 else ''}): {metric.edge_cases}"
+        result.scores[key] = score
+    return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]}
+
+
+@contextlib.contextmanager
+def _watch(device: torch.device, seconds: list[float], peaks: list[float]) -> Iterator[None]:
+    """Note the seconds that the body takes, and its peak memory in MiB beyond what was held before.
+
+    On CUDA the peak is the allocator's; on Linux it is the process's resident set, whose high mark the kernel lets a
+    process reset; elsewhere nothing is noted.
+    """
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before: float | None = torch.cuda.memory_allocated(device) / 2**20
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+        before = _resident("VmRSS")
+    begun = time.perf_counter()
+    yield
+    if cuda:
+        torch.cuda.synchronize(device)
+    seconds.append(time.perf_counter() - begun)
+    after = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _resident("VmHWM")
+    if before is not None and after is not None:
+        peaks.append(after - before)
+
+
+def _resident(field: str) -> float | None:
+    """``VmRSS`` or ``VmHWM`` of this process in MiB, None where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+    except (OSError, StopIteration):
+        return None

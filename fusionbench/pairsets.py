@@ -1,0 +1,80 @@
+"""Sets of registered pairs to score: one split of a source, in order, each pair of its own size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionbench.errors import UsageError
+from fusionbench.files import digest
+from fusionbench.result import DatasetIdentity
+from fusionbench.sources import SOURCES
+
+VERSION = "1.0.0"  # of the way from picture files to uint8 luma; raised when it gives other bytes
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """The first ``limit`` pairs of a source's split (all for None), as uint8 (2, h, w)."""
+
+    source: Any
+    split: str
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the source, with the split where the source has several."""
+        return self.source.name if self.split in ("all", "test") else f"{self.source.name}-{self.split}"
+
+    @cached_property
+    def stems(self) -> list[str]:
+        """Names of the pairs, in order."""
+        return self.source.stems(self.split)[: self.limit]
+
+    @cached_property
+    def identity(self) -> DatasetIdentity:
+        """What a result says about its data; ``id`` is over names and pixels of the whole split."""
+        return DatasetIdentity(
+            name=self.name,
+            version=VERSION,
+            split=self.split,
+            id=self.source.fingerprint(self.split),
+            n=len(self),
+            ids_sha256=digest(self.stems),
+        )
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def pair(self, index: int) -> np.ndarray:
+        """Views 0 and 1 of one pair: uint8 (2, h, w).
+
+        Raises:
+            DataError: an unreadable picture, or two sizes.
+        """
+        return self.source.read_pairs(self.split, np.array([index]))[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.pair(index) for index in range(len(self)))
+
+
+def open_pairs(
+    name: str, split: str, root: str | Path | None, *, limit: int | None = None, strict: bool = False
+) -> PairSet:
+    """The pairs of a registered source.
+
+    Raises:
+        UsageError: unknown source or split, a source without pairs, or no folder named.
+        DataError: files that are missing or not what they should be.
+    """
+    kind = SOURCES.get(name)
+    if not hasattr(kind, "read_pairs"):
+        raise UsageError(f"The source {name!r} has no pairs; see `fusionbench list sources`")
+    source: Any = kind(None if root is None else Path(root), strict=strict)  # type: ignore[call-arg]
+    source.stems(split)
+    return PairSet(source, split, limit)
