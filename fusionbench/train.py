@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ def train(
         version=cls.version,
         source=MODELS.origin(model),
         preset=preset,
-        params={**chosen.model, **(params or {})},
+        params=_as_written({**chosen.model, **(params or {})}),
         training=settings,
         dataset_name=dataset.name,
         dataset_version=dataset.version,
@@ -97,6 +98,18 @@ def train(
                 return previous
             info = replace_state(info, previous.info)
         return _Loop(info, dataset, out, runtime, limit, tensorboard, on_step).run()
+
+
+def _as_written(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as ``run.json`` gives them back (lists for tuples), so that a run knows itself again.
+
+    Raises:
+        UsageError: a value that JSON does not have.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(params))
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise UsageError(f"Model parameters: {error}; use numbers, text, lists and true or false") from error
 
 
 def planned_steps(training: Training, samples: int, budget: str | None = None) -> int:

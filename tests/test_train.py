@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench import checkpoints
+from fusionbench.build import build_dataset
 from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.data import open_dataset
 from fusionbench.errors import CannotMeasure, DataError, UsageError
 from fusionbench.models import MODELS, register_model
 from fusionbench.run import read_run
 from fusionbench.train import train
 from tests.learning import MemoryDataset
+from tests.test_build import small_recipe
 
 DATA = MemoryDataset(train=32)
 SHORT: dict[str, Any] = {"training": {"batch": 8, "epochs": 1, "warmup_epochs": 0.1}}  # 4 steps
@@ -66,6 +69,46 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert run.info.finished and (tmp_path / "weights.safetensors").stat().st_mtime_ns == before
     with pytest.raises(UsageError, match="holds another run \\(seed"):
         train("fcn", DATA, out=tmp_path, preset="tiny", seed=3, **SHORT)
+
+
+def test_parameters_may_be_tuples(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"preset": "tiny", "params": {"groups": (1, 1)}, **SHORT}
+    with pytest.raises(KeyboardInterrupt):
+        train("fusionvae", DATA, out=tmp_path, on_step=stop_after(2), **settings)
+    run = train("fusionvae", DATA, out=tmp_path, **settings)
+    assert run.info.finished and run.info.params["groups"] == [1, 1]
+    assert train("fusionvae", DATA, out=tmp_path, **settings).info == read_run(tmp_path).info
+    with pytest.raises(UsageError, match=r"Model parameters: .*complex"):
+        train("fusionvae", DATA, out=tmp_path / "x", preset="tiny", params={"groups": 1j})
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_targets_are_augmented_live(live: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe with [live]: stored targets in epoch 0, mirrored ones from epoch 1 on, and only if training is live."""
+    recipe = small_recipe(extra='\n[live]\nalgorithm = "augment/1"\nflip = true\n')
+    dataset = open_dataset(build_dataset(recipe, out=tmp_path / "data"))
+    seen: list[Batch] = []
+    loss = MODELS.get("fcn").loss
+
+    def watched(model: Any, batch: Batch, *arguments: Any) -> LossTerms:
+        seen.append(batch)
+        return loss(model, batch, *arguments)
+
+    monkeypatch.setattr(MODELS.get("fcn"), "loss", watched)
+    settings = {"batch": 500, "epochs": 2, "live": live, "reestimate": 0}
+    train("fcn", dataset, out=tmp_path / "run", preset="tiny", training=settings)
+    assert len(seen) == 6  # three steps an epoch
+    stored = torch.from_numpy(dataset.arrays("train").targets[:])[:, None].float() / 255
+    mirrored = []
+    for batch in seen:
+        assert batch.target is not None
+        as_stored = (batch.target == stored[batch.ids]).flatten(1).all(1)
+        as_mirrored = (batch.target == stored[batch.ids].flip(-1)).flatten(1).all(1)
+        assert bool((as_stored | as_mirrored).all())
+        mirrored.append(int((~as_stored).sum()))
+    assert mirrored[:3] == [0, 0, 0]
+    # 1500 fair coins: six standard deviations are 116
+    assert 750 - 116 < sum(mirrored[3:]) < 750 + 116 if live else mirrored[3:] == [0, 0, 0]
 
 
 def test_budget_compresses_and_marks(tmp_path: Path) -> None:
