@@ -2,7 +2,8 @@
 
     python benchmarks/perf/evaluate.py [--device cpu|cuda] [--presets fusionmnist,tiny] [--images 16] [--draws 20]
 
-Both are measured in one run on the same model and give the same numbers; the ratio is the gain.
+Both are measured in one run on the same model and give the same numbers; the ratio is the gain. *Floor*: as in
+``train.py``, the larger of FLOPs and bytes over the machine's measured speed, for one encoding and K decoder passes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
+from train import machine  # the script beside this one
 
 from fusionbench.contracts import Batch, ImageSpec
 from fusionbench.models import create_model
@@ -21,6 +24,7 @@ SPECS = {
     "fusionmnist": ImageSpec(1, 32, 32, 3, (28, 28)),
     "fusionceleba": ImageSpec(3, 64, 64, 3),
     "fusiontless": ImageSpec(1, 64, 64, 3),
+    "small": ImageSpec(3, 64, 64, 3),
     "tiny": ImageSpec(1, 32, 32, 3, (28, 28)),
 }
 
@@ -54,6 +58,31 @@ def naive(model: Any, batch: Batch, draws: int) -> None:
         model.log_weights(batch, 1, seed=draw)
 
 
+def work(model: Any, batch: Batch, draws: int) -> tuple[float, float]:
+    """FLOPs and bytes of one draw and of another one give those of ``draws``: what is done once is counted once.
+
+    Bytes are a write and a read of the outputs of all convolutions.
+    """
+
+    def count(n: int) -> tuple[float, float]:
+        elements = flops = 0
+
+        def add(layer: nn.Conv2d, inputs: Any, output: Any) -> None:
+            nonlocal elements, flops
+            elements += output.numel()
+            flops += 2 * output.numel() * layer.weight[0].numel()  # a product and a sum for every weight of a filter
+
+        hooks = [layer.register_forward_hook(add) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+        model.log_weights(batch, n, 0)
+        for hook in hooks:
+            hook.remove()
+        return float(flops), 2.0 * 4 * elements
+
+    one, two = count(1), count(2)
+    flops, moved = (a + (draws - 1) * (b - a) for a, b in zip(one, two, strict=True))
+    return flops, moved
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -66,11 +95,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
+    speeds = machine(device)
     print(
         f"{device}, torch {torch.__version__}, {arguments.threads} thread(s): "
-        f"{arguments.images} images, K = {arguments.draws}"
+        f"{speeds[0] / 1e9:.0f} GFLOP/s, {speeds[1] / 1e9:.1f} GB/s; {arguments.images} images, K = {arguments.draws}"
     )
-    print(f"{'model':<16}{'preset':<14}{'N':>2}{'draws/s':>10}{'naive/s':>10}{'ratio':>8}")
+    print(f"{'model':<16}{'preset':<14}{'N':>2}{'draws/s':>10}{'naive/s':>10}{'ratio':>8}{'ours/floor':>12}")
     for preset in arguments.presets.split(","):
         for name in arguments.models.split(","):
             model = create_model(name, SPECS[preset], preset).to(device, memory_format=torch.channels_last).eval()
@@ -79,8 +109,10 @@ def main() -> None:
                 total = arguments.images * arguments.draws
                 once = best(lambda m=model, b=batch: m.log_weights(b, arguments.draws, 0), arguments.repeats, device)
                 often = best(lambda m=model, b=batch: naive(m, b, arguments.draws), arguments.repeats, device)
+                floor = max(a / b for a, b in zip(work(model, batch, arguments.draws), speeds, strict=True))
                 print(
-                    f"{name:<16}{preset:<14}{inputs:>2}{total / once:>10.0f}{total / often:>10.0f}{often / once:>8.2f}",
+                    f"{name:<16}{preset:<14}{inputs:>2}{total / once:>10.0f}{total / often:>10.0f}{often / once:>8.2f}"
+                    f"{once / floor:>12.1f}",
                     flush=True,
                 )
 
