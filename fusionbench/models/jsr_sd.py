@@ -13,32 +13,34 @@ mean of a local and a global measure of its own coefficients, and what the code 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec
+from fusionbench.contracts import ImageSpec, Preset
 from fusionbench.errors import UsageError
-from fusionbench.models.classical import _PAPER, PairRow
+from fusionbench.models.classical import PairRow
 
 
 class JointSparse(PairRow):
     """Common part of both images, the innovations of each by their saliency, one pair at a time.
 
     Args:
-        size: side of a patch, 8 in the papers.
-        stride: distance of patches. The papers slide by one pixel; 4 costs a sixteenth, and every pixel is still the
-            mean of four patches.
-        atoms: columns of the dictionary, 256 in the paper of 2011; 128 is twice the dimension of a patch.
+        size: side of a patch; 8 is usual in the literature.
+        stride: distance of patches. Sliding by one pixel is usual; 4 costs a sixteenth, and every pixel but the
+            outermost is still the mean of four patches.
+        atoms: elements of the dictionary; 256 is usual, 128 is twice the dimension of a patch.
         sparsity: coefficients of a pair of patches at most.
         tolerance: a pair of patches is coded when the root mean square of what is left is below this, in grey values
             of [0,1].
         samples: patches that the dictionary learns from, drawn from both images by ``seed``.
         seed: of the draw and of the learning, so that a pair has one result.
-        residual: keep what the code leaves over, weighted by saliency. Without, the row also removes noise, as in the
-            papers, and two equal images come back only to within ``tolerance`` where ``sparsity`` suffices.
+        residual: keep what the code leaves over, weighted by saliency. Without, the row also removes noise, as
+            joint sparse representation is meant to, and two equal images come back only to within ``tolerance`` where ``sparsity`` suffices.
 
     Raises:
         UsageError: values that are not positive, a stride above the size.
@@ -49,7 +51,13 @@ class JointSparse(PairRow):
     title = "joint sparse representation"
     reference = "Liu, Qi, Ding 2017, Infrared Phys. Technol. 83, 94–102; Yu et al. 2011, IEEE J-STSP 5(5), 1074–1082"
     family = "classical"
-    PRESETS = _PAPER
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "default": Preset(note="patches every 4 pixels, 128 atoms, residual kept; nothing to train"),
+        "dense": Preset(
+            model={"stride": 1, "atoms": 256, "residual": False},
+            note="sliding patches, 256 atoms and no residual, as usual in the literature; many times slower",
+        ),
+    }
 
     def __init__(
         self,

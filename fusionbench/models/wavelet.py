@@ -8,14 +8,17 @@ Li, Manjunath, Mitra 1995 describe the window and the vote; both are switched of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec
+from fusionbench.contracts import ImageSpec, Preset
 from fusionbench.errors import UsageError
-from fusionbench.models.classical import _PAPER, PairRow
+from fusionbench.models.classical import PairRow
 
 
 class Wavelet(PairRow):
@@ -39,7 +42,9 @@ class Wavelet(PairRow):
     title = "wavelet maximum"
     reference = "Li, Manjunath, Mitra 1995, Graph. Models Image Process. 57(3), 235–245"
     family = "classical"
-    PRESETS = _PAPER
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "default": Preset(note="window and vote of the paper, wavelet db2; nothing to train")
+    }
 
     def __init__(self, spec: ImageSpec, wavelet: str = "db2", levels: int = 4, window: int = 5, vote: int = 3) -> None:
         import pywt
