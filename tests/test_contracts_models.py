@@ -1,183 +1,131 @@
-"""What every registered model must do; a new model is under these tests the moment it is registered."""
+"""What every registered model must do; a new model is under these tests the moment it is registered.
+
+The checks themselves are in ``fusionbench.contract_checks``, where users run them on classes of their own; here they
+are also held to finding what is wrong.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.contract_checks import CHECKS, NotApplicable, Subject, check_class, load_class
 from fusionbench.models import MODELS, create_model
-from tests.learning import SPEC, batch_of
+from tests.cli.runner import run
 
-PAIRS = ImageSpec(1, 32, 32, 2)
 MODEL_NAMES = MODELS.names()
-# float32 sums in another order: libraries choose their loops by the size of the batch
-TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
-
-
-def make(name: str) -> tuple[Any, Batch]:
-    """A small model of its kind and a batch that it takes."""
-    presets = MODELS.get(name).PRESETS
-    preset = "tiny" if "tiny" in presets else next(iter(presets))
-    torch.manual_seed(0)
-    try:
-        model, batch = create_model(name, SPEC, preset), batch_of(4)
-    except UsageError:
-        model, batch = create_model(name, PAIRS, preset), replace(batch_of(4, PAIRS), target=None)
-    if hasattr(model, "fit"):
-        model.fit([batch])
-    return model, batch
 
 
 @lru_cache
-def made(name: str) -> tuple[Any, Batch]:
-    model, batch = make(name)
-    return model.eval(), batch
+def subject(name: str) -> Subject:
+    presets = MODELS.get(name).PRESETS
+    preset = "tiny" if "tiny" in presets else next(iter(presets))
+    return Subject(MODELS.get(name), lambda spec: create_model(name, spec, preset))
 
 
-def with_ability(*abilities: str) -> list[str]:
-    return [name for name in MODEL_NAMES if all(hasattr(MODELS.get(name), ability) for ability in abilities)]
-
-
-def answers(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
-    """Everything that a model says about a batch, samples first."""
-    found = {}
-    with torch.no_grad():
-        if hasattr(model, "fuse"):
-            found["fuse"] = model.fuse(batch)
-        if hasattr(model, "sample"):
-            found["sample"] = model.sample(batch, 3, seed=5).transpose(0, 1)
-        if hasattr(model, "log_weights"):
-            found["log_weights"] = model.log_weights(batch, 3, seed=5).transpose(0, 1)
-    return found
-
-
-def part(batch: Batch, rows: list[int]) -> Batch:
-    target = None if batch.target is None else batch.target[rows]
-    return Batch(target, batch.views[rows], batch.present[rows], batch.ids[rows])
-
-
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", MODEL_NAMES)
-def test_says_what_it_is(name: str) -> None:
-    cls = MODELS.get(name)
-    assert cls.title and cls.reference and cls.version and cls.PRESETS
-    for preset in cls.PRESETS.values():
-        assert preset.note
+def test_registered_models(name: str, check: str) -> None:
+    try:
+        CHECKS[check](subject(name))
+    except NotApplicable as reason:
+        pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_shapes_ranges_and_types(name: str) -> None:
-    model, batch = made(name)
-    size = batch.views.shape[2:]
-    found = answers(model, batch)
-    assert found
-    if "fuse" in found:
-        assert found["fuse"].shape == (4, *size)
-    if "sample" in found:
-        assert found["sample"].shape == (4, 3, *size)
-    for key in found.keys() & {"fuse", "sample"}:
-        assert found[key].dtype == torch.float32 and found[key].min() >= 0 and found[key].max() <= 1
-    if "log_weights" in found:
-        assert found["log_weights"].shape == (4, 3) and found["log_weights"].dtype == torch.float64
+NET = """
+import torch
+from fusionbench.contracts import LossTerms, Preset
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_the_same_question_has_the_same_answer(name: str) -> None:
-    model, batch = made(name)
-    torch.manual_seed(1)
-    first = answers(model, batch)
-    torch.manual_seed(2)
-    for key, value in answers(model, batch).items():
-        assert torch.equal(value, first[key]), key
+class Net(torch.nn.Module):
+    title, reference, version = "A net", "nobody, nowhere", "1"
+    PRESETS = {"tiny": Preset(note="for the test")}
+
+    def __init__(self, spec):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def fuse(self, batch):
+        given = batch.present[..., None, None, None]
+        total = torch.where(given, batch.views, 0.0).sum(1)
+        return (self.scale * total / batch.present.sum(1).clamp(min=1)[:, None, None, None]).clamp(0, 1)
+
+    def parameter_groups(self):
+        return {"main": list(self.parameters())}
+
+    def loss(self, batch, group, step):
+        return LossTerms((self.fuse(batch) - batch.target).square().mean())
+"""
+
+WRONG = {
+    "says_what_it_is": ('"nobody, nowhere"', '""'),
+    "shapes_ranges_and_types": (".clamp(0, 1)", "* 2 + 1"),
+    "same_question_same_answer": (".clamp(0, 1)", ".mul(0.5 + 0.5 * torch.rand(())).clamp(0, 1)"),
+    "batch_and_order_do_not_matter": (".clamp(0, 1)", ".mul(1 - 0.1 * len(batch)).clamp(0, 1)"),
+    "absent_views_do_not_matter": ("torch.where(given, batch.views, 0.0)", "batch.views"),
+    "mixed_numbers_of_views": ("batch.present.sum(1)", "batch.present.sum(1).float().mean().expand(len(batch))"),
+    "every_parameter_learns": (
+        "self.scale =",
+        "self.lost = torch.nn.Parameter(torch.ones(()))\n        self.scale =",
+    ),
+    "weights_survive_a_file": (
+        "self.scale = torch.nn.Parameter(torch.ones(()))",
+        "self.scale = torch.nn.Parameter(torch.ones(()))\n        self.bias = 0.1 * torch.rand(())"
+        ".item() + next(_noise)",
+    ),
+}
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_batch_and_order_do_not_matter(name: str) -> None:
-    model, batch = made(name)
-    whole = answers(model, batch)
-    for rows in ([2], [3, 1], [1, 0, 3, 2]):
-        for key, value in answers(model, part(batch, rows)).items():
-            torch.testing.assert_close(value, whole[key][rows], **TOLERANCE, msg=f"{key} {rows}")
+def written(folder: Path, text: str = NET) -> str:
+    (folder / "my_model.py").write_text("_noise = iter([0.1, 0.2, 0.3, 0.4] * 9)\n" + text)
+    return f"{folder}/my_model.py:Net"
 
 
-@pytest.mark.parametrize("name", with_ability("sample"))
-def test_draws_do_not_depend_on_their_number_and_differ(name: str) -> None:
-    model, batch = made(name)
-    three = model.sample(batch, 3, seed=5)
-    torch.testing.assert_close(model.sample(batch, 1, seed=5), three[:1], **TOLERANCE)
-    assert not torch.equal(three[0], three[1])
-    assert not torch.equal(model.sample(batch, 1, seed=6), three[:1])
+def test_a_class_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, table, err = run(capsys, "check", written(tmp_path))
+    assert code == 0, table + err
+    assert "**Net**, 1 parameters" in table and "| every_parameter_learns |" in table
+    assert table.count("| passes |") == len(CHECKS) - 1 and "does not apply: no sample |" in table
+    report: dict[str, Any] = json.loads(run(capsys, "check", written(tmp_path), "--json")[1])
+    assert report["ok"] and {row["check"] for row in report["checks"]} == set(CHECKS)
 
 
-@pytest.mark.parametrize("name", [name for name in MODEL_NAMES if make(name)[1].target is not None])
-def test_absent_views_do_not_matter(name: str) -> None:
-    model, batch = made(name)
-    for inputs in range(batch.views.shape[1]):
-        given = batch.with_inputs(inputs)
-        views = given.views.clone()
-        views[:, inputs:] = torch.rand_like(views[:, inputs:])
-        expected = answers(model, given)
-        for key, value in answers(model, replace(given, views=views)).items():
-            assert torch.equal(value, expected[key]), (key, inputs)
-        if hasattr(model, "loss"):
-            model.train()
-            before = {k: v.clone() for k, v in model.state_dict().items()}
-            clean = model.loss(given, next(iter(model.parameter_groups())), 1).total
-            model.load_state_dict(before)
-            dirty = model.loss(replace(given, views=views), next(iter(model.parameter_groups())), 1).total
-            model.load_state_dict(before)
-            model.eval()
-            assert torch.equal(clean, dirty), inputs
+@pytest.mark.parametrize("check", WRONG)
+def test_what_is_wrong_is_found(tmp_path: Path, check: str) -> None:
+    old, new = WRONG[check]
+    text = NET.replace(old, new)
+    assert text != NET
+    if check == "weights_survive_a_file":
+        text = text.replace("self.scale * total", "self.scale * self.bias * total")
+    report = check_class(load_class(written(tmp_path, text)))
+    assert check in [row.check for row in report.rows if row.verdict == "fails"]
 
 
-@pytest.mark.parametrize("name", [name for name in MODEL_NAMES if make(name)[1].target is not None])
-def test_rows_with_different_numbers_of_views_can_share_a_batch(name: str) -> None:
-    model, batch = made(name)
-    counts = [0, 3, 1, 2]
-    present = torch.arange(3) < torch.tensor(counts)[:, None]
-    mixed = answers(model, replace(batch, present=present))
-    for row, inputs in enumerate(counts):
-        for key, value in answers(model, part(batch.with_inputs(inputs), [row])).items():
-            torch.testing.assert_close(value[0], mixed[key][row], **TOLERANCE, msg=f"{key} {row}")
+def test_draws_that_are_not_keyed() -> None:
+    class Sampler(torch.nn.Module):
+        def sample(self, batch: Any, n: int, seed: int) -> torch.Tensor:
+            generator = torch.Generator().manual_seed(seed + n)
+            return torch.rand((n, *batch.views[:, 0].shape), generator=generator)
+
+    rows = {row.check: row for row in check_class(type("S", (Sampler,), {"__init__": lambda s, spec: _init(s)})).rows}
+    assert rows["draws_do_not_depend_on_their_number"].reason == "the first draw depends on how many are drawn"
+    assert rows["every_parameter_learns"].verdict == "does not apply"
 
 
-@pytest.mark.parametrize("name", with_ability("loss"))
-def test_every_parameter_learns(name: str) -> None:
-    model, batch = make(name)
-    if hasattr(model, "plan"):
-        model.plan(8, 0)
-    present = batch.present.clone()
-    if batch.target is not None:
-        present = torch.arange(3) < torch.tensor([0, 3, 1, 2])[:, None]
-    model.train()
-    reached: set[int] = set()
-    groups = model.parameter_groups()
-    assert sorted(id(p) for group in groups.values() for p in group) == sorted(id(p) for p in model.parameters())
-    for step in (0, 7):
-        for group, parameters in groups.items():
-            model.zero_grad(set_to_none=True)
-            terms = model.loss(replace(batch, present=present), group, step)
-            assert terms.total.ndim == 0 and torch.isfinite(terms.total)
-            terms.total.backward()
-            reached |= {id(p) for p in parameters if p.grad is not None and torch.isfinite(p.grad).all()}
-    lost = [key for key, p in model.named_parameters() if id(p) not in reached]
-    assert not lost, lost
+def _init(module: torch.nn.Module) -> None:
+    torch.nn.Module.__init__(module)
 
 
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_weights_survive_a_file(name: str, tmp_path: Any) -> None:
-    model, batch = made(name)
-    state = {key: value.clone().contiguous() for key, value in model.state_dict().items()}
-    save_file(state, tmp_path / "w.safetensors")
-    torch.manual_seed(9)
-    other, _ = make(name)
-    other.load_state_dict(load_file(tmp_path / "w.safetensors"))
-    other.eval()
-    for key, value in answers(other, batch).items():
-        assert torch.equal(value, answers(model, batch)[key]), key
+def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = written(tmp_path, NET.replace(".clamp(0, 1)", "* 2 + 1"))
+    code, table, err = run(capsys, "check", bad)
+    assert code == 1 and "| fails: fuse spans 1" in table and "checks fail: shapes_ranges_and_types" in err
+    assert run(capsys, "check", f"{tmp_path}/none.py:Net")[0] == 2
+    assert "has no torch.nn.Module called 'Other'" in run(capsys, "check", bad.replace(":Net", ":Other"))[2]
+    code, _, err = run(capsys, "check", written(tmp_path, "import no_such_package"))
+    assert code == 2 and "cannot be imported: ModuleNotFoundError" in err and "Traceback" not in err

@@ -1,0 +1,361 @@
+"""What every model must do, as checks that anybody can run: on registered models in our tests, on a class of your own
+with ``fusionbench check my_model.py:Net``. Each check takes a :class:`Subject` and raises AssertionError with a reason.
+
+A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicable`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.errors import DataError, UsageError
+
+MASKED = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
+PAIRS = ImageSpec(channels=1, height=32, width=32, views=2)
+# float32 sums in another order: libraries choose their loops by the size of the batch
+TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 2e-5}
+
+
+class NotApplicable(Exception):
+    """The model lacks the ability that a check is about."""
+
+
+def batch_of(count: int, spec: ImageSpec, target: bool = True) -> Batch:
+    """Boxes on black, the same every time; every view shows half of the target."""
+    generator = torch.Generator().manual_seed(7)
+    targets = torch.zeros(count, spec.channels, spec.height, spec.width)
+    views = torch.zeros(count, spec.views, *targets.shape[1:])
+    for index in range(count):
+        top, left = (int(v) for v in torch.randint(2, spec.height // 2, (2,), generator=generator))
+        shade = 0.5 + 0.5 * torch.rand((), generator=generator)
+        targets[index, :, top : top + spec.height // 3, left : left + spec.width // 3] = shade
+        for view in views[index]:
+            begin = int(torch.randint(0, spec.width // 2, (), generator=generator))
+            view.copy_(targets[index])
+            view[..., begin : begin + spec.width // 2] = 0.0
+    present = torch.ones(count, spec.views, dtype=torch.bool)
+    return Batch(targets if target else None, views, present, torch.arange(count))
+
+
+@dataclass
+class Subject:
+    """A model class with the function that makes one for an ``ImageSpec``: (spec) -> module."""
+
+    cls: Any
+    build: Callable[[ImageSpec], Any]
+
+    def fresh(self) -> tuple[Any, Batch]:
+        """A new model and a batch that it takes: masked views, or a pair where it refuses those."""
+        torch.manual_seed(0)
+        try:
+            model, batch = self.build(MASKED), batch_of(4, MASKED)
+        except UsageError:
+            model, batch = self.build(PAIRS), batch_of(4, PAIRS, target=False)
+        if hasattr(model, "fit"):
+            model.fit([batch])
+        return model, batch
+
+    @cached_property
+    def ready(self) -> tuple[Any, Batch]:
+        """One model in evaluation mode, made once."""
+        model, batch = self.fresh()
+        return model.eval(), batch
+
+    def need(self, *abilities: str) -> None:
+        """Raise NotApplicable unless the class has all of these methods."""
+        missing = [ability for ability in abilities if not hasattr(self.cls, ability)]
+        if missing:
+            raise NotApplicable(f"no {missing[0]}")
+
+    def need_masked(self) -> None:
+        """Raise NotApplicable for models of registered pairs, whose views are all there always."""
+        if self.ready[1].target is None:
+            raise NotApplicable("a model of pairs")
+
+
+def answers(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+    """Everything that a model says about a batch, samples first."""
+    found = {}
+    with torch.no_grad():
+        if hasattr(model, "fuse"):
+            found["fuse"] = model.fuse(batch)
+        if hasattr(model, "sample"):
+            found["sample"] = model.sample(batch, 3, seed=5).transpose(0, 1)
+        if hasattr(model, "log_weights"):
+            found["log_weights"] = model.log_weights(batch, 3, seed=5).transpose(0, 1)
+    return found
+
+
+def part(batch: Batch, rows: list[int]) -> Batch:
+    """These samples of a batch."""
+    target = None if batch.target is None else batch.target[rows]
+    return Batch(target, batch.views[rows], batch.present[rows], batch.ids[rows])
+
+
+def _that(holds: Any, otherwise: str) -> None:
+    """``assert`` that Python's -O leaves in."""
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def says_what_it_is(subject: Subject) -> None:
+    """title, reference and version are texts; every preset has a note"""
+    cls = subject.cls
+    for name in ("title", "reference", "version"):
+        _that(isinstance(getattr(cls, name, None), str) and getattr(cls, name), f"{name} is missing")
+    _that(getattr(cls, "PRESETS", None), "PRESETS is missing or empty")
+    for name, preset in cls.PRESETS.items():
+        _that(preset.note, f"preset {name!r} has no note")
+
+
+def shapes_ranges_and_types(subject: Subject) -> None:
+    """float32 images in [0,1] of the right shape; log weights in float64"""
+    model, batch = subject.ready
+    size = tuple(batch.views.shape[2:])
+    found = answers(model, batch)
+    _that(found, "none of fuse, sample and log_weights")
+    shapes = {"fuse": (4, *size), "sample": (4, 3, *size), "log_weights": (4, 3)}
+    for key, value in found.items():
+        # samples and log weights come draws first; answers() has turned them round
+        _that(tuple(value.shape) == shapes[key], f"{key} has shape {tuple(value.shape)}, samples first {shapes[key]}")
+        if key == "log_weights":
+            _that(value.dtype == torch.float64, f"log_weights are {value.dtype}, not float64")
+            continue
+        _that(value.dtype == torch.float32, f"{key} is {value.dtype}, not float32")
+        low, high = float(value.min()), float(value.max())
+        _that(low >= 0 and high <= 1, f"{key} spans {low:g}..{high:g}, not 0..1")
+
+
+def same_question_same_answer(subject: Subject) -> None:
+    """draws depend on seed and sample id alone, not on torch's global state"""
+    model, batch = subject.ready
+    torch.manual_seed(1)
+    first = answers(model, batch)
+    torch.manual_seed(2)
+    for key, value in answers(model, batch).items():
+        _that(torch.equal(value, first[key]), f"{key} differs the second time")
+
+
+def batch_and_order_do_not_matter(subject: Subject) -> None:
+    """a sample has the same answer in any batch"""
+    model, batch = subject.ready
+    whole = answers(model, batch)
+    for rows in ([2], [3, 1], [1, 0, 3, 2]):
+        for key, value in answers(model, part(batch, rows)).items():
+            torch.testing.assert_close(value, whole[key][rows], **TOLERANCE, msg=f"{key} of rows {rows} differs")
+
+
+def draws_do_not_depend_on_their_number(subject: Subject) -> None:
+    """the first of three draws is the only draw of one; draws and seeds differ"""
+    subject.need("sample")
+    model, batch = subject.ready
+    with torch.no_grad():
+        three, one = model.sample(batch, 3, seed=5), model.sample(batch, 1, seed=5)
+        other = model.sample(batch, 1, seed=6)
+    torch.testing.assert_close(one, three[:1], **TOLERANCE, msg="the first draw depends on how many are drawn")
+    _that(not torch.equal(three[0], three[1]), "two draws are the same")
+    _that(not torch.equal(other, three[:1]), "two seeds give the same draw")
+
+
+def absent_views_do_not_matter(subject: Subject) -> None:
+    """what stands in an absent view changes neither answers nor loss"""
+    subject.need_masked()
+    model, batch = subject.ready
+    for inputs in range(batch.views.shape[1]):
+        given = batch.with_inputs(inputs)
+        views = given.views.clone()
+        views[:, inputs:] = torch.rand_like(views[:, inputs:])
+        dirty = replace(given, views=views)
+        expected = answers(model, given)
+        for key, value in answers(model, dirty).items():
+            _that(torch.equal(value, expected[key]), f"{key} sees absent views with {inputs} inputs")
+        if hasattr(model, "loss"):
+            model.train()
+            before = {k: v.clone() for k, v in model.state_dict().items()}
+            group = next(iter(model.parameter_groups()))
+            losses = []
+            for case in (given, dirty):
+                losses.append(model.loss(case, group, 1).total.detach())
+                model.load_state_dict(before)
+            model.eval()
+            _that(torch.equal(*losses), f"the loss sees absent views with {inputs} inputs")
+
+
+def mixed_numbers_of_views(subject: Subject) -> None:
+    """samples with different numbers of views can share a batch"""
+    subject.need_masked()
+    model, batch = subject.ready
+    counts = [0, 3, 1, 2]
+    present = torch.arange(3) < torch.tensor(counts)[:, None]
+    mixed = answers(model, replace(batch, present=present))
+    for row, inputs in enumerate(counts):
+        for key, value in answers(model, part(batch.with_inputs(inputs), [row])).items():
+            torch.testing.assert_close(
+                value[0], mixed[key][row], **TOLERANCE, msg=f"{key} differs among other numbers of views"
+            )
+
+
+def every_parameter_learns(subject: Subject) -> None:
+    """every parameter stands in one group and gets a finite gradient"""
+    subject.need("loss")
+    model, batch = subject.fresh()
+    if hasattr(model, "plan"):
+        model.plan(8, 0)
+    present = batch.present.clone()
+    if batch.target is not None:
+        present = torch.arange(3) < torch.tensor([0, 3, 1, 2])[:, None]
+    model.train()
+    reached: set[int] = set()
+    groups = model.parameter_groups()
+    grouped = sorted(id(p) for group in groups.values() for p in group)
+    _that(grouped == sorted(id(p) for p in model.parameters()), "parameter_groups() is not every parameter once")
+    for step in (0, 7):
+        for group, parameters in groups.items():
+            model.zero_grad(set_to_none=True)
+            terms = model.loss(replace(batch, present=present), group, step)
+            _that(terms.total.ndim == 0 and torch.isfinite(terms.total), f"the loss of {group!r} is no finite scalar")
+            terms.total.backward()
+            reached |= {id(p) for p in parameters if p.grad is not None and torch.isfinite(p.grad).all()}
+    lost = [key for key, p in model.named_parameters() if id(p) not in reached]
+    _that(not lost, f"no finite gradient reaches {', '.join(lost[:4])}")
+
+
+def weights_survive_a_file(subject: Subject) -> None:
+    """safetensors and back give the same answers"""
+    from safetensors.torch import load_file, save_file
+
+    model, batch = subject.ready
+    state = {key: value.clone().contiguous() for key, value in model.state_dict().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(state, Path(folder) / "w.safetensors")
+        other, _ = subject.fresh()
+        for value in other.state_dict().values():
+            if value.is_floating_point():
+                value.add_(1)  # what the file does not hold must not come out right by chance
+        other.load_state_dict(load_file(Path(folder) / "w.safetensors"))
+    other.eval()
+    expected = answers(model, batch)
+    for key, value in answers(other, batch).items():
+        _that(torch.equal(value, expected[key]), f"{key} differs after loading")
+
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    check.__name__: check
+    for check in (
+        says_what_it_is,
+        shapes_ranges_and_types,
+        same_question_same_answer,
+        batch_and_order_do_not_matter,
+        draws_do_not_depend_on_their_number,
+        absent_views_do_not_matter,
+        mixed_numbers_of_views,
+        every_parameter_learns,
+        weights_survive_a_file,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One check: what it is about, its verdict, and why it fails or does not apply."""
+
+    check: str
+    about: str
+    verdict: Literal["passes", "fails", "does not apply"]
+    reason: str = ""
+
+
+@dataclass
+class ContractReport:
+    """All rows. ``ok`` when nothing fails."""
+
+    model: str
+    parameters: int | None
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return all(row.verdict != "fails" for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        rows = [asdict(row) for row in self.rows]
+        return {"ok": self.ok, "model": self.model, "parameters": self.parameters, "checks": rows}
+
+    def as_markdown(self) -> str:
+        """The table to paste into a pull request."""
+        from fusionbench import __version__
+
+        size = "" if self.parameters is None else f", {self.parameters:,} parameters at the checks' size"
+        lines = [f"**{self.model}**{size}; fusionbench {__version__}, torch {torch.__version__}", ""]
+        lines += ["| check | what | verdict |", "|---|---|---|"]
+        for row in self.rows:
+            verdict = row.verdict + (f": {row.reason}" if row.reason else "")
+            lines.append(f"| {row.check} | {row.about} | {verdict.replace('|', chr(92) + '|')} |")
+        return "\n".join(lines)
+
+
+def load_class(where: str) -> Any:
+    """The class of ``file.py:Class``. It runs the file: for a user's own code on the user's own machine only.
+
+    Raises:
+        UsageError, DataError: no such file or class, or a file that cannot be run.
+    """
+    file, _, name = where.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise DataError(f"{file}: no such file; name a class as my_model.py:Net")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise DataError(f"{file}: cannot be imported: {_line(error)}") from error
+    found = getattr(module, name, None)
+    if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
+        raise UsageError(f"{file}: has no torch.nn.Module called {name!r}")
+    return found
+
+
+def subject_of(cls: Any) -> Subject:
+    """A class as a subject, built with its smallest preset: ``tiny``, or the first."""
+    presets = getattr(cls, "PRESETS", None) or {}
+    preset = presets.get("tiny") or next(iter(presets.values()), None)
+    params = dict(preset.model) if preset is not None else {}
+    return Subject(cls, lambda spec: cls(spec, **params))
+
+
+def check_class(cls: Any) -> ContractReport:
+    """Run every check on a class. An error in the model's code is a check that fails, with the error as its reason."""
+    subject = subject_of(cls)
+    report = ContractReport(cls.__name__, None)
+    for name, check in CHECKS.items():
+        about = " ".join((check.__doc__ or "").split())
+        try:
+            check(subject)
+            report.rows.append(Row(name, about, "passes"))
+        except NotApplicable as error:
+            report.rows.append(Row(name, about, "does not apply", str(error)))
+        except Exception as error:
+            report.rows.append(Row(name, about, "fails", _line(error)))
+    if "ready" in vars(subject):
+        report.parameters = sum(p.numel() for p in subject.ready[0].parameters())
+    return report
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:200]
+    return text if isinstance(error, AssertionError) and text else f"{type(error).__name__}: {text}"
