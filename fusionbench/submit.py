@@ -1,36 +1,39 @@
-"""Submissions of trained models: pack, check, accept. Nothing of a submission is ever executed.
+"""Submissions: pack, check, accept. Nothing of a submission is ever executed.
 
-A submission is a zip of ``submission.json`` (who, what, how it was trained) and ``weights.safetensors`` for a
-**registered** model. The author and the maintainer run the same check, offline and without a GPU; accepting scores the
-weights again. The status of a result is assigned here and is not a field of a submission.
+A submission is a zip of ``submission.json`` and either ``weights.safetensors`` for a **registered** model, which are
+scored again, or what a model of any kind predicted; see :mod:`fusionbench.predictions`. The author and the maintainer
+run the same check, offline and without a GPU; accepting scores the submission. The status of a result is assigned here
+and is not a field of a submission.
 """
 
 from __future__ import annotations
 
+import shutil
 import struct
 import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.archive import Problem, extract, inspect
-from fusionbench.errors import DataError, FusionbenchError, Rejected
+from fusionbench.archive import Problem, extract_all, inspect, names
+from fusionbench.errors import DataError, FusionbenchError, Rejected, UsageError
 from fusionbench.files import atomic_write, file_sha256
+from fusionbench.plaintext import Digest, Line, Link, Note
 from fusionbench.run import Run, RunInfo, read_run
+
+if TYPE_CHECKING:
+    from fusionbench.predictions import Predictions
 
 SCHEMA = "fusionbench.submission/1"
 META, WEIGHTS = "submission.json", "weights.safetensors"
 LIMITS = {META: 64 << 10, WEIGHTS: 1 << 30}
+SAMPLES, IMAGES = "predictions.h5", "images/"
+SAMPLE_LIMITS = {META: 64 << 10, SAMPLES: (2 << 30) - (1 << 20)}
 MAX_HEADER = 1 << 20  # bytes of the header of a safetensors file
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same run gives the same archive
-
-# Letters of any script, digits and ordinary punctuation; no markup, no control characters, no line ends.
-Line = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"\A[\w .,:;+()'&/@×–-]*\Z")]
-Link = Annotated[str, msgspec.Meta(max_length=300, pattern=r"\Ahttps://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+\Z")]
-Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -40,18 +43,27 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     title: Line
     submitter: Line
     link: Link | None = None
-    note: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    note: Note = ""
     weights_sha256: Digest
     run: RunInfo
 
 
 @dataclass
 class Report:
-    """What a check found. ``ok`` when there are no problems."""
+    """What a check found. ``ok`` when there are no problems; ``notes`` are remarks that refuse nothing."""
 
     path: str
     problems: list[Problem] = field(default_factory=list)
-    submission: Submission | None = None
+    submission: Submission | Predictions | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def about(self) -> str:
+        """Title, model and data set in one line."""
+        made = self.submission
+        if isinstance(made, Submission):
+            return f"{made.title}, {made.run.model} on {made.run.dataset_name}"
+        return "" if made is None else f"{made.title}, predictions of {made.model} on {made.dataset}"
 
     @property
     def ok(self) -> bool:
@@ -61,7 +73,7 @@ class Report:
         """Plain values for ``--json``."""
         problems = [vars(problem) for problem in self.problems]
         facts = None if self.submission is None else msgspec.to_builtins(self.submission)
-        return {"ok": self.ok, "file": self.path, "problems": problems, "submission": facts}
+        return {"ok": self.ok, "file": self.path, "problems": problems, "notes": self.notes, "submission": facts}
 
 
 def pack(run_folder: Path, out: Path, *, title: str, submitter: str, link: str | None = None, note: str = "") -> Path:
@@ -82,43 +94,94 @@ def pack(run_folder: Path, out: Path, *, title: str, submitter: str, link: str |
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / "submission.zip"
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(_member(META), meta)
-            with archive.open(_member(WEIGHTS), "w") as stream:
+            archive.writestr(member(META), meta)
+            with archive.open(member(WEIGHTS), "w") as stream:
                 stream.write(weights.read_bytes())
-        report = check(draft)
-        if not report.ok:
-            raise Rejected(f"{run_folder}: cannot be submitted: {report.problems[0]}")
-        with atomic_write(out) as stream:
-            stream.write(draft.read_bytes())
+        _publish(run_folder, draft, out, None)
     return out
 
 
-def _member(name: str) -> zipfile.ZipInfo:
+def pack_predictions(
+    predictions: Path, out: Path, *, data: Path, model: str, title: str, submitter: str, link: str | None, note: str
+) -> Report:
+    """Write a submission of predictions (samples or PNG files) for the data set in ``data``; the check's report.
+
+    Raises:
+        DataError, UsageError: there is nothing that can be submitted.
+        Rejected: the submission would be refused; names the first reason.
+    """
+    from fusionbench.prediction_scores import draft as write_draft
+
+    words = {"model": model, "title": title, "submitter": submitter, "link": link, "note": note}
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "submission.zip"
+        write_draft(predictions, data, draft, words)
+        return _publish(predictions, draft, out, data)
+
+
+def _publish(made_of: Path, draft: Path, out: Path, data: Path | None) -> Report:
+    """Copy a draft to ``out`` when it passes the check."""
+    report = check(draft, data=data)
+    if not report.ok:
+        raise Rejected(f"{made_of}: cannot be submitted: {report.problems[0]}")
+    with open(draft, "rb") as source, atomic_write(out) as stream:
+        shutil.copyfileobj(source, stream)
+    return report
+
+
+def member(name: str) -> zipfile.ZipInfo:
+    """An archive's entry that is the same whenever and wherever it is made."""
     info = zipfile.ZipInfo(name, _FIXED_TIME)
     info.external_attr = 0o100644 << 16
     info.compress_type = zipfile.ZIP_DEFLATED
     return info
 
 
-def check(path: Path, unpacked: Path | None = None) -> Report:
+def check(path: Path, unpacked: Path | None = None, data: Path | None = None) -> Report:
     """Everything that is wrong with a submission; with ``unpacked``, an existing folder, its files stay there.
+
+    With ``data``, the folder of the data set, predictions are held against it as well.
 
     Raises:
         DataError: there is no such file.
     """
-    report = Report(str(path), inspect(path, LIMITS))
+    held = names(path)
+    weights = WEIGHTS in held or not any(name == SAMPLES or name.startswith(IMAGES) for name in held)
+    pictures = not weights and SAMPLES not in held
+    limits = LIMITS if weights else {META: LIMITS[META]} if pictures else SAMPLE_LIMITS
+    report = Report(str(path), inspect(path, limits, pictures))
     if not report.ok:
         return report
     with tempfile.TemporaryDirectory() as temporary:
         folder = unpacked or Path(temporary)
-        for name, limit in LIMITS.items():
-            report.problems += extract(path, name, limit, folder / name)
-        if report.ok:
-            report.submission = _read_meta(folder / META, report.problems)
+        report.problems += extract_all(path, limits, folder)
+        if report.ok and not weights:
+            _check_predictions(report, folder, data)
+        elif report.ok:
+            meta = _read_meta(folder / META, report.problems)
+            report.submission = meta
             report.problems += _header_problems(folder / WEIGHTS)
-        if report.submission is not None and report.ok:
-            report.problems += _content_problems(report.submission, folder / WEIGHTS)
+            if meta is not None and report.ok:
+                report.problems += _content_problems(meta, folder / WEIGHTS)
     return report
+
+
+def _check_predictions(report: Report, folder: Path, data: Path | None) -> None:
+    """Let a child process with limits look at what strangers made; its findings join ``report``."""
+    from fusionbench.predictions import FINDINGS, Findings, read_record
+    from fusionbench.sandbox import run_limited
+
+    place = "" if data is None else str(Path(data).resolve())
+    done = run_limited("fusionbench.predictions:examine_once", [str(folder), place], seconds=900)
+    if not done.ok:
+        problem = Problem(Path(report.path).name, done.message, "make it again with `fusionbench pack`")
+        report.problems.append(problem)
+        return
+    found = msgspec.json.decode((folder / FINDINGS).read_bytes(), type=Findings)
+    report.problems += found.problems
+    report.notes += found.notes
+    if report.ok:
+        report.submission = read_record(folder)
 
 
 def _read_meta(path: Path, problems: list[Problem]) -> Submission | None:
@@ -224,32 +287,35 @@ def score_once(folder: str, data: str, suite: str, out: str) -> None:
     )
 
 
-def accept(path: Path, *, data: Path, suite: str, results: Path, seconds: int = 3600) -> Path:
-    """Check a submission again, score its weights in a child process with limits, and save the result; its folder.
+def accept(path: Path, *, data: Path, suite: str | None, results: Path, seconds: int = 3600) -> Path:
+    """Check a submission again, score it in a child process with limits, and save the result; its folder.
+
+    Pictures of pairs need no ``suite``; ``data`` is then the folder with the sources.
 
     Raises:
         Rejected: the check found problems, the data set is another one, or scoring failed or took too long.
         UsageError, DataError: the suite, the data set or the file is not there.
     """
     from fusionbench import result as schema
-    from fusionbench.data import open_dataset
     from fusionbench.sandbox import run_limited
-    from fusionbench.suites import load_suite
 
-    rules, dataset = load_suite(suite), open_dataset(data)
-    if dataset.name != rules.dataset:
-        raise Rejected(f"{data}: is {dataset.name}, the suite {suite} is about {rules.dataset}")
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary) / "submission", Path(temporary) / "results"
         folder.mkdir()
-        report = check(path, folder)
-        if not report.ok or report.submission is None:
+        if suite is not None:
+            _check_suite(suite, data)
+        report = check(path, folder, data)
+        made = report.submission
+        if not report.ok or made is None:
             raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
-        if report.submission.run.dataset_id != dataset.id:
-            theirs = report.submission.run.dataset_id[:12]
-            raise Rejected(f"{path}: trained on data set {theirs}, this one is {dataset.id[:12]}")
-        arguments = [str(folder), str(Path(data).resolve()), suite, str(out)]
-        done = run_limited("fusionbench.submit:score_once", arguments, seconds=seconds)
+        weights = isinstance(made, Submission)
+        if suite is None and (isinstance(made, Submission) or made.kind == "masked"):
+            raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
+        if isinstance(made, Submission):
+            _check_dataset(path, made, data)
+        function = "fusionbench.submit:score_once" if weights else "fusionbench.prediction_scores:score_once"
+        arguments = [str(folder), str(Path(data).resolve()), suite or "", str(out)]
+        done = run_limited(function, arguments, seconds=seconds)
         if not done.ok:
             raise Rejected(f"{path}: could not be scored: {done.message}")
         try:
@@ -257,7 +323,25 @@ def accept(path: Path, *, data: Path, suite: str, results: Path, seconds: int = 
             result, table = schema.load(scored), schema.load_per_image(scored)
         except (ValueError, FusionbenchError) as error:
             raise Rejected(f"{path}: scoring left no valid result: {error}") from error
-        result.status = "verified"
-        result.title = report.submission.title
-        result.origin = schema.Origin(kind="submission", submitter=report.submission.submitter)
+        result.status = "verified" if weights else "scored"
+        result.title = made.title
+        note = "; ".join(report.notes)
+        result.origin = schema.Origin(kind="submission", submitter=made.submitter, note=note)
         return schema.save(result, results, table)
+
+
+def _check_suite(suite: str, data: Path) -> None:
+    from fusionbench.data import open_dataset
+    from fusionbench.suites import load_suite
+
+    rules, dataset = load_suite(suite), open_dataset(data)
+    if dataset.name != rules.dataset:
+        raise Rejected(f"{data}: is {dataset.name}, the suite {suite} is about {rules.dataset}")
+
+
+def _check_dataset(path: Path, submission: Submission, data: Path) -> None:
+    from fusionbench.data import open_dataset
+
+    ours, theirs = open_dataset(data).id, submission.run.dataset_id
+    if theirs != ours:
+        raise Rejected(f"{path}: trained on data set {theirs[:12]}, this one is {ours[:12]}")

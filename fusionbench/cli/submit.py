@@ -1,4 +1,4 @@
-"""``fusionbench pack``, ``check`` and ``accept``: submissions of trained models."""
+"""``fusionbench pack``, ``check`` and ``accept``: submissions of trained models and of predictions."""
 
 from __future__ import annotations
 
@@ -9,61 +9,102 @@ from pathlib import Path
 import click
 
 from fusionbench.errors import Rejected, UsageError
+from fusionbench.progress import say
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("pack", short_help="Pack a trained run as a submission.")
-@click.argument("run", type=_PATH)
+@click.command("pack", short_help="Pack a trained run, or predictions, as a submission.")
+@click.argument("made", type=_PATH)
 @click.option("-o", "--out", required=True, type=_PATH, help="The zip to write.")
 @click.option("--title", required=True, help="What tables call the model.")
 @click.option("--submitter", required=True, help="Who submits it.")
 @click.option("--link", help="An https address with more about it.")
 @click.option("--note", default="", help="What readers should know.")
-def pack_command(run: Path, out: Path, title: str, submitter: str, link: str | None, note: str) -> None:
-    """Pack the training RUN's record and weights into one file.
+@click.option("--model", help="Predictions: what folders of results call the model.")
+@click.option("-d", "--data", type=_PATH, help="Predictions: the data set's folder, or the folder of pairs.")
+def pack_command(
+    made: Path,
+    out: Path,
+    title: str,
+    submitter: str,
+    link: str | None,
+    note: str,
+    model: str | None,
+    data: Path | None,
+) -> None:
+    """Pack MADE into one file: a training run with its weights, or with --model and --data what a model predicted.
+
+    Predictions are a folder of PNG files, one for every pair, or a .npy or HDF5 file of samples of a masked set, uint8
+    (images, V+1, K, H, W[, C]).
 
     Example: fusionbench pack runs/cvae -o cvae.zip --title CVAE --submitter "A. Author"
     """
-    from fusionbench.submit import pack
+    from fusionbench.submit import pack, pack_predictions
 
-    click.echo(str(pack(run, out, title=title, submitter=submitter, link=link, note=note)))
+    if model is None and data is None:
+        click.echo(str(pack(made, out, title=title, submitter=submitter, link=link, note=note)))
+        return
+    if model is None or data is None:
+        raise UsageError("predictions need both --model NAME and --data FOLDER; a run needs neither")
+    report = pack_predictions(made, out, data=data, model=model, title=title, submitter=submitter, link=link, note=note)
+    for remark in report.notes:
+        say(f"remark: {remark}")
+    click.echo(str(out))
 
 
-@click.command("check", short_help="Check a submission: all problems at once, offline.")
-@click.argument("submission", type=_PATH)
+@click.command("check", short_help="Check a submission, or a model class of your own.")
+@click.argument("submission")
+@click.option("-d", "--data", type=_PATH, help="Hold predictions against this data set, or folder of pairs, too.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def check_command(submission: Path, as_json: bool) -> None:
-    """Check a SUBMISSION as the maintainer will. Exit code 1 when something is wrong.
+def check_command(submission: str, data: Path | None, as_json: bool) -> None:
+    """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
+
+    With FILE.py:CLASS, run the contract's checks on a model class of your own, on your own machine, and print the table
+    to paste into a pull request.
 
     Example: fusionbench check cvae.zip
     """
     from fusionbench.submit import check
 
-    report = check(submission)
+    if ".py:" in submission:
+        _check_class(submission, as_json)
+        return
+    report = check(Path(submission), data=data)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
     else:
         for problem in report.problems:
             click.echo(str(problem))
-        if report.submission is not None and report.ok:
-            info = report.submission.run
-            click.echo(f"{submission}: fine: {report.submission.title}, {info.model} on {info.dataset_name}")
+        for remark in report.notes:
+            click.echo(f"remark: {remark}")
+        if report.ok:
+            click.echo(f"{submission}: fine: {report.about}")
     if not report.ok:
         raise Rejected(f"{submission}: {len(report.problems)} problems")
 
 
-@click.command("accept", short_help="Score a submission's weights and save the result.")
+def _check_class(where: str, as_json: bool) -> None:
+    from fusionbench.contract_checks import check_class, load_class
+
+    report = check_class(load_class(where))
+    click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else report.as_markdown())
+    if not report.ok:
+        bad = [row.check for row in report.rows if row.verdict == "fails"]
+        raise Rejected(f"{where}: {len(bad)} of {len(report.rows)} checks fail: {', '.join(bad)}")
+
+
+@click.command("accept", short_help="Score a submission and save the result.")
 @click.argument("submission", required=False, type=_PATH)
 @click.option("--queue", type=_PATH, help="Handle everything in QUEUE/incoming instead; several workers may.")
-@click.option("--suite", required=True, help="The suite whose protocol applies.")
-@click.option("-d", "--data", required=True, type=_PATH, help="The data set's folder.")
+@click.option("--suite", help="The suite whose protocol applies; pictures of pairs need none.")
+@click.option("-d", "--data", required=True, type=_PATH, help="The data set's folder, or the folder of pairs.")
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
 def accept_command(
-    submission: Path | None, queue: Path | None, suite: str, data: Path, results: Path, seconds: int
+    submission: Path | None, queue: Path | None, suite: str | None, data: Path, results: Path, seconds: int
 ) -> None:
-    """Check a SUBMISSION again, score its weights in a limited process, and save the result. Prints its folder.
+    """Check a SUBMISSION again, score it in a limited process, and save the result. Prints its folder.
 
     Example: fusionbench accept cvae.zip --suite quickstart --data data/fusiondigits --results results
     """

@@ -68,7 +68,7 @@ def _inspect(path: Path, size: int) -> tuple[dict[str, Any], dict[str, tuple[str
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     with h5py.File(h5py.h5f.open(str(path).encode(), h5py.h5f.ACC_RDONLY, fapl=access)) as file:
         header = _header(path, file)
-        names = list(_names(path, file))
+        names = hard_linked(path, file)
         layout = {name: _layout(path, file, name, size) for name in names}
     lengths = {shape[0] for _, shape, _ in layout.values()}
     if len(lengths) != 1:
@@ -76,9 +76,14 @@ def _inspect(path: Path, size: int) -> tuple[dict[str, Any], dict[str, tuple[str
     return header, layout
 
 
-def _names(path: Path, file: h5py.File) -> list[str]:
+def hard_linked(path: Path, file: h5py.File) -> list[str]:
+    """Names of the objects at the top of ``file``, none of which is looked at.
+
+    Raises:
+        DataError: none or too many objects, or a link that leads to somewhere else.
+    """
     if len(file) > MAX_DATASETS or not len(file):
-        raise DataError(f"{path}: {len(file)} objects where a shard has 1 to {MAX_DATASETS}; {_REMEDY}")
+        raise DataError(f"{path}: {len(file)} objects where 1 to {MAX_DATASETS} may be; {_REMEDY}")
     names = []
     for name in file:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):

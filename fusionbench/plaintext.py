@@ -1,0 +1,15 @@
+"""Kinds of text that a stranger's record may hold, as msgspec types: no markup, no control characters, bounded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+# Letters of any script, digits and ordinary punctuation; no markup, no control characters, no line ends.
+Line = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"\A[\w .,:;+()'&/@×–-]*\Z")]
+Link = Annotated[str, msgspec.Meta(max_length=300, pattern=r"\Ahttps://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+\Z")]
+Note = Annotated[str, msgspec.Meta(max_length=2000)]
+Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+# What a folder may be called on every system; it never names a path.
+Plain = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9+_-]{0,63}\Z")]

@@ -1,0 +1,195 @@
+"""Packs predictions for submission, and scores what was submitted; both under the rules of the data set."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+import fusionbench
+from fusionbench import result as schema
+from fusionbench.errors import DataError, Rejected, UsageError
+from fusionbench.files import digest, file_sha256
+from fusionbench.predictions import (
+    IMAGES,
+    META,
+    PAIRS_PROTOCOL,
+    SAMPLES,
+    Predictions,
+    blocks,
+    open_samples,
+    pair_folders,
+    pairs_identity,
+    read_record,
+)
+
+
+def write_samples(path: Path, samples: Any) -> None:
+    """Write ``predictions.h5``: samples uint8 (images, V+1, K, H, W[, C]), gzipped image by image.
+
+    Raises:
+        UsageError: other values or another number of axes.
+    """
+    import h5py
+
+    if samples.dtype != np.uint8 or len(samples.shape) not in (5, 6) or 0 in samples.shape:
+        raise UsageError(
+            f"samples are {samples.dtype} {tuple(samples.shape)}; uint8 (images, V+1, K, H, W[, C]) is asked for"
+        )
+    with h5py.File(path, "w", libver="latest") as file:
+        chunks = (1, 1, *samples.shape[2:])
+        made = file.create_dataset("samples", samples.shape, np.uint8, chunks=chunks, compression="gzip")
+        for index in range(samples.shape[0]):
+            made[index] = samples[index]
+
+
+def record_of_samples(samples: Any, data: Path, **words: Any) -> Predictions:
+    """The record of samples (see :func:`write_samples`) for the test split of the data set in ``data``."""
+    from fusionbench.data import open_dataset
+
+    dataset = open_dataset(data)
+    return Predictions(
+        kind="masked", dataset=dataset.name, dataset_id=dataset.id, images=int(samples.shape[0]), **words
+    )
+
+
+def record_of_pictures(pictures: Mapping[str, Path], data: Path, **words: Any) -> Predictions:
+    """The record of one PNG for every pair in ``data``."""
+    _, identity = pairs_identity(data)
+    name = Path(data).resolve().name.lower()
+    return Predictions(kind="pairs", dataset=name, dataset_id=identity, images=len(pictures), **words)
+
+
+def draft(predictions: Path, data: Path, out: Path, words: Mapping[str, Any]) -> None:
+    """Write an unchecked archive of ``predictions``: an HDF5 file with ``samples``, a .npy file, or a folder of PNG.
+
+    Raises:
+        DataError, UsageError: what is there cannot be submitted.
+    """
+    from fusionbench.imread import pictures_in
+    from fusionbench.submit import member
+
+    with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        files: dict[str, Path] = {}
+        if predictions.is_dir():
+            pictures = pictures_in(predictions)
+            other = [path.name for path in pictures.values() if path.suffix != ".png"]
+            if other:
+                raise DataError(f"{predictions}: {other[0]} is not PNG; save the model's output itself as .png")
+            record = record_of_pictures(pictures, data, **words)
+            files = {f"{IMAGES}/{name}.png": path for name, path in pictures.items()}
+        else:
+            samples = _samples_in(predictions)
+            record = record_of_samples(samples, data, **words)
+            files = {SAMPLES: Path(temporary) / SAMPLES}
+            write_samples(files[SAMPLES], samples)
+        archive.writestr(member(META), msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1))
+        for name, path in files.items():
+            info = member(name)
+            info.compress_type = zipfile.ZIP_STORED  # PNG and gzip are compressed already
+            with open(path, "rb") as source, archive.open(info, "w") as stream:
+                while block := source.read(1 << 20):
+                    stream.write(block)
+
+
+def _samples_in(path: Path) -> Any:
+    import h5py
+
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        return h5py.File(path, "r")["samples"]
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(f"{path}: no samples in it ({reason}); give a .npy, or an HDF5 file with 'samples'") from error
+
+
+def score_once(folder: str, data: str, suite: str, out: str) -> None:
+    """In the child: score the unpacked predictions in ``folder``, into ``out``; pairs have no suite."""
+    record = read_record(Path(folder))
+    if record.kind == "masked":
+        _score_samples(Path(folder), record, Path(data), suite, Path(out))
+    else:
+        _score_pictures(Path(folder), record, Path(data), Path(out))
+
+
+def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
+    from fusionbench.data import open_dataset
+    from fusionbench.evaluate import Protocol
+    from fusionbench.metrics.mse_min import METRIC, mse_min
+    from fusionbench.suites import load_suite
+
+    rules, dataset = load_suite(suite), open_dataset(data)
+    protocol = Protocol(rules.protocol.draws, rules.protocol.seed, rules.protocol.paper_batch)
+    size = dataset.size(rules.split)
+    count = size if rules.protocol.limit is None else min(size, rules.protocol.limit)
+    if (record.split, record.images) != (rules.split, count):
+        raise Rejected(f"predictions for {record.images} images of {record.split}; {count} of {rules.split} are scored")
+    spec, targets = dataset.spec, dataset.arrays(rules.split).targets
+    columns: list[list[np.ndarray]] = [[] for _ in range(spec.views + 1)]
+    with open_samples(folder / SAMPLES, count, spec) as samples:
+        draws = samples.shape[2]
+        if draws not in (1, protocol.draws):
+            raise Rejected(f"{draws} draws; the protocol asks for {protocol.draws}, or 1 of a deterministic model")
+        for begin, values in blocks(samples):
+            target = targets[begin : begin + len(values)] / 255.0
+            for inputs, column in enumerate(columns):
+                column.append(mse_min(np.moveaxis(values[:, inputs], 1, 0) / 255.0, target))
+    stack = np.stack([np.concatenate(column) for column in columns])
+    table: dict[str, np.ndarray] = {"id": np.arange(count)}
+    table |= {f"mse_min@{inputs}": values for inputs, values in enumerate(stack)}
+    everything = {f"mse_min@{inputs}": values for inputs, values in enumerate(stack)}
+    everything["mse_min@avg4"] = stack.mean(axis=0)
+    everything["mse_min@avg_paper"] = protocol.paper_weights(count, spec.views) @ stack
+    scores = {key: schema.summarise(values, "lower", "1", draws=draws) for key, values in everything.items()}
+    task = schema.DatasetIdentity(
+        name=dataset.name,
+        version=dataset.version,
+        split=rules.split,
+        id=dataset.id,
+        n=count,
+        ids_sha256=digest(list(range(count))),
+    )
+    content = file_sha256(folder / SAMPLES)
+    _save(record, content, task, protocol.identity(spec), {METRIC.name: METRIC.version}, scores, table, out)
+
+
+def _score_pictures(folder: Path, record: Predictions, data: Path, out: Path) -> None:
+    from fusionbench.score import score_files
+
+    ids, identity = pairs_identity(data)
+    a, b = pair_folders(data)
+    found = score_files(a, b, folder / IMAGES, strict=True)
+    task = schema.DatasetIdentity(
+        name=record.dataset, version="1", split=record.split, id=identity, n=len(ids), ids_sha256=digest(ids)
+    )
+    content = digest({path.name: file_sha256(path) for path in sorted((folder / IMAGES).iterdir())})
+    versions = {metric.name: metric.version for metric in found.metrics}
+    table = {"id": np.array(found.ids), **found.values}
+    _save(record, content, task, PAIRS_PROTOCOL, versions, found.summary, table, out)
+
+
+def _save(
+    record: Predictions,
+    content: str,
+    task: schema.DatasetIdentity,
+    protocol: schema.ProtocolIdentity,
+    metrics: dict[str, str],
+    scores: dict[str, schema.Score],
+    table: Mapping[str, Any],
+    out: Path,
+) -> None:
+    model = schema.ModelIdentity(name=record.model, version="1", params={"predictions_sha256": content})
+    identity = schema.Identity(model=model, dataset=task, protocol=protocol, metrics=metrics)
+    made = schema.Result(
+        id=schema.identity_id(identity), status="scored", title=record.title, identity=identity, scores=scores
+    )
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    made.provenance = {"fusionbench": fusionbench.__version__, "started": started}
+    schema.save(made, out, table)

@@ -1,0 +1,309 @@
+"""Submitted predictions: what a model made of every sample, scored here. No weights, so no likelihood.
+
+Masked sets: ``predictions.h5`` with one data set ``samples``, uint8 (images, V+1, K, H, W[, C]): K draws for every
+number of inputs N = 0..V. Pairs: one 8-bit PNG for every pair, ``images/<id>.png``. Everything of a stranger's file is
+looked at in a child process with limits, sizes before content; see :mod:`fusionbench.sandbox`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from fusionbench.archive import Problem
+from fusionbench.contracts import ImageSpec
+from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.files import digest, read_bounded, write_bytes
+from fusionbench.lint import remarks
+from fusionbench.plaintext import Digest, Line, Link, Note, Plain
+from fusionbench.result import ProtocolIdentity
+
+META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"
+FINDINGS = "findings.json"  # written by the child beside what it looked at
+MAX_VALUES = 8 << 30  # bytes of all samples
+MAX_CHUNK = 64 << 20
+PAIRS_PROTOCOL = ProtocolIdentity(name="pairs", version="1", seed=0, params={"dialect": "standard/1"})
+_FOLDERS = (("ir", "vi"), ("a", "b"))  # what a folder of pairs may call its two folders of sources
+_LINTED = 64  # samples that remarks are made about
+_AGAIN = "make it again with `fusionbench pack`"
+
+
+class Predictions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Content of ``submission.json`` beside predictions. Neither scores nor a status are the author's to say."""
+
+    schema: Literal["fusionbench.predictions/1"] = "fusionbench.predictions/1"
+    kind: Literal["masked", "pairs"]
+    title: Line
+    submitter: Line
+    link: Link | None = None
+    note: Note = ""
+    model: Plain  # what folders of results are called
+    dataset: Plain
+    dataset_id: Digest
+    split: Plain = "test"
+    images: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Findings(msgspec.Struct):
+    """``problems`` refuse a submission, ``notes`` are for its reader."""
+
+    problems: list[Problem] = []
+    notes: list[str] = []
+
+
+def read_record(folder: Path) -> Predictions:
+    """The record of an unpacked submission.
+
+    Raises:
+        DataError: not a record.
+    """
+    try:
+        return msgspec.json.decode(read_bounded(folder / META, 64 << 10, "record"), type=Predictions)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise DataError(f"not a fusionbench.predictions/1 record: {error}") from error
+
+
+def examine_once(folder: str, data: str) -> None:
+    """In the child: look at an unpacked submission, beside the data set in ``data`` where it is not ""."""
+    findings = examine(Path(folder), Path(data) if data else None)
+    write_bytes(Path(folder) / FINDINGS, msgspec.json.encode(findings))
+
+
+def examine(folder: Path, data: Path | None) -> Findings:
+    """Everything that is wrong with an unpacked submission of predictions, and what is remarkable about it."""
+    found = Findings(problems=[], notes=[])
+    try:
+        record = read_record(folder)
+    except DataError as error:
+        found.problems.append(Problem(META, str(error), _AGAIN))
+        return found
+    if _is_registered(record.model):
+        remedy = f"call it {record.model}-ours, or submit the weights"
+        found.problems.append(Problem(META, f"{record.model!r} is the name of a model of fusionbench", remedy))
+    file = SAMPLES if record.kind == "masked" else IMAGES
+    try:
+        (_examine_samples if record.kind == "masked" else _examine_pictures)(folder, record, data, found)
+    except FusionbenchError as error:
+        found.problems.append(Problem(file, str(error).replace(f"{folder}/", ""), _AGAIN))
+    return found
+
+
+def _is_registered(name: str) -> bool:
+    from fusionbench.models import MODELS
+
+    return name in MODELS.names()
+
+
+# Samples of masked sets
+
+
+@contextmanager
+def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[Any]:
+    """The checked HDF5 data set of ``images`` × (V+1) × K images; nothing is read before its sizes are known.
+
+    Raises:
+        DataError: anything but plain uint8 values of the right shape inside the file itself.
+    """
+    import h5py
+
+    from fusionbench.shards.reader import hard_linked
+
+    try:
+        with h5py.File(path, "r") as file:
+            if hard_linked(path, file) != ["samples"] or file.get("samples", getclass=True) is not h5py.Dataset:
+                raise DataError(f"{path}: must hold one object, the data set 'samples'")
+            samples = file["samples"]
+            _check_layout(path, samples)
+            _check_shape(path, samples.shape, images, spec)
+            yield samples
+    except DataError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise DataError(f"{path}: a damaged HDF5 file ({' '.join(str(error).split())[:160]})") from error
+
+
+def _check_layout(path: Path, samples: Any) -> None:
+    import h5py
+
+    plist = samples.id.get_create_plist()
+    if samples.is_virtual or plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
+        raise DataError(f"{path}: 'samples' is virtual or lies in another file")
+    if samples.dtype.str != "|u1":
+        raise DataError(f"{path}: 'samples' has type {samples.dtype.str}; uint8 is asked for")
+    filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
+    if any(code != h5py.h5z.FILTER_DEFLATE for code in filters):
+        raise DataError(f"{path}: 'samples' goes through filters {filters}; only gzip is allowed")
+    if samples.chunks is not None and math.prod(samples.chunks) > MAX_CHUNK:
+        raise DataError(f"{path}: 'samples' has chunks of {math.prod(samples.chunks):,} bytes (limit {MAX_CHUNK:,})")
+
+
+def _check_shape(path: Path, shape: tuple[int, ...] | None, images: int, spec: ImageSpec) -> None:
+    image = (spec.height, spec.width) + ((spec.channels,) if spec.channels > 1 else ())
+    wanted = f"({images}, {spec.views + 1}, K, {', '.join(map(str, image))})"
+    if shape is None or len(shape) != 3 + len(image) or (shape[:2], shape[3:]) != ((images, spec.views + 1), image):
+        raise DataError(f"{path}: 'samples' has shape {shape}; {wanted} is asked for")
+    if shape[2] < 1 or math.prod(map(int, shape)) > MAX_VALUES:
+        raise DataError(f"{path}: 'samples' claims {math.prod(map(int, shape)):,} bytes (limit {MAX_VALUES:,})")
+
+
+def blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """(first image, uint8 values) by and by, about 32 MiB at a time.
+
+    Raises:
+        DataError: content that cannot be read.
+    """
+    step = max(1, (32 << 20) // math.prod(samples.shape[1:]))
+    for begin in range(0, samples.shape[0], step):
+        try:
+            yield begin, samples[begin : begin + step]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"images from {begin} cannot be read ({' '.join(str(error).split())[:160]})") from error
+
+
+def _examine_samples(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+    from fusionbench.recipes import load_recipe
+
+    spec = load_recipe(record.dataset).image_spec
+    with open_samples(folder / SAMPLES, record.images, spec) as samples:
+        first, ignored = samples[:_LINTED, -1, 0], True
+        for _, values in blocks(samples):
+            ignored = ignored and bool((values == values[:, :1]).all())
+    if ignored:
+        found.notes.append("the views do not matter: all numbers of inputs have the same images")
+    if data is not None:
+        from fusionbench.data import open_dataset
+
+        dataset = open_dataset(data)
+        if dataset.id != record.dataset_id:
+            message = f"made for data set {record.dataset_id[:12]}, this one is {dataset.id[:12]}"
+            found.problems.append(Problem(META, message, "make the predictions on this data set"))
+            return
+        if record.images > dataset.size(record.split):
+            message = f"{record.images} images, the split has {dataset.size(record.split)}"
+            found.problems.append(Problem(META, message, _AGAIN))
+            return
+        views = dataset.arrays(record.split).views[: len(first)]
+        names = [f"view {k + 1}" for k in range(spec.views)]
+        rows = [[_grey(view) for view in row] for row in views]
+        found.notes += remarks([_grey(image) for image in first], rows, names)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    from fusionbench.imread import luma
+
+    return luma(image) if image.ndim == 3 else np.asarray(image)
+
+
+# Pictures of pairs
+
+
+def pair_folders(data: Path) -> tuple[Path, Path]:
+    """The two folders of sources in a folder of pairs.
+
+    Raises:
+        DataError: neither ``ir`` and ``vi`` nor ``a`` and ``b`` are there.
+    """
+    for a, b in _FOLDERS:
+        if (data / a).is_dir() and (data / b).is_dir():
+            return data / a, data / b
+    raise DataError(f"{data}: needs the folders ir and vi, or a and b, with the sources of every pair")
+
+
+def pairs_identity(data: Path) -> tuple[list[str], str]:
+    """Ids of the pairs in a folder, and the set's id: sha256 over every id with the bytes of its grey sources.
+
+    Raises:
+        DataError: pictures that cannot be read, or have no partner.
+    """
+    import hashlib
+
+    from fusionbench.imread import pictures_in, read_picture
+
+    a, b = (pictures_in(folder) for folder in pair_folders(data))
+    if a.keys() != b.keys():
+        raise DataError(f"{data}: {sorted(a.keys() ^ b.keys())[0]!r} has only one source; add the other")
+    whole = {}
+    for name in sorted(a):
+        pixels = [read_picture(path).grey() for path in (a[name], b[name])]
+        whole[name] = [[*image.shape, hashlib.sha256(image.tobytes()).hexdigest()] for image in pixels]
+    return sorted(a), digest(whole)
+
+
+def png_header(path: Path) -> tuple[int, int, int, int]:
+    """(width, height, bits, colour type) of a PNG, from its first 33 bytes.
+
+    Raises:
+        DataError: not a PNG.
+    """
+    with open(path, "rb") as stream:
+        start = stream.read(33)
+    if len(start) < 33 or start[:16] != b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR":
+        raise DataError("not a PNG")
+    return struct.unpack(">LLBB", start[16:26])
+
+
+def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
+    """Why a PNG is not taken, "" when it is fine; decoded only when its header is right."""
+    from fusionbench.imread import MAX_PIXELS, read_picture
+
+    try:
+        width, height, bits, colour = png_header(path)
+        if bits != 8 or colour not in (0, 2):
+            return f"{bits} bits of colour type {colour}; 8-bit grey or RGB is asked for"
+        if size is not None and (height, width) != size:
+            return f"{width}×{height} pixels, its sources have {size[1]}×{size[0]}"
+        if width * height > MAX_PIXELS or not width * height:
+            return f"{width}×{height} pixels (limit {MAX_PIXELS})"
+        read_picture(path)
+    except DataError as error:
+        return str(error).replace(f"{path}: ", "")
+    return ""
+
+
+def _examine_pictures(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+    from fusionbench.imread import pictures_in, read_picture
+
+    files = {path.stem: path for path in sorted((folder / IMAGES).glob("*.png"))}
+    if len(files) != record.images:
+        found.problems.append(Problem(META, f"{record.images} images are named, {len(files)} are there", _AGAIN))
+    sources: dict[str, list[Path]] = {}
+    if data is not None:
+        ids, identity = pairs_identity(data)
+        if identity != record.dataset_id:
+            message = f"made for pairs {record.dataset_id[:12]}, these are {identity[:12]}"
+            found.problems.append(Problem(META, message, "fuse these pairs"))
+        for name in sorted(set(ids) ^ set(files)):
+            rule = "no such pair" if name in files else "missing"
+            found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
+        a, b = (pictures_in(place) for place in pair_folders(data))
+        sources = {name: [a[name], b[name]] for name in ids}
+    for name, path in files.items():
+        size = read_picture(sources[name][0]).pixels.shape[:2] if name in sources else None
+        problem = _picture_problem(path, size)
+        if problem:
+            remedy = "save the model's output as 8-bit PNG of the sources' size"
+            found.problems.append(Problem(f"{IMAGES}/{name}.png", problem, remedy))
+    if not found.problems and sources:
+        found.notes += _picture_notes(files, sources)
+
+
+def _picture_notes(files: dict[str, Path], sources: dict[str, list[Path]]) -> list[str]:
+    from fusionbench.imread import read_picture
+
+    fused, rows, colour = [], [], []
+    for name in list(files)[:_LINTED]:
+        picture = read_picture(files[name])
+        pair = [read_picture(path) for path in sources[name]]
+        fused.append(picture.grey())
+        rows.append([source.grey() for source in pair])
+        tinted = [source for source in pair if source.pixels.ndim == 3]
+        if picture.pixels.ndim == 3 and tinted:
+            colour.append((picture.pixels, tinted[-1].pixels))
+    return remarks(fused, rows, ("the first source", "the second source"), colour)
