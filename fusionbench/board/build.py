@@ -7,10 +7,12 @@ carry a content security policy that lets nothing run but the board's own script
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fusionbench import __version__, stats
+from fusionbench.board.explorer import SOURCES, maps, pictures_of, sources_of
 from fusionbench.board.insight import add_mean_ranks, agreement
 from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
 from fusionbench.board.table import notes, slots
@@ -63,7 +65,7 @@ def build_board(
     if anonymous:
         _make_anonymous(found)
     files: dict[str, bytes] = {}
-    for name in ("board.css", "board.js", "compare.js"):
+    for name in ("board.css", "board.js", "compare.js", "explorer.js"):
         files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
     for benchmark in found:
         _add_benchmark(files, benchmark, results, title, resamples, alone=len(found) == 1)
@@ -112,7 +114,7 @@ def _add_benchmark(
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         files[name] = picture(path)
         sheets.append({"file": name, "caption": SHEETS.get(path.stem, path.stem)})
-    comparable = _add_values(files, benchmark)
+    comparable = _add_values(files, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
@@ -173,7 +175,7 @@ def _script(data: object) -> bytes:
     return b"fusionbenchData(" + canonical_json(data) + b");\n"
 
 
-def _add_values(files: dict[str, bytes], benchmark: Benchmark) -> set[str]:
+def _add_values(files: dict[str, bytes], benchmark: Benchmark, results: Path) -> set[str]:
     """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
 
     Five digits are kept: these are for pictures; the downloads have all of them.
@@ -194,10 +196,35 @@ def _add_values(files: dict[str, bytes], benchmark: Benchmark) -> set[str]:
         if any(key in values for values in found.values())
     }
     ids = next(row.entry.ids for row in rows if row.entry is not None)
-    files[f"data/{benchmark.slug}/scores.js"] = _script({"ids": ids, "scores": about})
-    for name, values in found.items():
-        files[f"data/{benchmark.slug}/{name}.js"] = _script(values)
+    sources = sources_of(results / benchmark.first.identity.dataset.name, ids)
+    for place, paths in sources.items():
+        for source, path in zip(SOURCES, paths, strict=True):
+            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = picture(path)
+    about_all = {"ids": ids, "scores": about, "sources": list(sources)}
+    files[f"data/{benchmark.slug}/scores.js"] = _script(about_all)
+    for row in (row for row in rows if row.slug in found):
+        shown = _add_fused(files, f"pictures/{benchmark.slug}/{row.slug}", row.folders[0], sources, ids)
+        files[f"data/{benchmark.slug}/{row.slug}.js"] = _script({"values": found[row.slug], **shown})
     return set(found)
+
+
+def _add_fused(
+    files: dict[str, bytes],
+    place: str,
+    folder: Path,
+    sources: Mapping[int, tuple[Path, Path]],
+    ids: Sequence[int | str],
+) -> dict[str, list[int]]:
+    """Fused pictures of a result and their maps; which images have which, of those whose sources are there."""
+    shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
+    for number, path in pictures_of(folder / "fused", ids).items():
+        if number not in sources:
+            continue
+        made = {"fused": picture(path), **maps(path, *sources[number])}
+        for name, content in made.items():
+            files[f"{place}/{name}/{number}.png"] = content
+            shown[name].append(number)
+    return shown
 
 
 def _filters(benchmark: Benchmark) -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.board import build_board
+from tests.board.test_explorer import with_pictures
 from tests.results import made_up
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
@@ -101,7 +102,7 @@ def test_comparison(site: Path, tmp_path: Path) -> None:
     assert dom.count('class="scatter"') == 2 and dom.count('class="forest"') == 1
     assert dom.count('class="point"') == 2 * 40
     assert dom.count('class="dot bad"') == 2, "0.1 and 0.2 worse, far beyond the noise"
-    assert dom.count("<li>image ") == 2 * 20
+    assert dom.count("<li><span>image ") == 2 * 20
     mean = re.findall(r'class="dot bad"><title>([-0-9.]+), 95', dom)
     assert [float(value) for value in mean] == pytest.approx([0.1, 0.2], abs=0.02)
 
@@ -109,3 +110,16 @@ def test_comparison(site: Path, tmp_path: Path) -> None:
 def test_addresses_that_make_no_sense(site: Path, tmp_path: Path) -> None:
     for view in ("#compare=nobody,constructor&sort=__proto__:x&show=nothing", "#sort=:&q=%22%3E%3Cscript%3E", "#%"):
         assert len(names(opened(site, tmp_path, view))) in (1, 5)
+
+
+def test_explorer_shows_one_image(tmp_path: Path) -> None:
+    page = build_board(with_pictures(tmp_path), tmp_path / "site", resamples=100)
+    picked = ",".join(slug(opened(page, tmp_path), name) for name in ("alpha", "beta"))
+    dom = opened(page, tmp_path, f"#compare={picked}&image=2")
+    explorer = dom[dom.index('class="explorer"') :].partition("</section>")[0]
+    assert "Image 2</h3>" in explorer and explorer.count("<figure>") == 2 + 2 + 1 + 1 + 4
+    sources = re.findall(r'<img[^>]*src="([^"]+)"', explorer)
+    assert len(sources) == 2 + 2 + 2 + 2 + 4
+    assert all((page.parent / source).is_file() for source in sources)
+    assert dom.count("point known") == 3, "images without pictures cannot be opened"
+    assert "<section" not in opened(page, tmp_path, f"#compare={picked}&image=nobody").partition("Image nobody")[2]

@@ -7,7 +7,7 @@
   const rows = () => [...table.querySelectorAll("tbody tr:not(.heading)")];
   const name = (row) => row.cells[0].querySelector("a, span").textContent;
 
-  const state = { sort: "", q: "", show: "", family: "", status: "", has: "", runs: "", pin: "", compare: "", score: "" };
+  const state = { sort: "", q: "", show: "", family: "", status: "", has: "", runs: "", pin: "", compare: "", score: "", image: "" };
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
     if (Object.hasOwn(state, key)) state[key] = value;
   }
@@ -233,7 +233,7 @@
     for (const box of table.querySelectorAll("input[data-pick]")) box.checked = wanted.includes(box.dataset.pick);
     panel.hidden = wanted.length < 2;
     if (panel.hidden) return;
-    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, panel, folder, data, picked, name, remember };
+    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, panel, folder, data, script, picked, name, remember };
     try {
       await script(panel.dataset.script);
     } catch {
@@ -266,7 +266,7 @@
       remember();
     });
     panel.querySelector("button").addEventListener("click", () => {
-      state.compare = "";
+      state.compare = state.image = "";
       compare();
       remember();
     });

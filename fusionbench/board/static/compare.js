@@ -47,6 +47,10 @@
     draw("text", { ...up, transform: `rotate(-90 12 ${size / 2 - 20})` }, svg, names[1]);
     a.forEach((value, i) => {
       const point = draw("circle", { cx: at(value), cy: size - at(b[i]), r: 2.6, class: "point" }, svg);
+      if (board.explorer?.has(i)) {
+        point.classList.add("known");
+        point.addEventListener("click", () => board.explorer.show(i));
+      }
       draw("title", {}, point, `image ${values.ids[i]}: ${digits(value)} and ${digits(b[i])} ${score.unit}`);
     });
   };
@@ -88,7 +92,7 @@
     values.ids = loaded[0].ids;
     values.scores = {};
     for (const [key, about] of Object.entries(loaded[0].scores)) {
-      const known = wanted.map((slug, i) => [slug, loaded[i + 1][key]]).filter(([, column]) => column);
+      const known = wanted.map((slug, i) => [slug, loaded[i + 1].values[key]]).filter(([, column]) => column);
       if (known.length) values.scores[key] = { ...about, rows: Object.fromEntries(known) };
     }
     const choice = panel.querySelector("select");
@@ -108,6 +112,14 @@
     const names = wanted.map((slug) => name(document.getElementById(slug)));
     const [first, ...others] = wanted.map((slug) => score.rows[slug]);
     const found = others.map((other) => difference(first, other));
+    board.explorer = undefined;
+    if (loaded[0].sources.length) {
+      await board.script(panel.dataset.explorer);
+      if (mine !== picked().join()) return;
+      const models = wanted.map((slug, i) => ({ slug, name: names[i], ...loaded[i + 1] }));
+      board.explorer = board.explore({ ids: values.ids, sources: loaded[0].sources, models });
+    }
+    body.replaceChildren();
     make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
     forest(body, found, names, score.better);
     const pairs = make("div", body, undefined, "pairs");
@@ -120,8 +132,22 @@
       make("summary", details, "The 20 images where they disagree most");
       const list = make("ol", details);
       for (const [, j] of order) {
-        make("li", list, `image ${values.ids[j]}: ${digits(first[j])} and ${digits(other[j])}`);
+        const item = make("li", list);
+        const text = `image ${values.ids[j]}`;
+        if (board.explorer?.has(j)) {
+          const button = make("button", item, text);
+          button.type = "button";
+          button.addEventListener("click", () => board.explorer.show(j));
+        } else {
+          make("span", item, text);
+        }
+        item.append(`: ${digits(first[j])} and ${digits(other[j])}`);
       }
     });
+    if (board.explorer) {
+      body.append(board.explorer.element);
+      const asked = values.ids.findIndex((id) => String(id) === state.image);
+      if (board.explorer.has(asked)) board.explorer.show(asked, false);
+    }
   };
 })();

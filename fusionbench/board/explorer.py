@@ -1,0 +1,94 @@
+"""Pictures of single images on a board: sources, what each model made of them, and where its scores come from.
+
+They are shown where they lie as PNG, named by the image's id, beside the results::
+
+    <results>/<data set>/sources/a/<id>.png    and sources/b/<id>.png
+    <results>/<data set>/<model>/<id12>/fused/<id>.png
+
+Local maps of SSIM and Qabf are worked out from them when the pages are built.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench.errors import DataError
+from fusionbench.imread import read_picture
+
+SOURCES = ("a", "b")
+SMALLEST = 11  # pixels of the shorter side: SSIM's window
+
+
+def pictures_of(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
+    """Place in ``ids`` -> PNG in ``folder`` that carries this id as its name. Names come from the folder alone."""
+    if not folder.is_dir():
+        return {}
+    places = {str(name): place for place, name in enumerate(ids)}
+    found = {places[path.stem]: path for path in folder.glob("*.png") if path.stem in places}
+    return dict(sorted(found.items()))
+
+
+def sources_of(dataset: Path, ids: Sequence[int | str]) -> dict[int, tuple[Path, Path]]:
+    """Place in ``ids`` -> both sources, of the images that have both."""
+    a, b = (pictures_of(dataset / "sources" / name, ids) for name in SOURCES)
+    return {place: (a[place], b[place]) for place in a if place in b}
+
+
+def maps(fused: Path, a: Path, b: Path) -> dict[str, bytes]:
+    """PNGs ``ssim`` and ``qabf`` of the size of the images: black 0, white 1. Empty for images below 11 pixels.
+
+    Raises:
+        DataError: an unreadable picture, or sizes that differ.
+    """
+    planes = [read_picture(path).grey() for path in (fused, a, b)]
+    if len({plane.shape for plane in planes}) > 1:
+        raise DataError(f"{fused}: its size is not that of its sources {a} and {b}; nothing is resized")
+    if min(planes[0].shape) < SMALLEST:
+        return {}
+    return {"ssim": _png(ssim_map(*planes)), "qabf": _png(qabf_map(*planes))}
+
+
+def ssim_map(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Mean of SSIM(A,F) and SSIM(B,F) around every pixel: three uint8 (h, w) to float64 (h, w), -1..1."""
+    from skimage.metrics import structural_similarity
+
+    form = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255.0, "full": True}
+    planes = [structural_similarity(source.astype(float), fused.astype(float), **form)[1] for source in (a, b)]
+    return np.asarray(planes[0] + planes[1]) / 2
+
+
+def qabf_map(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Edge preservation at every pixel as a share of its maximum: three uint8 (h, w) to float64 (h, w), 0..1.
+
+    Both sources are weighted by their edges as in Qabf. Where neither has an edge nothing can be lost: 1.
+    """
+    weighted, weights = qabf_parts(fused, a, b)
+    return np.divide(weighted, weights, out=np.ones_like(weights), where=weights > 0)
+
+
+def qabf_parts(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numerator (as a share of its maximum) and denominator of Qabf at every pixel."""
+    from fusionbench.metrics import qabf as metric
+    from fusionbench.metrics._images import to_images
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # a vertical edge has no quotient; the metric knows
+        images = [metric._framed(to_images(plane[None])[0], "replicate", False) for plane in (fused, a, b)]
+        of_f, *of_sources = [metric.edges(image, ("replicate", "atan", False)) for image in images]
+        weighted, weights = np.zeros(fused.shape), np.zeros(fused.shape)
+        for strength, orientation in of_sources:
+            kept = metric._preserved((strength, orientation), of_f, "one", images[0])
+            weighted += np.asarray(kept * strength) / metric.MAX
+            weights += np.asarray(strength)
+    return weighted, weights
+
+
+def _png(values: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.rint(values.clip(0, 1) * 255).astype(np.uint8)).save(buffer, "PNG", optimize=False)
+    return buffer.getvalue()

@@ -1,0 +1,106 @@
+"use strict";
+// One image at a time: both sources, what each model made of them, their difference, blink and slider, local maps.
+(() => {
+  const board = window.fusionbenchBoard;
+  const { state, folder, remember } = board;
+  const place = folder.replace(/^data\//, "pictures/");
+  const make = (name, parent, text, className) => {
+    const element = document.createElement(name);
+    if (text !== undefined) element.textContent = text;
+    if (className) element.className = className;
+    parent.append(element);
+    return element;
+  };
+  const image = (parent, source, alt, className) => {
+    const element = make("img", parent, undefined, className);
+    element.alt = alt;
+    element.src = source;
+    return element;
+  };
+  const figure = (parent, caption) => {
+    const element = make("figure", parent);
+    make("figcaption", element, caption);
+    return make("div", element, undefined, "stack");
+  };
+  const button = (parent, text, action) => {
+    const element = make("button", parent, text);
+    element.type = "button";
+    element.addEventListener("click", () => action(element));
+    return element;
+  };
+
+  // Two pictures on one place: a slider uncovers the second, blinking shows them in turn.
+  let blinking;
+  const stopBlinking = () => { clearInterval(blinking); blinking = undefined; };
+  const over = (parent, sources, names) => {
+    const stack = figure(parent, `${names[0]} under ${names[1]}`);
+    image(stack, sources[0], names[0]);
+    const top = image(stack, sources[1], names[1], "top");
+    const controls = make("p", parent.lastElementChild, undefined, "controls");
+    const slider = document.createElement("input");
+    Object.assign(slider, { type: "range", min: 0, max: 100, value: 50 });
+    slider.setAttribute("aria-label", `share of the picture that shows ${names[0]}`);
+    const slide = () => { top.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
+    slider.addEventListener("input", slide);
+    controls.append(slider);
+    slide();
+    const blink = button(controls, "Blink", () => {
+      if (blinking !== undefined) {
+        stopBlinking();
+        top.hidden = false;
+        slide();
+      } else {
+        top.style.clipPath = "none";
+        blinking = setInterval(() => { top.hidden = !top.hidden; }, 600);
+      }
+      blink.setAttribute("aria-pressed", blinking !== undefined);
+    });
+    blink.setAttribute("aria-pressed", false);
+  };
+
+  board.explore = ({ ids, sources, models }) => {
+    stopBlinking();
+    const element = document.createElement("section");
+    element.className = "explorer";
+    const heading = make("h3", element, "Pictures: choose a point above");
+    heading.tabIndex = -1;
+    const controls = make("p", element, undefined, "controls");
+    const step = (by) => {
+      const now = sources.findIndex((i) => String(ids[i]) === state.image);
+      show(sources[(now + by + sources.length) % sources.length], false);
+    };
+    button(controls, "Previous image", () => step(-1));
+    button(controls, "Next image", () => step(1));
+    const grid = make("div", element, undefined, "pictures");
+
+    const show = (i, move = true) => {
+      stopBlinking();
+      state.image = String(ids[i]);
+      remember();
+      heading.textContent = `Image ${ids[i]}`;
+      grid.replaceChildren();
+      const source = (name) => `${place}${name}/${i}.png`;
+      for (const name of ["a", "b"]) image(figure(grid, `Source ${name.toUpperCase()}`), source(name), `source ${name}`);
+      const shown = models.filter((model) => model.fused.includes(i));
+      const of = (model, kind) => `${place}${model.slug}/${kind}/${i}.png`;
+      for (const model of shown) image(figure(grid, model.name), of(model, "fused"), `fused by ${model.name}`);
+      for (const other of shown.slice(1)) {
+        const stack = figure(grid, `|${shown[0].name} − ${other.name}|, four times as bright`);
+        stack.classList.add("difference");
+        image(stack, of(shown[0], "fused"), `difference of ${shown[0].name} and ${other.name}`);
+        image(stack, of(other, "fused"), "", "top");
+      }
+      if (shown.length > 1) over(grid, shown.slice(0, 2).map((m) => of(m, "fused")), shown.slice(0, 2).map((m) => m.name));
+      for (const [kind, title] of [["ssim", "Local SSIM"], ["qabf", "Local Qabf"]]) {
+        for (const model of shown.filter((one) => one[kind].includes(i))) {
+          image(figure(grid, `${title}, ${model.name} (white: kept)`), of(model, kind), `${title} of ${model.name}`);
+        }
+      }
+      if (move) {
+        element.scrollIntoView({ block: "nearest" });
+        heading.focus({ preventScroll: true });
+      }
+    };
+    return { element, show, has: (i) => sources.includes(i) };
+  };
+})();
