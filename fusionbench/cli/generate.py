@@ -13,7 +13,7 @@ from fusionbench.errors import UsageError
 @click.argument("name", required=False)
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file instead of NAME.")
 @click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data].")
+@click.option("--out", metavar="DIR|URL", default="data", help="Root of data sets: a folder, or an fsspec URL [data].")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
@@ -22,7 +22,7 @@ def generate_command(
     name: str | None,
     recipe_file: Path | None,
     source_dir: Path | None,
-    out: Path,
+    out: str,
     jobs: int,
     scheduler: str | None,
     force: bool,
@@ -31,27 +31,34 @@ def generate_command(
     """Build the data set NAME; the same command finishes a build that was stopped.
 
     The bytes depend on the recipe and the source alone, not on the machine or on --jobs. Prints the folder.
+    With a URL (s3://bucket/data) the data set is made here and sent there, its manifest last.
 
     Example: fusionbench generate fusionmnist --source-dir mnist/ --out data/
     """
     import json
 
     from fusionbench.build import build_dataset
-    from fusionbench.data import open_dataset
     from fusionbench.recipes import list_recipes, load_recipe
+    from fusionbench.shards.manifest import read_manifest
+    from fusionbench.upload import build_to_url, is_url
 
     if (name is None) == (recipe_file is None):
         raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
     recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
-    folder = build_dataset(recipe, source_dir, out, jobs, force, scheduler)
+    if is_url(out):
+        if scheduler is not None or force:
+            option = "--force" if force else "--scheduler"
+            raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
+        folder, manifest = build_to_url(recipe, source_dir, out, jobs)
+    else:
+        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler)
+        folder, manifest = str(path), read_manifest(path)
     if not as_json:
-        click.echo(str(folder))
+        click.echo(folder)
         return
-    dataset = open_dataset(folder)
     splits = {
-        split: {"n": dataset.size(split), "shards": len(dataset.split(split).shards), "coverage": entry.coverage}
-        for split in dataset.splits
-        for entry in [dataset.split(split)]
+        split: {"n": entry.n, "shards": len(entry.shards), "coverage": entry.coverage}
+        for split, entry in manifest.splits.items()
     }
-    facts = {"folder": str(folder), "name": recipe.name, "version": recipe.version, "id": dataset.id, "splits": splits}
+    facts = {"folder": folder, "name": recipe.name, "version": recipe.version, "id": manifest.id, "splits": splits}
     click.echo(json.dumps(facts))
