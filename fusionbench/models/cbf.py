@@ -20,8 +20,7 @@ from fusionbench.models.classical import _PAPER, PairRow
 class CrossBilateral(PairRow):
     """The mean of both sources, weighted by the variances of their details in a window.
 
-    Beyond the border the nearest pixel is repeated (the authors' code continues the image periodically, which mixes
-    opposite sides).
+    Beyond the border the nearest pixel is repeated (a periodic continuation would mix opposite sides).
 
     Args:
         size: odd side of the filter's square, 11 in the paper.

@@ -39,7 +39,7 @@ class GradientTransfer(PairRow):
     Raises:
         UsageError: values that are not positive, or an unknown norm.
 
-    Source: Ma, Chen, Li, Huang 2016, eqs. 3–6; Boyd et al. 2011, section 3.
+    Source: Ma, Chen, Li, Huang 2016; Boyd et al. 2011, section 3.
     """
 
     title = "gradient transfer"

@@ -5,9 +5,10 @@
                     means ──────────── D 0 D] : common, own a, own b  ─ weighted by distance from the mean ┘
 
 The joint model is Yu et al. 2011's, with two images one column of 2·size² values; the saliency idea is Liu, Qi, Ding
-2017's. No public code exists, and what follows is our reading in four places: the dictionary is learned for each pair
-from its own patches by scikit-learn, patches stand ``stride`` apart and not one, a patch's saliency is the geometric
-mean of a local and a global measure of its own coefficients, and what the code leaves over is kept by default.
+2017's. We know of no public code; five things are our own: the dictionary is learned for each pair from its own patches
+by scikit-learn, patches stand ``stride`` apart, a patch's saliency is the geometric mean of a local and a global
+measure of its own coefficients, means are weighted by their distance from the image's mean, and what the code leaves
+over is kept by default.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ class JointSparse(PairRow):
         samples: patches that the dictionary learns from, drawn from both images by ``seed``.
         seed: of the draw and of the learning, so that a pair has one result.
         residual: keep what the code leaves over, weighted by saliency. Without, the row also removes noise, as
-            joint sparse representation is meant to, and two equal images come back only to within ``tolerance`` where ``sparsity`` suffices.
+            joint sparse representation is meant to, and two equal images come back only to within ``tolerance``, where
+            ``sparsity`` suffices.
 
     Raises:
         UsageError: values that are not positive, a stride above the size.
 
-    Source: Yu, Qiu, Bi, Wang 2011, section III; Liu, Qi, Ding 2017; orthogonal matching pursuit: Tropp, Gilbert 2007.
+    Source: Yu, Qiu, Bi, Wang 2011; Liu, Qi, Ding 2017; orthogonal matching pursuit: Tropp, Gilbert 2007.
     """
 
     title = "joint sparse representation"

@@ -72,6 +72,12 @@ def test_the_source_with_detail_is_nearer() -> None:
     assert np.abs(fused - b)[right].mean() < 0.6 * np.abs(fused - a)[right].mean()
 
 
+@pytest.mark.parametrize("shape", [(21, 26), (2, 9), (1, 1)])
+def test_two_equal_sources_come_back(shape: tuple[int, int]) -> None:
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 1, *shape)))
+    assert create_model("cbf", SPEC).combine(image, image).numpy() == pytest.approx(image.numpy(), abs=1e-15)
+
+
 def test_bad_parameters() -> None:
     for values in ({"size": 4}, {"window": 1}):
         with pytest.raises(UsageError, match="must be odd"):
