@@ -60,6 +60,18 @@ def to_luma(fused: torch.Tensor, stretch: bool) -> np.ndarray:
     return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
+def to_batch(pair: np.ndarray, index: int, device: torch.device | str) -> Batch:
+    """A batch of one pair, uint8 (2, h, w), without a target."""
+    views = (torch.from_numpy(pair).to(device).float() / 255)[None, :, None]
+    return Batch(None, views, torch.ones(1, 2, dtype=torch.bool, device=device), torch.tensor([index], device=device))
+
+
+def fuse_pair(model: Any, pair: np.ndarray, index: int, stretch: bool = False) -> np.ndarray:
+    """What a model on the CPU makes of one pair, uint8 (2, h, w), as the protocol scores it: uint8 (h, w)."""
+    with torch.no_grad():
+        return to_luma(model.fuse(to_batch(pair, index, "cpu")), stretch)
+
+
 def evaluate_pairs(
     model: Any,
     pairs: PairSet,
@@ -70,7 +82,6 @@ def evaluate_pairs(
     device: str = "auto",
     title: str | None = None,
     force: bool = False,
-    keep: Callable[[int, np.ndarray], None] | None = None,
 ) -> Result:
     """Score a model object, or a run (its folder, or a :class:`Run`), and save the result below ``out``.
 
@@ -78,7 +89,6 @@ def evaluate_pairs(
 
     Args:
         params: parameters that a model object was built with; part of the identity (a run knows its own).
-        keep: is given the index and the fused uint8 (h, w) of every pair, for sheets.
 
     Raises:
         UsageError: a model that fuses nothing, or not pairs.
@@ -100,14 +110,12 @@ def evaluate_pairs(
     peaks: list[float] = []
 
     def fuse(index: int, pair: np.ndarray) -> np.ndarray:
-        views = (torch.from_numpy(pair).to(runtime.device).float() / 255)[None, :, None]
-        present = torch.ones(1, 2, dtype=torch.bool, device=runtime.device)
-        batch = Batch(None, views, present, torch.tensor([index], device=runtime.device))
+        batch = to_batch(pair, index, runtime.device)
         with torch.no_grad(), _watch(runtime.device, seconds, peaks):
             fused = subject.model.fuse(batch)
         return to_luma(fused, protocol.stretch)
 
-    table = _score(result, pairs, fuse, keep)
+    table = _score(result, pairs, fuse)
     result.cost = {
         "parameters": subject.parameters,
         "ms_per_image": 1000 * statistics.median(seconds),
@@ -129,7 +137,6 @@ def score_pictures(
     note: str = "",
     protocol: PairsProtocol | None = None,
     out: str | Path | None = "results",
-    keep: Callable[[int, np.ndarray], None] | None = None,
 ) -> Result:
     """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
 
@@ -164,7 +171,7 @@ def score_pictures(
             raise DataError(f"{path}: {h}×{w} pixels, its sources are {k}×{m}; nothing is resized")
         return pixels
 
-    table = _score(result, pairs, read, keep)
+    table = _score(result, pairs, read)
     if out is not None:
         save(result, out, table)
     return result
@@ -205,7 +212,6 @@ def _score(
     result: Result,
     pairs: PairSet,
     make: Callable[[int, np.ndarray], np.ndarray],
-    keep: Callable[[int, np.ndarray], None] | None,
 ) -> dict[str, Any]:
     """Fill the scores of ``result`` and return the table per image, by column."""
     from joblib import Parallel, delayed
@@ -218,8 +224,6 @@ def _score(
             for index in range(begin, min(len(pairs), begin + _AT_ONCE)):
                 pair = pairs.pair(index)
                 work.append((make(index, pair), pair, pairs.stems[index]))
-                if keep is not None:
-                    keep(index, work[-1][0])
             rows += pool(delayed(score_pair)(*item) for item in work)
             bar.advance(len(work))
     for key, metric in _records().items():

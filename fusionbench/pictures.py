@@ -124,6 +124,42 @@ def contact_sheet(
     return page.png()
 
 
+def pair_sheet(
+    lines: Sequence[Sequence[np.ndarray]], names: Sequence[str], *, title: str = "", side: int = 256
+) -> bytes:
+    """Pairs and what methods made of them: a line a pair, a column a name. Returns PNG.
+
+    lines: uint8 (h,w) pictures, of one size within a line; larger ones than ``side`` are shown at a whole fraction.
+
+    Raises:
+        UsageError: no lines, or one that has not a picture for every name.
+    """
+    if not lines or any(len(line) != len(names) for line in lines):
+        raise UsageError(f"pair sheet: every line needs {len(names)} pictures, and there must be one")
+    small = [[_reduced(picture, side) for picture in line] for line in lines]
+    column = max(line[0].shape[1] for line in small) + GAP
+    top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
+    height = top + sum(line[0].shape[0] + GAP for line in small) - GAP + MARGIN
+    page = _Page(max(2 * MARGIN + len(names) * column - GAP, _room(title, "")), height)
+    if title:
+        page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
+    for number, name in enumerate(names):
+        page.text(MARGIN + number * column + (column - GAP) / 2, top - 10, name, HEAD, colour=SOFT, anchor="ms")
+    for line in small:
+        for number, picture in enumerate(line):
+            page.picture(MARGIN + number * column, top, picture, 1)
+        top += line[0].shape[0] + GAP
+    return page.png()
+
+
+def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
+    """At most ``side`` pixels wide and high: every pixel the mean of a square of the picture."""
+    factor = max(1, -(-max(picture.shape) // side))
+    height, width = (max(1, length // factor) for length in picture.shape)
+    squares = picture[: height * factor, : width * factor].reshape(height, -1, width, factor)
+    return squares.mean((1, 3)).round().astype(np.uint8)
+
+
 def sample_sheet(
     views: np.ndarray,
     targets: np.ndarray,

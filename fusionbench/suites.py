@@ -30,9 +30,14 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
 
 
 class SuiteProtocol(_Part, frozen=True):
-    """How to score; see :class:`fusionbench.evaluate.Protocol`. ``limit``: only the first images of the split."""
+    """How to score. ``limit``: only the first images of the split.
 
-    name: Literal["masked/1"] = "masked/1"
+    ``masked/1`` is :class:`fusionbench.evaluate.Protocol`; ``pairs/1`` is
+    :class:`fusionbench.evaluate_pairs.PairsProtocol`, which has ``stretch`` and no draws.
+    """
+
+    name: Literal["masked/1", "pairs/1"] = "masked/1"
+    stretch: bool = False
     draws: Count = 100
     seed: int = 0
     paper_batch: Count = 32
@@ -61,7 +66,10 @@ class SuiteModel(_Part, frozen=True):
 
 
 class Suite(_Part, frozen=True):
-    """A validated suite. ``published``: the data set whose published rows stand beside these."""
+    """A validated suite. ``published``: the data set whose published rows stand beside these.
+
+    ``dataset`` is a recipe, or a source of registered pairs where the protocol is ``pairs/1``.
+    """
 
     format: Literal["fusionbench.suite/1"]
     name: Name
@@ -97,6 +105,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
         suite = msgspec.convert(body, Suite)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise DataError(f"{path}: not a suite: {error}") from error
+    if suite.protocol.stretch and suite.protocol.name != "pairs/1":
+        raise DataError(f"{path}: not a suite: `protocol.stretch` belongs to the protocol pairs/1")
     keys = [model.key for model in suite.models]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -132,6 +142,12 @@ def run_suite(
     """
     suite = load_suite(name_or_path)
     rows = _choose(suite, models)
+    if suite.protocol.name == "pairs/1":
+        from fusionbench.pair_suites import run_pair_suite
+
+        if budget is not None or draws is not None:
+            raise UsageError(f"{suite.name} neither trains nor draws: leave out the budget and the samples")
+        return run_pair_suite(suite, rows, source_dir=source_dir, out=out, device=device, sheets=sheets)
     folder = _dataset_folder(suite, Path(data_root), source_dir)
     runs = Path(out).parent / "runs" if runs is None else Path(runs)
     settings = {"folder": str(folder), "out": str(out), "runs": str(runs), "device": device, "budget": budget}
