@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test test-browser perf lint clean
+.PHONY: quickstart test test-browser test-oldest perf lint clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -39,6 +39,14 @@ perf: $(STAMP)
 	  OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/perf/$$name.py "$$@" > benchmarks/perf/figures/$$name.txt || exit 1; \
 	done
 
+# The generator's tests with the oldest releases that setup.cfg allows; all of them have wheels for Python 3.11.
+test-oldest:
+	test -x .venv-oldest/bin/python || python3.11 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e . pytest hypothesis
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	.venv-oldest/bin/python -m pytest tests/synth tests/shards tests/sources tests/test_build.py tests/test_data.py \
+	tests/test_verify.py tests/test_recipes.py tests/test_prepare.py tests/test_selftest.py $(PYTEST_ARGS)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -50,4 +58,4 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .venv-oldest build *.egg-info
