@@ -276,6 +276,22 @@ def test_the_child_is_limited() -> None:
     assert "FUSIONBENCH_DATA" not in done.message and "TOKEN" not in done.message
 
 
+def test_a_run_without_end_is_rejected(good: Path, dataset: Path, tmp_path: Path) -> None:
+    """Scoring that takes longer than it may ends, the submission is rejected, and the queue goes on."""
+    from functools import partial
+
+    from fusionbench.inbox import serve
+
+    (tmp_path / "queue" / "incoming").mkdir(parents=True)
+    for name in ("a.zip", "b.zip"):
+        (tmp_path / "queue" / "incoming" / name).write_bytes(good.read_bytes() if name == "a.zip" else b"not a zip")
+    score = partial(submit.accept, data=dataset, suite="quickstart", results=tmp_path / "results", seconds=1)
+    first, second = serve(tmp_path / "queue", score)
+    assert "could not be scored: took longer than 1 s" in first.message or "over its limit" in first.message
+    assert "not a zip" in second.message and not (tmp_path / "results").exists()
+    assert [path.name for path in sorted((tmp_path / "queue" / "rejected").glob("*.zip"))] == ["a.zip", "b.zip"]
+
+
 def test_accepting(good: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     suite = tmp_path / "small.toml"
     suite.write_text(
