@@ -45,7 +45,7 @@ class PublishedRow:
     paper: Paper
     scores: Mapping[str, PublishedScore]  # keys as in results: metric@column
     images: int
-    likelihood_dims: int
+    likelihood_dims: int | None  # None where the table has no likelihoods
     caveats: tuple[str, ...]
 
 

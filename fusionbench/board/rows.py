@@ -347,7 +347,8 @@ def _published(published: PublishedRow, groups: Sequence[Group]) -> BoardRow:
                 note += f"; mean of its runs {score.mean:g} ± {score.sd:g}"
             cells[column.key] = Cell(f"{score.value:.{score.places}f}", score.value, note)
     anchor = slug(f"published-{published.dataset}-{published.title.replace('+', ' plus ')}")
-    note = f"{published.paper.venue}, best of its runs"
+    several = any(score.mean is not None for score in published.scores.values())
+    note = published.paper.venue + (", best of its runs" if several else "")
     return BoardRow("published", "published", published.title, note, anchor, cells, {}, published=published)
 
 
