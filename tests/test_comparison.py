@@ -49,6 +49,10 @@ def test_seeds_of_one_model_are_one_row(tmp_path: Path) -> None:
     assert found[0] is not None and found[0].runs == 3 and found[0].mean > found[1].mean  # type: ignore[union-attr]
 
 
+def test_nothing_can_be_compared_with_nothing() -> None:
+    assert read_entries([]) == []
+
+
 def test_cut_runs_take_no_rank_from_full_ones(tmp_path: Path) -> None:
     made_up(tmp_path, "cut", shift=-1, cut=True)
     made_up(tmp_path, "full")
