@@ -7,12 +7,13 @@ carry a content security policy that lets nothing run but the board's own script
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fusionbench import __version__, stats
-from fusionbench.board.explorer import SOURCES, maps, pictures_of, sources_of
+from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
 from fusionbench.board.insight import add_mean_ranks, agreement
 from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
 from fusionbench.board.table import notes, slots
@@ -24,6 +25,7 @@ from fusionbench.files import canonical_json, read_bounded, write_bytes, write_j
 from fusionbench.result import Origin, load
 from fusionbench.tables import as_csv, as_latex, as_markdown
 
+Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 MANIFEST = "board-files.json"
 MAX_PICTURE = 32 << 20
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -64,7 +66,7 @@ def build_board(
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
     if anonymous:
         _make_anonymous(found)
-    files: dict[str, bytes] = {}
+    files: Files = {}
     for name in ("board.css", "board.js", "compare.js", "explorer.js"):
         files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
     for benchmark in found:
@@ -105,9 +107,7 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
     return cards
 
 
-def _add_benchmark(
-    files: dict[str, bytes], benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool
-) -> None:
+def _add_benchmark(files: Files, benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool) -> None:
     page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
     sheets = []
     for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
@@ -175,7 +175,7 @@ def _script(data: object) -> bytes:
     return b"fusionbenchData(" + canonical_json(data) + b");\n"
 
 
-def _add_values(files: dict[str, bytes], benchmark: Benchmark, results: Path) -> set[str]:
+def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
     """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
 
     Five digits are kept: these are for pictures; the downloads have all of them.
@@ -199,7 +199,7 @@ def _add_values(files: dict[str, bytes], benchmark: Benchmark, results: Path) ->
     sources = sources_of(results / benchmark.first.identity.dataset.name, ids)
     for place, paths in sources.items():
         for source, path in zip(SOURCES, paths, strict=True):
-            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = picture(path)
+            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(picture, path)
     about_all = {"ids": ids, "scores": about, "sources": list(sources)}
     files[f"data/{benchmark.slug}/scores.js"] = _script(about_all)
     for row in (row for row in rows if row.slug in found):
@@ -209,7 +209,7 @@ def _add_values(files: dict[str, bytes], benchmark: Benchmark, results: Path) ->
 
 
 def _add_fused(
-    files: dict[str, bytes],
+    files: Files,
     place: str,
     folder: Path,
     sources: Mapping[int, tuple[Path, Path]],
@@ -220,10 +220,13 @@ def _add_fused(
     for number, path in pictures_of(folder / "fused", ids).items():
         if number not in sources:
             continue
-        made = {"fused": picture(path), **maps(path, *sources[number])}
-        for name, content in made.items():
-            files[f"{place}/{name}/{number}.png"] = content
-            shown[name].append(number)
+        paths = (path, *sources[number])
+        files[f"{place}/fused/{number}.png"] = partial(picture, path)
+        shown["fused"].append(number)
+        if may_have_maps(*paths) and len(shown["ssim"]) < MOST_MAPS:
+            for kind in KINDS:
+                files[f"{place}/{kind}/{number}.png"] = partial(local_map, kind, *paths)
+                shown[kind].append(number)
     return shown
 
 
@@ -245,7 +248,7 @@ def _filters(benchmark: Benchmark) -> list[tuple[str, str, list[tuple[str, str]]
     return found
 
 
-def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
+def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
     paths = [folder for row in benchmark.rows for folder in row.folders]
     paths = [path for path in paths if load(path).per_image is not None]
@@ -255,7 +258,7 @@ def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
     titles = {result.id: result.title for row in benchmark.rows if row.entry for result in row.entry.results}
     for result in (result for entry in comparison.entries for result in entry.results):
         result.title = titles[result.id]  # as on the page, which may be anonymous
-    made = {}
+    made, texts = {}, {}
     for suffix, label, text in (
         ("csv", "CSV", as_csv(comparison)),
         ("md", "Markdown", as_markdown(comparison)),
@@ -263,8 +266,8 @@ def _downloads(files: dict[str, bytes], benchmark: Benchmark) -> dict[str, str]:
         ("bib", "BibTeX", bibtex(benchmark)),
     ):
         name = f"data/{benchmark.slug}.{suffix}"
-        files[name], made[name] = text.encode(), label
-    files[f"data/{benchmark.slug}/take.js"] = _script({name: files[name].decode() for name in made})
+        files[name], made[name], texts[name] = text.encode(), label, text
+    files[f"data/{benchmark.slug}/take.js"] = _script(texts)
     return made
 
 
@@ -273,7 +276,7 @@ def _reproduces(row: BoardRow, other: BoardRow) -> bool:
     return other.published is not None and other.published.model == row.entry.results[0].identity.model.name
 
 
-def _model_pictures(files: dict[str, bytes], row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
+def _model_pictures(files: Files, row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
     assert row.entry is not None
     shown = []
     for folder, result in zip(row.folders, row.entry.results, strict=True):
@@ -317,7 +320,7 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _write(out: Path, files: dict[str, bytes]) -> None:
+def _write(out: Path, files: Files) -> None:
     """Write all files, the manifest last, and remove what an earlier board wrote and this one does not need."""
     earlier: list[str] = []
     if (out / MANIFEST).exists():
@@ -326,7 +329,7 @@ def _write(out: Path, files: dict[str, bytes]) -> None:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{out / MANIFEST}: damaged; remove the folder and build again") from error
     for name, content in files.items():
-        write_bytes(out / name, content)
+        write_bytes(out / name, content if isinstance(content, bytes) else content())
     write_json(out / MANIFEST, {"fusionbench": __version__, "files": sorted(files)}, indent=1)
     root = out.resolve()
     for name in set(earlier) - set(files):

@@ -11,6 +11,7 @@ Local maps of SSIM and Qabf are worked out from them when the pages are built.
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from fusionbench.errors import DataError
 from fusionbench.imread import read_picture
 
 SOURCES = ("a", "b")
+KINDS = ("ssim", "qabf")
+MOST_MAPS = 50  # images of one result that get local maps; each takes a good part of a second at a megapixel
 SMALLEST = 11  # pixels of the shorter side: SSIM's window
 
 
@@ -38,18 +41,35 @@ def sources_of(dataset: Path, ids: Sequence[int | str]) -> dict[int, tuple[Path,
     return {place: (a[place], b[place]) for place in a if place in b}
 
 
-def maps(fused: Path, a: Path, b: Path) -> dict[str, bytes]:
-    """PNGs ``ssim`` and ``qabf`` of the size of the images: black 0, white 1. Empty for images below 11 pixels.
+def may_have_maps(fused: Path, a: Path, b: Path) -> bool:
+    """Whether the three pictures are large enough for local maps; only their heads are read.
 
     Raises:
-        DataError: an unreadable picture, or sizes that differ.
+        DataError: not PNGs, or sizes that differ.
+    """
+    sizes = [_size(path) for path in (fused, a, b)]
+    if len(set(sizes)) > 1:
+        raise DataError(f"{fused}: its size is not that of its sources {a} and {b}; nothing is resized")
+    return min(sizes[0]) >= SMALLEST
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with path.open("rb") as stream:
+        head = stream.read(24)
+    if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise DataError(f"{path}: not a PNG")
+    width, height = struct.unpack(">II", head[16:])
+    return height, width
+
+
+def local_map(kind: str, fused: Path, a: Path, b: Path) -> bytes:
+    """PNG of the local ``ssim`` or ``qabf``, of the size of the images: black 0, white 1.
+
+    Raises:
+        DataError: an unreadable picture.
     """
     planes = [read_picture(path).grey() for path in (fused, a, b)]
-    if len({plane.shape for plane in planes}) > 1:
-        raise DataError(f"{fused}: its size is not that of its sources {a} and {b}; nothing is resized")
-    if min(planes[0].shape) < SMALLEST:
-        return {}
-    return {"ssim": _png(ssim_map(*planes)), "qabf": _png(qabf_map(*planes))}
+    return _png((ssim_map if kind == "ssim" else qabf_map)(*planes))
 
 
 def ssim_map(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

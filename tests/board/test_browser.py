@@ -123,3 +123,32 @@ def test_explorer_shows_one_image(tmp_path: Path) -> None:
     assert all((page.parent / source).is_file() for source in sources)
     assert dom.count("point known") == 3, "images without pictures cannot be opened"
     assert "<section" not in opened(page, tmp_path, f"#compare={picked}&image=nobody").partition("Image nobody")[2]
+
+
+CLICKS = """
+addEventListener("load", () => {
+  const row = document.querySelector("tbody.ranked tr:nth-of-type(3)");
+  const pin = row.querySelector(".pin");
+  pin.focus();
+  pin.click();
+  document.body.dataset.focused = document.activeElement.className;
+  row.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+  for (const box of [...document.querySelectorAll("input[data-pick]")].slice(0, 2)) box.click();
+  document.querySelector("[data-key='mse_min@avg4'] button").click();
+  const filter = document.querySelector("[data-filter=family]");
+  filter.value = "model";
+  filter.dispatchEvent(new Event("change"));
+});
+"""
+
+
+def test_clicks(site: Path, tmp_path: Path) -> None:
+    (site.parent / "static" / "clicks.js").write_text(CLICKS)
+    page = site.with_name("clicked.html")
+    page.write_text(site.read_text().replace("</head>", '<script defer src="static/clicks.js"></script></head>'))
+    dom = opened(page, tmp_path)
+    assert names(dom) == ["Gamma", "Alpha", "Beta", "SHORT"], "pinned first, then by score; the trivial row is filtered"
+    assert 'data-focused="pin"' in dom, "the keyboard stays where it was"
+    assert 'title="95 %: 0.' in dom and "40 images" in dom, "the notes came when the table was touched"
+    assert dom.count('class="scatter"') == 1 and dom.count('class="dot good"') == 1, "Alpha beside Gamma"
+    assert 'aria-sort="ascending"' in dom and 'aria-pressed="true"' in dom

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.board import build_board
-from fusionbench.board.explorer import maps, pictures_of, qabf_map, qabf_parts, ssim_map
+from fusionbench.board.explorer import may_have_maps, pictures_of, qabf_map, qabf_parts, ssim_map
 from fusionbench.errors import DataError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.qabf import MAX
@@ -80,5 +80,8 @@ def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:
     for name, shape in (("f", (20, 20)), ("a", (20, 21)), ("b", (20, 20)), ("small", (5, 5))):
         save(tmp_path / f"{name}.png", smooth(shape))
     with pytest.raises(DataError, match="nothing is resized"):
-        maps(*(tmp_path / f"{name}.png" for name in "fab"))
-    assert maps(*[tmp_path / "small.png"] * 3) == {}
+        may_have_maps(*(tmp_path / f"{name}.png" for name in "fab"))
+    assert may_have_maps(*[tmp_path / "f.png"] * 3) and not may_have_maps(*[tmp_path / "small.png"] * 3)
+    (tmp_path / "f.png").write_text("<svg onload=alert(1)>")
+    with pytest.raises(DataError, match="not a PNG"):
+        may_have_maps(*[tmp_path / "f.png"] * 3)
