@@ -103,3 +103,20 @@ def test_what_is_no_pair_model_or_no_pair_source_is_refused(tmp_path: Path) -> N
         open_pairs("digits", "all", None)
     with pytest.raises(UsageError, match="split"):
         open_pairs("pairs-demo", "tets", None)
+
+
+README = {"en": 7.12, "sd": 46.00, "sf": 13.15, "mi": 2.19, "scd": 1.76, "vif": 0.77, "qabf": 0.54, "ssim": 1.03}
+
+
+def test_kept_results_print_the_numbers_of_cddfuse_and_stand_on_their_pictures(real_data: Path) -> None:
+    """The kept row agrees with the table of CDDFuse's authors, and two of its images score the same today."""
+    (kept,) = Path(__file__).parents[1].glob("benchmarks/results/tno/cddfuse/*/result.json")
+    scores = load(kept).scores
+    for name, printed in README.items():
+        assert scores[f"{name}@cddfuse"].mean == pytest.approx(printed, abs=0.005001)
+    pairs = open_pairs("tno", "test", real_data / "tno", limit=2)
+    table = load_per_image(kept)
+    result = score_pictures(real_data / "fused/CDDFuse/tno", pairs, name="cddfuse", title="CDDFuse", out=None)
+    for key, score in result.scores.items():
+        assert score.mean == pytest.approx(float(np.mean(table[key][:2])), rel=1e-9)
+    assert pairs.identity.id == load(kept).identity.dataset.id
