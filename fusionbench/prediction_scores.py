@@ -101,6 +101,8 @@ def draft(predictions: Path, data: Path, out: Path, words: Mapping[str, Any]) ->
 def _samples_in(path: Path) -> Any:
     import h5py
 
+    if not path.is_file():
+        raise DataError(f"{path}: no such file or folder")
     try:
         if path.suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False)

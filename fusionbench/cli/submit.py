@@ -113,6 +113,8 @@ def accept_command(
 
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
+    if not data.is_dir():  # our mistake, for which no submission of a queue may be rejected
+        raise UsageError(f"{data}: no such folder; name the data set's with --data")
     score = partial(accept, data=data, suite=suite, results=results, seconds=seconds)
     if submission is not None:
         click.echo(str(score(submission)))

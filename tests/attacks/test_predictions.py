@@ -353,3 +353,19 @@ def test_the_child_looks_at_the_files(unpacked: Path, pairs: Path, tmp_path: Pat
     parts["images/01.png"] = png(60_000, 60_000)
     (problem,) = submit.check(zipped(tmp_path / "bad.zip", parts)).problems
     assert isinstance(problem, Problem) and problem.file == "images/01.png" and "60000×60000" in problem.rule
+
+
+def test_mistakes_at_the_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("-o", tmp_path / "x.zip", "--title", "T", "--submitter", "S")
+    code, _, err = run(capsys, "pack", pairs / "fused", *words, "--model", "mine")
+    assert code == 2 and "both --model NAME and --data FOLDER" in err
+    code, _, err = run(capsys, "pack", tmp_path / "none", *words, "--model", "mine", "--data", pairs)
+    assert code == 2 and "none: no such file or folder" in err
+    np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
+    (tmp_path / "queue" / "incoming").mkdir(parents=True)
+    (tmp_path / "queue" / "incoming" / "a.zip").write_bytes(b"waits")
+    settings = ("--data", tmp_path / "none", "--results", tmp_path / "results")
+    assert run(capsys, "accept", "--queue", tmp_path / "queue", *settings)[0] == 2
+    assert (tmp_path / "queue" / "incoming" / "a.zip").exists(), "our own mistake rejects nobody"
+    code, _, err = run(capsys, "pack", tmp_path / "pickled.npy", *words, "--model", "mine", "--data", pairs)
+    assert code == 2 and "no samples in it" in err and not (tmp_path / "x.zip").exists()
