@@ -78,3 +78,21 @@ def open_pairs(
     source: Any = kind(None if root is None else Path(root), strict=strict)  # type: ignore[call-arg]
     source.stems(split)
     return PairSet(source, split, limit)
+
+
+def pairs_in(folder: str | Path, split: str | None = None) -> PairSet:
+    """The pairs in ``folder``: of the source called like the folder where there is one, else of any two folders.
+
+    So a folder ``tno`` holds the set that the suites call tno. Without ``split``: ``test``, else the first one there.
+
+    Raises:
+        UsageError: no such split there.
+        DataError: no pairs there, or pictures without a partner.
+    """
+    name = Path(folder).resolve().name.lower()
+    named = name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")
+    source: Any = SOURCES.get(name if named else "pairs")(Path(folder), strict=True)  # type: ignore[call-arg]
+    if split is None:
+        split = "test" if "test" in source.splits else source.splits[0]
+    source.stems(split)
+    return PairSet(source, split)

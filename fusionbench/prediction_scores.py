@@ -19,13 +19,10 @@ from fusionbench.files import digest, file_sha256
 from fusionbench.predictions import (
     IMAGES,
     META,
-    PAIRS_PROTOCOL,
     SAMPLES,
     Predictions,
     blocks,
     open_samples,
-    pair_folders,
-    pairs_identity,
     read_record,
 )
 
@@ -61,9 +58,12 @@ def record_of_samples(samples: Any, data: Path, **words: Any) -> Predictions:
 
 def record_of_pictures(pictures: Mapping[str, Path], data: Path, **words: Any) -> Predictions:
     """The record of one PNG for every pair in ``data``."""
-    _, identity = pairs_identity(data)
-    name = Path(data).resolve().name.lower()
-    return Predictions(kind="pairs", dataset=name, dataset_id=identity, images=len(pictures), **words)
+    from fusionbench.pairsets import pairs_in
+
+    pairs = pairs_in(data)
+    return Predictions(
+        kind="pairs", dataset=pairs.name, dataset_id=pairs.identity.id, split=pairs.split, images=len(pictures), **words
+    )
 
 
 def draft(predictions: Path, data: Path, out: Path, words: Mapping[str, Any]) -> None:
@@ -163,18 +163,11 @@ def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, ou
 
 
 def _score_pictures(folder: Path, record: Predictions, data: Path, out: Path) -> None:
-    from fusionbench.score import score_files
+    from fusionbench.evaluate_pairs import score_pictures
+    from fusionbench.pairsets import pairs_in
 
-    ids, identity = pairs_identity(data)
-    a, b = pair_folders(data)
-    found = score_files(a, b, folder / IMAGES, strict=True)
-    task = schema.DatasetIdentity(
-        name=record.dataset, version="1", split=record.split, id=identity, n=len(ids), ids_sha256=digest(ids)
-    )
-    content = digest({path.name: file_sha256(path) for path in sorted((folder / IMAGES).iterdir())})
-    versions = {metric.name: metric.version for metric in found.metrics}
-    table = {"id": np.array(found.ids), **found.values}
-    _save(record, content, task, PAIRS_PROTOCOL, versions, found.summary, table, out)
+    pairs = pairs_in(data, record.split)
+    score_pictures(folder / IMAGES, pairs, name=record.model, title=record.title, out=out)
 
 
 def _save(

@@ -20,17 +20,14 @@ import numpy as np
 from fusionbench.archive import Problem
 from fusionbench.contracts import ImageSpec
 from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.files import digest, read_bounded, write_bytes
+from fusionbench.files import read_bounded, write_bytes
 from fusionbench.lint import remarks
 from fusionbench.plaintext import Digest, Line, Link, Note, Plain
-from fusionbench.result import ProtocolIdentity
 
 META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"
 FINDINGS = "findings.json"  # written by the child beside what it looked at
 MAX_VALUES = 8 << 30  # bytes of all samples
 MAX_CHUNK = 64 << 20
-PAIRS_PROTOCOL = ProtocolIdentity(name="pairs", version="1", seed=0, params={"dialect": "standard/1"})
-_FOLDERS = (("ir", "vi"), ("a", "b"))  # what a folder of pairs may call its two folders of sources
 _LINTED = 64  # samples that remarks are made about
 _AGAIN = "make it again with `fusionbench pack`"
 
@@ -204,38 +201,6 @@ def _grey(image: np.ndarray) -> np.ndarray:
 # Pictures of pairs
 
 
-def pair_folders(data: Path) -> tuple[Path, Path]:
-    """The two folders of sources in a folder of pairs.
-
-    Raises:
-        DataError: neither ``ir`` and ``vi`` nor ``a`` and ``b`` are there.
-    """
-    for a, b in _FOLDERS:
-        if (data / a).is_dir() and (data / b).is_dir():
-            return data / a, data / b
-    raise DataError(f"{data}: needs the folders ir and vi, or a and b, with the sources of every pair")
-
-
-def pairs_identity(data: Path) -> tuple[list[str], str]:
-    """Ids of the pairs in a folder, and the set's id: sha256 over every id with the bytes of its grey sources.
-
-    Raises:
-        DataError: pictures that cannot be read, or have no partner.
-    """
-    import hashlib
-
-    from fusionbench.imread import pictures_in, read_picture
-
-    a, b = (pictures_in(folder) for folder in pair_folders(data))
-    if a.keys() != b.keys():
-        raise DataError(f"{data}: {sorted(a.keys() ^ b.keys())[0]!r} has only one source; add the other")
-    whole = {}
-    for name in sorted(a):
-        pixels = [read_picture(path).grey() for path in (a[name], b[name])]
-        whole[name] = [[*image.shape, hashlib.sha256(image.tobytes()).hexdigest()] for image in pixels]
-    return sorted(a), digest(whole)
-
-
 def png_header(path: Path) -> tuple[int, int, int, int]:
     """(width, height, bits, colour type) of a PNG, from its first 33 bytes.
 
@@ -268,22 +233,22 @@ def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
 
 
 def _examine_pictures(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
-    from fusionbench.imread import pictures_in, read_picture
+    from fusionbench.imread import read_picture
+    from fusionbench.pairsets import pairs_in
 
     files = {path.stem: path for path in sorted((folder / IMAGES).glob("*.png"))}
     if len(files) != record.images:
         found.problems.append(Problem(META, f"{record.images} images are named, {len(files)} are there", _AGAIN))
-    sources: dict[str, list[Path]] = {}
+    sources: dict[str, tuple[Path, Path]] = {}
     if data is not None:
-        ids, identity = pairs_identity(data)
-        if identity != record.dataset_id:
-            message = f"made for pairs {record.dataset_id[:12]}, these are {identity[:12]}"
+        pairs = pairs_in(data, record.split)
+        if pairs.identity.id != record.dataset_id:
+            message = f"made for pairs {record.dataset_id[:12]}, these are {pairs.identity.id[:12]}"
             found.problems.append(Problem(META, message, "fuse these pairs"))
-        for name in sorted(set(ids) ^ set(files)):
+        sources = pairs.source.files(record.split)
+        for name in sorted(sources.keys() ^ files.keys()):
             rule = "no such pair" if name in files else "missing"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
-        a, b = (pictures_in(place) for place in pair_folders(data))
-        sources = {name: [a[name], b[name]] for name in ids}
     for name, path in files.items():
         size = read_picture(sources[name][0]).pixels.shape[:2] if name in sources else None
         problem = _picture_problem(path, size)
@@ -294,7 +259,7 @@ def _examine_pictures(folder: Path, record: Predictions, data: Path | None, foun
         found.notes += _picture_notes(files, sources)
 
 
-def _picture_notes(files: dict[str, Path], sources: dict[str, list[Path]]) -> list[str]:
+def _picture_notes(files: dict[str, Path], sources: dict[str, tuple[Path, Path]]) -> list[str]:
     from fusionbench.imread import read_picture
 
     fused, rows, colour = [], [], []

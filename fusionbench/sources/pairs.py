@@ -101,6 +101,11 @@ class PairFolders:
             raise unknown_name(f"split of {self.name}", split, self._files)
         return list(self._files[split])
 
+    def files(self, split: str) -> dict[str, tuple[Path, Path]]:
+        """Stem -> the two picture files of the pair, in the order of :meth:`stems`."""
+        self.stems(split)
+        return dict(self._files[split])
+
     def missing(self, split: str) -> dict[str, str]:
         """Stem -> folder that lacks it, of the pictures that were left out."""
         self.stems(split)

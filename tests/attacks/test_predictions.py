@@ -23,8 +23,9 @@ from fusionbench.data import open_dataset
 from fusionbench.errors import Rejected
 from fusionbench.evaluate import Protocol, evaluate
 from fusionbench.metrics.engine import score_images
+from fusionbench.pairsets import pairs_in
 from fusionbench.prediction_scores import score_once
-from fusionbench.predictions import META, SAMPLES, examine, pairs_identity
+from fusionbench.predictions import META, SAMPLES, examine
 from fusionbench.recipes import load_recipe
 from tests.cli.runner import run
 from tests.metrics.scenes import scene
@@ -262,7 +263,8 @@ def unpacked(pairs: Path, tmp_path: Path) -> Path:
     for path in (pairs / "fused").iterdir():
         (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
     made = {"schema": "fusionbench.predictions/1", "kind": "pairs", "title": "Theirs", "submitter": "Ada"}
-    made |= {"model": "theirs", "dataset": "scenes", "dataset_id": pairs_identity(pairs)[1], "images": 4}
+    made |= {"model": "theirs", "dataset": "pairs", "split": "all", "images": 4}
+    made["dataset_id"] = pairs_in(pairs).identity.id
     (tmp_path / META).write_text(json.dumps(made))
     return tmp_path
 
@@ -349,7 +351,7 @@ def test_the_child_looks_at_the_files(unpacked: Path, pairs: Path, tmp_path: Pat
     parts = {META: (unpacked / META).read_bytes()}
     parts |= {f"images/{k:02}.png": (pairs / "fused" / f"{k:02}.png").read_bytes() for k in range(4)}
     report = submit.check(zipped(tmp_path / "good.zip", parts), data=pairs)
-    assert report.ok and report.about == "Theirs, predictions of theirs on scenes"
+    assert report.ok and report.about == "Theirs, predictions of theirs on pairs"
     parts["images/01.png"] = png(60_000, 60_000)
     (problem,) = submit.check(zipped(tmp_path / "bad.zip", parts)).problems
     assert isinstance(problem, Problem) and problem.file == "images/01.png" and "60000×60000" in problem.rule

@@ -18,7 +18,6 @@ from fusionbench.files import digest
 from fusionbench.gate import Outcome, baseline_of, gate, read_baseline, write_baseline
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.engine import available, score_images
-from fusionbench.predictions import PAIRS_PROTOCOL
 
 BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "metrics.json"
 COUNT, HEIGHT, WIDTH = 4, 176, 184  # MS-SSIM asks for 176 at least
@@ -78,7 +77,7 @@ def results(root: Path, change: Callable[[str, np.ndarray], np.ndarray] = lambda
                 n=COUNT,
                 ids_sha256=digest(list(range(COUNT))),
             ),
-            protocol=PAIRS_PROTOCOL,
+            protocol=schema.ProtocolIdentity(name="scenes", version="1", seed=0, params={"dialect": "standard/1"}),
             metrics={name: metric.version for name, metric in records.items()},
         )
         scores = {name: schema.summarise(row, records[name].better, records[name].unit) for name, row in values.items()}
