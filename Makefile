@@ -23,9 +23,9 @@ test: lint
 test-browser: $(STAMP)
 	$(BIN)/python -m pytest -m browser tests/board $(PYTEST_ARGS)
 
-# Every speed claim, measured again on this machine: some ten minutes on two quiet cores. FUSIONBENCH_DATA adds
+# Every speed claim, measured again on this machine: half an hour on two quiet cores, most of it for pair_models. FUSIONBENCH_DATA adds
 # what needs real files. Figures go to benchmarks/perf/figures, a text file a script.
-PERF := generate storage metrics stats train evaluate pair_models classical board
+PERF := generate storage metrics stats train evaluate classical board pair_models
 perf: $(STAMP)
 	mkdir -p benchmarks/perf/figures
 	for name in $(PERF); do \
