@@ -16,6 +16,7 @@ from fusionbench.preview import draw_sheet
 from fusionbench.progress import progress, say
 from fusionbench.recipes import load_recipe
 from fusionbench.result import Result
+from fusionbench.schedule import Budget
 from fusionbench.sheets import reconstruction_grid, spread
 from fusionbench.suites import Suite, load_suite, run_folder, run_suite
 from fusionbench.verify import verify_dataset
@@ -49,6 +50,8 @@ def quickstart(
         UsageError, DataError, CannotMeasure: as the steps do; what is finished is found again by the next call.
     """
     suite = load_suite(suite_name)
+    if budget is not None:
+        Budget.parse(budget)  # a wrong one is told before anything is made
     recipe = load_recipe(suite.dataset)
     sheets, results = out / "sheets", out / "results"
 

@@ -148,6 +148,10 @@ def run_suite(
         if budget is not None or draws is not None:
             raise UsageError(f"{suite.name} neither trains nor draws: leave out the budget and the samples")
         return run_pair_suite(suite, rows, source_dir=source_dir, out=out, device=device, sheets=sheets)
+    if budget is not None:
+        from fusionbench.schedule import Budget
+
+        Budget.parse(budget)  # a wrong one is told before anything is made
     folder = _dataset_folder(suite, Path(data_root), source_dir)
     runs = Path(out).parent / "runs" if runs is None else Path(runs)
     settings = {"folder": str(folder), "out": str(out), "runs": str(runs), "device": device, "budget": budget}

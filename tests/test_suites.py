@@ -9,6 +9,7 @@ import pytest
 
 from fusionbench.errors import DataError, UsageError
 from fusionbench.models import MODELS
+from fusionbench.quickstart import quickstart
 from fusionbench.recipes import list_recipes
 from fusionbench.sources import SOURCES
 from fusionbench.suites import list_suites, load_suite, run_folder, run_suite
@@ -127,3 +128,11 @@ def test_unknown_suites(tmp_path: Path) -> None:
         load_suite("quikstart")
     with pytest.raises(DataError, match="no such suite"):
         load_suite(tmp_path / "none.toml")
+
+
+def test_a_wrong_budget_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="banana"):
+        run_suite("quickstart", data_root=tmp_path / "data", out=tmp_path / "results", budget="banana")
+    with pytest.raises(UsageError, match="banana"):
+        quickstart(tmp_path / "start", budget="banana")
+    assert list(tmp_path.iterdir()) == []
