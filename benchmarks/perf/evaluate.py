@@ -9,47 +9,14 @@ Both are measured in one run on the same model and give the same numbers; the ra
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-from train import machine  # the script beside this one
+from train import SPECS, batch_of, best, machine  # the script beside this one
 
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.contracts import Batch
 from fusionbench.models import create_model
-
-SPECS = {
-    "fusionmnist": ImageSpec(1, 32, 32, 3, (28, 28)),
-    "fusionceleba": ImageSpec(3, 64, 64, 3),
-    "fusiontless": ImageSpec(1, 64, 64, 3),
-    "small": ImageSpec(3, 64, 64, 3),
-    "tiny": ImageSpec(1, 32, 32, 3, (28, 28)),
-}
-
-
-def batch_of(spec: ImageSpec, count: int, device: torch.device) -> Batch:
-    target = torch.rand(count, spec.channels, spec.height, spec.width, device=device)
-    views = torch.rand(count, spec.views, spec.channels, spec.height, spec.width, device=device)
-    present = torch.ones(count, spec.views, dtype=torch.bool, device=device)
-    return Batch(target, views, present, torch.arange(count, device=device))
-
-
-def best(run: Callable[[], Any], repeats: int, device: torch.device) -> float:
-    # on one CPU thread the processor's time, which other jobs on the machine disturb less than the clock
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    times = []
-    for index in range(repeats + 1):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        begun = clock()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if index:
-            times.append(clock() - begun)
-    return min(times)
 
 
 def naive(model: Any, batch: Batch, draws: int) -> None:
