@@ -27,9 +27,10 @@ import fusionbench
 from fusionbench.contracts import Batch, ImageSpec
 from fusionbench.errors import DataError, UsageError
 from fusionbench.evaluate import Subject
-from fusionbench.files import digest, file_sha256
+from fusionbench.files import digest, file_sha256, write_bytes
 from fusionbench.imread import pictures_in, read_picture
 from fusionbench.metrics.engine import TABLE, SourcePair, available, choose
+from fusionbench.pair_pictures import encode, fused_path, keeps_pictures, save_fused, save_sources
 from fusionbench.pairsets import PairSet
 from fusionbench.progress import progress
 from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
@@ -37,6 +38,7 @@ from fusionbench.runtime import describe_host, launch
 
 METRICS = (*TABLE, "cc")
 DIALECT = "cddfuse"
+Maker = Callable[[int, np.ndarray], np.ndarray]  # index and pair, uint8 (2, h, w), to the fused uint8 (h, w)
 _AT_ONCE = 16  # pairs that are fused, then scored: the clock of fusing runs beside nothing else
 
 
@@ -82,6 +84,7 @@ def evaluate_pairs(
     device: str = "auto",
     title: str | None = None,
     force: bool = False,
+    keep_pictures: bool | None = None,
 ) -> Result:
     """Score a model object, or a run (its folder, or a :class:`Run`), and save the result below ``out``.
 
@@ -89,6 +92,7 @@ def evaluate_pairs(
 
     Args:
         params: parameters that a model object was built with; part of the identity (a run knows its own).
+        keep_pictures: write sources and fused pictures for the board's pages; None: where the source may be passed on.
 
     Raises:
         UsageError: a model that fuses nothing, or not pairs.
@@ -104,8 +108,7 @@ def evaluate_pairs(
     result = _result(pairs, protocol, subject.identity, title or subject.title)
     result.identity.training = subject.run.info.identity() if subject.run else None
     result.id, result.family = identity_id(result.identity), subject.family
-    if out is not None and not force and (result.folder(out) / "result.json").is_file():
-        return load(result.folder(out))
+    keep = out if keeps_pictures(pairs, keep_pictures) else None
     seconds: list[float] = []
     peaks: list[float] = []
 
@@ -115,7 +118,9 @@ def evaluate_pairs(
             fused = subject.model.fuse(batch)
         return to_luma(fused, protocol.stretch)
 
-    table = _score(result, pairs, fuse)
+    if out is not None and not force and (result.folder(out) / "result.json").is_file():
+        return _again(result, pairs, fuse, out, keep)
+    table = _score(result, pairs, fuse, keep)
     result.cost = {
         "parameters": subject.parameters,
         "ms_per_image": 1000 * statistics.median(seconds),
@@ -137,12 +142,14 @@ def score_pictures(
     note: str = "",
     protocol: PairsProtocol | None = None,
     out: str | Path | None = "results",
+    keep_pictures: bool | None = None,
 ) -> Result:
     """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
 
     Args:
         name, title: what the method is called in folders and on tables.
         note: where the pictures are from.
+        keep_pictures: as for :func:`evaluate_pairs`.
 
     Raises:
         DataError: a pair without its picture, an unreadable picture, or one of another size.
@@ -160,8 +167,6 @@ def score_pictures(
     result = _result(pairs, protocol, identity, title)
     result.status, result.origin.kind, result.origin.note = "scored", "submission", note
     result.id = identity_id(result.identity)
-    if out is not None and (result.folder(out) / "result.json").is_file():
-        return load(result.folder(out))
 
     def read(index: int, pair: np.ndarray) -> np.ndarray:
         path = files[pairs.stems[index]]
@@ -171,7 +176,10 @@ def score_pictures(
             raise DataError(f"{path}: {h}×{w} pixels, its sources are {k}×{m}; nothing is resized")
         return pixels
 
-    table = _score(result, pairs, read)
+    keep = out if keeps_pictures(pairs, keep_pictures) else None
+    if out is not None and (result.folder(out) / "result.json").is_file():
+        return _again(result, pairs, read, out, keep)
+    table = _score(result, pairs, read, keep)
     if out is not None:
         save(result, out, table)
     return result
@@ -208,13 +216,20 @@ def score_pair(fused: np.ndarray, pair: np.ndarray, name: str) -> dict[str, floa
     return values
 
 
-def _score(
-    result: Result,
-    pairs: PairSet,
-    make: Callable[[int, np.ndarray], np.ndarray],
-) -> dict[str, Any]:
-    """Fill the scores of ``result`` and return the table per image, by column."""
+def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: str | Path | None) -> Result:
+    """The result that lies there already, and the pictures that are to lie beside it."""
+    if keep is not None:
+        save_sources(pairs, keep)
+        save_fused(result, pairs, keep, make)
+    return load(result.folder(out))
+
+
+def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None) -> dict[str, Any]:
+    """Fill the scores of ``result``, keep pictures below ``keep``, and return the table per image, by column."""
     from joblib import Parallel, delayed
+
+    if keep is not None:
+        save_sources(pairs, keep)
 
     rows: list[dict[str, float]] = []
     pool = Parallel(n_jobs=torch.get_num_threads(), prefer="threads")
@@ -223,7 +238,10 @@ def _score(
             work = []
             for index in range(begin, min(len(pairs), begin + _AT_ONCE)):
                 pair = pairs.pair(index)
-                work.append((make(index, pair), pair, pairs.stems[index]))
+                fused = make(index, pair)
+                work.append((fused, pair, pairs.stems[index]))
+                if keep is not None:
+                    write_bytes(fused_path(result, pairs, keep, index), encode(fused))
             rows += pool(delayed(score_pair)(*item) for item in work)
             bar.advance(len(work))
     for key, metric in _records().items():

@@ -39,8 +39,14 @@ def run_pair_suite(
     out: str | Path = "results",
     device: str = "auto",
     sheets: bool = False,
+    strict: bool = False,
+    keep_pictures: bool | None = None,
 ) -> list[Result]:
     """Score the rows that are not scored, and draw all of them side by side where the sheet is missing.
+
+    Args:
+        strict: refuse pictures without a partner.
+        keep_pictures: as for :func:`fusionbench.evaluate_pairs.evaluate_pairs`.
 
     Raises:
         UsageError: a row that has to be trained, or as :func:`suite_pairs`.
@@ -52,7 +58,7 @@ def run_pair_suite(
                 f"{row.key} has to be trained, and suites of pairs do not train: score a finished run with "
                 "fusionbench.evaluate_pairs"
             )
-    pairs = suite_pairs(suite, source_dir)
+    pairs = suite_pairs(suite, source_dir, strict=strict)
     results = []
     for row in rows:
         result = evaluate_pairs(
@@ -63,6 +69,7 @@ def run_pair_suite(
             out=out,
             device=device,
             title=row.title,
+            keep_pictures=keep_pictures,
         )
         results.append(result)
     path = Path(out) / pairs.name / SHEET

@@ -209,7 +209,8 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
     table: dict[str, np.ndarray] = {}
     for name, column in zip(header, zip(*body, strict=True), strict=True):
         if name == "id":
-            numeric = all(value.isdecimal() for value in column)
+            # names such as 01 are no numbers: they have to come back as they were written
+            numeric = all(value.isdecimal() and str(int(value)) == value for value in column)
             table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
         else:
             table[name] = np.array([float(value) for value in column])

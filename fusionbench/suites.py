@@ -127,6 +127,8 @@ def run_suite(
     models: list[str] | None = None,
     draws: int | None = None,
     sheets: bool = False,
+    strict: bool = False,
+    keep_pictures: bool | None = None,
 ) -> list[Result]:
     """Make the data set when it is missing, train every model that is not trained, score what is not scored.
 
@@ -137,6 +139,8 @@ def run_suite(
         models: only these rows.
         draws: replaces K of the protocol.
         sheets: draw the sheets of every model that is not trivial, where they are missing.
+        strict: refuse pictures of pairs without a partner instead of leaving them out.
+        keep_pictures: write single pictures of pairs for the pages; None: where the source may be passed on.
 
     Returns the results in the order of the suite, seeds within a row.
     """
@@ -147,7 +151,18 @@ def run_suite(
 
         if budget is not None or draws is not None:
             raise UsageError(f"{suite.name} neither trains nor draws: leave out the budget and the samples")
-        return run_pair_suite(suite, rows, source_dir=source_dir, out=out, device=device, sheets=sheets)
+        return run_pair_suite(
+            suite,
+            rows,
+            source_dir=source_dir,
+            out=out,
+            device=device,
+            sheets=sheets,
+            strict=strict,
+            keep_pictures=keep_pictures,
+        )
+    if strict or keep_pictures is not None:
+        raise UsageError(f"{suite.name} has no registered pairs: --strict and --keep-pictures are about those")
     if budget is not None:
         from fusionbench.schedule import Budget
 

@@ -154,6 +154,12 @@ def evaluate_command(
 @click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
 @click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
+@click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner instead of listing them.")
+@click.option(
+    "--keep-pictures/--no-pictures",
+    default=None,
+    help="Pairs: keep sources and fused pictures for the board's pages [where the licence lets anybody pass them on].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON lines.")
 def run_command(
     suite: str,
@@ -167,6 +173,8 @@ def run_command(
     samples: int | None,
     jobs: int,
     sheets: bool,
+    strict: bool,
+    keep_pictures: bool | None,
     as_json: bool,
 ) -> None:
     """Run a SUITE (a name or a .toml file): make its data, train and score its models. Goes on where it stopped.
@@ -189,6 +197,8 @@ def run_command(
         models=[name.strip() for name in models.split(",")] if models else None,
         draws=samples,
         sheets=sheets,
+        strict=strict,
+        keep_pictures=keep_pictures,
     )
     _show(results, out, as_json)
 

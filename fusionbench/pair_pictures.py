@@ -1,0 +1,89 @@
+"""Pictures of single pairs beside their results, for the pages that compare images one by one.
+
+They lie where :mod:`fusionbench.board.explorer` looks for them: both sources once a data set, ``sources/a/<id>.png``
+and ``sources/b/<id>.png``, and what a row made of them in the result's folder, ``fused/<id>.png``; 8-bit grey, at the
+size of the pair. They are kept where the source's licence lets anybody pass its pictures on, or where somebody asks.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench.errors import DataError
+from fusionbench.files import read_bounded, write_bytes, write_json
+from fusionbench.pairsets import PairSet
+from fusionbench.progress import progress
+from fusionbench.result import Result
+
+FUSED, SOURCES = "fused", "sources"
+_SET = "set.json"  # written last: of which data set the sources are
+
+
+def keeps_pictures(pairs: PairSet, asked: bool | None) -> bool:
+    """What was asked for; without a word, whether the source may be passed on."""
+    return bool(pairs.source.redistributable) if asked is None else asked
+
+
+def encode(pixels: np.ndarray) -> bytes:
+    """PNG of uint8 (h, w)."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def save_sources(pairs: PairSet, out: str | Path) -> None:
+    """Write the sources that are not there; all of them where those of another set lie under this name.
+
+    Raises:
+        DataError: an unreadable pair, or a folder that cannot be written.
+    """
+    folder = Path(out) / pairs.name / SOURCES
+    mark = {"id": pairs.identity.id, "version": pairs.identity.version}
+    same = _mark(folder / _SET) == mark
+    left = [
+        index
+        for index, stem in enumerate(pairs.stems)
+        if not (same and all((folder / side / f"{stem}.png").is_file() for side in "ab"))
+    ]
+    for index in left:
+        for side, pixels in zip("ab", pairs.pair(index), strict=True):
+            write_bytes(folder / side / f"{pairs.stems[index]}.png", encode(pixels))
+    if not same:
+        write_json(folder / _SET, mark)
+
+
+def _mark(path: Path) -> object:
+    import json
+
+    try:
+        return json.loads(read_bounded(path, 1 << 16, "mark"))
+    except (DataError, ValueError, RecursionError):
+        return None  # missing or damaged: everything is written again
+
+
+def save_fused(result: Result, pairs: PairSet, out: str | Path, make: Callable[[int, np.ndarray], np.ndarray]) -> None:
+    """Make and write the fused pictures of a result that are not there.
+
+    Args:
+        make: index and pair, uint8 (2, h, w), to the fused picture, uint8 (h, w).
+
+    Raises:
+        DataError: an unreadable pair, or a folder that cannot be written.
+    """
+    left = [index for index in range(len(pairs)) if not fused_path(result, pairs, out, index).is_file()]
+    if left:
+        with progress(f"pictures of {result.title}", len(left), "pairs") as bar:
+            for index in left:
+                write_bytes(fused_path(result, pairs, out, index), encode(make(index, pairs.pair(index))))
+                bar.advance()
+
+
+def fused_path(result: Result, pairs: PairSet, out: str | Path, index: int) -> Path:
+    """Where the fused picture of a pair lies."""
+    return result.folder(out) / FUSED / f"{pairs.stems[index]}.png"
