@@ -58,7 +58,7 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             planned_steps=self.planned_steps,
             cut=self.cut,
             dataset_id=self.dataset_id,
-            params=msgspec.to_builtins(self.training),
+            params=self.training.identity(),
         )
 
     def model_identity(self, weights_sha256: str) -> ModelIdentity:

@@ -13,13 +13,28 @@ import msgspec
 from fusionbench.errors import UsageError, unknown_name
 
 
+class GroupTraining(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
+    """What one group of parameters does otherwise than the rest; None inherits. Fields as in :class:`Training`."""
+
+    optimizer: Literal["adamax", "adam"] | None = None
+    lr: float | None = None
+    lr_min: float | None = None
+    schedule: Literal["cosine", "step"] | None = None
+    weight_decay: float | None = None
+    eps: float | None = None
+    betas: tuple[float, float] | None = None
+    clip: float | None = None
+
+
 class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Training parameters, as presets and ``--set`` give them; all of them are part of a result's identity.
 
     Attributes:
         optimizer: ``adamax`` or ``adam``.
         lr, lr_min: learning rate after the warm-up, and at the end.
-        warmup_epochs: linear rise from zero; the cosine follows, one value per epoch.
+        warmup_epochs: linear rise from zero; the schedule follows, one value per epoch.
+        schedule: ``cosine`` falls from lr to lr_min; ``step`` multiplies lr by ``step_factor`` every ``step_epochs``,
+            counted from the beginning, and stays at lr_min once there.
         weight_decay: coupled L2; eps: the optimiser's.
         epochs, batch: length of training, and samples per step over all processes.
         inputs: number of views: uniform in 0..V drawn ``per-batch`` or ``per-image``, or ``all`` views always.
@@ -28,6 +43,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         ema: decay of averaged weights, which are then the ones that are kept; 0 for none.
         reestimate: batches from which the batch statistics are measured again at the end; 0 keeps the running ones.
         live: views made anew every epoch instead of the stored ones.
+        per_group: other values for single groups of parameters, e.g. ``{"critic": {"lr": 1e-4, "clip": 1.0}}``.
     """
 
     optimizer: Literal["adamax", "adam"] = "adamax"
@@ -45,6 +61,28 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     ema: float = 0.0
     reestimate: int = 0
     live: bool = True
+    schedule: Literal["cosine", "step"] = "cosine"
+    step_epochs: float = 20.0
+    step_factor: float = 0.5
+    per_group: dict[str, GroupTraining] = {}
+
+    def of_group(self, name: str) -> Training:
+        """The parameters of one group of parameters: these, with its own in their place."""
+        own = self.per_group.get(name)
+        if own is None:
+            return self
+        changes = {key: value for key in own.__struct_fields__ if (value := getattr(own, key)) is not None}
+        return msgspec.structs.replace(self, **changes, per_group={})
+
+    def identity(self) -> dict[str, Any]:
+        """What a result's identity holds of them. Fields of :data:`_LATER` stand in it only where they are not at
+        their defaults, so that what was trained before they existed keeps its name."""
+        defaults = Training()
+        same = {name for name in _LATER if getattr(self, name) == getattr(defaults, name)}
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in same}
+
+
+_LATER = ("schedule", "step_epochs", "step_factor", "per_group")
 
 
 def create_training(params: dict[str, Any]) -> Training:
@@ -56,13 +94,40 @@ def create_training(params: dict[str, Any]) -> Training:
     for name in params:
         if name not in Training.__struct_fields__:
             raise unknown_name("training parameter", name, Training.__struct_fields__)
+    groups = params.get("per_group", {})
+    for group, own in groups.items() if isinstance(groups, dict) else ():
+        for name in own if isinstance(own, dict) else ():
+            if name not in GroupTraining.__struct_fields__:
+                raise unknown_name(f"training parameter of the group {group!r}", name, GroupTraining.__struct_fields__)
     try:
         training = msgspec.convert(params, Training)
     except msgspec.ValidationError as error:
         raise UsageError(f"Training parameters: {error}") from error
-    if not (training.epochs > 0 and training.batch > 0 and training.lr > 0 and training.lr_min >= 0):
-        raise UsageError("Training parameters: epochs, batch and lr must be positive and lr_min not negative")
+    _check("", training)
+    for group in training.per_group:
+        _check(f" of the group {group!r}", training.of_group(group))
     return training
+
+
+def _check(where: str, training: Training) -> None:
+    if not (training.epochs > 0 and training.batch > 0 and training.lr > 0 and training.lr_min >= 0):
+        raise UsageError(f"Training parameters{where}: epochs, batch and lr must be positive and lr_min not negative")
+    if training.schedule == "step" and training.lr_min > training.lr:
+        raise UsageError(f"Training parameters{where}: lr_min {training.lr_min:g} is above lr {training.lr:g}")
+    if not (training.step_epochs > 0 and 0 < training.step_factor <= 1):
+        raise UsageError(f"Training parameters{where}: step_epochs must be positive and step_factor in (0, 1]")
+
+
+def check_groups(training: Training, model: str, groups: Iterable[str]) -> None:
+    """Refuse parameters for a group that a model does not have.
+
+    Raises:
+        UsageError: with a suggestion.
+    """
+    known = list(groups)
+    for name in training.per_group:
+        if name not in known:
+            raise unknown_name(f"group of parameters of {model}", name, known)
 
 
 def create_optimizer(parameters: Iterable[Any], training: Training) -> Any:
@@ -74,13 +139,16 @@ def create_optimizer(parameters: Iterable[Any], training: Training) -> Any:
 
 
 def learning_rate(training: Training, step: int, total: int) -> float:
-    """Learning rate of ``step`` of ``total``: warm-up per step, then a cosine with one value per epoch.
+    """Learning rate of ``step`` of ``total``: warm-up per step, then a cosine or stairs with one value per epoch.
 
     The epoch is counted as if ``total`` steps were all ``epochs``, so that a budget compresses the whole schedule.
     """
     epoch = training.epochs * step / max(total, 1)
     if epoch < training.warmup_epochs:
         return training.lr * epoch / training.warmup_epochs
+    if training.schedule == "step":
+        stairs = math.floor(epoch / training.step_epochs + 1e-9)  # 120 epochs of any number of steps have six stairs
+        return max(training.lr * training.step_factor**stairs, training.lr_min)
     span = max(training.epochs - training.warmup_epochs - 1, 1e-9)
     turn = min(max(math.floor(epoch) - training.warmup_epochs, 0.0) / span, 1.0)
     return training.lr_min + (training.lr - training.lr_min) * (1 + math.cos(math.pi * turn)) / 2

@@ -30,7 +30,7 @@ from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, rees
 from fusionbench.run import Run, RunInfo, read_run
 from fusionbench.runlog import RunLog
 from fusionbench.runtime import Runtime, derive_seed, launch, seed_everything
-from fusionbench.schedule import Budget, Training, create_optimizer, create_training, learning_rate
+from fusionbench.schedule import Budget, Training, check_groups, create_optimizer, create_training, learning_rate
 
 CHECKPOINT_SECONDS = 120.0
 LOG_EVERY = 10  # steps between rows of the log, and between looks at the loss on a GPU
@@ -179,7 +179,9 @@ class _Loop:
         self.total = info.total_steps or (self.limit.steps(info.planned_steps) if self.limit else info.planned_steps)
         self.model.to(device=device, memory_format=torch.channels_last)
         groups = self.model.parameter_groups()
-        optimizers = {name: create_optimizer(parameters, settings) for name, parameters in groups.items()}
+        check_groups(settings, info.model, groups)
+        self.settings = {name: settings.of_group(name) for name in groups}
+        optimizers = {name: create_optimizer(params, self.settings[name]) for name, params in groups.items()}
         self.guards = {name: GradientGuard(settings.guard) for name in groups} if settings.guard > 0 else {}
         self.average = WeightAverage(self.model, settings.ema) if settings.ema > 0 else None
         start = self._restore(optimizers)
@@ -231,9 +233,10 @@ class _Loop:
 
     def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One update of every parameter group; named scalars on the device."""
-        rate = learning_rate(self.training, step, self.total)
         terms: dict[str, Tensor] = {}
         for name, optimizer in self.optimizers.items():
+            settings = self.settings[name]
+            rate = learning_rate(settings, step, self.total)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
@@ -243,16 +246,16 @@ class _Loop:
             total, log = self.stepper(tensors, name, step)
             self.runtime.fabric.backward(total)
             parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            if self.training.clip > 0:
-                nn.utils.clip_grad_norm_(parameters, self.training.clip)
             if not (self.guards and self.guards[name].refuses(gradient_norm(parameters))):
+                if settings.clip > 0:
+                    nn.utils.clip_grad_norm_(parameters, settings.clip)
                 optimizer.step()
             prefix = "" if len(self.optimizers) == 1 else f"{name}/"
             terms[f"{prefix}loss"] = total.detach()
             terms |= {f"{prefix}{key}": torch.as_tensor(value) for key, value in log.items()}
+            terms[f"{prefix}lr" if self.training.per_group else "lr"] = torch.tensor(rate)
         if self.average is not None:
             self.average.update(self.model)
-        terms["lr"] = torch.tensor(rate)
         return terms
 
     def _batch(self, stream: Any, step: int) -> Batch:

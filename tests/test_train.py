@@ -204,6 +204,28 @@ def test_adversarial_groups_move_their_own_parameters(tmp_path: Path) -> None:
         assert {"generator/loss", "critic/loss"} <= {row["name"] for row in csv.DictReader(stream)}
 
 
+def test_groups_have_rates_of_their_own(tmp_path: Path) -> None:
+    """Adam's first step is lr whatever the gradient; the critic's is smaller, and its floor is its rate: constant."""
+    own = {"critic": {"lr": 1e-3, "lr_min": 1e-3}}
+    run = train("adversaries", DATA, out=tmp_path, training={"per_group": own, "epochs": 0.5})
+    found = weights(tmp_path)
+    assert (float(found["generator"]), float(found["critic"])) == pytest.approx((-0.1, 1e-3), rel=1e-4)
+    assert run.info.identity().params["per_group"] == own
+    with open(tmp_path / "log.csv") as stream:
+        rates = {row["name"]: float(row["value"]) for row in csv.DictReader(stream) if row["name"].endswith("lr")}
+    assert rates == pytest.approx({"generator/lr": 0.1, "critic/lr": 1e-3})
+    assert train("adversaries", DATA, out=tmp_path, training={"per_group": own, "epochs": 0.5}).info.finished
+    with pytest.raises(UsageError, match="'critics'.*Did you mean 'critic'"):
+        train("adversaries", DATA, out=tmp_path / "x", training={"per_group": {"critics": {"lr": 1}}})
+
+
+def test_the_guard_sees_gradients_before_they_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr("fusionbench.train.GradientGuard.refuses", lambda self, norm: seen.append(norm) or False)
+    train("adversaries", DATA, out=tmp_path, training={"guard": 3.0, "clip": 1e-3, "epochs": 0.5})
+    assert len(seen) == 2 and min(seen) > 0.5
+
+
 def test_models_that_take_statistics_are_fitted_in_one_pass(tmp_path: Path) -> None:
     run = train("mean-image", DATA, out=tmp_path)
     mean = DATA.stream("train", live=False).batch(range(32)).target.double().mean(dim=0)  # type: ignore[union-attr]
