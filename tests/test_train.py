@@ -215,7 +215,7 @@ def test_groups_have_rates_of_their_own(tmp_path: Path) -> None:
         rates = {row["name"]: float(row["value"]) for row in csv.DictReader(stream) if row["name"].endswith("lr")}
     assert rates == pytest.approx({"generator/lr": 0.1, "critic/lr": 1e-3})
     assert train("adversaries", DATA, out=tmp_path, training={"per_group": own, "epochs": 0.5}).info.finished
-    with pytest.raises(UsageError, match="'critics'.*Did you mean 'critic'"):
+    with pytest.raises(UsageError, match=r"'critics'.*Did you mean 'critic'"):
         train("adversaries", DATA, out=tmp_path / "x", training={"per_group": {"critics": {"lr": 1}}})
 
 
