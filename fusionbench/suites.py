@@ -126,6 +126,7 @@ def run_suite(
     jobs: int = 0,
     models: list[str] | None = None,
     draws: int | None = None,
+    limit: int | None = None,
     sheets: bool = False,
     strict: bool = False,
     keep_pictures: bool | None = None,
@@ -138,6 +139,7 @@ def run_suite(
         jobs: processes; 0 is one a core, at most one a row, and one in all on a GPU.
         models: only these rows.
         draws: replaces K of the protocol.
+        limit: score only the first so many images; part of the identity.
         sheets: draw the sheets of every model that is not trivial, where they are missing.
         strict: refuse pictures of pairs without a partner instead of leaving them out.
         keep_pictures: write single pictures of pairs for the pages; None: where the source may be passed on.
@@ -146,6 +148,8 @@ def run_suite(
     """
     suite = load_suite(name_or_path)
     rows = _choose(suite, models)
+    if limit is not None:
+        suite = msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, limit=limit))
     if suite.protocol.name == "pairs/1":
         from fusionbench.pair_suites import run_pair_suite
 

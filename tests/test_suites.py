@@ -69,6 +69,9 @@ def test_run_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [result.id for result in run_suite(path, **settings)] == [result.id for result in first]
     only = run_suite(path, models=["fcn"], **settings)
     assert [result.id for result in only] == [first[1].id]
+    monkeypatch.undo()
+    [less] = run_suite(path, models=["fcn"], limit=5, **settings)
+    assert less.identity.dataset.n == 5 and less.id != first[1].id
     with pytest.raises(UsageError, match="Did you mean 'fcn-wide'"):
         run_suite(path, models=["fcn-wid"], **settings)
 

@@ -152,6 +152,7 @@ def evaluate_command(
 @click.option("--budget", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
 @click.option("-m", "--models", help="Only these rows, separated by commas.")
 @click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
+@click.option("--limit", type=click.IntRange(min=1), help="Score only the first images of the split.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
 @click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
 @click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner instead of listing them.")
@@ -171,6 +172,7 @@ def run_command(
     budget: str | None,
     models: str | None,
     samples: int | None,
+    limit: int | None,
     jobs: int,
     sheets: bool,
     strict: bool,
@@ -196,6 +198,7 @@ def run_command(
         jobs=jobs,
         models=[name.strip() for name in models.split(",")] if models else None,
         draws=samples,
+        limit=limit,
         sheets=sheets,
         strict=strict,
         keep_pictures=keep_pictures,
