@@ -32,9 +32,10 @@ from fusionbench.imread import pictures_in, read_picture
 from fusionbench.metrics.engine import TABLE, SourcePair, available, choose
 from fusionbench.pair_pictures import encode, fused_path, keeps_pictures, save_fused, save_sources
 from fusionbench.pairsets import PairSet
-from fusionbench.progress import progress
+from fusionbench.progress import progress, say
 from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
 from fusionbench.runtime import describe_host, launch
+from fusionbench.sources.pairs import refuse_all
 
 METRICS = (*TABLE, "cc")
 DIALECT = "cddfuse"
@@ -143,16 +144,22 @@ def score_pictures(
     protocol: PairsProtocol | None = None,
     out: str | Path | None = "results",
     keep_pictures: bool | None = None,
+    strict: bool = False,
+    jobs: int | None = None,
 ) -> Result:
     """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
+
+    A picture that belongs to no pair is named and passed over.
 
     Args:
         name, title: what the method is called in folders and on tables.
         note: where the pictures are from.
+        strict: refuse a picture that belongs to no pair.
+        jobs: pairs at a time; None takes the number of threads that torch has.
         keep_pictures: as for :func:`evaluate_pairs`.
 
     Raises:
-        DataError: a pair without its picture, an unreadable picture, or one of another size.
+        DataError: pairs without their pictures, unreadable pictures, or such of another size; all in one line.
     """
     protocol = protocol or PairsProtocol()
     files = pictures_in(fused)
@@ -160,11 +167,17 @@ def score_pictures(
     if lacking:
         shown = ", ".join(lacking[:8]) + (" and others" if len(lacking) > 8 else "")
         raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no picture here: {shown}")
+    if extra := sorted(files.keys() - set(pairs.source.stems(pairs.split))):
+        names = ", ".join(extra[:8]) + (f" and {len(extra) - 8} more" if len(extra) > 8 else "")
+        text = f"{fused}: {len(extra)} pictures belong to no pair of {pairs.name}: {names}"
+        if strict:
+            raise DataError(f"{text}; take them away, or leave out --strict")
+        say(f"warning: {text}; they are passed over")
     if protocol.stretch:
         raise UsageError("Pictures are scored as they are; a protocol that stretches is for models")
     made_of = digest([[stem, file_sha256(files[stem])] for stem in pairs.stems])
     identity = ModelIdentity(name=name, version="pictures", weights_sha256=made_of)
-    result = _result(pairs, protocol, identity, title)
+    result = _result(pairs, protocol, identity, title)  # looks at every pair
     result.status, result.origin.kind, result.origin.note = "scored", "submission", note
     result.id = identity_id(result.identity)
 
@@ -176,13 +189,25 @@ def score_pictures(
             raise DataError(f"{path}: {h}×{w} pixels, its sources are {k}×{m}; nothing is resized")
         return pixels
 
+    _check_pictures(fused, pairs, read)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
     if out is not None and (result.folder(out) / "result.json").is_file():
         return _again(result, pairs, read, out, keep)
-    table = _score(result, pairs, read, keep)
+    table = _score(result, pairs, read, keep, jobs)
     if out is not None:
         save(result, out, table)
     return result
+
+
+def _check_pictures(folder: str | Path, pairs: PairSet, read: Maker) -> None:
+    """Read every picture before the first one is scored, so that one line can name all that is wrong."""
+    problems = []
+    for index, pair in enumerate(pairs):
+        try:
+            read(index, pair)
+        except DataError as error:
+            problems.append(str(error))
+    refuse_all(problems, f"{folder}: {len(problems)} of {len(pairs)} pictures cannot be scored")
 
 
 def _result(pairs: PairSet, protocol: PairsProtocol, model: ModelIdentity, title: str) -> Result:
@@ -194,6 +219,8 @@ def _result(pairs: PairSet, protocol: PairsProtocol, model: ModelIdentity, title
         "started": started,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+    if hasattr(pairs.source, "missing") and (left_out := pairs.source.missing(pairs.split)):
+        provenance["left_out"] = left_out  # pictures without a partner
     return Result(id="", status="verified", title=title, identity=identity, scores={}, provenance=provenance)
 
 
@@ -224,7 +251,9 @@ def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: s
     return load(result.folder(out))
 
 
-def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None) -> dict[str, Any]:
+def _score(
+    result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int | None = None
+) -> dict[str, Any]:
     """Fill the scores of ``result``, keep pictures below ``keep``, and return the table per image, by column."""
     from joblib import Parallel, delayed
 
@@ -232,7 +261,7 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None)
         save_sources(pairs, keep)
 
     rows: list[dict[str, float]] = []
-    pool = Parallel(n_jobs=torch.get_num_threads(), prefer="threads")
+    pool = Parallel(n_jobs=jobs or torch.get_num_threads(), prefer="threads")
     with progress(f"score {result.title}", len(pairs), "pairs") as bar:
         for begin in range(0, len(pairs), _AT_ONCE):
             work = []

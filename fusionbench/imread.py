@@ -5,7 +5,9 @@ What becomes of the pixels is written down here and nowhere else:
 * colour to grey: ITU-R BT.601 luma, (299 R + 587 G + 114 B)/1000 in whole numbers, rounded half to even;
 * 16-bit grey: value · 255/65535 rounded half to even, with a note; refused where the file uses less than a
   sixteenth of the range, because hardly anything would be left of it;
-* a palette is looked up; an opaque alpha channel is dropped, a translucent one refused;
+* a palette is looked up; an opaque alpha channel is dropped; translucent pixels are refused, also those that a key
+  colour makes transparent;
+* a photograph that says how it was held (EXIF orientation) is turned upright, with a note;
 * float, CMYK and 16-bit colour files, and files of several pictures, are refused.
 """
 
@@ -69,7 +71,8 @@ def read_picture(path: str | Path) -> Picture:
                     raise DataError(f"{path}: holds {image.n_frames} pictures; export one of them")  # type: ignore[attr-defined]
                 _refuse_deep_colour(path, image.format or "", image.mode)
                 image.load()
-                return _convert(path, image, image.format or "")
+                picture = _convert(path, image, image.format or "")
+                return _upright(picture, image)
     except DataError:
         raise
     except MemoryError:
@@ -95,6 +98,9 @@ def _convert(path: Path, image: object, kind: str) -> Picture:
         translucent = "transparency" in image.info or mode == "PA"  # type: ignore[attr-defined]
         image = convert("RGBA" if translucent else "RGB")
         mode = image.mode  # type: ignore[attr-defined]
+    elif mode in ("1", "L", "RGB") and "transparency" in image.info:  # type: ignore[attr-defined]
+        image = convert("RGBA" if mode == "RGB" else "LA")  # a key colour becomes an alpha channel
+        mode = image.mode  # type: ignore[attr-defined]
     if mode == "1":
         return Picture(np.asarray(convert("L")), kind)
     pixels = np.asarray(image)
@@ -108,6 +114,25 @@ def _convert(path: Path, image: object, kind: str) -> Picture:
     if mode.startswith("I;16") or mode == "I":
         return Picture(_eight_bits(path, pixels), kind, "16 bits scaled to 8")
     raise DataError(f"{path}: pixels of kind {mode!r} are not scored; convert the picture to 8-bit grey or RGB")
+
+
+def _upright(picture: Picture, image: object) -> Picture:
+    """The picture turned as its EXIF data say; damaged ones say nothing."""
+    try:
+        turn = int(image.getexif().get(0x0112, 1))  # type: ignore[attr-defined]
+    except Exception:  # Pillow answers damaged EXIF data with errors of many types
+        return picture
+    if not 2 <= turn <= 8:
+        return picture
+    pixels = picture.pixels
+    if turn >= 5:  # rows and columns are exchanged
+        pixels = pixels.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    note = "turned upright" if not picture.note else f"{picture.note}, turned upright"
+    return Picture(np.ascontiguousarray(pixels), picture.format, note)
 
 
 def _eight_bits(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -128,7 +153,7 @@ def pictures_in(folder: str | Path) -> dict[str, Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
+        raise DataError(f"{folder}: {'a file, not a folder of pictures' if folder.exists() else 'no such folder'}")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.is_file():

@@ -1,8 +1,8 @@
 """Score picture files: pair them by stem, read them, compute the metrics, summarise.
 
-    scores = score_files("ir", "vi", "fused", dialect="cddfuse")
-    scores.values["vif"]            # (n,) float64, one per image, in the order of scores.ids
-    scores.summary["vif"].mean
+scores = score_files("ir", "vi", "fused", dialect="cddfuse")
+scores.values["vif"]            # (n,) float64, one per image, in the order of scores.ids
+scores.summary["vif"].mean
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from fusionbench.contracts import Metric
 from fusionbench.errors import DataError, UsageError
-from fusionbench.imread import SUFFIXES, pictures_in, read_picture
+from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.progress import progress
 from fusionbench.result import Score, summarise
@@ -159,11 +159,7 @@ def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, floa
     """
     from fusionbench.metrics.engine import SourcePair
 
-    pictures = {name: read_picture(path) for name, path in (("fused", row.fused), ("a", row.a), ("b", row.b))}
-    sizes = {name: picture.pixels.shape[:2] for name, picture in pictures.items()}
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
-        raise DataError(f"{row.id}: sizes differ ({listed}); images that are scored together must have one size")
+    pictures = _read(row)
     grey = {name: picture.grey()[None] for name, picture in pictures.items()}
     try:
         values = SourcePair(grey["a"], grey["b"], metrics, ids=[row.id], lasting=False).score(grey["fused"])
@@ -175,17 +171,42 @@ def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, floa
     return {name: float(value[0]) for name, value in values.items()}, notes
 
 
+def _read(row: Triple) -> dict[str, Picture]:
+    """The three pictures of a row, of one size."""
+    pictures = {name: read_picture(path) for name, path in (("fused", row.fused), ("a", row.a), ("b", row.b))}
+    sizes = {name: picture.pixels.shape[:2] for name, picture in pictures.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
+        raise DataError(f"{row.id}: sizes differ ({listed}); images that are scored together must have one size")
+    return pictures
+
+
 def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[list[dict[str, float]], dict[str, str]]:
     from joblib import Parallel, delayed
 
     values, notes = [], {}
+    problems: list[str] = []
+
+    def attempt(row: Triple) -> tuple[dict[str, float], dict[str, str]]:
+        try:
+            if problems:  # nothing will be scored: only see what else is wrong
+                _read(row)
+                return {}, {}
+            return score_triple(row, metrics)
+        except DataError as error:
+            problems.append(str(error))
+            return {}, {}
+
     # Threads: NumPy and OpenCV drop the interpreter's lock, and nothing is copied between processes.
     pool = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     with progress("scoring", len(rows), "images") as task:
-        for value, remarks in pool(delayed(score_triple)(row, metrics) for row in rows):
+        for value, remarks in pool(delayed(attempt)(row) for row in rows):
             values.append(value)
             notes.update(remarks)
             task.advance()
+    if problems:
+        head = f"{len(problems)} of {len(rows)} rows cannot be scored: "
+        raise DataError(problems[0] if len(problems) == 1 else head + _some(sorted(problems), "; "))
     return values, notes
 
 
@@ -215,9 +236,9 @@ def _missing_text(missing: dict[str, list[str]]) -> str:
     return f"{len(missing)} stems lack a partner and were not scored: {_some(names)}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str], between: str = ", ") -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return between.join(names[:_SHOWN]) + more
 
 
 __all__ = ["SUFFIXES", "Scores", "Triple", "pair_files", "score_files", "score_triple"]

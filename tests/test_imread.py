@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fusionbench.errors import DataError
 from fusionbench.imread import luma, pictures_in, read_picture
@@ -72,6 +72,34 @@ def test_palettes_alpha_and_bilevel(tmp_path: Path) -> None:
         read_picture(save(tmp_path / "t.png", opaque))
     bilevel = read_picture(save(tmp_path / "b.png", Image.fromarray(GREY > 99)))
     assert set(np.unique(bilevel.pixels)) == {0, 255}
+
+
+def test_a_key_colour_is_an_alpha_channel(tmp_path: Path) -> None:
+    used, unused = save(tmp_path / "used.png", GREY, transparency=10), save(tmp_path / "free.png", GREY, transparency=7)
+    assert np.array_equal(read_picture(unused).pixels, GREY)
+    with pytest.raises(DataError, match=r"used\.png: has translucent pixels"):
+        read_picture(used)
+    corner = tuple(COLOUR[0, 0].tolist())
+    with pytest.raises(DataError, match="translucent"):
+        read_picture(save(tmp_path / "c.png", COLOUR, transparency=corner))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_pictures_are_turned_as_they_say(tmp_path: Path, turn: int, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = save(tmp_path / f"x.{suffix}", GREY, exif=exif)
+    picture = read_picture(path)
+    upright = ImageOps.exif_transpose(Image.open(path))
+    assert np.array_equal(picture.pixels, np.asarray(upright))
+    if suffix == "png":
+        assert bool(picture.note) == (turn > 1)
+
+
+def test_damaged_exif_data_turn_nothing(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.jpg", GREY, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    assert read_picture(path).pixels.shape == GREY.shape and not read_picture(path).note
 
 
 def test_sixteen_bits(tmp_path: Path) -> None:

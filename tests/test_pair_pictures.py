@@ -63,8 +63,8 @@ def test_pictures_of_a_method_are_kept_as_they_are_scored(tmp_path: Path) -> Non
     pairs, out = two_pairs(tmp_path / "set"), tmp_path / "results"
     for index, stem in enumerate(pairs.stems):
         folders.save(tmp_path / "fused" / f"{stem}.bmp", pairs.pair(index)[0])
-    names = {"name": "theirs", "title": "Theirs", "out": out, "keep_pictures": True}
-    result = score_pictures(tmp_path / "fused", pairs, **names)
+    fused = tmp_path / "fused"
+    result = score_pictures(fused, pairs, name="theirs", title="Theirs", out=out, keep_pictures=True)
     assert (pixels(result.folder(out) / "fused/01.png") == pairs.pair(0)[0]).all()
 
 

@@ -6,11 +6,16 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fusionbench.result import Result, Score
     from fusionbench.score import Scores
 
 _PLACE = click.Path(path_type=Path)
@@ -21,7 +26,17 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--b", required=True, type=_PLACE, help="Second source (visible, MRI): a picture or a folder.")
 @click.option("--fused", required=True, type=_PLACE, help="What to score: a picture or a folder, paired by stem.")
 @click.option("--metrics", help="Comma-separated names, or all. [default: the eight of the field's tables]")
-@click.option("--dialect", default="standard/1", show_default=True, help="Whose definitions, for example cddfuse.")
+@click.option("--dialect", help="Whose definitions, for example cddfuse. [default: standard/1]")
+@click.option("--suite", help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.")
+@click.option("--name", help="With --suite: what the method is called in folders, for example my-method.")
+@click.option("--title", help="With --suite: what tables call it. [default: its name]")
+@click.option("--note", default="", help="With --suite: where the pictures are from.")
+@click.option("--out", type=_PLACE, help="With --suite: root of results. [default: results]")
+@click.option(
+    "--keep-pictures/--no-pictures",
+    default=None,
+    help="With --suite: keep the pictures for the board's pages [where the licence lets anybody pass them on].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with full float64 values.")
 @click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
 @click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
@@ -31,7 +46,13 @@ def score_command(
     b: Path,
     fused: Path,
     metrics: str | None,
-    dialect: str,
+    dialect: str | None,
+    suite: str | None,
+    name: str | None,
+    title: str | None,
+    note: str,
+    out: Path | None,
+    keep_pictures: bool | None,
     as_json: bool,
     csv_path: Path | None,
     jobs: int | None,
@@ -43,12 +64,44 @@ def score_command(
 
     Pictures are PNG, JPEG, BMP or TIFF; colour is scored by its BT.601 luma. Only standard/1 is ranked;
     the other dialects reproduce the numbers of papers.
+
+    With --suite the pictures become a row of that suite's table, in a result beside those of `fusionbench run`.
+
+    Example: fusionbench score --a tno/ir --b tno/vi --fused out --suite ivif-tno --name my-method
     """
     from fusionbench.progress import say
+
+    if suite is not None:
+        if metrics is not None or dialect is not None or csv_path is not None:
+            raise UsageError("--suite decides metrics and dialects and writes images.csv; leave out --metrics and such")
+        if name is None:
+            raise UsageError("--suite needs a name for the method, for example --name my-method")
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"--jobs must be at least 1, got {jobs}")
+        from fusionbench.pair_outputs import score_outputs
+
+        root = out or Path("results")
+        result = score_outputs(
+            suite,
+            a,
+            b,
+            fused,
+            name=name,
+            title=title,
+            note=note,
+            out=root,
+            strict=strict,
+            jobs=jobs,
+            keep_pictures=keep_pictures,
+        )
+        _show_result(result, root, as_json)
+        return
+    if name or title or note or out or keep_pictures is not None:
+        raise UsageError("--name, --title, --note, --out and --keep-pictures belong to a result: add --suite")
     from fusionbench.score import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
-    scores = score_files(a, b, fused, names, dialect, jobs=jobs, strict=strict)
+    scores = score_files(a, b, fused, names, dialect or "standard/1", jobs=jobs, strict=strict)
     for warning in scores.warnings:
         say(f"warning: {warning}")
     if csv_path is not None:
@@ -75,14 +128,18 @@ def _csv(scores: Scores) -> str:
 
 def _table(scores: Scores) -> str:
     """Values per image, their mean and half the 95 % interval of the mean, in aligned columns."""
-    names = [metric.name for metric in scores.metrics]
-    rows = [["", *names], ["", *(f"[{metric.unit}]" for metric in scores.metrics)]]
-    for place, name in enumerate(scores.ids):
-        rows.append([name, *(f"{scores.values[metric][place]:.4f}" for metric in names)])
-    if len(scores.ids) > 1:
+    columns = {m.name: (m.unit, scores.values[m.name], scores.summary[m.name]) for m in scores.metrics}
+    return _aligned(scores.ids, columns, scores.dialect)
+
+
+def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dialect: str) -> str:
+    """A table with a line an image. ``columns``: name -> unit, values and their summary."""
+    rows = [["", *columns], ["", *(f"[{unit}]" for unit, _, _ in columns.values())]]
+    for place, name in enumerate(ids):
+        rows.append([name, *(f"{values[place]:.4f}" for _, values, _ in columns.values())])
+    if len(ids) > 1:
         means, halves = [], []
-        for name in names:
-            score = scores.summary[name]
+        for _, _, score in columns.values():
             means.append("not finite" if score.mean is None else f"{score.mean:.4f}")
             halves.append("" if score.ci95 is None or score.mean is None else f"{score.ci95[1] - score.mean:.4f}")
         rows += [["mean", *means], ["± (95 %)", *halves]]
@@ -91,5 +148,27 @@ def _table(scores: Scores) -> str:
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
         for row in rows
     ]
-    count = f"{len(scores.ids)} image" + ("s" if len(scores.ids) != 1 else "")
-    return "\n".join([f"{count}, {scores.dialect}", *lines])
+    return "\n".join([f"{len(ids)} image" + ("s" if len(ids) != 1 else "") + f", {dialect}", *lines])
+
+
+def _show_result(result: Result, out: Path, as_json: bool) -> None:
+    """The result as JSON, or a table for each of its dialects; its folder is talk there."""
+    import msgspec
+
+    from fusionbench.progress import say
+    from fusionbench.result import load_per_image
+
+    folder = result.folder(out)
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), **msgspec.to_builtins(result)}, indent=1, allow_nan=False))
+        return
+    values = load_per_image(folder)
+    tables = []
+    for dialect in result.identity.protocol.params["dialects"]:
+        tail = "" if dialect == "standard/1" else "@" + dialect.partition("/")[0]
+        keys = [key for key in values if key != "id" and key.partition("@")[2] == tail[1:]]
+        columns = {k.partition("@")[0]: (result.scores[k].unit, values[k], result.scores[k]) for k in keys}
+        about = "ranked" if not tail else "to stand beside published rows"
+        tables.append(_aligned([str(name) for name in values["id"]], columns, f"{dialect} ({about})"))
+    click.echo("\n\n".join(tables))
+    say(f"result: {folder}")

@@ -8,11 +8,12 @@ A published layout is a class with a table of folders and nothing else.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -57,9 +58,7 @@ class PairFolders:
     def __init__(self, root: Path | None, strict: bool = False) -> None:
         if root is None:
             raise UsageError(f"The source {self.name!r} is made of files: name their folder with --source-dir DIR")
-        self.root = Path(root)
-        self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
-        self._missing: dict[str, dict[str, str]] = {}
+        self._begin(Path(root))
         for split, places in self.LAYOUTS.items():
             for place in places:
                 if (self.root / place.a).is_dir() and (self.root / place.b).is_dir():
@@ -70,6 +69,31 @@ class PairFolders:
             raise DataError(f"{self.root}: no pairs here; looked for {wanted}")
         self.splits = tuple(self._files)
         self._report(strict)
+
+    @classmethod
+    def between(cls, a: str | Path, b: str | Path, split: str, strict: bool = False) -> Self:
+        """The pairs of one split in two folders of any name, as if they lay where the layout has them.
+
+        Raises:
+            UsageError: no such split.
+            DataError: as the constructor.
+        """
+        if split not in cls.LAYOUTS:
+            raise unknown_name(f"split of {cls.name}", split, cls.LAYOUTS)
+        places = [Path(place).absolute() for place in (a, b)]
+        source, usual = object.__new__(cls), cls.LAYOUTS[split][0]
+        source._begin(Path(os.path.commonpath(places)))
+        names = [os.path.relpath(place, source.root) for place in places]
+        source._pair(split, Layout(names[0], names[1], usual.a_tail, usual.b_tail))
+        source.splits = (split,)
+        source._report(strict)
+        return source
+
+    def _begin(self, root: Path) -> None:
+        self.root = root
+        self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
+        self._missing: dict[str, dict[str, str]] = {}
+        self._notes: dict[Path, str] = {}
 
     def _pair(self, split: str, place: Layout) -> None:
         a = _stems(self.root / place.a, place.a_tail)
@@ -88,9 +112,8 @@ class PairFolders:
         for split, missing in self._missing.items():
             if not missing:
                 continue
-            shown = ", ".join(f"{stem} (not in {place})" for stem, place in list(missing.items())[:_SHOWN])
-            more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-            text = f"{self.root}: {len(missing)} pictures of {split!r} lack a partner: {shown}{more}"
+            names = _some([f"{stem} (not in {place})" for stem, place in missing.items()])
+            text = f"{self.root}: {len(missing)} pictures of {split!r} lack a partner: {names}"
             if strict:
                 raise DataError(f"{text}; add them, or leave out --strict")
             progress.say(f"warning: {text}; they are left out")
@@ -124,7 +147,9 @@ class PairFolders:
         return [self._read(split, stems[index]) for index in np.asarray(indices, np.int64).tolist()]
 
     def _read(self, split: str, stem: str) -> np.ndarray:
-        a, b = (read_picture(path).grey() for path in self._files[split][stem])
+        pictures = {path: read_picture(path) for path in self._files[split][stem]}
+        self._notes |= {path: picture.note for path, picture in pictures.items() if picture.note}
+        a, b = (pictures[path].grey() for path in self._files[split][stem])
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
             raise DataError(f"{first} is {h}×{w} and {second} is {k}×{m} pixels; a pair must have one size")
@@ -150,16 +175,48 @@ class PairFolders:
         return None
 
     def fingerprint(self, split: str) -> str:
-        state = hashlib.sha256()
-        for index, stem in enumerate(self.stems(split)):
-            (pair,) = self.read_pairs(split, np.array([index]))
-            state.update(f"{stem} {pair.shape} ".encode() + pair.tobytes())
+        """Hex sha256 over names and decoded pixels; what was done to the pixels while reading is said once.
+
+        Raises:
+            DataError: pairs that cannot be read, all of them in one line.
+        """
+        state, problems = hashlib.sha256(), []
+        for stem in self.stems(split):
+            try:
+                pair = self._read(split, stem)
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                state.update(f"{stem} {pair.shape} ".encode() + pair.tobytes())
+        refuse_all(problems, f"{self.root}: {len(problems)} of {self.length(split)} pairs of {split!r} cannot be used")
+        for note in sorted(set(self._notes.values())):
+            names = [path.name for path, found in self._notes.items() if found == note]
+            progress.say(f"note: {self.root}: {len(names)} files: {note} ({_some(names)})")
+        self._notes.clear()
         return state.hexdigest()
+
+
+def refuse_all(problems: Sequence[str], head: str) -> None:
+    """Refuse what has problems, in one line that names all of them; one problem stands for itself.
+
+    Raises:
+        DataError: there is a problem.
+    """
+    if problems:
+        raise DataError(problems[0] if len(problems) == 1 else f"{head}: {_some(problems, '; ')}")
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return between.join(names[:_SHOWN]) + more
 
 
 def _stems(folder: Path, tail: str) -> dict[str, Path]:
     found = pictures_in(folder)
-    return {stem.removesuffix(tail): path for stem, path in found.items() if stem.endswith(tail)} if tail else found
+    ours = {stem.removesuffix(tail): path for stem, path in found.items() if stem.endswith(tail)}
+    if not ours:
+        raise DataError(f"{folder}: no picture here has a stem that ends in {tail!r} ({next(iter(found))}, …)")
+    return ours
 
 
 class Pairs(PairFolders):

@@ -1,0 +1,107 @@
+"""A method's folder of fused pictures, scored under the protocol of a suite of pairs: how methods that cannot run here
+enter its table.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench.errors import DataError, UsageError
+from fusionbench.evaluate_pairs import score_pictures
+from fusionbench.pair_suites import suite_protocol
+from fusionbench.pairsets import PairSet
+from fusionbench.progress import say
+from fusionbench.result import Result, load
+from fusionbench.sources import SOURCES
+from fusionbench.sources.pairs import PairFolders, Pairs
+from fusionbench.suites import Suite, load_suite
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
+
+
+def score_outputs(
+    suite: str | Path | Suite,
+    a: str | Path,
+    b: str | Path,
+    fused: str | Path,
+    *,
+    name: str,
+    title: str | None = None,
+    note: str = "",
+    out: str | Path | None = "results",
+    strict: bool = False,
+    jobs: int | None = None,
+    keep_pictures: bool | None = None,
+) -> Result:
+    """Score the pictures in ``fused`` as a row of ``suite``; status ``scored``.
+
+    Args:
+        a, b: folders of views 0 and 1 of the suite's split; stems and pixels decide whose table the row is on.
+        name: what the method is called in folders: small letters, digits and ``+ . _ -``.
+        title: what tables call it; the name when None.
+        note: where the pictures are from.
+        strict: refuse pictures that belong to no pair instead of naming them.
+
+    Raises:
+        UsageError: a suite without pairs, or a name that is no name.
+        DataError: pictures that lack, differ in size or cannot be read.
+    """
+    suite = suite if isinstance(suite, Suite) else load_suite(suite)
+    if suite.protocol.name != "pairs/1":
+        raise UsageError(f"{suite.name} is no suite of registered pairs; see docs/submissions.md for its samples")
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r}: a method's name has small letters, digits, + . _ and -, for example my-method")
+    pairs = pairs_between(suite, a, b, strict=strict)
+    result = score_pictures(
+        fused,
+        pairs,
+        name=name,
+        title=title or name,
+        note=note,
+        protocol=suite_protocol(suite),
+        out=out,
+        keep_pictures=keep_pictures,
+        strict=strict,
+        jobs=jobs,
+    )
+    if out is not None:
+        _tell_other_sets(result, Path(out))
+    return result
+
+
+def pairs_between(suite: Suite, a: str | Path, b: str | Path, *, strict: bool = False) -> PairSet:
+    """The pairs of the suite's split, in two folders of any name.
+
+    Raises:
+        UsageError: a data set without pairs.
+        DataError: folders without pairs, or others than those of an embedded source.
+    """
+    kind = SOURCES.get(suite.dataset)
+    if isinstance(kind, type) and issubclass(kind, PairFolders):
+        return PairSet(kind.between(a, b, suite.split, strict), suite.split, suite.protocol.limit)
+    if not hasattr(kind, "read_pairs"):
+        raise UsageError(f"{suite.name}: the source {suite.dataset!r} has no pairs")
+    known = PairSet(kind(None), suite.split, suite.protocol.limit)
+    given = PairSet(Pairs.between(a, b, "all", strict), "all")
+    for index, stem in enumerate(known.stems):
+        place = given.stems.index(stem) if stem in given.stems else None
+        if place is None or not np.array_equal(given.pair(place), known.pair(index)):
+            what = "not in both folders" if place is None else "other pixels than fusionbench has"
+            raise DataError(f"{a}, {b}: {stem}: {what}; `fusionbench run {suite.name}` writes the pictures it scores")
+    return known
+
+
+def _tell_other_sets(result: Result, out: Path) -> None:
+    """Say so when rows of other pictures lie under this name: they stand on tables of their own."""
+    ours, others = result.identity.dataset, 0
+    for path in sorted((out / ours.name).glob("*/*/result.json")):
+        found = load(path).identity.dataset
+        others += (found.id, found.n, found.split) != (ours.id, ours.n, ours.split)
+    if others:
+        say(
+            f"note: {others} results in {out / ours.name} are of other pictures or other names of them than these "
+            f"{ours.n} pairs (id {ours.id[:12]}): they stand on a table of their own"
+        )

@@ -1,0 +1,180 @@
+"""A method's folder of pictures as a row of a suite, from the command line: its table, its result, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.board import build_board
+from fusionbench.errors import DataError, UsageError
+from fusionbench.evaluate_pairs import fuse_pair
+from fusionbench.pair_outputs import score_outputs
+from fusionbench.pair_suites import create
+from fusionbench.pairsets import open_pairs
+from fusionbench.result import load, load_folder
+from fusionbench.suites import SuiteModel, run_suite
+from tests.cli.runner import run
+from tests.sources import folders
+
+SUITE = """
+format = "fusionbench.suite/1"
+name = "small"
+title = "small"
+dataset = "pairs"
+split = "all"
+[protocol]
+name = "pairs/1"
+[[models]]
+name = "average"
+[[models]]
+name = "copy-a"
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Three pairs below set/, the average of each below fused/, a suite; texture, so that no score is undefined."""
+    rng = np.random.default_rng(3)
+    for stem, shape in (("1", (48, 50)), ("2", (45, 61)), ("3", (48, 50))):
+        for side in "ab":
+            folders.save(tmp_path / f"set/{side}/{stem}.png", rng.integers(0, 256, shape, np.uint8))
+    (tmp_path / "small.toml").write_text(SUITE)
+    pairs = open_pairs("pairs", "all", tmp_path / "set")
+    model = create(SuiteModel(name="average"), pairs)
+    for index, pair in enumerate(pairs):
+        folders.save(tmp_path / f"fused/{pairs.stems[index]}.bmp", fuse_pair(model, pair, index))
+    return tmp_path
+
+
+def words(place: Path, *more: object) -> list[object]:
+    places = ["--a", place / "set/a", "--b", place / "set/b", "--fused", place / "fused"]
+    return ["score", *places, "--suite", place / "small.toml", "--out", place / "results", *more]
+
+
+def test_pictures_stand_beside_what_was_run(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    run_suite(place / "small.toml", source_dir=place / "set", out=place / "results", device="cpu")
+    code, out, err = run(capsys, *words(place, "--name", "theirs", "--title", "Their method", "--note", "by mail"))
+    assert code == 0 and "result: " in err
+    head, second = (line for line in out.splitlines() if "images" in line)
+    assert head == "3 images, standard/1 (ranked)" and "cddfuse/1" in second
+    results = {result.identity.model.name: result for result in load_folder(place / "results")}
+    ours, theirs = results["average"], results["theirs"]
+    assert (theirs.status, theirs.title, theirs.origin.note) == ("scored", "Their method", "by mail")
+    assert theirs.identity.dataset == ours.identity.dataset and theirs.identity.protocol == ours.identity.protocol
+    for key, score in ours.scores.items():
+        assert theirs.scores[key].mean == pytest.approx(score.mean, rel=1e-12), key
+        assert score.mean is None or f"{score.mean:.4f}" in out
+    build_board(place / "results", place / "site")
+    page = (place / "site/index.html").read_text()
+    assert "Their method" in page and "average of the sources" in page
+
+
+def test_json_has_the_result_and_its_folder(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    code, out, _ = run(capsys, "-q", *words(place, "--name", "theirs", "--json"))
+    found = json.loads(out)
+    assert code == 0 and found["title"] == "theirs"
+    assert load(found["folder"]).id == found["id"]
+
+
+def test_pictures_of_no_pair_are_named_or_refused(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    folders.save(place / "fused/stray.png", np.zeros((4, 4), np.uint8))
+    code, _, err = run(capsys, *words(place, "--name", "theirs"))
+    assert code == 0 and "1 pictures belong to no pair" in err and "stray" in err
+    code, out, err = run(capsys, "-q", *words(place, "--name", "theirs", "--strict"))
+    assert code == 2 and out == "" and "stray" in err and len(err.splitlines()) == 1
+    (place / "fused/stray.png").unlink()
+    (place / "set/a/2.png").unlink()
+    code, _, err = run(capsys, "-q", *words(place, "--name", "theirs", "--strict"))
+    assert code == 2 and "2 (not in a)" in err and len(err.splitlines()) == 1
+    result = score_outputs(
+        place / "small.toml", place / "set/a", place / "set/b", place / "fused", name="x", out=place / "results"
+    )
+    assert result.identity.dataset.n == 2 and result.provenance["left_out"] == {"2": "a"}
+
+
+def test_all_that_is_wrong_is_in_one_line(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    folders.save(place / "fused/2.bmp", np.zeros((4, 4), np.uint8))
+    whole = (place / "fused/3.bmp").read_bytes()
+    (place / "fused/3.bmp").write_bytes(whole[:200])
+    code, out, err = run(capsys, "-q", *words(place, "--name", "theirs"))
+    assert code == 2 and out == "" and len(err.splitlines()) == 1
+    assert "2 of 3 pictures" in err and "2.bmp: 4×4 pixels" in err and "3.bmp: not a readable" in err
+    folders.save(place / "set/a/1.png", np.zeros((48, 50, 4), np.uint8))  # all of it transparent
+    folders.save(place / "set/b/2.png", np.zeros((45, 60), np.uint8))
+    code, _, err = run(capsys, "-q", *words(place, "--name", "theirs"))
+    assert code == 2 and len(err.splitlines()) == 1
+    assert "2 of 3 pairs" in err and "1.png: has translucent" in err and "2.png is 45×60" in err
+    assert not (place / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "needs a name"),
+        (["--name", "Their Method"], "small letters"),
+        (["--name", "../up"], "small letters"),
+        (["--name", "x", "--dialect", "cddfuse"], "leave out --metrics"),
+        (["--name", "x", "--csv", "x.csv"], "leave out --metrics"),
+        (["--name", "x", "--jobs", "0"], "at least 1"),
+        (["--name", "x", "--suite", "quickstart"], "no suite of registered pairs"),
+        (["--name", "x", "--suite", "ivif-tnoo"], "Did you mean"),
+        (["--name", "x", "--a", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], place: Path, more: list[str], said: str) -> None:
+    code, out, err = run(capsys, "-q", *words(place, *more))
+    assert code == 2 and out == "" and said in err and len(err.splitlines()) == 1
+
+
+def test_options_of_a_result_need_a_suite(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    code, _, err = run(capsys, "-q", "score", *words(place)[1:7], "--name", "x")
+    assert code == 2 and "add --suite" in err
+
+
+def test_other_pictures_of_the_name_are_told_apart(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    run(capsys, *words(place, "--name", "theirs"))
+    folders.save(place / "set/a/1.png", np.random.default_rng(9).integers(0, 256, (48, 50), np.uint8))
+    _, _, err = run(capsys, *words(place, "--name", "theirs"))
+    assert "1 results" in err and "a table of their own" in err
+
+
+def test_the_demo_is_scored_from_the_pictures_that_its_run_keeps(tmp_path: Path) -> None:
+    run_suite("pairs-demo", out=tmp_path, device="cpu", models=["average"])
+    kept = tmp_path / "pairs-demo"
+    (ours,) = load_folder(tmp_path)
+    given = ("pairs-demo", kept / "sources/a", kept / "sources/b", ours.folder(tmp_path) / "fused")
+    theirs = score_outputs(*given, name="theirs", out=tmp_path / "more")
+    assert theirs.identity.dataset == ours.identity.dataset and theirs.scores == ours.scores
+    folders.save(kept / "sources/a/coffee.png", np.zeros((256, 256), np.uint8))
+    with pytest.raises(DataError, match="coffee: other pixels"):
+        score_outputs(*given, name="theirs", out=None)
+    (kept / "sources/a/coffee.png").unlink()
+    with pytest.raises(DataError, match="coffee: not in both folders"):
+        score_outputs(*given, name="theirs", out=None)
+
+
+def test_a_protocol_that_stretches_is_for_models(place: Path) -> None:
+    text = SUITE.replace('"pairs/1"', '"pairs/1"\nstretch = true')
+    (place / "small.toml").write_text(text)
+    with pytest.raises(UsageError, match="stretches"):
+        score_outputs(place / "small.toml", place / "set/a", place / "set/b", place / "fused", name="x", out=None)
+
+
+def test_real_outputs_of_a_method_from_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, real_data: Path
+) -> None:
+    """Five of the TNO pictures under a suite that scores five: the kept row's values and its kind of identity."""
+    text = SUITE.replace('dataset = "pairs"', 'dataset = "tno"').replace('"all"', '"test"')
+    (tmp_path / "five.toml").write_text(text.replace('"pairs/1"', '"pairs/1"\nlimit = 5'))
+    places = ["--a", real_data / "tno/ir", "--b", real_data / "tno/vi", "--fused", real_data / "fused/CDDFuse/tno"]
+    more = ["--suite", tmp_path / "five.toml", "--name", "cddfuse", "--out", tmp_path / "out", "--json"]
+    code, out, err = run(capsys, "score", *places, *more)
+    assert code == 0 and "belong to no pair" not in err
+    (kept,) = Path(__file__).parents[1].glob("benchmarks/results/tno/cddfuse/*/images.csv")
+    lines = [line.split(",") for line in kept.read_text().splitlines()[:6]]
+    for place, key in list(enumerate(lines[0]))[1:]:
+        mean = np.mean([float(line[place]) for line in lines[1:]])
+        assert json.loads(out)["scores"][key]["mean"] == pytest.approx(mean, rel=1e-9)
