@@ -1,4 +1,7 @@
-"""Runs the suites of registered pairs: every row fuses every pair of a source's split, under ``pairs/1``."""
+"""Runs the suites of registered pairs: every row fuses every pair of a source's split, under ``pairs/1``.
+
+Rows that learn are trained on the suite's ``train`` recipe first, in run folders as those of the other suites.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fusionbench.errors import UsageError
+from fusionbench.errors import DataError, FusionbenchError, UsageError
 from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs, fuse_pair
 from fusionbench.files import write_bytes
 from fusionbench.models import MODELS, get_preset
 from fusionbench.pairsets import PairSet, open_pairs
+from fusionbench.progress import say
 from fusionbench.result import Result
-from fusionbench.suites import Suite, SuiteModel
+from fusionbench.suite_rows import learns, run_rows, run_settings, train_row
+from fusionbench.suites import Suite, SuiteModel, check_budget
 
 SHEET, SHOWN = "sheet.png", 3  # the sheet of a suite, and the pairs on it
 
@@ -35,47 +40,102 @@ def run_pair_suite(
     suite: Suite,
     rows: Sequence[SuiteModel],
     *,
+    data_root: str | Path = "data",
     source_dir: str | Path | None = None,
     out: str | Path = "results",
+    runs: str | Path | None = None,
     device: str = "auto",
+    budget: str | None = None,
+    jobs: int = 0,
     sheets: bool = False,
     strict: bool = False,
     keep_pictures: bool | None = None,
 ) -> list[Result]:
-    """Score the rows that are not scored, and draw all of them side by side where the sheet is missing.
+    """Train the rows that learn, score what is not scored, and draw all of them side by side.
 
-    Args:
-        strict: refuse pictures without a partner.
-        keep_pictures: as for :func:`fusionbench.evaluate_pairs.evaluate_pairs`.
+    Arguments as those of :func:`fusionbench.suites.run_suite`. Rows are scored one after the other, so that no time
+    is measured beside another row's.
 
     Raises:
-        UsageError: a row that has to be trained, or as :func:`suite_pairs`.
-        DataError: a pair that cannot be read or scored.
+        UsageError: a row that learns in a suite that does not train, or as :func:`suite_pairs`.
+        DataError: a pair that cannot be read or scored, or no data set to train on.
     """
-    for row in rows:
-        if hasattr(MODELS.get(row.name), "loss"):
-            raise UsageError(
-                f"{row.key} has to be trained, and suites of pairs do not train: score a finished run with "
-                "fusionbench.evaluate_pairs"
-            )
-    pairs = suite_pairs(suite, source_dir, strict=strict)
-    results = []
-    for row in rows:
-        result = evaluate_pairs(
-            create(row, pairs),
-            pairs,
-            protocol=suite_protocol(suite),
-            params=parameters(row),
-            out=out,
-            device=device,
-            title=row.title,
-            keep_pictures=keep_pictures,
+    learning = [(row, seed) for row in rows if learns(row) for seed in row.seeds or suite.seeds]
+    if learning and suite.train is None:
+        raise UsageError(
+            f"{learning[0][0].key} has to be trained, and {suite.name} names no data set to train on: "
+            'add a line such as train = "roadscene-patches" to the suite, above its tables'
         )
-        results.append(result)
+    if budget is not None and not learning:
+        raise UsageError(f"{suite.name}: no row of these is trained; leave out the budget")
+    check_budget(budget)
+    pairs = suite_pairs(suite, source_dir, strict=strict)
+    trained: dict[tuple[str, int], str] = {}
+    if learning:
+        settings = run_settings(training_folder(suite, data_root), out, runs, device, budget)
+        trained = run_rows(suite, learning, settings, jobs, train_row)
+    results, shown = [], []
+    for row in rows:
+        subjects: list[Any] = [trained[row.key, seed] for other, seed in learning if other is row]
+        shown.append((row.title, *subjects[:1]) if subjects else (row.title, create(row, pairs)))
+        for subject in subjects or [shown[-1][1]]:
+            result = evaluate_pairs(
+                subject,
+                pairs,
+                protocol=suite_protocol(suite),
+                params=None if subjects else parameters(row),
+                out=out,
+                device=device,
+                title=row.title,
+                keep_pictures=keep_pictures,
+            )
+            results.append(result)
     path = Path(out) / pairs.name / SHEET
-    if sheets and not path.is_file():
-        write_bytes(path, side_by_side(rows, pairs, suite_protocol(suite).stretch, suite.title))
+    if sheets and _is_due(path, results, out, whole=len(rows) == len(suite.models)):
+        names = [title or _title(subject) for title, subject in shown]
+        drawn = side_by_side([subject for _, subject in shown], names, pairs, suite.protocol.stretch, suite.title)
+        write_bytes(path, drawn)
     return results
+
+
+def training_folder(suite: Suite, data_root: str | Path) -> Path:
+    """The data set that the suite's rows are trained on: made when its source is embedded, else found.
+
+    Raises:
+        UsageError: no such recipe.
+        DataError: it is not below ``data_root`` and cannot be made without somebody's files.
+    """
+    from fusionbench.build import build_dataset
+    from fusionbench.data import open_dataset
+    from fusionbench.recipes import load_recipe
+
+    assert suite.train is not None
+    recipe = load_recipe(suite.train)
+    if recipe.source.name == suite.dataset and recipe.splits["train"].source == suite.split:
+        say(f"note: {suite.train} is cut from the pairs that {suite.name} scores: rows that learn have seen them")
+    if _is_embedded(recipe.source.name):
+        return build_dataset(recipe, None, Path(data_root))
+    place = Path(data_root) / suite.train
+    try:
+        return open_dataset(place).folder
+    except DataError as error:
+        if place.is_dir():
+            raise
+        raise DataError(
+            f"{place}: {suite.name} trains on this data set and it is not there; make it with "
+            f"`fusionbench generate {suite.train} --source-dir DIR --out {data_root}`"
+        ) from error
+
+
+def _is_embedded(source: str) -> bool:
+    """Whether a source needs no folder."""
+    from fusionbench.sources import SOURCES
+
+    try:
+        SOURCES.get(source)(None)
+    except FusionbenchError:
+        return False
+    return True
 
 
 def parameters(row: SuiteModel) -> dict[str, Any]:
@@ -85,20 +145,40 @@ def parameters(row: SuiteModel) -> dict[str, Any]:
 
 def create(row: SuiteModel, pairs: PairSet) -> Any:
     """The row's model; pairs may have any size, so that of the first one is as good as any."""
+    return MODELS.get(row.name)(_spec(pairs), **parameters(row))
+
+
+def _spec(pairs: PairSet) -> Any:
     from fusionbench.contracts import ImageSpec
 
     height, width = pairs.pair(0).shape[1:]
-    return MODELS.get(row.name)(ImageSpec(1, height, width, 2), **parameters(row))
+    return ImageSpec(1, height, width, 2)
 
 
-def side_by_side(rows: Sequence[SuiteModel], pairs: PairSet, stretch: bool, title: str) -> bytes:
-    """A PNG: a line a pair, with view 0, view 1 and the fused image of every row."""
+def _title(subject: Any) -> str:
+    """What a model object, or the model of a run folder, is called."""
+    from fusionbench.run import read_run
+
+    found = MODELS.get(read_run(subject).info.model).title if isinstance(subject, str | Path) else subject.title
+    return str(found)
+
+
+def _is_due(path: Path, results: Sequence[Result], out: str | Path, whole: bool) -> bool:
+    """Whether a sheet is to be drawn: it is missing, or the whole suite was run and something on it is newer."""
+    if not path.is_file():
+        return True
+    written = [(result.folder(out) / "result.json").stat().st_mtime for result in results]
+    return whole and path.stat().st_mtime < max(written)
+
+
+def side_by_side(models: Sequence[Any], names: Sequence[str], pairs: PairSet, stretch: bool, title: str) -> bytes:
+    """A PNG: a line a pair, with view 0, view 1 and the fused image of every model object or run folder."""
     from fusionbench.pictures import pair_sheet
+    from fusionbench.run import read_run
 
-    models = [create(row, pairs) for row in rows]
+    made = [read_run(m).load_model(_spec(pairs)) if isinstance(m, str | Path) else m for m in models]
     lines = []
     for index in range(min(SHOWN, len(pairs))):
         pair = pairs.pair(index)
-        lines.append([*pair, *(fuse_pair(model, pair, index, stretch) for model in models)])
-    names = [row.title or row.key for row in rows]
+        lines.append([*pair, *(fuse_pair(model, pair, index, stretch) for model in made)])
     return pair_sheet(lines, ["view 0", "view 1", *names], title=title)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.errors import UsageError
+from fusionbench.errors import UsageError, unknown_name
 from fusionbench.files import digest
 from fusionbench.result import DatasetIdentity
 from fusionbench.sources import SOURCES
@@ -64,9 +64,9 @@ class PairSet:
 
 
 def open_pairs(
-    name: str, split: str, root: str | Path | None, *, limit: int | None = None, strict: bool = False
+    name: str, split: str | None, root: str | Path | None, *, limit: int | None = None, strict: bool = False
 ) -> PairSet:
-    """The pairs of a registered source.
+    """The pairs of a registered source. Without ``split``: ``test``, else the first one there.
 
     Raises:
         UsageError: unknown source or split, a source without pairs, or no folder named.
@@ -76,11 +76,40 @@ def open_pairs(
     if not hasattr(kind, "read_pairs"):
         raise UsageError(f"The source {name!r} has no pairs; see `fusionbench list sources`")
     source: Any = kind(None if root is None else Path(root), strict=strict)  # type: ignore[call-arg]
+    split = split or _usual(source)
     source.stems(split)
     return PairSet(source, split, limit)
 
 
-def pairs_in(folder: str | Path, split: str | None = None) -> PairSet:
+def is_pair_source(name: str) -> bool:
+    """Whether ``name`` is a registered source of pairs."""
+    return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")
+
+
+def find_pairs(
+    name_or_folder: str | Path,
+    split: str | None = None,
+    root: str | Path | None = None,
+    *,
+    limit: int | None = None,
+    strict: bool = False,
+) -> PairSet:
+    """The pairs that somebody means: a source by name with its folder ``root``, or a folder of pairs.
+
+    Raises:
+        UsageError, DataError: as :func:`open_pairs` and :func:`pairs_in`.
+    """
+    name, folder = str(name_or_folder), Path(name_or_folder)
+    if root is None and folder.is_dir():
+        found = pairs_in(folder, split, strict=strict)
+        return PairSet(found.source, found.split, limit)
+    if not is_pair_source(name):
+        known = [source for source in SOURCES.names() if is_pair_source(source)]
+        raise unknown_name("folder or source of pairs", name, known)
+    return open_pairs(name, split, root, limit=limit, strict=strict)
+
+
+def pairs_in(folder: str | Path, split: str | None = None, *, strict: bool = True) -> PairSet:
     """The pairs in ``folder``: of the source called like the folder where there is one, else of any two folders.
 
     So a folder ``tno`` holds the set that the suites call tno. Without ``split``: ``test``, else the first one there.
@@ -90,9 +119,11 @@ def pairs_in(folder: str | Path, split: str | None = None) -> PairSet:
         DataError: no pairs there, or pictures without a partner.
     """
     name = Path(folder).resolve().name.lower()
-    named = name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")
-    source: Any = SOURCES.get(name if named else "pairs")(Path(folder), strict=True)  # type: ignore[call-arg]
-    if split is None:
-        split = "test" if "test" in source.splits else source.splits[0]
+    source: Any = SOURCES.get(name if is_pair_source(name) else "pairs")(Path(folder), strict=strict)  # type: ignore[call-arg]
+    split = split or _usual(source)
     source.stems(split)
     return PairSet(source, split)
+
+
+def _usual(source: Any) -> str:
+    return str("test" if "test" in source.splits else source.splits[0])

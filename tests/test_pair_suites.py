@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fusionbench.errors import DataError, UsageError
 from fusionbench.suites import load_suite, run_suite
+from tests.cli.runner import run
+from tests.pairs import PairDataset
 from tests.sources import folders
 
 SMALL = """
@@ -48,12 +52,117 @@ def test_run_draw_and_go_on(suite: Path) -> None:
     assert [result.provenance for result in again] == [result.provenance for result in first]
 
 
-def test_what_learns_or_is_cut_short_is_refused(suite: Path) -> None:
+def test_what_a_suite_cannot_do_is_refused(suite: Path) -> None:
     with pytest.raises(UsageError, match="leave out the budget"):
         run_suite(suite, source_dir=suite.parent / "set", budget="5%")
+    with pytest.raises(UsageError, match="leave out --samples"):
+        run_suite(suite, source_dir=suite.parent / "set", draws=5)
     suite.write_text(SMALL.replace('"copy-b"', '"dae-fuse"'))
-    with pytest.raises(UsageError, match="has to be trained"):
+    with pytest.raises(UsageError, match=r"dae-fuse has to be trained.*add a line such as train"):
         run_suite(suite, source_dir=suite.parent / "set", out=suite.parent / "results")
     suite.write_text(SMALL.replace('"pairs/1"', '"masked/1"\nstretch = true'))
     with pytest.raises(DataError, match="stretch"):
         load_suite(suite)
+    suite.write_text(SMALL.replace('"pairs/1"', '"masked/1"').replace("split =", 'train = "x"\nsplit ='))
+    with pytest.raises(DataError, match="`train` belongs"):
+        load_suite(suite)
+
+
+TRAINED = (
+    SMALL.replace("split =", 'train = "small-patches"\nsplit =')
+    + """
+[[models]]
+name = "mfeif"
+label = "mfeif-small"
+title = "MFEIF, small"
+preset = "tiny"
+params = {widths = [4, 6, 8, 10], attention_widths = [4, 6, 8], attention_maps = 10, critic_widths = [4, 8]}
+training = {epochs = 2, batch = 4}
+seeds = [3, 4]
+"""
+)
+
+
+def test_rows_that_learn_are_trained_and_scored_and_go_on(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite.write_text(TRAINED)
+    opened: list[str] = []
+    monkeypatch.setattr("fusionbench.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train)
+    monkeypatch.setattr("fusionbench.data.open_dataset", lambda folder: opened.append(folder) or PairDataset())
+    place, out = suite.parent, suite.parent / "results"
+    where: dict[str, Any] = {"source_dir": place / "set", "data_root": place / "data", "out": out, "device": "cpu"}
+    results = run_suite(suite, sheets=True, jobs=1, **where)
+    assert opened and set(opened) == {str(place / "data/small-patches")}
+    titles = ["copy of source B", "Laplacian pyramid", "MFEIF, small", "MFEIF, small"]
+    assert [result.title for result in results] == titles
+    trained = results[2:]
+    assert [result.identity.training.seed for result in trained] == [3, 4]  # type: ignore[union-attr]
+    assert len({result.id for result in results}) == 4 and not any(result.cut for result in results)
+    assert results[0].identity.training is None
+    for result in trained:
+        assert result.identity.training.steps == 4 and result.identity.training.dataset_id == PairDataset.id  # type: ignore[union-attr]
+        assert result.cost["train_hours"] > 0 and result.scores["sf"].mean > 0  # type: ignore[operator]
+        assert len({s.mean for s in (results[1].scores["sf"], result.scores["sf"])}) == 2
+    assert (place / "runs/small-patches/mfeif-small-seed3/weights.safetensors").is_file()
+    sheet = out / "pairs/sheet.png"
+    drawn = sheet.stat().st_mtime_ns
+
+    monkeypatch.setattr("fusionbench.evaluate_pairs._score", None)  # nothing is scored again,
+    monkeypatch.setattr("fusionbench.train._Loop", None)  # and nothing is trained again
+    again = run_suite(suite, sheets=True, jobs=1, **where)
+    assert [result.id for result in again] == [result.id for result in results]
+    assert sheet.stat().st_mtime_ns == drawn
+    monkeypatch.undo()
+
+    monkeypatch.setattr("fusionbench.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train)
+    monkeypatch.setattr("fusionbench.data.open_dataset", lambda folder: PairDataset())
+    cut = run_suite(suite, models=["mfeif-small", "copy-b"], budget="1 step", jobs=1, sheets=True, **where)
+    assert [result.cut for result in cut] == [True, True, False] and cut[2].id == results[0].id
+    assert sheet.stat().st_mtime_ns == drawn  # a part of the suite does not take the place of the whole
+
+    # the run is scored from the command line too, to the same result
+    run_folder = place / "runs/small-patches/mfeif-small-seed3"
+    capsys.readouterr()
+    words = ["evaluate", run_folder, "--data", place / "set", "--protocol", "pairs", "--limit", 2, "--out", out]
+    code, said, err = run(capsys, *words)
+    assert code == 0, err
+    assert Path(said.strip()) == results[2].folder(out)
+
+
+def test_a_whole_suite_draws_its_sheet_anew_when_a_row_is_new(suite: Path) -> None:
+    out, files = suite.parent / "results", suite.parent / "set"
+    run_suite(suite, source_dir=files, out=out, device="cpu", sheets=True, models=["copy-b"])
+    sheet = out / "pairs/sheet.png"
+    few = sheet.read_bytes()
+    os.utime(sheet, (1, 1))
+    run_suite(suite, source_dir=files, out=out, device="cpu", sheets=True)
+    assert sheet.read_bytes() != few
+
+
+def test_a_set_to_train_on_that_lacks_is_one_line(suite: Path) -> None:
+    suite.write_text(TRAINED.replace("small-patches", "fusionmnist"))  # any recipe that needs somebody's files
+    files = {"source_dir": suite.parent / "set", "data_root": suite.parent / "data", "out": suite.parent / "results"}
+    with pytest.raises(DataError, match=r"fusionbench generate fusionmnist --source-dir DIR"):
+        run_suite(suite, **files)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="Budget .soon. is not understood"):
+        run_suite(suite, budget="soon", **files)  # type: ignore[arg-type]
+    assert not (suite.parent / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "pairs-demo", "--samples", 5], "--samples: for --protocol masked only"),
+        (["--data", "fusiondigits", "--strict"], "--strict: for --protocol pairs only"),
+        (["--data", "tno"], "--source-dir DIR"),
+        (["--data", "tnoo", "--protocol", "pairs"], "Did you mean 'tno'"),
+        (["--data", "pairs-demo", "--split", "tets"], "split of pairs-demo"),
+        (["--data", "pairs-demo"], "no such run"),
+    ],
+)
+def test_evaluate_says_in_one_line_what_it_cannot_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[Any], said: str
+) -> None:
+    code, out, err = run(capsys, "-q", "evaluate", tmp_path / "run", *words)
+    assert code == 2 and out == "" and said in err and len(err.splitlines()) == 1

@@ -12,6 +12,12 @@ import click
 from fusionbench.errors import UsageError
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
+_STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner.")
+_KEEP = click.option(
+    "--keep-pictures/--no-pictures",
+    default=None,
+    help="Pairs: keep sources and fused pictures for the board's pages [where the licence lets anybody pass them on].",
+)
 
 
 @click.command("train")
@@ -73,8 +79,13 @@ def train_command(
 
 @click.command("evaluate")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-d", "--data", required=True, help="A data set: its folder, or its name below data/.")
-@click.option("--split", default="test", show_default=True)
+@click.option("-d", "--data", required=True, help="A data set, or pairs: a folder, or a name (a set's below data/).")
+@click.option(
+    "--protocol",
+    type=click.Choice(["masked", "pairs"]),
+    help="How to score [pairs where --data is a source of registered pairs, else masked].",
+)
+@click.option("--split", help="[test; pairs without one: their first]")
 @click.option("-k", "--samples", type=click.IntRange(min=1), default=100, show_default=True, help="Draws per image, K.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
 @click.option("--paper-batch", type=click.IntRange(min=1), default=32, show_default=True, help="For avg_paper.")
@@ -85,11 +96,18 @@ def train_command(
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
 @click.option("--curves", is_flag=True, help="Also write curves.csv: scores of the first 1, 2, 4, ... K draws.")
 @click.option("--sheets", is_flag=True, help="Also draw samples.png and reconstructions.png, for the pages too.")
+@click.option("--source-dir", type=click.Path(path_type=Path), help="Pairs: folder of the files of the source --data.")
+@click.option("--stretch", is_flag=True, help="Pairs: stretch every fused image to its full range first.")
+@_STRICT
+@_KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
 def evaluate_command(
+    context: click.Context,
     runs: tuple[Path, ...],
     data: str,
-    split: str,
+    protocol: str | None,
+    split: str | None,
     samples: int,
     seed: int,
     paper_batch: int,
@@ -100,17 +118,43 @@ def evaluate_command(
     force: bool,
     curves: bool,
     sheets: bool,
+    source_dir: Path | None,
+    stretch: bool,
+    strict: bool,
+    keep_pictures: bool | None,
     as_json: bool,
 ) -> None:
-    """Score RUNS (folders) at every number of inputs. Prints the folder of each result.
+    """Score RUNS (folders) at every number of inputs, or on registered pairs. Prints the folder of each result.
 
     Several runs of one model with different seeds are also shown as mean ± standard deviation, on stderr.
 
     Example: fusionbench evaluate runs/fusiondigits/fusionvae-seed0 --data fusiondigits
+
+    Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
     """
+    from fusionbench.pairsets import is_pair_source
+
+    given = {
+        name for name in context.params if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if (protocol or ("pairs" if is_pair_source(data) or source_dir else "masked")) == "pairs":
+        _refuse(given & {"samples", "seed", "paper_batch", "precision", "curves", "sheets"}, "masked")
+        from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs
+        from fusionbench.pairsets import find_pairs
+
+        pairs = find_pairs(data, split, source_dir, limit=limit, strict=strict)
+        rules = PairsProtocol(stretch=stretch)
+        scored = [
+            evaluate_pairs(run, pairs, protocol=rules, out=out, device=device, force=force, keep_pictures=keep_pictures)
+            for run in runs
+        ]
+        _show(scored, out, as_json)
+        return
+    _refuse(given & {"source_dir", "stretch", "strict", "keep_pictures"}, "pairs")
     from fusionbench.data import open_dataset
     from fusionbench.evaluate import Protocol, evaluate
 
+    split = split or "test"
     dataset = open_dataset(data)
     results = []
     for run in runs:
@@ -155,12 +199,8 @@ def evaluate_command(
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first images of the split.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
 @click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
-@click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner instead of listing them.")
-@click.option(
-    "--keep-pictures/--no-pictures",
-    default=None,
-    help="Pairs: keep sources and fused pictures for the board's pages [where the licence lets anybody pass them on].",
-)
+@_STRICT
+@_KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON lines.")
 def run_command(
     suite: str,
@@ -204,6 +244,13 @@ def run_command(
         keep_pictures=keep_pictures,
     )
     _show(results, out, as_json)
+
+
+def _refuse(options: set[str], protocol: str) -> None:
+    """Tell of options that the other protocol has."""
+    if options:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(options))
+        raise UsageError(f"{flags}: for --protocol {protocol} only")
 
 
 def _show(results: list[Any], out: Path, as_json: bool) -> None:
