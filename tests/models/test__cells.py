@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -70,3 +71,33 @@ def test_every_pixel_reaches_the_down_skip() -> None:
     x = torch.randn(1, 4, 6, 6, requires_grad=True)
     PhaseSkip(4, 8)(x).square().sum().backward()
     assert (x.grad.abs().sum(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_norms_fold_into_the_convolutions_of_a_decoder_cell_in_evaluation(up: bool) -> None:
+    torch.manual_seed(0)
+    cell = DecoderCell(8, 3, up=up)
+    for norm in (cell.bn0, cell.bn1, cell.bn2, cell.bn3):
+        for values in (norm.running_mean, norm.bias.data):
+            assert values is not None
+            values.normal_()
+        for values in (norm.running_var, norm.weight.data):
+            assert values is not None
+            values.uniform_(0.5, 2)
+    x = torch.randn(4, 8, 6, 6)
+    kept = x.clone()
+    with torch.no_grad():
+        trained = cell(x)  # moves the running statistics
+        with fixed_weights(cell):
+            torch.testing.assert_close(cell(x), trained)  # in training nothing is folded
+        cell.eval()
+        for norm in (cell.bn0, cell.bn1, cell.bn2, cell.bn3):
+            assert norm.running_mean is not None
+            norm.running_mean.normal_()
+        plain = cell(x)
+        with fixed_weights(cell):
+            folded = cell(x)
+        torch.testing.assert_close(folded, plain, rtol=1e-4, atol=1e-5)
+        assert torch.equal(cell(x), plain) and torch.equal(x, kept)
+        cell.bn1.weight.mul_(2)  # what was folded is forgotten at the end of the block
+        assert not torch.allclose(cell(x), plain)
