@@ -145,7 +145,7 @@ def test_a_set_to_train_on_that_lacks_is_one_line(suite: Path) -> None:
     files = {"source_dir": suite.parent / "set", "data_root": suite.parent / "data", "out": suite.parent / "results"}
     with pytest.raises(DataError, match=r"fusionbench generate fusionmnist --source-dir DIR"):
         run_suite(suite, **files)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="Budget .soon. is not understood"):
+    with pytest.raises(UsageError, match=r"Budget .soon. is not understood"):
         run_suite(suite, budget="soon", **files)  # type: ignore[arg-type]
     assert not (suite.parent / "results").exists()
 
