@@ -35,7 +35,7 @@ from fusionbench.pairsets import PairSet
 from fusionbench.progress import progress, say
 from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
 from fusionbench.runtime import describe_host, launch
-from fusionbench.sources.pairs import refuse_all
+from fusionbench.sources.pair_folders import refuse_all
 
 METRICS = (*TABLE, "cc")
 DIALECT = "cddfuse"

@@ -16,7 +16,8 @@ from fusionbench.pairsets import PairSet
 from fusionbench.progress import say
 from fusionbench.result import Result, load
 from fusionbench.sources import SOURCES
-from fusionbench.sources.pairs import PairFolders, Pairs
+from fusionbench.sources.pair_folders import PairFolders
+from fusionbench.sources.pairs import Pairs
 from fusionbench.suites import Suite, load_suite
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from fusionbench.errors import DataError, UsageError
-from fusionbench.sources.pairs import Harvard, M3fd, Msrs, Pairs, PairsDemo, RoadScene, Tno
+from fusionbench.sources.pair_folders import PairFolders
+from fusionbench.sources.pairs import Harvard, Llvip, M3fd, Msrs, Pairs, PairsDemo, RoadScene, Tno, Vifb
 from tests.sources import folders
 
 FIRST = np.array([0])
@@ -35,6 +37,18 @@ def test_missing_partners_are_listed_or_refused(tmp_path: Path, capsys: pytest.C
     assert "2 pictures" in said and "02 (not in b)" in said and "x3 (not in a)" in said
     with pytest.raises(DataError, match="--strict"):
         Pairs(tmp_path, strict=True)
+
+
+def test_stems_that_differ_in_large_letters_alone_belong_together(tmp_path: Path) -> None:
+    folders.pairs(tmp_path, "input/IR", "input/VI", ("manCall", "peopleShadow", "Two", "two"))
+    (tmp_path / "input/VI/peopleShadow.bmp").rename(tmp_path / "input/VI/peopleshadow.bmp")
+    (tmp_path / "input/VI/Two.bmp").rename(tmp_path / "input/VI/TWO.bmp")
+    source = Vifb(tmp_path)
+    assert source.stems("all") == ["Two", "manCall", "peopleShadow", "two"]
+    assert [path.name for path in source.files("all")["Two"]] == ["Two.png", "TWO.bmp"]
+    (tmp_path / "input/IR/two.png").rename(tmp_path / "input/IR/tWO.png")  # now two pictures fit, so none is chosen
+    (tmp_path / "input/VI/two.bmp").unlink()
+    assert set(Vifb(tmp_path).missing("all")) == {"Two", "TWO", "tWO"}
 
 
 def test_no_common_stem_and_no_folder(tmp_path: Path) -> None:
@@ -129,3 +143,63 @@ def test_published_layouts(kind: type, folder: str, counts: dict[str, int], real
     for split in source.splits:
         (pair,) = source.read_pairs(split, FIRST)
         assert pair.shape[0] == 2 and pair.std() > 5
+
+
+def _vifb(root: Path, real: Path) -> dict[str, int]:
+    """The repository: input/IR and input/VI, one name in two spellings, one copy left behind by an editor."""
+    names = ["carLight", "manCall", "peopleShadow", "walking2"]
+    for name, stem in zip(names, ("01", "02", "03", "04"), strict=True):
+        _link(real / f"tno/ir/{stem}.png", root / f"input/IR/{name}.png")
+        _link(real / f"tno/vi/{stem}.png", root / f"input/VI/{name.replace('Shadow', 'shadow')}.png")
+    _link(real / "tno/vi/02.png", root / "input/VI/manCall - 副本.png")
+    return {"all": 4}
+
+
+def _llvip(root: Path, real: Path) -> dict[str, int]:
+    """infrared/ and visible/ with train/ and test/ below, numbers of six digits."""
+    pictures = sorted((real / "roadscene/ir").iterdir())[:5]
+    for number, path in enumerate(pictures):
+        split = "test" if number < 2 else "train"
+        for side, folder in (("infrared", "ir"), ("visible", "vi")):
+            (found,) = (real / "roadscene" / folder).glob(f"{path.stem}.*")
+            _link(found, root / side / split / f"{190001 + number}{found.suffix}")
+    (root / "Annotations").mkdir()
+    return {"test": 2, "train": 3}
+
+
+def _roadscene(root: Path, real: Path) -> dict[str, int]:
+    """cropinfrared/ and crop_LR_visible/, with the visible pictures of higher resolution beside them."""
+    for path in sorted((real / "roadscene/ir").iterdir())[:6]:
+        (visible,) = (real / "roadscene/vi").glob(f"{path.stem}.*")
+        _link(path, root / "cropinfrared" / path.name)
+        for folder in ("crop_LR_visible", "crop_HR_visible"):
+            _link(visible, root / folder / visible.name)
+    return {"all": 6}
+
+
+def _m3fd(root: Path, real: Path) -> dict[str, int]:
+    """M3FD_Fusion/ with Ir/ and Vis/."""
+    for folder, name in (("ir", "Ir"), ("vi", "Vis")):
+        (path,) = (real / "m3fd" / folder).iterdir()
+        _link(path, root / "M3FD_Fusion" / name / path.name)
+    return {"all": 1}
+
+
+def _link(target: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)
+
+
+@pytest.mark.parametrize(("kind", "arrange"), [(Vifb, _vifb), (Llvip, _llvip), (RoadScene, _roadscene), (M3fd, _m3fd)])
+def test_layouts_of_data_that_are_not_at_hand(
+    kind: type[PairFolders], arrange: Callable[[Path, Path], dict[str, int]], real_data: Path, tmp_path: Path
+) -> None:
+    """Real pictures of other sets, arranged as these are published."""
+    counts = arrange(tmp_path, real_data)
+    source = kind(tmp_path)
+    assert {split: source.length(split) for split in source.splits} == counts
+    for split, count in counts.items():
+        pairs = source.read_pairs(split, np.arange(count))
+        assert all(pair.shape[0] == 2 and pair.std() > 5 for pair in pairs)
+        assert len(source.fingerprint(split)) == 64
+    assert list(source.missing("all")) == ["manCall - 副本"] if kind is Vifb else not source.missing(source.splits[0])

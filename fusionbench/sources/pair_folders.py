@@ -1,0 +1,228 @@
+"""Two folders of pictures that belong together by stem: what every source of registered pairs is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from fusionbench import progress
+from fusionbench.errors import DataError, UsageError, unknown_name
+from fusionbench.imread import pictures_in, read_picture
+
+_SHOWN = 8  # stems named in a message before the rest is counted
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one split lies: folders of views 0 and 1 below the root, and what their stems end in beside the name."""
+
+    a: str
+    b: str
+    a_tail: str = ""
+    b_tail: str = ""
+
+
+class PairFolders:
+    """Base of the sources of registered pairs.
+
+    ``LAYOUTS`` maps a split to the places where it may lie; a split whose folders are not there is left out.
+
+    Args:
+        root: the folder that holds the folders of the table.
+        strict: refuse pictures without a partner instead of listing them and going on.
+
+    Raises:
+        UsageError: no folder named.
+        DataError: no split of the table there, no pair in one, or with ``strict`` pictures without a partner.
+    """
+
+    name: ClassVar[str]
+    licence: ClassVar[str] = "none stated"
+    homepage: ClassVar[str] = ""
+    redistributable: ClassVar[bool] = False
+    LAYOUTS: ClassVar[Mapping[str, Sequence[Layout]]]
+    splits: Sequence[str]
+
+    def __init__(self, root: Path | None, strict: bool = False) -> None:
+        if root is None:
+            raise UsageError(f"The source {self.name!r} is made of files: name their folder with --source-dir DIR")
+        self._begin(Path(root))
+        for split, places in self.LAYOUTS.items():
+            for place in places:
+                if (self.root / place.a).is_dir() and (self.root / place.b).is_dir():
+                    self._pair(split, place)
+                    break
+        if not self._files:
+            wanted = " or ".join(f"{place.a}/ and {place.b}/" for places in self.LAYOUTS.values() for place in places)
+            raise DataError(f"{self.root}: no pairs here; looked for {wanted}")
+        self.splits = tuple(self._files)
+        self._report(strict)
+
+    @classmethod
+    def between(cls, a: str | Path, b: str | Path, split: str, strict: bool = False) -> Self:
+        """The pairs of one split in two folders of any name, as if they lay where the layout has them.
+
+        Raises:
+            UsageError: no such split.
+            DataError: as the constructor.
+        """
+        if split not in cls.LAYOUTS:
+            raise unknown_name(f"split of {cls.name}", split, cls.LAYOUTS)
+        places = [Path(place).absolute() for place in (a, b)]
+        source, usual = object.__new__(cls), cls.LAYOUTS[split][0]
+        source._begin(Path(os.path.commonpath(places)))
+        names = [os.path.relpath(place, source.root) for place in places]
+        source._pair(split, Layout(names[0], names[1], usual.a_tail, usual.b_tail))
+        source.splits = (split,)
+        source._report(strict)
+        return source
+
+    def _begin(self, root: Path) -> None:
+        self.root = root
+        self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
+        self._missing: dict[str, dict[str, str]] = {}
+        self._notes: dict[Path, str] = {}
+
+    def _pair(self, split: str, place: Layout) -> None:
+        a = _stems(self.root / place.a, place.a_tail)
+        b = _stems(self.root / place.b, place.b_tail)
+        b = _as_written(a, b)
+        both = sorted(a.keys() & b.keys())
+        if not both:
+            raise DataError(
+                f"{self.root}: no stem is both in {place.a}/ ({next(iter(a.values())).name}, …) and in {place.b}/ "
+                f"({next(iter(b.values())).name}, …); rename the files so that their stems agree"
+            )
+        self._files[split] = {stem: (a[stem], b[stem]) for stem in both}
+        lacking = {**dict.fromkeys(a.keys() - b.keys(), place.b), **dict.fromkeys(b.keys() - a.keys(), place.a)}
+        self._missing[split] = dict(sorted(lacking.items()))
+
+    def _report(self, strict: bool) -> None:
+        for split, missing in self._missing.items():
+            if not missing:
+                continue
+            names = _some([f"{stem} (not in {place})" for stem, place in missing.items()])
+            text = f"{self.root}: {len(missing)} pictures of {split!r} lack a partner: {names}"
+            if strict:
+                raise DataError(f"{text}; add them, or leave out --strict")
+            progress.say(f"warning: {text}; they are left out")
+
+    def stems(self, split: str) -> list[str]:
+        """Names of the pairs of a split, sorted: the order of everything else."""
+        if split not in self._files:
+            raise unknown_name(f"split of {self.name}", split, self._files)
+        return list(self._files[split])
+
+    def files(self, split: str) -> dict[str, tuple[Path, Path]]:
+        """Stem -> the two picture files of the pair, in the order of :meth:`stems`."""
+        self.stems(split)
+        return dict(self._files[split])
+
+    def missing(self, split: str) -> dict[str, str]:
+        """Stem -> folder that lacks it, of the pictures that were left out."""
+        self.stems(split)
+        return dict(self._missing[split])
+
+    def length(self, split: str) -> int:
+        return len(self.stems(split))
+
+    def read_pairs(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
+        """Pairs of whatever sizes they have: n of uint8 (2, h, w).
+
+        Raises:
+            DataError: an unreadable picture, or a pair whose two pictures differ in size.
+        """
+        stems = self.stems(split)
+        return [self._read(split, stems[index]) for index in np.asarray(indices, np.int64).tolist()]
+
+    def _read(self, split: str, stem: str) -> np.ndarray:
+        pictures = {path: read_picture(path) for path in self._files[split][stem]}
+        self._notes |= {path: picture.note for path, picture in pictures.items() if picture.note}
+        a, b = (pictures[path].grey() for path in self._files[split][stem])
+        if a.shape != b.shape:
+            (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
+            raise DataError(f"{first} is {h}×{w} and {second} is {k}×{m} pixels; a pair must have one size")
+        return np.stack((a, b))
+
+    def views(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Pairs of one size: uint8 (n, 2, h, w, 1).
+
+        Raises:
+            DataError: they have different sizes; :meth:`read_pairs` reads those.
+        """
+        found = self.read_pairs(split, indices)
+        if len({pair.shape for pair in found}) > 1:
+            raise DataError(f"{self.root}: the pairs of {split!r} have different sizes; read them one by one")
+        return np.stack(found)[..., None] if found else np.empty((0, 2, 1, 1, 1), np.uint8)
+
+    def read(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """View 1, the picture that shows structure, of pairs of one size: uint8 (n, h, w, 1)."""
+        return self.views(split, indices)[:, 1].copy()
+
+    def labels(self, split: str) -> np.ndarray | None:
+        self.stems(split)
+        return None
+
+    def fingerprint(self, split: str) -> str:
+        """Hex sha256 over names and decoded pixels; what was done to the pixels while reading is said once.
+
+        Raises:
+            DataError: pairs that cannot be read, all of them in one line.
+        """
+        state, problems = hashlib.sha256(), []
+        for stem in self.stems(split):
+            try:
+                pair = self._read(split, stem)
+            except DataError as error:
+                problems.append(str(error))
+            else:
+                state.update(f"{stem} {pair.shape} ".encode() + pair.tobytes())
+        refuse_all(problems, f"{self.root}: {len(problems)} of {self.length(split)} pairs of {split!r} cannot be used")
+        for note in sorted(set(self._notes.values())):
+            names = [path.name for path, found in self._notes.items() if found == note]
+            progress.say(f"note: {self.root}: {len(names)} files: {note} ({_some(names)})")
+        self._notes.clear()
+        return state.hexdigest()
+
+
+def refuse_all(problems: Sequence[str], head: str) -> None:
+    """Refuse what has problems, in one line that names all of them; one problem stands for itself.
+
+    Raises:
+        DataError: there is a problem.
+    """
+    if problems:
+        raise DataError(problems[0] if len(problems) == 1 else f"{head}: {_some(problems, '; ')}")
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return between.join(names[:_SHOWN]) + more
+
+
+def _as_written(a: Mapping[str, Path], b: Mapping[str, Path]) -> dict[str, Path]:
+    """``b`` with its stems written as in ``a`` where they differ in small and large letters alone."""
+    ours, theirs = _by_letters(a.keys() - b.keys()), _by_letters(b.keys() - a.keys())
+    same = {names[0]: ours[key][0] for key, names in theirs.items() if len(names) == len(ours.get(key, ())) == 1}
+    return {same.get(stem, stem): path for stem, path in b.items()}
+
+
+def _by_letters(stems: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for stem in stems:
+        found.setdefault(stem.casefold(), []).append(stem)
+    return found
+
+
+def _stems(folder: Path, tail: str) -> dict[str, Path]:
+    found = pictures_in(folder)
+    ours = {stem.removesuffix(tail): path for stem, path in found.items() if stem.endswith(tail)}
+    if not ours:
+        raise DataError(f"{folder}: no picture here has a stem that ends in {tail!r} ({next(iter(found))}, …)")
+    return ours
