@@ -14,7 +14,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from fusionbench.contracts import Source
 from fusionbench.engines import WorkerLost, run_tasks
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
-from fusionbench.prepare import chosen, cutouts_of, targets_of, views_of
-from fusionbench.recipes import Recipe
+from fusionbench.making import Maker, maker_of
+from fusionbench.prepare import cutouts_of, pixels_digest
+from fusionbench.recipes import AnyRecipe, Recipe
 from fusionbench.shards import croissant
 from fusionbench.shards.manifest import (
     FILE,
@@ -40,6 +41,7 @@ from fusionbench.shards.manifest import (
     read_manifest,
     write_manifest,
 )
+from fusionbench.shards.ragged import pack
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import write_shard
 from fusionbench.sources import SOURCES
@@ -47,19 +49,19 @@ from fusionbench.sources import SOURCES
 JOURNAL = ".build"
 CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
 _SMALL = 500_000_000  # values (pixels of all views); less is made about as soon as worker processes have started
-_OVERLAY_COST = 30  # times the work of a masked value
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to make: samples start..stop-1 of a split, into ``file``."""
+    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from."""
 
     split: str
     number: int
     start: int
     stop: int
     file: str
+    rows: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Outcome:
     bug: str = ""
 
 
-def open_source(recipe: Recipe, source_dir: str | Path | None) -> Source:
+def open_source(recipe: AnyRecipe, source_dir: str | Path | None) -> Source:
     """The recipe's source on ``source_dir``, checked.
 
     Raises:
@@ -85,50 +87,37 @@ def _source(name: str, root: str | None) -> Source:
     return SOURCES.get(name)(Path(root) if root is not None else None)
 
 
-def plan_shards(recipe: Recipe, source: Source) -> list[ShardPlan]:
-    """All shards of a data set, in order: the count follows from lengths and shard size alone."""
+def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:
+    """All shards of a data set, in order: what they hold follows from the source and the shard size alone."""
     plans = []
-    for split, rule in recipe.splits.items():
-        total, size = len(chosen(rule, source)), recipe.shard_size
+    for split in recipe.splits:
+        rows, size = maker.rows(split), recipe.shard_size
+        total = len(rows)
         count = -(-total // size)
         for number in range(count):
             start, stop = number * size, min(total, (number + 1) * size)
             file = f"{recipe.name}-{recipe.version}-{split}-{number:05d}-of-{count:05d}.h5"
-            plans.append(ShardPlan(split, number, start, stop, file))
+            plans.append(ShardPlan(split, number, start, stop, file, rows[start:stop]))
     return plans
 
 
 def make_arrays(
-    recipe: Recipe, source: Source, split: str, samples: np.ndarray, bank: np.ndarray | None = None
-) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of ``samples`` (n,) of a split as a shard stores them, and the digest of their source images.
+    recipe: AnyRecipe, source: Source, split: str, samples: np.ndarray, bank: np.ndarray | None = None
+) -> tuple[dict[str, Any], str]:
+    """The arrays of ``samples`` (n,) of a split, and the digest of their source images: :meth:`Maker.arrays`.
 
-    This is the one function that makes stored data: shards, single samples and verification all call it. ``bank`` is
-    the split's cut-outs where views have overlays.
+    For many calls keep a maker (:func:`fusionbench.making.maker_of`): its rows may cost a look at every pixel.
     """
-    rule = recipe.splits[split]
-    indices = chosen(rule, source)[samples]
-    targets, source_sha256 = targets_of(recipe, source, split, indices)
-    arrays = {"index": np.asarray(samples, np.int64), "targets": targets}
-    if rule.views == "source":
-        arrays["views"], views_sha256 = views_of(recipe, source, split, indices)
-        source_sha256 = digest([source_sha256, views_sha256])
-    else:
-        maker = recipe.view_maker(split, bank)
-        arrays["params"] = maker.params(samples)
-        arrays["views"] = maker.views_of(targets, samples, params=arrays["params"])
-    labels = source.labels(rule.source)
-    if labels is not None:
-        arrays["label"] = labels[indices]
-    return arrays, source_sha256
+    maker = maker_of(recipe, source)
+    return maker.arrays(split, samples, maker.rows(split)[samples], bank)
 
 
-def plan_cutouts(recipe: Recipe, split: str) -> ShardPlan:
+def plan_cutouts(recipe: AnyRecipe, split: str) -> ShardPlan:
     """The file of a split's bank of cut-outs."""
     return ShardPlan(split, CUTOUTS, 0, 0, f"{recipe.name}-{recipe.version}-{split}-cutouts.h5")
 
 
-def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> Outcome:
+def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> Outcome:
     """Make one shard and note it in the journal; errors come back as values, so that no engine is aborted."""
     try:
         with contextlib.suppress(ImportError):
@@ -138,17 +127,22 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
         source = open_source(recipe, source_dir)
         covered: list[int] = []
         agreement = None
-        if plan.number == CUTOUTS:
+        facts: dict[str, Any] = {}
+        arrays: dict[str, Any]
+        if plan.rows is None:
+            assert isinstance(recipe, Recipe)  # no other has cut-outs
             arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
         else:
             bank = None
-            if recipe.splits[plan.split].occluders is not None:
+            if plan.split in recipe.banks:
                 bank = open_shard(folder / plan_cutouts(recipe, plan.split).file).arrays["cutouts"]
-            arrays, source_sha256 = make_arrays(recipe, source, plan.split, np.arange(plan.start, plan.stop), bank)
-            if "params" in arrays:
-                covered = recipe.view_maker(plan.split, bank).covered(arrays["params"])
+            maker = maker_of(recipe, source)
+            arrays, source_sha256 = maker.arrays(plan.split, np.arange(plan.start, plan.stop), plan.rows, bank)
+            covered = maker.covered(plan.split, arrays, bank)
+            facts = maker.facts(plan.split, plan.rows)
         count = len(arrays["index"])
         header = {
+            **facts,
             "dataset": recipe.name,
             "version": recipe.version,
             "recipe_sha256": recipe.hash,
@@ -156,7 +150,7 @@ def build_shard(recipe: Recipe, source_dir: str | None, folder: Path, plan: Shar
             "start": plan.start,
             "n": count,
         }
-        written = write_shard(folder / plan.file, arrays, header)
+        written = write_shard(folder / plan.file, pack(arrays), header)
         note = {
             "entry": {
                 "file": plan.file,
@@ -183,7 +177,7 @@ def _note_path(folder: Path, plan: ShardPlan) -> Path:
     return folder / JOURNAL / f"{plan.file}.json"
 
 
-def _note(recipe: Recipe, folder: Path, plan: ShardPlan, written: bool = False) -> dict[str, Any] | None:
+def _note(recipe: AnyRecipe, folder: Path, plan: ShardPlan, written: bool = False) -> dict[str, Any] | None:
     """The journal's note on a shard, when the shard is there and intact.
 
     A shard that was ``written`` a moment ago, and hashed on its way to the disk, is not read back.
@@ -192,7 +186,7 @@ def _note(recipe: Recipe, folder: Path, plan: ShardPlan, written: bool = False) 
         note = json.loads(_note_path(folder, plan).read_bytes())
         entry = note["entry"]
         path = folder / plan.file
-        made = recipe.views.count if recipe.splits[plan.split].views is None else 0
+        made = recipe.made_views(plan.split)
         right = (
             note["recipe_sha256"] == recipe.hash
             and entry["file"] == plan.file
@@ -207,7 +201,7 @@ def _note(recipe: Recipe, folder: Path, plan: ShardPlan, written: bool = False) 
 
 
 def build_dataset(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     source_dir: str | Path | None = None,
     out: str | Path = "data",
     jobs: int = 1,
@@ -236,30 +230,34 @@ def build_dataset(
     # everything that can be refused is refused before the folder is made
     selftest.require()
     source = open_source(recipe, source_dir)
-    plan_shards(recipe, source)
     _probe(recipe, source)
+    plans = plan_shards(recipe, maker_of(recipe, source))
     with lock(folder / JOURNAL / "lock", wait=False) as held:
         if held:
-            return _build(recipe, source_dir, folder, jobs, force, scheduler)
+            return _build(recipe, source_dir, folder, plans, jobs, force, scheduler)
     progress.say(f"{folder}: another build is at work here; waiting for it")
     with lock(folder / JOURNAL / "lock"):
-        return _build(recipe, source_dir, folder, jobs, False, scheduler)
+        return _build(recipe, source_dir, folder, plans, jobs, False, scheduler)
 
 
 def _build(
-    recipe: Recipe, source_dir: str | Path | None, folder: Path, jobs: int, force: bool, scheduler: str | None
+    recipe: AnyRecipe,
+    source_dir: str | Path | None,
+    folder: Path,
+    plans: list[ShardPlan],
+    jobs: int,
+    force: bool,
+    scheduler: str | None,
 ) -> Path:
     if (folder / FILE).is_file() and not force:
         return folder
     source = open_source(recipe, source_dir)
     for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock
         leftover.unlink(missing_ok=True)
-    banks = [plan_cutouts(recipe, split) for split, rule in recipe.splits.items() if rule.occluders is not None]
-    for plan in banks:  # before the shards, which are made from them
+    for plan in [plan_cutouts(recipe, split) for split in recipe.banks]:  # before the shards, which are made from them
         if force or _note(recipe, folder, plan) is None:
             progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
             _raise(build_shard(recipe, str(source_dir) if source_dir is not None else None, folder, plan))
-    plans = plan_shards(recipe, source)
     notes = {} if force else {plan: note for plan in plans if (note := _note(recipe, folder, plan))}
     if notes and len(notes) < len(plans):
         progress.say(f"{recipe.name}: {len(notes)} of {len(plans)} shards are there; making the others")
@@ -291,7 +289,7 @@ def _raise(outcome: Outcome) -> None:
 
 
 def _run(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     source_dir: str | Path | None,
     folder: Path,
     todo: list[ShardPlan],
@@ -305,23 +303,21 @@ def _run(
         root = str(Path(root).absolute()) if root is not None else None
         folder = folder.absolute()
     elif jobs <= 0:
-        rule = recipe.image
-        values = sum(plan.stop - plan.start for plan in todo) * recipe.views.count
-        values *= rule.height * rule.width * rule.channels * (_OVERLAY_COST if recipe.views.overlay is not None else 1)
-        jobs = 1 if values < _SMALL else os.cpu_count() or 1
+        work = sum(plan.stop - plan.start for plan in todo) * recipe.work
+        jobs = 1 if work < _SMALL else os.cpu_count() or 1
     tasks = [(recipe, root, folder, plan) for plan in todo]
     outcomes = run_tasks(build_shard, tasks, min(jobs, len(todo)), scheduler)
     try:
         for outcome in outcomes:
             samples += outcome.plan.stop - outcome.plan.start
-            rate = samples * recipe.views.count / max(time.monotonic() - started, 1e-6)
+            rate = samples * recipe.image_spec.views / max(time.monotonic() - started, 1e-6)
             bar.advance(1, f"{rate:,.0f} views/s")
             yield outcome
     except WorkerLost:
         progress.say(f"{recipe.name}: a worker was killed; making its shards again")
 
 
-def _probe(recipe: Recipe, source: Source) -> None:
+def _probe(recipe: AnyRecipe, source: Source) -> None:
     """Compare the first decoded source images with the digests in the recipe, before anything is written."""
     for split, expected in recipe.expect.probe.items():
         if probe(source, split) != expected:
@@ -332,25 +328,27 @@ def _probe(recipe: Recipe, source: Source) -> None:
 
 
 def probe(source: Source, split: str, count: int = 16) -> str:
-    """Hex sha256 of the first ``count`` decoded images of a source's split."""
-    images = source.read(split, np.arange(min(count, source.length(split))))
+    """Hex sha256 of the first ``count`` decoded images, or pairs, of a source's split."""
+    first = np.arange(min(count, source.length(split)))
+    if hasattr(source, "read_pairs"):
+        return pixels_digest(source.read_pairs(split, first))
+    images = source.read(split, first)
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
 def _finish(
-    recipe: Recipe, source: Source, folder: Path, plans: list[ShardPlan], notes: dict[ShardPlan, dict[str, Any]]
+    recipe: AnyRecipe, source: Source, folder: Path, plans: list[ShardPlan], notes: dict[ShardPlan, dict[str, Any]]
 ) -> None:
     splits: dict[str, SplitEntry] = {}
     fingerprints = {}
-    pixels = recipe.image.height * recipe.image.width
+    pixels = recipe.image_spec.height * recipe.image_spec.width
     for split in recipe.splits:
         mine = [plan for plan in plans if plan.split == split]
         shards = [ShardEntry(**notes[plan]["entry"]) for plan in mine]
         n = sum(shard.n for shard in shards)
         covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
         coverage = [round(count / (n * pixels), 6) for count in covered]
-        overlaid = recipe.splits[split].occluders is not None
-        bank = _note(recipe, folder, plan_cutouts(recipe, split)) if overlaid else None
+        bank = _note(recipe, folder, plan_cutouts(recipe, split)) if split in recipe.banks else None
         cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
         splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])

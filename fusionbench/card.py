@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench.files import write_bytes
+from fusionbench.shards import ragged
 from fusionbench.shards.manifest import Manifest
 from fusionbench.shards.reader import open_shard
 
 FILE, PICTURE = "README.md", "preview.png"
 _ROWS, _COLUMNS, _SCALE = 4, 3, 2
+_WIDEST = 256  # pixels of a pair side by side, before it is enlarged
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
@@ -21,16 +23,19 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
 
 def _picture(folder: Path, manifest: Manifest) -> bytes:
-    """The first samples of the first split: target and views side by side, as PNG."""
+    """The first samples of the first split: target, where there is one, and views side by side, as PNG."""
     import cv2
 
     split = manifest.splits.get("train") or next(iter(manifest.splits.values()))
     arrays = open_shard(folder / split.shards[0].file).arrays
-    targets, views = arrays["targets"], arrays["views"]
-    blank = np.full_like(np.concatenate([targets[0], *views[0]], axis=1), 128)
+    views = ragged.Ragged([arrays]) if ragged.PIXELS in arrays else arrays["views"]
     strips = [
-        np.concatenate([targets[i], *views[i]], axis=1) if i < len(targets) else blank for i in range(_ROWS * _COLUMNS)
+        np.concatenate([*arrays["targets"][i : i + 1], *views[i]] if "targets" in arrays else [*views[i]], axis=1)
+        for i in range(min(len(views), _ROWS * _COLUMNS))
     ]
+    if "targets" not in arrays:  # whole pairs can be large and of any size
+        strips = [_framed([_reduced(strip) for strip in strips], i) for i in range(len(strips))]
+    strips += [np.full_like(strips[0], 128)] * (_ROWS * _COLUMNS - len(strips))
     # one grey line between samples, so that rows and columns can be told apart
     framed = [np.pad(strip, ((1, 1), (1, 1), *[(0, 0)] * (strip.ndim - 2)), constant_values=128) for strip in strips]
     rows = [np.concatenate(framed[i : i + _COLUMNS], axis=1) for i in range(0, len(framed), _COLUMNS)]
@@ -39,21 +44,39 @@ def _picture(folder: Path, manifest: Manifest) -> bytes:
     return cv2.imencode(".png", np.ascontiguousarray(sheet))[1].tobytes()
 
 
+def _reduced(strip: np.ndarray) -> np.ndarray:
+    """At most :data:`_WIDEST` pixels wide: every pixel the mean of a square."""
+    factor = -(-strip.shape[1] // _WIDEST)
+    height, width = (side // factor for side in strip.shape)
+    squares = strip[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return (squares.sum(axis=(1, 3), dtype=np.int64) // factor**2).astype(np.uint8)
+
+
+def _framed(strips: list[np.ndarray], number: int) -> np.ndarray:
+    """One of the strips in the middle of a grey one that holds any of them."""
+    height, width = (max(strip.shape[axis] for strip in strips) for axis in (0, 1))
+    frame, strip = np.full((height, width), 128, np.uint8), strips[number]
+    top, left = (height - strip.shape[0]) // 2, (width - strip.shape[1]) // 2
+    frame[top : top + strip.shape[0], left : left + strip.shape[1]] = strip
+    return frame
+
+
 def _text(manifest: Manifest) -> str:
     source = manifest.source
+    pairs = "pairs" in manifest.recipe
     lines = [
         f"# {manifest.title}",
         "",
         f"`{manifest.name}` {manifest.version}, id `{manifest.id}`",
         "",
-        f"![target and views of the first samples]({PICTURE})",
+        f"![{'both' if pairs else 'target and'} views of the first samples]({PICTURE})",
         "",
-        "| split | samples | shards | pixels seen in the first 1, 2, … views |",
-        "|---|---|---|---|",
+        "| split | samples | shards |" + ("" if pairs else " pixels seen in the first 1, 2, … views |"),
+        "|---|---|---|" + ("" if pairs else "---|"),
     ]
     for name, split in sorted(manifest.splits.items()):
-        shares = ", ".join(f"{100 * share:.1f} %" for share in split.coverage)
-        lines.append(f"| {name} | {split.n:,} | {len(split.shards)} | {shares} |")
+        shares = "" if pairs else f" {', '.join(f'{100 * share:.1f} %' for share in split.coverage)} |"
+        lines.append(f"| {name} | {split.n:,} | {len(split.shards)} |{shares}")
     agreements = [split.cutouts_iou for split in manifest.splits.values() if split.cutouts_iou is not None]
     if agreements:
         lines += ["", f"Cut-outs agree with the source's masks to an IoU of {min(agreements):.3f} or better by split."]
@@ -72,7 +95,9 @@ def _text(manifest: Manifest) -> str:
         "",
         "## Limits",
         "",
-        "Noise, where there is some, ends at 4.33 standard deviations and is rounded to whole grey levels.",
+        "Pairs are stored as luma, 8 bits; their colours are not, nor is anything that was beyond 8 bits."
+        if pairs
+        else "Noise, where there is some, ends at 4.33 standard deviations and is rounded to whole grey levels.",
         "",
         "Check a copy with `fusionbench verify FOLDER`; `manifest.json` and `croissant.json` describe the files.",
         "",

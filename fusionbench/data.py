@@ -6,7 +6,7 @@ with the functions that made the stored ones: live views of epoch 0 are the stor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,9 @@ import numpy as np
 
 from fusionbench.contracts import Batch, ImageSpec
 from fusionbench.errors import DataError, UsageError, unknown_name
-from fusionbench.recipes import Recipe, ViewMaker, recipe_from_spec
+from fusionbench.pair_data import PairStream, sample_names
+from fusionbench.recipes import AnyRecipe, PairRecipe, Recipe, ViewMaker, recipe_from_spec
+from fusionbench.shards import ragged
 from fusionbench.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
 from fusionbench.shards.reader import Shard, open_shard
 
@@ -36,6 +38,11 @@ class ShardedArray:
         self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
         self.dtype = parts[0].dtype
         self.ndim = len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all values."""
+        return sum(part.nbytes for part in self._parts)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -90,12 +97,16 @@ class ShardedArray:
 
 
 class Arrays:
-    """A split's arrays: ``targets`` (n,H,W[,C]) and ``views`` (n,V,H,W[,C]) uint8, ``params``, ``index``, ``label``."""
+    """A split's arrays: ``targets`` (n,H,W[,C]) and ``views`` (n,V,H,W[,C]) uint8, ``params``, ``index``, ``label``.
 
-    def __init__(self, columns: dict[str, ShardedArray]) -> None:
+    Registered pairs have no targets; whole ones have ``views`` of their own sizes
+    (:class:`fusionbench.shards.ragged.Ragged`) and ``shape`` (n,2), patches have ``pair`` (n,) and ``corner`` (n,2).
+    """
+
+    def __init__(self, columns: dict[str, Any]) -> None:
         self.columns = columns
 
-    def __getattr__(self, name: str) -> ShardedArray:
+    def __getattr__(self, name: str) -> Any:
         try:
             return self.__dict__["columns"][name]
         except KeyError:
@@ -108,6 +119,7 @@ class Dataset:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._arrays: dict[str, Arrays] = {}
+        self._headers: dict[str, list[Mapping[str, Any]]] = {}
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {self.size(split):,}" for split in self.splits)
@@ -133,7 +145,7 @@ class Dataset:
         return tuple(sorted(self.manifest.splits, key=lambda name: (order.get(name, 3), name)))
 
     @cached_property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> AnyRecipe:
         """The recipe that made the data set."""
         return recipe_from_spec(self.manifest.recipe, str(self.folder / FILE))
 
@@ -172,17 +184,21 @@ class Dataset:
                 if shard.arrays.keys() != opened[0].arrays.keys() if opened else False:
                     raise DataError(f"{path}: its arrays are not those of the first shard; see `fusionbench verify`")
                 opened.append(shard)
-            self._check_shapes(self.folder / self.split(split).shards[0].file, opened[0].arrays)
+            self._check_shapes(opened)
             columns = {name: ShardedArray([shard.arrays[name] for shard in opened]) for name in opened[0].arrays}
+            if ragged.PIXELS in columns:
+                del columns[ragged.PIXELS], columns[ragged.OFFSETS]  # where a pair lies in its shard
+                columns[ragged.VIEWS] = ragged.Ragged([shard.arrays for shard in opened])  # type: ignore[assignment]
             self._arrays[split] = Arrays(columns)
+            self._headers[split] = [shard.header for shard in opened]
         return self._arrays[split]
 
-    def _check_shapes(self, path: Path, arrays: Any) -> None:
-        spec = self.spec
-        image = (spec.height, spec.width) + ((spec.channels,) if spec.channels > 1 else ())
-        for name, shape in {"targets": image, "views": (spec.views, *image)}.items():
-            if name not in arrays or arrays[name].shape[1:] != shape or arrays[name].dtype != np.uint8:
-                raise DataError(f"{path}: {name!r} is not uint8 {shape} a sample, as the recipe says")
+    def _check_shapes(self, opened: list[Shard]) -> None:
+        for shard in opened:
+            for name, (dtype, shape) in self.recipe.stored.items():
+                found = shard.arrays.get(name)
+                if found is None or found.shape[1:] != shape or found.dtype != dtype:
+                    raise DataError(f"{shard.path}: {name!r} is not {dtype} {shape} a sample, as the recipe says")
 
     def view_maker(self, split: str) -> ViewMaker:
         """The function that makes the views of a split, with its bank of cut-outs where it has one.
@@ -191,28 +207,38 @@ class Dataset:
             UsageError: the split's views came with the source.
             DataError: the bank is missing or not what the manifest says.
         """
-        entry = self.split(split).cutouts
-        if self.recipe.splits[split].views is not None:
+        entry, recipe = self.split(split).cutouts, self.recipe
+        if not isinstance(recipe, Recipe) or not recipe.made_views(split):
             raise UsageError(f"The views of {self.name} {split} came with the source; none can be made")
         if entry is None:
-            return self.recipe.view_maker(split)
+            return recipe.view_maker(split)
         path = self.folder / entry.file
         shard = open_shard(path)
-        overlay, channels = self.recipe.views.overlay, self.spec.channels
+        overlay, channels = recipe.views.overlay, self.spec.channels
         size = overlay.size if overlay is not None else 0
         bank = shard.arrays.get("cutouts", np.empty(0, np.uint8))
         right = shard.header.get("content_sha256") == entry.content_sha256 and bank.dtype == np.uint8
         if not right or bank.shape != (entry.n, size, size, channels + 1):
             raise DataError(f"{path}: not the cut-outs that {FILE} describes; see `fusionbench verify`")
-        return self.recipe.view_maker(split, np.array(bank))
+        return recipe.view_maker(split, np.array(bank))
 
     def labels(self, split: str) -> np.ndarray | None:
         """Class labels int64 (n,), or None where the source has none."""
         columns = self.arrays(split).columns
         return np.array(columns["label"], np.int64) if "label" in columns else None
 
-    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> Stream:
-        """Batches of a split by index; see :class:`Stream`."""
+    def names(self, split: str) -> list[str] | None:
+        """Names of the samples: stems of pairs, for patches with ``@top,left``; None where they have none.
+
+        Raises:
+            DataError: a shard whose header does not name its pairs.
+        """
+        return sample_names(self, split, self._headers) if isinstance(self.recipe, PairRecipe) else None
+
+    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> Stream | PairStream:
+        """Batches of a split by index; see :class:`Stream`, and :class:`fusionbench.pair_data.PairStream`."""
+        if isinstance(self.recipe, PairRecipe):
+            return PairStream(self, split, device, live)
         return Stream(self, split, device, live)
 
     def batches(
@@ -232,11 +258,9 @@ class Dataset:
         stop = size if stop is None else stop
         if batch_size < 1 or not 0 <= start <= stop <= size:
             raise UsageError(f"samples {start}..{stop} by {batch_size} are not in 0..{size} of {self.name} {split}")
-        arrays = self.arrays(split)
+        stream = self.stream(split, device, live=False)
         for at in range(start, stop, batch_size):
-            part = slice(at, min(stop, at + batch_size))
-            ids = np.arange(part.start, part.stop)
-            yield _batch(arrays.targets[part], arrays.views[part], ids, self.spec, device)
+            yield stream.batch(np.arange(at, min(stop, at + batch_size)))
 
 
 class Stream:
@@ -253,7 +277,7 @@ class Stream:
         self.dataset, self.split, self.live = dataset, split, live
         self.device = torch.device(device)
         self._arrays = dataset.arrays(split)
-        made = dataset.recipe.splits[split].views is None  # others came with the source and cannot be made
+        made = dataset.recipe.made_views(split) > 0  # others came with the source and cannot be made
         self._maker = dataset.view_maker(split) if live and made else None
         self._targets: Any = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -90,9 +91,23 @@ def _compare(a: Dataset, b: Dataset, split: str, array: str) -> ArrayDifference 
     count, largest, total, values = 0, 0, 0, 0
     for at in range(0, n, _BLOCK):
         part = slice(at, min(n, at + _BLOCK))
-        gap = np.abs(one[part].astype(np.int64) - two[part].astype(np.int64)).reshape(part.stop - at, -1)
-        wrong = np.flatnonzero(gap.any(axis=1))
+        wrong = []
+        for first, gap in _gaps(one[part], two[part]):
+            wrong += (np.flatnonzero(gap.any(axis=1)) + first).tolist()
+            largest, total, values = max(largest, int(gap.max(initial=0))), total + int(gap.sum()), values + gap.size
         count += len(wrong)
-        differing += (wrong[: MAX_SAMPLES - len(differing)] + at).tolist()
-        largest, total, values = max(largest, int(gap.max(initial=0))), total + int(gap.sum()), values + gap.size
+        differing += [at + sample for sample in wrong[: MAX_SAMPLES - len(differing)]]
     return ArrayDifference(split, array, n, count, differing, largest, total / max(values, 1))
+
+
+def _gaps(one: Any, two: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Absolute differences of a block, a row a sample, and the number of the first row.
+
+    Pictures of different sizes come one by one; of two that do not have the same size every pixel counts as 255 off.
+    """
+    if not isinstance(one, list):
+        yield 0, np.abs(one.astype(np.int64) - two.astype(np.int64)).reshape(len(one), -1)
+        return
+    for number, (a, b) in enumerate(zip(one, two, strict=True)):
+        gap = np.abs(a.astype(np.int64) - b) if a.shape == b.shape else np.full(a.shape, 255)
+        yield number, gap.reshape(1, -1)

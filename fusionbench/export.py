@@ -6,6 +6,8 @@ which one it was made. Pictures are lossless PNG.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,8 @@ def export(dataset: Dataset, form: str, out: str | Path) -> Path:
 
     * ``png``: ``<split>/<index>-target.png``, ``<split>/<index>-view1.png`` … and ``<split>/labels.csv``;
     * ``webdataset``: ``<split>-000000.tar`` … with ``target.png``, ``view1.png`` …, ``cls`` for each index.
+
+    Registered pairs have no target; their names stand in the column ``name`` of ``labels.csv``, or in ``txt``.
 
     Raises:
         UsageError: an unknown form, a folder that is not empty, or a library that is not installed.
@@ -52,27 +56,32 @@ def _encode(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes()
 
 
-def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple[int, dict[str, bytes], int | None]]:
-    """Index, pictures by name, and label of every sample."""
+def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple[int, dict[str, bytes], str]]:
+    """Index, pictures by name, and label or name of every sample."""
     arrays, labels = dataset.arrays(split), dataset.labels(split)
+    told = dataset.names(split) or ([""] * dataset.size(split) if labels is None else [str(n) for n in labels.tolist()])
     for start in range(0, dataset.size(split), _BLOCK):
-        targets, views = arrays.targets[start : start + _BLOCK], arrays.views[start : start + _BLOCK]
-        for i in range(len(targets)):
-            pictures = {"target": _encode(targets[i])}
+        part = slice(start, start + _BLOCK)
+        views = arrays.views[part]
+        targets = arrays.targets[part] if "targets" in arrays.columns else None
+        for i in range(len(views)):
+            pictures = {} if targets is None else {"target": _encode(targets[i])}
             pictures |= {f"view{v}": _encode(view) for v, view in enumerate(views[i], 1)}
-            yield start + i, pictures, None if labels is None else int(labels[start + i])
-        bar.advance(len(targets))
+            yield start + i, pictures, told[start + i]
+        bar.advance(len(views))
 
 
 def _png(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None:
-    rows = ["index,label"]
+    rows = [["index", "label" if dataset.names(split) is None else "name"]]
     (folder / split).mkdir(parents=True, exist_ok=True)
     for index, pictures, label in _samples(dataset, split, bar):
         for name, content in pictures.items():
             # no fsync for each of many small files: export.json marks a finished export
             (folder / split / f"{index:06d}-{name}.png").write_bytes(content)
-        rows.append(f"{index},{'' if label is None else label}")
-    write_bytes(folder / split / "labels.csv", ("\n".join(rows) + "\n").encode())
+        rows.append([str(index), label])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_bytes(folder / split / "labels.csv", text.getvalue().encode())
 
 
 def _webdataset(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None:
@@ -82,10 +91,11 @@ def _webdataset(dataset: Dataset, split: str, folder: Path, bar: progress.Task) 
         raise UsageError("--to webdataset needs the library: pip install 'fusionbench[export]'") from error
     folder.mkdir(parents=True, exist_ok=True)
     pattern = str(folder / f"{split}-%06d.tar")
+    told = "cls" if dataset.names(split) is None else "txt"
     # a fixed time, so that equal data make equal archives
     with webdataset.ShardWriter(pattern, maxcount=4096, verbose=0, mtime=0) as writer:
         for index, pictures, label in _samples(dataset, split, bar):
             sample = {"__key__": f"{index:06d}", **{f"{name}.png": content for name, content in pictures.items()}}
-            if label is not None:
-                sample["cls"] = str(label).encode()
+            if label:
+                sample[told] = label.encode()
             writer.write(sample)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.build import JOURNAL, make_arrays, open_source, plan_shards
+from fusionbench.build import JOURNAL, open_source, plan_shards
 from fusionbench.errors import DataError
-from fusionbench.prepare import cutouts_of
-from fusionbench.recipes import Recipe
+from fusionbench.making import bank_of, maker_of
+from fusionbench.recipes import AnyRecipe
 from fusionbench.shards.manifest import FILE, read_manifest
+from fusionbench.shards.ragged import pack
 
 _TIMED = 64  # samples made to estimate the time
 
@@ -36,29 +37,32 @@ class Plan:
         return asdict(self)
 
 
-def plan_dataset(recipe: Recipe, source_dir: str | Path | None = None, out: str | Path = "data") -> Plan:
+def plan_dataset(recipe: AnyRecipe, source_dir: str | Path | None = None, out: str | Path = "data") -> Plan:
     """What :func:`fusionbench.build.build_dataset` with the same arguments would do.
 
     Raises:
         UsageError, DataError: as a build would before it starts.
     """
     source = open_source(recipe, source_dir)
-    plans = plan_shards(recipe, source)
+    maker = maker_of(recipe, source)
+    start = time.perf_counter()
+    plans = plan_shards(recipe, maker)
+    seconds = time.perf_counter() - start  # for patches it reads every pair
     folder = recipe.folder(Path(out))
     splits: dict[str, int] = {}
     total_bytes = 0
-    seconds = 0.0
     for split in recipe.splits:
         splits[split] = sum(plan.stop - plan.start for plan in plans if plan.split == split)
         start = time.perf_counter()
-        bank = cutouts_of(recipe, source, split)[0]["cutouts"] if recipe.splits[split].occluders is not None else None
+        bank = bank_of(recipe, source, split)
         seconds += time.perf_counter() - start
         count = min(_TIMED, splits[split])
-        make_arrays(recipe, source, split, np.arange(1), bank)  # opens files and loads libraries
+        rows = maker.rows(split)
+        maker.arrays(split, np.arange(1), rows[:1], bank)  # opens files and loads libraries
         start = time.perf_counter()
-        arrays, _ = make_arrays(recipe, source, split, np.arange(count), bank)
+        arrays, _ = maker.arrays(split, np.arange(count), rows[:count], bank)
         seconds += (time.perf_counter() - start) / count * splits[split]
-        total_bytes += sum(array.nbytes for array in arrays.values()) // count * splits[split]
+        total_bytes += sum(array.nbytes for array in pack(arrays).values()) // count * splits[split]
         total_bytes += bank.nbytes if bank is not None else 0
     missing = [plan.file for plan in plans if not _noted(folder, plan.file)]
     finished = (folder / FILE).is_file()

@@ -8,7 +8,6 @@ fusionbench learns new keys.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,57 +17,31 @@ import numpy as np
 
 from fusionbench.contracts import ImageSpec
 from fusionbench.errors import DataError, unknown_name
-from fusionbench.files import digest, read_bounded, shipped_folder
+from fusionbench.files import read_bounded, shipped_folder
+from fusionbench.pair_recipes import PairRecipe
+from fusionbench.recipe_parts import (
+    Count,
+    Impossible,
+    Natural,
+    Part,
+    RecipeBase,
+    SplitRule,
+    check_splits,
+    invalid,
+    line_of,
+    reason_and_path,
+)
 from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
 ViewMaker = MaskedViews | OverlayViews
-_PROSE = ("title", "description", "reference", "expect")
-
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Natural = Annotated[int, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
+_OVERLAY_COST = 30  # times the work of a masked value
+__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "line_of", "list_recipes", "load_recipe", "parse_recipe"]
 
 
-class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
-    pass
-
-
-class SourceRule(_Part, frozen=True):
-    """Upstream images: ``name`` in the registry of sources."""
-
-    name: str
-
-
-class OccluderRule(_Part, frozen=True):
-    """Which source images are cut out and pasted over a split's targets."""
-
-    source: str
-    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
-
-
-class SplitRule(_Part, frozen=True):
-    """Which source images make a split, in source order.
-
-    With ``every = n`` each n-th image (number n-1, 2n-1, …) is held out; ``part`` says whether this split takes the
-    held-out ones or the rest; with ``per_class`` the images of each class are counted apart (a stratified split).
-    With ``views = "source"`` the views are those that come with the source; none are made.
-    """
-
-    source: str
-    every: Annotated[int, msgspec.Meta(ge=2)] | None = None
-    part: Literal["held-out", "rest"] | None = None
-    per_class: bool = False
-    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
-    first: Count | None = None
-    occluders: OccluderRule | None = None
-    views: Literal["source"] | None = None
-
-
-class ImageRule(_Part, frozen=True):
+class ImageRule(Part, kw_only=True, frozen=True):
     """Shape of a target and the way from a source image to it: crop, grey, resize, zero padding.
 
     ``crop`` is top, left, height, width; ``square`` the largest centred square; ``crop_half`` half the side of a
@@ -87,7 +60,7 @@ class ImageRule(_Part, frozen=True):
     likelihood_crop: tuple[Count, Count] | None = None
 
 
-class MaskRule(_Part, frozen=True):
+class MaskRule(Part, kw_only=True, frozen=True):
     """``ellipse/1``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
 
     algorithm: Literal["ellipse/1"]
@@ -97,14 +70,14 @@ class MaskRule(_Part, frozen=True):
     ellipticity: tuple[float, float] = (0.5, 1.5)
 
 
-class NoiseRule(_Part, frozen=True):
+class NoiseRule(Part, kw_only=True, frozen=True):
     """``noise/1``: Gaussian noise on every pixel; ``sigma`` as a fraction of full scale."""
 
     algorithm: Literal["noise/1"]
     sigma: Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
-class CutRule(_Part, frozen=True):
+class CutRule(Part, kw_only=True, frozen=True):
     """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`."""
 
     algorithm: Literal["canny-cut/1"]
@@ -113,7 +86,7 @@ class CutRule(_Part, frozen=True):
     close: Annotated[int, msgspec.Meta(ge=1, le=63)]
 
 
-class OverlayRule(_Part, frozen=True):
+class OverlayRule(Part, kw_only=True, frozen=True):
     """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`.
 
     Without ``cut`` the source's own masks are taken."""
@@ -128,7 +101,7 @@ class OverlayRule(_Part, frozen=True):
     flip: bool = True
 
 
-class LiveRule(_Part, frozen=True):
+class LiveRule(Part, kw_only=True, frozen=True):
     """``augment/1``: augmentation of the targets from the first live epoch on; stored data have none."""
 
     algorithm: Literal["augment/1"]
@@ -138,7 +111,7 @@ class LiveRule(_Part, frozen=True):
     shift: Natural = 0
 
 
-class ViewRule(_Part, frozen=True):
+class ViewRule(Part, kw_only=True, frozen=True):
     """How the views of a target are made: by ``masks`` (and ``noise``), or by ``overlay``."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=64)]
@@ -147,40 +120,12 @@ class ViewRule(_Part, frozen=True):
     overlay: OverlayRule | None = None
 
 
-class Expect(_Part, frozen=True):
-    """Digests that a correct build has: the data set's id, and of the first source images of each source split."""
+class Recipe(RecipeBase, kw_only=True, frozen=True):
+    """A validated recipe of targets with views."""
 
-    id: str | None = None
-    probe: dict[str, str] = {}
-
-
-class Recipe(_Part, frozen=True):
-    """A validated recipe. ``version`` follows the rule: PATCH same bytes, MINOR additions, MAJOR changed bytes."""
-
-    format: Literal["fusionbench.recipe/1"]
-    name: Name
-    version: Version
-    title: str
-    source: SourceRule
-    splits: Annotated[dict[Name, SplitRule], msgspec.Meta(min_length=1, max_length=16)]
     image: ImageRule
     views: ViewRule
-    shard_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
     live: LiveRule | None = None
-    description: str = ""
-    reference: str = ""
-    expect: Expect = Expect()
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """Everything that determines the bytes, as plain JSON values."""
-        return {key: value for key, value in msgspec.to_builtins(self).items() if key not in _PROSE}
-
-    @property
-    def hash(self) -> str:
-        """Hex sha256 of the canonical JSON of :attr:`spec`."""
-        return digest(self.spec)
 
     @property
     def image_spec(self) -> ImageSpec:
@@ -188,9 +133,33 @@ class Recipe(_Part, frozen=True):
         rule = self.image
         return ImageSpec(rule.channels, rule.height, rule.width, self.views.count, rule.likelihood_crop)
 
-    def folder(self, out: Path) -> Path:
-        """Where the data set of this recipe belongs: ``<out>/<name>/<version>/<first 12 of hash>``."""
-        return Path(out) / self.name / self.version / self.hash[:12]
+    @property
+    def banks(self) -> list[str]:
+        """The splits that have a bank of cut-outs."""
+        return [name for name, rule in self.splits.items() if rule.occluders is not None]
+
+    @property
+    def work(self) -> int:
+        """How much work a sample is: about the number of its values that are made."""
+        rule = self.image
+        values = self.views.count * rule.height * rule.width * rule.channels
+        return values * (_OVERLAY_COST if self.views.overlay is not None else 1)
+
+    @property
+    def stored(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Type and shape a sample of the arrays that every shard has."""
+        spec = self.image_spec
+        image = (spec.height, spec.width) + ((spec.channels,) if spec.channels > 1 else ())
+        return {"targets": ("uint8", image), "views": ("uint8", (spec.views, *image))}
+
+    def made_views(self, split: str) -> int:
+        """How many views of a sample are made; 0 where they come with the source."""
+        return self.views.count if self.splits[split].views is None else 0
+
+    def check(self) -> None:
+        """Raise :class:`Impossible` for values that are of the right type and cannot work."""
+        check_splits(self)
+        _check(self)
 
     def view_maker(self, split: str, bank: np.ndarray | None = None) -> ViewMaker:
         """The function that makes the views of a split; ``bank`` is the split's cut-outs where views have overlays."""
@@ -217,12 +186,15 @@ class Recipe(_Part, frozen=True):
         return MaskedViews(**common, ellipses=ellipses, noise=Noise.of(noise.sigma) if noise else None)
 
 
+AnyRecipe = Recipe | PairRecipe
+
+
 def list_recipes() -> list[str]:
     """Names of the recipes that come with fusionbench."""
     return sorted(path.stem for path in shipped_folder("datasets_recipes").glob("*.toml"))
 
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
+def load_recipe(name_or_path: str | Path) -> AnyRecipe:
     """The shipped recipe of this name, or the recipe in this ``.toml`` file.
 
     Raises:
@@ -238,7 +210,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     return parse_recipe(read_bounded(path, MAX_BYTES, "recipe"), str(path))
 
 
-def parse_recipe(content: bytes, where: str = "recipe") -> Recipe:
+def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
     """The recipe in the bytes of a TOML file; ``where`` names it in messages.
 
     Raises:
@@ -250,42 +222,40 @@ def parse_recipe(content: bytes, where: str = "recipe") -> Recipe:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"{where}: not a TOML file: {error}") from error
     try:
-        recipe = msgspec.convert(table, Recipe)
-        _check(recipe)
+        return _recipe_of(table)
     except msgspec.ValidationError as error:
-        reason, path = _where(error)
+        reason, path = reason_and_path(error)
         if path.startswith("splits[...]"):  # the key is not told: find the split that is wrong by itself
             for name, rule in table["splits"].items():
                 try:
                     msgspec.convert(rule, SplitRule)
                 except msgspec.ValidationError as inner:
-                    reason, below = _where(inner)
+                    reason, below = reason_and_path(inner)
                     path = f"splits.{name}.{below}".rstrip(".")
                     break
-        raise _invalid(where, text, path, reason) from error
-    except _Impossible as error:
-        raise _invalid(where, text, error.path, error.reason) from error
-    return recipe
+        raise invalid(where, text, path, reason) from error
+    except Impossible as error:
+        raise invalid(where, text, error.path, error.reason) from error
 
 
-def recipe_from_spec(spec: dict[str, Any], where: str) -> Recipe:
+def recipe_from_spec(spec: dict[str, Any], where: str) -> AnyRecipe:
     """The recipe whose :attr:`Recipe.spec` stands in a manifest (its prose is empty).
 
     Raises:
         DataError: not a valid recipe.
     """
     try:
-        recipe = msgspec.convert({**spec, "title": ""}, Recipe)
-        _check(recipe)
-    except (msgspec.ValidationError, _Impossible) as error:
+        return _recipe_of({**spec, "title": ""})
+    except (msgspec.ValidationError, Impossible) as error:
         raise DataError(f"{where}: its recipe is not valid: {error}") from error
+
+
+def _recipe_of(table: dict[str, Any]) -> AnyRecipe:
+    """The recipe of the kind that ``table`` is: one with ``pairs`` is of registered pairs."""
+    kind: type[AnyRecipe] = PairRecipe if "pairs" in table else Recipe
+    recipe = msgspec.convert(table, kind)
+    recipe.check()
     return recipe
-
-
-class _Impossible(Exception):
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
 
 
 def _check(recipe: Recipe) -> None:
@@ -293,84 +263,50 @@ def _check(recipe: Recipe) -> None:
     image = recipe.image
     small = min(image.height, image.width)
     if 2 * image.pad >= small:
-        raise _Impossible("image.pad", f"{image.pad} leaves nothing of {image.height}×{image.width}")
+        raise Impossible("image.pad", f"{image.pad} leaves nothing of {image.height}×{image.width}")
     if image.likelihood_crop is not None:
         crop = image.likelihood_crop
         if crop[0] > image.height or crop[1] > image.width:
-            raise _Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} is larger than the image")
+            raise Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} is larger than the image")
         if (image.height - crop[0]) % 2 or (image.width - crop[1]) % 2:
-            raise _Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} cannot be centred in the image")
+            raise Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} cannot be centred in the image")
     if sum(choice not in (None, False) for choice in (image.crop, image.square, image.crop_half)) > 1:
-        raise _Impossible("image", "`crop`, `square` and `crop_half` exclude each other")
+        raise Impossible("image", "`crop`, `square` and `crop_half` exclude each other")
     if image.via is not None and image.resize is None:
-        raise _Impossible("image.via", "needs image.resize")
+        raise Impossible("image.via", "needs image.resize")
     _check_views(recipe)
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
-        raise _Impossible("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
+        raise Impossible("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():
         if split.views == "source":
             if split.occluders is not None:
-                raise _Impossible(f"splits.{name}", "`occluders` make views, and this split takes the source's")
+                raise Impossible(f"splits.{name}", "`occluders` make views, and this split takes the source's")
         elif (split.occluders is None) != (recipe.views.overlay is None):
-            raise _Impossible(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
-        if (split.every is None) != (split.part is None):
-            raise _Impossible(f"splits.{name}", "`every` and `part` belong together")
-        if split.per_class and split.every is None:
-            raise _Impossible(f"splits.{name}.per_class", "needs `every`")
+            raise Impossible(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
 
 
 def _check_views(recipe: Recipe) -> None:
     image, masks, overlay = recipe.image, recipe.views.masks, recipe.views.overlay
     if (masks is None) == (overlay is None):
-        raise _Impossible("views", "needs either `masks` or `overlay`")
+        raise Impossible("views", "needs either `masks` or `overlay`")
     if masks is not None:
         low, high = masks.radius
         if low > high:
-            raise _Impossible("views.masks.radius", f"smallest {low} is above largest {high}")
+            raise Impossible("views.masks.radius", f"smallest {low} is above largest {high}")
         if high > max(image.height, image.width):
-            raise _Impossible("views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})")
+            raise Impossible("views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})")
         if sum(masks.margin) >= min(image.height, image.width):
-            raise _Impossible("views.masks.margin", f"{masks.margin} leaves no place for a centre")
+            raise Impossible("views.masks.margin", f"{masks.margin} leaves no place for a centre")
         e_low, e_high = masks.ellipticity
         if not 0.125 <= e_low <= e_high <= 8:
-            raise _Impossible("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
+            raise Impossible("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
     if overlay is not None:
         if recipe.views.noise is not None:
-            raise _Impossible("views.noise", "goes with views.masks, not with views.overlay")
+            raise Impossible("views.noise", "goes with views.masks, not with views.overlay")
         if overlay.count[0] > overlay.count[1]:
-            raise _Impossible("views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}")
+            raise Impossible("views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}")
         if overlay.scale >= overlay.size:
-            raise _Impossible("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
+            raise Impossible("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
         cut = overlay.cut
         if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
-            raise _Impossible("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
-
-
-def _where(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Reason and key path of a message like "Expected `int`, got `str` - at `$.views.count`"."""
-    reason, _, path = str(error).partition(" - at `")
-    return reason, path.rstrip("`").removeprefix("$").lstrip(".")
-
-
-def _invalid(where: str, text: str, path: str, reason: str) -> DataError:
-    line = line_of(text, re.sub(r"\[[^\]]*\]", "", path))
-    at = f"{where}, line {line}" if line else where
-    return DataError(f"{at}: {path or 'recipe'}: {reason[:1].lower()}{reason[1:]}")
-
-
-def line_of(text: str, path: str) -> int | None:
-    """Line (from 1) of the key ``path`` ("views.masks.radius") in a TOML text, or of the nearest parent there."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = re.sub(r"[\"'\s]", "", header[1])
-            found.setdefault(table, number)
-        elif key := re.match(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=", line):
-            name = re.sub(r"[\"'\s]", "", key[1])
-            found.setdefault(f"{table}.{name}" if table else name, number)
-    while path:
-        if path in found:
-            return found[path]
-        path = path.rpartition(".")[0]
-    return None
+            raise Impossible("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")

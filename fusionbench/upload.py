@@ -13,7 +13,7 @@ from typing import Any
 from fusionbench import progress
 from fusionbench.build import build_dataset
 from fusionbench.errors import DataError, FusionbenchError, UsageError
-from fusionbench.recipes import Recipe
+from fusionbench.recipes import AnyRecipe
 from fusionbench.shards.manifest import FILE, Manifest, read_manifest
 
 
@@ -22,7 +22,7 @@ def is_url(out: str) -> bool:
     return "://" in out
 
 
-def build_to_url(recipe: Recipe, source_dir: str | Path | None, url: str, jobs: int = 0) -> tuple[str, Manifest]:
+def build_to_url(recipe: AnyRecipe, source_dir: str | Path | None, url: str, jobs: int = 0) -> tuple[str, Manifest]:
     """Build the data set of ``recipe``, send it to ``<url>/<name>/<version>/<hash>`` and return that and its manifest.
 
     Args:

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from fusionbench import progress
-from fusionbench.build import make_arrays, open_source
+from fusionbench.build import open_source
 from fusionbench.data import Dataset, open_dataset
 from fusionbench.errors import DataError
 from fusionbench.files import file_sha256
+from fusionbench.making import Maker, maker_of
 from fusionbench.prepare import cutouts_of
+from fusionbench.recipes import Recipe
 from fusionbench.shards.manifest import FILE, ShardEntry
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import array_digests, content_digest
@@ -92,6 +94,7 @@ def verify_dataset(
             _check_shard(report, dataset, split, entry, files, content)
             bar.advance()
     if source is not None:
+        maker = maker_of(dataset.recipe, source)
         total = sum(dataset.size(split) for split in dataset.splits)
         count = total if regenerate == "all" else min(int(regenerate), total)
         wanted = np.unique(np.linspace(0, total - 1, count).astype(np.int64))
@@ -100,14 +103,12 @@ def verify_dataset(
             for split in dataset.splits:
                 size = dataset.size(split)
                 mine = wanted[(wanted >= offset) & (wanted < offset + size)] - offset
-                _regenerate(report, dataset, source, split, mine, bar)
+                _regenerate(report, dataset, source, maker, split, mine, bar)
                 offset += size
     return report
 
 
-def _check_shard(
-    report: Report, dataset: Dataset, split: str, entry: ShardEntry, files: bool, content: bool
-) -> None:
+def _check_shard(report: Report, dataset: Dataset, split: str, entry: ShardEntry, files: bool, content: bool) -> None:
     def wrong(what: str, array: str | None = None) -> None:
         report.problems.append(Problem(entry.file, what, array=array))
 
@@ -150,7 +151,13 @@ def _check_shard(
 
 
 def _regenerate(
-    report: Report, dataset: Dataset, source: Any, split: str, samples: np.ndarray, bar: progress.Task
+    report: Report,
+    dataset: Dataset,
+    source: Any,
+    maker: Maker,
+    split: str,
+    samples: np.ndarray,
+    bar: progress.Task,
 ) -> None:
     starts = [entry.start for entry in dataset.split(split).shards]
     try:
@@ -161,22 +168,39 @@ def _regenerate(
         return
     bank = None
     cutouts = dataset.split(split).cutouts
-    if cutouts is not None and len(samples):
+    if cutouts is not None and len(samples) and isinstance(dataset.recipe, Recipe):
         arrays, _, _ = cutouts_of(dataset.recipe, source, split)
         bank = arrays["cutouts"]
         for name, found in array_digests(arrays).items():
             if cutouts.arrays.get(name) != found:
                 report.problems.append(Problem(cutouts.file, "differs from the cut-outs made again", name, split))
+    rows = maker.rows(split) if len(samples) else np.empty(0, np.int64)
+    if len(samples) and len(rows) != dataset.size(split):
+        what = f"{split} has {dataset.size(split)} samples, and {len(rows)} are made of this source"
+        report.problems.append(Problem(FILE, what, split=split))
+        return
+    for entry in dataset.split(split).shards if len(samples) else ():
+        facts = maker.facts(split, rows[entry.start : entry.start + entry.n])
+        header = open_shard(dataset.folder / entry.file).header
+        for key in [key for key, value in facts.items() if header.get(key) != value]:
+            report.problems.append(Problem(entry.file, f"{key} in its header differ from those made again"))
     for at in range(0, len(samples), _BLOCK):
         block = samples[at : at + _BLOCK]
-        made, _ = make_arrays(dataset.recipe, source, split, block, bank)
+        made, _ = maker.arrays(split, block, rows[block], bank)
         for name in sorted(made.keys() | stored.keys()):
             if name not in made or name not in stored:
                 report.problems.append(Problem(FILE, f"array {name!r} is stored or made, not both", name, split))
                 continue
-            same = (stored[name][block] == made[name]).reshape(len(block), -1).all(axis=1)
+            same = _same(stored[name][block], made[name])
             for index in block[~same][: MAX_PROBLEMS - len(report.problems)].tolist():
                 file = dataset.split(split).shards[int(np.searchsorted(starts, index, side="right")) - 1].file
                 report.problems.append(Problem(file, "differs from the sample made again", name, split, index))
         report.regenerated += len(block)
         bar.advance(len(block))
+
+
+def _same(one: Any, two: Any) -> np.ndarray:
+    """Which samples of two arrays, or of two lists of pictures, are equal: bool (n,)."""
+    if isinstance(one, list):
+        return np.array([np.array_equal(a, b) for a, b in zip(one, two, strict=True)], bool)
+    return (one == two).reshape(len(one), -1).all(axis=1)

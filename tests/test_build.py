@@ -18,6 +18,7 @@ from fusionbench.build import build_dataset, make_arrays, open_source, plan_shar
 from fusionbench.data import open_dataset
 from fusionbench.errors import DataError, Rejected
 from fusionbench.files import shipped_folder
+from fusionbench.making import maker_of
 from fusionbench.prepare import cutouts_of
 from fusionbench.recipes import Recipe, load_recipe, parse_recipe
 from fusionbench.shards.manifest import read_manifest
@@ -203,7 +204,7 @@ def test_other_source_images_are_noticed_before_anything_is_written(tmp_path: Pa
 
 def test_shards_are_planned_by_arithmetic() -> None:
     recipe = small_recipe(500)
-    plans = plan_shards(recipe, open_source(recipe, None))
+    plans = plan_shards(recipe, maker_of(recipe, open_source(recipe, None)))
     assert [(plan.split, plan.start, plan.stop) for plan in plans] == [
         ("train", 0, 500),
         ("train", 500, 1000),

@@ -25,9 +25,7 @@ def _megabytes(count: int) -> str:
 @_SOURCE
 @_OUT
 @_JSON
-def plan_command(
-    name: str | None, recipe_file: Path | None, source_dir: Path | None, out: Path, as_json: bool
-) -> None:
+def plan_command(name: str | None, recipe_file: Path | None, source_dir: Path | None, out: Path, as_json: bool) -> None:
     """Say what `generate` would make: samples, bytes, time on one core, and which shards are missing.
 
     Example: fusionbench plan fusionmnist --source-dir mnist/
@@ -77,7 +75,8 @@ def status_command(root: Path, as_json: bool) -> None:
 def sample_command(name: str, split: str, index: int, output: Path, source_dir: Path | None) -> None:
     """Make sample INDEX of SPLIT of NAME (a data set or a recipe file) from the source alone: no shards are needed.
 
-    Writes NAME-SPLIT-INDEX.npz (the arrays of a shard's row) and .png (target and views side by side).
+    Writes NAME-SPLIT-INDEX.npz (the arrays of a shard's row) and .png (target and views side by side; pairs have no
+    target).
 
     Example: fusionbench sample fusionmnist test 1234 --source-dir mnist/ -o out/
     """
@@ -86,26 +85,29 @@ def sample_command(name: str, split: str, index: int, output: Path, source_dir: 
     import cv2
     import numpy as np
 
-    from fusionbench.build import make_arrays, open_source
+    from fusionbench.build import open_source
     from fusionbench.errors import unknown_name
     from fusionbench.files import write_bytes
-    from fusionbench.prepare import chosen, cutouts_of
+    from fusionbench.making import bank_of, maker_of
     from fusionbench.recipes import load_recipe
 
     recipe = load_recipe(name)
     if split not in recipe.splits:
         raise unknown_name(f"split of {recipe.name}", split, recipe.splits)
     source = open_source(recipe, source_dir)
-    size = len(chosen(recipe.splits[split], source))
+    maker = maker_of(recipe, source)
+    rows = maker.rows(split)
+    size = len(rows)
     if not 0 <= index < size:
         raise UsageError(f"{recipe.name} {split} has samples 0 to {size - 1}, not {index}")
-    bank = cutouts_of(recipe, source, split)[0]["cutouts"] if recipe.splits[split].occluders is not None else None
-    arrays, _ = make_arrays(recipe, source, split, np.array([index]), bank)
+    bank = bank_of(recipe, source, split)
+    arrays, _ = maker.arrays(split, np.array([index]), rows[[index]], bank)
     stem = output / f"{recipe.name}-{split}-{index}"
     buffer = io.BytesIO()
     np.savez(buffer, **{key: value[0] for key, value in arrays.items()})
     write_bytes(f"{stem}.npz", buffer.getvalue())
-    strip = np.concatenate([arrays["targets"][0], *arrays["views"][0]], axis=1)
+    targets = [arrays["targets"][0]] if "targets" in arrays else []  # pairs have none
+    strip = np.concatenate([*targets, *arrays["views"][0]], axis=1)
     if strip.ndim == 3:
         strip = strip[..., ::-1]  # OpenCV writes blue first
     write_bytes(f"{stem}.png", cv2.imencode(".png", strip)[1].tobytes())

@@ -51,8 +51,9 @@ def verify_command(
             again = f", {report.regenerated:,} samples made again and equal" if count else ""
             click.echo(f"{report.name} {report.id[:12]}: {report.shards} shards, {report.bytes:,} bytes correct{again}")
             for split, coverage in report.coverage.items():
-                shares = ", ".join(f"{100 * share:.1f} %" for share in coverage)
-                click.echo(f"  {split}: pixels seen by the first 1, 2, … views: {shares}")
+                if coverage:
+                    shares = ", ".join(f"{100 * share:.1f} %" for share in coverage)
+                    click.echo(f"  {split}: pixels seen by the first 1, 2, … views: {shares}")
     if not report.ok:
         raise Rejected(f"{report.folder}: {len(report.problems)} problems; do not use this data set as it is")
 

@@ -17,9 +17,9 @@ import h5py
 import numpy as np
 
 from fusionbench.errors import DataError
-from fusionbench.shards.writer import ATTRIBUTE, FORMAT
+from fusionbench.shards import ragged
+from fusionbench.shards.writer import ATTRIBUTE, FORMAT, MAX_HEADER
 
-MAX_HEADER = 60_000  # bytes; an HDF5 attribute in compact storage cannot be larger than 64 KiB
 MAX_DATASETS = 16
 _DTYPES = ("|u1", "<i2", "<i8")
 _REMEDY = "it was not written by fusionbench; do not use it"
@@ -34,11 +34,11 @@ class Shard:
     arrays: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
-        return len(next(iter(self.arrays.values())))
+        return next(len(array) for name, array in self.arrays.items() if name != ragged.PIXELS)
 
 
 def open_shard(path: Path) -> Shard:
-    """Check and map the shard at ``path``; nothing is read but its headers.
+    """Check and map the shard at ``path``; nothing is read but its headers, and where pairs of own sizes lie.
 
     Raises:
         DataError: missing, truncated, or not a plain shard (hostile files included).
@@ -61,6 +61,8 @@ def open_shard(path: Path) -> Shard:
             arrays[name] = np.empty(shape, dtype)
         else:
             arrays[name] = np.memmap(path, dtype, "r", offset, shape)
+    if ragged.PIXELS in arrays and (wrong := ragged.problem(arrays)) is not None:
+        raise DataError(f"{path}: {wrong}; {_REMEDY}")
     return Shard(path, header, arrays)
 
 
@@ -70,7 +72,7 @@ def _inspect(path: Path, size: int) -> tuple[dict[str, Any], dict[str, tuple[str
         header = _header(path, file)
         names = hard_linked(path, file)
         layout = {name: _layout(path, file, name, size) for name in names}
-    lengths = {shape[0] for _, shape, _ in layout.values()}
+    lengths = {shape[0] for name, (_, shape, _) in layout.items() if name != ragged.PIXELS}
     if len(lengths) != 1:
         raise DataError(f"{path}: its data sets have different lengths {sorted(lengths)}; {_REMEDY}")
     return header, layout

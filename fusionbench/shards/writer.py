@@ -19,10 +19,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from fusionbench.errors import DataError
 from fusionbench.files import atomic_write, canonical_json, digest
+from fusionbench.shards.ragged import PIXELS
 
 FORMAT = "fusionbench.shard/1"
 ATTRIBUTE = b"fusionbench"
+MAX_HEADER = 60_000  # bytes; an HDF5 attribute in compact storage cannot be larger than 64 KiB
 _THRESHOLD, _ALIGNMENT = 65536, 4096  # objects of 64 KiB and more start on a page
 
 
@@ -49,21 +52,25 @@ def content_digest(arrays: Mapping[str, np.ndarray], digests: Mapping[str, str] 
 def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``arrays`` (equal first lengths) atomically and return {arrays, bytes, content_sha256, file_sha256}.
 
+    The flat ``pixels`` of pairs of different sizes (:mod:`fusionbench.shards.ragged`) have a length of their own.
+
     Args:
         path: the shard, which is replaced in one step.
         arrays: name -> array of integers.
         header: facts that the shard carries; ``format``, ``content_sha256`` and ``arrays`` (their digests) are added.
 
     Raises:
-        DataError: the folder cannot be written or the disk is full; ``path`` is as it was.
+        DataError: the folder cannot be written, the disk is full, or the header is too long; ``path`` is as it was.
     """
     path = Path(path)
-    lengths = {len(array) for array in arrays.values()}
+    lengths = {len(array) for name, array in arrays.items() if name != PIXELS}
     if len(lengths) != 1:
         raise ValueError(f"arrays of a shard need one length, got {sorted(lengths)}")
     digests = array_digests(arrays)
     content = content_digest(arrays, digests)
     text = canonical_json({**header, "format": FORMAT, "content_sha256": content, "arrays": digests})
+    if len(text) > MAX_HEADER:
+        raise DataError(f"{path}: its header has {len(text)} bytes, {MAX_HEADER} are possible: lower shard_size")
     state, at = hashlib.sha256(), 0
     with atomic_write(path) as stream:
         for piece in _pieces(path.parent, arrays, text):
@@ -81,9 +88,7 @@ def _pieces(folder: Path, arrays: Mapping[str, np.ndarray], header: bytes) -> It
     """
     with tempfile.NamedTemporaryFile(prefix=".layout.", suffix=".tmp", dir=folder) as scratch:
         offsets = _lay_out(scratch.name, arrays, header)
-        size = max(
-            os.path.getsize(scratch.name), *(offset + arrays[name].nbytes for name, offset in offsets.items())
-        )
+        size = max(os.path.getsize(scratch.name), *(offset + arrays[name].nbytes for name, offset in offsets.items()))
         at = 0
         with open(scratch.name, "rb") as frame:
             for name in sorted(offsets, key=offsets.__getitem__):

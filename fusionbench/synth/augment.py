@@ -108,5 +108,3 @@ class Augment:
         which = arange(len(samples), samples, "int64")
         planes = sample(bordered(images), which, centre, angle, grow, flip, height, width)
         return cast(stack(planes, 3), "uint8").reshape(targets.shape)
-
-

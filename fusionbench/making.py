@@ -1,0 +1,102 @@
+"""What a recipe makes of a source, sample by sample: the one place where stored data come from.
+
+A maker of each kind of recipe answers the same four questions, so that building, planning, verifying and showing single
+samples need not know the kinds: :class:`ViewsMaker` for targets with views, :class:`fusionbench.pair_making.PairMaker`
+for registered pairs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from fusionbench.contracts import Source
+from fusionbench.files import digest
+from fusionbench.pair_making import PairMaker
+from fusionbench.pair_recipes import PairRecipe
+from fusionbench.prepare import chosen, cutouts_of, targets_of, views_of
+from fusionbench.recipes import AnyRecipe, Recipe
+
+
+class Maker(Protocol):
+    """Makes the samples of one recipe from one source."""
+
+    def rows(self, split: str) -> np.ndarray:
+        """What each sample of a split is made from: int64 (n,) or (n, k). It may cost a look at every pixel.
+
+        Raises:
+            UsageError, DataError: the source lacks the split, or nothing is left of it.
+        """
+        ...
+
+    def arrays(
+        self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
+    ) -> tuple[dict[str, Any], str]:
+        """The arrays of ``samples`` (n,) of a split, and the sha256 of the source images that they are made from.
+
+        Args:
+            rows: those of the samples.
+            bank: the split's cut-outs where views have overlays.
+
+        Pictures of different sizes are a list where others are an array (:func:`fusionbench.shards.ragged.pack`).
+        """
+        ...
+
+    def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
+        """How many pixels of the targets are seen in the first 1, 2, … views; empty where views are not made."""
+        ...
+
+    def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
+        """What the header of a shard of these rows says beside what every header does."""
+        ...
+
+
+class ViewsMaker:
+    """Targets with views; a row is the number of the target's image in the source's split."""
+
+    def __init__(self, recipe: Recipe, source: Source) -> None:
+        self.recipe, self.source = recipe, source
+
+    def rows(self, split: str) -> np.ndarray:
+        return chosen(self.recipe.splits[split], self.source)
+
+    def arrays(
+        self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
+    ) -> tuple[dict[str, Any], str]:
+        rule = self.recipe.splits[split]
+        targets, source_sha256 = targets_of(self.recipe, self.source, split, rows)
+        arrays = {"index": np.asarray(samples, np.int64), "targets": targets}
+        if rule.views == "source":
+            arrays["views"], views_sha256 = views_of(self.recipe, self.source, split, rows)
+            source_sha256 = digest([source_sha256, views_sha256])
+        else:
+            maker = self.recipe.view_maker(split, bank)
+            arrays["params"] = maker.params(samples)
+            arrays["views"] = maker.views_of(targets, samples, params=arrays["params"])
+        labels = self.source.labels(rule.source)
+        if labels is not None:
+            arrays["label"] = labels[rows]
+        return arrays, source_sha256
+
+    def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
+        return self.recipe.view_maker(split, bank).covered(arrays["params"]) if "params" in arrays else []
+
+    def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
+        return {}
+
+
+def maker_of(recipe: AnyRecipe, source: Any) -> Maker:
+    """The maker of a recipe's kind.
+
+    Raises:
+        UsageError: a source that has not what the recipe needs.
+    """
+    return PairMaker(recipe, source) if isinstance(recipe, PairRecipe) else ViewsMaker(recipe, source)
+
+
+def bank_of(recipe: AnyRecipe, source: Source, split: str) -> np.ndarray | None:
+    """The cut-outs of a split made from the source, where the recipe has some."""
+    if not isinstance(recipe, Recipe) or split not in recipe.banks:
+        return None
+    return cutouts_of(recipe, source, split)[0]["cutouts"]

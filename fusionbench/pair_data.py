@@ -1,0 +1,136 @@
+"""Batches of registered pairs: patches, or crops of whole pairs; no targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionbench.contracts import Batch
+from fusionbench.errors import DataError
+from fusionbench.shards.ragged import Ragged
+
+if TYPE_CHECKING:
+    import torch
+
+    from fusionbench.data import Dataset
+
+ON_DEVICE = 4 << 30  # bytes; the pixels of a larger split stay on disk, and crops are cut here and sent
+
+
+class PairStream:
+    """Batches of a split of pairs by sample index, on a device.
+
+    ``views`` is (n,2,1,h,w), of patches or of crops of whole pairs: in epoch 0, and without ``live``, the stored patch
+    or the centred crop; in later epochs crops and flips at random, the same for both views, a function of recipe,
+    sample and epoch. On a device the pixels of a split are uploaded once and cut there, with the same bits.
+
+    Raises:
+        DataError: a pair that is smaller than a crop.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
+        import torch
+
+        self.dataset, self.split, self.live = dataset, split, live
+        self.device = torch.device(device)
+        self._cropper = dataset.recipe.cropper(split)  # type: ignore[union-attr]
+        self._views = dataset.arrays(split).views
+        spec = dataset.spec
+        if isinstance(self._views, Ragged):
+            self._sides = np.asarray(dataset.arrays(split).shape)
+            small = np.flatnonzero((self._sides < (spec.height, spec.width)).any(axis=1))
+            if len(small):
+                height, width = self._sides[small[0]]
+                raise DataError(
+                    f"{dataset.folder}: {len(small)} pairs of {split} are smaller than the crop of {spec.height}×"
+                    f"{spec.width} (pair {small[0]}: {height}×{width}); choose a smaller live.crop in the recipe"
+                )
+        else:
+            self._sides = np.broadcast_to(np.array([spec.height, spec.width]), (len(self._views), 2))
+        self._resident: tuple[Any, Any, Any] | None = None
+
+    def __len__(self) -> int:
+        return self.dataset.size(self.split)
+
+    def batch(self, indices: Any, epoch: int = 0) -> Batch:
+        """The samples ``indices`` (n,), an integer array, list or tensor on any device.
+
+        Raises:
+            IndexError: an index outside the split.
+        """
+        import torch
+
+        if isinstance(indices, torch.Tensor):
+            indices = indices.cpu().numpy()
+        ids = np.asarray(indices, np.int64).reshape(-1)
+        if len(ids) and (ids.min() < 0 or ids.max() >= len(self)):
+            raise IndexError(f"index {ids.min()}..{ids.max()} is outside 0..{len(self) - 1}")
+        epoch = epoch if self.live else 0
+        where = torch.from_numpy(ids).to(self.device)
+        if self.device.type != "cpu" and self._views.nbytes <= ON_DEVICE:
+            views = self._cut_there(where, epoch)
+        else:
+            sides = self._sides[ids]
+            params = self._cropper.params(ids, sides[:, 0], sides[:, 1], epoch)
+            views = torch.from_numpy(self._cropper.cut([self._views[index] for index in ids.tolist()], params))
+            views = views.to(self.device)
+        present = torch.ones(views.shape[:2], dtype=torch.bool, device=self.device)
+        return Batch(None, views[:, :, None].to(torch.float32) / 255, present, where)
+
+    def _cut_there(self, where: torch.Tensor, epoch: int) -> torch.Tensor:
+        if self._resident is None:
+            self._resident = resident(self._views, self._sides, self.device)
+        pixels, offsets, sides = self._resident
+        height, width = (sides[:, axis].index_select(0, where) for axis in (0, 1))
+        params = self._cropper.params(where, height, width, epoch)
+        return self._cropper.gather(pixels, offsets.index_select(0, where), height, width, params)
+
+
+def resident(views: Any, sides: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The pixels of a split one after the other, where each pair begins, and the sizes: uint8 (N,), int64 (n,), (n,2).
+
+    Args:
+        views: whole pairs, or an array of patches (n,2,h,w).
+    """
+    import torch
+
+    if isinstance(views, Ragged):
+        parts, offsets = views.flat()
+        pixels = torch.cat([torch.from_numpy(np.array(part)).to(device) for part in parts])
+    else:
+        pixels = torch.from_numpy(np.array(views)).to(device).reshape(-1)
+        offsets = np.arange(len(views)) * int(np.prod(views.shape[1:]))
+    there = [torch.from_numpy(np.array(value, np.int64)).to(device) for value in (offsets, sides)]
+    return pixels, there[0], there[1]
+
+
+def sample_names(dataset: Dataset, split: str, headers: dict[str, list[Mapping[str, Any]]]) -> list[str]:
+    """Names of the samples of a split, from the headers of its shards."""
+    columns = dataset.arrays(split).columns
+    entries = dataset.split(split).shards
+    names: list[str] = []
+    for entry, header in zip(entries, headers[split], strict=True):
+        part = slice(entry.start, entry.start + entry.n)
+        pairs = columns["pair"][part] if "pair" in columns else np.arange(entry.n)
+        known, which = np.unique(pairs, return_inverse=True)
+        stems = _stems(header, dataset.folder / entry.file, len(known))
+        mine = [stems[place] for place in which.tolist()]
+        if "corner" in columns:
+            corners = columns["corner"][part].tolist()
+            mine = [f"{stem}@{top},{left}" for stem, (top, left) in zip(mine, corners, strict=True)]
+        names += mine
+    return names
+
+
+def _stems(header: Mapping[str, Any], path: Any, count: int) -> Sequence[str]:
+    stems = header.get("stems")
+    if not isinstance(stems, list) or len(stems) != count or not all(map(_plain, stems)) or len(set(stems)) != count:
+        raise DataError(f"{path}: its header does not name its {count} pairs; it was not written by fusionbench")
+    return stems
+
+
+def _plain(stem: Any) -> bool:
+    """Whether a name can be that of a file: nothing that leads out of a folder, and not too long."""
+    return isinstance(stem, str) and 0 < len(stem) < 256 and not set(stem) & set("/\\\0") and stem not in (".", "..")

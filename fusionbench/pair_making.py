@@ -1,0 +1,138 @@
+"""Registered pairs as samples: whole, or as patches on a grid without those of hardly any contrast.
+
+The grid and the test are those of CDDFuse's training script: corners at multiples of the stride, as far as patches fit;
+a patch is left out when (P90 − P10)/P90 of *either* view is below the limit, percentiles interpolated linearly. Here
+all of it is in integers, so that every machine keeps the same patches; and a view that is black at its 90th percentile
+has no contrast, where the script's 0/0 kept such patches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fusionbench.errors import DataError, UsageError
+from fusionbench.files import digest
+from fusionbench.pair_recipes import PARTS, PairRecipe
+from fusionbench.prepare import chosen, pixels_digest
+
+_BLOCK = 16  # pairs that are decoded at once
+
+
+def grid(height: int, width: int, patch: int, stride: int) -> np.ndarray:
+    """Top and left of every patch of a picture: int64 (n, 2), row by row; empty where it is smaller than a patch."""
+    tops, lefts = (np.arange(0, max(side - patch + 1, 0), stride) for side in (height, width))
+    return np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2).astype(np.int64)
+
+
+def tenths(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ten times the 10th and the 90th percentile over the last axis of uint8 (..., n), exactly: int64 (...).
+
+    The percentile q of n sorted values is at place q·(n-1), between two of them by linear interpolation, which is
+    what ``numpy.percentile`` does in floating point.
+    """
+    last = values.shape[-1] - 1
+    places = [divmod(share * last, 10) for share in (1, 9)]
+    needed = sorted({at for place, _ in places for at in (place, min(place + 1, last))})
+    ordered = np.partition(values, needed, axis=-1)
+    found = []
+    for place, rest in places:
+        low, high = (ordered[..., at].astype(np.int64) for at in (place, min(place + 1, last)))
+        found.append(10 * low + rest * (high - low))
+    return found[0], found[1]
+
+
+def has_contrast(patches: np.ndarray, limit: int) -> np.ndarray:
+    """Whether uint8 patches (..., h, w) reach ``limit`` thousandths of contrast, (P90 − P10)/P90: bool (...)."""
+    if limit == 0:
+        return np.ones(patches.shape[:-2], bool)
+    low, high = tenths(patches.reshape(*patches.shape[:-2], -1))
+    return (high > 0) & ((high - low) * PARTS >= limit * high)
+
+
+def patches_of(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
+    """Patches of a pair (2, h, w) at ``corners`` (n, 2): uint8 (n, 2, patch, patch)."""
+    out = np.empty((len(corners), len(pair), patch, patch), np.uint8)
+    for made, (top, left) in zip(out, corners.tolist(), strict=True):
+        made[:] = pair[:, top : top + patch, left : left + patch]
+    return out
+
+
+class PairMaker:
+    """Pairs; a row is the number of the pair in the source's split, and for patches also top and left."""
+
+    def __init__(self, recipe: PairRecipe, source: Any) -> None:
+        if not hasattr(source, "read_pairs"):
+            raise UsageError(f"The source {source.name!r} has no pairs; see `fusionbench list sources`")
+        self.recipe, self.source = recipe, source
+        self._rows: dict[str, np.ndarray] = {}
+
+    def rows(self, split: str) -> np.ndarray:
+        if split not in self._rows:
+            rule = self.recipe.splits[split]
+            pairs = chosen(rule, self.source)
+            if not self.recipe.whole:
+                blocks = [self.patch_rows(split, pairs[at : at + _BLOCK]) for at in range(0, len(pairs), _BLOCK)]
+                found = np.concatenate(blocks)
+                if not len(found):
+                    raise DataError(f"The {len(pairs)} pairs of {rule.source!r} have no patch that the recipe keeps")
+                pairs = found
+            self._rows[split] = pairs
+        return self._rows[split]
+
+    def patch_rows(self, split: str, pairs: np.ndarray) -> np.ndarray:
+        """The patches of ``pairs`` that are kept: int64 (n, 3), pair, top and left."""
+        patch, stride = self._patch
+        kept = [np.empty((0, 3), np.int64)]
+        for number, pair in zip(pairs.tolist(), self._read(split, pairs), strict=True):
+            height, width = pair.shape[1:]
+            corners = grid(height, width, patch, stride)
+            corners = corners[has_contrast(patches_of(pair, corners, patch), self.recipe.contrast).all(axis=1)]
+            kept.append(np.concatenate([np.full((len(corners), 1), number, np.int64), corners], axis=1))
+        return np.concatenate(kept)
+
+    def arrays(
+        self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
+    ) -> tuple[dict[str, Any], str]:
+        arrays: dict[str, Any] = {"index": np.asarray(samples, np.int64)}
+        if self.recipe.whole:
+            pairs = self._read(split, rows)
+            arrays["shape"] = np.array([pair.shape[1:] for pair in pairs], np.int64)
+            return arrays | {"views": pairs}, self._source_sha256(split, rows, pairs)
+        patch, _ = self._patch
+        numbers = np.unique(rows[:, 0])
+        views = np.empty((len(rows), 2, patch, patch), np.uint8)
+        digests = []
+        for at in range(0, len(numbers), _BLOCK):
+            block = numbers[at : at + _BLOCK]
+            pairs = self._read(split, block)
+            digests.append(self._source_sha256(split, block, pairs))
+            for number, pair in zip(block.tolist(), pairs, strict=True):
+                mine = np.flatnonzero(rows[:, 0] == number)
+                views[mine] = patches_of(pair, rows[mine, 1:], patch)
+        arrays |= {"views": views, "pair": rows[:, 0].copy(), "corner": rows[:, 1:].copy()}
+        return arrays, digest(digests)
+
+    def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
+        return []
+
+    def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
+        """``stems``: names of the shard's pairs, in their order; of patches every pair once."""
+        return {"stems": self._stems(split, np.unique(rows[:, 0]) if rows.ndim == 2 else rows)}
+
+    @property
+    def _patch(self) -> tuple[int, int]:
+        rule = self.recipe.pairs
+        assert rule.patch is not None and rule.stride is not None  # checked when the recipe was read
+        return rule.patch, rule.stride
+
+    def _read(self, split: str, pairs: np.ndarray) -> list[np.ndarray]:
+        return list(self.source.read_pairs(self.recipe.splits[split].source, pairs))
+
+    def _stems(self, split: str, pairs: np.ndarray) -> list[str]:
+        stems = self.source.stems(self.recipe.splits[split].source)
+        return [stems[number] for number in pairs.tolist()]
+
+    def _source_sha256(self, split: str, numbers: np.ndarray, pairs: list[np.ndarray]) -> str:
+        return digest([self._stems(split, numbers), pixels_digest(pairs)])

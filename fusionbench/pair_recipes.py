@@ -1,0 +1,126 @@
+"""Recipes of registered pairs: a table ``[pairs]`` where others have ``[image]`` and ``[views]``.
+
+There are two kinds. **Whole pairs** keep their sizes; ``live.crop`` says what training takes of them. **Patches** are
+squares of one size, cut on a grid, without those that show hardly anything. Both hold luma, and neither has targets.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from fusionbench.contracts import ImageSpec
+from fusionbench.recipe_parts import Impossible, Part, RecipeBase, check_splits
+from fusionbench.synth import CropFlip
+
+MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to fit its header
+PARTS = 1000  # ``contrast`` in whole thousandths, so that the test is one of integers
+VIEWS = 2
+_DECODING = 1_000_000  # about as much work as so many masked values; a pair is two pictures to decode
+_UNUSED = ("classes", "per_class", "occluders", "views")
+
+Side = Annotated[int, msgspec.Meta(ge=4, le=4096)]
+
+
+class PairRule(Part, kw_only=True, frozen=True):
+    """What is stored of a pair. ``luma`` names the way from picture files to uint8 (:mod:`fusionbench.imread`).
+
+    With ``patch``: squares of so many pixels whose corners are multiples of ``stride``. A patch is left out when
+    (P90 − P10)/P90 of either view is below ``contrast``, or P90 is 0; see :mod:`fusionbench.pair_making`.
+    """
+
+    luma: Literal["bt601/1"]
+    patch: Side | None = None
+    stride: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
+    contrast: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
+
+
+class CropRule(Part, kw_only=True, frozen=True):
+    """``crop-flip/1``: what live training does, the same to both views of a pair, from epoch 1 on.
+
+    ``crop``: height and width of a crop at random, of whole pairs only; ``horizontal`` and ``vertical`` flips with
+    probability ½ each.
+    """
+
+    algorithm: Literal["crop-flip/1"]
+    crop: tuple[Side, Side] | None = None
+    horizontal: bool = False
+    vertical: bool = False
+
+
+class PairRecipe(RecipeBase, kw_only=True, frozen=True):
+    """A validated recipe of registered pairs."""
+
+    pairs: PairRule
+    live: CropRule | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole pairs are stored, each of its own size."""
+        return self.pairs.patch is None
+
+    @property
+    def contrast(self) -> int:
+        """The smallest contrast that is kept, in thousandths."""
+        return round((self.pairs.contrast or 0) * PARTS)
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """Shape of one sample for training: a patch, or a crop of a whole pair."""
+        if self.pairs.patch is not None:
+            return ImageSpec(1, self.pairs.patch, self.pairs.patch, VIEWS)
+        assert self.live is not None and self.live.crop is not None  # checked when the recipe was read
+        return ImageSpec(1, *self.live.crop, VIEWS)
+
+    @property
+    def banks(self) -> list[str]:
+        """No split has cut-outs."""
+        return []
+
+    @property
+    def work(self) -> int:
+        """How much work a sample is, in made values of other data sets: it is decoding."""
+        return _DECODING if self.pairs.patch is None else VIEWS * self.pairs.patch**2
+
+    @property
+    def stored(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Type and shape a sample of the arrays that every shard has."""
+        if self.pairs.patch is None:
+            return {"pixels": ("uint8", ()), "offsets": ("int64", ()), "shape": ("int64", (2,))}
+        patch = (VIEWS, self.pairs.patch, self.pairs.patch)
+        return {"views": ("uint8", patch), "pair": ("int64", ()), "corner": ("int64", (2,))}
+
+    def made_views(self, split: str) -> int:
+        """0: the views come with the source."""
+        return 0
+
+    def cropper(self, split: str) -> CropFlip:
+        """What live epochs do to the samples of a split."""
+        spec, live = self.image_spec, self.live
+        flips = (live.horizontal, live.vertical) if live is not None else (False, False)
+        return CropFlip(self.name, split, self.seed, spec.height, spec.width, *flips)
+
+    def check(self) -> None:
+        """Raise :class:`Impossible` for values that are of the right type and cannot work."""
+        check_splits(self)
+        for name, split in self.splits.items():
+            for key in _UNUSED:
+                if getattr(split, key) not in (None, False):
+                    raise Impossible(f"splits.{name}.{key}", "splits of pairs have `source`, `every`, `part`, `first`")
+        rule, live = self.pairs, self.live
+        if (rule.patch is None) != (rule.stride is None):
+            raise Impossible("pairs", "`patch` and `stride` belong together")
+        if abs((rule.contrast or 0) * PARTS - self.contrast) > 1e-9:
+            raise Impossible("pairs.contrast", f"{rule.contrast} is not in whole thousandths")
+        crop = live.crop if live is not None else None
+        if rule.patch is not None:
+            if crop is not None:
+                raise Impossible("live.crop", "patches have one size; it goes with whole pairs")
+            return
+        if rule.contrast is not None:
+            raise Impossible("pairs.contrast", "leaves out patches, and needs `patch` and `stride`")
+        if crop is None:
+            raise Impossible("live", "whole pairs need `crop`: the height and width that training takes of them")
+        if self.shard_size > MAX_WHOLE:
+            raise Impossible("shard_size", f"{self.shard_size} is above {MAX_WHOLE}, the most whole pairs of a shard")

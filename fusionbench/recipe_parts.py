@@ -1,0 +1,144 @@
+"""What the recipes of all kinds of data sets have in common: names, sources, splits, expectations, and their errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fusionbench.errors import DataError
+from fusionbench.files import digest
+
+_PROSE = ("title", "description", "reference", "expect")
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
+
+
+class Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
+    pass
+
+
+class SourceRule(Part, kw_only=True, frozen=True):
+    """Upstream images: ``name`` in the registry of sources."""
+
+    name: str
+
+
+class OccluderRule(Part, kw_only=True, frozen=True):
+    """Which source images are cut out and pasted over a split's targets."""
+
+    source: str
+    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+
+
+class SplitRule(Part, kw_only=True, frozen=True):
+    """Which source images make a split, in source order.
+
+    With ``every = n`` each n-th image (number n-1, 2n-1, …) is held out; ``part`` says whether this split takes the
+    held-out ones or the rest; with ``per_class`` the images of each class are counted apart (a stratified split).
+    With ``views = "source"`` the views are those that come with the source; none are made.
+    """
+
+    source: str
+    every: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    part: Literal["held-out", "rest"] | None = None
+    per_class: bool = False
+    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+    first: Count | None = None
+    occluders: OccluderRule | None = None
+    views: Literal["source"] | None = None
+
+
+class Expect(Part, kw_only=True, frozen=True):
+    """Digests that a correct build has: the data set's id, and of the first source images of each source split."""
+
+    id: str | None = None
+    probe: dict[str, str] = {}
+
+
+class RecipeBase(Part, kw_only=True, frozen=True):
+    """A recipe without what it makes. ``version`` follows the rule: PATCH same bytes, MINOR additions, MAJOR changed
+    bytes."""
+
+    format: Literal["fusionbench.recipe/1"]
+    name: Name
+    version: Version
+    title: str
+    source: SourceRule
+    splits: Annotated[dict[Name, SplitRule], msgspec.Meta(min_length=1, max_length=16)]
+    shard_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
+    description: str = ""
+    reference: str = ""
+    expect: Expect = Expect()
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Everything that determines the bytes, as plain JSON values."""
+        return {key: value for key, value in msgspec.to_builtins(self).items() if key not in _PROSE}
+
+    @property
+    def hash(self) -> str:
+        """Hex sha256 of the canonical JSON of :attr:`spec`."""
+        return digest(self.spec)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As plain values: defaults are told from equal values by identity, which pickling objects would lose, and
+        with it the hash."""
+        return msgspec.convert, (msgspec.to_builtins(self), type(self))
+
+    def folder(self, out: Path) -> Path:
+        """Where the data set of this recipe belongs: ``<out>/<name>/<version>/<first 12 of hash>``."""
+        return Path(out) / self.name / self.version / self.hash[:12]
+
+
+class Impossible(Exception):
+    """A value of the right type that cannot work, at a key path."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+def check_splits(recipe: RecipeBase) -> None:
+    """Raise :class:`Impossible` where keys of a split contradict each other."""
+    for name, split in recipe.splits.items():
+        if (split.every is None) != (split.part is None):
+            raise Impossible(f"splits.{name}", "`every` and `part` belong together")
+        if split.per_class and split.every is None:
+            raise Impossible(f"splits.{name}.per_class", "needs `every`")
+
+
+def reason_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Reason and key path of a message like "Expected `int`, got `str` - at `$.views.count`"."""
+    reason, _, path = str(error).partition(" - at `")
+    return reason, path.rstrip("`").removeprefix("$").lstrip(".")
+
+
+def invalid(where: str, text: str, path: str, reason: str) -> DataError:
+    line = line_of(text, re.sub(r"\[[^\]]*\]", "", path))
+    at = f"{where}, line {line}" if line else where
+    return DataError(f"{at}: {path or 'recipe'}: {reason[:1].lower()}{reason[1:]}")
+
+
+def line_of(text: str, path: str) -> int | None:
+    """Line (from 1) of the key ``path`` ("views.masks.radius") in a TOML text, or of the nearest parent there."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
+            table = re.sub(r"[\"'\s]", "", header[1])
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=", line):
+            name = re.sub(r"[\"'\s]", "", key[1])
+            found.setdefault(f"{table}.{name}" if table else name, number)
+    while path:
+        if path in found:
+            return found[path]
+        path = path.rpartition(".")[0]
+    return None

@@ -1,0 +1,79 @@
+"""``crop-flip/1``: random crops and flips of registered pairs, the same for every view of a pair.
+
+Positions come from 32 random bits by multiply and shift, so that a range of k places is even to within k/2^32.
+Epoch 0 is never random: it is the centred crop, as it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fusionbench.synth.arrays import Array, arange, cast, stack
+from fusionbench.synth.random import bounded, lanes, stream_key, words
+
+ID = "crop-flip/1"
+
+
+@dataclass(frozen=True)
+class CropFlip:
+    """The law of the live crops of a split.
+
+    Attributes:
+        dataset, split, seed: with the algorithm's id they make the key of the random stream.
+        height, width: of a crop.
+        horizontal, vertical: flip left and right, up and down, with probability ½ each.
+    """
+
+    dataset: str
+    split: str
+    seed: int
+    height: int
+    width: int
+    horizontal: bool = False
+    vertical: bool = False
+
+    def params(self, samples: Array, heights: Array, widths: Array, epoch: int) -> Array:
+        """Top, left, flipped left and right, flipped up and down: int64 (n, 4) of ``samples`` (n,) in ``epoch``.
+
+        Args:
+            heights, widths: int64 (n,), of the pairs; at least those of a crop.
+        """
+        tops, lefts = heights - self.height, widths - self.width
+        if epoch == 0 or not len(samples):
+            return stack([tops // 2, lefts // 2, tops * 0, tops * 0], 1)
+        key = stream_key(ID, self.dataset, self.split, self.seed)
+        lane = cast(lanes(words(key, samples, 1, epoch=epoch)), "int64")
+        top = ((lane[:, 0] + (lane[:, 1] << 16)) * (tops + 1)) >> 32
+        left = ((lane[:, 2] + (lane[:, 3] << 16)) * (lefts + 1)) >> 32
+        mirrored = bounded(lane[:, 4], 0, 1) * int(self.horizontal)
+        turned = bounded(lane[:, 5], 0, 1) * int(self.vertical)
+        return stack([top, left, cast(mirrored, "int64"), cast(turned, "int64")], 1)
+
+    def cut(self, pairs: Sequence[np.ndarray], params: np.ndarray) -> np.ndarray:
+        """The crops of ``pairs``, n of uint8 (V, h, w), at ``params`` (n, 4): uint8 (n, V, height, width)."""
+        views = pairs[0].shape[0] if len(pairs) else 0
+        out = np.empty((len(pairs), views, self.height, self.width), np.uint8)
+        for made, pair, (top, left, mirrored, turned) in zip(out, pairs, params.tolist(), strict=True):
+            crop = pair[:, top : top + self.height, left : left + self.width]
+            made[:] = crop[:, :: -1 if turned else 1, :: -1 if mirrored else 1]
+        return out
+
+    def gather(
+        self, pixels: Array, offsets: Array, heights: Array, widths: Array, params: Array, views: int = 2
+    ) -> Array:
+        """What :meth:`cut` gives, from pairs that lie one after the other: for devices, in one read.
+
+        Args:
+            pixels: uint8 (N,), the views of every pair row by row.
+            offsets, heights, widths: int64 (n,): where each pair begins, and its size.
+        """
+        top, left, mirrored, turned = (params[:, i, None] for i in range(4))
+        row, column = arange(self.height, params, "int64")[None], arange(self.width, params, "int64")[None]
+        row = top + row + turned * (self.height - 1 - 2 * row)
+        column = left + column + mirrored * (self.width - 1 - 2 * column)
+        inside = (row * widths[:, None])[:, :, None] + column[:, None, :]
+        first = offsets[:, None] + arange(views, params, "int64")[None] * (heights * widths)[:, None]
+        return pixels[first[:, :, None, None] + inside[:, None]]
