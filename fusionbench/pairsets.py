@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.errors import UsageError, unknown_name
+from fusionbench.dataset_pairs import DatasetPairs, holds_dataset
+from fusionbench.errors import DataError, UsageError, unknown_name
 from fusionbench.files import digest
+from fusionbench.progress import say
 from fusionbench.result import DatasetIdentity
 from fusionbench.sources import SOURCES
 
+DATA = Path("data")  # where `fusionbench generate` puts data sets
 VERSION = "1.0.0"  # of the way from picture files to uint8 luma; raised when it gives other bytes
 
 
@@ -68,10 +71,18 @@ def open_pairs(
 ) -> PairSet:
     """The pairs of a registered source. Without ``split``: ``test``, else the first one there.
 
+    A data set of its whole pairs will do as well, as ``root``, or as ``name`` (one in ``data/``, or a folder): names,
+    pixels and so the identity of what is scored are the same. Without ``root``, the pairs of a source that is made of
+    files are looked for in ``data/<name>``.
+
     Raises:
         UsageError: unknown source or split, a source without pairs, or no folder named.
-        DataError: files that are missing or not what they should be.
+        DataError: files that are missing or not what they should be, or a data set of another source.
     """
+    if (stored := _stored(name, root)) is not None:
+        split = split or _usual(stored)
+        stored.stems(split)
+        return PairSet(stored, split, limit)
     kind = SOURCES.get(name)
     if not hasattr(kind, "read_pairs"):
         raise UsageError(f"The source {name!r} has no pairs; see `fusionbench list sources`")
@@ -94,12 +105,14 @@ def find_pairs(
     limit: int | None = None,
     strict: bool = False,
 ) -> PairSet:
-    """The pairs that somebody means: a source by name with its folder ``root``, or a folder of pairs.
+    """The pairs that somebody means: a source by name with its folder ``root``, or a folder of pairs or a data set.
 
     Raises:
         UsageError, DataError: as :func:`open_pairs` and :func:`pairs_in`.
     """
     name, folder = str(name_or_folder), Path(name_or_folder)
+    if holds_dataset(folder if root is None else root):
+        return open_pairs(name, split, root, limit=limit, strict=strict)
     if root is None and folder.is_dir():
         found = pairs_in(folder, split, strict=strict)
         return PairSet(found.source, found.split, limit)
@@ -123,6 +136,24 @@ def pairs_in(folder: str | Path, split: str | None = None, *, strict: bool = Tru
     split = split or _usual(source)
     source.stems(split)
     return PairSet(source, split)
+
+
+def _stored(name: str, root: str | Path | None) -> DatasetPairs | None:
+    """The data set of whole pairs that is meant, or None where picture files are."""
+    if root is not None:
+        if not holds_dataset(root):
+            return None
+        found = DatasetPairs(root)
+        if name not in (found.name, found.dataset.name):
+            raise DataError(f"{root}: a data set of {found.name!r}, not of {name!r}")
+        return found
+    if name in SOURCES.names():
+        if not is_pair_source(name) or not hasattr(SOURCES.get(name), "LAYOUTS") or not holds_dataset(DATA / name):
+            return None
+        say(f"note: pairs of {name} are those of the data set {DATA / name}")
+        return DatasetPairs(DATA / name)
+    place = next((place for place in (Path(name), DATA / name) if name and holds_dataset(place)), None)
+    return None if place is None else DatasetPairs(place)
 
 
 def _usual(source: Any) -> str:

@@ -8,7 +8,7 @@ A published layout is a class with a table of folders and nothing else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -184,8 +184,12 @@ class PairsDemo:
         return None
 
     def fingerprint(self, split: str) -> str:
-        self.stems(split)
-        return hashlib.sha256(self._pairs.tobytes()).hexdigest()
+        return self.fingerprint_of(self.stems(split), self._pairs)
+
+    @staticmethod
+    def fingerprint_of(stems: Iterable[str], pairs: Iterable[np.ndarray]) -> str:
+        """What :meth:`fingerprint` says of such pairs, wherever they come from; it is over their pixels alone."""
+        return hashlib.sha256(b"".join(pair.tobytes() for pair in pairs)).hexdigest()
 
 
 def _thermal(rgb: np.ndarray) -> np.ndarray:

@@ -1,0 +1,78 @@
+"""A data set of whole pairs as a source of pairs to score: the same names, pixels and identity as the files had.
+
+A result does not say whether its pairs came from picture files or from shards, because it makes no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench.data import Dataset, open_dataset
+from fusionbench.errors import DataError, UsageError, unknown_name
+from fusionbench.shards.manifest import FILE
+from fusionbench.sources import SOURCES
+
+
+class DatasetPairs:
+    """The splits of a data set of whole pairs, with the methods of the sources of pairs.
+
+    Args:
+        place: a folder as :func:`fusionbench.data.open_dataset` takes it.
+
+    Raises:
+        UsageError: a data set that is not of whole pairs.
+        DataError: no data set there, more than one, or a damaged one.
+    """
+
+    def __init__(self, place: str | Path) -> None:
+        self.dataset: Dataset = open_dataset(place)
+        recipe, source = self.dataset.recipe, self.dataset.manifest.source
+        if not getattr(recipe, "whole", False):
+            what = "patches of pairs" if hasattr(recipe, "whole") else "no registered pairs"
+            raise UsageError(f"{self.dataset.folder}: it holds {what}; whole pairs are scored")
+        self.name, self.title, self.licence = source.name, source.title, source.licence
+        self.citation, self.homepage = source.citation, source.homepage
+        self.redistributable = source.redistributable
+        self.splits: Sequence[str] = self.dataset.splits
+
+    def stems(self, split: str) -> list[str]:
+        """Names of the pairs of a split, in order."""
+        if split not in self.splits:
+            raise unknown_name(f"split of {self.dataset.folder}", split, self.splits)
+        names = self.dataset.names(split)
+        if names is None or len(set(names)) != len(names):
+            raise DataError(f"{self.dataset.folder}: two pairs of {split!r} have one name; build it again")
+        return names
+
+    def missing(self, split: str) -> dict[str, str]:
+        """Empty: what lacked a partner was told when the data set was made, and is not in it."""
+        self.stems(split)
+        return {}
+
+    def length(self, split: str) -> int:
+        return self.dataset.size(split)
+
+    def read_pairs(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
+        """Pairs of whatever sizes they have: n of uint8 (2, h, w)."""
+        views = self.dataset.arrays(split).views
+        return [np.array(views[index]) for index in np.asarray(indices, np.int64).tolist()]
+
+    def fingerprint(self, split: str) -> str:
+        """What the source says of the same pairs, from the names and pixels that are stored.
+
+        Raises:
+            UsageError: a source of somebody else's that does not offer ``fingerprint_of``.
+        """
+        kind = SOURCES.get(self.name)
+        if not hasattr(kind, "fingerprint_of"):
+            raise UsageError(f"The source {self.name!r} has no fingerprint_of: score its files, not a data set of them")
+        return str(kind.fingerprint_of(self.stems(split), self.dataset.arrays(split).views))
+
+
+def holds_dataset(place: str | Path) -> bool:
+    """Whether a finished data set lies in a folder, or in a version folder below it."""
+    folder = Path(place)
+    return any((folder / FILE).is_file() or any(folder.glob(f"{depth}/{FILE}")) for depth in ("*", "*/*"))
