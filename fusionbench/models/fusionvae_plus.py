@@ -9,12 +9,16 @@ Where FusionVAE's generator sees the views only through z, here it sees them dir
   and one more cell;
 * views are pooled by a learned softmax: Σ_i softmax_i(τ·f_i + a(f_i))·f_i per channel and pixel, between the mean and
   the maximum;
-* the posterior sees views and target and is a change of the prior: q = N(μ_p + Δμ, …), so that it costs nothing where
-  the views say all;
+* none of this adds anything to a sample without views, and in training the decoder does not see the views of a share of
+  the samples that have some (``hide``), while their prior does;
 * trained with a number of views per image, averaged weights, and batch statistics of views and targets apart, measured
   again at the end.
 
-Differences to FusionVAE in one line each are switches there too: ``posterior``, ``residual``, ``separate_norm``.
+Why some views are hidden, and why the posterior is q(z|y) and not a change of the prior on views and target: without
+views the model is a plain VAE, whose latents have to hold the whole target. FusionVAE learns that from every sample,
+as its q(z|y) and p(y|z) know nothing of the views. A decoder or a posterior that sees them leaves to the latents only
+what the views lack, so that the case without any is learned from the quarter of the samples that have none.
+docs/models.md has the measurements.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import ImageSpec, Preset
+from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
 from fusionbench.errors import UsageError
+from fusionbench.models import _draws
 from fusionbench.models._cells import DecoderCell, WNConv2d
 from fusionbench.models._encoder import Encoding, Packing
 from fusionbench.models.fusionvae import (
@@ -97,10 +102,15 @@ class FusionVAEPlus(FusionVAE):
     Args:
         context: the decoder sees the views.
         pooling: ``softmax`` (learned) or ``max``.
+        hide: share of the samples with views whose decoder does not see them in training, 0 to 1.
+
+    Raises:
+        UsageError: as :class:`FusionVAE`, an unknown word, or a share outside 0..1.
     """
 
     title = "FusionVAE+"
     reference: ClassVar[str] = "fusionbench; after FusionVAE, ECCV 2022"
+    version: ClassVar[str] = "2"
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "fusionmnist": Preset(MNIST_MODEL | {"latents": 10}, MNIST_TRAINING | PLUS_TRAINING, "within 5 % of 0.672 M"),
         "fusionceleba": Preset(
@@ -123,8 +133,7 @@ class FusionVAEPlus(FusionVAE):
         *,
         context: bool = True,
         pooling: str = "softmax",
-        posterior: str = "xy",
-        residual: bool = True,
+        hide: float = 0.25,
         separate_norm: bool = True,
         **params: Any,
     ) -> None:
@@ -132,11 +141,12 @@ class FusionVAEPlus(FusionVAE):
             raise UsageError(f"pooling={pooling!r}: choose 'softmax' or 'max'")
         if params.get("aggregation", "max-add") != "max-add":
             raise UsageError("fusionvae-plus pools by softmax or max; aggregation is a parameter of fusionvae")
+        if not 0 <= hide <= 1:
+            raise UsageError(f"hide={hide!r}: a share of the samples, from 0 to 1")
         penalty = params.pop("regularise", 1e-2)  # to be built when all layers are there
-        super().__init__(
-            spec, posterior=posterior, residual=residual, separate_norm=separate_norm, regularise=0.0, **params
-        )
-        self.context = context
+        super().__init__(spec, separate_norm=separate_norm, regularise=0.0, **params)
+        self.context, self.hide = context, hide
+        self._hidden: Tensor | None = None  # (N,) for the duration of one training step
         width = self.shape.channels
         if pooling == "softmax":
             for group in self._groups():
@@ -151,11 +161,28 @@ class FusionVAEPlus(FusionVAE):
         self.regularise = penalty
         self._finish()
 
+    def loss(self, batch: Batch, group: str = "main", step: int = 0) -> LossTerms:
+        """As :meth:`Family.loss`; the decoder does not see the views of a share ``hide`` of the samples."""
+        self._hidden = self._choose_hidden(batch, step)
+        try:
+            return super().loss(batch, group, step)
+        finally:
+            self._hidden = None
+
+    def _choose_hidden(self, batch: Batch, step: int) -> Tensor | None:
+        """(N,) true where the decoder is not to see the views: a function of seed, step and sample alone."""
+        if not self.context or self.hide == 0:
+            return None
+        key = _draws.stream_key(self.noise_seed, "hide", step)
+        uniform = torch.special.ndtr(_draws.normal(batch.ids, torch.zeros_like(batch.ids), (1,), key).flatten())
+        return uniform < self.hide
+
     def prepare(self, encoding: Encoding) -> Any:
         pooled, target, has_views = super().prepare(encoding)
         if not self.context:
             return pooled, target, has_views
-        return pooled, target, has_views, [features for features, _ in pooled], self._pixels(encoding)
+        shown = has_views if self._hidden is None else has_views & ~self._hidden
+        return pooled, target, has_views, [features for features, _ in pooled], self._pixels(encoding), shown
 
     @staticmethod
     def _pixels(encoding: Encoding) -> Tensor:
@@ -166,10 +193,12 @@ class FusionVAEPlus(FusionVAE):
         return torch.cat([packing.max(images), packing.sum(images) / count.clamp(min=1), share], dim=1)
 
     def enter(self, index: int, state: Tensor, prepared: Any) -> Tensor:
-        if not self.context:
-            return state
-        seen = prepared[3][index]
-        return state + self.enters[index](seen)
+        return self._add(state, self.enters[index](prepared[3][index]), prepared) if self.context else state
 
     def leave(self, features: Tensor, prepared: Any) -> Tensor:
-        return self.last(features + self.pixels(prepared[4])) if self.context else features
+        return self.last(self._add(features, self.pixels(prepared[4]), prepared)) if self.context else features
+
+    @staticmethod
+    def _add(state: Tensor, context: Tensor, prepared: Any) -> Tensor:
+        """The context where the decoder sees the views; elsewhere the state as it is, without even a bias."""
+        return state + context * prepared[5][:, None, None, None]

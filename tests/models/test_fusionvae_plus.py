@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,11 +42,46 @@ def test_the_decoder_sees_the_views_only_after_it_has_learned_to() -> None:
     assert torch.equal(model.enter(0, state, prepared), state)
     with torch.no_grad():
         model.enters[0].weight.normal_()
+        model.enters[0].bias.normal_()
     assert not torch.equal(model.enter(0, state, prepared), state)
     for inputs in (0, 3):
         given = model.prepare(model.encoder(batch.with_inputs(inputs), False))
         z[inputs] = model.enter(0, state, given)
-    torch.testing.assert_close(z[0], state + model.enters[0].bias.view(-1, 1, 1))  # no views, nothing to add
+    assert torch.equal(z[0], state)  # no views, nothing to add, not even a bias
+    assert not torch.equal(z[3], state)
+
+
+def test_without_views_nothing_of_the_context_reaches_the_output() -> None:
+    torch.manual_seed(0)
+    model = create_model("fusionvae-plus", SPEC, "tiny").eval()
+    batch = batch_of(2)
+    before = {inputs: model.fuse(batch.with_inputs(inputs)) for inputs in (0, 3)}
+    with torch.no_grad():
+        for part in (model.enters, model.pixels):
+            for parameter in part.parameters():
+                parameter.normal_()
+    assert torch.equal(model.fuse(batch.with_inputs(0)), before[0])
+    assert not torch.equal(model.fuse(batch.with_inputs(3)), before[3])
+
+
+def test_the_views_of_a_share_of_the_samples_are_hidden_from_the_decoder_in_training_alone() -> None:
+    torch.manual_seed(0)
+    model, batch = create_model("fusionvae-plus", SPEC, "tiny", hide=0.25), batch_of(4)
+    model.plan(10, seed=3)
+    many = replace(batch, ids=torch.arange(4000))
+    hidden = model._choose_hidden(many, 0)
+    assert 0.22 < hidden.float().mean() < 0.28  # three deviations are 0.02
+    assert torch.equal(model._choose_hidden(replace(many, ids=many.ids.flip(0)), 0).flip(0), hidden)
+    assert not torch.equal(model._choose_hidden(many, 1), hidden)
+
+    model._hidden = torch.tensor([True, False, True, False])
+    _, _, has_views, *_, shown = model.prepare(model.encoder(batch, True))
+    assert has_views.all() and torch.equal(shown, ~model._hidden)  # the prior still has them
+    model._hidden = None
+    model.loss(batch, "main", 0)
+    assert model._hidden is None
+    *_, shown = model.prepare(model.encoder(batch, True))
+    assert shown.all()
 
 
 def test_softmax_pooling_lies_between_mean_and_maximum() -> None:
@@ -67,9 +104,12 @@ def test_softmax_pooling_lies_between_mean_and_maximum() -> None:
 
 
 def test_switches() -> None:
-    for params in ({"context": False}, {"pooling": "max"}, {"residual": False}, {"posterior": "y"}):
+    for params in ({"context": False}, {"pooling": "max"}, {"residual": True}, {"posterior": "xy"}, {"hide": 0.0}):
         model = create_model("fusionvae-plus", SPEC, "tiny", **params)
         model.loss(batch_of(3), "main", 0).total.backward()
         assert torch.isfinite(model.log_weights(batch_of(3), 2, seed=0)).all()
     with pytest.raises(UsageError, match="softmax"):
         create_model("fusionvae-plus", SPEC, "tiny", pooling="sofmax")
+    for share in (-0.1, 1.5):
+        with pytest.raises(UsageError, match="from 0 to 1"):
+            create_model("fusionvae-plus", SPEC, "tiny", hide=share)
