@@ -26,19 +26,22 @@ def grid(height: int, width: int, patch: int, stride: int) -> np.ndarray:
     return np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2).astype(np.int64)
 
 
-def tenths(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ten times the 10th and the 90th percentile over the last axis of uint8 (..., n), exactly: int64 (...).
+def tenths(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ten times the 10th and the 90th percentile of each of uint8 images (n, h, w), exactly: int64 (n,).
 
-    The percentile q of n sorted values is at place q·(n-1), between two of them by linear interpolation, which is
-    what ``numpy.percentile`` does in floating point.
+    The percentile q of m sorted values is at place q·(m-1), between two of them by linear interpolation, which is
+    what ``numpy.percentile`` does in floating point. Values are counted, which is faster than sorting them.
     """
-    last = values.shape[-1] - 1
-    places = [divmod(share * last, 10) for share in (1, 9)]
-    needed = sorted({at for place, _ in places for at in (place, min(place + 1, last))})
-    ordered = np.partition(values, needed, axis=-1)
+    import cv2
+
+    # whole numbers in float32, far below 2^24
+    counts = np.array([cv2.calcHist([image], [0], None, [256], [0, 256]).ravel() for image in images], np.int64)
+    below = counts.reshape(-1, 256).cumsum(axis=1)
+    last = images[0].size - 1 if len(images) else 0
     found = []
-    for place, rest in places:
-        low, high = (ordered[..., at].astype(np.int64) for at in (place, min(place + 1, last)))
+    for share in (1, 9):
+        place, rest = divmod(share * last, 10)
+        low, high = ((below <= at).sum(axis=1) for at in (place, min(place + 1, last)))
         found.append(10 * low + rest * (high - low))
     return found[0], found[1]
 
@@ -47,8 +50,8 @@ def has_contrast(patches: np.ndarray, limit: int) -> np.ndarray:
     """Whether uint8 patches (..., h, w) reach ``limit`` thousandths of contrast, (P90 − P10)/P90: bool (...)."""
     if limit == 0:
         return np.ones(patches.shape[:-2], bool)
-    low, high = tenths(patches.reshape(*patches.shape[:-2], -1))
-    return (high > 0) & ((high - low) * PARTS >= limit * high)
+    low, high = tenths(patches.reshape(-1, *patches.shape[-2:]))
+    return ((high > 0) & ((high - low) * PARTS >= limit * high)).reshape(patches.shape[:-2])
 
 
 def patches_of(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:

@@ -17,6 +17,7 @@ _PHILOX = (0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68
 _VIEWS = "39fe47e78599777032fd22c96c7cfcd3e889fee7ab1fe6d82eaf2ac326a5b696"
 _RESIZE = "d9027ae4a6585dec64337dcd47a30b865fc9c677c53ff5b40168c3c429e28267"
 _CANNY = "76e0f951bd5c81edc9ac764710cc83708588513bf178cedc69183c46fd302512"
+_PAIRS = "b7444b975f476fc03d56f4529fa2c611cafd2b79d1333b353003760d5ceed215"
 
 
 def pattern(height: int, width: int, channels: int = 1) -> np.ndarray:
@@ -78,11 +79,29 @@ def _canny_digest() -> str:
     return hashlib.sha256(CannyCut(20, 60, 5).mask(pattern(96, 80)).tobytes()).hexdigest()
 
 
+def pairs() -> str | None:
+    """Luma, the contrast of patches, and crops and flips of pairs."""
+    return None if _pairs_digest() == _PAIRS else "luma, contrast or crops of pairs come out differently"
+
+
+def _pairs_digest() -> str:
+    from fusionbench.imread import luma
+    from fusionbench.pair_making import tenths
+    from fusionbench.synth import CropFlip
+
+    pair = np.stack([pattern(48, 40), luma(pattern(48, 40, 3))])
+    crops, samples, sides = CropFlip("selftest", "train", 0, 16, 24, True, True), np.arange(8), np.full(8, 1)
+    made = crops.cut([pair] * 8, crops.params(samples, 48 * sides, 40 * sides, 1))
+    low, high = tenths(made.reshape(-1, 16, 24))
+    return hashlib.sha256(made.tobytes() + low.astype("<i8").tobytes() + high.astype("<i8").tobytes()).hexdigest()
+
+
 CHECKS: dict[str, Callable[[], str | None]] = {
     "random words": philox,
     "masks and noise": views,
     "resizing": resizing,
     "cutting": cutting,
+    "pairs": pairs,
 }
 
 
