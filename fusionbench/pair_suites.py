@@ -122,8 +122,8 @@ def training_folder(suite: Suite, data_root: str | Path) -> Path:
         if place.is_dir():
             raise
         raise DataError(
-            f"{place}: {suite.name} trains on this data set and it is not there; make it with "
-            f"`fusionbench generate {suite.train} --source-dir DIR --out {data_root}`"
+            f"{place}: {suite.name} trains on this data set and it is not there; make it with `fusionbench generate "
+            f"{suite.train} --source-dir DIR --out {data_root}`, or choose rows that do not learn with --models"
         ) from error
 
 

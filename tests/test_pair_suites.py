@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,25 @@ def test_evaluate_says_in_one_line_what_it_cannot_do(
 ) -> None:
     code, out, err = run(capsys, "-q", "evaluate", tmp_path / "run", *words)
     assert code == 2 and out == "" and said in err and len(err.splitlines()) == 1
+
+
+def test_patches_of_an_embedded_source_are_made_and_two_processes_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real way from recipe to row, in processes as on the command line; a budget of one step."""
+    text = SMALL.replace('"pairs"', '"pairs-demo"').replace("limit = 2", "limit = 1")
+    rows = ""
+    for label in ("one", "two"):
+        rows += f'\n[[models]]\nname = "mfeif"\nlabel = "{label}"\npreset = "tiny"\ntraining = {{batch = 2}}\n'
+    path = tmp_path / "demo.toml"
+    path.write_text(text.replace("split =", 'train = "pairs-demo-patches"\nsplit =') + rows)
+    words = ["--data", tmp_path / "data", "--out", tmp_path / "results", "--budget", "1 step", "--jobs", 2]
+    code, out, err = run(capsys, "run", path, "--models", "one,two", "--device", "cpu", *words, "--json")
+    assert code == 0, err
+    assert "pairs-demo-patches is cut from the pairs that small scores" in err and "in 2 processes" in err
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert first["identity"]["training"]["cut"] and first["identity"]["training"]["steps"] == 1
+    assert first["id"] == second["id"]  # the same model, data and seed: the same weights, whatever the row is called
+    assert list((tmp_path / "data/pairs-demo-patches").glob("*/*/manifest.json"))
+    assert len(list((tmp_path / "runs/pairs-demo-patches").glob("*/weights.safetensors"))) == 2
+    assert len(list((tmp_path / "results/pairs-demo/mfeif").glob("*/fused/astronaut.png"))) == 1

@@ -10,7 +10,7 @@ import pytest
 from fusionbench.errors import DataError, UsageError
 from fusionbench.models import MODELS
 from fusionbench.quickstart import quickstart
-from fusionbench.recipes import list_recipes
+from fusionbench.recipes import list_recipes, load_recipe
 from fusionbench.sources import SOURCES
 from fusionbench.suites import list_suites, load_suite, run_folder, run_suite
 
@@ -43,8 +43,10 @@ def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
     pairs = suite.protocol.name == "pairs/1"
     assert suite.name == name and suite.dataset in (SOURCES.names() if pairs else list_recipes())
+    assert suite.train is None or (suite.train in list_recipes() and "train" in load_recipe(suite.train).splits)
     for row in suite.models:
         cls = MODELS.get(row.name)
+        assert not pairs or suite.train is not None or not hasattr(cls, "loss")
         assert row.preset is None or row.preset in cls.PRESETS
     trivial = {"copy-a", "copy-b", "average"} if pairs else {"mean-image", "first-view", "max-view"}
     assert trivial <= {row.name for row in suite.models}
