@@ -66,15 +66,19 @@ def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: f
     return pixel_weight * pixel + ssim_weight * (1 - ssim(x, y))
 
 
-@exact
+def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical slopes of (N,C,H,W), per channel and pixel: kernel (1,2,1)×(−1,0,1), edges repeated."""
+    x = F.pad(x.float(), (1, 1, 1, 1), mode="replicate")
+    # differences of slices: a fraction of the time of a convolution with one channel on a CPU
+    across, down = x[..., 2:] - x[..., :-2], x[..., 2:, :] - x[..., :-2, :]
+    across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
+    return across, down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
+
+
 def sobel_magnitude(x: Tensor) -> Tensor:
-    """|S_x| + |S_y| of (N,C,H,W), per channel and pixel, with the kernel (1,2,1)×(1,0,−1); edge pixels repeated."""
-    shape = x.shape
-    x = F.pad(x.float().flatten(0, 1).unsqueeze(1), (1, 1, 1, 1), mode="replicate")
-    smooth = torch.tensor((1.0, 2.0, 1.0), device=x.device)
-    slope = torch.tensor((-1.0, 0.0, 1.0), device=x.device)
-    kernels = torch.stack((torch.outer(smooth, slope), torch.outer(slope, smooth))).unsqueeze(1)
-    return F.conv2d(x, kernels).abs().sum(1).reshape(shape)
+    """|S_x| + |S_y| of (N,C,H,W), per channel and pixel."""
+    across, down = sobel(x)
+    return across.abs() + down.abs()
 
 
 def texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -83,9 +87,34 @@ def texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return (sobel_magnitude(fused) - wanted).abs().flatten(1).mean(1)
 
 
+def directed_texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Mean of |S_x − T_x| + |S_y − T_y|, where T is at every pixel the slope of the source that is steeper there.
+
+    :func:`texture_loss` compares magnitudes alone: slopes of any sign and direction serve it, so that it is not convex
+    in the fused image and its minimum is full of dots where steepness alternates. This one keeps the sign, is convex,
+    and is no smaller: | |S| − |T| | ≤ |S − T|.
+    """
+    of_a, of_b = sobel(a), sobel(b)
+    steeper = of_a[0].abs() + of_a[1].abs() >= of_b[0].abs() + of_b[1].abs()
+    slopes = zip(sobel(fused), of_a, of_b, strict=True)
+    distance = torch.stack([(made - torch.where(steeper, x, y)).abs() for made, x, y in slopes]).sum(0)
+    return distance.flatten(1).mean(1)
+
+
 def intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Mean distance of the fused image from the brighter of its sources (DAE-Fuse eq. 16)."""
     return (fused.float() - torch.maximum(a, b).float()).abs().flatten(1).mean(1)
+
+
+def additive_intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Mean distance of the fused image from a + b less the mean of the darker of the two.
+
+    The target is as bright as the maximum (max + min = a + b), and shows what either source shows also where the
+    other one is brighter; it may leave [0,1].
+    """
+    darker = torch.minimum(a, b).float()
+    wanted = a.float() + b.float() - darker.mean((-2, -1), keepdim=True)
+    return (fused.float() - wanted).abs().flatten(1).mean(1)
 
 
 def correlation(x: Tensor, y: Tensor) -> Tensor:

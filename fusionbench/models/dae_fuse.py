@@ -20,20 +20,49 @@ View 0 is α (infrared, CT, PET, SPECT), view 1 is β (visible luminance, MRI). 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from fusionbench.contracts import ImageSpec, LossTerms, Preset
 from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
-from fusionbench.models._fusion_losses import content_loss, decomposition_loss, intensity_loss, texture_loss
+from fusionbench.models._fusion_losses import (
+    additive_intensity_loss,
+    content_loss,
+    decomposition_loss,
+    directed_texture_loss,
+    intensity_loss,
+    texture_loss,
+)
 from fusionbench.models._pairs import PairModel, check_choice
 from fusionbench.models._residual import BasicBlock
 from fusionbench.models._restormer import BaseBlock, CrossAttention, RestormerBlock
 from fusionbench.models._vit import PatchTransformer
 
 Pair = tuple[Tensor, Tensor]
+Made = tuple[Tensor, Tensor, Tensor]  # a picture or two, detail and base features
+TEXTURES = {"magnitude": texture_loss, "directed": directed_texture_loss}
+INTENSITIES = {"max": intensity_loss, "sum": additive_intensity_loss}
+SMALL = {
+    "width": 16,
+    "heads": 2,
+    "blocks": 1,
+    "detail_blocks": 2,
+    "vit_width": 64,
+    "vit_blocks": 2,
+    "vit_heads": 4,
+    "critic_widths": [8, 16, 32],
+}
+SMALL_TRAINING = {
+    "optimizer": "adam",
+    "lr": 2e-3,
+    "lr_min": 2e-5,
+    "epochs": 20,
+    "batch": 2,
+    "clip": 1.0,
+    "inputs": "all",
+}
 
 
 class Encoder(nn.Module):
@@ -97,6 +126,8 @@ class DAEFuse(PairModel):
         decomposition: σ of eq. 6; the content loss has 1 − σ.
         fusion_decomposition: weight of the decomposition loss in phase II (eq. 13 has none).
         texture_weight, intensity_weight: of eqs. 15 and 16; 1 and 1 is as printed.
+        texture: ``"magnitude"`` (eq. 15), or ``"directed"``: with the sign and direction of the steeper source's slope.
+        intensity: ``"max"`` (eq. 16), or ``"sum"``: both sources added, as bright as the maximum.
         phase_share, phase_steps: length of phase I, as a share of the planned steps, or in steps if given.
 
     Raises:
@@ -133,6 +164,12 @@ class DAEFuse(PairModel):
             {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-4, "epochs": 10, "batch": 8, "clip": 1.0, "inputs": "all"},
             "minutes on a CPU; not comparable with the paper",
         ),
+        "small": Preset(SMALL, SMALL_TRAINING, "an hour on a CPU: narrow and shallow, with the paper's losses"),
+        "small-additive": Preset(
+            {**SMALL, "texture": "directed", "texture_weight": 2.0, "intensity": "sum"},
+            SMALL_TRAINING,
+            "the same with targets of ours: directed slopes, and both sources added instead of their maximum",
+        ),
     }
 
     def __init__(
@@ -161,12 +198,16 @@ class DAEFuse(PairModel):
         fusion_decomposition: float = 0.0,
         texture_weight: float = 10.0,
         intensity_weight: float = 1.0,
+        texture: str = "magnitude",
+        intensity: str = "max",
         phase_share: float = 1 / 3,
         phase_steps: int | None = None,
     ) -> None:
         super().__init__(spec, phase_share, phase_steps)
         check_choice("dae-fuse", base=(base, ("vit", "channel")), critic_norm=(critic_norm, ("batch", "group")))
         check_choice("dae-fuse", adversarial=(adversarial, ("non-saturating", "saturating", "least-squares")))
+        check_choice("dae-fuse", texture=(texture, TEXTURES), intensity=(intensity, INTENSITIES))
+        self.texture_loss, self.intensity_loss = TEXTURES[texture], INTENSITIES[intensity]
         self.add_visible, self.adversarial = add_visible, adversarial
         self.adversarial_weight, self.fusion_adversarial_weight = adversarial_weight, fusion_adversarial_weight
         self.decomposition, self.fusion_decomposition = decomposition, fusion_decomposition
@@ -181,6 +222,7 @@ class DAEFuse(PairModel):
         self.cross = nn.ModuleList(CrossAttention(2 * width, heads) for _ in range(1 if share_cross_attention else 2))
         self.decoder = Decoder(width, heads, blocks, expansion)
         # two for phase I, two for phase II
+        self._kept: tuple[Any, Pair, Made] | None = None  # of the critics' turn, for the maker's
         self.critics = nn.ModuleList(Discriminator(1, critic_widths, critic_norm) for _ in range(4))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -199,8 +241,9 @@ class DAEFuse(PairModel):
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
         """Eqs. 6–12 in phase I, eqs. 13–17 in phase II."""
         if group == "critic":
-            return self._critic_loss(a, b, phase)
-        return self._reconstruction_loss(a, b) if phase == 1 else self._fusion_loss(a, b)
+            return self._critic_loss(a, b, phase, step)
+        made = self._made(a, b, phase, step)
+        return self._reconstruction_loss(a, b, *made) if phase == 1 else self._fusion_loss(a, b, *made)
 
     # Both modalities always pass the encoder in one batch: its batch normalisation then sees the same mixture in
     # training as its running statistics describe in evaluation.
@@ -213,14 +256,28 @@ class DAEFuse(PairModel):
         a, b = self.cross[0](a, b), self.cross[-1](b, a)
         return self.decoder(a, b, skip=visible if self.add_visible else None)
 
-    def _critic_loss(self, a: Tensor, b: Tensor, phase: int) -> LossTerms:
-        with torch.no_grad():
-            if phase == 1:
-                made_a, made_b = self.reconstruct(torch.cat((a, b))).chunk(2)
-            else:
-                made_a = made_b = self.combine(a, b)
+    def _forward(self, a: Tensor, b: Tensor, phase: int) -> Made:
+        images = torch.cat((a, b))
+        detail, low = self.encoder(images)
+        return (self._decode_one(images, detail, low) if phase == 1 else self._decode_pair(b, detail, low)), detail, low
+
+    def _made(self, a: Tensor, b: Tensor, phase: int, step: int) -> Made:
+        """What the critics have judged in this step, which has its graph still, or the same made now."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[0] == _key(a, b, phase, step):
+            return kept[2]
+        return self._forward(a, b, phase)
+
+    def _critic_loss(self, a: Tensor, b: Tensor, phase: int, step: int) -> LossTerms:
+        # The maker's turn comes next, on the same images and with the same weights: one forward pass serves both.
+        # Processes that share gradients expect each backward pass to follow a forward pass of its own.
+        shared = torch.is_grad_enabled() and not torch.distributed.is_initialized()
+        with torch.set_grad_enabled(shared):
+            made = self._forward(a, b, phase)
+        self._kept = (_key(a, b, phase, step), (a, b), made) if shared else None
+        made_a, made_b = made[0].detach().split(len(a)) if phase == 1 else 2 * [made[0].detach()]
         of_a, of_b = self._verdicts(phase, (a, b), (made_a, made_b))
-        loss_a, loss_b = (discriminator_loss(real, made, self.adversarial) for real, made in (of_a, of_b))
+        loss_a, loss_b = (discriminator_loss(real, fake, self.adversarial) for real, fake in (of_a, of_b))
         return LossTerms(loss_a + loss_b, {"critic_a": loss_a.detach(), "critic_b": loss_b.detach()})
 
     def _verdicts(self, phase: int, reals: Pair, made: Pair) -> list[Pair]:
@@ -232,27 +289,33 @@ class DAEFuse(PairModel):
             of_a, of_b = self._verdicts(phase, reals, made)
         return deception_loss(of_a[1], self.adversarial) + deception_loss(of_b[1], self.adversarial)
 
-    def _reconstruction_loss(self, a: Tensor, b: Tensor) -> LossTerms:
-        images = torch.cat((a, b))
-        detail, low = self.encoder(images)
-        made = self._decode_one(images, detail, low)
-        content = 2 * content_loss(made, images).mean()  # the sum over both modalities
-        apart = decomposition_loss(*detail.chunk(2), *low.chunk(2))
+    def _reconstruction_loss(self, a: Tensor, b: Tensor, made: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
+        content = 2 * content_loss(made, torch.cat((a, b))).mean()  # the sum over both modalities
+        apart = decomposition_loss(*halves(detail), *halves(low))
         adversarial = self._deception(1, (a, b), (made[: len(a)], made[len(a) :]))
         total = self.adversarial_weight * adversarial + self.decomposition * apart
         total = total + (1 - self.decomposition) * content
         terms = {"content": content, "decomposition": apart, "adversarial": adversarial}
         return LossTerms(total, {"phase": 1, **{name: value.detach() for name, value in terms.items()}})
 
-    def _fusion_loss(self, a: Tensor, b: Tensor) -> LossTerms:
-        detail, low = self.encoder(torch.cat((a, b)))
-        fused = self._decode_pair(b, detail, low)
-        texture, intensity = texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()
+    def _fusion_loss(self, a: Tensor, b: Tensor, fused: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
+        texture, intensity = self.texture_loss(fused, a, b).mean(), self.intensity_loss(fused, a, b).mean()
         adversarial = self._deception(2, (a, b), (fused, fused))
         total = self.texture_weight * texture + self.intensity_weight * intensity
         total = total + self.fusion_adversarial_weight * adversarial
         terms = {"texture": texture, "intensity": intensity, "adversarial": adversarial}
         if self.fusion_decomposition:
-            terms["decomposition"] = decomposition_loss(*detail.chunk(2), *low.chunk(2))
+            terms["decomposition"] = decomposition_loss(*halves(detail), *halves(low))
             total = total + self.fusion_decomposition * terms["decomposition"]
         return LossTerms(total, {"phase": 2, **{name: value.detach() for name, value in terms.items()}})
+
+
+def halves(x: Tensor) -> Pair:
+    """Of a batch that holds both modalities, each."""
+    first, second = x.chunk(2)
+    return first, second
+
+
+def _key(a: Tensor, b: Tensor, phase: int, step: int) -> tuple[Any, ...]:
+    """Tells images of a step apart; the memory of kept ones cannot be anybody else's."""
+    return (phase, step, a.data_ptr(), b.data_ptr(), a.shape, a._version, a.is_inference())

@@ -12,9 +12,11 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from fusionbench.models._fusion_losses import (
+    additive_intensity_loss,
     content_loss,
     correlation,
     decomposition_loss,
+    directed_texture_loss,
     intensity_loss,
     sobel_magnitude,
     ssim,
@@ -92,6 +94,35 @@ def test_texture_loss_by_hand() -> None:
     assert texture_loss(step, step, flat).tolist() == [0]
     assert texture_loss(step / 2, step, flat).tolist() == [2 * 2 / 8]
     assert texture_loss(step, flat, flat).tolist() == [4 * 2 / 8]
+
+
+def test_directed_texture_loss_by_hand() -> None:
+    """As above, but a slope of the wrong sign costs twice a missing one."""
+    step = torch.zeros(1, 1, 4, 8)
+    step[..., 4:] = 1
+    flat = torch.zeros(1, 1, 4, 8)
+    assert directed_texture_loss(flat, step / 2, step).tolist() == [4 * 2 / 8]
+    assert directed_texture_loss(step, step, -step / 2).tolist() == [0]
+    assert directed_texture_loss(1 - step, flat, step).tolist() == [2 * 4 * 2 / 8]
+    assert texture_loss(1 - step, flat, step).tolist() == [0]
+    assert directed_texture_loss(step.mT, flat.mT, step.mT).tolist() == [0]
+    assert directed_texture_loss(step, flat, flat).tolist() == [4 * 2 / 8]
+
+
+@given(st.integers(0, 2**31), st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_directed_texture_loss_is_convex_and_no_smaller(seed: int, share: float) -> None:
+    a, b, x, y = images(seed, 4, 2, 1, 9, 7)
+    assert (directed_texture_loss(x, a, b) >= texture_loss(x, a, b) - 1e-5).all()
+    between = share * directed_texture_loss(x, a, b) + (1 - share) * directed_texture_loss(y, a, b)
+    assert (directed_texture_loss(share * x + (1 - share) * y, a, b) <= between + 1e-5).all()
+
+
+def test_additive_intensity_loss_by_hand() -> None:
+    """Pixels (0.5, 0.1) and (0.2, 0.4): the darker mean is 0.15, the targets 0.45 each; as bright as the maximum."""
+    a, b = torch.tensor([[[[0.5, 0.2]]]]), torch.tensor([[[[0.1, 0.4]]]])
+    torch.testing.assert_close(additive_intensity_loss(torch.tensor([[[[0.45, 0.25]]]]), a, b), torch.tensor([0.1]))
+    torch.testing.assert_close(additive_intensity_loss(torch.full((1, 1, 1, 2), 0.45), a, b), torch.zeros(1))
 
 
 def test_intensity_loss_by_hand() -> None:

@@ -15,6 +15,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from fusionbench.errors import UsageError
+from fusionbench.models._fusion_losses import additive_intensity_loss, directed_texture_loss
 from fusionbench.models.dae_fuse import DAEFuse
 from tests.pairs import SPEC, learn, pair_batch, smallest
 
@@ -91,6 +92,36 @@ def test_reconstruction_loss_is_equations_6_to_9() -> None:
     assert total == pytest.approx(0.3 * adversarial + 0.4 * apart + 0.6 * content, abs=5e-5)
 
 
+def test_targets_of_the_fusion_loss_can_be_chosen() -> None:
+    model, batch = smallest(DAEFuse, phase_steps=0, texture="directed", intensity="sum"), pair_batch()
+    total, log = scalars(model, "generator", 0)
+    a, b = batch.views[:, 0], batch.views[:, 1]
+    with torch.no_grad():
+        fused = model.combine(a, b)
+    assert log["texture"] == pytest.approx(float(directed_texture_loss(fused, a, b).mean()), abs=1e-5)
+    assert log["intensity"] == pytest.approx(float(additive_intensity_loss(fused, a, b).mean()), abs=1e-5)
+    assert total == pytest.approx(10 * log["texture"] + log["intensity"] + 0.01 * log["adversarial"], abs=1e-5)
+
+
+@pytest.mark.parametrize("phase_steps", [0, 1])
+def test_one_forward_pass_serves_critics_and_maker(phase_steps: int) -> None:
+    """The maker's gradients after the critics' turn are those without it, and only for the images of that turn."""
+    model, batch = smallest(DAEFuse, phase_steps=phase_steps), pair_batch()
+    passes: list[int] = []
+    model.encoder.register_forward_hook(lambda *_: passes.append(1))
+    found = []
+    for before in (None, batch, replace(batch, views=batch.views.flip(1))):
+        model.zero_grad()
+        if before is not None:
+            model.loss(before, "critic", 0)
+        passes.clear()
+        model.loss(batch, "generator", 0).total.backward()
+        found.append([p.grad for p in model.parameter_groups()["generator"]])
+        assert len(passes) == (0 if before is batch else 1)
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
+
+
 def test_fusion_loss_is_equations_13_to_16() -> None:
     model, batch = smallest(DAEFuse, phase_steps=0, texture_weight=3, intensity_weight=2), pair_batch()
     total, log = scalars(model, "generator", 0)
@@ -161,7 +192,9 @@ def test_visible_image_is_added_before_the_sigmoid() -> None:
     torch.testing.assert_close(model.reconstruct(a), torch.sigmoid(a))
 
 
-@pytest.mark.parametrize("choice", [{"base": "cnn"}, {"adversarial": "hinge"}])
+@pytest.mark.parametrize(
+    "choice", [{"base": "cnn"}, {"texture": "sobel"}, {"intensity": "min"}, {"adversarial": "hinge"}]
+)
 def test_refuses_unknown_words(choice: dict) -> None:
     with pytest.raises(UsageError, match="of dae-fuse"):
         smallest(DAEFuse, **choice)
