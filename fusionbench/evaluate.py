@@ -50,7 +50,7 @@ from fusionbench.result import (
     summarise,
 )
 from fusionbench.run import Run, read_run
-from fusionbench.runtime import Runtime, describe_host, launch
+from fusionbench.runtime import Runtime, compile_blocks, describe_host, launch
 
 _SAMPLE_BYTES = {"cpu": 128 << 20, "cuda": 4 << 30}  # memory for the drawn images of one batch
 _MAX_BATCH = 512
@@ -99,6 +99,7 @@ def evaluate(
     batch: int | None = None,
     title: str | None = None,
     force: bool = False,
+    compile: bool = False,
 ) -> Result:
     """Score a run (its folder, or a :class:`Run`) or a model object on a split, and save the result below ``out``.
 
@@ -108,6 +109,7 @@ def evaluate(
         limit: only the first ``limit`` images; part of the identity.
         batch: images at a time; chosen by memory when None. It changes no draw.
         title: what tables call the row; the model's title when None.
+        compile: compile the model's blocks; as ``precision``, in the provenance and not in the identity.
 
     Raises:
         UsageError: a model without any ability to score, or a data set without targets.
@@ -145,6 +147,7 @@ def evaluate(
     )
     if out is not None and not force and (result.folder(out) / "result.json").is_file():
         return load(result.folder(out))
+    compiled = compile and compile_blocks(subject.model, runtime.device)
     table, seconds = _measure(subject, dataset, split, ids, protocol, runtime, batch)
     views = dataset.spec.views
     result.scores = _summarise(table, protocol, dataset.spec, subject)
@@ -161,6 +164,7 @@ def evaluate(
         "host": describe_host(runtime.device),
         "precision": runtime.precision,
         "world_size": runtime.world_size,
+        **({"compiled": True} if compiled else {}),
     }
     bad = [key for key, score in result.scores.items() if score.mean is None]
     if bad:

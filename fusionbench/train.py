@@ -29,7 +29,7 @@ from fusionbench.progress import progress, say
 from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
 from fusionbench.run import Run, RunInfo, read_run
 from fusionbench.runlog import RunLog
-from fusionbench.runtime import Runtime, derive_seed, launch, seed_everything
+from fusionbench.runtime import Runtime, compile_blocks, derive_seed, launch, not_compiled, seed_everything
 from fusionbench.schedule import Budget, Training, check_groups, create_optimizer, create_training, learning_rate
 
 CHECKPOINT_SECONDS = 120.0
@@ -51,6 +51,7 @@ def train(
     params: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     tensorboard: bool = False,
+    compile: bool = False,
     on_step: Callable[[int], None] | None = None,
 ) -> Run:
     """Train the registered model ``model`` on the split ``train`` of ``dataset`` into the folder ``out``.
@@ -61,6 +62,7 @@ def train(
         preset: of the model; by default the one named like the data set, else ``tiny``.
         budget: cuts training short (``60s``, ``2000 steps``, ``5%``); the run is marked as cut.
         params, training: replace parameters of the preset.
+        compile: compile the model's blocks; like ``precision`` it changes speed and rounding, and no identity.
         on_step: called after every step with the number of steps done.
 
     Raises:
@@ -97,7 +99,7 @@ def train(
             if previous.info.finished:
                 return previous
             info = replace_state(info, previous.info)
-        return _Loop(info, dataset, out, runtime, limit, tensorboard, on_step).run()
+        return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step).run()
 
 
 def _as_written(params: dict[str, Any]) -> dict[str, Any]:
@@ -136,10 +138,11 @@ class _Loop:
         runtime: Runtime,
         limit: Budget | None,
         tensorboard: bool,
+        compile: bool,
         on_step: Callable[[int], None] | None,
     ) -> None:
         self.info, self.dataset, self.out, self.runtime = info, dataset, out, runtime
-        self.limit, self.tensorboard, self.on_step = limit, tensorboard, on_step
+        self.limit, self.tensorboard, self.compile, self.on_step = limit, tensorboard, compile, on_step
         self.training = info.training
         self.base_seed = derive_seed(info.seed, dataset.id, info.model)
         seed_everything(self.base_seed)
@@ -186,6 +189,8 @@ class _Loop:
         self.average = WeightAverage(self.model, settings.ema) if settings.ema > 0 else None
         start = self._restore(optimizers)
         self._plan()
+        if self.compile:
+            compile_blocks(self.model, device, static=settings.inputs != "per-image")
         stepper, *wrapped = self.runtime.fabric.setup(_Stepper(self.model), *optimizers.values())
         self.stepper, self.optimizers = stepper, dict(zip(optimizers, wrapped, strict=True))
         stream = self.dataset.stream("train", device=device, live=settings.live)
@@ -229,7 +234,8 @@ class _Loop:
             self.model.loss(self._batch(stream, step + index), group, step + index)
 
         # a training cut to a few steps is not to end with more passes than it had
-        reestimate_statistics(self.model, min(self.training.reestimate, self.total), run)
+        with not_compiled():
+            reestimate_statistics(self.model, min(self.training.reestimate, self.total), run)
 
     def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One update of every parameter group; named scalars on the device."""

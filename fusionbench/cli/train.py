@@ -28,6 +28,7 @@ _KEEP = click.option(
 @click.option("--budget", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut.")
 @_DEVICE
 @click.option("--precision", default="auto", help="fp32, tf32 or bf16 [auto: tf32 on a GPU, else fp32].")
+@click.option("--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster steps on a GPU.")
 @click.option("-s", "--seed", type=int, default=0, show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model or training parameter; repeatable.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars too.")
@@ -40,6 +41,7 @@ def train_command(
     budget: str | None,
     device: str,
     precision: str,
+    compile: bool,
     seed: int,
     settings: tuple[str, ...],
     tensorboard: bool,
@@ -68,6 +70,7 @@ def train_command(
         params=params,
         training=training,
         tensorboard=tensorboard,
+        compile=compile,
     )
     if as_json:
         import msgspec
@@ -93,6 +96,7 @@ def train_command(
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
 @_DEVICE
 @click.option("--precision", default="fp32", show_default=True, help="fp32, tf32 or bf16.")
+@click.option("--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster draws.")
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
 @click.option("--curves", is_flag=True, help="Also write curves.csv: scores of the first 1, 2, 4, ... K draws.")
 @click.option("--sheets", is_flag=True, help="Also draw samples.png and reconstructions.png, for the pages too.")
@@ -115,6 +119,7 @@ def evaluate_command(
     out: Path,
     device: str,
     precision: str,
+    compile: bool,
     force: bool,
     curves: bool,
     sheets: bool,
@@ -138,7 +143,7 @@ def evaluate_command(
         name for name in context.params if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
     if (protocol or ("pairs" if is_pair_source(data) or source_dir else "masked")) == "pairs":
-        _refuse(given & {"samples", "seed", "paper_batch", "precision", "curves", "sheets"}, "masked")
+        _refuse(given & {"samples", "seed", "paper_batch", "precision", "compile", "curves", "sheets"}, "masked")
         from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs
         from fusionbench.pairsets import find_pairs
 
@@ -168,6 +173,7 @@ def evaluate_command(
             precision=precision,
             limit=limit,
             force=force,
+            compile=compile,
         )
         if curves:
             from fusionbench.curves import draw_curves, save_curves

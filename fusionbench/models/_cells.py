@@ -151,6 +151,8 @@ class PhaseSkip(nn.Module):
 class EncoderCell(nn.Module):
     """Residual cell; ``down`` halves the resolution and doubles the channels. (N,C,H,W) -> (N,C',H',W')."""
 
+    COMPILE = True
+
     def __init__(self, channels: int, down: bool = False, norm: Callable[[int], nn.Module] = BatchNorm) -> None:
         super().__init__()
         cout = 2 * channels if down else channels
@@ -183,6 +185,8 @@ def _rows(weight: Tensor, scale: Tensor) -> Tensor:
 
 class DecoderCell(nn.Module):
     """Inverted residual cell, expansion counted from the input channels; ``up``: twice the size, half the channels."""
+
+    COMPILE = True
 
     def __init__(self, channels: int, expansion: int, up: bool = False) -> None:
         super().__init__()

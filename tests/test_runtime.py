@@ -1,0 +1,96 @@
+"""Compiled blocks: the same training within rounding, the same names, and one line where there is no compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from fusionbench.evaluate import Protocol, evaluate
+from fusionbench.models._cells import DecoderCell
+from fusionbench.runtime import compile_blocks
+from fusionbench.train import train
+from tests.learning import MemoryDataset
+
+DATA = MemoryDataset(train=16, test=5)
+SHORT: dict[str, Any] = {"preset": "tiny", "device": "cpu", "training": {"batch": 8, "epochs": 2, "reestimate": 2}}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def captured_only(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Graphs are captured and run as they are: what compiling costs is in the code generation."""
+    compiled: list[str] = []
+    original = nn.Module.compile
+
+    def compile(self: nn.Module, **kwargs: Any) -> None:
+        compiled.append(type(self).__name__)
+        original(self, backend="eager", dynamic=kwargs["dynamic"], fullgraph=True)
+
+    monkeypatch.setattr(nn.Module, "compile", compile)
+    monkeypatch.setattr("fusionbench.runtime._compiler_problem", lambda device: "")
+    yield compiled
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("model", ["fusionvae", "fcn"])
+def test_compiled_blocks_train_and_score_alike(model: str, captured_only: list[str], tmp_path: Path) -> None:
+    plain = train(model, DATA, out=tmp_path / "plain", **SHORT)
+    assert not captured_only
+    compiled = train(model, DATA, out=tmp_path / "compiled", compile=True, **SHORT)
+    assert set(captured_only) == {"EncoderCell", "DecoderCell"}  # in whole graphs: a break would have been an error
+    ours, theirs = (load_file(run.folder / "weights.safetensors") for run in (compiled, plain))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-4)
+    assert compiled.info.identity() == plain.info.identity()
+    settings: dict[str, Any] = {"protocol": Protocol(draws=3), "device": "cpu", "out": None}
+    one, two = evaluate(plain, DATA, **settings), evaluate(plain, DATA, compile=True, **settings)
+    assert one.id == two.id
+    assert "compiled" not in one.provenance and two.provenance["compiled"] is True
+    for key, score in one.scores.items():
+        assert two.scores[key].mean == pytest.approx(score.mean, rel=1e-4), key
+
+
+def test_a_model_without_blocks_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compile_blocks(nn.Linear(2, 2), CPU) is False
+    assert "no blocks to compile" in capsys.readouterr().err
+
+
+SCRIPT = """
+import torch
+from fusionbench.models._cells import DecoderCell
+from fusionbench.runtime import compile_blocks
+block = DecoderCell(4, 3)
+print(compile_blocks(block, torch.device("cpu")), block(torch.zeros(2, 4, 8, 8)).shape)
+"""
+
+
+@pytest.mark.slow
+def test_without_a_compiler_one_line_says_so(tmp_path: Path) -> None:
+    missing = {"CXX": str(tmp_path / "no-such-g++"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, **missing, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "False torch.Size([2, 4, 8, 8])", done.stderr[-2000:]
+    [line] = [line for line in done.stderr.splitlines() if "ompile" in line]
+    assert line.startswith("Nothing is compiled: ") and line.endswith("or leave out --compile")
+
+
+@pytest.mark.slow
+def test_a_block_is_really_compiled() -> None:
+    torch.manual_seed(0)
+    block = nn.Sequential(DecoderCell(4, 3)).eval()
+    x = torch.randn(2, 4, 8, 8)
+    with torch.no_grad():
+        before = block(x)
+        if not compile_blocks(block, CPU):
+            pytest.skip("no C++ compiler here")
+        torch.testing.assert_close(block(x), before, rtol=1e-4, atol=1e-5)
+    assert next(iter(block.state_dict())) == "0.bn0.weight"
