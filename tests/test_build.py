@@ -120,9 +120,10 @@ if __name__ == "__main__":
 """
 
 
-def start_build(recipe_file: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
+def start_build(recipe_file: Path, out: Path, jobs: int, first: str = "") -> subprocess.Popen[bytes]:
+    """A build in a process of its own, after the line ``first`` of Python."""
     script = recipe_file.with_name("go.py")
-    script.write_text(BUILD)
+    script.write_text(BUILD.replace("progress.QUIET", f"{first}\nprogress.QUIET"))
     return subprocess.Popen(
         [sys.executable, str(script), str(recipe_file), str(out), str(jobs)], start_new_session=True
     )

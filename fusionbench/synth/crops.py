@@ -52,9 +52,8 @@ class CropFlip:
         turned = bounded(lane[:, 5], 0, 1) * int(self.vertical)
         return stack([top, left, cast(mirrored, "int64"), cast(turned, "int64")], 1)
 
-    def cut(self, pairs: Sequence[np.ndarray], params: np.ndarray) -> np.ndarray:
+    def cut(self, pairs: Sequence[np.ndarray], params: np.ndarray, views: int = 2) -> np.ndarray:
         """The crops of ``pairs``, n of uint8 (V, h, w), at ``params`` (n, 4): uint8 (n, V, height, width)."""
-        views = pairs[0].shape[0] if len(pairs) else 0
         out = np.empty((len(pairs), views, self.height, self.width), np.uint8)
         for made, pair, (top, left, mirrored, turned) in zip(out, pairs, params.tolist(), strict=True):
             crop = pair[:, top : top + self.height, left : left + self.width]

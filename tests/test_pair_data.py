@@ -1,0 +1,408 @@
+"""Data sets of pairs from one end to the other: planning, building, resuming, verifying, batches, exports, scoring."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fusionbench import pair_data
+from fusionbench.build import build_dataset, open_source
+from fusionbench.data import Dataset, open_dataset
+from fusionbench.difference import compare_datasets
+from fusionbench.errors import DataError, UsageError
+from fusionbench.export import export
+from fusionbench.making import maker_of
+from fusionbench.pair_making import grid, has_contrast, patches_of, tenths
+from fusionbench.pairsets import find_pairs, open_pairs
+from fusionbench.plan import plan_dataset
+from fusionbench.recipes import load_recipe
+from fusionbench.shards.manifest import read_manifest
+from fusionbench.shards.reader import open_shard
+from fusionbench.shards.writer import write_shard
+from fusionbench.train import train
+from fusionbench.verify import verify_dataset
+from tests import pair_folders
+from tests.cli.runner import run
+from tests.pair_folders import PATCHES, TEXT, recipe
+from tests.pairs import SMALLEST
+from tests.test_build import contents, start_build
+
+KINDS = {"whole": TEXT, "patches": PATCHES}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pair_folders.write(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(kind: str, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_dataset(recipe(KINDS[kind]), pictures, tmp_path_factory.mktemp(kind), jobs=1)
+
+
+@pytest.fixture(scope="module")
+def dataset(folder: Path) -> Dataset:
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(build_dataset(recipe(), pictures, tmp_path_factory.mktemp("w"), jobs=1))
+
+
+@pytest.fixture(scope="module")
+def patches(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(build_dataset(recipe(PATCHES), pictures, tmp_path_factory.mktemp("p"), jobs=1))
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(4, 20), st.integers(1, 30))
+@settings(max_examples=100, deadline=None)
+def test_the_grid_is_every_multiple_that_fits(height: int, width: int, patch: int, stride: int) -> None:
+    expected = [
+        (top, left)
+        for top in range(0, height, stride)
+        for left in range(0, width, stride)
+        if top + patch <= height and left + patch <= width
+    ]
+    assert list(map(tuple, grid(height, width, patch, stride).tolist())) == expected
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_percentiles_and_contrast_are_exact(data: st.DataObject) -> None:
+    height, width = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    levels = data.draw(st.lists(st.integers(0, 255), min_size=1, max_size=6))
+    image = np.array(
+        data.draw(st.lists(st.sampled_from(levels), min_size=height * width, max_size=height * width)), np.uint8
+    ).reshape(1, height, width)
+    low, high = (int(found[0]) for found in tenths(image))
+    assert np.allclose([low / 10, high / 10], np.percentile(image, [10, 90]), rtol=0, atol=1e-9)
+    for limit in (1, 100, 500, 999):
+        expected = high > 0 and Fraction(high - low, high) >= Fraction(limit, 1000)
+        assert bool(has_contrast(image, limit)[0]) == expected
+    assert has_contrast(image, 0).all()
+
+
+def test_a_patch_on_the_limit_stays() -> None:
+    image = np.repeat(np.array([90, 100], np.uint8), 50).reshape(1, 10, 10)  # P10 = 90, P90 = 100: exactly 0.1
+    assert has_contrast(image, 100)[0] and not has_contrast(image, 101)[0]
+    assert not has_contrast(np.zeros((1, 10, 10), np.uint8), 100)[0]  # black has none
+
+
+def test_whole_pairs_are_what_the_source_reads(whole: Dataset, pictures: Path) -> None:
+    source = open_source(whole.recipe, pictures)
+    read = source.read_pairs("all", np.arange(5))  # type: ignore[attr-defined]
+    assert len(whole.split("train").shards) == 3 and whole.size("train") == 5
+    assert all(map(np.array_equal, whole.arrays("train").views, read))
+    assert np.asarray(whole.arrays("train").shape).tolist() == [list(size) for size in pair_folders.SIZES]
+    assert whole.names("train") == [f"scene {number}" for number in range(5)] and whole.labels("train") is None
+    assert "whole" not in repr(whole) and "train 5" in repr(whole)
+
+
+def test_patches_are_those_of_the_grid_that_have_contrast(patches: Dataset, whole: Dataset) -> None:
+    arrays, pairs = patches.arrays("train"), list(whole.arrays("train").views)
+    expected = []
+    for number, pair in enumerate(pairs):
+        for top, left in grid(*pair.shape[1:], 16, 9).tolist():
+            patch = pair[:, top : top + 16, left : left + 16]
+            low, high = np.percentile(patch, [10, 90], axis=(1, 2))
+            if ((high - low) / high >= 0.1 - 1e-12).all():
+                expected.append((number, top, left))
+    assert len(expected) == patches.size("train") and len(expected) < sum(
+        len(grid(*pair.shape[1:], 16, 9)) for pair in pairs
+    )
+    found = np.column_stack([arrays.pair, np.asarray(arrays.corner)])
+    assert list(map(tuple, found.tolist())) == expected
+    for index, (number, top, left) in enumerate(expected):
+        assert np.array_equal(arrays.views[index], pairs[number][:, top : top + 16, left : left + 16])
+    names = patches.names("train")
+    assert names is not None and names[0] == "scene 0@0,9" and len(set(names)) == len(names)
+
+
+def test_other_numbers_of_workers_make_the_same_bytes(kind: str, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    assert contents(build_dataset(recipe(KINDS[kind]), pictures, tmp_path, jobs=2)) == contents(folder)
+
+
+def test_a_killed_build_resumes_to_the_same_bytes(kind: str, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.toml"
+    path.write_text(KINDS[kind])
+    script = f"from functools import partial; build_dataset = partial(build_dataset, source_dir={str(pictures)!r})"
+    process = start_build(path, tmp_path / "out", 1, script)
+    there = recipe(KINDS[kind]).folder(tmp_path / "out")
+    deadline = time.monotonic() + 60
+    while not list((there / ".build").glob("*.json")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    made = build_dataset(recipe(KINDS[kind]), pictures, tmp_path / "out")
+    assert contents(made) == contents(folder)
+
+
+def test_the_plan_is_what_is_built(kind: str, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    plan = plan_dataset(recipe(KINDS[kind]), pictures, tmp_path)
+    manifest = read_manifest(folder)
+    assert plan.splits == {"train": manifest.splits["train"].n} and plan.shards == len(list(folder.glob("*.h5")))
+    assert not list(tmp_path.iterdir()) and plan.seconds > 0
+    stored = sum(array.nbytes for path in folder.glob("*.h5") for array in open_shard(path).arrays.values())
+    if kind == "patches":
+        assert plan.bytes == stored
+    else:  # an estimate: sizes differ
+        assert 0.5 < plan.bytes / stored < 2
+
+
+def test_all_samples_can_be_made_again(folder: Path, pictures: Path, tmp_path: Path) -> None:
+    report = verify_dataset(folder, "all", pictures)
+    assert report.ok, report.problems
+    assert report.regenerated == report.samples == read_manifest(folder).splits["train"].n
+    other = pair_folders.write(tmp_path, seed=4)
+    assert not verify_dataset(folder, "all", other).ok
+
+
+def test_another_name_in_a_header_is_found(whole: Dataset, pictures: Path, tmp_path: Path) -> None:
+    made = build_dataset(recipe(), pictures, tmp_path)
+    path = sorted(made.glob("*.h5"))[1]
+    shard = open_shard(path)
+    header = {k: v for k, v in shard.header.items() if k not in ("format", "content_sha256", "arrays")}
+    arrays = {name: np.array(array) for name, array in shard.arrays.items()}
+    path.unlink()
+    write_shard(path, arrays, {**header, "stems": ["scene 2", "scene 9"]})
+    report = verify_dataset(made, 5, pictures, files=False)
+    assert [str(problem) for problem in report.problems] == [
+        f"{path.name}: stems in its header differ from those made again"
+    ]
+
+
+@pytest.mark.parametrize("stems", [None, [], ["a"], ["a", "a"], ["a", "../b"], ["a", ""], ["a", 3], "ab"])
+def test_names_that_are_none_are_refused(stems: object, pictures: Path, tmp_path: Path) -> None:
+    made = build_dataset(recipe(), pictures, tmp_path)
+    path = sorted(made.glob("*.h5"))[0]
+    shard = open_shard(path)
+    header = {k: v for k, v in shard.header.items() if k not in ("format", "content_sha256", "arrays")}
+    arrays = {name: np.array(array) for name, array in shard.arrays.items()}
+    path.unlink()
+    write_shard(path, arrays, {**header, "stems": stems})
+    with pytest.raises(DataError, match="does not name its 2 pairs"):
+        open_dataset(made).names("train")
+
+
+def test_batches(dataset: Dataset, kind: str) -> None:
+    stream, spec = dataset.stream("train"), dataset.spec
+    assert len(stream) == dataset.size("train")
+    batch = stream.batch([3, 0, 3], epoch=2)
+    assert batch.target is None and batch.views.shape == (3, 2, 1, spec.height, spec.width)
+    assert batch.views.dtype == torch.float32 and batch.views.min() >= 0 and batch.views.max() <= 1
+    assert batch.present.shape == (3, 2) and batch.present.all() and batch.ids.tolist() == [3, 0, 3]
+    assert torch.equal(batch.views[0], batch.views[2])
+    again = dataset.stream("train").batch(torch.tensor([0]), epoch=2)
+    assert torch.equal(again.views[0], batch.views[1])
+    stored = dataset.stream("train", live=False).batch([3, 0, 3], epoch=2).views
+    assert torch.equal(stored, stream.batch(np.array([3, 0, 3]), epoch=0).views) and not torch.equal(
+        stored, batch.views
+    )
+    if kind == "patches":
+        assert np.array_equal((stored[:, :, 0] * 255).round().numpy(), dataset.arrays("train").views[[3, 0, 3]])
+    else:
+        pair = dataset.arrays("train").views[3]
+        assert np.array_equal((stored[0, :, 0] * 255).round().numpy(), pair[:, 12:36, 8:40])
+    assert stream.batch([], epoch=1).views.shape == (0, 2, 1, spec.height, spec.width)
+    with pytest.raises(IndexError):
+        stream.batch([dataset.size("train")])
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_the_code_for_devices_gives_the_same_bits(dataset: Dataset, epoch: int) -> None:
+    """The path of a GPU, on CPU tensors."""
+    stream, ids = dataset.stream("train"), np.array([4, 1, 0, 1])
+    assert isinstance(stream, pair_data.PairStream)
+    there = stream._cut_there(torch.from_numpy(ids), epoch)
+    assert torch.equal(there[:, :, None].float() / 255, stream.batch(ids, epoch).views)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+def test_a_cuda_device_gives_the_same_bits(dataset: Dataset, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_data, "ON_DEVICE", limit)
+    there = dataset.stream("train", device="cuda").batch(np.arange(5), 3)
+    here = dataset.stream("train").batch(np.arange(5), 3)
+    assert torch.equal(there.views.cpu(), here.views) and there.present.device.type == "cuda"
+
+
+def test_batches_go_through_a_split_once(dataset: Dataset) -> None:
+    ids = torch.cat([batch.ids for batch in dataset.batches("train", 3)])
+    assert ids.tolist() == list(range(dataset.size("train")))
+    with pytest.raises(UsageError, match="came with the source"):
+        dataset.view_maker("train")
+
+
+def test_a_crop_larger_than_a_pair_is_refused(pictures: Path, tmp_path: Path) -> None:
+    large = recipe(TEXT.replace("[24, 32]", "[34, 48]"))
+    dataset = open_dataset(build_dataset(large, pictures, tmp_path))
+    with pytest.raises(DataError, match=r"2 pairs of train are smaller than the crop of 34×48 \(pair 2: 33×70\)"):
+        dataset.stream("train")
+
+
+def test_a_model_trains_on_them(dataset: Dataset, tmp_path: Path) -> None:
+    params = next(params for model, params in SMALLEST.items() if model.__name__ == "MFEIF")
+    done = train("mfeif", dataset, out=tmp_path, preset="tiny", budget="3 steps", params=params, device="cpu")
+    assert done.info.steps == 3 and done.info.dataset_id == dataset.id
+
+
+def test_exports_and_differences(dataset: Dataset, kind: str, pictures: Path, tmp_path: Path) -> None:
+    export(dataset, "png", tmp_path / "png")
+    rows = list(csv.DictReader((tmp_path / "png/train/labels.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == dataset.names("train")
+    for index in (0, 4):
+        for view in (1, 2):
+            found = np.asarray(Image.open(tmp_path / f"png/train/{index:06d}-view{view}.png"))
+            assert np.array_equal(found, dataset.arrays("train").views[index][view - 1])
+    assert not list((tmp_path / "png/train").glob("*target*"))
+    assert compare_datasets(dataset, dataset).same
+    other = pair_folders.write(tmp_path / "other")
+    picture = np.asarray(Image.open(other / "a" / "scene 1.png")).copy()
+    picture[30, 20] ^= 1
+    Image.fromarray(picture).save(other / "a" / "scene 1.png")
+    second = open_dataset(build_dataset(recipe(KINDS[kind]), other, tmp_path / "data"))
+    (found,) = compare_datasets(dataset, second).arrays
+    assert (found.array, found.largest) == ("views", 1)
+    names = dataset.names("train")
+    assert names is not None and {names[sample].partition("@")[0] for sample in found.samples} == {"scene 1"}
+    assert found.differing == (1 if kind == "whole" else len(found.samples))
+
+
+def test_webdataset(dataset: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("webdataset", reason="the extra 'export' is not installed")
+    import tarfile
+
+    export(dataset, "webdataset", tmp_path)
+    with tarfile.open(tmp_path / "train-000000.tar") as archive:
+        text = archive.extractfile("000002.txt")
+        names = dataset.names("train")
+        assert text is not None and names is not None and text.read().decode() == names[2]
+        assert sum(name.startswith("000002.") for name in archive.getnames()) == 3
+
+
+def test_pairs_that_cannot_be_made_are_one_line(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no patch that the recipe keeps"):
+        build_dataset(recipe(PATCHES.replace("contrast = 0.1", "contrast = 0.999")), pictures, tmp_path / "d")
+    with pytest.raises(UsageError, match="has no pairs"):
+        build_dataset(recipe(TEXT.replace('name = "pairs"', 'name = "digits"')), None, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+    broken = pair_folders.write(tmp_path / "broken")
+    (broken / "b" / "scene 2.png").write_bytes(b"\x89PNG")
+    for text in KINDS.values():
+        with pytest.raises(DataError, match=r"scene 2\.png") as caught:
+            build_dataset(recipe(text), broken, tmp_path / "d")
+        assert "\n" not in str(caught.value)
+
+
+def test_splits_choose_pairs(pictures: Path, tmp_path: Path) -> None:
+    text = PATCHES.replace('source = "all"', 'source = "all"\nevery = 2\npart = "held-out"\nfirst = 1')
+    text = text.replace("[pairs]", '[splits.rest]\nsource = "all"\nevery = 2\npart = "rest"\n[pairs]')
+    dataset = open_dataset(build_dataset(recipe(text), pictures, tmp_path))
+    assert set(np.asarray(dataset.arrays("train").pair)) == {1}
+    assert set(np.asarray(dataset.arrays("rest").pair)) == {0, 2, 4}
+    names = dataset.names("rest")
+    assert names is not None and {name.partition("@")[0] for name in names} == {"scene 0", "scene 2", "scene 4"}
+
+
+def test_scoring_from_shards_is_scoring_from_files(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT.replace("splits.train", "splits.all")
+    folder = build_dataset(recipe(text), pictures, tmp_path / "data")
+    files = open_pairs("pairs", "all", pictures)
+    monkeypatch.chdir(tmp_path)
+    for stored in (
+        open_pairs("pairs", "all", folder),
+        open_pairs("small-pairs", None, None),  # the name of a data set in data/
+        open_pairs(str(folder), "all", None),
+        find_pairs(tmp_path / "data" / "small-pairs"),
+    ):
+        assert stored.identity == files.identity and stored.name == "pairs"
+        assert len(stored) == 5 and all(map(np.array_equal, stored, files))
+    assert open_pairs("pairs", "all", folder, limit=2).stems == files.stems[:2]
+    with pytest.raises(DataError, match="not of 'tno'"):
+        open_pairs("tno", "all", folder)
+    with pytest.raises(UsageError, match="Unknown split"):
+        open_pairs("pairs", "test", folder)
+    patches = build_dataset(recipe(PATCHES), pictures, tmp_path / "patches")
+    with pytest.raises(UsageError, match="patches of pairs"):
+        open_pairs("pairs", None, patches)
+
+
+def test_on_the_command_line(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("pairs-demo", 3), ("pairs-demo-patches", 138)):
+        code, out, _ = run(capsys, "-q", "generate", name, "--json")
+        facts = json.loads(out)
+        assert code == 0 and facts["id"] == load_recipe(name).expect.id
+        assert sum(split["n"] for split in facts["splits"].values()) == count
+        assert run(capsys, "verify", facts["folder"], "--regenerate", "all")[0] == 0
+        code, out, _ = run(capsys, "-q", "preview", facts["folder"], "-o", f"{name}.png", "--count", 3)
+        assert code == 0 and Image.open(f"{name}.png").size[0] > 100
+        card = (Path(facts["folder"]) / "README.md").read_text()
+        assert "luma" in card and "pixels seen" not in card
+    code, out, _ = run(capsys, "sample", "pairs-demo", "all", 1)
+    made = np.asarray(Image.open("pairs-demo-all-1.png"))
+    assert code == 0 and np.array_equal(made, np.hstack(open_pairs("pairs-demo", "all", None).pair(1)))
+    Path("small.toml").write_text(PATCHES)
+    code, out, _ = run(capsys, "recipe", "check", "small.toml", "--source-dir", pictures)
+    assert code == 0 and "2 views of 16×16×1" in out and "train " in out
+    code, out, _ = run(capsys, "status")
+    assert code == 0 and "pairs-demo 1.0.0: finished, 2 shards" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "counts"),
+    [
+        ("tno", "tno", {"test": 25}),
+        ("roadscene", "roadscene", {"all": 221}),
+        ("roadscene-patches", "roadscene", {"train": 4090, "validation": 470}),
+        ("msrs", "msrs", {"train": 4, "test": 32}),
+        ("msrs-patches", "msrs", None),
+        ("harvard", "harvard", {"mri-ct": 21, "mri-pet": 42, "mri-spect": 73}),
+    ],
+)
+def test_real_pairs(name: str, source: str, counts: dict[str, int] | None, real_data: Path, tmp_path: Path) -> None:
+    wanted = load_recipe(name)
+    folder = build_dataset(wanted, real_data / source, tmp_path, jobs=1)  # compared with the recipe's digests
+    dataset = open_dataset(folder)
+    if counts is not None:
+        assert {split: dataset.size(split) for split in dataset.splits} == counts
+    for split in dataset.splits:
+        if dataset.recipe.whole:  # type: ignore[union-attr]
+            assert open_pairs(source, split, folder).identity == open_pairs(source, split, real_data / source).identity
+    if "train" in dataset.splits:
+        assert dataset.stream("train").batch([0, 1], epoch=1).views.shape == (2, 2, 1, 128, 128)
+
+
+def test_msrs_patches_are_at_most_six_a_pair(real_data: Path) -> None:
+    wanted = load_recipe("msrs-patches")
+    rows = maker_of(wanted, open_source(wanted, real_data / "msrs")).rows("train")
+    assert np.bincount(rows[:, 0]).max() <= 6 and set(rows[:, 1]) <= {0, 200} and set(rows[:, 2]) <= {0, 200, 400}
+
+
+def test_patches_of_a_pair() -> None:
+    pair = np.arange(2 * 6 * 7, dtype=np.uint8).reshape(2, 6, 7)
+    made = patches_of(pair, np.array([[0, 0], [2, 3]]), 4)
+    assert np.array_equal(made[1], pair[:, 2:6, 3:7]) and made.shape == (2, 2, 4, 4)

@@ -1,0 +1,76 @@
+"""Recipes of pairs: the two kinds, and mistakes answered with line, key path and reason."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from fusionbench.errors import DataError
+from fusionbench.recipes import PairRecipe, list_recipes, load_recipe, parse_recipe, recipe_from_spec
+from tests.pair_folders import PATCHES, TEXT, recipe
+
+
+def test_the_two_kinds() -> None:
+    whole, patches = recipe(), recipe(PATCHES)
+    assert whole.whole and not patches.whole and patches.contrast == 100
+    spec = whole.image_spec
+    assert (spec.channels, spec.height, spec.width, spec.views) == (1, 24, 32, 2)
+    assert (patches.image_spec.height, patches.image_spec.width) == (16, 16)
+    assert whole.hash != patches.hash and recipe_from_spec(whole.spec, "manifest").hash == whole.hash
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_worker_that_gets_a_recipe_has_its_hash(name: str) -> None:
+    """msgspec tells defaults by identity, which pickling alone does not keep."""
+    before = load_recipe(name)
+    after = pickle.loads(pickle.dumps(before))
+    assert after == before and after.hash == before.hash
+
+
+def test_every_source_of_pairs_has_its_recipe() -> None:
+    pairs = {name for name in list_recipes() if isinstance(load_recipe(name), PairRecipe)}
+    whole = {"tno", "roadscene", "msrs", "m3fd", "llvip", "harvard", "vifb", "pairs-demo"}
+    assert pairs == whole | {"roadscene-patches", "msrs-patches", "pairs-demo-patches"}
+    for name in pairs:
+        found = load_recipe(name)
+        assert isinstance(found, PairRecipe) and found.whole == (name in whole)
+        if found.whole:  # results from shards and from files are one: splits are called as the source calls them
+            assert all(split == rule.source and rule.every is None for split, rule in found.splits.items())
+
+
+MISTAKES = {
+    "unknown key": ("stride = 9", "strides = 9", "pairs", "strides"),
+    "views beside pairs": ("[live]", "[views]\ncount = 2\n[live]", "", "views"),
+    "patch without stride": ("stride = 9\n", "", "pairs", "belong together"),
+    "tiny patch": ("patch = 16", "patch = 2", "pairs.patch", ">= 4"),
+    "no stride": ("stride = 9", "stride = 0", "pairs.stride", ">= 1"),
+    "contrast of one": ("contrast = 0.1", "contrast = 1.0", "pairs.contrast", "< 1"),
+    "contrast too fine": ("contrast = 0.1", "contrast = 0.1234", "pairs.contrast", "thousandths"),
+    "not a number": ("contrast = 0.1", "contrast = nan", "pairs.contrast", ""),
+    "luma": ('"bt601/1"', '"bt709/1"', "pairs.luma", "bt709"),
+    "crop of patches": ("horizontal", "crop = [8, 8]\nhorizontal", "live.crop", "one size"),
+    "law of live": ('"crop-flip/1"', '"augment/1"', "live.algorithm", "augment/1"),
+    "classes": ('source = "all"', 'source = "all"\nclasses = [1]', "splits.train.classes", "splits of pairs"),
+    "views of a split": ('source = "all"', 'source = "all"\nviews = "source"', "splits.train.views", "splits of pairs"),
+    "part alone": ('source = "all"', 'source = "all"\npart = "rest"', "splits.train", "belong together"),
+}
+WHOLE = {
+    "no live": (TEXT[TEXT.index("[live]") :], "", "live", "need `crop`"),
+    "no crop": ("crop = [24, 32]", "", "live", "need `crop`"),
+    "contrast of whole pairs": ("bt601/1", 'bt601/1"\ncontrast = 0.1 #', "pairs.contrast", "needs `patch`"),
+    "too many names": ("shard_size = 2", "shard_size = 201", "shard_size", "200"),
+}
+
+
+@pytest.mark.parametrize("case", [*MISTAKES, *WHOLE])
+def test_mistakes(case: str) -> None:
+    text, (old, new, path, reason) = (PATCHES, MISTAKES[case]) if case in MISTAKES else (TEXT, WHOLE[case])
+    assert old in text
+    with pytest.raises(DataError) as caught:
+        parse_recipe(text.replace(old, new).encode(), "my.toml")
+    message = str(caught.value)
+    assert message.startswith("my.toml") and f": {path}" in message and reason in message and "\n" not in message
+    if path in ("pairs.stride", "live.crop", "splits.train.classes"):
+        line = int(message.split("line ")[1].split(":")[0])
+        assert text.replace(old, new).splitlines()[line - 1].startswith(path.rpartition(".")[2])
