@@ -139,6 +139,9 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
             raise UsageError(f"{path}: no result.json in this folder")
         files += [file for file in found if file not in files]
     loaded = [(file, load(file)) for file in files]
+    if any(result.status != "published" for _, result in loaded):  # numbers of papers lie beside, and take no part
+        named = {Path(path) for path in paths}
+        loaded = [(file, made) for file, made in loaded if made.status != "published" or file in named]
     require_comparable([result for _, result in loaded])
     entries: dict[str, Entry] = {}
     ids: np.ndarray | None = None

@@ -172,6 +172,8 @@ def _by_task(paths: Sequence[str | Path]) -> list[list[Path]]:
             raise UsageError(f"{path}: no result.json in this folder")
         for file in files:
             result = load(file)
+            if result.status == "published" and path.is_dir():
+                continue  # a paper's numbers were not measured here: there is nothing to hold against them
             task = [msgspec.to_builtins(part) for part in (result.identity.dataset, result.identity.protocol)]
             groups.setdefault(digest(task), []).append(file)
     return list(groups.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.files import file_sha256, lock, write_bytes
 
 STATES = ("incoming", "working", "done", "rejected")
+KINDS = (".zip", ".json")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Handled:
     message: str
 
 
-def serve(queue: Path, handle: Callable[[Path], Path]) -> list[Handled]:
+def serve(queue: Path, handle: Callable[[Path], Path], kinds: Sequence[str] = KINDS) -> list[Handled]:
     """Handle everything that waits in ``queue``; ``handle`` scores one file and returns the result's folder.
+
+    Only files that end in one of ``kinds`` are taken up.
 
     An item whose handling raises a :class:`FusionbenchError` is rejected with the message in its log. Any other error
     is ours: the item goes back to ``incoming`` and the error is raised.
@@ -37,7 +40,9 @@ def serve(queue: Path, handle: Callable[[Path], Path]) -> list[Handled]:
     for state in STATES:
         (queue / state).mkdir(parents=True, exist_ok=True)
     handled = []
-    waiting = {path.name for state in ("working", "incoming") for path in (queue / state).glob("*.zip")}
+    waiting = {
+        path.name for state in ("working", "incoming") for path in (queue / state).iterdir() if path.suffix in kinds
+    }
     for name in sorted(waiting):
         with lock(queue / "working" / f".{name}.lock", wait=False) as mine:
             if mine:
@@ -67,10 +72,10 @@ def _take(queue: Path, name: str, handle: Callable[[Path], Path]) -> Handled | N
         os.replace(working, incoming)
         raise
     lines.append(_line(message))
-    stem = name.removesuffix(".zip")
-    if (queue / state / name).exists():  # another submission of this name was here before
-        stem += f"-{sha256[:12]}"
-    item, log = queue / state / f"{stem}.zip", queue / state / f"{stem}.log"
+    stem, kind = Path(name).stem, Path(name).suffix
+    if any((queue / state / name).exists() for name in (f"{stem}{kind}", f"{stem}.log")):
+        stem += f"-{sha256[:12]}"  # another submission of this name was here before
+    item, log = queue / state / f"{stem}{kind}", queue / state / f"{stem}.log"
     write_bytes(log, "".join(lines).encode())
     os.replace(working, item)
     return Handled(item, log, result, message)

@@ -1,90 +1,329 @@
-"""Numbers from papers, to stand beside our own runs: hollow and without a rank.
+"""Numbers from papers (tier 0): a small JSON of what a table prints, checked, and kept as results without a rank.
 
-They are kept as the paper prints them, with the table they stand in, in ``board/data/published.json``.
+A record holds one paper's numbers on one data set. Values stand as they are printed, as text, so that places are kept
+and nothing that is no plain number can be written. What a record says is checked against the metrics, dialects and data
+sets that are known here; the status ``published`` is assigned here and is no field of it. The records that ship with
+the package lie in ``board/data`` and go the same way as a submitted one.
 """
 
 from __future__ import annotations
 
 import importlib.resources
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fusionbench import result as schema
+from fusionbench.archive import Problem
+from fusionbench.errors import DataError, FusionbenchError, Rejected
+from fusionbench.files import read_bounded, write_bytes
+from fusionbench.plaintext import Line, Link, Plain
+
+SCHEMA = "fusionbench.published/1"
+MAX_BYTES = 256 << 10
+UNNAMED = "unnamed"  # the dialect of a paper that does not say whose evaluator it used
+AVERAGES = ("avg4", "avg_paper")
+TEMPLATE = "published-template.toml"
+
+Number = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,7}(\.[0-9]{1,9})?\Z")]
+Key = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,39}(@[a-z0-9_]{1,20})?\Z")]
+Long = Annotated[str, msgspec.Meta(min_length=1, max_length=250, pattern=r"\A[\w .,:;+()'&/@×–?!-]*\Z")]
+Caveat = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\A[^\x00-\x1f<>]*\Z")]
 
 
-@dataclass(frozen=True)
-class PublishedScore:
-    """``value``: best of the paper's runs, printed with ``places`` after the point (in our unit).
+class Paper(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    title: Long
+    authors: Long  # "A. One, B. Two"
+    venue: Line
+    url: Link
 
-    ``mean`` and ``sd`` over the runs where they are printed; ``table`` says where.
+
+class Metric(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How a metric is printed: times ``scale`` it is in ``unit``, the unit used here.
+
+    ``better`` is the direction of the printed number; a likelihood that a paper prints without the minus sign is better
+    when higher, and its scale is negative. ``table`` has the values, ``runs_table`` mean and sd over training runs.
     """
 
-    value: float
-    places: int
-    mean: float | None
-    sd: float | None
-    table: str
+    unit: Line
+    better: Literal["higher", "lower"]
+    table: Line
+    scale: Number = "1"
+    runs_table: Line | None = None
 
 
-@dataclass(frozen=True)
-class Paper:
-    title: str
-    authors: str
-    venue: str
-    url: str
+class Printed(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A value with mean and standard deviation over the paper's training runs, as printed."""
+
+    value: Number
+    mean: Number
+    sd: Number
 
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """One row of a paper's table in plain units (bits per dimension, mean squared error of pixels in [0,1])."""
+class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """``title``: the method as the paper writes it; ``model``: as folders of results do, to find our own run."""
 
-    dataset: str
-    title: str
-    model: str  # our name of the model
+    title: Line
+    model: Plain
+    scores: Annotated[dict[Key, Number | Printed], msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One paper's numbers on one data set. ``dims``: the values an image has, where bits per dimension are printed."""
+
+    schema: Literal["fusionbench.published/1"] = "fusionbench.published/1"
+    entered_by: Line
     paper: Paper
-    scores: Mapping[str, PublishedScore]  # keys as in results: metric@column
-    images: int
-    likelihood_dims: int | None  # None where the table has no likelihoods
-    caveats: tuple[str, ...]
+    dataset: Plain
+    track: Literal["masked", "pairs"]
+    dialect: Annotated[str, msgspec.Meta(max_length=40)] | None = None  # pairs: whose evaluator, or "unnamed"
+    images: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
+    dims: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
+    caveats: Annotated[list[Caveat], msgspec.Meta(max_length=20)] = []
+    metrics: Annotated[dict[Plain, Metric], msgspec.Meta(min_length=1, max_length=40)]
+    rows: Annotated[list[Row], msgspec.Meta(min_length=1, max_length=200)]
+
+
+def read_record(path: Path) -> tuple[Record | None, list[Problem]]:
+    """A record from a ``.json`` or ``.toml`` file and everything that is wrong with it; None when it is no record.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    remedy = "see the template of `fusionbench pack --template`"
+    if not path.is_file():
+        raise DataError(f"{path}: no such submission")
+    try:
+        text = read_bounded(path, MAX_BYTES, "record")
+    except DataError as error:
+        return None, [Problem(path.name, str(error).removeprefix(f"{path}: "), "split the table into several records")]
+    decode = msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode
+    try:
+        record: Record = decode(text, type=Record)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return None, [Problem(path.name, f"not a {SCHEMA} record: {' '.join(str(error).split())}", remedy)]
+    return record, [Problem(path.name, rule, fix) for rule, fix in _problems(record)]
+
+
+def is_record(path: Path) -> bool:
+    """Whether a submission is a record of published numbers, by its name: every other one is a zip."""
+    return path.suffix in (".json", ".toml")
+
+
+def _problems(record: Record) -> list[tuple[str, str]]:
+    """(rule, remedy) of everything that a well-formed record may still have wrong."""
+    found: list[tuple[str, str]] = []
+    views = _views(record, found)
+    if record.track == "masked" and record.dialect is not None:
+        found.append(("masked sets have no dialects", "leave `dialect` out"))
+    if record.track == "pairs" and record.dialect is None:
+        fix = f'name the evaluator, see `fusionbench list dialects`, or say "{UNNAMED}" where the paper does not'
+        found.append(("the numbers of pairs need a dialect", fix))
+    for name, printed in record.metrics.items():
+        found += _metric_problems(record, name, printed)
+    known = [name for name in record.metrics if _known(record, name) is not None]
+    for row in record.rows:
+        for key, score in row.scores.items():
+            found += _score_problems(record, views, known, f"{row.title}, {key}", key, score)
+    for what, names in (("title", [row.title for row in record.rows]), ("model", [row.model for row in record.rows])):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        found += [(f"two rows have the {what} {name!r}", "give each method one row") for name in twice]
+    return found
+
+
+def _views(record: Record, found: list[tuple[str, str]]) -> int:
+    """Views of the data set; 0 for pairs."""
+    from fusionbench.pairsets import is_pair_source
+    from fusionbench.recipes import list_recipes, load_recipe
+
+    if record.track == "pairs":
+        if not is_pair_source(record.dataset):
+            found.append(
+                (f"{record.dataset!r} is no set of pairs that is known here", "see `fusionbench list sources`")
+            )
+        return 0
+    views = None
+    if record.dataset in list_recipes():
+        views = getattr(load_recipe(record.dataset), "image_spec", None)
+    if views is None:
+        found.append((f"{record.dataset!r} is no masked set that is known here", "see `fusionbench list recipes`"))
+        return 99
+    return int(views.views)
+
+
+def _known(record: Record, name: str) -> Any:
+    """(unit, direction, range) of a metric in the record's dialect; None where there is no such metric."""
+    from fusionbench.metrics import METRICS, get_metric
+
+    base = name.removesuffix("_bpd")
+    if base not in METRICS.names():
+        return None
+    metric = METRICS.get(base)
+    masked = metric.needs in ("samples", "log_weights", "target")
+    if masked != (record.track == "masked") or (name != base and metric.needs != "log_weights"):
+        return None
+    if name != base:
+        return "bits/dim", metric.better, metric.range
+    if record.dialect not in (None, UNNAMED):
+        try:
+            metric = get_metric(base, str(record.dialect))
+        except FusionbenchError:
+            return None
+    return metric.unit, metric.better, metric.range
+
+
+def _metric_problems(record: Record, name: str, printed: Metric) -> list[tuple[str, str]]:
+    known = _known(record, name)
+    if known is None:
+        where = f"the dialect {record.dialect!r}" if record.track == "pairs" else "masked sets"
+        return [(f"{name!r} is no metric of {where}", "see `fusionbench list metrics`")]
+    unit, better, _ = known
+    units = {unit} | ({"bits", "nats"} if (name, record.dialect) == ("mi", UNNAMED) else set())
+    scale = Decimal(printed.scale)
+    found = []
+    if printed.unit not in units:
+        fix = f"give the `scale` that turns the printed numbers into {' or '.join(sorted(units))!s}"
+        found.append((f"{name} in {printed.unit!r}, here it is in {' or '.join(sorted(units))}", fix))
+    if not scale:
+        found.append((f"{name} is scaled by 0", "give the factor that turns the printed numbers into the unit"))
+    elif (scale < 0) != (printed.better != better):
+        fix = f"here {better} is better: turn the sign with a negative `scale`, or correct `better`"
+        found.append((f"{name}: printed {printed.better} is better, with the scale {printed.scale}", fix))
+    return found
+
+
+def _score_problems(
+    record: Record, views: int, known: list[str], where: str, key: str, score: str | Printed
+) -> list[tuple[str, str]]:
+    name, _, column = key.partition("@")
+    if name not in record.metrics:
+        return [(f"{where}: {name!r} is not described under `metrics`", "say its unit, direction and table there")]
+    if name not in known:
+        return []  # told already, once
+    if record.track == "pairs" and column:
+        return [(f"{where}: pairs have no columns", f"write {name!r}; `dialect` says whose definition it is")]
+    if record.track == "masked" and column not in (*map(str, range(views + 1)), *AVERAGES):
+        fix = f"write {name}@0 to {name}@{views}, {name}@avg4 or {name}@avg_paper"
+        return [(f"{where}: no column {column!r}", fix)]
+    low, high = _known(record, name)[2]
+    several = isinstance(score, Printed)
+    value = Decimal(score.value if isinstance(score, Printed) else score) * Decimal(record.metrics[name].scale)
+    found = []
+    if record.dialect != UNNAMED and not Decimal(low) <= value <= Decimal(high):
+        found.append((f"{where}: {value} is outside {low:g} to {high:g}", "check the number and the `scale`"))
+    if several and not record.metrics[name].runs_table:
+        found.append((f"{where}: mean and sd without a `runs_table`", "say which table prints them"))
+    return found
+
+
+def pack(numbers: Path, out: Path) -> Path:
+    """Write the record in ``numbers`` (TOML or JSON) as JSON; it passes the check or is not written.
+
+    Raises:
+        DataError: there is no such file.
+        Rejected: names everything that is wrong.
+    """
+    record, problems = read_record(numbers)
+    if record is None or problems:
+        raise Rejected(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
+    write_bytes(out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    return out
+
+
+def accept(path: Path, results: Path) -> list[Path]:
+    """Check a record again and save its rows as results of status ``published``; their folders.
+
+    Raises:
+        DataError: there is no such file.
+        Rejected: the check found problems, or a row is there already with other numbers.
+    """
+    record, problems = read_record(path)
+    if record is None or problems:
+        raise Rejected(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
+    made = results_of(record)
+    ours = {result.id for result in shipped()}
+    for result in made:
+        if result.id in ours:
+            raise Rejected(f"{path}: {result.title}: this row of this paper comes with fusionbench; leave it out")
+        folder = result.folder(results)
+        if (folder / "result.json").exists() and schema.load(folder).scores != result.scores:
+            raise Rejected(f"{path}: {result.title}: entered before with other numbers; remove {folder} to replace it")
+    return [schema.save(result, results) for result in made]
+
+
+def results_of(record: Record) -> list[schema.Result]:
+    """A result of status ``published`` for every row. Its id says which row of which paper, so corrections replace."""
+    return [_result(record, row) for row in record.rows]
+
+
+def _result(record: Record, row: Row) -> schema.Result:
+    where = {"paper": record.paper.url, "row": row.title, "track": record.track, "dialect": record.dialect or ""}
+    identity = schema.Identity(
+        model=schema.ModelIdentity(name=row.model, version="published", source="paper"),
+        dataset=schema.DatasetIdentity(
+            name=record.dataset, version="published", split="test", id="", n=record.images, ids_sha256=""
+        ),
+        protocol=schema.ProtocolIdentity(name="published", version="1", seed=0, params=where),
+        metrics={name: "published" for name in sorted({key.partition("@")[0] for key in row.scores})},
+    )
+    suffix = "" if record.dialect in (None, "standard", "standard/1") else "@" + str(record.dialect).removesuffix("/1")
+    return schema.Result(
+        id=schema.identity_id(identity),
+        status="published",
+        title=row.title,
+        identity=identity,
+        scores={key + suffix: _score(record, key, score) for key, score in row.scores.items()},
+        origin=schema.Origin(
+            kind="paper",
+            paper=dict(msgspec.structs.asdict(record.paper)),
+            submitter=record.entered_by,
+            note="\n".join(record.caveats),
+        ),
+    )
+
+
+def _score(record: Record, key: str, score: str | Printed) -> schema.Score:
+    name = key.partition("@")[0]
+    printed = record.metrics[name]
+    scale = Decimal(printed.scale)
+    text = score.value if isinstance(score, Printed) else score
+    value, table = Decimal(text) * scale, printed.table
+    extra: dict[str, Any] = {"printed": text, "places": max(0, -int(value.as_tuple().exponent))}
+    if isinstance(score, Printed):
+        table += f" (best of runs), {printed.runs_table} (mean)"
+        extra |= {"runs_mean": float(Decimal(score.mean) * scale), "runs_sd": float(abs(Decimal(score.sd) * scale))}
+    if name.endswith("_bpd") and record.dims is not None:
+        extra["dims"] = record.dims
+    better = _known(record, name)[1]
+    extra["table"] = table
+    return schema.Score(mean=float(value), n=record.images, better=better, unit=printed.unit, extra=extra)
 
 
 @lru_cache
-def published_rows() -> tuple[PublishedRow, ...]:
-    """All rows, in the papers' order."""
-    text = importlib.resources.files("fusionbench.board").joinpath("data/published.json").read_text("utf-8")
-    data = json.loads(text)
-    rows = []
-    for table in data["tables"]:
-        paper, scale = Paper(**data["papers"][table["paper"]]), table["scale"]
-        shift = -round(math.log10(scale))
-        for row in table["rows"]:
-            scores = {}
-            for key, printed in row["scores"].items():
-                metric, where = key.partition("@")[0], table["best_in"]
-                if "mean" in printed:
-                    where += f" (best of runs), {table['mean_in'][metric]} (mean)"
-                scores[key] = PublishedScore(
-                    value=_scaled(printed["best"], scale),
-                    places=table["places"][metric] + shift,
-                    mean=_scaled(printed["mean"], scale) if "mean" in printed else None,
-                    sd=_scaled(printed["sd"], scale) if "sd" in printed else None,
-                    table=where,
-                )
-            rows.append(
-                PublishedRow(
-                    dataset=table["dataset"],
-                    title=row["title"],
-                    model=row["model"],
-                    paper=paper,
-                    scores=scores,
-                    images=table["images"],
-                    likelihood_dims=table["likelihood_dims"],
-                    caveats=tuple(table["caveats"]),
-                )
-            )
-    return tuple(rows)
+def shipped() -> tuple[schema.Result, ...]:
+    """The published rows that come with the package, in the papers' order."""
+    results: list[schema.Result] = []
+    for file in sorted(importlib.resources.files("fusionbench.board").joinpath("data").iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".json"):
+            results += results_of(msgspec.json.decode(file.read_bytes(), type=Record))
+    return tuple(results)
 
 
-def _scaled(printed: float, scale: float) -> float:
-    return round(printed * scale, 12)  # 15.93 × 0.01 is 0.1593, not 0.15930000000000002
+def template() -> str:
+    """A record to fill in, as TOML: the numbers in it are those of one row of the FusionVAE paper."""
+    return importlib.resources.files("fusionbench.board").joinpath("data", TEMPLATE).read_text("utf-8")
+
+
+def paper_of(result: schema.Result) -> Paper:
+    """The paper of a published result.
+
+    Raises:
+        DataError: it names none, or not as a record does (a link that is no https address, markup).
+    """
+    try:
+        return msgspec.convert(result.origin.paper, Paper)
+    except msgspec.ValidationError as error:
+        raise DataError(f"published result {result.id[:12]}: its paper cannot be shown: {error}") from error

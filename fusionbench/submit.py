@@ -1,7 +1,8 @@
 """Submissions: pack, check, accept. Nothing of a submission is ever executed.
 
 A submission is a zip of ``submission.json`` and either ``weights.safetensors`` for a **registered** model, which are
-scored again, or what a model of any kind predicted; see :mod:`fusionbench.predictions`. The author and the maintainer
+scored again, or what a model of any kind predicted; see :mod:`fusionbench.predictions`. Numbers of papers are a JSON
+without a zip; see :mod:`fusionbench.published`. The author and the maintainer
 run the same check, offline and without a GPU; accepting scores the submission. The status of a result is assigned here
 and is not a field of a submission.
 """
@@ -22,6 +23,7 @@ from fusionbench.archive import Problem, extract_all, inspect, names
 from fusionbench.errors import DataError, FusionbenchError, Rejected, UsageError
 from fusionbench.files import atomic_write, file_sha256
 from fusionbench.plaintext import Digest, Line, Link, Note
+from fusionbench.published import Record, is_record, read_record
 from fusionbench.run import Run, RunInfo, read_run
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Report:
 
     path: str
     problems: list[Problem] = field(default_factory=list)
-    submission: Submission | Predictions | None = None
+    submission: Submission | Predictions | Record | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -63,6 +65,8 @@ class Report:
         made = self.submission
         if isinstance(made, Submission):
             return f"{made.title}, {made.run.model} on {made.run.dataset_name}"
+        if isinstance(made, Record):
+            return f"{len(made.rows)} published rows on {made.dataset}: {made.paper.title}"
         return "" if made is None else f"{made.title}, predictions of {made.model} on {made.dataset}"
 
     @property
@@ -145,6 +149,9 @@ def check(path: Path, unpacked: Path | None = None, data: Path | None = None) ->
     Raises:
         DataError: there is no such file.
     """
+    if is_record(path):
+        record, problems = read_record(path)
+        return Report(str(path), problems, record if not problems else None)
     held = names(path)
     weights = WEIGHTS in held or not any(name == SAMPLES or name.startswith(IMAGES) for name in held)
     pictures = not weights and SAMPLES not in held
@@ -287,18 +294,24 @@ def score_once(folder: str, data: str, suite: str, out: str) -> None:
     )
 
 
-def accept(path: Path, *, data: Path, suite: str | None, results: Path, seconds: int = 3600) -> Path:
+def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, seconds: int = 3600) -> Path:
     """Check a submission again, score it in a child process with limits, and save the result; its folder.
 
-    Pictures of pairs need no ``suite``; ``data`` is then the folder with the sources.
+    Pictures of pairs need no ``suite``; ``data`` is then the folder with the sources. Published numbers need neither;
+    the folder of their first row is returned.
 
     Raises:
         Rejected: the check found problems, the data set is another one, or scoring failed or took too long.
         UsageError, DataError: the suite, the data set or the file is not there.
     """
+    from fusionbench import published
     from fusionbench import result as schema
     from fusionbench.sandbox import run_limited
 
+    if is_record(path):
+        return published.accept(path, results)[0]
+    if data is None:
+        raise UsageError(f"{path}: name the data set's folder, or the folder of pairs, with --data")
     with tempfile.TemporaryDirectory() as temporary:
         folder, out = Path(temporary) / "submission", Path(temporary) / "results"
         folder.mkdir()
@@ -306,7 +319,7 @@ def accept(path: Path, *, data: Path, suite: str | None, results: Path, seconds:
             _check_suite(suite, data)
         report = check(path, folder, data)
         made = report.submission
-        if not report.ok or made is None:
+        if not report.ok or made is None or isinstance(made, Record):
             raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
         weights = isinstance(made, Submission)
         if suite is None and (isinstance(made, Submission) or made.kind == "masked"):

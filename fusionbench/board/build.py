@@ -14,8 +14,10 @@ from typing import Any
 
 from fusionbench import __version__, stats
 from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
+from fusionbench.board.hollow import add_gaps, papers, reproduces
 from fusionbench.board.insight import add_mean_ranks, agreement
-from fusionbench.board.rows import COST, Benchmark, BoardRow, benchmarks, slug
+from fusionbench.board.parts import COST, Benchmark, BoardRow, slug
+from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import notes, slots
 from fusionbench.board.take import bibtex
 from fusionbench.board.views import against_cost, by_draws, by_inputs
@@ -66,11 +68,13 @@ def build_board(
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
     if anonymous:
         _make_anonymous(found)
+    for benchmark in found:
+        add_gaps(benchmark)
     files: Files = {}
     for name in ("board.css", "board.js", "compare.js", "explorer.js"):
         files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
     for benchmark in found:
-        _add_benchmark(files, benchmark, results, title, resamples, alone=len(found) == 1)
+        _add_benchmark(files, benchmark, results, title, resamples, len(found) == 1, anonymous)
     if len(found) > 1:
         files["index.html"] = _render("index.html", title=title, root="", benchmarks=found)
     _write(out, files)
@@ -107,7 +111,9 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
     return cards
 
 
-def _add_benchmark(files: Files, benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool) -> None:
+def _add_benchmark(
+    files: Files, benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool, anonymous: bool
+) -> None:
     page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
     sheets = []
     for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
@@ -134,6 +140,7 @@ def _add_benchmark(files: Files, benchmark: Benchmark, results: Path, title: str
         comparable=comparable,
         downloads=downloads,
         filters=_filters(benchmark),
+        papers=papers(benchmark, anonymous),
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
@@ -166,7 +173,7 @@ def _add_benchmark(files: Files, benchmark: Benchmark, results: Path, title: str
                 result=row.entry.results[0],
                 views=by_inputs(row, benchmark) + by_draws(row.folders[0]),
                 pictures=_model_pictures(files, row, benchmark),
-                published=[other for other in benchmark.kind("published") if _reproduces(row, other)],
+                published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
 
 
@@ -269,11 +276,6 @@ def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
         files[name], made[name], texts[name] = text.encode(), label, text
     files[f"data/{benchmark.slug}/take.js"] = _script(texts)
     return made
-
-
-def _reproduces(row: BoardRow, other: BoardRow) -> bool:
-    assert row.entry is not None
-    return other.published is not None and other.published.model == row.entry.results[0].identity.model.name
 
 
 def _model_pictures(files: Files, row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionbench import stats
-from fusionbench.board.rows import Benchmark, BoardRow, Cell, Column
+from fusionbench.board.parts import Benchmark, BoardRow, Cell, Column
 
 MAX_RESAMPLES = 2000  # of the mean rank: its interval is shown with two digits
 FEWEST_ROWS = 4  # a rank correlation of three rows is one of four numbers

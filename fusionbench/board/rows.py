@@ -1,127 +1,23 @@
-"""What a page shows, worked out before any HTML: groups of comparable results, columns, rows, cells."""
+"""What a page shows, worked out before any HTML: groups of comparable results and the rows of their tables."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from fusionbench import stats
+from fusionbench.board.hollow import add_dialects, beside, column_title, published_row
+from fusionbench.board.parts import COST, Benchmark, BoardRow, Cell, Column, Group, slug
 from fusionbench.comparison import SECONDARY, Entry, metric_order, read_entries, same_model, title_of
 from fusionbench.errors import FusionbenchError
 from fusionbench.files import digest
-from fusionbench.published import PublishedRow, published_rows
+from fusionbench.published import shipped
 from fusionbench.recipes import load_recipe
 from fusionbench.result import Result, Score, load
 from fusionbench.tables import METRIC_TITLES, decimals, rank_text
-
-Kind = Literal["ranked", "cut", "published"]
-# titles of columns; any other one shows its own name
-COLUMN_TITLES = {"avg4": "mean", "avg_paper": "paper’s mean", "": "value"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One score key of a table. ``rank_key``: models are ranked by it (one column of each metric)."""
-
-    key: str
-    metric: str
-    label: str
-    better: stats.Better
-    unit: str
-    rank_key: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """Columns of one metric under one head."""
-
-    metric: str
-    title: str
-    unit: str
-    better: stats.Better
-    columns: list[Column]
-    hidden: bool
-
-    @property
-    def about(self) -> str:
-        """Unit and direction in words."""
-        return ", ".join(([] if self.unit in ("", "1") else [self.unit]) + [f"{self.better} is better"])
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number on the page, ``value`` for sorting. ``note`` is shown on demand."""
-
-    text: str
-    value: float | None
-    note: str = ""
-    best: bool = False
-    tied: bool = False
-
-
-@dataclass
-class BoardRow:
-    """One line of a table."""
-
-    kind: Kind
-    family: str
-    title: str
-    note: str
-    slug: str
-    cells: dict[str, Cell]
-    ranks: dict[str, Cell]  # metric -> rank and its interval
-    beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
-    cost: dict[str, Cell] = field(default_factory=dict)
-    entry: Entry | None = None
-    folders: list[Path] = field(default_factory=list)
-    published: PublishedRow | None = None
-    mean_rank: Cell | None = None
-
-    @property
-    def status(self) -> str:
-        return "published" if self.entry is None else self.entry.results[0].status
-
-    @property
-    def runs(self) -> int:
-        """Number of training runs."""
-        return 0 if self.entry is None else len(self.entry.results)
-
-
-@dataclass
-class Benchmark:
-    """Results that measured the same thing: one table."""
-
-    slug: str
-    title: str
-    first: Result
-    groups: list[Group]
-    rows: list[BoardRow]
-    folders: dict[str, Path]  # result id -> folder
-
-    @property
-    def columns(self) -> list[Column]:
-        return [column for group in self.groups for column in group.columns]
-
-    def kind(self, kind: Kind) -> list[BoardRow]:
-        return [row for row in self.rows if row.kind == kind]
-
-
-COST = {
-    "parameters": ("parameters", "number of trained values"),
-    "ms_per_image": ("ms/image", "milliseconds to fuse one image"),
-    "train_hours": ("training h", "hours of training"),
-}
-
-
-def slug(text: str) -> str:
-    """Text as part of a file name: lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "x"
 
 
 def what_was_measured(result: Result) -> str:
@@ -137,10 +33,14 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
         DataError, NotComparable: a damaged result; metric versions or image ids that differ within a group.
     """
     groups: dict[str, list[tuple[Path, Result]]] = {}
+    published = {result.id: result for result in shipped()}
     for path in sorted(Path(root).glob("**/result.json")):
         result = load(path)
-        groups.setdefault(what_was_measured(result), []).append((path, result))
-    made = [_benchmark(members, resamples) for members in groups.values()]
+        if result.status == "published":
+            published[result.id] = result
+        else:
+            groups.setdefault(what_was_measured(result), []).append((path, result))
+    made = [_benchmark(members, resamples, list(published.values())) for members in groups.values()]
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
         if any(other.slug == benchmark.slug for other in made[:number]):
@@ -148,7 +48,7 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     return made
 
 
-def _benchmark(members: list[tuple[Path, Result]], resamples: int) -> Benchmark:
+def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: list[Result]) -> Benchmark:
     first = members[0][1]
     dataset = first.identity.dataset
     folders = {result.id: path.parent for path, result in members}
@@ -159,17 +59,19 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int) -> Benchmark:
             bare.setdefault(same_model(result), Entry([])).results.append(result)
     entries += bare.values()
     groups = _groups(entries)
+    theirs = [result for result in published if beside(result, first)]
+    add_dialects(groups, theirs)
     places = {group.metric: _places(entries, group) for group in groups}
     rows = [_row(entry, groups, places, folders) for entry in entries]
     for group in groups:
         for column in group.columns:
             _rank(rows, column, resamples)
     _beats(rows, groups)
-    theirs = [_published(found, groups) for found in published_rows() if found.dataset == _plain(dataset.name)]
     if not theirs:  # the paper's way to average matters beside the paper's rows only
         for group in groups:
             group.columns[:] = [column for column in group.columns if not column.key.endswith("@avg_paper")]
-    rows += [row for row in theirs if any(cell.value is not None for cell in row.cells.values())]
+    hollow = [published_row(result, groups) for result in theirs]
+    rows += [row for row in hollow if any(cell.value is not None for cell in row.cells.values())]
     return Benchmark(
         slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}"),
         title=f"{data_title(dataset.name)} {dataset.version}",
@@ -178,11 +80,6 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int) -> Benchmark:
         rows=_in_order(rows, groups),
         folders=folders,
     )
-
-
-def _plain(dataset: str) -> str:
-    """``fusiont-less`` and ``fusion_tless`` name the same data set as ``fusiontless``."""
-    return re.sub("[^a-z0-9]", "", dataset.lower())
 
 
 def data_title(name: str) -> str:
@@ -205,7 +102,7 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
         rank_key = next((key for key in (f"{metric}@avg4", metric) if key in keys), keys[0])
         score = scores[rank_key]
         columns = [
-            Column(key, metric, _column_title(key), scores[key].better, scores[key].unit, key == rank_key)
+            Column(key, metric, column_title(key), scores[key].better, scores[key].unit, key == rank_key)
             for key in keys
         ]
         hidden = SECONDARY.get(metric) in metrics
@@ -219,11 +116,6 @@ def _column_place(key: str) -> tuple[int, str]:
     if column.isdecimal():
         return 0, column.rjust(8)
     return (1 if column == "avg4" else 2), column
-
-
-def _column_title(key: str) -> str:
-    column = key.partition("@")[2]
-    return f"N={column}" if column.isdecimal() else COLUMN_TITLES.get(column, column)
 
 
 def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
@@ -332,24 +224,6 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
             won += mine < min(theirs) if column.better == "lower" else mine > max(theirs)
         if judged:
             row.beats = f"{won} of {judged}"
-
-
-def _published(published: PublishedRow, groups: Sequence[Group]) -> BoardRow:
-    cells: dict[str, Cell] = {}
-    for group in groups:
-        for column in group.columns:
-            score = published.scores.get(column.key)
-            if score is None:
-                cells[column.key] = Cell("", None, "not in the paper")
-                continue
-            note = f"{published.paper.title}, {score.table}"
-            if score.mean is not None and score.sd is not None:
-                note += f"; mean of its runs {score.mean:g} ± {score.sd:g}"
-            cells[column.key] = Cell(f"{score.value:.{score.places}f}", score.value, note)
-    anchor = slug(f"published-{published.dataset}-{published.title.replace('+', ' plus ')}")
-    several = any(score.mean is not None for score in published.scores.values())
-    note = published.paper.venue + (", best of its runs" if several else "")
-    return BoardRow("published", "published", published.title, note, anchor, cells, {}, published=published)
 
 
 def _in_order(rows: list[BoardRow], groups: Sequence[Group]) -> list[BoardRow]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fusionbench.board.charts import COLOURS, Point, Series, chart
-from fusionbench.board.rows import COST, Benchmark, BoardRow, Group
+from fusionbench.board.hollow import reproduces
+from fusionbench.board.parts import COST, Benchmark, BoardRow, Group
 from fusionbench.curves import COLUMNS
 from fusionbench.errors import DataError
 from fusionbench.files import read_bounded
@@ -36,9 +37,8 @@ def by_inputs(row: BoardRow, benchmark: Benchmark) -> list[View]:
             continue
         assert row.entry is not None
         series = [_inputs(row, group, row.title, "c0")]
-        name = row.entry.results[0].identity.model.name
         for other in benchmark.kind("published"):
-            if other.published is not None and other.published.model == name:
+            if reproduces(row, other):
                 series.append(_inputs(other, group, f"{other.title} as published", "paper"))
         trivial = _best_trivial(benchmark, group)
         if trivial is not None and trivial is not row:

@@ -14,34 +14,48 @@ from fusionbench.progress import say
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("pack", short_help="Pack a trained run, or predictions, as a submission.")
-@click.argument("made", type=_PATH)
-@click.option("-o", "--out", required=True, type=_PATH, help="The zip to write.")
-@click.option("--title", required=True, help="What tables call the model.")
-@click.option("--submitter", required=True, help="Who submits it.")
+@click.command("pack", short_help="Pack a trained run, predictions, or a paper's numbers, as a submission.")
+@click.argument("made", required=False, type=_PATH)
+@click.option("-o", "--out", type=_PATH, help="The zip to write; the JSON, for a paper's numbers.")
+@click.option("--title", help="What tables call the model.")
+@click.option("--submitter", help="Who submits it.")
 @click.option("--link", help="An https address with more about it.")
 @click.option("--note", default="", help="What readers should know.")
 @click.option("--model", help="Predictions: what folders of results call the model.")
 @click.option("-d", "--data", type=_PATH, help="Predictions: the data set's folder, or the folder of pairs.")
+@click.option("--template", is_flag=True, help="Print the .toml of a paper's numbers, to fill in.")
 def pack_command(
-    made: Path,
-    out: Path,
-    title: str,
-    submitter: str,
+    made: Path | None,
+    out: Path | None,
+    title: str | None,
+    submitter: str | None,
     link: str | None,
     note: str,
     model: str | None,
     data: Path | None,
+    template: bool,
 ) -> None:
-    """Pack MADE into one file: a training run with its weights, or with --model and --data what a model predicted.
+    """Pack MADE into one file: a training run with its weights, or with --model and --data what a model predicted, or a
+    .toml of numbers that a paper printed.
 
     Predictions are a folder of PNG files, one for every pair, or a .npy or HDF5 file of samples of a masked set, uint8
     (images, V+1, K, H, W[, C]).
 
     Example: fusionbench pack runs/cvae -o cvae.zip --title CVAE --submitter "A. Author"
     """
+    from fusionbench import published
     from fusionbench.submit import pack, pack_predictions
 
+    if template:
+        click.echo(published.template(), nl=False)
+        return
+    if made is None or out is None:
+        raise UsageError("name what to pack, and the file to write with --out")
+    if made.suffix in (".toml", ".json"):
+        click.echo(str(published.pack(made, out)))
+        return
+    if title is None or submitter is None:
+        raise UsageError("a submission needs --title, what tables call the model, and --submitter")
     if model is None and data is None:
         click.echo(str(pack(made, out, title=title, submitter=submitter, link=link, note=note)))
         return
@@ -98,27 +112,31 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.argument("submission", required=False, type=_PATH)
 @click.option("--queue", type=_PATH, help="Handle everything in QUEUE/incoming instead; several workers may.")
 @click.option("--suite", help="The suite whose protocol applies; pictures of pairs need none.")
-@click.option("-d", "--data", required=True, type=_PATH, help="The data set's folder, or the folder of pairs.")
+@click.option("-d", "--data", type=_PATH, help="The data set's folder, or that of pairs; published numbers need none.")
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
 def accept_command(
-    submission: Path | None, queue: Path | None, suite: str | None, data: Path, results: Path, seconds: int
+    submission: Path | None, queue: Path | None, suite: str | None, data: Path | None, results: Path, seconds: int
 ) -> None:
     """Check a SUBMISSION again, score it in a limited process, and save the result. Prints its folder.
 
+    Numbers of a paper (.json) are checked and saved without a rank; nothing is scored.
+
     Example: fusionbench accept cvae.zip --suite quickstart --data data/fusiondigits --results results
     """
-    from fusionbench.inbox import serve
+    from fusionbench.inbox import KINDS, serve
     from fusionbench.submit import accept
 
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
-    if not data.is_dir():  # our mistake, for which no submission of a queue may be rejected
+    if data is not None and not data.is_dir():  # our mistake, for which no submission of a queue may be rejected
         raise UsageError(f"{data}: no such folder; name the data set's with --data")
     score = partial(accept, data=data, suite=suite, results=results, seconds=seconds)
     if submission is not None:
         click.echo(str(score(submission)))
         return
     assert queue is not None
-    for handled in serve(queue, score):
+    if data is None:
+        say("without --data only published numbers (.json) of the queue can be accepted; archives wait")
+    for handled in serve(queue, score, KINDS if data is not None else (".json",)):
         click.echo(f"{handled.item}: {handled.message}")

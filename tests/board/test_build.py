@@ -14,7 +14,7 @@ from fusionbench import result as schema
 from fusionbench.board import build_board
 from fusionbench.errors import DataError, NotComparable, UsageError
 from fusionbench.pictures import contact_sheet
-from fusionbench.published import published_rows
+from fusionbench.published import accept, pack, shipped, template
 from tests.results import made_up
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -200,23 +200,47 @@ def test_unmeasured_scores_say_why(results: Path, tmp_path: Path) -> None:
 
 
 def test_published_data_keep_the_papers_averages() -> None:
-    rows = {(row.dataset, row.title): row for row in published_rows()}
+    rows = {(row.identity.dataset.name, row.title): row.scores for row in shipped()}
     assert len(rows) == 15 + 8
     dae_fuse = rows["tno", "DAE-Fuse"]
-    assert dae_fuse.scores["mi@cddfuse"].value == 2.21 and dae_fuse.likelihood_dims is None
-    fusionvae = rows["fusionmnist", "FusionVAE"].scores
-    assert fusionvae["nll_bpd@avg_paper"].value == 0.1439 and fusionvae["mse_min@avg_paper"].value == 0.0145
-    assert fusionvae["mse_min@3"].table == "Table 1 (best of runs), Table 8 (mean)"
+    assert dae_fuse["mi@cddfuse"].mean == 2.21 and dae_fuse["mi@cddfuse"].unit == "nats"
+    fusionvae = rows["fusionmnist", "FusionVAE"]
+    assert fusionvae["nll_bpd@avg_paper"].mean == 0.1439 and fusionvae["mse_min@avg_paper"].mean == 0.0145
+    assert fusionvae["mse_min@3"].extra["table"] == "Table 1 (best of runs), Table 8 (mean)"
+    assert fusionvae["nll_bpd@0"].extra["dims"] == 784
     # the paper's average weighs the columns 28 : 24 : 24 : 24 on FusionMNIST; its columns are rounded to 1e-4
-    for (dataset, title), row in rows.items():
+    for (dataset, title), scores in rows.items():
         weights = {"fusionmnist": (0.28, 0.24, 0.24, 0.24), "fusiontless": (164, 160, 160, 160)}.get(dataset)
         weights = weights or (4987, 4960, 4960, 4960)
         for metric in ("nll_bpd", "mse_min"):
-            if f"{metric}@0" in row.scores:
-                columns = [row.scores[f"{metric}@{n}"].value for n in range(4)]
-                unit = 10.0 ** -row.scores[f"{metric}@0"].places
+            if f"{metric}@0" in scores:
+                columns = [scores[f"{metric}@{n}"].mean for n in range(4)]
+                unit = 10.0 ** -scores[f"{metric}@0"].extra["places"]
                 expected = np.average(columns, weights=weights)
-                assert row.scores[f"{metric}@avg_paper"].value == pytest.approx(expected, abs=1.01 * unit), title
+                assert scores[f"{metric}@avg_paper"].mean == pytest.approx(expected, abs=1.01 * unit), title
+
+
+def test_an_accepted_record_stands_beside_our_run_with_the_gap(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "numbers.toml").write_text(template().replace('title = "FusionVAE" ', 'title = "Theirs" '))
+    accept(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
+    page = Page(build_board(results, tmp_path / "site", resamples=100))
+    row = next(cells for kind, cells in page.rows if kind == "published model" and "Theirs" in cells[0])
+    assert row[3].strip() == "0.1593" and row[2].strip() == "–", "hollow: a value, and no rank"
+    assert row[4].strip() == "–", "a column that the record does not have"
+    ours = next(cells for kind, cells in page.rows if kind == "ranked model" and "FusionVAE" in cells[0])[3].strip()
+    assert f"ours (FusionVAE) {ours}, gap +" in page.text
+    assert "Entered by A. Reader" in page.text
+    assert "A. Reader" not in Page(build_board(results, tmp_path / "site", resamples=100, anonymous=True)).text
+
+
+def test_a_papers_address_is_checked_again_before_it_is_a_link(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "numbers.toml").write_text(template().replace('title = "FusionVAE" ', 'title = "Theirs" '))
+    (folder,) = accept(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
+    text = (folder / "result.json").read_text()
+    (folder / "result.json").write_text(text.replace('"url": "https://arxiv.org/', '"url": "javascript:'))
+    assert (folder / "result.json").read_text() != text
+    with pytest.raises(DataError, match="paper cannot be shown"):
+        build_board(results, tmp_path / "site", resamples=100)
 
 
 def test_a_row_costs_few_bytes_in_the_first_view(tmp_path: Path) -> None:

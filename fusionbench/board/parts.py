@@ -1,0 +1,124 @@
+"""What a page is made of before any HTML: columns, groups of them, cells, rows, and the benchmark that holds them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fusionbench import stats
+from fusionbench.comparison import Entry
+from fusionbench.published import Paper
+from fusionbench.result import Result
+
+Kind = Literal["ranked", "cut", "published"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score key of a table. ``rank_key``: models are ranked by it (one column of each metric)."""
+
+    key: str
+    metric: str
+    label: str
+    better: stats.Better
+    unit: str
+    rank_key: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns of one metric under one head."""
+
+    metric: str
+    title: str
+    unit: str
+    better: stats.Better
+    columns: list[Column]
+    hidden: bool
+
+    @property
+    def about(self) -> str:
+        """Unit and direction in words."""
+        return ", ".join(([] if self.unit in ("", "1") else [self.unit]) + [f"{self.better} is better"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number on the page, ``value`` for sorting. ``note`` is shown on demand."""
+
+    text: str
+    value: float | None
+    note: str = ""
+    best: bool = False
+    tied: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the numbers of a row come from that were not measured here. ``model``: our name of the model."""
+
+    paper: Paper
+    model: str
+    caveats: tuple[str, ...]
+    entered_by: str
+
+
+@dataclass
+class BoardRow:
+    """One line of a table."""
+
+    kind: Kind
+    family: str
+    title: str
+    note: str
+    slug: str
+    cells: dict[str, Cell]
+    ranks: dict[str, Cell]  # metric -> rank and its interval
+    beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
+    cost: dict[str, Cell] = field(default_factory=dict)
+    entry: Entry | None = None
+    folders: list[Path] = field(default_factory=list)
+    published: Published | None = None
+    mean_rank: Cell | None = None
+
+    @property
+    def status(self) -> str:
+        return "published" if self.entry is None else self.entry.results[0].status
+
+    @property
+    def runs(self) -> int:
+        """Number of training runs."""
+        return 0 if self.entry is None else len(self.entry.results)
+
+
+@dataclass
+class Benchmark:
+    """Results that measured the same thing: one table."""
+
+    slug: str
+    title: str
+    first: Result
+    groups: list[Group]
+    rows: list[BoardRow]
+    folders: dict[str, Path]  # result id -> folder
+
+    @property
+    def columns(self) -> list[Column]:
+        return [column for group in self.groups for column in group.columns]
+
+    def kind(self, kind: Kind) -> list[BoardRow]:
+        return [row for row in self.rows if row.kind == kind]
+
+
+COST = {
+    "parameters": ("parameters", "number of trained values"),
+    "ms_per_image": ("ms/image", "milliseconds to fuse one image"),
+    "train_hours": ("training h", "hours of training"),
+}
+
+
+def slug(text: str) -> str:
+    """Text as part of a file name: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "x"
