@@ -117,6 +117,10 @@ def additive_intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return (fused.float() - wanted).abs().flatten(1).mean(1)
 
 
+TEXTURES = {"magnitude": texture_loss, "directed": directed_texture_loss}
+INTENSITIES = {"max": intensity_loss, "sum": additive_intensity_loss}
+
+
 def correlation(x: Tensor, y: Tensor) -> Tensor:
     """Pearson correlation over the pixels, per image and channel, averaged over channels: (N,) in [−1,1].
 

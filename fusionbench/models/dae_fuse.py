@@ -27,14 +27,7 @@ from torch import Tensor, nn
 
 from fusionbench.contracts import ImageSpec, LossTerms, Preset
 from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
-from fusionbench.models._fusion_losses import (
-    additive_intensity_loss,
-    content_loss,
-    decomposition_loss,
-    directed_texture_loss,
-    intensity_loss,
-    texture_loss,
-)
+from fusionbench.models._fusion_losses import INTENSITIES, TEXTURES, content_loss, decomposition_loss
 from fusionbench.models._pairs import PairModel, check_choice
 from fusionbench.models._residual import BasicBlock
 from fusionbench.models._restormer import BaseBlock, CrossAttention, RestormerBlock
@@ -42,8 +35,6 @@ from fusionbench.models._vit import PatchTransformer
 
 Pair = tuple[Tensor, Tensor]
 Made = tuple[Tensor, Tensor, Tensor]  # a picture or two, detail and base features
-TEXTURES = {"magnitude": texture_loss, "directed": directed_texture_loss}
-INTENSITIES = {"max": intensity_loss, "sum": additive_intensity_loss}
 SMALL = {
     "width": 16,
     "heads": 2,
@@ -145,10 +136,15 @@ class DAEFuse(PairModel):
                 "optimizer": "adam",
                 "lr": 1e-4,
                 "lr_min": 1e-6,
+                "schedule": "step",  # halved every 20 epochs, as CDDFuse does
+                "step_epochs": 20,
+                "step_factor": 0.5,
                 "epochs": 120,
                 "batch": 8,
                 "clip": 0.01,
                 "inputs": "all",
+                # usual for judges; their rate stays, since those of phase II are new when the makers' has been halved
+                "per_group": {"critic": {"betas": [0.5, 0.999], "lr_min": 1e-4}},
             },
             "paper size: 6.46 M parameters and four discriminators of 0.39 M; open sizes are ours",
         ),

@@ -37,7 +37,7 @@ from fusionbench.errors import UsageError
 from fusionbench.files import digest
 from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
 from fusionbench.models._edges import edge_image
-from fusionbench.models._fusion_losses import content_loss, intensity_loss, texture_loss
+from fusionbench.models._fusion_losses import TEXTURES, content_loss, intensity_loss
 from fusionbench.models._pairs import PairModel, check_choice
 
 PAPER_TRAINING = {"optimizer": "adam", "lr": 1e-4, "lr_min": 1e-4, "epochs": 41, "batch": 16, "inputs": "all"}
@@ -150,7 +150,7 @@ class MFEIF(PairModel):
         critic_widths, critic_norm: of the discriminator.
         stage2: ``"pairs"`` (the fused image's gradients and intensities against both images'), or ``"corruption"``:
             rebuild an image from two complementary corruptions of it, for which single images suffice.
-        texture_weight, intensity_weight: of stage 2 on pairs.
+        texture_weight, intensity_weight, texture: of stage 2 on pairs; ``texture`` as for ``dae-fuse``.
         phase_share, phase_steps: length of stage 1, as a share of the planned steps, or in steps if given.
 
     Raises:
@@ -215,6 +215,7 @@ class MFEIF(PairModel):
         stage2: str = "pairs",
         texture_weight: float = 1.0,
         intensity_weight: float = 1.0,
+        texture: str = "directed",
         phase_share: float = 0.75,
         phase_steps: int | None = None,
     ) -> None:
@@ -222,6 +223,7 @@ class MFEIF(PairModel):
         check_choice("mfeif", fusion=(fusion, ("sources", "eq3")), gate=(gate, ("sigmoid", "none")))
         check_choice("mfeif", skip=(skip, SKIPS), output=(output, ("sigmoid", "norm-relu")))
         check_choice("mfeif", stage2=(stage2, ("pairs", "corruption")), critic_norm=(critic_norm, ("batch", "group")))
+        check_choice("mfeif", texture=(texture, TEXTURES))
         if (len(widths), len(attention_widths)) != (4, 3):
             raise UsageError(f"mfeif takes four widths and three attention_widths, not {widths} and {attention_widths}")
         if attention_maps not in (1, widths[-1]):
@@ -229,6 +231,7 @@ class MFEIF(PairModel):
         self.fusion, self.gate, self.skip, self.stage2 = fusion, gate, skip, stage2
         self.pixel_weight, self.ssim_weight, self.adversarial_weight = pixel_weight, ssim_weight, adversarial_weight
         self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
+        self.texture_loss = TEXTURES[texture]
         self.extractor = Extractor(widths, dense, path_weights)
         self.constructor = Constructor(widths, output)
         self.attention = EdgeAttention(attention_widths, attention_maps)
@@ -291,7 +294,7 @@ class MFEIF(PairModel):
                 total = content_loss(made, images, self.pixel_weight, self.ssim_weight).mean()
                 return LossTerms(total, {"phase": 2, "content": total.detach()})
             fused = self.combine(a, b)
-        texture, intensity = texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()
+        texture, intensity = self.texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()
         total = self.texture_weight * texture + self.intensity_weight * intensity
         return LossTerms(total, {"phase": 2, "texture": texture.detach(), "intensity": intensity.detach()})
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fusionbench.errors import UsageError
 from fusionbench.models._fusion_losses import additive_intensity_loss, directed_texture_loss
 from fusionbench.models.dae_fuse import DAEFuse
+from fusionbench.schedule import check_groups, create_training, learning_rate
 from tests.pairs import SPEC, learn, pair_batch, smallest
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -198,6 +199,16 @@ def test_visible_image_is_added_before_the_sigmoid() -> None:
 def test_refuses_unknown_words(choice: dict) -> None:
     with pytest.raises(UsageError, match="of dae-fuse"):
         smallest(DAEFuse, **choice)
+
+
+def test_paper_training_is_halved_every_twenty_epochs() -> None:
+    training = create_training(dict(DAEFuse.PRESETS["paper"].training))
+    check_groups(training, "dae-fuse", smallest(DAEFuse).parameter_groups())
+    maker, critic = training.of_group("generator"), training.of_group("critic")
+    rates = [learning_rate(maker, epoch, 120) for epoch in (0, 19, 20, 40, 119)]
+    assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1e-4 / 32])
+    assert {learning_rate(critic, epoch, 120) for epoch in range(120)} == {1e-4}
+    assert (maker.betas, critic.betas) == ((0.9, 0.999), (0.5, 0.999))
 
 
 def test_tiny_preset_overfits_one_batch() -> None:

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusionbench.errors import UsageError
 from fusionbench.models._edges import edge_image
-from fusionbench.models._fusion_losses import content_loss, intensity_loss, texture_loss
+from fusionbench.models._fusion_losses import TEXTURES, content_loss, intensity_loss
 from fusionbench.models.mfeif import MFEIF, complementary_corruptions
 from tests.pairs import SPEC, learn, pair_batch, smallest
 
@@ -131,11 +131,12 @@ def test_stage_one_loss_is_pixels_structure_and_least_squares() -> None:
     torch.testing.assert_close(maker, expected, **CLOSE)
 
 
-def test_stage_two_loss_on_pairs() -> None:
-    model, batch = smallest(MFEIF, phase_steps=0, texture_weight=3, intensity_weight=2), pair_batch()
+@pytest.mark.parametrize("texture", sorted(TEXTURES))
+def test_stage_two_loss_on_pairs(texture: str) -> None:
+    model, batch = smallest(MFEIF, phase_steps=0, texture_weight=3, intensity_weight=2, texture=texture), pair_batch()
     a, b = batch.views[:, 0], batch.views[:, 1]
     fused = model.fuse(batch)  # in evaluation mode: stage 2 takes the frozen statistics
-    expected = 3 * texture_loss(fused, a, b).mean() + 2 * intensity_loss(fused, a, b).mean()
+    expected = 3 * TEXTURES[texture](fused, a, b).mean() + 2 * intensity_loss(fused, a, b).mean()
     torch.testing.assert_close(model.loss(batch, "generator", 0).total.detach(), expected, **CLOSE)
 
 
