@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fusionbench.dataset_pairs import holds_dataset
 from fusionbench.errors import DataError, FusionbenchError, UsageError
 from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs, fuse_pair
 from fusionbench.files import write_bytes
@@ -22,12 +23,18 @@ from fusionbench.suites import Suite, SuiteModel, check_budget
 SHEET, SHOWN = "sheet.png", 3  # the sheet of a suite, and the pairs on it
 
 
-def suite_pairs(suite: Suite, source_dir: str | Path | None, *, strict: bool = False) -> PairSet:
-    """The pairs that a suite scores.
+def suite_pairs(
+    suite: Suite, source_dir: str | Path | None, *, data_root: str | Path = "data", strict: bool = False
+) -> PairSet:
+    """The pairs that a suite scores: of the files in ``source_dir``, or of a data set of whole pairs there.
+
+    Without ``source_dir``: of the data set of the suite's name below ``data_root``, where there is one.
 
     Raises:
         UsageError, DataError: as :func:`fusionbench.pairsets.open_pairs`.
     """
+    if source_dir is None and holds_dataset(Path(data_root) / suite.dataset):
+        source_dir = Path(data_root) / suite.dataset
     return open_pairs(suite.dataset, suite.split, source_dir, limit=suite.protocol.limit, strict=strict)
 
 
@@ -69,7 +76,7 @@ def run_pair_suite(
     if budget is not None and not learning:
         raise UsageError(f"{suite.name}: no row of these is trained; leave out the budget")
     check_budget(budget)
-    pairs = suite_pairs(suite, source_dir, strict=strict)
+    pairs = suite_pairs(suite, source_dir, data_root=data_root, strict=strict)
     trained: dict[tuple[str, int], str] = {}
     if learning:
         settings = run_settings(training_folder(suite, data_root), out, runs, device, budget)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionbench.data import open_dataset
 from fusionbench.dataset_pairs import DatasetPairs, holds_dataset
 from fusionbench.errors import DataError, UsageError, unknown_name
 from fusionbench.files import digest
@@ -95,6 +96,18 @@ def open_pairs(
 def is_pair_source(name: str) -> bool:
     """Whether ``name`` is a registered source of pairs."""
     return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")
+
+
+def means_pairs(name_or_folder: str) -> bool:
+    """Whether a source of pairs, or a data set of them (here or in ``data/``), is called so.
+
+    Raises:
+        DataError: several data sets there, or a damaged one.
+    """
+    if is_pair_source(name_or_folder):
+        return True
+    place = next((place for place in (Path(name_or_folder), DATA / name_or_folder) if holds_dataset(place)), None)
+    return place is not None and hasattr(open_dataset(place).recipe, "whole")
 
 
 def find_pairs(

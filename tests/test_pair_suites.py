@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from fusionbench.build import build_dataset
 from fusionbench.errors import DataError, UsageError
+from fusionbench.recipes import load_recipe
 from fusionbench.suites import load_suite, run_suite
 from tests.cli.runner import run
 from tests.pairs import PairDataset
@@ -189,3 +191,31 @@ def test_patches_of_an_embedded_source_are_made_and_two_processes_train(
     assert list((tmp_path / "data/pairs-demo-patches").glob("*/*/manifest.json"))
     assert len(list((tmp_path / "runs/pairs-demo-patches").glob("*/weights.safetensors"))) == 2
     assert len(list((tmp_path / "results/pairs-demo/mfeif").glob("*/fused/astronaut.png"))) == 1
+
+
+def test_a_data_set_of_whole_pairs_takes_the_place_of_the_files(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = suite.parent
+    (place / "set/a").rename(place / "set/ir")
+    (place / "set/b").rename(place / "set/vi")
+    suite.write_text(SMALL.replace('"pairs"', '"vifb"'))
+    build_dataset(load_recipe("vifb"), place / "set", place / "data", jobs=1)
+    where: dict[str, Any] = {"device": "cpu", "models": ["copy-b"]}
+    [files] = run_suite(suite, source_dir=place / "set", out=place / "1", **where)
+    [stored] = run_suite(suite, data_root=place / "data", out=place / "2", **where)
+    [named] = run_suite(suite, source_dir=place / "data/vifb", out=place / "3", **where)
+    assert files.id == stored.id == named.id
+    scores = [{k: s.mean for k, s in result.scores.items()} for result in (files, stored, named)]
+    assert scores[0] == scores[1] == scores[2]
+
+    monkeypatch.chdir(place)
+    code, _, err = run(capsys, "train", "average", "--data", "data/vifb", "--out", "run")
+    assert code == 0, err
+    words = ["evaluate", "run", "--out", "results", "--limit", 2]
+    found = []
+    for data in (["data/vifb"], ["vifb"], ["vifb", "--source-dir", "set"]):
+        code, out, err = run(capsys, *words, "--data", *data)  # pairs, without being told so
+        assert code == 0, err
+        found.append(out)
+    assert found[0] == found[1] == found[2]

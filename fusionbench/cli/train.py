@@ -86,7 +86,7 @@ def train_command(
 @click.option(
     "--protocol",
     type=click.Choice(["masked", "pairs"]),
-    help="How to score [pairs where --data is a source of registered pairs, else masked].",
+    help="How to score [pairs where --data names a source or a data set of pairs, else masked].",
 )
 @click.option("--split", help="[test; pairs without one: their first]")
 @click.option("-k", "--samples", type=click.IntRange(min=1), default=100, show_default=True, help="Draws per image, K.")
@@ -137,12 +137,12 @@ def evaluate_command(
 
     Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
     """
-    from fusionbench.pairsets import is_pair_source
+    from fusionbench.pairsets import means_pairs
 
     given = {
         name for name in context.params if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
-    if (protocol or ("pairs" if is_pair_source(data) or source_dir else "masked")) == "pairs":
+    if (protocol or ("pairs" if source_dir or means_pairs(data) else "masked")) == "pairs":
         _refuse(given & {"samples", "seed", "paper_batch", "precision", "compile", "curves", "sheets"}, "masked")
         from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs
         from fusionbench.pairsets import find_pairs
