@@ -100,6 +100,7 @@ def evaluate_pairs(
         DataError: a pair that cannot be read or scored.
     """
     protocol, runtime = protocol or PairsProtocol(), launch(device, "fp32")
+    _ = pairs.identity  # looks at every pair: one line says what is wrong with all of them
     height, width = pairs.pair(0).shape[1:]
     subject = Subject.of(model, ImageSpec(1, height, width, 2), runtime.device)
     if not hasattr(subject.model, "fuse"):

@@ -77,6 +77,7 @@ def run_pair_suite(
         raise UsageError(f"{suite.name}: no row of these is trained; leave out the budget")
     check_budget(budget)
     pairs = suite_pairs(suite, source_dir, data_root=data_root, strict=strict)
+    _ = pairs.identity  # looks at every pair: what is wrong with one is told before anything is trained
     trained: dict[tuple[str, int], str] = {}
     if learning:
         settings = run_settings(training_folder(suite, data_root), out, runs, device, budget)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fusionbench.build import build_dataset
@@ -131,6 +132,35 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     code, said, err = run(capsys, *words)
     assert code == 0, err
     assert Path(said.strip()) == results[2].folder(out)
+
+
+def test_files_that_cannot_be_used_are_one_line_that_names_all(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = suite.parent / "set"
+    whole = (files / "a/0.png").read_bytes()
+    (files / "a/0.png").write_bytes(whole[: len(whole) // 2])
+    folders.save(files / "b/1.png", folders.picture(1, 40, 50, grey=True))
+    folders.save(files / "a/2.png", np.full((50, 50), 9000, np.uint16))  # 16 bits, one value
+    words = ["run", suite, "--source-dir", files, "--out", suite.parent / "results", "--device", "cpu"]
+    code, out, err = run(capsys, "-q", *words)
+    assert code == 2 and out == "" and len(err.splitlines()) == 1
+    assert "3 of 3 pairs" in err
+    for words_of_one in ("a/0.png: not a readable", "a/1.png is 49×50 and", "a/2.png: uses only 9000..9000 of 16 bits"):
+        assert words_of_one in err
+
+
+def test_missing_partners_are_listed_kept_with_the_result_and_refused_when_asked(
+    suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, out = suite.parent / "set", suite.parent / "results"
+    (files / "a/1.png").unlink()
+    folders.save(files / "a/2.png", np.linspace(0, 65535, 50 * 50).reshape(50, 50).astype(np.uint16))
+    words = ["run", suite, "--source-dir", files, "--out", out, "--device", "cpu", "--models", "copy-b", "--json"]
+    code, said, err = run(capsys, *words)
+    assert code == 0 and "1 pictures of 'all' lack a partner: 1 (not in a)" in err
+    assert "1 files: 16 bits scaled to 8 (2.png)" in err
+    assert json.loads(said)["provenance"]["left_out"] == {"1": "a"}
+    code, said, err = run(capsys, "-q", *words, "--strict")
+    assert code == 2 and said == "" and "lack a partner" in err and len(err.splitlines()) == 1
 
 
 def test_a_whole_suite_draws_its_sheet_anew_when_a_row_is_new(suite: Path) -> None:
