@@ -10,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,23 @@ import numpy as np
 from fusionbench import progress, selftest
 from fusionbench.card import write_card
 from fusionbench.contracts import Source
-from fusionbench.engines import WorkerLost, run_tasks
+from fusionbench.engines import WorkerLost
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
-from fusionbench.making import Maker, maker_of
+from fusionbench.making import maker_of
 from fusionbench.prepare import cutouts_of, pixels_digest
 from fusionbench.recipes import AnyRecipe, Recipe
+from fusionbench.shard_plans import (
+    CUTOUTS,
+    ShardPlan,
+    look,
+    open_source,
+    plan_cutouts,
+    plan_shards,
+    run_away,
+    task_root,
+    worker_count,
+)
 from fusionbench.shards import croissant
 from fusionbench.shards.manifest import (
     FILE,
@@ -44,24 +53,9 @@ from fusionbench.shards.manifest import (
 from fusionbench.shards.ragged import pack
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import write_shard
-from fusionbench.sources import SOURCES
 
 JOURNAL = ".build"
-CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
-_SMALL = 500_000_000  # values (pixels of all views); less is made about as soon as worker processes have started
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
-
-
-@dataclass(frozen=True)
-class ShardPlan:
-    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from."""
-
-    split: str
-    number: int
-    start: int
-    stop: int
-    file: str
-    rows: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -73,34 +67,6 @@ class Outcome:
     bug: str = ""
 
 
-def open_source(recipe: AnyRecipe, source_dir: str | Path | None) -> Source:
-    """The recipe's source on ``source_dir``, checked.
-
-    Raises:
-        UsageError, DataError: unknown source, or files that are missing or not what they should be.
-    """
-    return _source(recipe.source.name, str(source_dir) if source_dir is not None else None)
-
-
-@lru_cache(maxsize=4)
-def _source(name: str, root: str | None) -> Source:
-    return SOURCES.get(name)(Path(root) if root is not None else None)
-
-
-def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:
-    """All shards of a data set, in order: what they hold follows from the source and the shard size alone."""
-    plans = []
-    for split in recipe.splits:
-        rows, size = maker.rows(split), recipe.shard_size
-        total = len(rows)
-        count = -(-total // size)
-        for number in range(count):
-            start, stop = number * size, min(total, (number + 1) * size)
-            file = f"{recipe.name}-{recipe.version}-{split}-{number:05d}-of-{count:05d}.h5"
-            plans.append(ShardPlan(split, number, start, stop, file, rows[start:stop]))
-    return plans
-
-
 def make_arrays(
     recipe: AnyRecipe, source: Source, split: str, samples: np.ndarray, bank: np.ndarray | None = None
 ) -> tuple[dict[str, Any], str]:
@@ -110,11 +76,6 @@ def make_arrays(
     """
     maker = maker_of(recipe, source)
     return maker.arrays(split, samples, maker.rows(split)[samples], bank)
-
-
-def plan_cutouts(recipe: AnyRecipe, split: str) -> ShardPlan:
-    """The file of a split's bank of cut-outs."""
-    return ShardPlan(split, CUTOUTS, 0, 0, f"{recipe.name}-{recipe.version}-{split}-cutouts.h5")
 
 
 def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> Outcome:
@@ -231,7 +192,9 @@ def build_dataset(
     selftest.require()
     source = open_source(recipe, source_dir)
     _probe(recipe, source)
-    plans = plan_shards(recipe, maker_of(recipe, source))
+    maker = maker_of(recipe, source)
+    look(recipe, maker, source_dir, jobs, scheduler)
+    plans = plan_shards(recipe, maker)
     with lock(folder / JOURNAL / "lock", wait=False) as held:
         if held:
             return _build(recipe, source_dir, folder, plans, jobs, force, scheduler)
@@ -252,8 +215,7 @@ def _build(
     if (folder / FILE).is_file() and not force:
         return folder
     source = open_source(recipe, source_dir)
-    for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:  # of a killed build; we hold the lock
-        leftover.unlink(missing_ok=True)
+    _sweep(folder)
     for plan in [plan_cutouts(recipe, split) for split in recipe.banks]:  # before the shards, which are made from them
         if force or _note(recipe, folder, plan) is None:
             progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
@@ -277,8 +239,15 @@ def _build(
             f"{folder}: workers were killed while they made {', '.join(missing[:3])}"
             f"{' and others' if len(missing) > 3 else ''}; run it again, with fewer --jobs if memory is short"
         )
+    _sweep(folder)  # of workers that were killed on the way
     _finish(recipe, source, folder, plans, notes)
     return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed builds and workers left half written; only for who holds the lock."""
+    for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:
+        leftover.unlink(missing_ok=True)
 
 
 def _raise(outcome: Outcome) -> None:
@@ -297,16 +266,11 @@ def _run(
     bar: progress.Task,
     scheduler: str | None = None,
 ) -> Iterator[Outcome]:
-    root = str(source_dir) if source_dir is not None else None
-    started, samples = time.monotonic(), 0
-    if scheduler is not None:  # other machines: names must not depend on where we stand
-        root = str(Path(root).absolute()) if root is not None else None
-        folder = folder.absolute()
-    elif jobs <= 0:
-        work = sum(plan.stop - plan.start for plan in todo) * recipe.work
-        jobs = 1 if work < _SMALL else os.cpu_count() or 1
+    root, started, samples = task_root(source_dir, scheduler), time.monotonic(), 0
+    folder = folder if scheduler is None else folder.absolute()
+    jobs = worker_count(jobs, sum(plan.stop - plan.start for plan in todo) * recipe.work, len(todo))
     tasks = [(recipe, root, folder, plan) for plan in todo]
-    outcomes = run_tasks(build_shard, tasks, min(jobs, len(todo)), scheduler)
+    outcomes = run_away(build_shard, tasks, jobs, scheduler)
     try:
         for outcome in outcomes:
             samples += outcome.plan.stop - outcome.plan.start

@@ -30,6 +30,18 @@ class Maker(Protocol):
         """
         ...
 
+    def blocks(self, split: str) -> list[np.ndarray]:
+        """Parts of the source that :meth:`rows` would have to look at; none where it need not."""
+        ...
+
+    def look(self, split: str, block: np.ndarray) -> np.ndarray:
+        """The rows that are made from one block. A pure function of recipe and source."""
+        ...
+
+    def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
+        """Take what another maker found in the next block of a split; None: look at it here."""
+        ...
+
     def arrays(
         self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
     ) -> tuple[dict[str, Any], str]:
@@ -60,6 +72,15 @@ class ViewsMaker:
 
     def rows(self, split: str) -> np.ndarray:
         return chosen(self.recipe.splits[split], self.source)
+
+    def blocks(self, split: str) -> list[np.ndarray]:
+        return []
+
+    def look(self, split: str, block: np.ndarray) -> np.ndarray:
+        return block
+
+    def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
+        raise NotImplementedError("there are no blocks to learn of")
 
     def arrays(
         self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None

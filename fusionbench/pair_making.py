@@ -69,26 +69,33 @@ class PairMaker:
         if not hasattr(source, "read_pairs"):
             raise UsageError(f"The source {source.name!r} has no pairs; see `fusionbench list sources`")
         self.recipe, self.source = recipe, source
-        self._rows: dict[str, np.ndarray] = {}
+        self._found: dict[str, list[np.ndarray]] = {}  # of patches: rows of the first so many blocks
 
     def rows(self, split: str) -> np.ndarray:
-        if split not in self._rows:
-            rule = self.recipe.splits[split]
-            pairs = chosen(rule, self.source)
-            if not self.recipe.whole:
-                blocks = [self.patch_rows(split, pairs[at : at + _BLOCK]) for at in range(0, len(pairs), _BLOCK)]
-                found = np.concatenate(blocks)
-                if not len(found):
-                    raise DataError(f"The {len(pairs)} pairs of {rule.source!r} have no patch that the recipe keeps")
-                pairs = found
-            self._rows[split] = pairs
-        return self._rows[split]
+        if self.recipe.whole:
+            return chosen(self.recipe.splits[split], self.source)
+        blocks, found = self.blocks(split), self._found.setdefault(split, [])
+        found += [self.look(split, block) for block in blocks[len(found) :]]
+        rows = np.concatenate(found)
+        if not len(rows):
+            count, where = sum(map(len, blocks)), self.recipe.splits[split].source
+            raise DataError(f"The {count} pairs of {where!r} have no patch that the recipe keeps")
+        return rows
 
-    def patch_rows(self, split: str, pairs: np.ndarray) -> np.ndarray:
-        """The patches of ``pairs`` that are kept: int64 (n, 3), pair, top and left."""
+    def blocks(self, split: str) -> list[np.ndarray]:
+        if self.recipe.whole:
+            return []
+        pairs = chosen(self.recipe.splits[split], self.source)
+        return [pairs[at : at + _BLOCK] for at in range(0, len(pairs), _BLOCK)]
+
+    def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
+        self._found.setdefault(split, []).append(self.look(split, block) if rows is None else rows)
+
+    def look(self, split: str, block: np.ndarray) -> np.ndarray:
+        """The patches of the pairs ``block`` that are kept: int64 (n, 3), pair, top and left."""
         patch, stride = self._patch
         kept = [np.empty((0, 3), np.int64)]
-        for number, pair in zip(pairs.tolist(), self._read(split, pairs), strict=True):
+        for number, pair in zip(block.tolist(), self._read(split, block), strict=True):
             height, width = pair.shape[1:]
             corners = grid(height, width, patch, stride)
             corners = corners[has_contrast(patches_of(pair, corners, patch), self.recipe.contrast).all(axis=1)]
@@ -102,15 +109,15 @@ class PairMaker:
         if self.recipe.whole:
             pairs = self._read(split, rows)
             arrays["shape"] = np.array([pair.shape[1:] for pair in pairs], np.int64)
-            return arrays | {"views": pairs}, self._source_sha256(split, rows, pairs)
+            return arrays | {"views": pairs}, digest(self._digests(split, rows, pairs))
         patch, _ = self._patch
         numbers = np.unique(rows[:, 0])
         views = np.empty((len(rows), 2, patch, patch), np.uint8)
-        digests = []
+        digests: list[list[str]] = []
         for at in range(0, len(numbers), _BLOCK):
             block = numbers[at : at + _BLOCK]
             pairs = self._read(split, block)
-            digests.append(self._source_sha256(split, block, pairs))
+            digests += self._digests(split, block, pairs)
             for number, pair in zip(block.tolist(), pairs, strict=True):
                 mine = np.flatnonzero(rows[:, 0] == number)
                 views[mine] = patches_of(pair, rows[mine, 1:], patch)
@@ -137,5 +144,6 @@ class PairMaker:
         stems = self.source.stems(self.recipe.splits[split].source)
         return [stems[number] for number in pairs.tolist()]
 
-    def _source_sha256(self, split: str, numbers: np.ndarray, pairs: list[np.ndarray]) -> str:
-        return digest([self._stems(split, numbers), pixels_digest(pairs)])
+    def _digests(self, split: str, numbers: np.ndarray, pairs: list[np.ndarray]) -> list[list[str]]:
+        """Name and digest of each pair."""
+        return [[stem, pixels_digest([pair])] for stem, pair in zip(self._stems(split, numbers), pairs, strict=True)]

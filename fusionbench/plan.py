@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.build import JOURNAL, open_source, plan_shards
+from fusionbench.build import JOURNAL
 from fusionbench.errors import DataError
 from fusionbench.making import bank_of, maker_of
 from fusionbench.recipes import AnyRecipe
+from fusionbench.shard_plans import open_source, plan_shards
 from fusionbench.shards.manifest import FILE, read_manifest
 from fusionbench.shards.ragged import pack
 

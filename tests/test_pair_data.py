@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fusionbench import pair_data
+from fusionbench import pair_data, pair_making, shard_plans
 from fusionbench.build import build_dataset, open_source
 from fusionbench.data import Dataset, open_dataset
 from fusionbench.difference import compare_datasets
+from fusionbench.engines import WorkerLost
 from fusionbench.errors import DataError, UsageError
 from fusionbench.export import export
 from fusionbench.making import maker_of
@@ -136,8 +138,27 @@ def test_patches_are_those_of_the_grid_that_have_contrast(patches: Dataset, whol
     assert names is not None and names[0] == "scene 0@0,9" and len(set(names)) == len(names)
 
 
-def test_other_numbers_of_workers_make_the_same_bytes(kind: str, folder: Path, pictures: Path, tmp_path: Path) -> None:
+def test_other_numbers_of_workers_make_the_same_bytes(
+    kind: str, folder: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers also look for the patches; in blocks of other sizes than the reference was made in."""
+    monkeypatch.setattr(pair_making, "_BLOCK", 2)
     assert contents(build_dataset(recipe(KINDS[kind]), pictures, tmp_path, jobs=2)) == contents(folder)
+
+
+def test_a_worker_that_dies_while_it_looks_is_made_up_for(
+    patches: Dataset, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(function: object, tasks: list[tuple], jobs: int, scheduler: str | None) -> Iterator[object]:
+        yield shard_plans.look_at(*tasks[1])
+        raise WorkerLost("killed")
+
+    maker = maker_of(patches.recipe, open_source(patches.recipe, pictures))
+    monkeypatch.setattr(pair_making, "_BLOCK", 2)
+    monkeypatch.setattr(shard_plans, "run_away", lose)
+    shard_plans.look(patches.recipe, maker, pictures, 2, None)
+    arrays = patches.arrays("train")
+    assert np.array_equal(maker.rows("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
 
 
 def test_a_killed_build_resumes_to_the_same_bytes(kind: str, folder: Path, pictures: Path, tmp_path: Path) -> None:
