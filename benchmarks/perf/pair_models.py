@@ -38,6 +38,7 @@ HEIGHT, WIDTH = 480, 640
 CONTESTANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "dae-fuse paper": ("dae-fuse", "paper", {}),
     "dae-fuse paper, base=channel": ("dae-fuse", "paper", {"base": "channel"}),
+    "dae-fuse small": ("dae-fuse", "small", {}),
     "dae-fuse tiny": ("dae-fuse", "tiny", {}),
     "mfeif full": ("mfeif", "full", {}),
     "mfeif public-code": ("mfeif", "public-code", {}),
