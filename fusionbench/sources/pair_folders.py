@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,12 +20,16 @@ _SHOWN = 8  # stems named in a message before the rest is counted
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one split lies: folders of views 0 and 1 below the root, and what their stems end in beside the name."""
+    """Where one split lies: folders of views 0 and 1 below the root, and what their stems end in beside the name.
+
+    ``only``: the split is these pairs of the folders, and is there when all of them are.
+    """
 
     a: str
     b: str
     a_tail: str = ""
     b_tail: str = ""
+    only: tuple[str, ...] = ()
 
 
 class PairFolders:
@@ -56,7 +60,8 @@ class PairFolders:
         for split, places in self.LAYOUTS.items():
             for place in places:
                 if (self.root / place.a).is_dir() and (self.root / place.b).is_dir():
-                    self._pair(split, place)
+                    if not self._absent(place):
+                        self._pair(split, place)
                     break
         if not self._files:
             wanted = " or ".join(f"{place.a}/ and {place.b}/" for places in self.LAYOUTS.values() for place in places)
@@ -78,7 +83,10 @@ class PairFolders:
         source, usual = object.__new__(cls), cls.LAYOUTS[split][0]
         source._begin(Path(os.path.commonpath(places)))
         names = [os.path.relpath(place, source.root) for place in places]
-        source._pair(split, Layout(names[0], names[1], usual.a_tail, usual.b_tail))
+        place = replace(usual, a=names[0], b=names[1])
+        if absent := source._absent(place):
+            raise DataError(f"{source.root}: {len(absent)} pairs of {split!r} are not in both folders: {_some(absent)}")
+        source._pair(split, place)
         source.splits = (split,)
         source._report(strict)
         return source
@@ -89,10 +97,22 @@ class PairFolders:
         self._missing: dict[str, dict[str, str]] = {}
         self._notes: dict[Path, str] = {}
 
-    def _pair(self, split: str, place: Layout) -> None:
+    def _stems(self, place: Layout) -> tuple[dict[str, Path], dict[str, Path]]:
         a = _stems(self.root / place.a, place.a_tail)
-        b = _stems(self.root / place.b, place.b_tail)
-        b = _as_written(a, b)
+        b = _as_written(a, _stems(self.root / place.b, place.b_tail))
+        if place.only:
+            a, b = ({stem: path for stem, path in files.items() if stem in place.only} for files in (a, b))
+        return a, b
+
+    def _absent(self, place: Layout) -> list[str]:
+        """Pairs that the place should hold by name, and does not."""
+        if not place.only:
+            return []
+        a, b = self._stems(place)
+        return sorted(set(place.only) - (a.keys() & b.keys()))
+
+    def _pair(self, split: str, place: Layout) -> None:
+        a, b = self._stems(place)
         both = sorted(a.keys() & b.keys())
         if not both:
             raise DataError(
@@ -116,6 +136,8 @@ class PairFolders:
     def stems(self, split: str) -> list[str]:
         """Names of the pairs of a split, sorted: the order of everything else."""
         if split not in self._files:
+            if split in self.LAYOUTS:
+                raise DataError(f"{self.root}: the split {split!r} of {self.name} is not here, or not all of it")
             raise unknown_name(f"split of {self.name}", split, self._files)
         return list(self._files[split])
 

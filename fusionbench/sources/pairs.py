@@ -49,15 +49,25 @@ class Tno(PairFolders):
     }
 
 
+# The pairs of RoadScene that CDDFuse scores, numbers of pictures called FLIR_...
+_CDDFUSE_50 = (
+    "00211 00977 01130 04269 04424 04484 04512 04593 04688 04722 04943 05005 05064 05105 05857 05879 "
+    "05893 05914 05955 06282 06325 06392 06430 06506 06570 06795 06974 06993 06995 07190 07206 07209 "
+    "07555 07732 07786 07809 07968 07970 08021 08058 08094 08202 08248 08284 08526 08592 08721 08858 "
+    "09465 video_02829"
+)
+
+
 class RoadScene(PairFolders):
-    """Split ``all``: 221 aligned road scenes."""
+    """Split ``all``: 221 aligned road scenes; ``cddfuse-50``: the 50 of them that CDDFuse and others score."""
 
     name = "roadscene"
     title: ClassVar[str] = "RoadScene, infrared and visible"
     citation: ClassVar[str] = "H. Xu et al.: FusionDN, AAAI 2020"
     homepage = "https://github.com/hanna-xu/RoadScene"
     LAYOUTS: ClassVar[Mapping[str, Sequence[Layout]]] = {
-        "all": (Layout("ir", "vi"), Layout("cropinfrared", "crop_LR_visible"))
+        split: tuple(Layout(*place, only=only) for place in (("ir", "vi"), ("cropinfrared", "crop_LR_visible")))
+        for split, only in (("all", ()), ("cddfuse-50", tuple(f"FLIR_{number}" for number in _CDDFUSE_50.split())))
     }
 
 

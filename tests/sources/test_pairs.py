@@ -111,6 +111,25 @@ def test_truncated_and_hostile_files_are_one_line(tmp_path: Path) -> None:
         assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_split_of_named_pairs_is_there_when_all_of_them_are(tmp_path: Path) -> None:
+    names = RoadScene.LAYOUTS["cddfuse-50"][0].only
+    assert len(set(names)) == 50
+    folders.pairs(tmp_path, "cropinfrared", "crop_LR_visible", (*names, "FLIR_extra"))
+    source = RoadScene(tmp_path, strict=True)
+    assert source.length("all") == 51 and source.stems("cddfuse-50") == sorted(names)
+    elsewhere = RoadScene.between(tmp_path / "cropinfrared", tmp_path / "crop_LR_visible", "cddfuse-50", strict=True)
+    assert elsewhere.splits == ("cddfuse-50",) and elsewhere.fingerprint("cddfuse-50") == source.fingerprint(
+        "cddfuse-50"
+    )
+    (tmp_path / "cropinfrared" / f"{names[3]}.png").unlink()
+    less = RoadScene(tmp_path)
+    assert less.splits == ("all",)
+    with pytest.raises(DataError, match="'cddfuse-50' of roadscene is not here"):
+        less.stems("cddfuse-50")
+    with pytest.raises(DataError, match=rf"1 pairs of 'cddfuse-50' are not in both folders: {names[3]}"):
+        RoadScene.between(tmp_path / "cropinfrared", tmp_path / "crop_LR_visible", "cddfuse-50")
+
+
 def test_tails_of_sequences(tmp_path: Path) -> None:
     for number in (7, 8):
         folders.save(tmp_path / f"sequences/Tree_sequence/thermal/{number}i.bmp", folders.picture(number, 12, 16))
@@ -131,7 +150,7 @@ def test_the_demo_has_known_bytes_and_two_different_views() -> None:
     ("kind", "folder", "counts"),
     [
         (Tno, "tno", {"test": 25, "nato-camp": 12, "tree": 12, "duine": 12}),
-        (RoadScene, "roadscene", {"all": 221}),
+        (RoadScene, "roadscene", {"all": 221, "cddfuse-50": 50}),
         (Msrs, "msrs", {"test": 32, "train": 4}),
         (M3fd, "m3fd", {"all": 1}),
         (Harvard, "harvard", {"mri-ct": 21, "mri-pet": 42, "mri-spect": 73}),
