@@ -25,6 +25,12 @@ METRIC_TITLES = {
     "elbo": "negative ELBO",
     "elbo_bpd": "negative ELBO",
     "mse_min": "MSE_min",
+    "ms_ssim": "MS-SSIM",
+    "psnr_target": "PSNR to the target",
+    "ssim_target": "SSIM to the target",
+    **{name: name.upper() for name in ("ag", "cc", "en", "fmi", "mi", "mse", "nmi", "psnr", "scd", "sd", "sf", "ssim")},
+    **{name: name.upper() for name in ("vif", "viff")},
+    **{name: name.capitalize() for name in ("nabf", "qabf", "qcb", "qcv", "qp", "qy")},
 }
 
 

@@ -60,7 +60,7 @@ def made_up(
         title=name.upper() if title is None else title,
         identity=identity,
         scores=scores,
-        cost={"parameters": 12345, "train_seconds": 61.5},
+        cost={"parameters": 0 if family == "trivial" else 12345, "train_seconds": 61.5},
         provenance={"fusionbench": "0.1.0"},
     )
     return schema.save(made, root, table)

@@ -14,9 +14,10 @@ from typing import Any
 
 from fusionbench import __version__, stats
 from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
-from fusionbench.board.hollow import add_gaps, papers, reproduces
+from fusionbench.board.filters import board_filters, row_filters
+from fusionbench.board.hollow import add_gaps, gaps, papers, reproduces
 from fusionbench.board.insight import add_mean_ranks, agreement
-from fusionbench.board.parts import COST, Benchmark, BoardRow, slug
+from fusionbench.board.parts import COST, TRACKS, Benchmark, BoardRow, slug
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import notes, slots
 from fusionbench.board.take import bibtex
@@ -33,6 +34,7 @@ MAX_PICTURE = 32 << 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 SHEETS = {
     "contact-sheet": "Targets and their views",
+    "sheet": "Pairs and what every model makes of them",
     "samples": "What the models make of 0, 1, 2 and 3 inputs",
     "reconstructions": "What the models keep of a target that they are given",
 }
@@ -76,7 +78,10 @@ def build_board(
     for benchmark in found:
         _add_benchmark(files, benchmark, results, title, resamples, len(found) == 1, anonymous)
     if len(found) > 1:
-        files["index.html"] = _render("index.html", title=title, root="", benchmarks=found)
+        files["index.html"] = _render(
+            "index.html", title=title, root="", benchmarks=found, filters=board_filters(found)
+        )
+        files["static/index.js"] = (Path(__file__).parent / "static" / "index.js").read_bytes()
     _write(out, files)
     return out / "index.html"
 
@@ -106,7 +111,14 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
         rows = [row for row in benchmark.kind("ranked") if row.family == "trivial" and row.cells[key].value is not None]
         trivial = ", ".join(f"{row.title} {row.cells[key].text}" for row in rows)
         cards.append(
-            {**metric_card(name), "metric": group.metric, "head": group.title, "about": group.about, "trivial": trivial}
+            {
+                **metric_card(name),
+                "metric": group.metric,
+                "head": group.title,
+                "trivial": trivial,
+                "better": group.better,
+            }
+            | {"shown_unit": group.unit if group.unit not in ("", "1") else "none: a pure number"}
         )
     return cards
 
@@ -139,8 +151,9 @@ def _add_benchmark(
         values=bool(comparable),
         comparable=comparable,
         downloads=downloads,
-        filters=_filters(benchmark),
+        filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
+        gaps=gaps(benchmark),
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
@@ -157,6 +170,7 @@ def _add_benchmark(
         page=page,
         benchmark=benchmark,
         columns=columns,
+        heads={group.metric: group.title for group in benchmark.groups},
         matrix=matrix,
         cards=_metric_cards(benchmark),
     )
@@ -197,8 +211,9 @@ def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
             found[row.slug] = {key: [float(f"{v:.5g}") for v in column] for key, column in values.items()}
     if len(found) < 2:
         return set()
+    heads = {group.metric: group.title for group in benchmark.groups}
     about = {
-        key: {"better": column.better, "unit": column.unit}
+        key: {"better": column.better, "unit": column.unit if column.unit != "1" else "", "title": heads[column.metric]}
         for key, column in scores.items()
         if any(key in values for values in found.values())
     }
@@ -235,24 +250,6 @@ def _add_fused(
                 files[f"{place}/{kind}/{number}.png"] = partial(local_map, kind, *paths)
                 shown[kind].append(number)
     return shown
-
-
-def _filters(benchmark: Benchmark) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Name, label and values of every filter that would leave something out."""
-    rows = [row for row in benchmark.rows if row.kind != "published"]
-    found = []
-    for name, values in (("family", {row.family for row in rows}), ("status", {row.status for row in rows})):
-        if len(values) > 1:
-            found.append((name, name.title(), [(value, value) for value in sorted(values)]))
-    judged = [group for group in benchmark.groups if not group.hidden]
-    lacking = [g for g in judged if any(row.cells[c.key].value is None for row in rows for c in g.columns)]
-    if lacking:
-        found.append(("has", "Measured", [(group.metric, group.title) for group in lacking]))
-    runs = [("3", "3 training runs or more")] if any(row.runs >= 3 for row in rows) else []
-    full = [("full", "training not cut short")] if benchmark.kind("cut") else []
-    if runs or full:
-        found.append(("runs", "Training", full + runs))
-    return found
 
 
 def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
@@ -313,7 +310,7 @@ def _render(template: str, **values: object) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
+    environment.globals.update(version=__version__, title_of=title_of, plain=_plain, tracks=TRACKS)
     return environment.get_template(template).render(**values).encode()
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 460, 280, 62, 46, 14
 MOST_NAMES = 12  # more names than these would hide each other; every point tells its name when it is pointed at
+LETTER = 5.8  # width of a letter of a name, about; names are kept apart by it
 COLOURS = 4  # classes c0 … c3 of the style sheet
 
 
@@ -102,7 +103,9 @@ def chart(
     turned = Markup('<text class="label" text-anchor="middle" x="13" y="{0}" transform="rotate(-90 13 {0})">{1}</text>')
     parts.append(turned.format(f"{middle:.0f}", y))
     for one, points in drawn:
-        parts.append(_series(one, points, across, up, named=len(every) <= MOST_NAMES))
+        parts.append(_series(one, points, across, up))
+    if len(every) <= MOST_NAMES:
+        parts += _names(every, across, up)
     parts.append(Markup("</svg>"))
     legend = Markup("").join(
         Markup('<li><i class="swatch {}" aria-hidden="true"></i>{}</li>').format(one.kind, one.label)
@@ -116,7 +119,7 @@ def _drawable(point: Point, log: bool) -> bool:
     return all(math.isfinite(v) for v in known) and (point.x > 0 or not log)
 
 
-def _series(one: Series, points: Sequence[Point], across: Axis, up: Axis, named: bool) -> Markup:
+def _series(one: Series, points: Sequence[Point], across: Axis, up: Axis) -> Markup:
     parts = [Markup('<g class="{}">').format(one.kind)]
     if one.joined and len(points) > 1:
         line = " ".join(f"{across.at(p.x)},{up.at(p.y)}" for p in points)
@@ -129,12 +132,36 @@ def _series(one: Series, points: Sequence[Point], across: Axis, up: Axis, named:
         circle = mark.format(across.at(p.x), up.at(p.y), spoken)
         link = Markup('<a href="{}" aria-label="{}">{}</a>').format(p.href, spoken, circle) if p.href else circle
         parts.append(link)
-        if named and p.name:
-            x, right = float(across.at(p.x)), float(across.at(p.x)) > 0.7 * WIDTH
-            parts.append(
-                _text(x + (-8 if right else 8), float(up.at(p.y)) + 3.5, "tick", "end" if right else "start", p.name)
-            )
     return Markup("").join([*parts, Markup("</g>")])
+
+
+def _names(points: Sequence[Point], across: Axis, up: Axis) -> list[Markup]:
+    """Names beside their points, each where it hides neither a point nor another name; one without room is left out."""
+    places = [(float(across.at(p.x)), float(up.at(p.y))) for p in points]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    parts = []
+    for (x, y), name in zip(places, (p.name for p in points), strict=True):
+        if not name:
+            continue
+        width = LETTER * len(name)
+        for left, middle, anchor in (
+            (x + 8, y, "start"),
+            (x - 8 - width, y, "end"),
+            (x - width / 2, y - 11, "middle"),
+            (x - width / 2, y + 11, "middle"),
+            (x + 6, y - 9, "start"),
+            (x + 6, y + 9, "start"),
+            (x - 6 - width, y - 9, "end"),
+            (x - 6 - width, y + 9, "end"),
+        ):
+            box = (left, middle - 5, left + width, middle + 5)
+            free = all(box[2] < t[0] or t[2] < box[0] or box[3] < t[1] or t[3] < box[1] for t in taken)
+            if free and left > LEFT and box[2] < WIDTH and box[1] > 0 and box[3] < HEIGHT - BOTTOM:
+                taken.append(box)
+                at = {"start": left, "end": box[2], "middle": left + width / 2}[anchor]
+                parts.append(_text(at, middle + 3.5, "tick name", anchor, name))
+                break
+    return parts
 
 
 def _text(x: float, y: float, kind: str, anchor: str, text: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fusionbench.board.parts import Benchmark, BoardRow, Cell, Column, Group, Published, slug
 from fusionbench.comparison import title_of
@@ -84,6 +84,36 @@ def add_gaps(benchmark: Benchmark) -> None:
                 if cell.value is not None and mine.value is not None:
                     note = f"{cell.note}; {about} {mine.text}, gap {mine.value - cell.value:+.3g}"
                     theirs.cells[key] = replace(cell, note=note)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A printed number beside our own; ``gap`` is ours minus theirs, ``verdict`` what that means in a word or two."""
+
+    theirs: BoardRow
+    ours: BoardRow
+    column: Column
+    printed: str
+    measured: str
+    gap: float
+    verdict: str
+
+
+def gaps(benchmark: Benchmark) -> list[Gap]:
+    """Every printed number that a run of ours reproduces, in the order of the table."""
+    found = []
+    for theirs in benchmark.kind("published"):
+        for ours in (row for row in benchmark.measured if reproduces(row, theirs)):
+            for column in benchmark.columns:
+                printed, mine = theirs.cells[column.key], ours.cells[column.key]
+                if printed.value is not None and mine.value is not None:
+                    gap = mine.value - printed.value
+                    places = len(printed.text.partition(".")[2])
+                    verdict = "better" if (gap < 0) == (column.better == "lower") else "worse"
+                    if abs(gap) <= 0.5 * 10.0**-places:  # rounds to what the paper prints
+                        verdict = "as printed"
+                    found.append(Gap(theirs, ours, column, printed.text, mine.text, gap, verdict))
+    return found
 
 
 def reproduces(row: BoardRow, other: BoardRow) -> bool:

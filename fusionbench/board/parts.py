@@ -82,10 +82,22 @@ class BoardRow:
     folders: list[Path] = field(default_factory=list)
     published: Published | None = None
     mean_rank: Cell | None = None
+    gpu: bool = False  # was scored, and so probably trained, on a GPU
 
     @property
     def status(self) -> str:
         return "published" if self.entry is None else self.entry.results[0].status
+
+    @property
+    def needs(self) -> list[str]:
+        """What it takes to have this row, as keys of :data:`NEEDS`: from training, cost and host of its results."""
+        if self.entry is None:
+            return []
+        first = self.entry.results[0]
+        if first.status == "scored":
+            return ["program"]
+        found = ["training"] if first.identity.training is not None or first.cost.get("parameters") else []
+        return (found or ["nothing"]) + (["gpu"] if self.gpu else [])
 
     @property
     def runs(self) -> int:
@@ -108,6 +120,16 @@ class Benchmark:
     def columns(self) -> list[Column]:
         return [column for group in self.groups for column in group.columns]
 
+    @property
+    def track(self) -> str:
+        """``masked`` or ``pairs`` (keys of :data:`TRACKS`), or the name of another protocol."""
+        return self.first.identity.protocol.name
+
+    @property
+    def measured(self) -> list[BoardRow]:
+        """All rows but the papers'."""
+        return [row for row in self.rows if row.kind != "published"]
+
     def kind(self, kind: Kind) -> list[BoardRow]:
         return [row for row in self.rows if row.kind == kind]
 
@@ -117,6 +139,15 @@ COST = {
     "ms_per_image": ("ms/image", "milliseconds to fuse one image"),
     "train_hours": ("training h", "hours of training"),
 }
+
+
+NEEDS = {
+    "nothing": "nothing but the images",
+    "training": "training",
+    "gpu": "a GPU",
+    "program": "a program from elsewhere",
+}
+TRACKS = {"masked": "masked views", "pairs": "registered pairs"}
 
 
 def slug(text: str) -> str:

@@ -147,7 +147,13 @@ def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders:
         cost=cost,
         entry=entry,
         folders=[folders[found.id] for found in entry.results],
+        gpu=_on_gpu(result),
     )
+
+
+def _on_gpu(result: Result) -> bool:
+    host = result.provenance.get("host")
+    return isinstance(host, dict) and str(host.get("device", "")).startswith("cuda")
 
 
 def _places(entries: Sequence[Entry], group: Group) -> int:

@@ -45,10 +45,14 @@ def by_inputs(row: BoardRow, benchmark: Benchmark) -> list[View]:
             series.append(_inputs(trivial, group, f"{trivial.title} (best trivial)", "grey"))
         ticks = [float(column.label[2:]) for column in group.columns if column.label.startswith("N=")]
         if series[0].points:
-            y = group.title + (f" ({group.unit})" if group.unit not in ("", "1") else "")
             caption = f"{group.title} by number of inputs, {group.better} is better"
-            views.append(View(caption, chart(caption, series, x="inputs N", y=y, ticks=ticks)))
+            views.append(View(caption, chart(caption, series, x="inputs N", y=_titled(group), ticks=ticks)))
     return views
+
+
+def _titled(group: Group) -> str:
+    """Title of a metric with its unit, for an axis."""
+    return group.title + (f" ({group.unit})" if group.unit not in ("", "1") else "")
 
 
 def _inputs(row: BoardRow, group: Group, label: str, kind: str) -> Series:
@@ -139,5 +143,5 @@ def against_cost(benchmark: Benchmark) -> list[View]:
                 Series("trivial rows", points["grey"], "grey", False),
             ]
             caption = f"{group.title} against {about}, {group.better} is better"
-            views.append(View(caption, chart(caption, series, x=label, y=group.title, log=True)))
+            views.append(View(caption, chart(caption, series, x=label, y=_titled(group), log=True)))
     return views

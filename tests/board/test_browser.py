@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fusionbench.board import build_board
+from tests.board.chrome import Chrome
 from tests.board.test_explorer import with_pictures
 from tests.results import made_up
 
@@ -117,7 +119,7 @@ def test_explorer_shows_one_image(tmp_path: Path) -> None:
     picked = ",".join(slug(opened(page, tmp_path), name) for name in ("alpha", "beta"))
     dom = opened(page, tmp_path, f"#compare={picked}&image=2")
     explorer = dom[dom.index('class="explorer"') :].partition("</section>")[0]
-    assert "Image 2</h3>" in explorer and explorer.count("<figure>") == 2 + 2 + 1 + 1 + 4
+    assert "Image 2</h3>" in explorer and explorer.count("<figure") == 2 + 2 + 1 + 1 + 4
     sources = re.findall(r'<img[^>]*src="([^"]+)"', explorer)
     assert len(sources) == 2 + 2 + 2 + 2 + 4
     assert all((page.parent / source).is_file() for source in sources)
@@ -152,3 +154,87 @@ def test_clicks(site: Path, tmp_path: Path) -> None:
     assert 'title="95 %: 0.' in dom and "40 images" in dom, "the notes came when the table was touched"
     assert dom.count('class="scatter"') == 1 and dom.count('class="dot good"') == 1, "Alpha beside Gamma"
     assert 'aria-sort="ascending"' in dom and 'aria-pressed="true"' in dom
+
+
+@pytest.fixture
+def chrome(tmp_path: Path) -> Iterator[Chrome]:
+    browser = Chrome(CHROMIUM, tmp_path / "profile")
+    yield browser
+    browser.close()
+
+
+FOCUSED = "document.activeElement"
+
+
+def test_the_keyboard_is_enough(site: Path, chrome: Chrome) -> None:
+    """Skip link first, then the tools, then the heads: Enter sorts, and what has the focus is seen."""
+    chrome.open(site.as_uri())
+    chrome.press("Tab")
+    assert chrome.value(f"{FOCUSED}.className") == "skip"
+    assert chrome.value(f"{FOCUSED}.getBoundingClientRect().left") >= 0, "the skip link comes into view"
+    for _ in range(60):
+        chrome.press("Tab")
+        seen = chrome.value(f"getComputedStyle({FOCUSED}).outlineStyle")
+        assert seen != "none", chrome.value(f"{FOCUSED}.outerHTML")
+        if chrome.value(f"{FOCUSED}.closest('th')?.dataset.key ?? ''") == "mse_min@avg4":
+            break
+    else:
+        raise AssertionError("the head was never reached")
+    chrome.press("Enter")
+    chrome.press("Enter")
+    assert chrome.value(f"{FOCUSED}.closest('th').getAttribute('aria-sort')") == "descending"
+    assert "sort=mse_min%40avg4%3Adescending" in chrome.value("location.hash")
+    assert chrome.value("document.querySelector('tbody.ranked tr th a').textContent") == "MEAN-IMAGE"
+    chrome.press("Tab")
+    while not chrome.value(f"{FOCUSED}.dataset.pick ?? ''"):
+        chrome.press("Tab")
+    chrome.press(" ")
+    assert chrome.value(f"{FOCUSED}.checked") and "compare=" in chrome.value("location.hash")
+
+
+def test_nothing_leaves_the_page_whatever_is_pressed(site: Path, chrome: Chrome) -> None:
+    chrome.open(site.as_uri())
+    chrome.value("for (const box of [...document.querySelectorAll('input[data-pick]')].slice(0, 3)) box.click()")
+    chrome.until("document.querySelectorAll('.compare svg').length >= 3")
+    chrome.value("for (const head of document.querySelectorAll('thead button')) head.click()")
+    chrome.value("document.querySelector('table.board').dispatchEvent(new Event('pointerover', {bubbles: true}))")
+    chrome.until("document.querySelector('tbody.ranked td[title]')")
+    assert chrome.requests and all(address.startswith("file://") for address in chrome.requests), chrome.requests
+    assert chrome.problems == []
+
+
+def test_filters_of_the_table(site: Path, chrome: Chrome) -> None:
+    shown = "[...document.querySelectorAll('tbody:not(.published) tr:not(.heading):not([hidden]) th a')]"
+    shown += ".map((a) => a.textContent.split(' ')[0]).join()"
+    chrome.open(site.as_uri() + "#needs=nothing")
+    assert chrome.value(shown) == "MEAN-IMAGE"
+    assert chrome.value("document.querySelector('tbody.cut .heading').hidden"), "no heading without rows"
+    chrome.value("Object.assign(document.querySelector('[data-filter=needs]'), {value: 'training'})")
+    chrome.value("document.querySelector('[data-filter=needs]').dispatchEvent(new Event('change'))")
+    assert chrome.value(shown) == "Alpha,Beta,Gamma,SHORT" and "needs=training" in chrome.value("location.hash")
+
+
+def test_filters_of_the_first_page(tmp_path: Path, chrome: Chrome) -> None:
+    """Track, data set and rows; the links lead to tables that show the same rows."""
+    results = tmp_path / "results"
+    made_up(results, "alpha", dataset={"name": "fusionmnist"})
+    made_up(results, "beta", dataset={"name": "fusionceleba"})
+    made_up(results, "mean-image", dataset={"name": "fusionceleba"}, family="trivial")
+    made_up(results, "alpha", dataset={"name": "tno"}, protocol={"name": "pairs"})
+    chrome.open(build_board(results, tmp_path / "site", resamples=50).as_uri() + "#track=masked")
+    shown = "[...document.querySelectorAll('.card:not([hidden]) h2 a')].map((a) => a.getAttribute('href')).join()"
+    assert chrome.value(shown) == "fusionceleba-1-0-0-test.html,fusionmnist-1-0-0-test.html"
+    chrome.value("Object.assign(document.querySelector('[data-filter=family]'), {value: 'trivial'})")
+    chrome.value("document.querySelector('[data-filter=family]').dispatchEvent(new Event('change'))")
+    assert chrome.value("document.querySelector('.card:not([hidden]) h2 a').hash") == "#family=trivial"
+    assert chrome.value("document.querySelectorAll('.card:not([hidden])').length") == 1
+    assert chrome.value("document.querySelector('.tools output').textContent") == "1 of 3 benchmarks"
+    assert chrome.problems == []
+
+
+def test_no_page_is_wider_than_a_phone(site: Path, chrome: Chrome) -> None:
+    chrome.ask("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
+    for page in sorted(site.parent.glob("**/*.html")):
+        chrome.ask("Page.navigate", url=page.as_uri())
+        chrome.until("document.readyState === 'complete'")
+        assert chrome.value("document.documentElement.scrollWidth") <= 390, page.name

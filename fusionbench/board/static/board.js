@@ -7,7 +7,7 @@
   const rows = () => [...table.querySelectorAll("tbody tr:not(.heading)")];
   const name = (row) => row.cells[0].querySelector("a, span").textContent;
 
-  const state = { sort: "", q: "", show: "", family: "", status: "", has: "", runs: "", pin: "", compare: "", score: "", image: "" };
+  const state = { sort: "", q: "", show: "", family: "", status: "", needs: "", has: "", runs: "", pin: "", compare: "", score: "", image: "" };
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
     if (Object.hasOwn(state, key)) state[key] = value;
   }
@@ -78,6 +78,7 @@
   const passes = {
     family: (row, wanted) => (row.className.match(/trivial|classical/)?.[0] ?? "model") === wanted,
     status: (row, wanted) => (row.dataset.status ?? "verified") === wanted,
+    needs: (row, wanted) => (row.dataset.needs ?? "training").split(" ").includes(wanted),
     has: (row, wanted) => !Number.isNaN(parseFloat(row.cells[column(wanted)]?.textContent)),
     runs: (row, wanted) => (wanted === "full" ? !row.closest(".cut") : Number(row.dataset.runs ?? 1) >= Number(wanted)),
   };
@@ -92,6 +93,10 @@
       const keep = found && (published || asked.every((filter) => passes[filter.dataset.filter](row, filter.value)));
       row.hidden = !keep && !row.classList.contains("pinned");
       shown += !row.hidden;
+    }
+    for (const body of table.tBodies) {
+      const heading = body.querySelector(".heading");
+      if (heading) heading.hidden = !body.querySelector("tr:not(.heading):not([hidden])");
     }
     const kept = words.length ? " (trivial rows stay whatever is searched for)" : "";
     tools.querySelector("output").textContent = words.length || asked.length ? `${shown} rows${kept}` : "";

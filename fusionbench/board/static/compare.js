@@ -42,9 +42,10 @@
       draw("text", { x: at(value), y: size - edge + 16, class: "tick", "text-anchor": anchor }, svg, digits(value));
       draw("text", { x: edge - 6, y: size - at(value) + 4, class: "tick", "text-anchor": "end" }, svg, digits(value));
     }
-    draw("text", { x: size / 2 + 20, y: size - 24, class: "label", "text-anchor": "middle" }, svg, names[0]);
+    const unit = score.unit ? ` (${score.unit})` : "";
+    draw("text", { x: size / 2 + 20, y: size - 24, class: "label", "text-anchor": "middle" }, svg, names[0] + unit);
     const up = { x: 12, y: size / 2 - 20, class: "label", "text-anchor": "middle" };
-    draw("text", { ...up, transform: `rotate(-90 12 ${size / 2 - 20})` }, svg, names[1]);
+    draw("text", { ...up, transform: `rotate(-90 12 ${size / 2 - 20})` }, svg, names[1] + unit);
     a.forEach((value, i) => {
       const point = draw("circle", { cx: at(value), cy: size - at(b[i]), r: 2.6, class: "point" }, svg);
       if (board.explorer?.has(i)) {
@@ -55,13 +56,14 @@
     });
   };
 
-  const forest = (parent, found, names, better) => {
-    const width = 560, line = 26, left = 170, height = line * found.length + 40;
+  const forest = (parent, found, names, { better, unit, title }) => {
+    const width = Math.max(320, Math.min(560, parent.clientWidth || 560)); // never scaled down: texts stay readable
+    const line = 26, left = 0.31 * width, height = line * found.length + 58;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "forest", role: "img" }, parent);
     svg.setAttribute("aria-label", `differences to ${names[0]} with 95 % intervals`);
     const most = Math.max(...found.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)])) || 1;
     const at = (value) => left + ((value + most) / (2 * most)) * (width - left - 20);
-    draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - 24, class: "even" }, svg);
+    draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - 42, class: "even" }, svg);
     found.forEach((row, i) => {
       const y = 16 + i * line;
       const good = better === "lower" ? row.high < 0 : row.low > 0;
@@ -74,8 +76,10 @@
     });
     for (const value of [-most, 0, most]) {
       const anchor = value < 0 ? "start" : value > 0 ? "end" : "middle";
-      draw("text", { x: at(value), y: height - 8, class: "tick", "text-anchor": anchor }, svg, digits(value));
+      draw("text", { x: at(value), y: height - 26, class: "tick", "text-anchor": anchor }, svg, digits(value));
     }
+    const said = `difference in ${title}${unit ? ` (${unit})` : ""}: ${better === "lower" ? "left" : "right"} of 0 is better`;
+    draw("text", { x: width - 4, y: height - 6, class: "label", "text-anchor": "end" }, svg, said);
   };
 
   board.compare = async (wanted) => {
@@ -97,7 +101,7 @@
     }
     const choice = panel.querySelector("select");
     if (!choice.options.length) {
-      for (const key of Object.keys(loaded[0].scores)) choice.add(new Option(key, key));
+      for (const [key, { title }] of Object.entries(loaded[0].scores)) choice.add(new Option(title, key));
     }
     const usable = Object.keys(values.scores).filter((key) => wanted.every((slug) => values.scores[key].rows[slug]));
     if (!usable.includes(state.score)) [state.score] = usable;
@@ -121,7 +125,7 @@
     }
     body.replaceChildren();
     make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
-    forest(body, found, names, score.better);
+    forest(body, found, names, score);
     const pairs = make("div", body, undefined, "pairs");
     others.forEach((other, i) => {
       const cell = make("div", pairs);

@@ -29,17 +29,33 @@
     return element;
   };
 
-  // Two pictures on one place: a slider uncovers the second, blinking shows them in turn.
+  // Two pictures on one place, any two: a slider uncovers the second, blinking shows them in turn.
   let blinking;
   const stopBlinking = () => { clearInterval(blinking); blinking = undefined; };
-  const over = (parent, sources, names) => {
-    const stack = figure(parent, `${names[0]} under ${names[1]}`);
-    image(stack, sources[0], names[0]);
-    const top = image(stack, sources[1], names[1], "top");
-    const controls = make("p", parent.lastElementChild, undefined, "controls");
+  const chosen = []; // names of the two pictures, kept from image to image
+  const over = (parent, pictures) => { // pictures: [name, source] of everything that may be laid over another
+    const stack = figure(parent, "One over another");
+    stack.parentElement.classList.add("wide");
+    const below = image(stack, "", "");
+    const top = image(stack, "", "", "top");
+    const controls = make("p", stack.parentElement, undefined, "controls");
+    [below, top].forEach((element, n) => {
+      const label = make("label", controls, n ? "over " : "show ");
+      const select = make("select", label);
+      for (const [name, source] of pictures) select.add(new Option(name, source));
+      const known = pictures.findIndex(([name]) => name === chosen[n]);
+      select.selectedIndex = known >= 0 ? known : pictures.length > 3 ? 2 + n : n; // two models, or what there is
+      const lay = () => {
+        chosen[n] = select.selectedOptions[0].textContent;
+        element.src = select.value;
+        element.alt = chosen[n];
+      };
+      select.addEventListener("change", lay);
+      lay();
+    });
     const slider = document.createElement("input");
     Object.assign(slider, { type: "range", min: 0, max: 100, value: 50 });
-    slider.setAttribute("aria-label", `share of the picture that shows ${names[0]}`);
+    slider.setAttribute("aria-label", "share of the picture that shows the first");
     const slide = () => { top.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
     slider.addEventListener("input", slide);
     controls.append(slider);
@@ -90,12 +106,13 @@
         image(stack, of(shown[0], "fused"), `difference of ${shown[0].name} and ${other.name}`);
         image(stack, of(other, "fused"), "", "top");
       }
-      if (shown.length > 1) over(grid, shown.slice(0, 2).map((m) => of(m, "fused")), shown.slice(0, 2).map((m) => m.name));
       for (const [kind, title] of [["ssim", "Local SSIM"], ["qabf", "Local Qabf"]]) {
         for (const model of shown.filter((one) => one[kind].includes(i))) {
           image(figure(grid, `${title}, ${model.name} (white: kept)`), of(model, kind), `${title} of ${model.name}`);
         }
       }
+      const laid = ["a", "b"].map((name) => [`Source ${name.toUpperCase()}`, source(name)]);
+      over(grid, [...laid, ...shown.map((model) => [model.name, of(model, "fused")])]);
       if (move) {
         element.scrollIntoView({ block: "nearest" });
         heading.focus({ preventScroll: true });
