@@ -11,8 +11,7 @@ Where FusionVAE's generator sees the views only through z, here it sees them dir
   the maximum;
 * none of this adds anything to a sample without views, and in training the decoder does not see the views of a share of
   the samples that have some (``hide``), while their prior does;
-* trained with a number of views per image, averaged weights, and batch statistics of views and targets apart, measured
-  again at the end.
+* trained with a number of views per image, averaged weights, and batch statistics measured again at the end.
 
 Why some views are hidden, and why the posterior is q(z|y) and not a change of the prior on views and target: without
 views the model is a plain VAE, whose latents have to hold the whole target. FusionVAE learns that from every sample,
@@ -134,7 +133,6 @@ class FusionVAEPlus(FusionVAE):
         context: bool = True,
         pooling: str = "softmax",
         hide: float = 0.25,
-        separate_norm: bool = True,
         **params: Any,
     ) -> None:
         if pooling not in ("softmax", "max"):
@@ -144,7 +142,7 @@ class FusionVAEPlus(FusionVAE):
         if not 0 <= hide <= 1:
             raise UsageError(f"hide={hide!r}: a share of the samples, from 0 to 1")
         penalty = params.pop("regularise", 1e-2)  # to be built when all layers are there
-        super().__init__(spec, separate_norm=separate_norm, regularise=0.0, **params)
+        super().__init__(spec, regularise=0.0, **params)
         self.context, self.hide = context, hide
         self._hidden: Tensor | None = None  # (N,) for the duration of one training step
         width = self.shape.channels
