@@ -13,10 +13,12 @@ from fusionbench.dataset_pairs import holds_dataset
 from fusionbench.errors import DataError, FusionbenchError, UsageError
 from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs, fuse_pair
 from fusionbench.files import write_bytes
+from fusionbench.imread import read_picture
 from fusionbench.models import MODELS, get_preset
+from fusionbench.pair_pictures import FUSED
 from fusionbench.pairsets import PairSet, open_pairs
 from fusionbench.progress import say
-from fusionbench.result import Result
+from fusionbench.result import Result, load
 from fusionbench.suite_rows import learns, run_rows, run_settings, train_row
 from fusionbench.suites import Suite, SuiteModel, check_budget
 
@@ -98,11 +100,11 @@ def run_pair_suite(
                 keep_pictures=keep_pictures,
             )
             results.append(result)
-    path = Path(out) / pairs.name / SHEET
-    if sheets and _is_due(path, results, out, whole=len(rows) == len(suite.models)):
-        names = [title or _title(subject) for title, subject in shown]
-        drawn = side_by_side([subject for _, subject in shown], names, pairs, suite.protocol.stretch, suite.title)
-        write_bytes(path, drawn)
+    path, others = Path(out) / pairs.name / SHEET, _scored_beside(results[0], pairs, out)
+    if sheets and _is_due(path, [*results, *others], out, whole=len(rows) == len(suite.models)):
+        columns = [(title or _title(subject), subject) for title, subject in shown]
+        columns += [(result.title, result.folder(out) / FUSED) for result in others]
+        write_bytes(path, side_by_side(columns, pairs, suite.protocol.stretch, suite.title))
     return results
 
 
@@ -179,14 +181,37 @@ def _is_due(path: Path, results: Sequence[Result], out: str | Path, whole: bool)
     return whole and path.stat().st_mtime < max(written)
 
 
-def side_by_side(models: Sequence[Any], names: Sequence[str], pairs: PairSet, stretch: bool, title: str) -> bytes:
-    """A PNG: a line a pair, with view 0, view 1 and the fused image of every model object or run folder."""
+def _scored_beside(ours: Result, pairs: PairSet, out: str | Path) -> list[Result]:
+    """Results of others' pictures of the same pairs under the same protocol, whose pictures were kept."""
+    found = []
+    for path in sorted((Path(out) / pairs.name).glob("*/*/result.json")):
+        kept = all((path.parent / FUSED / f"{stem}.png").is_file() for stem in pairs.stems[:SHOWN])
+        if kept and (result := load(path)).status == "scored":
+            theirs, mine = result.identity, ours.identity
+            if (theirs.dataset, theirs.protocol, path.parent) == (mine.dataset, mine.protocol, result.folder(out)):
+                found.append(result)
+    return found
+
+
+def side_by_side(columns: Sequence[tuple[str, Any]], pairs: PairSet, stretch: bool, title: str) -> bytes:
+    """A PNG: a line a pair, with view 0, view 1 and the fused image of every column.
+
+    Args:
+        columns: what each is called, and a model object, a run's folder or a folder of pictures.
+    """
     from fusionbench.pictures import pair_sheet
     from fusionbench.run import read_run
 
-    made = [read_run(m).load_model(_spec(pairs)) if isinstance(m, str | Path) else m for m in models]
+    made = []
+    for _, value in columns:
+        is_run = isinstance(value, str | Path) and (Path(value) / "run.json").is_file()
+        made.append(read_run(value).load_model(_spec(pairs)) if is_run else value)
     lines = []
     for index in range(min(SHOWN, len(pairs))):
-        pair = pairs.pair(index)
-        lines.append([*pair, *(fuse_pair(model, pair, index, stretch) for model in made)])
-    return pair_sheet(lines, ["view 0", "view 1", *names], title=title)
+        pair, name = pairs.pair(index), f"{pairs.stems[index]}.png"
+        fused = [
+            read_picture(one / name).grey() if isinstance(one, Path) else fuse_pair(one, pair, index, stretch)
+            for one in made
+        ]
+        lines.append([*pair, *fused])
+    return pair_sheet(lines, ["view 0", "view 1", *(name for name, _ in columns)], title=title)

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fusionbench.build import build_dataset
 from fusionbench.errors import DataError, UsageError
+from fusionbench.pair_outputs import score_outputs
 from fusionbench.recipes import load_recipe
 from fusionbench.suites import load_suite, run_suite
 from tests.cli.runner import run
@@ -132,6 +134,26 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     code, said, err = run(capsys, *words)
     assert code == 0, err
     assert Path(said.strip()) == results[2].folder(out)
+
+
+def test_pictures_of_others_that_were_kept_are_on_the_sheet(suite: Path) -> None:
+    out, files = suite.parent / "results", suite.parent / "set"
+    sheet = out / "pairs/sheet.png"
+    where: dict[str, Any] = {"source_dir": files, "out": out, "device": "cpu", "sheets": True}
+    run_suite(suite, **where)
+    width = Image.open(sheet).width
+    given = (suite, files / "a", files / "b", files / "a")  # "fused" by copying view 0
+    score_outputs(*given, name="theirs", out=out)
+    run_suite(suite, **where)
+    assert Image.open(sheet).width == width  # nobody asked to keep their pictures
+    score_outputs(*given, name="theirs", out=out, keep_pictures=True)
+    run_suite(suite, **where)
+    page = np.asarray(Image.open(sheet).convert("L"))
+    column = page.shape[1] - width
+    assert column > 50  # pixels of a picture, with a line around it
+    edge = np.flatnonzero((page[100:140] < 250).any(axis=0))[-1] + 1  # the last column is view 0 again
+    first = np.flatnonzero((page[100:140] < 250).any(axis=0))[0]
+    assert np.array_equal(page[100:140, edge - 51 : edge - 1], page[100:140, first + 1 : first + 51])
 
 
 def test_files_that_cannot_be_used_are_one_line_that_names_all(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
