@@ -135,8 +135,24 @@ def _cells(comparison: Comparison, i: int, cell: Callable[[Row, bool], list[str]
     return [text for row in found for text in (empty if row is None else cell(row, cut))]
 
 
-def as_table(comparison: Comparison) -> Table:
-    """A rich table for the terminal."""
+def as_tables(comparison: Comparison, width: int) -> list[Table]:
+    """Tables for a terminal of ``width`` letters, as many below each other as keep every number whole."""
+    from rich.console import Console
+
+    console = Console(width=1 << 16)  # to measure, as wide as it wants to be
+    keys = list(comparison.better)
+    tables: list[Table] = []
+    while keys:
+        count = len(keys)
+        while count > 1 and console.measure(_table(comparison, keys[:count])).maximum > width:
+            count -= 1
+        tables.append(_table(comparison, keys[:count]))
+        keys = keys[count:]
+    return tables
+
+
+def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
+    """A rich table of some scores, rows from best to worst by the first score of all."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -148,13 +164,16 @@ def as_table(comparison: Comparison) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", no_wrap=True)
-    for key, better in comparison.better.items():
-        table.add_column("rank", justify="right", style="dim")
-        table.add_column(f"{key} {ARROW[better]} ({comparison.unit[key]})", justify="right", no_wrap=True)
+    for key in keys:
+        unit = comparison.unit[key]
+        head = f"{key} {ARROW[comparison.better[key]]}" + (f" ({unit})" if unit not in ("", "1") else "")
+        table.add_column("rank", justify="right", style="dim", no_wrap=True)
+        table.add_column(head, justify="right", no_wrap=True)
     for i in order(comparison):
         entry = comparison.entries[i]
-        style = "bright_black" if entry.trivial else ""
-        table.add_row(escape(label(entry)), *_cells(comparison, i, cell, ["", "–"]), style=style)
+        found = [comparison.scores[key][i] for key in keys]
+        cells = [text for row in found for text in (["", "–"] if row is None else cell(row, entry.cut))]
+        table.add_row(escape(label(entry)), *cells, style="bright_black" if entry.trivial else "")
     return table
 
 

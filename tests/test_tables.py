@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -59,12 +60,27 @@ def test_latex_escapes(comparison: Comparison) -> None:
 
 
 def test_terminal(comparison: Comparison) -> None:
+    (text,) = printed(comparison, 200)
+    assert "Mean image (trivial)" in text and "CUT (cut short)" in text and "*" in text
+
+
+def test_a_narrow_terminal_gets_several_tables_and_whole_numbers(comparison: Comparison) -> None:
+    wide, narrow = printed(comparison, 200), printed(comparison, 70)
+    assert len(narrow) == len(comparison.scores) > len(wide) == 1
+    assert not any("…" in text for text in narrow)
+    numbers = [re.findall(r"[0-9.]+ \[[0-9.]+, [0-9.]+\]", "".join(texts)) for texts in (wide, narrow)]
+    assert sorted(numbers[0]) == sorted(numbers[1]) and numbers[0]
+
+
+def printed(comparison: Comparison, width: int) -> list[str]:
     from rich.console import Console
 
-    console = Console(width=200, file=io.StringIO())
-    console.print(tables.as_table(comparison))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "Mean image (trivial)" in text and "CUT (cut short)" in text and "*" in text
+    texts = []
+    for table in tables.as_tables(comparison, width):
+        console = Console(width=width, file=io.StringIO())
+        console.print(table)
+        texts.append(console.file.getvalue())  # type: ignore[attr-defined]
+    return texts
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionbench import __version__, stats
 from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
@@ -27,6 +27,9 @@ from fusionbench.errors import DataError, UsageError
 from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
 from fusionbench.result import Origin, load
 from fusionbench.tables import as_csv, as_latex, as_markdown
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 MANIFEST = "board-files.json"
@@ -301,6 +304,12 @@ def picture(path: Path) -> bytes:
 
 
 def _render(template: str, **values: object) -> bytes:
+    return _templates().get_template(template).render(**values).encode()
+
+
+@lru_cache
+def _templates() -> Environment:
+    """One environment for all pages: each template is compiled once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -311,7 +320,7 @@ def _render(template: str, **values: object) -> bytes:
         lstrip_blocks=True,
     )
     environment.globals.update(version=__version__, title_of=title_of, plain=_plain, tracks=TRACKS)
-    return environment.get_template(template).render(**values).encode()
+    return environment
 
 
 def _plain(value: object) -> str:

@@ -44,5 +44,7 @@ def compare_command(
     else:
         from rich.console import Console
 
-        Console(width=None if sys.stdout.isatty() else 200).print(tables.as_table(comparison))
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        for number, table in enumerate(tables.as_tables(comparison, console.width)):
+            console.print(*([""] if number else []), table, sep="\n")
         say(tables.legend(comparison))
