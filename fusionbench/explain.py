@@ -1,14 +1,15 @@
 """Which definition gives a published number: every dialect, usual slip and treatment on the same images.
 
-    found = explain("ssim", "1.03", rows)       # rows: from fusionbench.score.pair_files
-    found[0].dialect, found[0].value, found[0].agrees
+found = explain("ssim", "1.03", rows)       # rows: from fusionbench.score.pair_files
+found[0].dialect, found[0].value, found[0].agrees
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,17 @@ CONFUSED: Mapping[str, tuple[str, ...]] = {
     "nmi": ("mi",),
     "ssim": ("ms_ssim",),
     "ms_ssim": ("ssim",),
+}
+# Definitions that no public evaluator of ours has, but other libraries and slips with a range do.
+_BOX = {"window": "uniform", "size": 7, "sample": True}
+VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "ssim": {
+        "7×7 box": _BOX,
+        "7×7 box with range 1 on images of 0..255": {**_BOX, "data_range": 1.0},
+        "Gaussian with border replicated": {"border": "replicate"},
+        "Gaussian with range 2 on images of 0..255": {"data_range": 2.0},
+        "Gaussian with range 1 on images of 0..255": {"data_range": 1.0},
+    }
 }
 # Metrics that are a sum or a mean over the two sources, so that papers differ by a factor of two.
 OVER_SOURCES = ("mi", "nmi", "vif", "ssim", "ms_ssim", "cc", "scd", "psnr", "mse")
@@ -73,17 +85,19 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
             stacks = prepare(pictures)
             if stacks is None:
                 continue
-            for place, record in enumerate(records):
+            for place, (record, _) in enumerate(records):
                 if record.name != metric and min(stacks[0].shape[1:]) < record.min_side:
                     continue  # a namesake that needs larger images cannot be meant
                 images = stacks[:1] if record.needs == "fused" else stacks
-                sums.setdefault((place, treatment), []).append(float(record.function(*images)[0]))
+                sums.setdefault((place, treatment), []).append(float(np.mean(record.function(*images))))
         if task is not None:
             task.advance()
     found = []
     for (place, treatment), values in sums.items():
         if len(values) == len(rows):  # a treatment that fits only some of the pictures explains nothing
-            found += _slips(records[place], treatment, float(np.mean(values)), asked, half)
+            record, variant = records[place]
+            done = ", ".join(filter(None, (variant, treatment)))
+            found += _slips(record, done, float(np.mean(values)), asked, half)
     return _distinct(sorted(found, key=_rank))
 
 
@@ -101,15 +115,18 @@ def _parse(number: str | float) -> tuple[float, float]:
     return value, 0.5 * 10.0 ** (int(exponent or 0) - digits)
 
 
-def _records(name: str) -> list[Metric]:
-    """The metric in every dialect that has it, and its namesakes."""
+def _records(name: str) -> list[tuple[Metric, str]]:
+    """The metric in every dialect that has it, and its namesakes; with a variant's name where it is no dialect."""
     first = get_metric(name)
     if first.needs not in ("pair", "fused"):
         raise UsageError(f"The metric {name!r} needs {first.needs}; explain takes metrics of fused images")
     records = []
     for one in (name, *CONFUSED.get(name, ())):
-        records.append(get_metric(one))
-        records += [get_metric(one, dialect.name) for dialect in DIALECTS.values() if one in dialect.metrics]
+        plain = get_metric(one)
+        records.append((plain, ""))
+        records += [(get_metric(one, dialect.name), "") for dialect in DIALECTS.values() if one in dialect.metrics]
+        for label, parameters in VARIANTS.get(one, {}).items():
+            records.append((replace(plain, function=partial(plain.function, **parameters)), label))
     return records
 
 
@@ -187,19 +204,46 @@ def _jpeg(pictures: Sequence[Picture]) -> list[np.ndarray]:
     return [np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))[None], *sources]
 
 
-def _channel_mean(pictures: Sequence[Picture]) -> list[np.ndarray] | None:
-    """Colour made grey by the plain mean of its channels; None when nothing is in colour."""
-    greys = [
-        np.rint(picture.pixels.mean(-1)).astype(np.uint8) if picture.pixels.ndim == 3 else picture.pixels
-        for picture in pictures
-    ]
-    in_colour = [p for p in pictures if p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0])]
-    return [grey[None] for grey in greys] if in_colour else None
+def _by_colour(pictures: Sequence[Picture], make: Callable[[Picture], np.ndarray]) -> list[np.ndarray] | None:
+    """``make`` of every picture as a stack; None when nothing is in colour."""
+    in_colour = any(p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0]) for p in pictures)
+    return [make(picture) for picture in pictures] if in_colour else None
+
+
+def _truncated(picture: Picture) -> np.ndarray:
+    """Luma whose fraction is cut off instead of rounded, (1, h, w)."""
+    if picture.pixels.ndim == 2:
+        return picture.pixels[None]
+    return np.floor(picture.pixels @ np.array([0.299, 0.587, 0.114]) + 1e-9).astype(np.uint8)[None]
+
+
+def _video(picture: Picture) -> np.ndarray:
+    """Luma of colour on 16..235, as MATLAB's rgb2ycbcr gives it, (1, h, w)."""
+    if picture.pixels.ndim == 2:
+        return picture.pixels[None]
+    weights = np.array([65.481, 128.553, 24.966]) / 255
+    return np.rint(picture.pixels @ weights + 16).astype(np.uint8)[None]
+
+
+def _channels(picture: Picture) -> np.ndarray:
+    """Channels one by one, (3, h, w); their scores are averaged."""
+    pixels = picture.pixels if picture.pixels.ndim == 3 else np.repeat(picture.pixels[..., None], 3, axis=-1)
+    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+
+
+def _channel_mean(picture: Picture) -> np.ndarray:
+    """Colour made grey by the plain mean of its channels, (1, h, w)."""
+    if picture.pixels.ndim == 2:
+        return picture.pixels[None]
+    return np.rint(picture.pixels.mean(-1)).astype(np.uint8)[None]
 
 
 TREATMENTS: Mapping[str, Treatment] = {
     "": _as_it_is,
     "images stretched to 0..255": _stretched,
     "fused image through JPEG": _jpeg,
-    "grey by the channels' mean": _channel_mean,
+    "grey by the channels' mean": partial(_by_colour, make=_channel_mean),
+    "channel by channel (RGB for luma)": partial(_by_colour, make=_channels),
+    "luma truncated, not rounded": partial(_by_colour, make=_truncated),
+    "luma on 16..235": partial(_by_colour, make=_video),
 }

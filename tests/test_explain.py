@@ -61,6 +61,46 @@ def test_treatments(row: Triple) -> None:
     assert any("JPEG" in candidate.slip for candidate in found)
 
 
+@pytest.fixture
+def colour(row: Triple) -> Triple:
+    grey = np.asarray(Image.open(row.fused)).astype(int)
+    pixels = np.stack([grey, grey // 2 + 60, 255 - grey], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(row.fused)
+    return row
+
+
+def entropy(grey: np.ndarray) -> float:
+    return float(get_metric("en").function(grey.astype(np.uint8)[None])[0])
+
+
+def test_treatments_of_colour(colour: Triple) -> None:
+    pixels = np.asarray(Image.open(colour.fused)).astype(float)
+    luma = pixels @ [0.299, 0.587, 0.114]
+    asked = {
+        "luma truncated, not rounded": entropy(np.floor(luma + 1e-9)),
+        "luma on 16..235": entropy(np.rint(16 + pixels @ np.array([65.481, 128.553, 24.966]) / 255)),
+        "grey by the channels' mean": entropy(np.rint(pixels.mean(-1))),
+        "channel by channel (RGB for luma)": float(np.mean([entropy(pixels[..., k]) for k in range(3)])),
+    }
+    assert len({round(number, 6) for number in asked.values()}) == 4
+    for slip, number in asked.items():
+        best = explain("en", f"{number:.7f}", [colour])[0]
+        assert best.agrees and best.slip == slip, best
+
+
+def test_grey_pictures_have_no_treatments_of_colour(row: Triple) -> None:
+    assert not any("luma" in candidate.slip or "channel" in candidate.slip for candidate in explain("en", 0.0, [row]))
+
+
+def test_windows_and_ranges_of_ssim(row: Triple) -> None:
+    from skimage.metrics import structural_similarity
+
+    fused, a, b = (np.asarray(Image.open(path)) for path in (row.fused, row.a, row.b))
+    number = np.mean([structural_similarity(source, fused, data_range=255) for source in (a, b)])
+    best = explain("ssim", f"{number:.7f}", [row])[0]
+    assert best.agrees and best.slip == "7×7 box"
+
+
 def test_ranking_is_by_distance_and_values_are_distinct(row: Triple) -> None:
     found = explain("ssim", 123.0, [row])
     assert not any(candidate.agrees for candidate in found)

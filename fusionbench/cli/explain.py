@@ -22,8 +22,9 @@ _PLACE = click.Path(path_type=Path)
 def explain_command(metric: str, number: str, a: Path, b: Path, fused: Path, top: int, as_json: bool) -> None:
     """Find which definition of METRIC gives NUMBER on these pictures (their mean, for folders).
 
-    Tries every dialect, sum against mean, bits against nats, stretched images, JPEG and channel means, and ranks
-    them by distance. Give NUMBER with the digits it was printed with.
+    Tries every dialect, other windows and ranges, sum against mean, bits against nats, stretched images, JPEG, and
+    colour as channels, truncated luma or luma on 16..235, and ranks them by distance. Give NUMBER with the digits it
+    was printed with.
 
     Example: fusionbench explain ssim 1.03 --a ir --b vi --fused out
     """
