@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.contracts import ImageSpec, LossTerms, Preset
+from fusionbench.errors import UsageError
 from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
 from fusionbench.models._fusion_losses import INTENSITIES, TEXTURES, content_loss, decomposition_loss
 from fusionbench.models._pairs import PairModel, check_choice
@@ -35,6 +36,7 @@ from fusionbench.models._vit import PatchTransformer
 
 Pair = tuple[Tensor, Tensor]
 Made = tuple[Tensor, Tensor, Tensor]  # a picture or two, detail and base features
+EDGE = 0.01  # images are held this far from 0 and 1 where their inverse sigmoid is taken
 SMALL = {
     "width": 16,
     "heads": 2,
@@ -111,6 +113,8 @@ class DAEFuse(PairModel):
         share_cross_attention: one cross attention for both directions instead of one each.
         add_visible: add an image to the output before the sigmoid, as CDDFuse does: phase I the image itself, phase
             II the visible one (view 1).
+        add_brighter: add the inverse sigmoid of an image instead: phase I the image itself, phase II the brighter of
+            both at every pixel. The network then draws the difference, which little training suffices for.
         critic_widths, critic_norm: of the discriminators.
         adversarial: ``"non-saturating"``, ``"saturating"`` (as printed) or ``"least-squares"``.
         adversarial_weight, fusion_adversarial_weight: λ of eq. 6 and its counterpart in phase II.
@@ -166,6 +170,11 @@ class DAEFuse(PairModel):
             SMALL_TRAINING,
             "the same with targets of ours: directed slopes, and both sources added instead of their maximum",
         ),
+        "small-residual": Preset(
+            {**SMALL, "texture": "directed", "texture_weight": 2.0, "intensity": "sum", "add_brighter": True},
+            SMALL_TRAINING,
+            "the same, drawing the difference from the brighter source: the best of these after minutes",
+        ),
     }
 
     def __init__(
@@ -185,6 +194,7 @@ class DAEFuse(PairModel):
         vit_grid: int = 16,
         share_cross_attention: bool = False,
         add_visible: bool = False,
+        add_brighter: bool = False,
         critic_widths: Sequence[int] = (32, 64, 128, 256),
         critic_norm: str = "batch",
         adversarial: str = "non-saturating",
@@ -204,7 +214,9 @@ class DAEFuse(PairModel):
         check_choice("dae-fuse", adversarial=(adversarial, ("non-saturating", "saturating", "least-squares")))
         check_choice("dae-fuse", texture=(texture, TEXTURES), intensity=(intensity, INTENSITIES))
         self.texture_loss, self.intensity_loss = TEXTURES[texture], INTENSITIES[intensity]
-        self.add_visible, self.adversarial = add_visible, adversarial
+        if add_visible and add_brighter:
+            raise UsageError("dae-fuse takes add_visible or add_brighter, not both")
+        self.add_visible, self.add_brighter, self.adversarial = add_visible, add_brighter, adversarial
         self.adversarial_weight, self.fusion_adversarial_weight = adversarial_weight, fusion_adversarial_weight
         self.decomposition, self.fusion_decomposition = decomposition, fusion_decomposition
         self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
@@ -232,7 +244,7 @@ class DAEFuse(PairModel):
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a and b (N,1,H,W)."""
-        return self._decode_pair(b, *self.encoder(torch.cat((a, b))))
+        return self._decode_pair(a, b, *self.encoder(torch.cat((a, b))))
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
         """Eqs. 6–12 in phase I, eqs. 13–17 in phase II."""
@@ -245,17 +257,20 @@ class DAEFuse(PairModel):
     # training as its running statistics describe in evaluation.
 
     def _decode_one(self, images: Tensor, detail: Tensor, low: Tensor) -> Tensor:
-        return self.decoder(torch.cat((detail, low), 1), skip=images if self.add_visible else None)
+        skip = torch.logit(images.float(), EDGE) if self.add_brighter else images if self.add_visible else None
+        return self.decoder(torch.cat((detail, low), 1), skip=skip)
 
-    def _decode_pair(self, visible: Tensor, detail: Tensor, low: Tensor) -> Tensor:
-        a, b = torch.cat((detail, low), 1).chunk(2)
-        a, b = self.cross[0](a, b), self.cross[-1](b, a)
-        return self.decoder(a, b, skip=visible if self.add_visible else None)
+    def _decode_pair(self, a: Tensor, b: Tensor, detail: Tensor, low: Tensor) -> Tensor:
+        of_a, of_b = torch.cat((detail, low), 1).chunk(2)
+        of_a, of_b = self.cross[0](of_a, of_b), self.cross[-1](of_b, of_a)
+        brighter = torch.logit(torch.maximum(a, b).float(), EDGE) if self.add_brighter else None
+        return self.decoder(of_a, of_b, skip=b if self.add_visible else brighter)
 
     def _forward(self, a: Tensor, b: Tensor, phase: int) -> Made:
         images = torch.cat((a, b))
         detail, low = self.encoder(images)
-        return (self._decode_one(images, detail, low) if phase == 1 else self._decode_pair(b, detail, low)), detail, low
+        decoded = self._decode_one(images, detail, low) if phase == 1 else self._decode_pair(a, b, detail, low)
+        return decoded, detail, low
 
     def _made(self, a: Tensor, b: Tensor, phase: int, step: int) -> Made:
         """What the critics have judged in this step, which has its graph still, or the same made now."""

@@ -201,6 +201,16 @@ def test_refuses_unknown_words(choice: dict) -> None:
         smallest(DAEFuse, **choice)
 
 
+def test_brighter_image_is_what_the_difference_is_drawn_from() -> None:
+    model, batch = smallest(DAEFuse, add_brighter=True).eval(), pair_batch()
+    nn.init.zeros_(model.decoder.output[2].weight)
+    a, b = batch.views[:, 0], batch.views[:, 1]
+    torch.testing.assert_close(model.combine(a, b), torch.maximum(a, b).clamp(0.01, 0.99), **CLOSE)
+    torch.testing.assert_close(model.reconstruct(a), a.clamp(0.01, 0.99), **CLOSE)
+    with pytest.raises(UsageError, match="not both"):
+        smallest(DAEFuse, add_brighter=True, add_visible=True)
+
+
 def test_paper_training_is_halved_every_twenty_epochs() -> None:
     training = create_training(dict(DAEFuse.PRESETS["paper"].training))
     check_groups(training, "dae-fuse", smallest(DAEFuse).parameter_groups())
