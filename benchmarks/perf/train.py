@@ -1,11 +1,12 @@
 """How fast a training step is: ours, a plain step of the same model, and the floor that the machine's own speed sets.
 
-    python benchmarks/perf/train.py [--device cpu|cuda] [--presets fusionmnist,tiny] [--batch 64] [--threads 1]
+    python benchmarks/perf/train.py [--device cpu] [--presets fusionmnist,tiny] [--batch 64] [--threads 1] [--compile]
 
 All three are measured in one run. *Plain*: contiguous tensors, the penalty at every step, float32. *Floor*: the larger
 of FLOPs / (this machine's matrix products per second) and bytes / (this machine's copies per second), where FLOPs are
 counted by torch (a step is three forward passes) and bytes are four passes over the outputs of all convolutions and
-batch norms.
+batch norms. With ``--compile`` also the step with compiled blocks, its ratio to ours, and the seconds that the first
+steps took, which are no part of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fusionbench.contracts import Batch, ImageSpec
 from fusionbench.models import create_model, get_preset
 from fusionbench.models._family import PENALTY_EVERY
+from fusionbench.runtime import compile_blocks
 
 SPECS = {
     "fusionmnist": ImageSpec(1, 32, 32, 3, (28, 28)),
@@ -96,6 +98,19 @@ def work(model: nn.Module, batch: Batch) -> tuple[float, float]:
     return 3.0 * counter.get_total_flops(), 4.0 * 4 * elements
 
 
+def compiled_steps(
+    model: Any, batch: Batch, repeats: int, device: torch.device, static: bool = True
+) -> tuple[float, float]:
+    """Seconds of a step with compiled blocks, and of compiling; not a number where there is no compiler."""
+    if not compile_blocks(model, device, static):
+        return float("nan"), float("nan")
+    run = steps_of(model, batch, 1)
+    begun = time.perf_counter()
+    run()
+    waited = time.perf_counter() - begun
+    return best(run, repeats, device) / PENALTY_EVERY, waited
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -104,6 +119,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
@@ -115,6 +131,7 @@ def main() -> None:
     print(
         f"{'model':<16}{'preset':<14}{'step s':>9}{'images/s':>10}{'plain s':>9}{'floor s':>9}"
         f"{'plain/ours':>11}{'ours/floor':>11}"
+        + (f"{'compiled s':>12}{'ours/compiled':>15}{'compiling s':>13}" if arguments.compile else "")
     )
     for preset in arguments.presets.split(","):
         for name in arguments.models.split(","):
@@ -125,9 +142,13 @@ def main() -> None:
             floor = max(*(a / b for a, b in zip(work(ours, batch), (flops_per_second, bytes_per_second), strict=True)))
             ours_s = best(steps_of(ours, batch, 1), arguments.repeats, device) / PENALTY_EVERY
             plain_s = best(steps_of(plain, batch, PENALTY_EVERY), arguments.repeats, device) / PENALTY_EVERY
+            more = ""
+            if arguments.compile:
+                compiled_s, waited = compiled_steps(ours, batch, arguments.repeats, device)
+                more = f"{compiled_s:>12.3f}{ours_s / compiled_s:>15.2f}{waited:>13.0f}"
             print(
                 f"{name:<16}{preset:<14}{ours_s:>9.3f}{arguments.batch / ours_s:>10.0f}{plain_s:>9.3f}{floor:>9.4f}"
-                f"{plain_s / ours_s:>11.2f}{ours_s / floor:>11.1f}",
+                f"{plain_s / ours_s:>11.2f}{ours_s / floor:>11.1f}{more}",
                 flush=True,
             )
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from fusionbench.errors import UsageError
+from fusionbench.errors import UsageError, unknown_name
+from fusionbench.progress import say
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
 _STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner.")
@@ -57,7 +58,7 @@ def train_command(
     from fusionbench.train import train
 
     dataset = open_dataset(data)
-    params, training = _split(settings)
+    params, training = _split(model, settings)
     run = train(
         model,
         dataset,
@@ -178,8 +179,11 @@ def evaluate_command(
         if curves:
             from fusionbench.curves import draw_curves, save_curves
 
-            rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
-            save_curves(rows, result.folder(out) / "curves.csv")
+            try:
+                rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
+                save_curves(rows, result.folder(out) / "curves.csv")
+            except UsageError as error:  # a model without draws: its scores stand nevertheless
+                say(f"No curves: {error}")
         if sheets:
             from fusionbench.sheets import save_sheets
 
@@ -282,16 +286,25 @@ def _show_together(folders: list[Path]) -> None:
                     progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
 
 
-def _split(settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``--set`` values, read as TOML, into model and training parameters."""
+def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``--set`` values, read as TOML, into model and training parameters.
+
+    Raises:
+        UsageError: a name that is neither, with a suggestion from both.
+    """
+    from fusionbench.models import MODELS, parameters_of
     from fusionbench.schedule import Training
 
+    own, general = parameters_of(MODELS.get(model)), Training.__struct_fields__
     params: dict[str, Any] = {}
     training: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise UsageError(f"--set {setting!r}: write KEY=VALUE, for example --set lr=0.003")
+        if key not in own and key not in general:
+            see = f"fusionbench describe {model}"
+            raise unknown_name(f"parameter of {model} and of training", key, [*own, *general], see)
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

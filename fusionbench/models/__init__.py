@@ -67,7 +67,7 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
     """
     cls = MODELS.get(name)
     params = {**get_preset(name, preset).model, **overrides}
-    known = _parameters(cls)
+    known = parameters_of(cls)
     for parameter in params:
         if parameter not in known:
             raise unknown_name(f"parameter of {name}", parameter, known, f"fusionbench describe {name}")
@@ -78,7 +78,7 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
         raise UsageError(f"{name} cannot be built with {given}: {error}") from error
 
 
-def _parameters(cls: type) -> list[str]:
+def parameters_of(cls: type) -> list[str]:
     """Keyword parameters of a class, those that it hands on to its base (``**params``) included."""
     found: list[str] = []
     for base in cls.__mro__:

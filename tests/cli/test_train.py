@@ -44,6 +44,8 @@ def test_train_then_evaluate(data: Path, tmp_path: Path, capsys: pytest.CaptureF
     code, stdout, _ = run(capsys, *evaluated)
     folder = Path(stdout.strip())
     assert code == 0 and (folder / "result.json").is_file() and (folder / "images.csv").is_file()
+    code, stdout, stderr = run(capsys, *evaluated, "--curves")
+    assert (code, stdout) == (0, f"{folder}\n") and "No curves: FCN has nothing to draw" in stderr
     code, stdout, _ = run(capsys, *evaluated, "--json")
     result = json.loads(stdout)
     assert result["folder"] == str(folder) and result["identity"]["dataset"]["n"] == 6
@@ -83,6 +85,8 @@ def test_run_prints_one_folder_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["train", "fusionvea"], "Did you mean 'fusionvae'"),
         (["train", "fcn", "--preset", "tyni"], "Did you mean 'tiny'"),
         (["train", "fcn", "--set", "chanels=3"], "Did you mean 'channels'"),
+        (["train", "fcn", "--set", "bach=3"], "Did you mean 'batch'"),
+        (["train", "fcn", "--set", "per_group={critic={lr=1}}"], "Unknown group of parameters of fcn 'critic'"),
         (["train", "fcn", "--set", "chanels"], "KEY=VALUE"),
         (["train", "fcn", "--set", "lr=fast"], "lr"),
         (["train", "fcn", "--set", "channels=many"], "cannot be built"),
