@@ -82,7 +82,9 @@ def run_pair_suite(
     _ = pairs.identity  # looks at every pair: what is wrong with one is told before anything is trained
     trained: dict[tuple[str, int], str] = {}
     if learning:
-        settings = run_settings(training_folder(suite, data_root), out, runs, device, budget)
+        folder = training_folder(suite, data_root)
+        _tell_seen(suite, pairs, folder)
+        settings = run_settings(folder, out, runs, device, budget)
         trained = run_rows(suite, learning, settings, jobs, train_row)
     results, shown = [], []
     for row in rows:
@@ -121,8 +123,6 @@ def training_folder(suite: Suite, data_root: str | Path) -> Path:
 
     assert suite.train is not None
     recipe = load_recipe(suite.train)
-    if recipe.source.name == suite.dataset and recipe.splits["train"].source == suite.split:
-        say(f"note: {suite.train} is cut from the pairs that {suite.name} scores: rows that learn have seen them")
     if _is_embedded(recipe.source.name):
         return build_dataset(recipe, None, Path(data_root))
     place = Path(data_root) / suite.train
@@ -135,6 +135,21 @@ def training_folder(suite: Suite, data_root: str | Path) -> Path:
             f"{place}: {suite.name} trains on this data set and it is not there; make it with `fusionbench generate "
             f"{suite.train} --source-dir DIR --out {data_root}`, or choose rows that do not learn with --models"
         ) from error
+
+
+def _tell_seen(suite: Suite, pairs: PairSet, folder: Path) -> None:
+    """Say so when rows that learn are trained on pairs that they are scored on."""
+    from fusionbench.data import open_dataset
+
+    dataset = open_dataset(folder)
+    if dataset.manifest.source.name == pairs.source.name:
+        names = dataset.names("train") or []
+        seen = {stem for name in names for stem in (name, name.rpartition("@")[0])} & set(pairs.stems)
+        if seen:
+            say(
+                f"note: {len(seen)} of the {len(pairs)} pairs that {suite.name} scores are in {suite.train}: "
+                "rows that learn have seen them"
+            )
 
 
 def _is_embedded(source: str) -> bool:

@@ -95,6 +95,7 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     suite.write_text(TRAINED)
     opened: list[str] = []
     monkeypatch.setattr("fusionbench.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train)
+    monkeypatch.setattr("fusionbench.pair_suites._tell_seen", lambda suite, pairs, folder: None)
     monkeypatch.setattr("fusionbench.data.open_dataset", lambda folder: opened.append(folder) or PairDataset())
     place, out = suite.parent, suite.parent / "results"
     where: dict[str, Any] = {"source_dir": place / "set", "data_root": place / "data", "out": out, "device": "cpu"}
@@ -122,6 +123,7 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     monkeypatch.undo()
 
     monkeypatch.setattr("fusionbench.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train)
+    monkeypatch.setattr("fusionbench.pair_suites._tell_seen", lambda suite, pairs, folder: None)
     monkeypatch.setattr("fusionbench.data.open_dataset", lambda folder: PairDataset())
     cut = run_suite(suite, models=["mfeif-small", "copy-b"], budget="1 step", jobs=1, sheets=True, **where)
     assert [result.cut for result in cut] == [True, True, False] and cut[2].id == results[0].id
@@ -236,7 +238,7 @@ def test_patches_of_an_embedded_source_are_made_and_two_processes_train(
     words = ["--data", tmp_path / "data", "--out", tmp_path / "results", "--budget", "1 step", "--jobs", 2]
     code, out, err = run(capsys, "run", path, "--models", "one,two", "--device", "cpu", *words, "--json")
     assert code == 0, err
-    assert "pairs-demo-patches is cut from the pairs that small scores" in err and "in 2 processes" in err
+    assert "1 of the 1 pairs that small scores are in pairs-demo-patches" in err and "in 2 processes" in err
     first, second = (json.loads(line) for line in out.splitlines())
     assert first["identity"]["training"]["cut"] and first["identity"]["training"]["steps"] == 1
     assert first["id"] == second["id"]  # the same model, data and seed: the same weights, whatever the row is called
