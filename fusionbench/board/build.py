@@ -16,7 +16,7 @@ from fusionbench import __version__, stats
 from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.hollow import add_gaps, gaps, papers, reproduces
-from fusionbench.board.insight import add_mean_ranks, agreement
+from fusionbench.board.insight import add_mean_ranks, agreement, judging
 from fusionbench.board.parts import COST, TRACKS, Benchmark, BoardRow, slug
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import notes, slots
@@ -76,7 +76,7 @@ def build_board(
     for benchmark in found:
         add_gaps(benchmark)
     files: Files = {}
-    for name in ("board.css", "board.js", "compare.js", "explorer.js"):
+    for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js"):
         files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
     for benchmark in found:
         _add_benchmark(files, benchmark, results, title, resamples, len(found) == 1, anonymous)
@@ -157,6 +157,7 @@ def _add_benchmark(
         filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
         gaps=gaps(benchmark),
+        judging=judging(benchmark) if len(benchmark.kind("ranked")) > 1 else [],
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,

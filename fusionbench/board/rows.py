@@ -132,7 +132,7 @@ def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders:
         notes.append("scored from submitted pictures")
     cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
     cost = {
-        name: Cell(f"{value:,}" if isinstance(value, int) else f"{value:,.3g}", float(value))
+        name: Cell(f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}", float(value))
         for name in COST
         if (value := result.cost.get(name)) is not None
     }

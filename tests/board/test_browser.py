@@ -238,3 +238,30 @@ def test_no_page_is_wider_than_a_phone(site: Path, chrome: Chrome) -> None:
         chrome.ask("Page.navigate", url=page.as_uri())
         chrome.until("document.readyState === 'complete'")
         assert chrome.value("document.documentElement.scrollWidth") <= 390, page.name
+
+
+def test_weights_of_the_metrics(site: Path, chrome: Chrome) -> None:
+    """The order follows the reader's weights, the address keeps them, and rows without a metric are left out."""
+    lines = "[...document.querySelectorAll('.weights tbody tr')].map((row) => [...row.cells].map((c) => c.textContent))"
+    chrome.open(site.as_uri())
+    assert chrome.value(f"{lines}.length") == 0, "nothing is loaded before it is asked for"
+    chrome.value("document.querySelector('.weights summary').click()")
+    chrome.until(f"{lines}.length")
+    found = chrome.value(lines)
+    assert [line[0].split()[0] for line in found] == ["Alpha", "Beta", "Gamma"]
+    assert [line[1:] for line in found][:2] == [["1", "1.00", "1", "100 %"], ["2", "2.00", "2", "never"]]
+    assert "1 without one of these metrics left out" in chrome.value("document.querySelector('.weights p').textContent")
+    chrome.open(site.as_uri() + "#weights=nll_bpd:0,mse_min:3")
+    chrome.until(f"{lines}.length")
+    assert [line[0].split()[0] for line in chrome.value(lines)] == ["Alpha", "Beta", "Gamma", "MEAN-IMAGE"]
+    slide = "const s = document.querySelector('.sliders [data-metric=mse_min]'); s.value = 0; "
+    chrome.value(slide + "s.dispatchEvent(new Event('input'))")
+    assert chrome.value("document.querySelector('.weights p').textContent") == "Give at least one metric a weight."
+    assert "mse_min%3A0" in chrome.value("location.hash") and chrome.problems == []
+
+
+def test_weights_that_make_no_sense(site: Path, chrome: Chrome) -> None:
+    for view in ("#weights=nll_bpd:1e99,mse_min:-4", "#weights=:,x:y,nll_bpd:%3Cscript%3E", "#weights=constructor:2"):
+        chrome.open(site.as_uri() + view)
+        chrome.until("document.querySelector('.weights p').textContent")
+    assert chrome.problems == []

@@ -7,7 +7,7 @@
   const rows = () => [...table.querySelectorAll("tbody tr:not(.heading)")];
   const name = (row) => row.cells[0].querySelector("a, span").textContent;
 
-  const state = { sort: "", q: "", show: "", family: "", status: "", needs: "", has: "", runs: "", pin: "", compare: "", score: "", image: "" };
+  const state = { sort: "", q: "", show: "", family: "", status: "", needs: "", has: "", runs: "", pin: "", compare: "", score: "", image: "", weights: "" };
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
     if (Object.hasOwn(state, key)) state[key] = value;
   }
@@ -227,6 +227,16 @@
     });
   }
 
+  // --- weights of the metrics: all of it is in weights.js ---------------------------------------------------------
+  const weights = document.querySelector(".weights");
+  weights?.addEventListener("toggle", async () => {
+    if (!weights.open) return;
+    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, table, heads, rows, name, remember };
+    await script(weights.dataset.script).catch(() => {
+      weights.querySelector(".body").textContent = "The script of this panel is missing: static/weights.js.";
+    });
+  });
+
   // --- comparison: the choice of models; the rest is in compare.js ------------------------------------------------
   const panel = document.querySelector(".compare");
   const picked = () => {
@@ -288,5 +298,9 @@
   const index = heads.findIndex((head) => head.dataset.key === state.sort.slice(0, cut));
   if (cut > 0 && index >= 0) sortBy(index, state.sort.slice(cut + 1) === "descending" ? "descending" : "ascending");
   if (panel && state.compare) compare();
+  if (weights) {
+    weights.hidden = false;
+    weights.open = Boolean(state.weights);
+  }
   document.documentElement.dataset.ready = "yes";
 })();
