@@ -5,7 +5,7 @@ A result does not say whether its pairs came from picture files or from shards, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from fusionbench.sources import SOURCES
 
 class DatasetPairs:
     """The splits of a data set of whole pairs, with the methods of the sources of pairs.
+
+    A split of the source that is some pairs of a stored one, by name, is there as well.
 
     Args:
         place: a folder as :func:`fusionbench.data.open_dataset` takes it.
@@ -36,16 +38,25 @@ class DatasetPairs:
         self.name, self.title, self.licence = source.name, source.title, source.licence
         self.citation, self.homepage = source.citation, source.homepage
         self.redistributable = source.redistributable
-        self.splits: Sequence[str] = self.dataset.splits
+        self._places = {split: self._named(split) for split in self.dataset.splits}
+        for split, only in _named_splits(self.name):
+            within = next((there for there in self._places.values() if only <= there.keys()), None)
+            if split not in self._places and within is not None:
+                self._places[split] = {stem: place for stem, place in within.items() if stem in only}
+        self.splits: Sequence[str] = tuple(self._places)
+
+    def _named(self, split: str) -> dict[str, tuple[str, int]]:
+        """Stem -> split and number of the pair in the data set, of a stored split."""
+        names = self.dataset.names(split) or []
+        if len(set(names)) != self.dataset.size(split):
+            raise DataError(f"{self.dataset.folder}: two pairs of {split!r} have one name; build it again")
+        return {stem: (split, number) for number, stem in enumerate(names)}
 
     def stems(self, split: str) -> list[str]:
         """Names of the pairs of a split, in order."""
         if split not in self.splits:
             raise unknown_name(f"split of {self.dataset.folder}", split, self.splits)
-        names = self.dataset.names(split)
-        if names is None or len(set(names)) != len(names):
-            raise DataError(f"{self.dataset.folder}: two pairs of {split!r} have one name; build it again")
-        return names
+        return list(self._places[split])
 
     def missing(self, split: str) -> dict[str, str]:
         """Empty: what lacked a partner was told when the data set was made, and is not in it."""
@@ -53,12 +64,16 @@ class DatasetPairs:
         return {}
 
     def length(self, split: str) -> int:
-        return self.dataset.size(split)
+        return len(self.stems(split))
 
     def read_pairs(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
         """Pairs of whatever sizes they have: n of uint8 (2, h, w)."""
-        views = self.dataset.arrays(split).views
-        return [np.array(views[index]) for index in np.asarray(indices, np.int64).tolist()]
+        self.stems(split)
+        places = list(self._places[split].values())
+        return [np.array(self._view(*places[index])) for index in np.asarray(indices, np.int64).tolist()]
+
+    def _view(self, stored: str, number: int) -> np.ndarray:
+        return self.dataset.arrays(stored).views[number]
 
     def fingerprint(self, split: str) -> str:
         """What the source says of the same pairs, from the names and pixels that are stored.
@@ -69,7 +84,15 @@ class DatasetPairs:
         kind = SOURCES.get(self.name)
         if not hasattr(kind, "fingerprint_of"):
             raise UsageError(f"The source {self.name!r} has no fingerprint_of: score its files, not a data set of them")
-        return str(kind.fingerprint_of(self.stems(split), self.dataset.arrays(split).views))
+        stems = self.stems(split)
+        return str(kind.fingerprint_of(stems, (self._view(*place) for place in self._places[split].values())))
+
+
+def _named_splits(source: str) -> Iterator[tuple[str, set[str]]]:
+    """The splits of a source that are some pairs of another, by name."""
+    for split, places in getattr(SOURCES.get(source), "LAYOUTS", {}).items():
+        if only := {stem for place in places for stem in place.only}:
+            yield split, only
 
 
 def holds_dataset(place: str | Path) -> bool:

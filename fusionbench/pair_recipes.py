@@ -18,6 +18,7 @@ MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to f
 PARTS = 1000  # ``contrast`` in whole thousandths, so that the test is one of integers
 VIEWS = 2
 _DECODING = 1_000_000  # about as much work as so many masked values; a pair is two pictures to decode
+_USED = "`source`, `without`, `every`, `part`, `first`"
 _UNUSED = ("classes", "per_class", "occluders", "views")
 
 Side = Annotated[int, msgspec.Meta(ge=4, le=4096)]
@@ -107,7 +108,7 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
         for name, split in self.splits.items():
             for key in _UNUSED:
                 if getattr(split, key) not in (None, False):
-                    raise Impossible(f"splits.{name}.{key}", "splits of pairs have `source`, `every`, `part`, `first`")
+                    raise Impossible(f"splits.{name}.{key}", f"splits of pairs have {_USED}")
         rule, live = self.pairs, self.live
         if (rule.patch is None) != (rule.stride is None):
             raise Impossible("pairs", "`patch` and `stride` belong together")

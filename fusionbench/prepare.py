@@ -33,6 +33,9 @@ def chosen(rule: SplitRule, source: Source) -> np.ndarray:
     if rule.views is not None and not hasattr(source, "views"):
         raise UsageError(f"The source {source.name!r} has no views of its own; remove `views` from the recipe's splits")
     indices = np.arange(source.length(rule.source))
+    if rule.without is not None:
+        stems, others = (source.stems(split) for split in (rule.source, rule.without))  # type: ignore[attr-defined]
+        indices = indices[~np.isin(np.array(stems), np.array(others))]
     labels = source.labels(rule.source)
     if labels is None and (rule.per_class or rule.classes):
         raise UsageError(f"The source {source.name!r} has no classes; remove per_class and classes from the recipe")

@@ -41,7 +41,8 @@ class SplitRule(Part, kw_only=True, frozen=True):
 
     With ``every = n`` each n-th image (number n-1, 2n-1, …) is held out; ``part`` says whether this split takes the
     held-out ones or the rest; with ``per_class`` the images of each class are counted apart (a stratified split).
-    With ``views = "source"`` the views are those that come with the source; none are made.
+    With ``views = "source"`` the views are those that come with the source; none are made. With ``without``, the pairs
+    that another split of a source of pairs has, too, are left out before the others are counted.
     """
 
     source: str
@@ -52,6 +53,7 @@ class SplitRule(Part, kw_only=True, frozen=True):
     first: Count | None = None
     occluders: OccluderRule | None = None
     views: Literal["source"] | None = None
+    without: str | None = None
 
 
 class Expect(Part, kw_only=True, frozen=True):

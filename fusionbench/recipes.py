@@ -278,6 +278,8 @@ def _check(recipe: Recipe) -> None:
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
         raise Impossible("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():
+        if split.without is not None:
+            raise Impossible(f"splits.{name}.without", "leaves out registered pairs, and goes with the table `pairs`")
         if split.views == "source":
             if split.occluders is not None:
                 raise Impossible(f"splits.{name}", "`occluders` make views, and this split takes the source's")

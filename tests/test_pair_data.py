@@ -33,6 +33,8 @@ from fusionbench.recipes import load_recipe
 from fusionbench.shards.manifest import read_manifest
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import write_shard
+from fusionbench.sources.pair_folders import Layout
+from fusionbench.sources.pairs import Pairs
 from fusionbench.train import train
 from fusionbench.verify import verify_dataset
 from tests import pair_folders
@@ -369,6 +371,23 @@ def test_scoring_from_shards_is_scoring_from_files(
         open_pairs("pairs", None, patches)
 
 
+def test_splits_by_name(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A split that is some pairs of another: left out of patches, and scored from whole pairs that hold it."""
+    some = Layout("a", "b", only=("scene 1", "scene 3"))
+    monkeypatch.setattr(Pairs, "LAYOUTS", {"all": (Layout("a", "b"),), "some": (some,)})
+    root = tmp_path / "again"  # sources are kept open by folder
+    root.symlink_to(pictures)
+    text = PATCHES.replace('source = "all"', 'source = "all"\nwithout = "some"\nevery = 2\npart = "rest"')
+    dataset = open_dataset(build_dataset(recipe(text), root, tmp_path / "data"))
+    assert set(np.asarray(dataset.arrays("train").pair)) == {0, 4}
+    with pytest.raises(UsageError, match="Unknown split of pairs"):
+        build_dataset(recipe(text.replace('"some"', '"sone"')), root, tmp_path / "data")
+    folder = build_dataset(recipe(TEXT.replace("splits.train", "splits.all")), root, tmp_path / "data")
+    files, stored = (open_pairs("pairs", "some", place) for place in (root, folder))
+    assert stored.identity == files.identity and stored.stems == ["scene 1", "scene 3"]
+    assert all(map(np.array_equal, stored, files)) and stored.source.splits == ("all", "some")
+
+
 def test_on_the_command_line(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,6 +418,7 @@ def test_on_the_command_line(
         ("tno", "tno", {"test": 25}),
         ("roadscene", "roadscene", {"all": 221}),
         ("roadscene-patches", "roadscene", {"train": 4090, "validation": 470}),
+        ("roadscene-171-patches", "roadscene", {"train": 3492}),
         ("msrs", "msrs", {"train": 4, "test": 32}),
         ("msrs-patches", "msrs", None),
         ("harvard", "harvard", {"mri-ct": 21, "mri-pet": 42, "mri-spect": 73}),

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from fusionbench.errors import DataError
+from fusionbench.files import shipped_folder
 from fusionbench.recipes import PairRecipe, list_recipes, load_recipe, parse_recipe, recipe_from_spec
 from tests.pair_folders import PATCHES, TEXT, recipe
 
@@ -31,7 +32,7 @@ def test_a_worker_that_gets_a_recipe_has_its_hash(name: str) -> None:
 def test_every_source_of_pairs_has_its_recipe() -> None:
     pairs = {name for name in list_recipes() if isinstance(load_recipe(name), PairRecipe)}
     whole = {"tno", "roadscene", "msrs", "m3fd", "llvip", "harvard", "vifb", "pairs-demo"}
-    assert pairs == whole | {"roadscene-patches", "msrs-patches", "pairs-demo-patches"}
+    assert pairs == whole | {"roadscene-patches", "roadscene-171-patches", "msrs-patches", "pairs-demo-patches"}
     for name in pairs:
         found = load_recipe(name)
         assert isinstance(found, PairRecipe) and found.whole == (name in whole)
@@ -74,3 +75,9 @@ def test_mistakes(case: str) -> None:
     if path in ("pairs.stride", "live.crop", "splits.train.classes"):
         line = int(message.split("line ")[1].split(":")[0])
         assert text.replace(old, new).splitlines()[line - 1].startswith(path.rpartition(".")[2])
+
+
+def test_only_pairs_have_names_to_leave_out() -> None:
+    text = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
+    with pytest.raises(DataError, match=r"splits\.train\.without: leaves out registered pairs"):
+        parse_recipe(text.replace('source = "all"', 'source = "all"\nwithout = "some"', 1).encode(), "my.toml")
