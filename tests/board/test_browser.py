@@ -265,3 +265,26 @@ def test_weights_that_make_no_sense(site: Path, chrome: Chrome) -> None:
         chrome.open(site.as_uri() + view)
         chrome.until("document.querySelector('.weights p').textContent")
     assert chrome.problems == []
+
+
+def test_pictures_by_keyboard(tmp_path: Path, chrome: Chrome) -> None:
+    """Arrows go from image to image; any two pictures may be laid over each other, and the choice stays."""
+    page = build_board(with_pictures(tmp_path), tmp_path / "site", resamples=100)
+    chrome.open(page.as_uri())
+    chrome.value("for (const box of [...document.querySelectorAll('input[data-pick]')].slice(0, 2)) box.click()")
+    chrome.until("document.querySelector('.point.known')")
+    chrome.value("document.querySelector('.compare details').open = true")
+    chrome.value("document.querySelector('.compare ol button').click()")
+    first = chrome.value("document.querySelector('.explorer h3').textContent")
+    assert chrome.value("document.activeElement.textContent") == first
+    selects = "[...document.querySelectorAll('.explorer .wide select')]"
+    assert chrome.value(f"{selects}.map((s) => s.options.length).join()") == "4,4", "both sources and both models"
+    change = "s.selectedIndex = 0; s.dispatchEvent(new Event('change'))"
+    chrome.value(f"for (const s of {selects}.slice(0, 1)) {{ {change} }}")
+    chrome.press("ArrowRight")
+    assert chrome.value("document.querySelector('.explorer h3').textContent") != first
+    assert chrome.value(f"{selects}[0].selectedOptions[0].textContent") == "Source A"
+    shown = "document.querySelector('.explorer .wide img').getAttribute('src')"
+    assert re.fullmatch(r"pictures/.*/a/[0-9]+\.png", chrome.value(shown))
+    chrome.until("[...document.querySelectorAll('.explorer img')].every((image) => image.naturalWidth > 0)")
+    assert chrome.problems == []

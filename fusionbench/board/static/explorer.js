@@ -87,6 +87,10 @@
     };
     button(controls, "Previous image", () => step(-1));
     button(controls, "Next image", () => step(1));
+    element.addEventListener("keydown", (event) => { // arrows go from image to image, but not while a slider is moved
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by && !event.target.matches("input, select")) step(by);
+    });
     const grid = make("div", element, undefined, "pictures");
 
     const show = (i, move = true) => {
