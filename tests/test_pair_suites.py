@@ -137,6 +137,14 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     assert code == 0, err
     assert Path(said.strip()) == results[2].folder(out)
 
+    # and several seeds of one model are told together
+    words[2:2] = [place / "runs/small-patches/mfeif-small-seed4"]
+    code, said, err = run(capsys, *words)
+    assert code == 0 and len(said.splitlines()) == 2
+    (line,) = (line for line in err.splitlines() if line.split()[:1] == ["sf"])
+    mean = (results[2].scores["sf"].mean + results[3].scores["sf"].mean) / 2  # type: ignore[operator]
+    assert float(line.split()[1]) == pytest.approx(mean, rel=2e-3) and "±" in line
+
 
 def test_pictures_of_others_that_were_kept_are_on_the_sheet(suite: Path) -> None:
     out, files = suite.parent / "results", suite.parent / "set"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def evaluate_command(
     }
     if (protocol or ("pairs" if source_dir or means_pairs(data) else "masked")) == "pairs":
         _refuse(given & {"samples", "seed", "paper_batch", "precision", "compile", "curves", "sheets"}, "masked")
-        from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs
+        from fusionbench.evaluate_pairs import METRICS, PairsProtocol, evaluate_pairs
         from fusionbench.pairsets import find_pairs
 
         pairs = find_pairs(data, split, source_dir, limit=limit, strict=strict)
@@ -155,6 +156,8 @@ def evaluate_command(
             for run in runs
         ]
         _show(scored, out, as_json)
+        if len(scored) > 1:
+            _show_together([result.folder(out) for result in scored], METRICS)
         return
     _refuse(given & {"source_dir", "stretch", "strict", "keep_pictures"}, "pairs")
     from fusionbench.data import open_dataset
@@ -272,13 +275,13 @@ def _show(results: list[Any], out: Path, as_json: bool) -> None:
         click.echo(json.dumps(body) if as_json else str(folder))
 
 
-def _show_together(folders: list[Path]) -> None:
+def _show_together(folders: list[Path], scores: Sequence[str] = ("nll@*", "nll_bpd@*", "mse_min@*")) -> None:
     """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
     from fusionbench import progress, tables
     from fusionbench.comparison import compare_results
 
     if not progress.QUIET:
-        comparison = compare_results(folders, scores=["nll@*", "nll_bpd@*", "mse_min@*"])
+        comparison = compare_results(folders, scores=list(scores))
         for number, entry in enumerate(comparison.entries):
             progress.say(tables.label(entry))
             for key, rows in comparison.scores.items():
