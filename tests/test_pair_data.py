@@ -371,6 +371,30 @@ def test_scoring_from_shards_is_scoring_from_files(
         open_pairs("pairs", None, patches)
 
 
+def test_pictures_without_a_partner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = pair_folders.write(tmp_path / "pictures")
+    (root / "b" / "scene 4.png").unlink()
+    (tmp_path / "small.toml").write_text(TEXT)
+    args = (
+        "generate",
+        "--recipe",
+        tmp_path / "small.toml",
+        "--source-dir",
+        root,
+        "--out",
+        tmp_path / "data",
+        "-j",
+        "2",
+    )
+    code, out, err = run(capsys, *args, "--strict")
+    assert code == 2 and "scene 4 (not in b)" in err and not (tmp_path / "data").exists()
+    code, out, err = run(capsys, *args)
+    assert code == 0 and err.count("lack a partner") == 1
+    assert open_dataset(out.strip()).size("train") == 4
+    code, out, err = run(capsys, "generate", "fusiondigits", "--strict", "--out", tmp_path / "data")
+    assert code == 2 and "--strict is about registered pairs" in err
+
+
 def test_splits_by_name(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A split that is some pairs of another: left out of patches, and scored from whole pairs that hold it."""
     some = Layout("a", "b", only=("scene 1", "scene 3"))

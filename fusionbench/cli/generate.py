@@ -17,6 +17,7 @@ from fusionbench.errors import UsageError
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
+@click.option("--strict", is_flag=True, help="Refuse pictures of pairs without a partner instead of listing them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
     name: str | None,
@@ -26,6 +27,7 @@ def generate_command(
     jobs: int,
     scheduler: str | None,
     force: bool,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped.
@@ -45,6 +47,8 @@ def generate_command(
     if (name is None) == (recipe_file is None):
         raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
     recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
+    if strict:
+        _refuse_missing_partners(recipe.source.name, source_dir)
     if is_url(out):
         if scheduler is not None or force:
             option = "--force" if force else "--scheduler"
@@ -62,3 +66,12 @@ def generate_command(
     }
     facts = {"folder": folder, "name": recipe.name, "version": recipe.version, "id": manifest.id, "splits": splits}
     click.echo(json.dumps(facts))
+
+
+def _refuse_missing_partners(source: str, source_dir: Path | None) -> None:
+    from fusionbench.sources import SOURCES
+
+    kind = SOURCES.get(source)
+    if not hasattr(kind, "read_pairs"):
+        raise UsageError(f"--strict is about registered pairs; the source {source!r} has none")
+    kind(source_dir, strict=True)  # type: ignore[call-arg]
