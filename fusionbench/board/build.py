@@ -68,7 +68,7 @@ def build_board(
         raise DataError(f"{results}: no such results folder")
     found = benchmarks(results, resamples)
     if not found:
-        raise UsageError(f"{results}: no result.json in this folder; score a model first, for example with `run`")
+        raise UsageError(f"{results}: no result of a measured model in this folder; score one first, as `run` does")
     if (out / "index.html").exists() and not (out / MANIFEST).exists():
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
     if anonymous:

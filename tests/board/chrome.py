@@ -77,6 +77,11 @@ class Chrome:
         self.ask("Page.navigate", url=address)
         self.until("document.documentElement?.dataset.ready === 'yes'")
 
+    def load(self, address: str) -> None:
+        """Go to a page without waiting for any script of its own."""
+        self.ask("Page.navigate", url=address)
+        self.until(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
+
     def value(self, expression: str) -> Any:
         """What a JavaScript expression gives."""
         found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

@@ -235,8 +235,7 @@ def test_filters_of_the_first_page(tmp_path: Path, chrome: Chrome) -> None:
 def test_no_page_is_wider_than_a_phone(site: Path, chrome: Chrome) -> None:
     chrome.ask("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
     for page in sorted(site.parent.glob("**/*.html")):
-        chrome.ask("Page.navigate", url=page.as_uri())
-        chrome.until("document.readyState === 'complete'")
+        chrome.load(page.as_uri())
         assert chrome.value("document.documentElement.scrollWidth") <= 390, page.name
 
 
@@ -288,3 +287,37 @@ def test_pictures_by_keyboard(tmp_path: Path, chrome: Chrome) -> None:
     assert re.fullmatch(r"pictures/.*/a/[0-9]+\.png", chrome.value(shown))
     chrome.until("[...document.querySelectorAll('.explorer img')].every((image) => image.naturalWidth > 0)")
     assert chrome.problems == []
+
+
+CONTRAST = """(() => {
+  const part = (value) => (value / 255 <= 0.03928 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+  const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = parts(getComputedStyle(element).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.getClientRects().length) continue;
+    const style = getComputedStyle(element);
+    const ink = light(parts(element instanceof SVGElement ? style.fill : style.color));
+    const paper = light(ground(element));
+    const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    if (ratio < 4.5) faint.push(`${element.tagName} ${element.className} ${ratio.toFixed(2)}`);
+  }
+  return faint;
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(site: Path, chrome: Chrome, scheme: str) -> None:
+    """Every text has the contrast of 4.5 that WCAG 2 asks for (level AA), on light paper and on dark."""
+    chrome.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    for page in sorted(site.parent.glob("**/*.html")):
+        chrome.load(page.as_uri())
+        assert chrome.value(CONTRAST) == [], page.name
