@@ -20,6 +20,7 @@ from fusionbench import result as schema
 from fusionbench.archive import Problem
 from fusionbench.errors import DataError, FusionbenchError, Rejected
 from fusionbench.files import read_bounded, write_bytes
+from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.plaintext import Line, Link, Plain
 
 SCHEMA = "fusionbench.published/1"
@@ -120,7 +121,7 @@ def _problems(record: Record) -> list[tuple[str, str]]:
     if record.track == "masked" and record.dialect is not None:
         found.append(("masked sets have no dialects", "leave `dialect` out"))
     if record.track == "pairs" and record.dialect is None:
-        fix = f'name the evaluator, see `fusionbench list dialects`, or say "{UNNAMED}" where the paper does not'
+        fix = f'name the evaluator ({", ".join(DIALECTS)}), or say "{UNNAMED}" where the paper does not'
         found.append(("the numbers of pairs need a dialect", fix))
     for name, printed in record.metrics.items():
         found += _metric_problems(record, name, printed)
@@ -140,14 +141,16 @@ def _views(record: Record, found: list[tuple[str, str]]) -> int:
     from fusionbench.recipes import list_recipes, load_recipe
 
     if record.track == "pairs":
-        if not is_pair_source(record.dataset):
+        source, _, split = record.dataset.partition("-")  # a source with several splits names its sets so
+        if not is_pair_source(record.dataset) and not (split and is_pair_source(source)):
             found.append(
                 (f"{record.dataset!r} is no set of pairs that is known here", "see `fusionbench list sources`")
             )
         return 0
     views = None
-    if record.dataset in list_recipes():
-        views = getattr(load_recipe(record.dataset), "image_spec", None)
+    if record.dataset in list_recipes() and not is_pair_source(record.dataset):
+        recipe = load_recipe(record.dataset)
+        views = None if hasattr(recipe, "whole") else recipe.image_spec  # patches of pairs have no masked views
     if views is None:
         found.append((f"{record.dataset!r} is no masked set that is known here", "see `fusionbench list recipes`"))
         return 99

@@ -96,6 +96,8 @@ def test_packing_a_table_from_a_template(tmp_path: Path, capsys: pytest.CaptureF
         (lambda r: r.update(images=-1), "$.images"),
         (lambda r: r.update(dataset="../../etc"), "$.dataset"),
         (lambda r: r.update(dataset="imagenet"), "'imagenet' is no masked set that is known here"),
+        (lambda r: r.update(dataset="msrs"), "'msrs' is no masked set that is known here"),
+        (lambda r: r.update(dataset="msrs-patches"), "'msrs-patches' is no masked set that is known here"),
         (lambda r: r.update(dialect="cddfuse"), "masked sets have no dialects"),
         (lambda r: r["metrics"]["mse_min"].update(unit="dB"), "mse_min in 'dB', here it is in 1"),
         (lambda r: r["metrics"]["mse_min"].update(better="higher"), "turn the sign with a negative `scale`"),
@@ -159,6 +161,12 @@ def test_published_json_abuse(record: dict[str, Any], tmp_path: Path, value: str
 def test_no_record_at_all(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     refused(tmp_path / "a.json", "a.json: ")
+
+
+def test_sets_of_pairs(record: dict[str, Any], tmp_path: Path) -> None:
+    for name, known in (("msrs", True), ("harvard-mri-ct", True), ("imagenet", False), ("fusionmnist", False)):
+        made = {**pairs(record, "cddfuse", vif="0.5"), "dataset": name}
+        assert submit.check(written(tmp_path / "a.json", made)).ok is known, name
 
 
 def test_sign_and_scale(record: dict[str, Any], tmp_path: Path) -> None:
