@@ -173,7 +173,7 @@ class DAEFuse(PairModel):
         "small-residual": Preset(
             {**SMALL, "texture": "directed", "texture_weight": 2.0, "intensity": "sum", "add_brighter": True},
             SMALL_TRAINING,
-            "the same, drawing the difference from the brighter source: the best of these after minutes",
+            "the same, drawing the difference from the brighter source, for trainings of minutes",
         ),
     }
 
