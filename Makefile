@@ -33,6 +33,7 @@ perf: $(STAMP)
 	  case "$$name:$(FUSIONBENCH_DATA)" in \
 	    generate:?*) set -- --source-dir "$(FUSIONBENCH_DATA)/mnist";; \
 	    storage:?*) set -- --celeba-half "$(FUSIONBENCH_DATA)/celeba";; \
+	    pairs:?*) set -- --source-dir "$(FUSIONBENCH_DATA)/roadscene";; \
 	    *) set --;; \
 	  esac; \
 	  echo "perf: $$name" >&2; \
