@@ -17,7 +17,7 @@ from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.hollow import add_gaps, gaps, papers, reproduces
 from fusionbench.board.insight import add_mean_ranks, agreement, judging
-from fusionbench.board.parts import COST, TRACKS, Benchmark, BoardRow, slug
+from fusionbench.board.parts import COST, TRACKS, Benchmark, BoardRow, Column, slug
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import notes, slots
 from fusionbench.board.take import bibtex
@@ -157,7 +157,7 @@ def _add_benchmark(
         filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
         gaps=gaps(benchmark),
-        judging=judging(benchmark) if len(benchmark.kind("ranked")) > 1 else [],
+        judging=_weighable(benchmark),
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
@@ -193,6 +193,12 @@ def _add_benchmark(
                 pictures=_model_pictures(files, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
+
+
+def _weighable(benchmark: Benchmark) -> list[Column]:
+    """The columns whose ranks readers may weigh: those that at least two ranked rows have."""
+    rows = benchmark.kind("ranked")
+    return [column for column in judging(benchmark) if sum(row.cells[column.key].value is not None for row in rows) > 1]
 
 
 def _script(data: object) -> bytes:

@@ -80,7 +80,7 @@ class Chrome:
     def load(self, address: str) -> None:
         """Go to a page without waiting for any script of its own."""
         self.ask("Page.navigate", url=address)
-        self.until(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
+        self.until(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression gives."""

@@ -262,7 +262,7 @@ def test_weights_of_the_metrics(site: Path, chrome: Chrome) -> None:
 def test_weights_that_make_no_sense(site: Path, chrome: Chrome) -> None:
     for view in ("#weights=nll_bpd:1e99,mse_min:-4", "#weights=:,x:y,nll_bpd:%3Cscript%3E", "#weights=constructor:2"):
         chrome.open(site.as_uri() + view)
-        chrome.until("document.querySelector('.weights p').textContent")
+        chrome.until("document.querySelector('.weights p')?.textContent")
     assert chrome.problems == []
 
 

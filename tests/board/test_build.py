@@ -191,6 +191,18 @@ def test_metric_cards(results: Path, tmp_path: Path) -> None:
     assert page.text.count("<details ") == 2 and "<dd>Mean image 0." in page.text
 
 
+def test_only_what_ranked_rows_have_can_be_weighed(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for name in ("mean-image", "first-view"):
+        made_up(results, name, family="trivial", metrics={"mse_min": "1"}, **MNIST)
+    made_up(results, "cvae", cut=True, **MNIST)
+    assert "weights.js" not in build_board(results, tmp_path / "site", resamples=50).read_text()
+    for name in ("cvae", "fcn"):
+        made_up(results, name, seed=1, **MNIST)
+    page = build_board(results, tmp_path / "site", resamples=50).read_text()
+    assert 'data-metrics="nll_bpd mse_min"' in page
+
+
 def test_unmeasured_scores_say_why(results: Path, tmp_path: Path) -> None:
     path = next(results.glob("fusionmnist/fusionvae/*/result.json"))
     made = schema.load(path)
