@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -22,16 +23,19 @@ class Chrome:
         self.problems: list[str] = []
         self._out, self._in, self._held, self._next = ours_out, ours_in, b"", 0
 
-        def hand_over() -> None:  # the browser reads from 3 and writes to 4
-            os.dup2(to_browser, 13), os.dup2(from_browser, 14)
-            os.dup2(13, 3), os.dup2(14, 4)
+        # the browser reads from 3 and writes to 4; copies with high numbers are out of the way of both
+        reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 100) for end in (to_browser, from_browser))
+
+        def hand_over() -> None:
+            os.dup2(reads, 3), os.dup2(writes, 4)
 
         command = [binary, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
         command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking", "--no-first-run"]
         command += [f"--window-size={width},{height}", f"--user-data-dir={profile}", "about:blank"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, preexec_fn=hand_over, close_fds=False, **quiet)  # type: ignore[call-overload]
-        os.close(to_browser), os.close(from_browser)
+        for end in (to_browser, from_browser, reads, writes):
+            os.close(end)
         self._session = ""
         (page,) = (t for t in self.ask("Target.getTargets")["targetInfos"] if t["type"] == "page")
         self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
