@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from fusionbench.files import digest, read_bounded, write_bytes
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
+MAX_TABLE = 1 << 30  # of a table per image, unpacked
 Status = Literal["verified", "scored", "published"]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -191,7 +193,13 @@ def load(path: str | Path) -> Result:
 
 
 def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
-    """The per-image table beside a result, sha256 checked: column -> float64 (n,), and ``id`` as int64 or str."""
+    """The per-image table beside a result, sha256 checked: column -> float64 (n,), and ``id`` as int64 or str.
+
+    The table may have been packed with gzip to save space (``images.csv.gz``); the digest is of what is in it.
+
+    Raises:
+        DataError: none there, or not the one that the result names.
+    """
     path = Path(result_path)
     folder = path if path.is_dir() else path.parent
     result = load(path)
@@ -199,7 +207,7 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: this result has no per-image values")
     if Path(result.per_image.file).name != result.per_image.file:
         raise DataError(f"{path}: per-image file {result.per_image.file!r} is outside the result's folder")
-    content = read_bounded(folder / result.per_image.file, 1 << 30, "per-image table")
+    content = _table(folder / result.per_image.file)
     if hashlib.sha256(content).hexdigest() != result.per_image.sha256:
         raise DataError(f"{folder / result.per_image.file}: sha256 differs from the one in result.json")
     rows = list(csv.reader(io.StringIO(content.decode())))
@@ -215,6 +223,20 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
         else:
             table[name] = np.array([float(value) for value in column])
     return table
+
+
+def _table(path: Path) -> bytes:
+    packed = path.with_name(f"{path.name}.gz")
+    if path.is_file() or not packed.is_file():
+        return read_bounded(path, MAX_TABLE, "per-image table")
+    unpack = zlib.decompressobj(wbits=31)  # a gzip stream
+    try:
+        content = unpack.decompress(read_bounded(packed, MAX_TABLE, "per-image table"), MAX_TABLE)
+    except zlib.error as error:
+        raise DataError(f"{packed}: damaged gzip file ({error}); score again") from error
+    if unpack.unconsumed_tail or not unpack.eof or unpack.unused_data:
+        raise DataError(f"{packed}: not one gzip stream of at most {MAX_TABLE >> 20} MiB; score again")
+    return content
 
 
 def load_folder(root: str | Path) -> list[Result]:

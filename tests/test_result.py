@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_hostile_files_are_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError) as caught:
         schema.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_packed_table_reads_as_the_plain_one_and_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made_up(tmp_path)
+    plain = schema.load_per_image(folder)
+    text = (folder / "images.csv").read_bytes()
+    (folder / "images.csv").unlink()
+    packed = folder / "images.csv.gz"
+    packed.write_bytes(gzip.compress(text))
+    table = schema.load_per_image(folder)
+    assert table.keys() == plain.keys() and all(table[name].tobytes() == plain[name].tobytes() for name in plain)
+    for content, message in [
+        (gzip.compress(text + b"1"), "sha256 differs"),
+        (gzip.compress(text)[:-9], "not one gzip stream"),
+        (gzip.compress(text) + b"more", "not one gzip stream"),
+        (b"PK" + text, "damaged gzip file"),
+    ]:
+        packed.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            schema.load_per_image(folder)
+    packed.write_bytes(gzip.compress(bytes(1 << 16)))  # small, and large once unpacked
+    monkeypatch.setattr(schema, "MAX_TABLE", 1 << 15)
+    with pytest.raises(DataError, match="not one gzip stream of at most"):
+        schema.load_per_image(folder)
 
 
 def test_per_image_table_is_checked(tmp_path: Path) -> None:
