@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
+from fusionbench.build import build_dataset
+from fusionbench.data import open_dataset
 from fusionbench.errors import DataError
 from fusionbench.files import shipped_folder
+from fusionbench.pairsets import open_pairs
 from fusionbench.recipes import PairRecipe, list_recipes, load_recipe, parse_recipe, recipe_from_spec
 from tests.pair_folders import PATCHES, TEXT, recipe
 
@@ -81,3 +85,28 @@ def test_only_pairs_have_names_to_leave_out() -> None:
     text = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
     with pytest.raises(DataError, match=r"splits\.train\.without: leaves out registered pairs"):
         parse_recipe(text.replace('source = "all"', 'source = "all"\nwithout = "some"', 1).encode(), "my.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "counts"),
+    [
+        ("tno", "tno", {"test": 25}),
+        ("roadscene", "roadscene", {"all": 221}),
+        ("roadscene-patches", "roadscene", {"train": 4090, "validation": 470}),
+        ("roadscene-171-patches", "roadscene", {"train": 3492}),
+        ("msrs", "msrs", {"train": 4, "test": 32}),
+        ("msrs-patches", "msrs", None),
+        ("harvard", "harvard", {"mri-ct": 21, "mri-pet": 42, "mri-spect": 73}),
+    ],
+)
+def test_real_pairs(name: str, source: str, counts: dict[str, int] | None, real_data: Path, tmp_path: Path) -> None:
+    wanted = load_recipe(name)
+    folder = build_dataset(wanted, real_data / source, tmp_path, jobs=1)  # compared with the recipe's digests
+    dataset = open_dataset(folder)
+    if counts is not None:
+        assert {split: dataset.size(split) for split in dataset.splits} == counts
+    for split in dataset.splits:
+        if dataset.recipe.whole:  # type: ignore[union-attr]
+            assert open_pairs(source, split, folder).identity == open_pairs(source, split, real_data / source).identity
+    if "train" in dataset.splits:
+        assert dataset.stream("train").batch([0, 1], epoch=1).views.shape == (2, 2, 1, 128, 128)
