@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fusionbench.errors import unknown_name
 from fusionbench.models._cells import WNConv2d
 from fusionbench.models._encoder import Packing
+from fusionbench.models.precision import at_least_float32
 
 Prepared = tuple[Tensor, Tensor]  # both with the samples as first dimension
 LOG_VARIANCE_LIMIT = 10.0
@@ -28,8 +29,10 @@ LOG_VARIANCE_LIMIT = 10.0
 def bayesian_aggregation(mean: Tensor, log_variance: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Means and log-variances (N,V,…), present (N,V) with at least one true -> mean and log-variance (N,…), float32."""
     mask = present.view(*present.shape, *[1] * (mean.dim() - 2))
-    score = (-log_variance.float().clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)).masked_fill(~mask, -torch.inf)
-    return (torch.softmax(score, dim=1) * mean.float()).sum(dim=1), -torch.logsumexp(score, dim=1)
+    score = (-at_least_float32(log_variance).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)).masked_fill(
+        ~mask, -torch.inf
+    )
+    return (torch.softmax(score, dim=1) * at_least_float32(mean)).sum(dim=1), -torch.logsumexp(score, dim=1)
 
 
 class _Pooled(nn.Module):

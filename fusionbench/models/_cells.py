@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionbench.models._distributed import synchronised_batch_norm
+from fusionbench.models.precision import at_least_float32
 
 BN_MOMENTUM = 0.05
 RESIDUAL_SCALE = 0.1
@@ -128,23 +129,25 @@ class SqueezeExcite(nn.Module):
         return torch.sigmoid(self.expand(F.relu(self.reduce(mean))))[:, :, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gates(x.float().mean(dim=(2, 3)))
+        return x * self.gates(at_least_float32(x).mean(dim=(2, 3)))
 
 
 class PhaseSkip(nn.Module):
-    """Skip of a down cell: swish, then a 1×1 stride-2 convolution on each of the four pixel phases.
+    """Skip of a down cell: swish, then a 1×1 convolution of its own on each of the four pixel phases.
 
-    (N,C,H,W) -> (N,Cout,H/2,W/2) with even H and W; no pixel is thrown away.
+    (N,C,H,W) -> (N,Cout,H/2,W/2) with even H and W; no pixel is thrown away. The phases are sliced and convolved with
+    stride 1: oneDNN's gradient of 1×1 convolutions with a stride is wrong for few channels (see
+    ``fusionbench.safe_convolutions``).
     """
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
         widths = [cout // 4] * 3 + [cout - 3 * (cout // 4)]
-        self.convs = nn.ModuleList(WNConv2d(cin, width, 1, stride=2) for width in widths)
+        self.convs = nn.ModuleList(WNConv2d(cin, width, 1) for width in widths)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.silu(x)
-        phases = (x, x[:, :, 1:, 1:], x[:, :, :, 1:], x[:, :, 1:, :])
+        phases = (x[:, :, ::2, ::2], x[:, :, 1::2, 1::2], x[:, :, ::2, 1::2], x[:, :, 1::2, ::2])
         return torch.cat([conv(phase) for conv, phase in zip(self.convs, phases, strict=True)], dim=1)
 
 
@@ -222,7 +225,7 @@ class DecoderCell(nn.Module):
             inner = F.interpolate(inner, scale_factor=2, mode="nearest")
         inner = F.silu(F.conv2d(inner, *depthwise, padding=2, groups=len(depthwise[0])), inplace=True)
         made = F.conv2d(inner, *project)
-        return self.skip(x) + made * self.gate.gates(made.float().mean(dim=(2, 3)) / RESIDUAL_SCALE)
+        return self.skip(x) + made * self.gate.gates(at_least_float32(made).mean(dim=(2, 3)) / RESIDUAL_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
         if self._folded is not None:

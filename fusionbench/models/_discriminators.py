@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusionbench.models.precision import at_least_float32
+
 ADVERSARIAL = ("non-saturating", "saturating", "least-squares")
 
 
@@ -51,7 +53,7 @@ def discriminator_loss(real: Tensor, made: Tensor, kind: str = "non-saturating")
     −E log D(real) − E log(1 − D(made)); for least squares E (D(real) − 1)² + E D(made)² on the bare outputs.
     """
     _check(kind)
-    real, made = real.float(), made.float()
+    real, made = at_least_float32(real), at_least_float32(made)
     if kind == "least-squares":
         return (real - 1).square().mean() + made.square().mean()
     return F.softplus(-real).mean() + F.softplus(made).mean()
@@ -66,7 +68,7 @@ def deception_loss(made: Tensor, kind: str = "non-saturating") -> Tensor:
     * ``least-squares``: E (D(made) − 1)².
     """
     _check(kind)
-    made = made.float()
+    made = at_least_float32(made)
     if kind == "least-squares":
         return (made - 1).square().mean()
     return F.softplus(-made).mean() if kind == "non-saturating" else -F.softplus(made).mean()

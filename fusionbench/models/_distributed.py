@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusionbench.models.precision import at_least_float32
+
 
 def processes() -> int:
     """Number of processes that train together."""
@@ -38,7 +40,7 @@ def synchronised_batch_norm(
         if len(x) == 0:
             return x
         return F.batch_norm(x, *running, *affine, training, momentum, eps)
-    flat = x.float()
+    flat = at_least_float32(x)
     sums = torch.cat([flat.sum(dim=(0, 2, 3)), flat.square().sum(dim=(0, 2, 3)), flat.new_tensor([x[:, 0].numel()])])
     sums = sum_over_processes(sums)
     total, squares, count = sums[: x.shape[1]], sums[x.shape[1] : -1], sums[-1].clamp(min=1)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fusionbench.models.precision import at_least_float32
+
 P = ParamSpec("P")
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # Wang et al. 2004
@@ -45,7 +47,7 @@ def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SI
     """
     height, width = x.shape[-2:]
     window = min(window, *(size - 1 + size % 2 for size in (height, width)))
-    x, y = x.float(), y.float()
+    x, y = at_least_float32(x), at_least_float32(y)
     distance = torch.arange(window, dtype=x.dtype, device=x.device) - (window - 1) / 2
     weights = torch.exp(-0.5 * (distance / sigma) ** 2)
     weights = weights / weights.sum()
@@ -62,13 +64,13 @@ def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SI
 
 def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: float = 1.0) -> Tensor:
     """How far a reconstruction is from its image: mean squared error + (1 − SSIM), weighted (DAE-Fuse eq. 9)."""
-    pixel = (x.float() - y.float()).square().flatten(1).mean(1)
+    pixel = (at_least_float32(x) - at_least_float32(y)).square().flatten(1).mean(1)
     return pixel_weight * pixel + ssim_weight * (1 - ssim(x, y))
 
 
 def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
     """Horizontal and vertical slopes of (N,C,H,W), per channel and pixel: kernel (1,2,1)×(−1,0,1), edges repeated."""
-    x = F.pad(x.float(), (1, 1, 1, 1), mode="replicate")
+    x = F.pad(at_least_float32(x), (1, 1, 1, 1), mode="replicate")
     # differences of slices: a fraction of the time of a convolution with one channel on a CPU
     across, down = x[..., 2:] - x[..., :-2], x[..., 2:, :] - x[..., :-2, :]
     across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
@@ -103,7 +105,7 @@ def directed_texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Mean distance of the fused image from the brighter of its sources (DAE-Fuse eq. 16)."""
-    return (fused.float() - torch.maximum(a, b).float()).abs().flatten(1).mean(1)
+    return (at_least_float32(fused) - at_least_float32(torch.maximum(a, b))).abs().flatten(1).mean(1)
 
 
 def additive_intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -112,9 +114,9 @@ def additive_intensity_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     The target is as bright as the maximum (max + min = a + b), and shows what either source shows also where the
     other one is brighter; it may leave [0,1].
     """
-    darker = torch.minimum(a, b).float()
-    wanted = a.float() + b.float() - darker.mean((-2, -1), keepdim=True)
-    return (fused.float() - wanted).abs().flatten(1).mean(1)
+    darker = at_least_float32(torch.minimum(a, b))
+    wanted = at_least_float32(a) + at_least_float32(b) - darker.mean((-2, -1), keepdim=True)
+    return (at_least_float32(fused) - wanted).abs().flatten(1).mean(1)
 
 
 TEXTURES = {"magnitude": texture_loss, "directed": directed_texture_loss}
@@ -126,7 +128,7 @@ def correlation(x: Tensor, y: Tensor) -> Tensor:
 
     A channel that is constant in either image correlates with nothing: 0, with a finite gradient.
     """
-    x, y = x.float().flatten(2), y.float().flatten(2)
+    x, y = at_least_float32(x).flatten(2), at_least_float32(y).flatten(2)
     x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
     # normalising each side by itself keeps the product of two small norms from underflowing
     x, y = F.normalize(x, dim=-1, eps=1e-6), F.normalize(y, dim=-1, eps=1e-6)

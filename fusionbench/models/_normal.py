@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fusionbench.models.precision import at_least_float32
+
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -27,7 +29,7 @@ class DiagonalNormal(NamedTuple):
     @classmethod
     def from_raw(cls, raw: Tensor, temperature: float = 1.0) -> DiagonalNormal:
         """From raw parameters (N,2z,H,W): the first half is the mean, the second the log-scale."""
-        mean, log_scale = raw.float().chunk(2, dim=1)
+        mean, log_scale = at_least_float32(raw).chunk(2, dim=1)
         return cls(_soft_clamp(mean), temperature * (torch.exp(_soft_clamp(log_scale)) + 0.01))
 
     def standard_where(self, absent: Tensor) -> DiagonalNormal:

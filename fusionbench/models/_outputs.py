@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fusionbench.contracts import ImageSpec
 from fusionbench.errors import unknown_name
+from fusionbench.models.precision import at_least_float32
 
 MIXTURES = 10
 LOG_SCALE_FLOOR = -7.0
@@ -51,13 +52,13 @@ class Bernoulli:
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """(N,C,H,W) logits and targets -> (N,) nats over the centre crop of the spec."""
-        logits, target = (centre_crop(x.float(), self.spec.crop) for x in (parameters, target))
+        logits, target = (centre_crop(at_least_float32(x), self.spec.crop) for x in (parameters, target))
         loss = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
         return -loss.sum(dim=(1, 2, 3), dtype=torch.float64)
 
     def mean(self, parameters: Tensor) -> Tensor:
         """(N,C,H,W) logits -> mean image; zero outside the crop."""
-        return zero_outside(torch.sigmoid(parameters.float()), self.spec.crop)
+        return zero_outside(torch.sigmoid(at_least_float32(parameters)), self.spec.crop)
 
 
 class LogisticMixture:
@@ -73,7 +74,7 @@ class LogisticMixture:
 
     def _unpack(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         n, _, h, w = parameters.shape
-        parameters = parameters.float()
+        parameters = at_least_float32(parameters)
         logits, rest = parameters[:, :MIXTURES], parameters[:, MIXTURES:]
         rest = rest.reshape(n, self.spec.channels, 3, MIXTURES, h, w)
         log_scale = rest[:, :, 1].clamp(min=LOG_SCALE_FLOOR)
@@ -82,7 +83,7 @@ class LogisticMixture:
     def component_log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Log-probability of every value under every component, (N,C,10,H,W) nats, before mixing."""
         _, mean, log_scale, coefficient = self._unpack(parameters)
-        eight_bit = torch.round(target.float() * 255)
+        eight_bit = torch.round(at_least_float32(target) * 255)
         value = (eight_bit / 127.5 - 1)[:, :, None]
         shifts = [torch.zeros_like(mean[:, 0])]
         if self.spec.channels == 3:
@@ -103,7 +104,7 @@ class LogisticMixture:
         parameters, target = centre_crop(parameters, self.spec.crop), centre_crop(target, self.spec.crop)
         with torch.autocast(parameters.device.type, enabled=False):
             components = self.component_log_prob(parameters, target).sum(dim=1)
-            mixture = F.log_softmax(parameters[:, :MIXTURES].float(), dim=1)
+            mixture = F.log_softmax(at_least_float32(parameters[:, :MIXTURES]), dim=1)
             return torch.logsumexp(mixture + components, dim=1).sum(dim=(1, 2), dtype=torch.float64)
 
     def mean(self, parameters: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fusionbench.contracts import Batch, ImageSpec, LossTerms
 from fusionbench.errors import UsageError, unknown_name
+from fusionbench.models.precision import at_least_float32
 
 
 class PairModel(nn.Module):
@@ -95,7 +96,7 @@ class PairModel(nn.Module):
         finally:
             for module in was_training:
                 module.training = True
-        return torch.cat(fused).float().clamp(0, 1)
+        return at_least_float32(torch.cat(fused)).clamp(0, 1)
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Views 0 and 1 of a batch, each (N,1,H,W).

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.models._cells import WNConv2d
+from fusionbench.models.precision import at_least_float32
 
 FIRST_ITERATIONS, ITERATIONS, EPS, VANISHING = 40, 4, 1e-3, 1e-2
 
@@ -51,7 +52,7 @@ class StabilityPenalty(nn.Module):
         for index, convs in enumerate(self._convs):
             weights = [c.effective_weight() if isinstance(c, WNConv2d) else c.weight for c in convs]
             with torch.autocast(weights[0].device.type, enabled=False):
-                matrix = torch.stack([w.float().flatten(1) for w in weights])
+                matrix = torch.stack([at_least_float32(w).flatten(1) for w in weights])
                 u, v = getattr(self, f"u{index}"), getattr(self, f"v{index}")
                 with torch.no_grad():
                     for _ in range(FIRST_ITERATIONS if first else ITERATIONS):

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusionbench.models.precision import at_least_float32
+
 
 class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of every pixel of (N,C,H,W), with scale and shift."""
@@ -38,11 +40,11 @@ def channel_attention(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> T
     shape, heads = q.shape, temperature.numel()
     q, k, v = (x.reshape(shape[0], heads, shape[1] // heads, -1) for x in (q, k, v))
     with torch.autocast(q.device.type, enabled=False):
-        q, k = q.float(), k.float()
+        q, k = at_least_float32(q), at_least_float32(k)
         # dividing the d×d scores by the lengths spares two passes over whole feature maps, and their copies
         lengths = [x.norm(dim=-1, keepdim=True).clamp(min=1e-6) for x in (q, k)]
         cosines = q @ k.transpose(-2, -1) / lengths[0] / lengths[1].transpose(-2, -1)
-        weights = (cosines * temperature.view(heads, 1, 1).float()).softmax(dim=-1)
+        weights = (cosines * at_least_float32(temperature.view(heads, 1, 1))).softmax(dim=-1)
     return (weights.to(v.dtype) @ v).reshape(shape)
 
 

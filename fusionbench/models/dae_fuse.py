@@ -33,6 +33,7 @@ from fusionbench.models._pairs import PairModel, check_choice
 from fusionbench.models._residual import BasicBlock
 from fusionbench.models._restormer import BaseBlock, CrossAttention, RestormerBlock
 from fusionbench.models._vit import PatchTransformer
+from fusionbench.models.precision import at_least_float32
 
 Pair = tuple[Tensor, Tensor]
 Made = tuple[Tensor, Tensor, Tensor]  # a picture or two, detail and base features
@@ -257,13 +258,15 @@ class DAEFuse(PairModel):
     # training as its running statistics describe in evaluation.
 
     def _decode_one(self, images: Tensor, detail: Tensor, low: Tensor) -> Tensor:
-        skip = torch.logit(images.float(), EDGE) if self.add_brighter else images if self.add_visible else None
+        skip = (
+            torch.logit(at_least_float32(images), EDGE) if self.add_brighter else images if self.add_visible else None
+        )
         return self.decoder(torch.cat((detail, low), 1), skip=skip)
 
     def _decode_pair(self, a: Tensor, b: Tensor, detail: Tensor, low: Tensor) -> Tensor:
         of_a, of_b = torch.cat((detail, low), 1).chunk(2)
         of_a, of_b = self.cross[0](of_a, of_b), self.cross[-1](of_b, of_a)
-        brighter = torch.logit(torch.maximum(a, b).float(), EDGE) if self.add_brighter else None
+        brighter = torch.logit(at_least_float32(torch.maximum(a, b)), EDGE) if self.add_brighter else None
         return self.decoder(of_a, of_b, skip=b if self.add_visible else brighter)
 
     def _forward(self, a: Tensor, b: Tensor, phase: int) -> Made:

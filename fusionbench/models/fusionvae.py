@@ -32,6 +32,7 @@ from fusionbench.models._cells import DecoderCell, WNConv2d
 from fusionbench.models._encoder import Encoding
 from fusionbench.models._family import LatentFamily, Noise, TopDown
 from fusionbench.models._normal import DiagonalNormal
+from fusionbench.models.precision import at_least_float32
 
 PAPER_TRAINING = {"optimizer": "adamax", "lr": 1e-2, "lr_min": 1e-4, "weight_decay": 3e-4, "eps": 1e-3}
 MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1600}
@@ -181,7 +182,7 @@ class FusionVAE(LatentFamily):
             assert target is not None
             feature = target[index] if projected is None else target[index] + projected
             change = group.posterior(feature)
-            q = DiagonalNormal.from_raw(raw.float() + change.float() if self.residual else change)
+            q = DiagonalNormal.from_raw(at_least_float32(raw) + at_least_float32(change) if self.residual else change)
         chosen = prior if q is None else q
         z = chosen.mean if noise is None else chosen.sample(noise(index, chosen.mean.shape[1:]))
         return prior, q, z

@@ -46,6 +46,7 @@ from fusionbench.models.fusionvae import (
     TLESS_TRAINING,
     FusionVAE,
 )
+from fusionbench.models.precision import at_least_float32
 
 PLUS_TRAINING = {"inputs": "per-image", "ema": 0.999, "reestimate": 200}
 
@@ -73,7 +74,7 @@ class SoftmaxPool(nn.Module):
     def forward(self, packed: Tensor, packing: Packing) -> Tensor:
         if len(packed) == 0:
             return packing.sum(packed)
-        score = packing.pad((self.sharpness.view(-1, 1, 1) * packed + self.score(packed)).float(), -torch.inf)
+        score = packing.pad(at_least_float32(self.sharpness.view(-1, 1, 1) * packed + self.score(packed)), -torch.inf)
         score = score.masked_fill(~packing.any.view(-1, 1, 1, 1, 1), 0.0)
         weight = torch.softmax(score, dim=1) * packing.present[:, :, None, None, None]
         return (weight.to(packed.dtype) * packing.pad(packed, 0.0)).sum(dim=1)

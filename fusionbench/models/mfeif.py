@@ -39,6 +39,7 @@ from fusionbench.models._discriminators import Discriminator, deception_loss, di
 from fusionbench.models._edges import edge_image
 from fusionbench.models._fusion_losses import TEXTURES, content_loss, intensity_loss
 from fusionbench.models._pairs import PairModel, check_choice
+from fusionbench.models.precision import at_least_float32
 
 PAPER_TRAINING = {"optimizer": "adam", "lr": 1e-4, "lr_min": 1e-4, "epochs": 41, "batch": 16, "inputs": "all"}
 SKIPS = ("attention", "mean-min", "mean", "sum")
@@ -251,7 +252,7 @@ class MFEIF(PairModel):
         features_a, features_b = self.extractor(a), self.extractor(b)
         logits_a, logits_b = self.attention(a), self.attention(b)
         # A softmax over two is a sigmoid of the difference; float32 keeps the two weights adding up to one.
-        weight = torch.sigmoid((logits_a - logits_b).float())
+        weight = torch.sigmoid(at_least_float32(logits_a - logits_b))
         joined = [self._join(x, y, weight) for x, y in zip(features_a[:2], features_b[:2], strict=True)]
         deep_a, deep_b = features_a[2], features_b[2]
         if self.fusion == "sources":
@@ -259,7 +260,7 @@ class MFEIF(PairModel):
         else:
             if self.gate == "sigmoid":
                 logits_a, logits_b = torch.sigmoid(logits_a), torch.sigmoid(logits_b)
-            joined.append((deep_a * logits_a + deep_b * logits_b).float().softmax(1).to(deep_a.dtype))
+            joined.append(at_least_float32(deep_a * logits_a + deep_b * logits_b).softmax(1).to(deep_a.dtype))
         return self.constructor(joined)
 
     def _join(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

@@ -1,0 +1,332 @@
+"""Whether gradients are right on this processor: one training step in the training layout against float64.
+
+The numerical libraries below torch choose their kernels by processor, layout, shape and number of threads, and a wrong
+one may give wrong numbers, hang, or damage memory. So cases run in a child process, which writes a line for every
+verdict: a crash has the name of a model, and costs no other case.
+
+    model, float32, channels_last, oneDNN, threads ──► gradients ─┐
+    the same without oneDNN, and contiguous        ──► gradients ─┼─► error of every parameter's gradient
+    model, float64, contiguous, without oneDNN     ──► gradients ─┘
+
+The second line says what rounding alone does (sums in channels_last lose up to four digits); the first must not be much
+worse.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from typing import Any
+
+RELATIVE = 3e-4  # of the norm of a parameter's gradient; wrong kernels are off by 1e-3 to 1, rounding mostly by 1e-6
+ROUNDING = 5.0  # times the error of the same step in float32 without oneDNN
+CAP = 5e-3  # but never more than this
+NO_SCALE = 1e-2  # of the largest gradient: what is smaller than this (a bias before a norm) has no scale of its own
+SECONDS = 300.0  # for one case; a wrong kernel may also hang
+STEPS = (0, 7)  # of 8: models whose phases differ by step are looked at in the first and in the last
+
+
+@dataclass(frozen=True)
+class Case:
+    """A registered model, or ``file.py:Class``, with one of its presets, on a number of threads."""
+
+    model: str
+    preset: str | None = None
+    threads: int = 1
+
+    def __str__(self) -> str:
+        preset = "" if self.preset is None else f" {self.preset}"
+        return f"{self.model}{preset} on {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a case.
+
+    Attributes:
+        problem: nothing where all is well, else one line with the remedy.
+        layer: the parameter with the largest error.
+        error: that error, in units of the norm of the parameter's gradient.
+    """
+
+    case: Case
+    problem: str = ""
+    layer: str = ""
+    error: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradients are right."""
+        return not self.problem
+
+
+def tiny_cases(threads: Sequence[int] = (1, 2)) -> list[Case]:
+    """Every registered model that learns, with its preset ``tiny``, or its first one."""
+    from fusionbench.models import MODELS
+
+    cases: list[Case] = []
+    for name in MODELS.names():
+        cls = MODELS.get(name)
+        if hasattr(cls, "loss"):
+            preset = "tiny" if "tiny" in cls.PRESETS else next(iter(cls.PRESETS), None)
+            cases.extend(Case(name, preset, count) for count in threads)
+    return cases
+
+
+def check_gradients(cases: Iterable[Case], seconds: float = SECONDS) -> Iterator[Verdict]:
+    """A verdict for every case, in order, made in child processes: one that dies takes only its own case with it."""
+    left = list(cases)
+    while left:
+        answered = 0
+        for verdict in _in_child(left, seconds):
+            answered += 1
+            yield verdict
+        left = left[answered:]
+
+
+def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
+    """Verdicts of one child until it ends; the last one says how it died, if it did."""
+    command = [sys.executable, "-c", "from fusionbench.gradient_check import main; main()"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    noise: list[str] = []
+    reader = threading.Thread(target=lambda: noise.extend(child.stderr or ()), daemon=True)
+    reader.start()
+    timed_out: list[bool] = []
+
+    def kill() -> None:
+        timed_out.append(True)
+        child.kill()
+
+    answered = 0
+    timer = threading.Timer(seconds, kill)
+    try:
+        timer.start()
+        child.stdin.write(json.dumps([asdict(case) for case in cases]))
+        child.stdin.close()
+        for line in child.stdout:
+            timer.cancel()
+            timer = threading.Timer(seconds, kill)
+            timer.start()
+            body = json.loads(line)
+            yield Verdict(Case(**body.pop("case")), **body)
+            answered += 1
+        code = child.wait()
+    finally:
+        timer.cancel()
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        reader.join(timeout=5)
+        child.stdout.close()
+        child.stderr.close()
+    if answered < len(cases):
+        yield Verdict(cases[answered], _death(code, bool(timed_out), seconds, "".join(noise)))
+
+
+def _death(code: int, timed_out: bool, seconds: float, noise: str) -> str:
+    if timed_out:
+        what = f"the training step did not end within {seconds:.0f} s"
+    elif code < 0:
+        what = f"the training step crashed ({signal.Signals(-code).name})"
+    else:
+        last = noise.strip().splitlines()[-1:] or ["no message"]
+        what = f"the training step ended with exit code {code}: {last[0]}"
+    return f"{what}; {remedy()}"
+
+
+def remedy() -> str:
+    """What a user can do about a wrong kernel."""
+    level = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    try_next = "ONEDNN_MAX_CPU_ISA=AVX2" if level is None else "ONEDNN_MAX_CPU_ISA=SSE41"
+    return f"train with {try_next} set, or with another release of torch, and check again with `fusionbench doctor`"
+
+
+def main() -> None:
+    """The child: cases as JSON on stdin, one verdict a line on stdout."""
+    import faulthandler
+
+    faulthandler.enable()
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a model prints is not a verdict
+    for body in json.loads(sys.stdin.read()):
+        verdict = asdict(examine(Case(**body)))
+        out.write(json.dumps(verdict) + "\n")
+        out.flush()
+
+
+def examine(case: Case) -> Verdict:
+    """Compare the gradients of one case, in this process.
+
+    Raises:
+        UsageError: the model takes neither masked views nor pairs.
+    """
+    errors = gradient_errors(_references(case.model, case.preset), case.threads)
+    layer, (error, allowed) = max(errors.items(), key=lambda item: _excess(*item[1]))
+    if _excess(error, allowed) <= 1:
+        return Verdict(case, layer=layer, error=error)
+    problem = f"the gradient of {layer} is wrong by {error:.2g} of its norm ({allowed:.1g} is rounding); {remedy()}"
+    return Verdict(case, problem, layer, error)
+
+
+def _excess(error: float, allowed: float) -> float:
+    return error / allowed if error == error else float("inf")  # a gradient that is not a number is wrong
+
+
+def _build(name: str, preset: str | None) -> tuple[Any, Any]:
+    """A new model in training mode on the CPU, and a batch that it takes."""
+    import torch
+
+    from fusionbench.contract_checks import load_class, subject_of
+    from fusionbench.contracts import ImageSpec
+    from fusionbench.errors import UsageError
+    from fusionbench.models import MODELS, create_model
+
+    torch.manual_seed(0)
+    crop = (28, 28)
+    masked = ImageSpec(channels=1, height=32, width=32, views=3, crop=crop)
+    coloured = ImageSpec(channels=3, height=64, width=64, views=3)
+    pairs = ImageSpec(channels=1, height=48, width=48, views=2)
+    shapes = [(masked, 10), (pairs, 4)]
+    if name in MODELS.names():
+        if preset in ("fusionceleba", "small"):
+            shapes.insert(0, (coloured, 2))
+
+        build: Callable[[ImageSpec], Any] = partial(create_model, name, preset=preset)
+    else:
+        build = subject_of(load_class(name)).build
+    refused: UsageError | None = None
+    for spec, count in shapes:
+        try:
+            model = build(spec)
+        except UsageError as error:
+            refused = error
+            continue
+        batch = _noise_batch(count, spec, target=spec.views > 2)
+        if spec.views > 2:
+            given = torch.arange(count)[:, None] % 4
+            batch = replace(batch, present=torch.arange(3) < given)
+        if hasattr(model, "plan"):
+            model.plan(8, 0)
+        return model.train(), batch
+    assert refused is not None
+    raise refused
+
+
+def _noise_batch(count: int, spec: Any, target: bool) -> Any:
+    """Independent values everywhere: flat areas have ties, which rounding breaks one way or the other."""
+    import torch
+
+    from fusionbench.contracts import Batch
+
+    generator = torch.Generator().manual_seed(7)
+    size = (spec.channels, spec.height, spec.width)
+    targets = torch.rand((count, *size), generator=generator)
+    views = (targets[:, None] + 0.2 * torch.randn((count, spec.views, *size), generator=generator)).clamp(0.01, 0.99)
+    present = torch.ones(count, spec.views, dtype=torch.bool)
+    return Batch(targets if target else None, views, present, torch.arange(count))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A step of a group: the exact gradients of its parameters, with their scale and what rounding does to each."""
+
+    group: str
+    step: int
+    exact: dict[str, Any]
+    scale: dict[str, float]
+    rounding: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with a batch, and the steps that it is compared in."""
+
+    model: Any
+    batch: Any
+    references: list[Reference]
+
+
+@lru_cache(maxsize=1)
+def _references(model: str, preset: str | None) -> Subject:
+    return make_references(*_build(model, preset))
+
+
+def make_references(model: Any, batch: Any) -> Subject:
+    """Exact gradients and what rounding does to them in the plain layout, on one thread.
+
+    Args:
+        model: a torch module with ``loss`` and ``parameter_groups``, on the CPU in training mode; it is not changed.
+        batch: a :class:`fusionbench.contracts.Batch` of float32 tensors that it takes.
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    references = []
+    for group, parameters in model.parameter_groups().items():
+        chosen = [names[id(p)] for p in parameters]
+        for step in STEPS:
+            exact = _gradients(copy.deepcopy(model).double(), _doubled(batch), group, step, chosen)
+            plain = _gradients(copy.deepcopy(model), batch, group, step, chosen)
+            largest = max((float(g.norm()) / g.numel() ** 0.5 for g in exact.values()), default=0.0)
+            scale, rounding = {}, {}
+            for name, truth in exact.items():
+                scale[name] = max(float(truth.norm()), NO_SCALE * largest * truth.numel() ** 0.5, 1e-30)
+                rounding[name] = _error(plain[name], truth, scale[name])
+            references.append(Reference(group, step, exact, scale, rounding))
+    return Subject(model, batch, references)
+
+
+def gradient_errors(subject: Subject, threads: int = 1) -> dict[str, tuple[float, float]]:
+    """Errors of the gradients in the training layout with oneDNN: error of the worst step, and what is allowed.
+
+    Both are in units of the gradient's norm.
+    """
+    from fusionbench.safe_convolutions import to_training_layout
+
+    found: dict[str, tuple[float, float]] = {}
+    for reference in subject.references:
+        step = (subject.batch, reference.group, reference.step, list(reference.exact))
+        trained, without = (
+            _gradients(to_training_layout(copy.deepcopy(subject.model), "cpu"), *step, onednn=onednn, threads=threads)
+            for onednn in (True, False)
+        )
+        for name, truth in reference.exact.items():
+            scale = reference.scale[name]
+            rounding = max(reference.rounding[name], _error(without[name], truth, scale))
+            row = (_error(trained[name], truth, scale), min(RELATIVE + ROUNDING * rounding, CAP))
+            if name not in found or _excess(*row) > _excess(*found[name]):
+                found[name] = row
+    return found
+
+
+def _error(gradient: Any, truth: Any, scale: float) -> float:
+    return float((gradient.double() - truth).norm()) / scale
+
+
+def _doubled(batch: Any) -> Any:
+    target = None if batch.target is None else batch.target.double()
+    return replace(batch, target=target, views=batch.views.double())
+
+
+def _gradients(
+    model: Any, batch: Any, group: str, step: int, chosen: list[str], onednn: bool = False, threads: int = 1
+) -> dict[str, Any]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    try:
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            model.loss(batch, group, step).total.backward()
+    finally:
+        torch.set_num_threads(before)
+    parameters = dict(model.named_parameters())
+    return {name: parameters[name].grad for name in chosen if parameters[name].grad is not None}
