@@ -30,6 +30,7 @@ from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, rees
 from fusionbench.run import Run, RunInfo, read_run
 from fusionbench.runlog import RunLog
 from fusionbench.runtime import Runtime, compile_blocks, derive_seed, launch, not_compiled, seed_everything
+from fusionbench.safe_convolutions import to_training_layout
 from fusionbench.schedule import Budget, Training, check_groups, create_optimizer, create_training, learning_rate
 
 CHECKPOINT_SECONDS = 120.0
@@ -180,7 +181,7 @@ class _Loop:
             raise UsageError(f"A batch of {self.batch} cannot be shared equally by {self.runtime.world_size} processes")
         info.planned_steps = planned_steps(settings, count)
         self.total = info.total_steps or (self.limit.steps(info.planned_steps) if self.limit else info.planned_steps)
-        self.model.to(device=device, memory_format=torch.channels_last)
+        to_training_layout(self.model, device)
         groups = self.model.parameter_groups()
         check_groups(settings, info.model, groups)
         self.settings = {name: settings.of_group(name) for name in groups}
