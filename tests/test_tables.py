@@ -23,16 +23,16 @@ def comparison(tmp_path: Path) -> Comparison:
     made_up(tmp_path, "worse", shift=0.3, metrics={"mse_min": "1"})
     made_up(tmp_path, "mean-image", shift=0.6, family="trivial", title="Mean image")
     made_up(tmp_path, "cut", shift=-0.5, cut=True)
-    return compare_results([tmp_path], scores=["mse_min@avg4", "nll_bpd@avg4"], resamples=500)
+    return compare_results([tmp_path], scores=["mse_min@mean", "nll_bpd@mean"], resamples=500)
 
 
 def test_data_is_ordered_and_hides_ranks_of_cut_runs(comparison: Comparison) -> None:
     data = json.loads(json.dumps(tables.as_data(comparison), allow_nan=False))
     names = [row["name"] for row in data["rows"]]
     assert names[-1] == "cut" and names.index("worse") < names.index("mean-image")
-    assert data["rows"][-1]["scores"]["mse_min@avg4"]["rank"] is None
-    assert data["rows"][-1]["scores"]["mse_min@avg4"]["mean"] < data["rows"][0]["scores"]["mse_min@avg4"]["mean"]
-    assert "nll_bpd@avg4" not in next(row for row in data["rows"] if row["name"] == "worse")["scores"]
+    assert data["rows"][-1]["scores"]["mse_min@mean"]["rank"] is None
+    assert data["rows"][-1]["scores"]["mse_min@mean"]["mean"] < data["rows"][0]["scores"]["mse_min@mean"]["mean"]
+    assert "nll_bpd@mean" not in next(row for row in data["rows"] if row["name"] == "worse")["scores"]
 
 
 def test_csv_round_trips(comparison: Comparison) -> None:
@@ -49,14 +49,14 @@ def test_markdown_is_one_table(comparison: Comparison) -> None:
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 7
     assert {line.replace("\\|", "").count("|") for line in table} == {4}
-    assert "\\<script\\>" in table[2] + table[3] and "mse_min@avg4 ↓ (1)" in table[0]
+    assert "\\<script\\>" in table[2] + table[3] and "mse_min@mean ↓ (1)" in table[0]
     assert "cut short" in table[-1] and "(1" not in table[-1].split("cut short")[1]
 
 
 def test_latex_escapes(comparison: Comparison) -> None:
     text = tables.as_latex(comparison)
     assert "A\\_b \\& 50\\% <script>|" in text and "\\textcolor{gray}{Mean image (trivial)}" in text
-    assert text.count("\\\\\n") == 6 and "mse\\_min@avg4 $\\downarrow$" in text
+    assert text.count("\\\\\n") == 6 and "mse\\_min@mean $\\downarrow$" in text
 
 
 def test_terminal(comparison: Comparison) -> None:
