@@ -19,7 +19,7 @@ from fusionbench.stats import Row
 if TYPE_CHECKING:
     from rich.table import Table
 
-MAX_COUNTS = 8  # numbers of inputs that fit beside each other on a terminal
+MAX_COUNTS = 6  # numbers of inputs that fit beside each other on a terminal, nats and bits in each
 ARROW = {"higher": "↑", "lower": "↓"}
 METRIC_TITLES = {
     "nll": "NLL",

@@ -39,7 +39,7 @@ def test_every_image_at_every_number_of_inputs(run: Path, tmp_path: Path) -> Non
     assert all(score.n == 10 and score.mean is not None for score in result.scores.values())
     table = load_per_image(result.folder(tmp_path))
     assert table["id"].tolist() == list(range(10))
-    for key in ("nll@2", "mse_min@0"):
+    for key in ("nll@2", "mse_min@0", "nll@mean", "mse_min@mean", "elbo@avg_paper"):
         assert result.scores[key].mean == pytest.approx(float(table[key].mean()), rel=1e-12)
     assert load(result.folder(tmp_path)).id == result.id
     score = result.scores["nll@3"]

@@ -12,6 +12,7 @@ import pytest
 
 from fusionbench import tables
 from fusionbench.comparison import Comparison, compare_results
+from fusionbench.result import load
 from fusionbench.stats import Row
 from tests.results import made_up
 
@@ -121,3 +122,20 @@ def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
 def test_a_deviation_is_never_rounded_away(half: float, sd: float | None, text: str) -> None:
     row = Row(5.0, 5.0 - half, 5.0 + half, 1, 1, 1, True, 0.0, 0.0, 0.0, 2, sd)
     assert tables.spread_text(row) == text
+
+
+@pytest.mark.parametrize(
+    ("views", "heads"),
+    [
+        (2, ["N = 0", "N = 1", "N = 2", "mean"]),
+        (11, [*(f"N = {n}" for n in (0, 2, 4, 6, 8, 11)), "mean"]),
+        (64, [*(f"N = {n}" for n in (0, 12, 25, 38, 51, 64)), "mean"]),
+    ],
+)
+def test_a_table_by_inputs_fits_a_terminal(tmp_path: Path, views: int, heads: list[str]) -> None:
+    made = load(made_up(tmp_path, views=views))
+    table = tables.by_inputs([made], "mse_min")
+    assert [column.header for column in table.columns] == ["model", *heads]
+    shown = [made.scores[f"mse_min@{head.removeprefix('N = ')}"].mean for head in heads]
+    cells = [re.sub(r"\[[^]]*\]", "", next(iter(column.cells))) for column in table.columns[1:]]
+    assert cells == [f"{mean:.4f}" for mean in shown]
