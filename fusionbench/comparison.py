@@ -7,7 +7,6 @@ else than their model, so neither takes a rank.
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,16 +18,20 @@ import numpy as np
 from fusionbench import stats
 from fusionbench.errors import DataError, NotComparable, UsageError
 from fusionbench.files import digest
+from fusionbench.input_means import MEAN, column_order, matches
 from fusionbench.result import Result, Score, load, load_per_image
 
 # Scores that say the same as another one in another unit, or a bound of it: tables show them on request.
 SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
 
 
-def metric_order(key: str) -> tuple[bool, str, str]:
-    """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name."""
-    metric, _, column = key.partition("@")
-    return not metric.startswith("nll"), SECONDARY.get(metric, "") + metric, column
+def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
+    """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name.
+
+    Columns of a metric stand in the order of :func:`fusionbench.input_means.column_order`.
+    """
+    metric = key.partition("@")[0]
+    return not metric.startswith("nll"), SECONDARY.get(metric, "") + metric, column_order(key)
 
 
 @dataclass
@@ -75,17 +78,16 @@ def title_of(result: Result) -> str:
 def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
     """Per-image values of a score key, float64 (n,), or None where the table does not tell.
 
-    ``metric@avg4`` is the mean of the image's columns 0..3; ``metric_bpd`` is ``metric`` (nats) over the number of
-    values that ``score.extra["dims"]`` names, in bits.
+    The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
+    ``score.extra["dims"]`` names, in bits.
     """
     if key in table:
         return table[key]
-    metric, _, column = key.partition("@")
+    metric = key.partition("@")[0]
     if metric.endswith("_bpd") and score is not None and isinstance(dims := score.extra.get("dims"), int):
         nats = per_image(table, key.replace("_bpd@", "@", 1), score)
         return None if nats is None else nats / (dims * math.log(2))
-    parts = [table.get(f"{metric}@{n}") for n in range(4)] if column == "avg4" else [None]
-    return None if any(part is None for part in parts) else np.mean(np.array(parts, np.float64), axis=0)
+    return None
 
 
 def require_comparable(results: Sequence[Result]) -> None:
@@ -185,21 +187,21 @@ def compare_results(
     """Compare results (files, or folders of them) score by score.
 
     ``scores``: patterns of score keys such as ``mse_min@*``; by default the averages over the numbers of inputs
-    (``@avg4``) and every key without a column, in the usual unit.
+    (``@mean``) and every key without a column, in the usual unit. The former name ``@avg4`` is understood.
 
     Raises:
         UsageError, DataError, NotComparable: as :func:`read_entries`; no score fits the patterns.
     """
     entries = read_entries(paths)
-    every = list(dict.fromkeys(key for entry in entries for key in entry.values))
+    every = sorted({key for entry in entries for key in entry.values}, key=_by_column)
     if scores:
-        keys = list(dict.fromkeys(key for pattern in scores for key in every if fnmatch.fnmatchcase(key, pattern)))
+        keys = list(dict.fromkeys(key for pattern in scores for key in every if matches(key, pattern)))
     else:
         metrics = {key.partition("@")[0] for key in every}
         keys = [
             key
             for key in sorted(every, key=metric_order)
-            if key.partition("@")[2] in ("", "avg4") and SECONDARY.get(key.partition("@")[0]) not in metrics
+            if key.partition("@")[2] in ("", MEAN) and SECONDARY.get(key.partition("@")[0]) not in metrics
         ]
     if not keys:
         raise UsageError(f"no score fits {', '.join(scores) or 'the default'}; there are: {', '.join(every) or 'none'}")
@@ -228,6 +230,11 @@ def compare_results(
         level=level,
         resamples=resamples,
     )
+
+
+def _by_column(key: str) -> tuple[str, tuple[int, int, str]]:
+    """Sort key for score keys: metrics by name, their columns in order."""
+    return key.partition("@")[0], column_order(key)
 
 
 def _direction(entries: Sequence[Entry], key: str) -> stats.Better:

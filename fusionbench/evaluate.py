@@ -6,9 +6,9 @@ Every image of a split is scored at every number of inputs N = 0..V (the first N
   has a likelihood;
 * ``mse_min`` over K draws from the prior path, or of the one image of a deterministic model (then K = 1).
 
-``avg4`` is the plain mean over N and the key for ranks. ``avg_paper`` weights the columns as the FusionVAE paper's
-loader did, which gave batch i of its validation loader i mod 4 inputs (its tables' ``avg``; there each column covers a
-disjoint quarter of the images, here all of them).
+``mean`` is the plain mean over N and the key for ranks. ``avg_paper`` weights the columns as the FusionVAE paper's
+loader does (its tables' ``avg``; there each column covers a disjoint share of the images, here all of them). Both are
+defined in :mod:`fusionbench.input_means` and stored image by image.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import fusionbench
 from fusionbench.contracts import Batch
 from fusionbench.errors import CannotMeasure, UsageError
 from fusionbench.files import digest, file_sha256
+from fusionbench.input_means import AVERAGES, averages, paper_weights
 from fusionbench.metrics.mse_min import METRIC as MSE_MIN
 from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import METRIC as NLL
@@ -80,10 +81,7 @@ class Protocol:
 
     def paper_weights(self, images: int, views: int) -> np.ndarray:
         """Share of the images that the paper's loader gave 0..V inputs: (V+1,)."""
-        counts = np.zeros(views + 1)
-        for index, begin in enumerate(range(0, images, self.paper_batch)):
-            counts[index % (views + 1)] += min(self.paper_batch, images - begin)
-        return counts / counts.sum()
+        return paper_weights(images, views, self.paper_batch)
 
 
 def evaluate(
@@ -275,23 +273,21 @@ def _scores(model: Any, batch: Batch, protocol: Protocol) -> dict[str, np.ndarra
 
 
 def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subject: Subject) -> dict[str, Score]:
-    """Columns N = 0..V, ``avg4`` and ``avg_paper`` of every score; the averages join ``table`` per image."""
-    columns = [str(count) for count in range(spec.views + 1)]
-    weights = protocol.paper_weights(len(table["id"]), spec.views)
+    """Columns N = 0..V, ``mean`` and ``avg_paper`` of every score; the averages join ``table`` per image."""
+    counts = [str(count) for count in range(spec.views + 1)]
     draws = protocol.draws if hasattr(subject.model, "sample") else 1
     scores: dict[str, Score] = {}
     for name in ("nll", "elbo", "mse_min"):
         if f"{name}@0" not in table:
             continue
-        stack = np.stack([table[f"{name}@{column}"] for column in columns])
-        everything = dict(zip(columns, stack, strict=True))
-        everything |= {"avg4": stack.mean(axis=0), "avg_paper": weights @ stack}
-        for column, values in everything.items():
+        table |= averages(table, name, spec.views, protocol.paper_batch)
+        for column in (*counts, *AVERAGES):
+            values = table[f"{name}@{column}"]
             if name == "mse_min":
                 scores[f"mse_min@{column}"] = summarise(values, "lower", "1", draws=draws)
                 continue
             extra: dict[str, Any] = {"draws": protocol.draws}
-            if name == "nll" and column in columns:
+            if name == "nll" and column in counts:
                 extra["ess_median"] = float(np.median(table[f"ess@{column}"]))
                 extra["bernoulli_floor"] = float(table["floor"].mean())  # no Bernoulli output can come below
             scores[f"{name}@{column}"] = summarise(values, "lower", "nats", **extra)

@@ -24,6 +24,7 @@ from fusionbench.comparison import Entry, metric_order, per_image, read_entries
 from fusionbench.contracts import Tolerance
 from fusionbench.errors import CannotMeasure, DataError, NotComparable, Rejected, UsageError
 from fusionbench.files import digest, read_bounded, write_bytes
+from fusionbench.input_means import current_key, current_keys, mean_over_inputs, views_in, views_of
 from fusionbench.result import DatasetIdentity, ProtocolIdentity, Result, Score, load, load_per_image
 
 SCHEMA = "fusionbench.baseline/1"
@@ -185,7 +186,7 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
     for key, values in sorted(entry.values.items(), key=lambda item: metric_order(item[0])):
         score = result.scores[key]
         tolerance = tolerance_of(key, score)
-        means = values.mean(axis=1)
+        means = np.array([stats.mean(run) for run in values])
         noise = float(means.std(ddof=1)) if len(means) >= stats.SEEDS_NEEDED else None
         atol, reason = tolerance.atol, tolerance.reason
         if noise is not None:
@@ -194,7 +195,7 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
                 atol = floor
                 reason = f"two training runs differ by {math.sqrt(2) * noise:.3g} (sd, from {len(means)} seeds)"
         scores[key] = BaselineScore(
-            mean=float(means.mean()),
+            mean=stats.mean(values),
             better=score.better,
             unit=score.unit,
             atol=atol,
@@ -238,15 +239,46 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
 
 
 def read_baseline(path: str | Path) -> Baseline:
-    """Read a baseline strictly.
+    """Read a baseline strictly; scores get the names that they have now.
 
     Raises:
-        DataError: missing, too large, or not a baseline.
+        DataError: missing, too large, not a baseline, or a score under two names.
     """
     try:
-        return msgspec.json.decode(read_bounded(path, MAX_BYTES, "baseline"), type=Baseline)
+        baseline = msgspec.json.decode(read_bounded(path, MAX_BYTES, "baseline"), type=Baseline)
+        for entry in baseline.entries:
+            entry.scores = _current_scores(entry)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DataError(f"{path}: not a {SCHEMA} file: {error}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; make a new baseline") from error
+    return baseline
+
+
+def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
+    """The scores of an entry by the names that they have now.
+
+    Older gates took the mean over the first four columns for the mean of any number of views. Where there are more,
+    mean and values are computed again from the columns beside it; a calibrated tolerance stays as it was.
+
+    Raises:
+        ValueError: a score under two names, or columns that are missing or of unequal length.
+    """
+    scores = current_keys(entry.scores)
+    for key in (current_key(key) for key in entry.scores if current_key(key) != key):
+        name = key.partition("@")[0]
+        views = views_of(entry.protocol.params) or views_in(scores, name)
+        if views is not None and views > 3:
+            columns = [scores[f"{name}@{count}"] for count in range(views + 1) if f"{name}@{count}" in scores]
+            if len(columns) <= views or len({len(column.values) for column in columns}) > 1:
+                raise ValueError(f"{name} of {entry.model} lacks values for some of 0 to {views} inputs")
+            values = mean_over_inputs([np.array(column.values) for column in columns])
+            scores[key] = msgspec.structs.replace(
+                scores[key],
+                mean=float(mean_over_inputs([np.array([column.mean]) for column in columns])[0]),
+                values=_rounded(values).tolist(),
+            )
+    return scores
 
 
 def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Baseline) -> Outcome:
@@ -343,5 +375,5 @@ def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.n
         verdict, reason = "ok", f"worse by {worse:.4g}, but the interval [{low:.4g}, {high:.4g}] holds zero"
     else:
         verdict, reason = "ok", f"within the tolerance of {tolerance:.4g}"
-    now = float(values.mean())
+    now = stats.mean(values)
     return Case(model, dataset, key, verdict, reason, score.unit, score.mean, now, worse, low, high, tolerance)

@@ -16,6 +16,7 @@ import fusionbench
 from fusionbench import result as schema
 from fusionbench.errors import DataError, Rejected, UsageError
 from fusionbench.files import digest, file_sha256
+from fusionbench.input_means import averages
 from fusionbench.predictions import (
     IMAGES,
     META,
@@ -143,13 +144,10 @@ def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, ou
             target = targets[begin : begin + len(values)] / 255.0
             for inputs, column in enumerate(columns):
                 column.append(mse_min(np.moveaxis(values[:, inputs], 1, 0) / 255.0, target))
-    stack = np.stack([np.concatenate(column) for column in columns])
-    table: dict[str, np.ndarray] = {"id": np.arange(count)}
-    table |= {f"mse_min@{inputs}": values for inputs, values in enumerate(stack)}
-    everything = {f"mse_min@{inputs}": values for inputs, values in enumerate(stack)}
-    everything["mse_min@avg4"] = stack.mean(axis=0)
-    everything["mse_min@avg_paper"] = protocol.paper_weights(count, spec.views) @ stack
-    scores = {key: schema.summarise(values, "lower", "1", draws=draws) for key, values in everything.items()}
+    scored = {f"mse_min@{inputs}": np.concatenate(column) for inputs, column in enumerate(columns)}
+    scored |= averages(scored, "mse_min", spec.views, protocol.paper_batch)
+    table: dict[str, np.ndarray] = {"id": np.arange(count), **scored}
+    scores = {key: schema.summarise(values, "lower", "1", draws=draws) for key, values in scored.items()}
     task = schema.DatasetIdentity(
         name=dataset.name,
         version=dataset.version,

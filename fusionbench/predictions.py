@@ -165,31 +165,47 @@ def blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _examine_samples(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
-    from fusionbench.recipes import load_recipe
+    from fusionbench.data import open_dataset
 
-    spec = load_recipe(record.dataset).image_spec
+    dataset = None if data is None else open_dataset(data)
+    if dataset is not None:
+        if dataset.id != record.dataset_id:
+            message = f"made for data set {record.dataset_id[:12]}, this one is {dataset.id[:12]}"
+            found.problems.append(Problem(META, message, "make the predictions on this data set"))
+            return
+        if dataset.name != record.dataset:
+            found.problems.append(Problem(META, f"names {record.dataset!r}, this data set is {dataset.name!r}", _AGAIN))
+            return
+        if record.images > dataset.size(record.split):
+            message = f"{record.images} images, the split has {dataset.size(record.split)}"
+            found.problems.append(Problem(META, message, _AGAIN))
+            return
+    spec = _shipped_spec(record.dataset) if dataset is None else dataset.spec
     with open_samples(folder / SAMPLES, record.images, spec) as samples:
         first, ignored = samples[:_LINTED, -1, 0], True
         for _, values in blocks(samples):
             ignored = ignored and bool((values == values[:, :1]).all())
     if ignored:
         found.notes.append("the views do not matter: all numbers of inputs have the same images")
-    if data is not None:
-        from fusionbench.data import open_dataset
-
-        dataset = open_dataset(data)
-        if dataset.id != record.dataset_id:
-            message = f"made for data set {record.dataset_id[:12]}, this one is {dataset.id[:12]}"
-            found.problems.append(Problem(META, message, "make the predictions on this data set"))
-            return
-        if record.images > dataset.size(record.split):
-            message = f"{record.images} images, the split has {dataset.size(record.split)}"
-            found.problems.append(Problem(META, message, _AGAIN))
-            return
+    if dataset is not None:
         views = dataset.arrays(record.split).views[: len(first)]
         names = [f"view {k + 1}" for k in range(spec.views)]
         rows = [[_grey(view) for view in row] for row in views]
         found.notes += remarks([_grey(image) for image in first], rows, names)
+
+
+def _shipped_spec(name: str) -> ImageSpec:
+    """Shape of a sample of a shipped recipe, for checks without the data set itself.
+
+    Raises:
+        DataError: no shipped recipe of a masked set has this name.
+    """
+    from fusionbench.recipes import PairRecipe, list_recipes, load_recipe
+
+    recipe = load_recipe(name) if name in list_recipes() else None
+    if recipe is None or isinstance(recipe, PairRecipe):
+        raise DataError(f"no recipe of a masked set that comes with fusionbench is called {name!r}; give its --data")
+    return recipe.image_spec
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

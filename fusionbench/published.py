@@ -20,13 +20,13 @@ from fusionbench import result as schema
 from fusionbench.archive import Problem
 from fusionbench.errors import DataError, FusionbenchError, Rejected
 from fusionbench.files import read_bounded, write_bytes
+from fusionbench.input_means import AVERAGES, current_keys
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.plaintext import Line, Link, Plain
 
 SCHEMA = "fusionbench.published/1"
 MAX_BYTES = 256 << 10
 UNNAMED = "unnamed"  # the dialect of a paper that does not say whose evaluator it used
-AVERAGES = ("avg4", "avg_paper")
 TEMPLATE = "published-template.toml"
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,7}(\.[0-9]{1,9})?\Z")]
@@ -65,11 +65,17 @@ class Printed(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """``title``: the method as the paper writes it; ``model``: as folders of results do, to find our own run."""
+    """``title``: the method as the paper writes it; ``model``: as folders of results do, to find our own run.
+
+    Scores under a former name (``nll@avg4``) get the present one.
+    """
 
     title: Line
     model: Plain
     scores: Annotated[dict[Key, Number | Printed], msgspec.Meta(min_length=1, max_length=200)]
+
+    def __post_init__(self) -> None:
+        self.scores = current_keys(self.scores)  # a ValueError here is told as a part of the record that is not valid
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -209,7 +215,7 @@ def _score_problems(
     if record.track == "pairs" and column:
         return [(f"{where}: pairs have no columns", f"write {name!r}; `dialect` says whose definition it is")]
     if record.track == "masked" and column not in (*map(str, range(views + 1)), *AVERAGES):
-        fix = f"write {name}@0 to {name}@{views}, {name}@avg4 or {name}@avg_paper"
+        fix = f"write {name}@0 to {name}@{views}, {name}@mean or {name}@avg_paper"
         return [(f"{where}: no column {column!r}", fix)]
     low, high = _known(record, name)[2]
     several = isinstance(score, Printed)

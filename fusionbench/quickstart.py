@@ -11,6 +11,7 @@ from fusionbench.data import Dataset, open_dataset
 from fusionbench.errors import Rejected
 from fusionbench.evaluate import sample_grid
 from fusionbench.files import write_bytes
+from fusionbench.input_means import inputs_text
 from fusionbench.pictures import reconstruction_sheet, sample_sheet
 from fusionbench.preview import draw_sheet
 from fusionbench.progress import progress, say
@@ -55,10 +56,11 @@ def quickstart(
     recipe = load_recipe(suite.dataset)
     sheets, results = out / "sheets", out / "results"
 
-    say(f"1/5  Generate {recipe.title.partition(':')[0]}: real digits, three masked and noisy views each")
+    say(f"1/5  Generate {recipe.title}")
     folder = build_dataset(recipe, None, out / "data")
     dataset = open_dataset(folder)
-    say(f"     {', '.join(f'{dataset.size(split):,} {split}' for split in dataset.splits)} samples in {folder}")
+    sizes = ", ".join(f"{dataset.size(split):,} {split}" for split in dataset.splits)
+    say(f"     {sizes} samples with {dataset.spec.views} views each in {folder}")
 
     say(f"2/5  Verify: hash every byte, make {REGENERATED} samples again from their index")
     report = verify_dataset(folder, regenerate=REGENERATED)
@@ -71,7 +73,7 @@ def quickstart(
     say(f"3/5  Train and score {', '.join(row.key for row in suite.models)}")
     rows = run_suite(suite_name, data_root=out / "data", out=results, runs=out / "runs", device=device, budget=budget)
 
-    say("4/5  Draw what the models make of 0, 1, 2 and 3 inputs")
+    say(f"4/5  Draw what the models make of {inputs_text(dataset.spec.views)}")
     samples = sheets / "samples.png"
     write_bytes(samples, draw_samples(suite, dataset, out / "runs", budget))
     again = sheets / "reconstructions.png"

@@ -22,6 +22,7 @@ import numpy as np
 
 from fusionbench.errors import DataError
 from fusionbench.files import digest, read_bounded, write_bytes
+from fusionbench.input_means import complete, current_keys
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
@@ -103,7 +104,7 @@ class Origin(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@avg4``)."""
+    """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@mean``)."""
 
     schema: Literal["fusionbench.result/1"] = "fusionbench.result/1"
     id: str
@@ -175,10 +176,11 @@ def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None =
 
 
 def load(path: str | Path) -> Result:
-    """Read a ``result.json`` (or the folder that holds it) strictly.
+    """Read a ``result.json`` (or the folder that holds it) strictly; scores get the names that they have now.
 
     Raises:
-        DataError: missing, too large, not the schema, or an ``id`` that its identity does not hash to.
+        DataError: missing, too large, not the schema, an ``id`` that its identity does not hash to, or a score under
+            two names.
     """
     path = Path(path)
     if path.is_dir():
@@ -189,6 +191,10 @@ def load(path: str | Path) -> Result:
         raise DataError(f"{path}: not a {SCHEMA} result: {error}") from error
     if result.id != identity_id(result.identity):
         raise DataError(f"{path}: its id does not match its identity; it was edited by hand or damaged")
+    try:
+        result.scores = current_keys(result.scores)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; remove one of them or score again") from error
     return result
 
 
@@ -196,9 +202,10 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
     """The per-image table beside a result, sha256 checked: column -> float64 (n,), and ``id`` as int64 or str.
 
     The table may have been packed with gzip to save space (``images.csv.gz``); the digest is of what is in it.
+    Averages over inputs that are scores and that an older version did not store are added.
 
     Raises:
-        DataError: none there, or not the one that the result names.
+        DataError: none there, not the one that the result names, or with averages that are not those of its columns.
     """
     path = Path(result_path)
     folder = path if path.is_dir() else path.parent
@@ -222,6 +229,11 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
             table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
         else:
             table[name] = np.array([float(value) for value in column])
+    try:
+        table = current_keys(table)
+        complete(table, result.scores, result.identity.protocol.params)
+    except (ValueError, DataError) as error:
+        raise DataError(f"{folder / result.per_image.file}: {error}") from error
     return table
 
 

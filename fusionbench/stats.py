@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fusionbench.errors import CannotMeasure, NotComparable
 
@@ -65,6 +66,14 @@ class Difference:
     def separable(self) -> bool:
         """Whether the interval leaves zero out. Images that all agree (an interval of zero length) count as such."""
         return self.low > 0 or self.high < 0
+
+
+def mean(values: ArrayLike) -> float:
+    """Mean of per-image values (n,) or (runs, n), rounded once, so that their order does not matter.
+
+    Results, comparisons, gates and pages use this one, and so show the same number to the last digit.
+    """
+    return math.fsum(np.ravel(values)) / np.size(values)
 
 
 def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -149,7 +158,7 @@ def compare(
         NotComparable, CannotMeasure: as :func:`check_table`.
     """
     rows = check_table(table)
-    means = np.array([math.fsum(values.ravel()) / values.size for values in rows])
+    means = np.array([mean(values) for values in rows])
     boot = bootstrap_means(rows, resamples, seed)
     low, high = interval(boot, level)
     rank = ranks(means, better)
@@ -171,7 +180,7 @@ def compare(
             difference_low=float(difference_low[i]),
             difference_high=float(difference_high[i]),
             runs=len(rows[i]),
-            run_sd=run_sd([math.fsum(values) / len(values) for values in rows[i]]),
+            run_sd=run_sd([mean(values) for values in rows[i]]),
         )
         for i in range(len(rows))
     ]
@@ -198,5 +207,4 @@ def paired_difference(
     rows = check_table([first, second])
     boot = bootstrap_means(rows, resamples, seed)
     low, high = interval(boot[:, 1] - boot[:, 0], level)
-    means = [math.fsum(values.ravel()) / values.size for values in rows]
-    return Difference(means[1] - means[0], float(low), float(high))
+    return Difference(mean(rows[1]) - mean(rows[0]), float(low), float(high))

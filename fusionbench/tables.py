@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.comparison import Comparison, Entry
+from fusionbench.input_means import MEAN, column_order, is_count, subsample
 from fusionbench.result import Result
 from fusionbench.stats import Row
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+MAX_COUNTS = 6  # numbers of inputs that fit beside each other on a terminal, nats and bits in each
 ARROW = {"higher": "↑", "lower": "↓"}
 METRIC_TITLES = {
     "nll": "NLL",
@@ -250,14 +252,17 @@ def _latex(text: str) -> str:
 def by_inputs(results: Sequence[Result], metric: str) -> Table:
     """A rich table of one metric of masked sets: a row a model that has it, a column a number of inputs, their mean.
 
+    Of many numbers of inputs ``MAX_COUNTS`` are shown, spread evenly from none to all; the mean is over all of them.
     Likelihoods show nats and, dimmed, bits per dimension; trivial rows are dimmed, runs cut short say so.
     """
     from rich.markup import escape
     from rich.table import Table
 
     results = [result for result in results if any(key.partition("@")[0] == metric for key in result.scores)]
-    keys = sorted({key for result in results for key in result.scores if key.partition("@")[0] == metric})
-    columns = [key.partition("@")[2] for key in keys if key.partition("@")[2].isdecimal()] + ["avg4"]
+    every = {key for result in results for key in result.scores}
+    keys = sorted((key for key in every if key.partition("@")[0] == metric), key=column_order)
+    counts = [column for key in keys if is_count(column := key.partition("@")[2])]
+    columns = [*subsample(counts, MAX_COUNTS), MEAN]
     found = next((result.scores[key] for key in keys for result in results if key in result.scores), None)
     unit = "" if found is None or found.unit in ("", "1") else f" ({found.unit}"
     bits = any(key.startswith(f"{metric}_bpd@") for result in results for key in result.scores)
@@ -266,7 +271,7 @@ def by_inputs(results: Sequence[Result], metric: str) -> Table:
     table.title = f"{METRIC_TITLES.get(metric, metric)}{unit}, {found.better if found else 'lower'} is better"
     table.add_column("model", min_width=16, no_wrap=True)
     for column in columns:
-        table.add_column("mean" if column == "avg4" else f"N = {column}", justify="right", no_wrap=True, min_width=8)
+        table.add_column("mean" if column == MEAN else f"N = {column}", justify="right", no_wrap=True, min_width=8)
     best = {column: _best(results, f"{metric}@{column}") for column in columns}
     for result in results:
         cells = []

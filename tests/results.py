@@ -27,18 +27,20 @@ def made_up(
     dataset: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
     version: str = "1",
+    views: int = 3,
 ) -> Path:
     """Save a result whose per-image scores are common noise + ``shift`` + a little of its own; returns its folder."""
-    common = np.random.default_rng(99).gamma(4.0, 0.1, size=(len(METRICS), 4, 100_000))
+    drawn = 100_000 if views == 3 else max(ids) + 1
+    common = np.random.default_rng(99).gamma(4.0, 0.1, size=(len(METRICS), views + 1, drawn))
     own = np.random.default_rng([seed, *name.encode()]).normal(0, 0.01, size=(*common.shape[:2], len(ids)))
     table: dict[str, Any] = {"id": list(ids)}
     scores: dict[str, schema.Score] = {}
     for m, metric in enumerate(METRICS):
         if metric not in metrics:
             continue
-        columns = {f"{metric}@{n}": common[m, n][list(ids)] + own[m, n] + shift - 0.02 * n for n in range(4)}
+        columns = {f"{metric}@{n}": common[m, n][list(ids)] + own[m, n] + shift - 0.02 * n for n in range(views + 1)}
+        columns[f"{metric}@mean"] = np.mean(list(columns.values()), axis=0)
         table |= columns
-        columns[f"{metric}@avg4"] = np.mean(list(columns.values()), axis=0)
         scores |= {key: schema.summarise(values, "lower", metrics[metric]) for key, values in columns.items()}
     identity = schema.Identity(
         model=schema.ModelIdentity(name=name, version="1", weights_sha256=f"{seed:064x}", source="fusionbench 0.1.0"),

@@ -17,8 +17,8 @@ from tests.results import made_up
 def test_ranks_and_ties_from_files(tmp_path: Path) -> None:
     good, bad = made_up(tmp_path, "good"), made_up(tmp_path, "bad", shift=0.5)
     found = compare_results([good / "result.json", bad])
-    assert list(found.scores) == ["nll_bpd@avg4", "mse_min@avg4"]
-    first, second = found.scores["mse_min@avg4"]
+    assert list(found.scores) == ["nll_bpd@mean", "mse_min@mean"]
+    first, second = found.scores["mse_min@mean"]
     assert first is not None and second is not None
     assert (first.rank, second.rank, second.tied) == (1, 2, False)
     assert second.difference == pytest.approx(0.5, abs=0.02)  # own noise: sd 0.01, 160 values a model
@@ -45,7 +45,7 @@ def test_seeds_of_one_model_are_one_row(tmp_path: Path) -> None:
     entries = read_entries([tmp_path])
     assert [(entry.title, len(entry.results)) for entry in entries] == [("CVAE", 3), ("OTHER", 1)]
     assert entries[0].values["mse_min@0"].shape == (3, 40)
-    found = compare_results([tmp_path]).scores["mse_min@avg4"]
+    found = compare_results([tmp_path]).scores["mse_min@mean"]
     assert found[0] is not None and found[0].runs == 3 and found[0].mean > found[1].mean  # type: ignore[union-attr]
 
 
@@ -57,7 +57,7 @@ def test_cut_runs_take_no_rank_from_full_ones(tmp_path: Path) -> None:
     made_up(tmp_path, "cut", shift=-1, cut=True)
     made_up(tmp_path, "full")
     found = compare_results([tmp_path])
-    rows = {entry.title: row for entry, row in zip(found.entries, found.scores["mse_min@avg4"], strict=True)}
+    rows = {entry.title: row for entry, row in zip(found.entries, found.scores["mse_min@mean"], strict=True)}
     assert found.entries[0].cut and rows["FULL"].rank == 1 and rows["FULL"].tied  # type: ignore[union-attr]
     assert rows["CUT"].mean < rows["FULL"].mean  # type: ignore[union-attr]
 
@@ -83,7 +83,7 @@ def test_a_metric_that_one_model_lacks_is_a_gap(tmp_path: Path) -> None:
     made_up(tmp_path, "a")
     made_up(tmp_path, "b", metrics={"mse_min": "1"})
     found = compare_results([tmp_path])
-    assert found.scores["nll_bpd@avg4"][1] is None and found.scores["mse_min@avg4"][1] is not None
+    assert found.scores["nll_bpd@mean"][1] is None and found.scores["mse_min@mean"][1] is not None
 
 
 def test_damaged_and_missing_results(tmp_path: Path) -> None:
@@ -101,10 +101,18 @@ def test_damaged_and_missing_results(tmp_path: Path) -> None:
         compare_results([copy])
 
 
-def test_average_of_the_columns_of_an_image() -> None:
-    table = {f"m@{n}": np.array([n, 10.0 * n]) for n in range(4)}
-    assert per_image(table, "m@avg4") == pytest.approx([1.5, 15.0])
+def test_averages_are_read_and_bits_follow_from_nats() -> None:
+    table = {f"m@{n}": np.array([n, 10.0 * n]) for n in range(4)} | {"m@mean": np.array([7.0, 8.0])}
+    assert per_image(table, "m@mean") == pytest.approx([7.0, 8.0]), "what is stored, not a mean of its own"
+    assert per_image(table, "m@avg_paper") is None and per_image({"m@0": np.ones(2)}, "m@mean") is None
     bits = summarise(np.ones(2), "lower", "bits/dim", dims=784)
-    assert per_image({"nll@0": np.array([784 * np.log(2), 0])}, "nll_bpd@0", bits) == pytest.approx([1.0, 0.0])
+    for column in ("0", "mean", "avg_paper"):
+        nats = {f"nll@{column}": np.array([784 * np.log(2), 0])}
+        assert per_image(nats, f"nll_bpd@{column}", bits) == pytest.approx([1.0, 0.0])
     assert per_image({"nll@0": np.ones(2)}, "nll_bpd@1", bits) is None
-    assert per_image(table, "m@avg_paper") is None and per_image({"m@0": np.ones(2)}, "m@avg4") is None
+
+
+def test_the_former_name_of_the_mean_is_understood(tmp_path: Path) -> None:
+    made_up(tmp_path)
+    for pattern in ("mse_min@avg4", "mse_min@avg*", "mse_min@mean"):
+        assert list(compare_results([tmp_path], scores=[pattern], resamples=100).scores) == ["mse_min@mean"]

@@ -43,14 +43,14 @@ def test_registering(registry: Registry) -> None:
         registry.register("path")(object())
 
 
-PLUGIN = '''
+PLUGIN = """
 from types import SimpleNamespace
 from fusionbench.contracts import Metric, Tolerance
 METRIC = Metric(name="half", version="1", title="Half", function=lambda fused: fused, needs="fused", better="higher",
                 unit="1", range=(0, 1), tolerance=Tolerance(0, 0, "exact"), reference="none")
 class Model: title, reference, version, PRESETS = "Third", "none", "1", {}
 class Source: name, title, licence, citation, homepage, redistributable = "third-source", "S", "CC0", "", "", True
-'''
+"""
 ASK = """
 import json
 from fusionbench.metrics import METRICS, get_metric, list_metrics

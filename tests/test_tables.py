@@ -12,6 +12,7 @@ import pytest
 
 from fusionbench import tables
 from fusionbench.comparison import Comparison, compare_results
+from fusionbench.result import load
 from fusionbench.stats import Row
 from tests.results import made_up
 
@@ -23,16 +24,16 @@ def comparison(tmp_path: Path) -> Comparison:
     made_up(tmp_path, "worse", shift=0.3, metrics={"mse_min": "1"})
     made_up(tmp_path, "mean-image", shift=0.6, family="trivial", title="Mean image")
     made_up(tmp_path, "cut", shift=-0.5, cut=True)
-    return compare_results([tmp_path], scores=["mse_min@avg4", "nll_bpd@avg4"], resamples=500)
+    return compare_results([tmp_path], scores=["mse_min@mean", "nll_bpd@mean"], resamples=500)
 
 
 def test_data_is_ordered_and_hides_ranks_of_cut_runs(comparison: Comparison) -> None:
     data = json.loads(json.dumps(tables.as_data(comparison), allow_nan=False))
     names = [row["name"] for row in data["rows"]]
     assert names[-1] == "cut" and names.index("worse") < names.index("mean-image")
-    assert data["rows"][-1]["scores"]["mse_min@avg4"]["rank"] is None
-    assert data["rows"][-1]["scores"]["mse_min@avg4"]["mean"] < data["rows"][0]["scores"]["mse_min@avg4"]["mean"]
-    assert "nll_bpd@avg4" not in next(row for row in data["rows"] if row["name"] == "worse")["scores"]
+    assert data["rows"][-1]["scores"]["mse_min@mean"]["rank"] is None
+    assert data["rows"][-1]["scores"]["mse_min@mean"]["mean"] < data["rows"][0]["scores"]["mse_min@mean"]["mean"]
+    assert "nll_bpd@mean" not in next(row for row in data["rows"] if row["name"] == "worse")["scores"]
 
 
 def test_csv_round_trips(comparison: Comparison) -> None:
@@ -49,14 +50,14 @@ def test_markdown_is_one_table(comparison: Comparison) -> None:
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 7
     assert {line.replace("\\|", "").count("|") for line in table} == {4}
-    assert "\\<script\\>" in table[2] + table[3] and "mse_min@avg4 ↓ (1)" in table[0]
+    assert "\\<script\\>" in table[2] + table[3] and "mse_min@mean ↓ (1)" in table[0]
     assert "cut short" in table[-1] and "(1" not in table[-1].split("cut short")[1]
 
 
 def test_latex_escapes(comparison: Comparison) -> None:
     text = tables.as_latex(comparison)
     assert "A\\_b \\& 50\\% <script>|" in text and "\\textcolor{gray}{Mean image (trivial)}" in text
-    assert text.count("\\\\\n") == 6 and "mse\\_min@avg4 $\\downarrow$" in text
+    assert text.count("\\\\\n") == 6 and "mse\\_min@mean $\\downarrow$" in text
 
 
 def test_terminal(comparison: Comparison) -> None:
@@ -121,3 +122,20 @@ def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
 def test_a_deviation_is_never_rounded_away(half: float, sd: float | None, text: str) -> None:
     row = Row(5.0, 5.0 - half, 5.0 + half, 1, 1, 1, True, 0.0, 0.0, 0.0, 2, sd)
     assert tables.spread_text(row) == text
+
+
+@pytest.mark.parametrize(
+    ("views", "heads"),
+    [
+        (2, ["N = 0", "N = 1", "N = 2", "mean"]),
+        (11, [*(f"N = {n}" for n in (0, 2, 4, 6, 8, 11)), "mean"]),
+        (64, [*(f"N = {n}" for n in (0, 12, 25, 38, 51, 64)), "mean"]),
+    ],
+)
+def test_a_table_by_inputs_fits_a_terminal(tmp_path: Path, views: int, heads: list[str]) -> None:
+    made = load(made_up(tmp_path, views=views))
+    table = tables.by_inputs([made], "mse_min")
+    assert [column.header for column in table.columns] == ["model", *heads]
+    shown = [made.scores[f"mse_min@{head.removeprefix('N = ')}"].mean for head in heads]
+    cells = [re.sub(r"\[[^]]*\]", "", next(iter(column.cells))) for column in table.columns[1:]]
+    assert cells == [f"{mean:.4f}" for mean in shown]

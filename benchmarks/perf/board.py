@@ -19,6 +19,7 @@ import numpy as np
 
 from fusionbench import result as schema
 from fusionbench.board import build_board
+from fusionbench.input_means import averages
 
 PROBE = """
 "use strict";
@@ -48,8 +49,8 @@ def make_results(root: Path, models: int, images: int) -> None:
         scores = {}
         for m, (metric, unit) in enumerate({"nll_bpd": "bits/dim", "mse_min": "1"}.items()):
             columns = {f"{metric}@{n}": values[m, n] for n in range(4)}
+            columns |= averages(columns, metric, 3, None)
             table |= columns
-            columns[f"{metric}@avg4"] = values[m].mean(axis=0)
             scores |= {key: schema.summarise(value, "lower", unit) for key, value in columns.items()}
         identity = schema.Identity(
             model=schema.ModelIdentity(name=f"model-{number:03d}", version="1", weights_sha256=f"{number:064x}"),

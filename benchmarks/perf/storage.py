@@ -92,8 +92,10 @@ def storage(root: Path) -> dict[str, float]:
     for name in writes:
         print(f"  {name:40}{rates[f'write {name}']:12,.0f}")
     ours = writes["shard (hashed twice, fsync)"]
-    print(f"  time of a shard by np.save's: {ours / writes['np.save, new file']:.2f}, by np.save's with the same "
-          f"hashes and fsync: {ours / writes['np.save, new file, hashed twice, fsync']:.2f}")
+    print(
+        f"  time of a shard by np.save's: {ours / writes['np.save, new file']:.2f}, by np.save's with the same "
+        f"hashes and fsync: {ours / writes['np.save, new file, hashed twice, fsync']:.2f}"
+    )
     print(f"\n{'random batches of 256 samples':42}{'samples/s':>12}")
     for name in reads:
         print(f"  {name:40}{rates[f'read {name}']:12,.0f}")
@@ -142,8 +144,10 @@ def faces(root: Path, source_dir: Path) -> dict[str, float]:
     print(f"\n{len(files):,} JPEGs of 89×109, seconds: {each}")
     for n in (1, 2):
         build = seconds[f"build, {n} jobs"]
-        print(f"  --jobs {n}: {build / seconds['decode']:.2f} times decoding; {build / floor:.2f} times the floor of "
-              f"decoding, resizing, hashing and writing ({floor:.2f} s)")
+        print(
+            f"  --jobs {n}: {build / seconds['decode']:.2f} times decoding; {build / floor:.2f} times the floor of "
+            f"decoding, resizing, hashing and writing ({floor:.2f} s)"
+        )
     return seconds
 
 

@@ -25,6 +25,7 @@ from fusionbench.board.views import against_cost, by_draws, by_inputs
 from fusionbench.comparison import compare_results, title_of
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
+from fusionbench.input_means import inputs_text, views_in, views_of
 from fusionbench.result import Origin, load
 from fusionbench.tables import as_csv, as_latex, as_markdown
 
@@ -38,7 +39,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "sheet": "Pairs and what every model makes of them",
-    "samples": "What the models make of 0, 1, 2 and 3 inputs",
+    "samples": "What the models make of {inputs}",
     "reconstructions": "What the models keep of a target that they are given",
 }
 
@@ -134,7 +135,7 @@ def _add_benchmark(
     for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         files[name] = picture(path)
-        sheets.append({"file": name, "caption": SHEETS.get(path.stem, path.stem)})
+        sheets.append({"file": name, "caption": _sheet_caption(path.stem, benchmark)})
     comparable = _add_values(files, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
@@ -193,6 +194,15 @@ def _add_benchmark(
                 pictures=_model_pictures(files, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
+
+
+def _sheet_caption(name: str, benchmark: Benchmark) -> str:
+    """What a sheet of a data set shows, for its number of views."""
+    params = benchmark.first.identity.protocol.params
+    keys = [column.key for column in benchmark.columns]
+    views = views_of(params) or next((v for g in benchmark.groups if (v := views_in(keys, g.metric))), None)
+    caption = SHEETS.get(name)
+    return name if caption is None else caption.format(inputs="N inputs" if views is None else inputs_text(views))
 
 
 def _weighable(benchmark: Benchmark) -> list[Column]:

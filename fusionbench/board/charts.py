@@ -14,7 +14,7 @@ from markupsafe import Markup
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 460, 280, 62, 46, 14
 MOST_NAMES = 12  # more names than these would hide each other; every point tells its name when it is pointed at
 LETTER = 5.8  # width of a letter of a name, about; names are kept apart by it
-COLOURS = 4  # classes c0 … c3 of the style sheet
+COLOURS = 8  # classes c0 … c7 of the style sheet
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """``kind``: ``c0`` … ``c3``, ``grey`` (trivial) or ``paper`` (hollow)."""
+    """``kind``: ``c0`` … ``c7``, ``grey`` (trivial) or ``paper`` (hollow)."""
 
     label: str
     points: Sequence[Point]

@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 
 from fusionbench.board.parts import Benchmark, BoardRow, Cell, Column, Group, Published, slug
 from fusionbench.comparison import title_of
+from fusionbench.input_means import MEAN, PAPER_MEAN, is_count
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.published import UNNAMED, Paper, paper_of
 from fusionbench.result import Result
 
 # titles of columns; any other one shows its own name
-COLUMN_TITLES = {"avg4": "mean", "avg_paper": "paper’s mean", "": "value", UNNAMED: "unnamed evaluator"}
+COLUMN_TITLES = {MEAN: "mean", PAPER_MEAN: "paper’s mean", "": "value", UNNAMED: "unnamed evaluator"}
 
 
 def column_title(key: str) -> str:
     """Head of a score's column."""
     column = key.partition("@")[2]
-    return f"N={column}" if column.isdecimal() else COLUMN_TITLES.get(column, column)
+    return f"N={column}" if is_count(column) else COLUMN_TITLES.get(column, column)
 
 
 def beside(published: Result, first: Result) -> bool:

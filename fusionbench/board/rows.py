@@ -14,6 +14,7 @@ from fusionbench.board.parts import COST, Benchmark, BoardRow, Cell, Column, Gro
 from fusionbench.comparison import SECONDARY, Entry, metric_order, read_entries, same_model, title_of
 from fusionbench.errors import FusionbenchError
 from fusionbench.files import digest
+from fusionbench.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.published import shipped
 from fusionbench.recipes import load_recipe
 from fusionbench.result import Result, Score, load
@@ -69,7 +70,7 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: li
     _beats(rows, groups)
     if not theirs:  # the paper's way to average matters beside the paper's rows only
         for group in groups:
-            group.columns[:] = [column for column in group.columns if not column.key.endswith("@avg_paper")]
+            group.columns[:] = [column for column in group.columns if not column.key.endswith(f"@{PAPER_MEAN}")]
     hollow = [published_row(result, groups) for result in theirs]
     rows += [row for row in hollow if any(cell.value is not None for cell in row.cells.values())]
     return Benchmark(
@@ -98,8 +99,8 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
         metrics.setdefault(key.partition("@")[0], []).append(key)
     groups = []
     for metric in sorted(metrics, key=metric_order):
-        keys = sorted(metrics[metric], key=_column_place)
-        rank_key = next((key for key in (f"{metric}@avg4", metric) if key in keys), keys[0])
+        keys = sorted(metrics[metric], key=column_order)
+        rank_key = next((key for key in (f"{metric}@{MEAN}", metric) if key in keys), keys[0])
         score = scores[rank_key]
         columns = [
             Column(key, metric, column_title(key), scores[key].better, scores[key].unit, key == rank_key)
@@ -109,13 +110,6 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
         title = METRIC_TITLES.get(metric, metric)
         groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
     return groups
-
-
-def _column_place(key: str) -> tuple[int, str]:
-    column = key.partition("@")[2]
-    if column.isdecimal():
-        return 0, column.rjust(8)
-    return (1 if column == "avg4" else 2), column
 
 
 def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
@@ -175,7 +169,11 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
     if len(means) < len(scores):
         reason = next(score.reason for score in scores if score.mean is None)
         return Cell("n/a", None, reason or "could not be measured")
-    mean = sum(means) / len(means)
+    values = entry.values.get(key)
+    if values is None or len(values) != len(means) or len(means) == 1:
+        mean = stats.mean(means)
+    else:  # of several runs as comparisons have it, to the last digit
+        mean = stats.mean(values)
     low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
     text = f"{mean:.{places}f}"
     draws = scores[0].extra.get("draws")

@@ -16,8 +16,10 @@ from fusionbench.board.parts import COST, Benchmark, BoardRow, Group
 from fusionbench.curves import COLUMNS
 from fusionbench.errors import DataError
 from fusionbench.files import read_bounded
+from fusionbench.input_means import MAX_VIEWS, subsample
 
 MAX_CURVES = 1 << 20  # bytes of a curves.csv: some 20,000 lines
+MAX_TICKS = 9  # numbers below an axis that do not touch
 CURVES = "curves.csv"
 
 
@@ -43,7 +45,8 @@ def by_inputs(row: BoardRow, benchmark: Benchmark) -> list[View]:
         trivial = _best_trivial(benchmark, group)
         if trivial is not None and trivial is not row:
             series.append(_inputs(trivial, group, f"{trivial.title} (best trivial)", "grey"))
-        ticks = [float(column.label[2:]) for column in group.columns if column.label.startswith("N=")]
+        counts = [float(column.label[2:]) for column in group.columns if column.label.startswith("N=")]
+        ticks = counts[:: math.ceil(len(counts) / MAX_TICKS)]
         if series[0].points:
             caption = f"{group.title} by number of inputs, {group.better} is better"
             views.append(View(caption, chart(caption, series, x="inputs N", y=_titled(group), ticks=ticks)))
@@ -86,15 +89,19 @@ def by_draws(folder: Path) -> list[View]:
         return []
     rows = read_curves(path)
     counts = sorted({row[1] for row in rows})
+    every = sorted({row[0] for row in rows})
+    shown = subsample(every, COLOURS)  # a colour for each number of inputs, which many views would run out of
+    some = f" ({len(shown)} of {len(every)} numbers of inputs)" if len(shown) < len(every) else ""
     views = []
     captions = ("NLL (nats) by number of draws", "MSE_min by number of draws: the best of K")
     for place, (caption, y) in enumerate(zip(captions, ("NLL (nats)", "MSE_min"), strict=True), 2):
         series = [
-            Series(f"N = {inputs}", [Point(row[1], row[place]) for row in rows if row[0] == inputs], f"c{n % COLOURS}")
-            for n, inputs in enumerate(sorted({row[0] for row in rows}))
+            Series(f"N = {inputs}", [Point(row[1], row[place]) for row in rows if row[0] == inputs], f"c{n}")
+            for n, inputs in enumerate(shown)
         ]
-        svg = chart(caption, series, x="draws K", y=y, log=True, ticks=counts[:: max(1, math.ceil(len(counts) / 9))])
-        views.append(View(caption + ", lower is better", svg))
+        ticks = counts[:: max(1, math.ceil(len(counts) / MAX_TICKS))]
+        svg = chart(caption, series, x="draws K", y=y, log=True, ticks=ticks)
+        views.append(View(caption + some + ", lower is better", svg))
     return views
 
 
@@ -112,7 +119,8 @@ def read_curves(path: Path) -> list[tuple[int, int, float, float]]:
     for number, line in enumerate(lines[1:], 2):
         try:
             inputs, draws, *values = int(line[0]), int(line[1]), float(line[2]), float(line[3])
-            good = len(line) == len(COLUMNS) and 0 <= inputs <= 99 and draws > 0 and all(map(math.isfinite, values))
+            good = len(line) == len(COLUMNS) and 0 <= inputs <= MAX_VIEWS and draws > 0
+            good = good and all(map(math.isfinite, values))
         except (ValueError, IndexError):
             good = False
         if not good:

@@ -33,8 +33,11 @@ def compare_command(
     """
     from fusionbench import tables
     from fusionbench.comparison import compare_results
+    from fusionbench.input_means import renaming
     from fusionbench.progress import say
 
+    if note := renaming(scores):
+        say(note)
     comparison = compare_results(results, scores=scores, resamples=resamples, level=level)
     if form == "json":
         click.echo(json.dumps(tables.as_data(comparison), indent=1, ensure_ascii=False))

@@ -88,7 +88,7 @@ def test_samples_are_scored(
             errors = [((samples[index, inputs, k] - targets[index]) ** 2).mean() / 255**2 for k in range(DRAWS)]
             assert table[f"mse_min@{inputs}"][index] == pytest.approx(min(errors), rel=1e-12)
     mean = np.mean([table[f"mse_min@{inputs}"] for inputs in range(4)])
-    assert result.scores["mse_min@avg4"].mean == pytest.approx(mean, rel=1e-12)
+    assert result.scores["mse_min@mean"].mean == pytest.approx(mean, rel=1e-12)
     assert result.scores["mse_min@3"].extra == {"draws": DRAWS}
 
 
@@ -112,7 +112,7 @@ def test_the_same_protocol_as_our_own_models(dataset: Path, suite: Path, tmp_pat
     rows = compare_results([tmp_path / "results"], scores=["mse_min@*"])
     assert {entry.title for entry in rows.entries} == {"Theirs", ours.title}
     theirs = next(iter(row for row in schema.load_folder(tmp_path / "results") if row.status == "scored"))
-    for key in ("mse_min@0", "mse_min@3", "mse_min@avg4", "mse_min@avg_paper"):
+    for key in ("mse_min@0", "mse_min@3", "mse_min@mean", "mse_min@avg_paper"):
         assert theirs.scores[key].mean == pytest.approx(ours.scores[key].mean, abs=1e-3)
     assert theirs.scores["mse_min@3"].mean == pytest.approx(ours.scores["mse_min@3"].mean, abs=1e-7), "views are 8-bit"
 
@@ -209,7 +209,7 @@ def test_a_damaged_chunk(dataset: Path, samples: np.ndarray, tmp_path: Path) -> 
         ({"model": "../../etc"}, "$.model"),
         ({"model": "Theirs"}, "$.model"),
         ({"model": "fusionvae"}, "is the name of a model of fusionbench"),
-        ({"dataset": "nothing"}, "Unknown recipe"),
+        ({"dataset": "nothing"}, "names 'nothing', this data set is 'fusiondigits'"),
         ({"dataset": "/etc/passwd"}, "$.dataset"),
         ({"images": float("nan")}, "not a fusionbench.predictions/1 record"),
         ({"images": 1 << 80}, "not a fusionbench.predictions/1 record"),

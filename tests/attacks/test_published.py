@@ -245,3 +245,14 @@ def _pair_results(root: Path) -> None:
             id=schema.identity_id(identity), status="verified", identity=identity, scores={"vif": score}
         )
         schema.save(made, root, {"id": list(range(5)), "vif": values})
+
+
+def test_the_former_name_of_the_mean_is_read(record: dict[str, Any], tmp_path: Path) -> None:
+    scores = record["rows"][0]["scores"]
+    scores["nll_bpd@avg4"] = "15.00"
+    submit.accept(written(tmp_path / "a.json", record), data=None, suite=None, results=tmp_path / "results")
+    (result,) = schema.load_folder(tmp_path / "results")
+    assert result.scores["nll_bpd@mean"].mean == 0.15 and "nll_bpd@avg4" not in result.scores
+    scores["nll_bpd@mean"] = "15.01"
+    (tmp_path / "two").mkdir()
+    refused(written(tmp_path / "two" / "a.json", record), "has both nll_bpd@avg4 and nll_bpd@mean")

@@ -303,7 +303,7 @@ def test_accepting(good: Path, dataset: Path, tmp_path: Path, capsys: pytest.Cap
     assert code == 0, err
     result = schema.load(Path(out.strip()))
     assert (result.status, result.title, result.origin.submitter) == ("verified", "Mean, sent in", "Ada")
-    assert result.scores["mse_min@avg4"].n == 20
+    assert result.scores["mse_min@mean"].n == 20
     assert result.identity.model.source.startswith("fusionbench "), "said by us, not by the record"
 
 

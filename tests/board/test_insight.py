@@ -26,7 +26,7 @@ def benchmark_of_six(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
 def test_mean_ranks(benchmark_of_six: Benchmark) -> None:
     assert add_mean_ranks(benchmark_of_six, 400)
     rows = [row for row in benchmark_of_six.kind("ranked") if row.family == "model"]
-    values = np.array([[row.cells[f"{m}@avg4"].value for row in rows] for m in ("nll_bpd", "mse_min")], float)
+    values = np.array([[row.cells[f"{m}@mean"].value for row in rows] for m in ("nll_bpd", "mse_min")], float)
     expected = rankdata(values, axis=1).mean(axis=0)
     for row, mean in zip(rows, expected, strict=True):
         assert row.mean_rank is not None and row.mean_rank.value == mean
@@ -45,7 +45,7 @@ def test_one_metric_has_no_mean_rank(tmp_path: Path) -> None:
 def test_agreement_is_spearmans(benchmark_of_six: Benchmark) -> None:
     columns, matrix = agreement(benchmark_of_six)
     assert [column.metric for column in columns] == ["nll_bpd", "mse_min"]
-    rows = [row for row in benchmark_of_six.kind("ranked") if row.cells["nll_bpd@avg4"].value is not None]
+    rows = [row for row in benchmark_of_six.kind("ranked") if row.cells["nll_bpd@mean"].value is not None]
     values = [[row.cells[column.key].value for row in rows] for column in columns]
     assert matrix[0][1].value == pytest.approx(spearmanr(*values).statistic, abs=1e-12) and matrix[0][1].rows == 6
     assert matrix[1][0] == matrix[0][1] and matrix[0][0].value == pytest.approx(1.0)

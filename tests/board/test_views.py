@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fusionbench import board
 from fusionbench import result as schema
 from fusionbench.board import build_board
-from fusionbench.board.charts import Point, Series, chart, round_numbers, short
+from fusionbench.board.charts import COLOURS, Point, Series, chart, round_numbers, short
 from fusionbench.board.rows import benchmarks
-from fusionbench.board.views import against_cost, by_inputs, read_curves
+from fusionbench.board.views import against_cost, by_draws, by_inputs, read_curves
 from fusionbench.curves import save_curves
 from fusionbench.errors import DataError
 from tests.results import made_up
@@ -78,12 +79,32 @@ def test_scores_by_inputs_and_by_draws(tmp_path: Path) -> None:
     assert not re.search(r"\sstyle=", page)
 
 
+def test_many_views(tmp_path: Path) -> None:
+    """64 views: columns in the order of N, axes whose numbers do not touch, a colour for every curve that is shown."""
+    folder = made_up(tmp_path, views=64)
+    save_curves([(n, k, 99.0 - n, 0.5 / k) for n in range(65) for k in (1, 2)], folder / "curves.csv")
+    (benchmark,) = benchmarks(tmp_path, 100)
+    labels = [column.label for column in benchmark.groups[1].columns]
+    assert labels == [f"N={n}" for n in range(65)] + ["mean"]
+    assert [column.key for column in benchmark.columns if column.rank_key] == ["nll_bpd@mean", "mse_min@mean"]
+    axis = ET.fromstring(by_inputs(benchmark.rows[0], benchmark)[0].svg.partition("<ul")[0])
+    below = [text.text for text in axis.iter("text") if text.get("text-anchor") == "middle" and text.text.isdecimal()]
+    assert below == ["0", "8", "16", "24", "32", "40", "48", "56", "64"]
+    nll = by_draws(folder)[0]
+    assert nll.caption == "NLL (nats) by number of draws (8 of 65 numbers of inputs), lower is better"
+    assert re.findall(r"</i>(N = \d+)</li>", nll.svg) == [f"N = {n}" for n in (0, 9, 18, 27, 36, 45, 54, 64)]
+    style = (Path(board.__file__).parent / "static" / "board.css").read_text()
+    for number in range(COLOURS):
+        assert f'<g class="c{number}">' in nll.svg and f".c{number} {{ color:" in style
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("a,b\n", "first line"),
         ("inputs,draws,nll,mse_min\n0,1,nan,1\n", "line 2"),
         ("inputs,draws,nll,mse_min\n0,1,2,1\n0,0,2,1\n", "line 3"),
+        ("inputs,draws,nll,mse_min\n65,1,2,1\n", "line 2"),
         ("inputs,draws,nll,mse_min\n<script>\n", "line 2"),
         ("x" * (1 << 21), "curves"),
     ],

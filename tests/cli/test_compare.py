@@ -34,3 +34,15 @@ def test_nothing_there_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[s
     code, out, err = run(capsys, "compare", tmp_path / "x.json")
     assert (code, out) == (2, "") and "no such result" in err
     assert run(capsys, "compare")[0] == 2
+
+
+def test_the_former_name_of_the_mean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up(tmp_path, "a")
+    made_up(tmp_path, "b", shift=0.2)
+    arguments = ("compare", tmp_path, "--score", "nll_bpd@avg4", "--score", "mse_min@avg4", "--json")
+    code, out, err = run(capsys, *arguments)
+    assert code == 0 and list(json.loads(out)["better"]) == ["nll_bpd@mean", "mse_min@mean"]
+    assert err.splitlines() == [
+        "@avg4 is now called @mean: write nll_bpd@mean instead of nll_bpd@avg4, mse_min@mean instead of mse_min@avg4"
+    ]
+    assert run(capsys, *[str(word).replace("avg4", "mean") for word in arguments]) == (0, out, "")

@@ -52,7 +52,7 @@ def test_everything_is_there(made: tuple[Path, dict]) -> None:
     for name in ("fcn", "cvae", "fusionvae"):
         assert rows[name]["cut"]
         assert {f"nll@{n}" for n in "0123"} | {f"nll_bpd@{n}" for n in "0123"} <= set(rows[name]["scores"])
-    assert all({f"mse_min@{n}" for n in ("0", "1", "2", "3", "avg4")} <= set(row["scores"]) for row in rows.values())
+    assert all({f"mse_min@{n}" for n in ("0", "1", "2", "3", "mean")} <= set(row["scores"]) for row in rows.values())
     for name in ("contact_sheet", "sample_sheet"):
         with Image.open(report[name]) as sheet:
             assert sheet.format == "PNG" and min(sheet.size) > 300

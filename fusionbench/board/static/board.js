@@ -11,6 +11,8 @@
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
     if (Object.hasOwn(state, key)) state[key] = value;
   }
+  // Addresses of older pages call the mean over inputs avg4.
+  for (const key of ["sort", "score"]) state[key] = state[key].replace(/@avg4(?=:|$)/, "@mean");
   const remember = () => {
     const parts = Object.entries(state).filter(([, value]) => value);
     const hash = parts.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
