@@ -1,0 +1,148 @@
+"""Gradients of every registered model in the training layout, against float64 without oneDNN; the check itself, by
+models whose gradients are wrong, that crash, and that hang.
+
+Oracle: the same step in float64, contiguous, without oneDNN. Tolerance: five times what float32 does there; the module
+says why.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fusionbench.gradient_check import Case, Verdict, check_gradients, remedy, tiny_cases
+from fusionbench.models import MODELS
+from fusionbench.safe_convolutions import replace_strided_pointwise, to_training_layout
+
+# 18 million parameters on a slow float64 path: minutes each, so only where they are asked for (make test-isa FULL=1)
+LARGE = {"fusionceleba", "fusiontless"}
+FULL = bool(os.environ.get("FUSIONBENCH_FULL_GRADIENTS"))
+LEARNING = [name for name in MODELS.names() if hasattr(MODELS.get(name), "loss")]
+CASES = tiny_cases() + [
+    Case(name, preset, threads)
+    for name in LEARNING
+    for preset in MODELS.get(name).PRESETS
+    for threads in (1, 2)
+    if preset != "tiny" and (FULL or preset not in LARGE)
+]
+
+
+@lru_cache(maxsize=1)
+def verdicts() -> dict[Case, Verdict]:
+    return {verdict.case: verdict for verdict in check_gradients(CASES)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_training_step_of_every_model_is_right_on_this_processor(case: Case) -> None:
+    verdict = verdicts()[case]
+    assert verdict.ok, verdict.problem
+    assert 0 < verdict.error < 5e-3, "an error of nothing at all: was anything compared?"
+
+
+NET = """
+import os, signal, time
+import torch
+from fusionbench.contracts import LossTerms, Preset
+
+
+class Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * (FACTOR if gradient.dtype == torch.float32 else 1.0)
+
+
+class Net(torch.nn.Module):
+    title, reference, version = "A net", "nobody, nowhere", "1"
+    PRESETS = {"tiny": Preset(note="for the test")}
+
+    def __init__(self, spec):
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 1, 1)
+
+    def parameter_groups(self):
+        return {"main": list(self.parameters())}
+
+    def loss(self, batch, group, step):
+        weight = self.first.weight
+        if torch.backends.mkldnn.enabled:
+            ACTION
+        hidden = torch.nn.functional.conv2d(batch.views[:, :, 0], weight, self.first.bias, padding=1)
+        return LossTerms((self.last(torch.tanh(hidden)) - batch.target).square().mean())
+"""
+
+
+def written(folder: Path, name: str, action: str = "pass", factor: float = 1.0) -> str:
+    path = folder / f"{name}.py"
+    path.write_text(NET.replace("ACTION", action).replace("FACTOR", repr(factor)))
+    return f"{path}:Net"
+
+
+def test_one_wrong_gradient_is_named(tmp_path: Path) -> None:
+    good = Case(written(tmp_path, "good"))
+    bad = Case(written(tmp_path, "bad", "weight = Scaled.apply(weight)", 1.005))
+    found = {verdict.case: verdict for verdict in check_gradients([good, bad])}
+    assert found[good].ok
+    assert not found[bad].ok and found[bad].layer == "first.weight"
+    assert found[bad].error == pytest.approx(0.005, rel=0.01)
+    assert "first.weight is wrong by 0.005 of its norm" in found[bad].problem and remedy() in found[bad].problem
+
+
+def test_what_crashes_or_hangs_costs_no_other_case(tmp_path: Path) -> None:
+    good = Case(written(tmp_path, "good"))
+    crash = Case(written(tmp_path, "crash", "os.kill(os.getpid(), signal.SIGSEGV)"))
+    leave = Case(written(tmp_path, "leave", "os._exit(7)"))
+    raises = Case(written(tmp_path, "raises", "raise ZeroDivisionError('of its own')"))
+    loud = Case(written(tmp_path, "loud", "print('not a verdict')"))
+    order = [crash, good, leave, raises, loud]
+    found = list(check_gradients(order))
+    assert [verdict.case for verdict in found] == order
+    assert "crashed (SIGSEGV)" in found[0].problem and remedy() in found[0].problem
+    assert found[1].ok and found[4].ok
+    assert "exit code 7" in found[2].problem
+    assert "ZeroDivisionError: of its own" in found[3].problem
+
+
+def test_a_step_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    case = Case(written(tmp_path, "hang", "time.sleep(3600)"))
+    (verdict,) = check_gradients([case], seconds=15)
+    assert "did not end within 15 s" in verdict.problem
+
+
+def test_pointwise_convolutions_with_a_stride_are_replaced_by_the_same_map() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(4, 6, 1, stride=2),
+        nn.Conv2d(6, 6, 1, stride=(1, 3), groups=2),
+        nn.Conv2d(6, 2, 3, stride=2, padding=1),
+    )
+    padded = nn.Conv2d(2, 2, 1, stride=2, padding=1)
+    x = torch.randn(3, 4, 17, 22, requires_grad=True)
+    expected = model(x)
+    gradient = torch.autograd.grad(expected.square().sum(), [x, *model.parameters()])
+    assert replace_strided_pointwise(model) == ["0", "1"]
+    assert replace_strided_pointwise(model) == [] and replace_strided_pointwise(padded) == []
+    answer = model(x)
+    torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-6)
+    for new, old in zip(torch.autograd.grad(answer.square().sum(), [x, *model.parameters()]), gradient, strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-5)
+    assert set(model.state_dict()) == {"0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"}
+
+
+def test_no_registered_model_convolves_1x1_with_a_stride_when_it_is_trained() -> None:
+    from fusionbench.gradient_check import _build
+
+    for name in LEARNING:
+        preset = "tiny" if "tiny" in MODELS.get(name).PRESETS else next(iter(MODELS.get(name).PRESETS))
+        model = to_training_layout(_build(name, preset)[0], "cpu")
+        for path, layer in model.named_modules():
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+                assert layer.stride == (1, 1), f"{name}: {path}"
