@@ -264,10 +264,9 @@ def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: s
     return load(result.folder(out))
 
 
-def _score(
-    result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int
-) -> dict[str, Any]:
+def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int) -> dict[str, Any]:
     """Fill the scores of ``result``, keep pictures below ``keep``, and return the table per image, by column."""
+    import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
     if keep is not None:
