@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench import stats
 from tests.cli.runner import run
 from tests.results import made_up
 
@@ -34,3 +35,13 @@ def test_nothing_there_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[s
     code, out, err = run(capsys, "compare", tmp_path / "x.json")
     assert (code, out) == (2, "") and "no such result" in err
     assert run(capsys, "compare")[0] == 2
+
+
+def test_the_help_names_the_defaults_that_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stand in the help as text, so that the help needs no NumPy."""
+    text = " ".join(run(capsys, "compare", "--help")[1].split())
+    made_up(tmp_path, "a")
+    made_up(tmp_path, "b")
+    data = json.loads(run(capsys, "compare", tmp_path, "--json")[1])
+    assert (data["level"], data["resamples"]) == (stats.LEVEL, stats.RESAMPLES)
+    assert f"[default: ({stats.LEVEL}); " in text and f"[default: ({stats.RESAMPLES}); " in text
