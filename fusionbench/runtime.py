@@ -154,9 +154,14 @@ def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = 
 
     Returns whether anything was compiled; if not, one line says why, and the model runs as it is.
     """
+    import torch
+
     blocks = [module for module in model.modules() if getattr(type(module), "COMPILE", False)]
     if not blocks:
         say(f"{type(model).__name__} has no blocks to compile; it runs as it is")
+        return False
+    if not hasattr(torch.compiler, "set_stance"):  # see not_compiled
+        say(f"Nothing is compiled: torch {torch.__version__} is too old; install torch 2.6, or leave out --compile")
         return False
     problem = _compiler_problem(device)
     if problem:
@@ -179,8 +184,6 @@ def _compiler_problem(device: torch.device) -> str:
     """Why a function of one line cannot be compiled here; nothing if it can."""
     import torch
 
-    if not hasattr(torch.compiler, "set_stance"):
-        return f"torch {torch.__version__} cannot run compiled blocks as they are; torch 2.6 can"
     constant = random.SystemRandom().random()  # a function that no cache on disk knows
 
     def probe(x: torch.Tensor) -> torch.Tensor:
