@@ -211,7 +211,7 @@ for name in list_metrics():
         assert np.isfinite(metric.function(*(images if metric.needs == 'pair' else images[:1]))).all(), name
 dataset = open_dataset('data/fusiondigits')
 assert dataset.arrays('test').views[:2].shape == (2, 3, 32, 32)
-assert len(dataset.labels('test')) == dataset.size('test')
+assert len(dataset.labels('test')) == dataset.size('test') == len(dataset.stream('test'))
 """
     done = bench.python("-c", code)
     assert done.code == 0 and not done.refused, done.err
