@@ -25,7 +25,7 @@ test-browser: $(STAMP)
 
 # Every speed claim, measured again on this machine: half an hour on two quiet cores, most of it for pair_models. FUSIONBENCH_DATA adds
 # what needs real files. Figures go to benchmarks/perf/figures, a text file a script.
-PERF := generate storage pairs metrics stats train evaluate classical board pair_models
+PERF := startup generate storage pairs metrics stats train evaluate classical board pair_models
 perf: $(STAMP)
 	mkdir -p benchmarks/perf/figures
 	for name in $(PERF); do \
@@ -40,13 +40,17 @@ perf: $(STAMP)
 	  OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/perf/$$name.py "$$@" > benchmarks/perf/figures/$$name.txt || exit 1; \
 	done
 
-# The generator's tests with the oldest releases that setup.cfg allows; all of them have wheels for Python 3.11.
+# The tests of the generator, models, training, scoring and metrics with the oldest releases that setup.cfg allows; all of
+# them have wheels for Python 3.11. For a torch without CUDA install the one of constraints-oldest.txt into .venv-oldest first.
 test-oldest:
 	test -x .venv-oldest/bin/python || python3.11 -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e . pytest hypothesis
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e '.[torchmetrics]' pytest hypothesis
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	.venv-oldest/bin/python -m pytest tests/synth tests/shards tests/sources tests/test_build.py tests/test_data.py \
-	tests/test_verify.py tests/test_recipes.py tests/test_prepare.py tests/test_selftest.py $(PYTEST_ARGS)
+	tests/test_verify.py tests/test_recipes.py tests/test_prepare.py tests/test_selftest.py tests/metrics tests/models \
+	tests/test_contracts_metrics.py tests/test_contracts_models.py tests/test_curves.py tests/test_doctor.py \
+	tests/test_evaluate.py tests/test_evaluate_pairs.py tests/test_import_time.py tests/test_package_probes.py \
+	tests/test_refine.py tests/test_runtime.py tests/test_schedule.py tests/test_train.py $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fusionbench.errors import UsageError
 from fusionbench.files import write_bytes
@@ -40,6 +39,8 @@ def draw_curves(
     Raises:
         UsageError: a model without latents, whose scores do not depend on K.
     """
+    import torch
+
     model = read_run(run).load_model(dataset.spec, find_device(device))
     if not hasattr(model, "sample"):
         raise UsageError(f"{model.title} has nothing to draw: its scores do not depend on the number of draws")

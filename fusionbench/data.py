@@ -272,14 +272,18 @@ class Stream:
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
-        import torch
-
-        self.dataset, self.split, self.live = dataset, split, live
-        self.device = torch.device(device)
+        self.dataset, self.split, self.live, self._device = dataset, split, live, device
         self._arrays = dataset.arrays(split)
         made = dataset.recipe.made_views(split) > 0  # others came with the source and cannot be made
         self._maker = dataset.view_maker(split) if live and made else None
         self._targets: Any = None
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where batches are made; torch is imported for it."""
+        import torch
+
+        return torch.device(self._device)
 
     def __len__(self) -> int:
         return self.dataset.size(self.split)

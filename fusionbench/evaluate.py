@@ -20,10 +20,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 import fusionbench
 from fusionbench.contracts import Batch
@@ -35,7 +34,6 @@ from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import METRIC as NLL
 from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
 from fusionbench.models import MODELS
-from fusionbench.models._outputs import centre_crop
 from fusionbench.progress import progress
 from fusionbench.result import (
     DatasetIdentity,
@@ -52,6 +50,9 @@ from fusionbench.result import (
 )
 from fusionbench.run import Run, read_run
 from fusionbench.runtime import Runtime, compile_blocks, describe_host, launch
+
+if TYPE_CHECKING:
+    import torch
 
 _SAMPLE_BYTES = {"cpu": 128 << 20, "cuda": 4 << 30}  # memory for the drawn images of one batch
 _MAX_BATCH = 512
@@ -225,6 +226,8 @@ def _measure(
     batch: int | None,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Per-image columns (``id``, ``floor``, ``nll@0``, …) in the order of ``ids``; the seconds that the model took."""
+    from fusionbench.models._outputs import centre_crop
+
     spec, device = dataset.spec, runtime.device
     stream = dataset.stream(split, device=device, live=False)
     pixels = spec.channels * spec.height * spec.width
@@ -258,6 +261,8 @@ def _measure(
 
 def _scores(model: Any, batch: Batch, protocol: Protocol) -> dict[str, np.ndarray]:
     """Per-image scores of one batch with a fixed number of inputs."""
+    import torch
+
     found: dict[str, np.ndarray] = {}
     with torch.no_grad():
         if hasattr(model, "log_weights"):
@@ -298,6 +303,8 @@ def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subj
 
 def target_entropy(dataset: Any, split: str = "test") -> float:
     """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the crop."""
+    from fusionbench.models._outputs import centre_crop
+
     stream = dataset.stream(split, device="cpu", live=False)
     floors = []
     for chunk in np.array_split(np.arange(dataset.size(split)), max(1, dataset.size(split) // 1000)):
@@ -314,6 +321,8 @@ def sample_grid(
     Returns ``views`` (n,V,H,W[,C]), ``targets`` (n,H,W[,C]) and ``draws`` (n,V+1,D,H,W[,C]); a model that gives one
     image has D = 1. ``model`` is a model object, a run or its folder.
     """
+    import torch
+
     run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
     if run is not None:
         model = run.load_model(dataset.spec)
@@ -334,5 +343,7 @@ def sample_grid(
 
 def _to_uint8(images: Any) -> np.ndarray:
     """(…,C,H,W) in [0,1] -> uint8 (…,H,W) for grey, (…,H,W,C) for colour."""
+    import torch
+
     values = (images.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return values[..., 0, :, :] if values.shape[-3] == 1 else np.moveaxis(values, -3, -1)

@@ -18,10 +18,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 import fusionbench
 from fusionbench.contracts import Batch, ImageSpec
@@ -36,6 +35,9 @@ from fusionbench.progress import progress, say
 from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
 from fusionbench.runtime import describe_host, launch
 from fusionbench.sources.pair_folders import refuse_all
+
+if TYPE_CHECKING:
+    import torch
 
 METRICS = (*TABLE, "cc")
 DIALECT = "cddfuse"
@@ -57,6 +59,8 @@ class PairsProtocol:
 
 def to_luma(fused: torch.Tensor, stretch: bool) -> np.ndarray:
     """uint8 (h, w) of one fused image (1,1,h,w) in [0,1]; a flat image is not stretched."""
+    import torch
+
     image = fused[0, 0].detach().double().cpu()
     if stretch and (spread := float(image.max() - image.min())) > 0:
         image = (image - image.min()) / spread
@@ -65,12 +69,16 @@ def to_luma(fused: torch.Tensor, stretch: bool) -> np.ndarray:
 
 def to_batch(pair: np.ndarray, index: int, device: torch.device | str) -> Batch:
     """A batch of one pair, uint8 (2, h, w), without a target."""
+    import torch
+
     views = (torch.from_numpy(pair).to(device).float() / 255)[None, :, None]
     return Batch(None, views, torch.ones(1, 2, dtype=torch.bool, device=device), torch.tensor([index], device=device))
 
 
 def fuse_pair(model: Any, pair: np.ndarray, index: int, stretch: bool = False) -> np.ndarray:
     """What a model on the CPU makes of one pair, uint8 (2, h, w), as the protocol scores it: uint8 (h, w)."""
+    import torch
+
     with torch.no_grad():
         return to_luma(model.fuse(to_batch(pair, index, "cpu")), stretch)
 
@@ -99,6 +107,8 @@ def evaluate_pairs(
         UsageError: a model that fuses nothing, or not pairs.
         DataError: a pair that cannot be read or scored.
     """
+    import torch
+
     protocol, runtime = protocol or PairsProtocol(), launch(device, "fp32")
     _ = pairs.identity  # looks at every pair: one line says what is wrong with all of them
     height, width = pairs.pair(0).shape[1:]
@@ -122,7 +132,7 @@ def evaluate_pairs(
 
     if out is not None and not force and (result.folder(out) / "result.json").is_file():
         return _again(result, pairs, fuse, out, keep)
-    table = _score(result, pairs, fuse, keep)
+    table = _score(result, pairs, fuse, keep, torch.get_num_threads())
     result.cost = {
         "parameters": subject.parameters,
         "ms_per_image": 1000 * statistics.median(seconds),
@@ -156,12 +166,14 @@ def score_pictures(
         name, title: what the method is called in folders and on tables.
         note: where the pictures are from.
         strict: refuse a picture that belongs to no pair.
-        jobs: pairs at a time; None takes the number of threads that torch has.
+        jobs: pairs at a time; None takes the number of cores that this process may use.
         keep_pictures: as for :func:`evaluate_pairs`.
 
     Raises:
         DataError: pairs without their pictures, unreadable pictures, or such of another size; all in one line.
     """
+    import joblib
+
     protocol = protocol or PairsProtocol()
     files = pictures_in(fused)
     lacking = [stem for stem in pairs.stems if stem not in files]
@@ -194,7 +206,7 @@ def score_pictures(
     keep = out if keeps_pictures(pairs, keep_pictures) else None
     if out is not None and (result.folder(out) / "result.json").is_file():
         return _again(result, pairs, read, out, keep)
-    table = _score(result, pairs, read, keep, jobs)
+    table = _score(result, pairs, read, keep, jobs or joblib.cpu_count())
     if out is not None:
         save(result, out, table)
     return result
@@ -252,17 +264,16 @@ def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: s
     return load(result.folder(out))
 
 
-def _score(
-    result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int | None = None
-) -> dict[str, Any]:
+def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int) -> dict[str, Any]:
     """Fill the scores of ``result``, keep pictures below ``keep``, and return the table per image, by column."""
+    import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
     if keep is not None:
         save_sources(pairs, keep)
 
     rows: list[dict[str, float]] = []
-    pool = Parallel(n_jobs=jobs or torch.get_num_threads(), prefer="threads")
+    pool = Parallel(n_jobs=jobs, prefer="threads")
     with progress(f"score {result.title}", len(pairs), "pairs") as bar:
         for begin in range(0, len(pairs), _AT_ONCE):
             work = []
@@ -293,6 +304,8 @@ def _watch(device: torch.device, seconds: list[float], peaks: list[float]) -> It
     """
     cuda = device.type == "cuda"
     if cuda:
+        import torch
+
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         before: float | None = torch.cuda.memory_allocated(device) / 2**20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +32,7 @@ class PairStream:
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
-        import torch
-
-        self.dataset, self.split, self.live = dataset, split, live
-        self.device = torch.device(device)
+        self.dataset, self.split, self.live, self._device = dataset, split, live, device
         self._cropper = dataset.recipe.cropper(split)  # type: ignore[union-attr]
         self._views = dataset.arrays(split).views
         spec = dataset.spec
@@ -50,6 +48,13 @@ class PairStream:
         else:
             self._sides = np.broadcast_to(np.array([spec.height, spec.width]), (len(self._views), 2))
         self._resident: tuple[Any, Any, Any] | None = None
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where batches are made; torch is imported for it."""
+        import torch
+
+        return torch.device(self._device)
 
     def __len__(self) -> int:
         return self.dataset.size(self.split)

@@ -6,19 +6,22 @@ touches a device before it is asked to.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from fusionbench.errors import UsageError
 from fusionbench.progress import say
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
@@ -31,6 +34,8 @@ def derive_seed(*words: int | str) -> int:
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch (all devices)."""
+    import torch
+
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -42,6 +47,8 @@ def find_device(name: str = "auto") -> torch.device:
     Raises:
         UsageError: an unknown device, or one that is not there.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -101,6 +108,7 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
     Raises:
         UsageError: unknown or absent device, unknown precision.
     """
+    import torch
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
@@ -146,9 +154,14 @@ def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = 
 
     Returns whether anything was compiled; if not, one line says why, and the model runs as it is.
     """
+    import torch
+
     blocks = [module for module in model.modules() if getattr(type(module), "COMPILE", False)]
     if not blocks:
         say(f"{type(model).__name__} has no blocks to compile; it runs as it is")
+        return False
+    if not hasattr(torch.compiler, "set_stance"):  # see not_compiled
+        say(f"Nothing is compiled: torch {torch.__version__} is too old; install torch 2.6, or leave out --compile")
         return False
     problem = _compiler_problem(device)
     if problem:
@@ -158,7 +171,9 @@ def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = 
         return False
     import torch._dynamo
 
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
+    config = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # its name in torch 2.6
+    setattr(config, limit, max(getattr(config, limit), RECOMPILE_LIMIT))
     graphs = static and device.type == "cuda"
     for block in blocks:
         block.compile(mode="reduce-overhead" if graphs else None, dynamic=False if graphs else None)
@@ -167,6 +182,8 @@ def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = 
 
 def _compiler_problem(device: torch.device) -> str:
     """Why a function of one line cannot be compiled here; nothing if it can."""
+    import torch
+
     constant = random.SystemRandom().random()  # a function that no cache on disk knows
 
     def probe(x: torch.Tensor) -> torch.Tensor:
@@ -182,13 +199,18 @@ def _compiler_problem(device: torch.device) -> str:
 @contextmanager
 def not_compiled() -> Iterator[None]:
     """Compiled blocks run as they are: for a few passes with constants that change from pass to pass."""
-    with torch.compiler.set_stance("force_eager"):
+    import torch
+
+    stance = getattr(torch.compiler, "set_stance", None)  # before torch 2.6 there is none, and nothing is compiled
+    with contextlib.nullcontext() if stance is None else stance("force_eager"):
         yield
 
 
 def describe_host(device: torch.device) -> dict[str, Any]:
     """What the provenance of a result says about the machine; no names, no paths."""
     import platform
+
+    import torch
 
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {

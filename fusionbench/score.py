@@ -182,6 +182,7 @@ def _read(row: Triple) -> dict[str, Picture]:
 
 
 def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[list[dict[str, float]], dict[str, str]]:
+    import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
     values, notes = [], {}

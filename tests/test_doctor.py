@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
 
 from fusionbench import doctor
+from fusionbench.package_probes import PROBES, Outcome
 from tests.cli.runner import run
 
 
@@ -21,6 +27,7 @@ def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert failed <= {"torchvision"}, "what the tests run in works, but for a torchvision that is not ours to choose"
     checks = {finding["check"] for finding in report["findings"]}
     assert checks >= {"python", "packages", "torch", "device", "torchvision", "hdf5", "folder", "encoding", "files"}
+    assert checks >= {"processor", "threads", "memory", "imports", "temporary"}
     text = run(capsys, "doctor")[1]
     assert "ok   torch " in text
 
@@ -67,3 +74,116 @@ def test_a_failure_is_exit_3(capsys: pytest.CaptureFixture[str], monkeypatch: py
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("disk", "fail", "full", "empty it")])
     code, out, err = run(capsys, "doctor")
     assert code == 3 and "FAIL disk" in out and "→ empty it" in out and "1 of 1 checks failed: disk" in err
+
+
+def test_every_required_package_is_tried() -> None:
+    required = {Requirement(text).name.lower() for text in doctor._required() or []}
+    assert required and required <= PROBES.keys(), "a new requirement needs a call in package_probes.py"
+
+
+BROKEN = {
+    "torch.py": "raise OSError('libtorch_cpu.so: cannot open shared object file')",
+    "cv2.py": "",  # what is left of it when one of two OpenCV packages is removed has no attributes
+    "h5py.py": "raise ImportError('a symbol is undefined\\nand a second line')",
+    "sklearn.py": "import os; os.abort()",
+}
+
+
+def test_broken_packages_are_a_line_each(tmp_path: Path) -> None:
+    """The whole verb on an installation with four broken packages: four lines with a remedy, and no traceback."""
+    for name, text in BROKEN.items():
+        (tmp_path / name).write_text(text)
+    root = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
+    command = [sys.executable, "-m", "fusionbench", "doctor", "--json"]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
+    report = json.loads(done.stdout)
+    failed = [finding for finding in report["findings"] if finding["status"] == "fail"]
+    assert report["ok"] is False and all(finding["remedy"] for finding in failed)
+    details = {finding["check"]: finding["detail"] for finding in failed if finding["check"] != "imports"}
+    assert "libtorch_cpu.so" in details["torch"] and "a symbol is undefined and a second line" in details["hdf5"]
+    imports = "\n".join(finding["detail"] for finding in failed if finding["check"] == "imports")
+    assert "opencv-python-headless is installed and cannot be used: module 'cv2' has no attribute" in imports
+    assert "one of two OpenCV packages" in imports and "scikit-learn" in imports and "SIGABRT" in imports
+    (good,) = [
+        found["detail"] for found in report["findings"] if found["check"] == "imports" and found["status"] == "ok"
+    ]
+    assert {"numpy", "pillow", "scipy"} <= set(good.removeprefix("imported and tried: ").split(", "))
+
+
+def test_two_releases_of_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"opencv-python": "4.10.0.84", "opencv-python-headless": "5.0.0.93"}
+    monkeypatch.setattr(doctor, "_version", installed.get)
+    (finding,) = doctor.check_opencv()
+    assert finding.status == "warn" and "opencv-python and opencv-python-headless" in finding.detail
+    assert "pip uninstall opencv-python opencv-python-headless" in finding.remedy
+    del installed["opencv-python-headless"]
+    assert not list(doctor.check_opencv())
+    missing, _ = doctor.check_packages(["opencv-python-headless>=4.8"])
+    assert missing.status == "fail" and "pip uninstall opencv-python`" in missing.remedy
+    (gone, _) = doctor.check_imports({"opencv-python-headless": Outcome(False, "No module named 'cv2'")})
+    assert gone.status == "fail" and "one of two OpenCV packages" in gone.detail
+
+
+def test_devices_of_torch() -> None:
+    facts = {"version": "2.13.0", "threads": 2, "capability": "AVX2", "cuda": "13.0", "devices": [["H100", 80 << 30]]}
+    torch, device, imports = doctor.check_imports({"torch": Outcome(True, "2.13.0", facts)})
+    assert torch.detail == "2.13.0, 2 threads, kernels for AVX2"
+    assert (device.check, device.detail) == ("device", "cuda:0 H100, 80 GiB")
+    assert imports.status == "ok"
+
+
+def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(folder: Path) -> Iterator[doctor.Finding]:
+        yield doctor.Finding("first", "ok", "found before")
+        raise OSError("unreadable")
+
+    monkeypatch.setattr(doctor, "CHECKS", {"mine": check, "encoding": lambda folder: doctor.check_encoding()})
+    first, broken, encoding = doctor.examine()
+    assert first.status == "ok" and encoding.check == "encoding"
+    assert (broken.check, broken.status) == ("mine", "fail") and "OSError: unreadable" in broken.detail
+
+
+def test_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(
+        "processor : 0\nmodel name\t: Model One\nflags\t: fpu sse4_1 avx2\n\nprocessor : 1\nflags : fpu\n"
+    )
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 3)
+    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
+    for name in doctor.ISA_LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    (finding,) = doctor.check_processor(cpuinfo)
+    expected = "Model One, 3 of 64 cores usable (affinity, container), sse4_1 avx2, ONEDNN_MAX_CPU_ISA=AVX2"
+    assert (finding.status, finding.detail) == ("ok", expected)
+
+
+@pytest.mark.parametrize(("value", "status"), [("2", "ok"), ("8", "warn"), ("many", "warn"), ("0", "warn")])
+def test_threads(value: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 2)
+    for name in doctor.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    assert [finding.status for finding in doctor.check_threads()] == ["ok"]
+    monkeypatch.setenv("MKL_NUM_THREADS", value)
+    (finding,) = doctor.check_threads()
+    assert finding.status == status and f"MKL_NUM_THREADS={value}" in finding.detail
+
+
+def test_memory(tmp_path: Path) -> None:
+    """A machine of 16 GiB with 9 free, then a container with a limit of 4 GiB of which 3 are taken."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    group = tmp_path / "sys/fs/cgroup/box"
+    group.mkdir(parents=True)
+    gib = 1 << 20  # in KiB
+    (tmp_path / "proc/meminfo").write_text(f"MemTotal: {16 * gib} kB\nMemAvailable: {9 * gib} kB\nHugePages_Total: 0\n")
+    (tmp_path / "proc/self/cgroup").write_text("0::/box\n")
+    (group / "memory.max").write_text("max\n")
+    (group / "memory.current").write_text(f"{3 << 30}\n")
+    (finding,) = doctor.check_memory(tmp_path)
+    assert (finding.status, finding.detail) == ("ok", "16.0 GiB, 9.0 GiB free")
+    (group / "memory.max").write_text(f"{4 << 30}\n")
+    (finding,) = doctor.check_memory(tmp_path)
+    assert (finding.status, finding.detail) == ("warn", "4.0 GiB, 1.0 GiB free (limit of the container)")

@@ -22,6 +22,7 @@ from tests.learning import MemoryDataset
 DATA = MemoryDataset(train=16, test=5)
 SHORT: dict[str, Any] = {"preset": "tiny", "device": "cpu", "training": {"batch": 8, "epochs": 2, "reestimate": 2}}
 CPU = torch.device("cpu")
+COMPILES = hasattr(torch.compiler, "set_stance")  # from torch 2.6 on
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def captured_only(monkeypatch: pytest.MonkeyPatch) -> Any:
     torch.compiler.reset()
 
 
+@pytest.mark.skipif(not COMPILES, reason="this torch is too old to compile blocks")
 @pytest.mark.parametrize("model", ["fusionvae", "fcn"])
 def test_compiled_blocks_train_and_score_alike(model: str, captured_only: list[str], tmp_path: Path) -> None:
     plain = train(model, DATA, out=tmp_path / "plain", **SHORT)
@@ -62,6 +64,15 @@ def test_compiled_blocks_train_and_score_alike(model: str, captured_only: list[s
 def test_a_model_without_blocks_runs_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert compile_blocks(nn.Linear(2, 2), CPU) is False
     assert "no blocks to compile" in capsys.readouterr().err
+
+
+def test_a_torch_that_is_too_old_trains_without_compiling(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.delattr(torch.compiler, "set_stance", raising=False)
+    run = train("fcn", DATA, out=tmp_path / "run", compile=True, **SHORT)
+    assert run.info.finished
+    assert "Nothing is compiled: torch " in capsys.readouterr().err
 
 
 SCRIPT = """

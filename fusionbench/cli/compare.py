@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fusionbench import stats
+
+def _default(name: str) -> Any:
+    """A default of :mod:`fusionbench.stats`, looked up when it is wanted: the help needs no NumPy."""
+    from fusionbench import stats
+
+    return getattr(stats, name)
 
 
 @click.command("compare", short_help="Compare results in pairs, with intervals and ties.")
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--score", "scores", multiple=True, help="Score or pattern, e.g. 'mse_min@*'; may be repeated.")
-@click.option("--level", default=stats.LEVEL, show_default=True, type=click.FloatRange(0.5, 0.999))
-@click.option("--resamples", default=stats.RESAMPLES, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--level", default=lambda: _default("LEVEL"), show_default="0.95", type=click.FloatRange(0.5, 0.999))
+@click.option(
+    "--resamples",
+    default=lambda: _default("RESAMPLES"),
+    show_default="10000",
+    type=click.IntRange(100, 1_000_000),
+)
 @click.option("--json", "form", flag_value="json", help="The comparison as JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="A Markdown table.")
 @click.option("--csv", "form", flag_value="csv", help="One line per model and score.")

@@ -13,7 +13,9 @@ from fusionbench.errors import CannotMeasure
 @click.command("doctor", short_help="Check the installation and the machine.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
 def doctor_command(as_json: bool) -> None:
-    """Check Python, packages, torch, devices, HDF5, disk and plugins. Exit code 3 when something will not work.
+    """Check Python, processor, memory, packages, devices, disk and plugins. Exit code 3 when something will not work.
+
+    Every required package is imported and used once, in a child process.
 
     Example: fusionbench doctor
     """

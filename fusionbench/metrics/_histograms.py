@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from fusionbench.metrics._images import Array, Image
@@ -45,6 +44,8 @@ def joint_histogram(x: Image, y: Image, top: int = LEVELS - 1) -> Array:
 
 def _count(planes: list[Array]) -> Array:
     if isinstance(planes[0], np.ndarray):
+        import cv2
+
         bins, spans = [LEVELS] * len(planes), [0, LEVELS] * len(planes)
         rows = max(1, _EXACT // planes[0].shape[1])
         total = np.zeros(LEVELS ** len(planes))

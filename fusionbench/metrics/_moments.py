@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
 from fusionbench.metrics._images import AXES, Array, Image
@@ -83,6 +82,8 @@ def squared_error(x: Image, y: Image) -> Array:
 def squared_difference(x: Array, y: Array) -> Array:
     """Sum of (x-y)² over the last two axes; exact on uint8."""
     if isinstance(x, np.ndarray):
+        import cv2
+
         total = cv2.norm(x, y, cv2.NORM_L2SQR)
         return np.float64(round(total) if x.dtype == np.uint8 else total)  # it may be the square of a rounded root
     difference = x - y
@@ -106,6 +107,8 @@ def _scatter(x: Image, y: Image) -> int:
 
 
 def _square(image: Image) -> int:
+    import cv2
+
     return image.keep("square", lambda: round(cv2.norm(image.compact, cv2.NORM_L2SQR)))
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from fusionbench.metrics._images import BAND, Array, Image, namespace
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
-_CV2 = {
-    "valid": cv2.BORDER_CONSTANT,
-    "zero": cv2.BORDER_CONSTANT,
-    "replicate": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT_101,
-    "symmetric": cv2.BORDER_REFLECT,
+_CV2 = {  # OpenCV's names
+    "valid": "BORDER_CONSTANT",
+    "zero": "BORDER_CONSTANT",
+    "replicate": "BORDER_REPLICATE",
+    "reflect": "BORDER_REFLECT_101",
+    "symmetric": "BORDER_REFLECT",
 }
 _BLOCK = 32  # outputs per block of the banded product
 
@@ -47,8 +46,10 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
     """
     columns = rows if columns is None else columns
     if isinstance(x, np.ndarray):
+        import cv2
+
         if border != "valid":
-            return cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
+            return cv2.sepFilter2D(x, -1, rows, columns, borderType=getattr(cv2, _CV2[border]))
         down, right = len(columns) // 2, len(rows) // 2
         y = x
         if down:
@@ -114,7 +115,9 @@ def halve(image: Image, weights: np.ndarray, border: Border = "valid") -> Array:
 def bordered(x: Array, width: int, border: Border) -> Array:
     """``x`` with ``width`` more pixels on each side."""
     if isinstance(x, np.ndarray):
-        return cv2.copyMakeBorder(x, width, width, width, width, _CV2[border])
+        import cv2
+
+        return cv2.copyMakeBorder(x, width, width, width, width, getattr(cv2, _CV2[border]))
     return pad(x, width, width, border)
 
 
@@ -124,6 +127,8 @@ def sobel(x: Array) -> tuple[Array, Array]:
     Only where the mask lies inside: (H,W) gives (H-2,W-2).
     """
     if isinstance(x, np.ndarray):
+        import cv2
+
         return cv2.Sobel(x, -1, 1, 0)[1:-1, 1:-1], cv2.Sobel(x, -1, 0, 1)[1:-1, 1:-1]
     smooth_rows = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
     smooth_columns = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
@@ -133,6 +138,8 @@ def sobel(x: Array) -> tuple[Array, Array]:
 def magnitude(x: Array, y: Array) -> Array:
     """sqrt(x² + y²)."""
     if isinstance(x, np.ndarray):
+        import cv2
+
         return cv2.magnitude(x, y)
     return (x * x + y * y).sqrt()
 

@@ -11,14 +11,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from fusionbench.errors import DataError
 from fusionbench.shards import ragged
 from fusionbench.shards.writer import ATTRIBUTE, FORMAT, MAX_HEADER
+
+if TYPE_CHECKING:
+    import h5py
 
 MAX_DATASETS = 16
 _DTYPES = ("|u1", "<i2", "<i8")
@@ -67,6 +69,8 @@ def open_shard(path: Path) -> Shard:
 
 
 def _inspect(path: Path, size: int) -> tuple[dict[str, Any], dict[str, tuple[str, tuple[int, ...], int]]]:
+    import h5py
+
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     with h5py.File(h5py.h5f.open(str(path).encode(), h5py.h5f.ACC_RDONLY, fapl=access)) as file:
         header = _header(path, file)
@@ -84,6 +88,8 @@ def hard_linked(path: Path, file: h5py.File) -> list[str]:
     Raises:
         DataError: none or too many objects, or a link that leads to somewhere else.
     """
+    import h5py
+
     if len(file) > MAX_DATASETS or not len(file):
         raise DataError(f"{path}: {len(file)} objects where 1 to {MAX_DATASETS} may be; {_REMEDY}")
     names = []
@@ -95,6 +101,8 @@ def hard_linked(path: Path, file: h5py.File) -> list[str]:
 
 
 def _layout(path: Path, file: h5py.File, name: str, size: int) -> tuple[str, tuple[int, ...], int]:
+    import h5py
+
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{path}: {name!r} is not a data set; {_REMEDY}")
@@ -115,6 +123,8 @@ def _layout(path: Path, file: h5py.File, name: str, size: int) -> tuple[str, tup
 
 
 def _header(path: Path, file: h5py.File) -> dict[str, Any]:
+    import h5py
+
     if not h5py.h5a.exists(file.id, ATTRIBUTE):
         raise DataError(f"{path}: it has no fusionbench header; {_REMEDY}")
     attribute = h5py.h5a.open(file.id, ATTRIBUTE)

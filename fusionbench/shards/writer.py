@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from fusionbench.errors import DataError
@@ -103,6 +102,8 @@ def _pieces(folder: Path, arrays: Mapping[str, np.ndarray], header: bytes) -> It
 
 def _lay_out(path: str, arrays: Mapping[str, np.ndarray], header: bytes) -> dict[str, int]:
     """Make the HDF5 file without values at ``path``; returns where the values of each array belong."""
+    import h5py
+
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
     access.set_alignment(_THRESHOLD, _ALIGNMENT)

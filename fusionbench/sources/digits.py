@@ -6,6 +6,7 @@ The grey levels 0..16 become round(level·255/16).
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -35,12 +36,10 @@ class Digits:
 
     @cached_property
     def _loaded(self) -> tuple[np.ndarray, np.ndarray]:
-        from sklearn.datasets import load_digits
-
-        loaded = load_digits()
+        table = _table()
         # levels are whole numbers 0..16, so integers give the rounding without a tie
-        levels = loaded.images.astype(np.uint16)
-        return ((levels * 255 + 8) // 16).astype(np.uint8)[..., None], loaded.target.astype(np.int64)
+        levels = table[:, :-1].reshape(-1, 8, 8).astype(np.uint16)
+        return ((levels * 255 + 8) // 16).astype(np.uint8)[..., None], table[:, -1].astype(np.int64)
 
     def _check(self, split: str) -> None:
         if split not in self.splits:
@@ -61,3 +60,20 @@ class Digits:
     def fingerprint(self, split: str) -> str:
         self._check(split)
         return hashlib.sha256(self._loaded[0].tobytes()).hexdigest()
+
+
+def _table() -> np.ndarray:
+    """scikit-learn's table, int64 (1797, 65): 64 levels and the digit.
+
+    Its file is read as it lies there: importing ``sklearn.datasets`` takes two seconds, in every worker process. A
+    release of scikit-learn that keeps the table elsewhere is asked for it.
+    """
+    package = importlib.util.find_spec("sklearn")  # finds, and does not import
+    for folder in package.submodule_search_locations or () if package is not None else ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            return np.loadtxt(path, delimiter=",", dtype=np.int64)
+    from sklearn.datasets import load_digits
+
+    loaded = load_digits()
+    return np.column_stack((loaded.data, loaded.target)).astype(np.int64)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench import stats
 from tests.cli.runner import run
 from tests.results import made_up
 
@@ -46,3 +47,13 @@ def test_the_former_name_of_the_mean(tmp_path: Path, capsys: pytest.CaptureFixtu
         "@avg4 is now called @mean: write nll_bpd@mean instead of nll_bpd@avg4, mse_min@mean instead of mse_min@avg4"
     ]
     assert run(capsys, *[str(word).replace("avg4", "mean") for word in arguments]) == (0, out, "")
+
+
+def test_the_help_names_the_defaults_that_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stand in the help as text, so that the help needs no NumPy."""
+    text = " ".join(run(capsys, "compare", "--help")[1].split())
+    made_up(tmp_path, "a")
+    made_up(tmp_path, "b")
+    data = json.loads(run(capsys, "compare", tmp_path, "--json")[1])
+    assert (data["level"], data["resamples"]) == (stats.LEVEL, stats.RESAMPLES)
+    assert f"[default: ({stats.LEVEL}); " in text and f"[default: ({stats.RESAMPLES}); " in text

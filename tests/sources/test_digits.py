@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from fusionbench.errors import UsageError
+from fusionbench.sources import digits
 from fusionbench.sources.digits import Digits
 
 
@@ -15,6 +16,15 @@ def test_levels_become_grey_levels() -> None:
     assert images.shape == (1797, 8, 8, 1) and images.dtype == np.uint8
     assert np.abs(images[..., 0] - load_digits().images * 255 / 16).max() <= 0.5
     assert images.min() == 0 and images.max() == 255
+
+
+def test_a_release_that_keeps_the_table_elsewhere_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Digits()
+    fingerprint = plain.fingerprint("all")
+    monkeypatch.setattr(digits.importlib.util, "find_spec", lambda name: None)
+    asked = Digits()
+    assert asked.fingerprint("all") == fingerprint
+    assert np.array_equal(asked.labels("all"), plain.labels("all"))  # type: ignore[arg-type]
 
 
 def test_labels_are_those_of_the_images() -> None:
