@@ -14,12 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fusionbench.package_probes import PROBES, Outcome, try_packages
+
+if TYPE_CHECKING:
+    from fusionbench.gradient_check import Case
 
 GIB = 1 << 30
 # All of them put their files into one folder, cv2: the last one installed wins, and removing one takes it away.
@@ -41,10 +44,12 @@ class Finding:
     remedy: str = ""
 
 
-def examine(folder: Path = Path()) -> list[Finding]:
-    """All checks; ``folder`` is where data and results would be written."""
+def examine(folder: Path = Path(), without: Collection[str] = ()) -> list[Finding]:
+    """All checks but those named in ``without``; ``folder`` is where data and results would be written."""
     findings: list[Finding] = []
     for name, check in CHECKS.items():
+        if name in without:
+            continue
         try:
             for finding in check(folder):
                 findings.append(finding)  # one by one: what was found before an error stays
@@ -357,6 +362,29 @@ def check_plugins() -> Iterator[Finding]:
 
 
 # name -> check of the folder where data and results would be written; a name is used when the check itself fails
+def check_gradients(cases: Iterable[Case] | None = None) -> Iterator[Finding]:
+    """One training step of every model that learns, with its smallest preset, against float64; in a child process."""
+    from fusionbench.gradient_check import check_gradients, tiny_cases
+    from fusionbench.progress import progress
+
+    if importlib.util.find_spec("torch") is None:
+        return  # a missing package has a line of its own
+    cases = tiny_cases(sorted({1, min(2, usable_cores()), usable_cores()})) if cases is None else list(cases)
+    worst, wrong = None, 0
+    with progress("check gradients", len(cases), "cases") as bar:
+        for verdict in check_gradients(cases):
+            bar.advance(1, str(verdict.case))
+            if not verdict.ok:
+                wrong += 1
+                what, _, remedy = verdict.problem.rpartition("; ")
+                yield Finding("gradients", "fail", f"{verdict.case}: {what}", remedy)
+            elif worst is None or verdict.error > worst.error:
+                worst = verdict
+    if worst is not None:
+        detail = f"{len(cases) - wrong} of {len(cases)} training steps agree with float64; the largest error is"
+        yield Finding("gradients", "ok", f"{detail} {worst.error:.1g} of a gradient ({worst.case}, {worst.layer})")
+
+
 CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "python": lambda folder: check_python(),
     "processor": lambda folder: check_processor(),
@@ -371,4 +399,5 @@ CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "encoding": lambda folder: check_encoding(),
     "files": lambda folder: check_shipped_files(),
     "plugins": lambda folder: check_plugins(),
+    "gradients": lambda folder: check_gradients(),
 }

@@ -15,12 +15,13 @@ import pytest
 from packaging.requirements import Requirement
 
 from fusionbench import doctor
+from fusionbench.gradient_check import Case
 from fusionbench.package_probes import PROBES, Outcome
 from tests.cli.runner import run
 
 
 def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "doctor", "--json")
+    code, out, _ = run(capsys, "doctor", "--quick", "--json")
     report = json.loads(out)
     assert report["ok"] == (code == 0)
     failed = {finding["check"] for finding in report["findings"] if finding["status"] == "fail"}
@@ -28,8 +29,8 @@ def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
     checks = {finding["check"] for finding in report["findings"]}
     assert checks >= {"python", "packages", "torch", "device", "torchvision", "hdf5", "folder", "encoding", "files"}
     assert checks >= {"processor", "threads", "memory", "imports", "temporary"}
-    text = run(capsys, "doctor")[1]
-    assert "ok   torch " in text
+    text = run(capsys, "doctor", "--quick")[1]
+    assert "ok   torch " in text and "gradients" not in text
 
 
 def test_missing_and_old_packages() -> None:
@@ -71,7 +72,7 @@ def test_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failure_is_exit_3(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("disk", "fail", "full", "empty it")])
+    monkeypatch.setattr(doctor, "examine", lambda without=(): [doctor.Finding("disk", "fail", "full", "empty it")])
     code, out, err = run(capsys, "doctor")
     assert code == 3 and "FAIL disk" in out and "→ empty it" in out and "1 of 1 checks failed: disk" in err
 
@@ -187,3 +188,23 @@ def test_memory(tmp_path: Path) -> None:
     (group / "memory.max").write_text(f"{4 << 30}\n")
     (finding,) = doctor.check_memory(tmp_path)
     assert (finding.status, finding.detail) == ("warn", "4.0 GiB, 1.0 GiB free (limit of the container)")
+
+
+def test_gradients_are_checked_and_a_crash_is_named(tmp_path: Path) -> None:
+    model = tmp_path / "crash.py"
+    model.write_text(
+        "import os, signal, torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, spec):\n"
+        "        super().__init__()\n"
+        "        self.scale = torch.nn.Parameter(torch.ones(()))\n"
+        "    def parameter_groups(self):\n"
+        "        return {'main': list(self.parameters())}\n"
+        "    def loss(self, batch, group, step):\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    crash, fcn = Case(f"{model}:Net"), Case("fcn", "tiny")
+    bad, good = doctor.check_gradients([crash, fcn])
+    assert (bad.check, bad.status, good.status) == ("gradients", "fail", "ok")
+    assert "Net on 1 thread: the training step crashed (SIGSEGV)" in bad.detail and "ONEDNN_MAX_CPU_ISA" in bad.remedy
+    assert "1 of 2 training steps agree with float64" in good.detail
