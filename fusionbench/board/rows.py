@@ -11,7 +11,7 @@ import msgspec
 from fusionbench import stats
 from fusionbench.board.hollow import add_dialects, beside, column_title, published_row
 from fusionbench.board.parts import COST, Benchmark, BoardRow, Cell, Column, Group, slug
-from fusionbench.comparison import SECONDARY, Entry, metric_order, read_entries, same_model, title_of
+from fusionbench.comparison import SECONDARY, Entry, common_images, metric_order, read_entries, same_model, title_of
 from fusionbench.errors import FusionbenchError
 from fusionbench.files import digest
 from fusionbench.published import shipped
@@ -179,7 +179,7 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
     low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
     text = f"{mean:.{places}f}"
     draws = scores[0].extra.get("draws")
-    images = f"{scores[0].n:,} images" + (f", K = {draws:,}" if isinstance(draws, int) else "")
+    images = f"{scores[0].n:,} images{_left_out(scores[0])}" + (f", K = {draws:,}" if isinstance(draws, int) else "")
     if low == high:
         return Cell(text, mean, images)
     sd = stats.run_sd(means)
@@ -188,6 +188,14 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
         images = f"± is the standard deviation over {len(means)} training runs, {images}"
     about = "95 %" if len(scores) == 1 else f"over {len(scores)} training runs"
     return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {images}")
+
+
+def _left_out(score: Score) -> str:
+    """Which images a mean leaves out, and why."""
+    listed = score.extra.get("not_available")
+    if not isinstance(listed, list):
+        return ""
+    return f" of {score.extra['images']:,}; the others: " + "; ".join(f"{found['reason']}" for found in listed)
 
 
 def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
@@ -203,7 +211,16 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
             cell = row.cells[column.key]
             row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=cell.value == best)
         return
-    found = stats.compare([value for value in values if value is not None], column.better, resamples=resamples)
+    known = [value for value in values if value is not None]
+    mask, reasons = common_images(known)
+    for row, reason in zip(ranked, reasons, strict=True):
+        if reason:
+            row.cells[column.key] = Cell("n/a", None, f"not comparable: {reason}")
+    ranked = [row for row, reason in zip(ranked, reasons, strict=True) if not reason]
+    known = [value[:, mask] for value, reason in zip(known, reasons, strict=True) if not reason]
+    if not ranked:
+        return
+    found = stats.compare(known, column.better, resamples=resamples)
     for row, score in zip(ranked, found, strict=True):
         cell = row.cells[column.key]
         row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=score.rank == 1, tied=score.tied)
@@ -224,10 +241,11 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
         for column in keys:
             mine = row.cells[column.key].value
             theirs = [value for other in trivial if (value := other.cells[column.key].value) is not None]
-            if mine is None or not theirs:
+            # a metric that a model lacks is not judged; a value that it should have and has not beats nobody
+            if not theirs or (mine is None and not row.cells[column.key].text):
                 continue
             judged += 1
-            won += mine < min(theirs) if column.better == "lower" else mine > max(theirs)
+            won += mine is not None and (mine < min(theirs) if column.better == "lower" else mine > max(theirs))
         if judged:
             row.beats = f"{won} of {judged}"
 
