@@ -163,13 +163,16 @@ def facts(fused: np.ndarray, sources: Sequence[np.ndarray]) -> list[str]:
     return found
 
 
-def fact_lines(found: Iterable[tuple[str, Sequence[str]]], count: int, names: Sequence[str]) -> list[str]:
-    """One line a fact, with the number of images, the names of the first and what follows for the metrics.
+def fact_lines(
+    found: Iterable[tuple[str, Sequence[str]]], count: int, names: Sequence[str], of_pairs: bool = True
+) -> list[str]:
+    """One line a fact, with the number of images, the names of the first and what follows for the metrics of pairs.
 
     Args:
         found: name and facts of every image.
         count: how many images there are.
         names: what the sources are called.
+        of_pairs: say what follows; samples of masked sets are scored by their error alone.
     """
     images: dict[str, list[str]] = {}
     for image, its in found:
@@ -181,7 +184,8 @@ def fact_lines(found: Iterable[tuple[str, Sequence[str]]], count: int, names: Se
             text, follows = _FACTS[fact]
         else:
             text, follows = f"the fused image is identical to {names[int(fact.removeprefix('copy '))]}", _COPY
-        lines.append(f"{text} in {len(images[fact])} of {count} images ({some(images[fact])}): {follows}")
+        line = f"{text} in {len(images[fact])} of {count} images ({some(images[fact])})"
+        lines.append(f"{line}: {follows}" if of_pairs else line)
     return lines
 
 

@@ -21,7 +21,7 @@ from fusionbench.archive import Problem
 from fusionbench.contracts import ImageSpec
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.files import read_bounded, write_bytes
-from fusionbench.lint import remarks
+from fusionbench.lint import fact_lines, facts, remarks
 from fusionbench.plaintext import Digest, Line, Link, Note, Plain
 
 META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"
@@ -168,16 +168,25 @@ def _examine_samples(folder: Path, record: Predictions, data: Path | None, found
     from fusionbench.recipes import load_recipe
 
     spec = load_recipe(record.dataset).image_spec
-    with open_samples(folder / SAMPLES, record.images, spec) as samples:
-        first, ignored = samples[:_LINTED, -1, 0], True
-        for _, values in blocks(samples):
-            ignored = ignored and bool((values == values[:, :1]).all())
-    if ignored:
-        found.notes.append("the views do not matter: all numbers of inputs have the same images")
+    views = None
     if data is not None:
         from fusionbench.data import open_dataset
 
         dataset = open_dataset(data)
+        if dataset.id == record.dataset_id and record.images <= dataset.size(record.split):
+            views = dataset.arrays(record.split).views
+    single: list[tuple[str, list[str]]] = []
+    with open_samples(folder / SAMPLES, record.images, spec) as samples:
+        first, ignored = samples[:_LINTED, -1, 0], True
+        for begin, values in blocks(samples):
+            ignored = ignored and bool((values == values[:, :1]).all())
+            for index, image in enumerate(values[:, -1, 0], begin):  # what is made of all views
+                single.append((str(index), facts(image, [] if views is None else [*views[index]])))
+    if ignored:
+        found.notes.append("the views do not matter: all numbers of inputs have the same images")
+    names = [f"view {k + 1}" for k in range(spec.views)]
+    found.notes += fact_lines(single, record.images, names, of_pairs=False)
+    if data is not None:
         if dataset.id != record.dataset_id:
             message = f"made for data set {record.dataset_id[:12]}, this one is {dataset.id[:12]}"
             found.problems.append(Problem(META, message, "make the predictions on this data set"))
@@ -186,9 +195,7 @@ def _examine_samples(folder: Path, record: Predictions, data: Path | None, found
             message = f"{record.images} images, the split has {dataset.size(record.split)}"
             found.problems.append(Problem(META, message, _AGAIN))
             return
-        views = dataset.arrays(record.split).views[: len(first)]
-        names = [f"view {k + 1}" for k in range(spec.views)]
-        rows = [[_grey(view) for view in row] for row in views]
+        rows = [[_grey(view) for view in row] for row in dataset.arrays(record.split).views[: len(first)]]
         found.notes += remarks([_grey(image) for image in first], rows, names)
 
 
@@ -263,12 +270,17 @@ def _picture_notes(files: dict[str, Path], sources: dict[str, tuple[Path, Path]]
     from fusionbench.imread import read_picture
 
     fused, rows, colour = [], [], []
-    for name in list(files)[:_LINTED]:
+    single: list[tuple[str, list[str]]] = []
+    titles = ("the first source", "the second source")
+    for number, name in enumerate(files):
         picture = read_picture(files[name])
         pair = [read_picture(path) for path in sources[name]]
+        single.append((name, facts(picture.grey(), [source.grey() for source in pair])))
+        if number >= _LINTED:
+            continue
         fused.append(picture.grey())
         rows.append([source.grey() for source in pair])
         tinted = [source for source in pair if source.pixels.ndim == 3]
         if picture.pixels.ndim == 3 and tinted:
             colour.append((picture.pixels, tinted[-1].pixels))
-    return remarks(fused, rows, ("the first source", "the second source"), colour)
+    return fact_lines(single, len(files), titles) + remarks(fused, rows, titles, colour)

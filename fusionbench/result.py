@@ -178,6 +178,27 @@ def summarise(
     return Score(mean=mean, sd=sd, n=len(values), ci95=ci95, better=better, unit=unit, extra=extra)
 
 
+def left_out(score: Score) -> list[NotAvailable]:
+    """Why images are left out of a score's mean for every method, as :func:`summarise` noted it."""
+    return [
+        NotAvailable(found["reason"], found["cause"]) for found in not_available(score) if found["cause"] != "fused"
+    ]
+
+
+def not_available(score: Score) -> list[dict[str, Any]]:
+    """What :func:`summarise` noted about images without a value: dicts of ``reason``, ``cause``, ``n``, ``images``.
+
+    A file says it, so what does not look like that is passed over.
+    """
+    listed = score.extra.get("not_available")
+    shape = {"reason": str, "cause": str, "n": int, "images": list}
+    return [
+        found
+        for found in (listed if isinstance(listed, list) else [])
+        if isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in shape.items())
+    ]
+
+
 def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None = None) -> Path:
     """Write ``result.json`` (last) and ``images.csv`` into the result's folder and return the folder.
 

@@ -23,7 +23,7 @@ from fusionbench.lint import fact_lines, facts
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.progress import progress
-from fusionbench.result import Score, summarise
+from fusionbench.result import Score, not_available, summarise
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,7 @@ class Scores:
                 }
                 for row, name in enumerate(self.ids)
             ],
-            "not_available": {
-                name: {"reason": score.reason, "by_reason": score.extra["not_available"]}
-                for name, score in self.summary.items()
-                if score.extra.get("not_available")
-            },
+            "not_available": {name: found for name, score in self.summary.items() if (found := not_available(score))},
             "mean": {name: score.mean for name, score in self.summary.items()},
             "sd": {name: score.sd for name, score in self.summary.items()},
             "ci95": {name: list(score.ci95) if score.ci95 else None for name, score in self.summary.items()},

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.comparison import Comparison, Entry
-from fusionbench.result import Result
+from fusionbench.result import Result, left_out
 from fusionbench.stats import Row
 
 if TYPE_CHECKING:
@@ -100,11 +100,8 @@ def notes(comparison: Comparison) -> list[str]:
     lines = []
     for key, n in comparison.counted.items():
         if 0 < n < comparison.images:
-            listed: list[dict[str, Any]] = []
-            for entry in comparison.entries:
-                score = entry.results[0].scores.get(key)
-                listed = listed or (score.extra.get("not_available", []) if score is not None else [])
-            why = "; ".join(str(found["reason"]) for found in listed if found["cause"] != "fused")
+            scores = [entry.results[0].scores[key] for entry in comparison.entries if key in entry.results[0].scores]
+            why = "; ".join(dict.fromkeys(one.reason for score in scores for one in left_out(score)))
             left = f"{comparison.images - n} have no value for any row" + (f": {why}" if why else "")
             lines.append(f"{key}: from {n} of {comparison.images} images; {left}")
     told: dict[tuple[int, str], list[str]] = {}
@@ -224,19 +221,8 @@ def as_csv(comparison: Comparison) -> str:
     """One line per model and score; one without a value has empty numbers and a reason."""
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high"]
-    fields = [
-        "model",
-        "title",
-        "runs",
-        "trivial",
-        "cut",
-        "score",
-        "unit",
-        "better",
-        *numbers,
-        "images",
-        "not_available",
-    ]
+    fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better"]
+    fields += [*numbers, "images", "not_available"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()

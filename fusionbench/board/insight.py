@@ -33,8 +33,10 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     Each resample draws one set of images for all models and all metrics, so what an image does to two metrics at
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
-    columns = judging(benchmark)
-    rows = [row for row in benchmark.kind("ranked") if row.entry and all(c.key in row.entry.values for c in columns)]
+    rows = benchmark.kind("ranked")
+    # a metric that can score no image of the set (too small ones, say) judges nobody
+    columns = [c for c in judging(benchmark) if any(row.cells[c.key].value is not None for row in rows)]
+    rows = [row for row in rows if row.entry and all(c.key in row.entry.values for c in columns)]
     rows = [row for row in rows if all(row.cells[c.key].value is not None for c in columns)]
     if len(columns) < 2 or len(rows) < 2:
         return False

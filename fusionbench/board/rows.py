@@ -16,7 +16,7 @@ from fusionbench.errors import FusionbenchError
 from fusionbench.files import digest
 from fusionbench.published import shipped
 from fusionbench.recipes import load_recipe
-from fusionbench.result import Result, Score, load
+from fusionbench.result import Result, Score, left_out, load
 from fusionbench.tables import METRIC_TITLES, decimals, rank_text
 
 
@@ -192,10 +192,12 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
 
 def _left_out(score: Score) -> str:
     """Which images a mean leaves out, and why."""
-    listed = score.extra.get("not_available")
-    if not isinstance(listed, list):
-        return ""
-    return f" of {score.extra['images']:,}; the others: " + "; ".join(f"{found['reason']}" for found in listed)
+    reasons = "; ".join(why.reason for why in left_out(score))
+    return (
+        f" of {total:,}, the others: {reasons}"
+        if reasons and isinstance(total := score.extra.get("images"), int)
+        else ""
+    )
 
 
 def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
@@ -205,6 +207,9 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
     if not ranked:
         return
     if any(value is None for value in values):  # means only: the best can be named, nothing else
+        # a mean over fewer images than another one is no better for it
+        most = max(_images(row, column.key) for row in ranked)
+        ranked = [row for row in ranked if _images(row, column.key) == most]
         means = [value for row in ranked if (value := row.cells[column.key].value) is not None]
         best = min(means) if column.better == "lower" else max(means)
         for row in ranked:
@@ -228,6 +233,11 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
             note = f"rank {score.rank}, 95 % interval {score.rank_low} to {score.rank_high}"
             note += "; not separable from the best" if score.tied and score.rank > 1 else ""
             row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, score.rank == 1, score.tied)
+
+
+def _images(row: BoardRow, key: str) -> int:
+    """How many images the mean of a measured row is over."""
+    return min(result.scores[key].n for result in row.entry.results) if row.entry is not None else 0
 
 
 def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:

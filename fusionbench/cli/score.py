@@ -162,10 +162,12 @@ def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dial
 
 def _why_not(scores: Mapping[str, Score], images: int) -> list[str]:
     """A line for every reason why metrics have no value, with the metrics, the images, and what becomes of the mean."""
+    from fusionbench.result import not_available
+
     told: dict[tuple[str, bool, tuple[str, ...], int], list[str]] = {}
     for name, score in scores.items():
-        for found in score.extra.get("not_available", []):
-            key = found["reason"], found["cause"] != "fused", tuple(found["images"]), found["n"]
+        for found in not_available(score):
+            key = found["reason"], found["cause"] != "fused", tuple(map(str, found["images"])), found["n"]
             told.setdefault(key, []).append(name)
     lines = []
     for (reason, fair, named, count), metrics in told.items():
