@@ -110,8 +110,9 @@ def why_undefined(metric: Metric, value: float, images: Sequence[np.ndarray]) ->
     # what the sources bring about comes first: it would be so whatever the fused image was
     known = [(name, CONDITIONS[name]) for name in metric.undefined if name in CONDITIONS]
     for name, condition in sorted(known, key=lambda item: item[1].cause == "fused"):
-        if condition.holds(*images):
-            return NotAvailable(f"{what} where {name}", condition.cause)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if condition.holds(*images):
+                return NotAvailable(f"{what} where {name}", condition.cause)
     return NotAvailable(f"{what}, for a reason that the metric's record does not name", "fused")
 
 
