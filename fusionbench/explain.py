@@ -93,7 +93,8 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
                 sums.setdefault((place, treatment), []).append(float(np.mean(record.function(*images))))
         if task is not None:
             task.advance()
-    if not sums and rows:  # no definition fits: say what the metric itself asks for
+    if rows and not any(len(values) == len(rows) for values in sums.values()):
+        # no definition can score all of the images: say what the metric itself asks for
         raise DataError(f"{metric} {_too_small(records[0][0], rows)}")
     found = []
     for (place, treatment), values in sums.items():
@@ -105,8 +106,10 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
 
 
 def _too_small(record: Metric, rows: Sequence[Triple]) -> str:
-    sizes = {read_picture(row.fused).pixels.shape[:2] for row in rows}
-    return next(why.reason for size in sizes if (why := too_small(record, *size)) is not None)
+    sizes = ((row.id, *read_picture(row.fused).pixels.shape[:2]) for row in rows)
+    found = ((name, h, w, why) for name, h, w in sizes if (why := too_small(record, h, w)) is not None)
+    name, height, width, why = next(found)
+    return f"{why.reason}; {name} has {height}×{width}"
 
 
 def _parse(number: str | float) -> tuple[float, float]:
