@@ -68,7 +68,8 @@ def _no_strong_edge(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
     from fusionbench.metrics import nabf
     from fusionbench.metrics._images import to_images
 
-    edges = (nabf.edges(to_images(source[None])[0], False)[0] for source in (a, b))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a vertical edge has no quotient; the metric knows
+        edges = [nabf.edges(to_images(source[None])[0], False)[0] for source in (a, b)]
     return all(float(strength.max()) < nabf.STRONG for strength in edges)
 
 
@@ -110,9 +111,8 @@ def why_undefined(metric: Metric, value: float, images: Sequence[np.ndarray]) ->
     # what the sources bring about comes first: it would be so whatever the fused image was
     known = [(name, CONDITIONS[name]) for name in metric.undefined if name in CONDITIONS]
     for name, condition in sorted(known, key=lambda item: item[1].cause == "fused"):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if condition.holds(*images):
-                return NotAvailable(f"{what} where {name}", condition.cause)
+        if condition.holds(*images):
+            return NotAvailable(f"{what} where {name}", condition.cause)
     return NotAvailable(f"{what}, for a reason that the metric's record does not name", "fused")
 
 
