@@ -29,8 +29,8 @@ from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, s
 from fusionbench.evaluate import Subject
 from fusionbench.files import digest, file_sha256, utf8, utf8_names, write_bytes
 from fusionbench.imread import pictures_in, read_picture
-from fusionbench.lint import fact_lines, facts
 from fusionbench.metrics.engine import TABLE, available, choose
+from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.pair_pictures import encode, fused_path, keeps_pictures, save_fused, save_sources
 from fusionbench.pairsets import PairSet
@@ -234,7 +234,7 @@ def score_pair(
     fused: np.ndarray, pair: np.ndarray, name: str
 ) -> tuple[dict[str, float], dict[str, NotAvailable], list[str]]:
     """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none;
-    why there is none, by key; and the facts that :func:`fusionbench.lint.facts` finds.
+    why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
     """
     values: dict[str, float] = {}
     missing: dict[str, NotAvailable] = {}

@@ -2,17 +2,13 @@
 
 Each remark tells the size of the effect. All functions take lists of uint8 pictures, one per sample, of any sizes. The
 thresholds lie where untouched pictures do not come: a remark is about the whole set, not about one picture.
-
-Facts, in contrast, are about single images: one that equals a source or is constant scores as it does for that reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-
-from fusionbench.errors import some
 
 BLOCKINESS = 0.08  # excess of steps at the borders of 8×8 blocks over those elsewhere
 COPY = 0.99  # correlation with a source in the median picture
@@ -130,64 +126,3 @@ def _channels(colour: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
 
 def _tint(picture: np.ndarray) -> np.ndarray:
     return picture[..., 0].astype(np.int16) - picture[..., 2]
-
-
-# fact -> what it is, what follows; "copy 0" is a copy of the first source, and so on
-_FACTS = {
-    "same sources": (
-        "both sources are the same image",
-        "there is nothing to fuse; are --a and --b what they should be?",
-    ),
-    "black": ("the fused image is black", "EN, SD, SF, AG and MI are 0 and CC has no value"),
-    "constant": ("the fused image is constant", "EN, SD, SF, AG and MI are 0 and CC has no value"),
-}
-_COPY = (
-    "without any fusing MI, Qabf and SSIM get the most that this source can give and VIF's share of it is 1; SCD has "
-    "no value"
-)
-
-
-def facts(fused: np.ndarray, sources: Sequence[np.ndarray]) -> list[str]:
-    """What a reader of the scores of one image should know, as words for :func:`fact_lines`.
-
-    Args:
-        fused: (H,W) or (H,W,3); ``sources``: of the same shape.
-    """
-    found = []
-    if len(sources) == 2 and np.array_equal(sources[0], sources[1]):
-        found.append("same sources")
-    if fused.size and (fused == fused.flat[0]).all():
-        found.append("constant" if fused.flat[0] else "black")
-    # two sources that are one are one fact; a copy of both is named after the first
-    found += [f"copy {place}" for place, source in enumerate(sources) if np.array_equal(fused, source)][:1]
-    return found
-
-
-def fact_lines(
-    found: Iterable[tuple[str, Sequence[str]]], count: int, names: Sequence[str], of_pairs: bool = True
-) -> list[str]:
-    """One line a fact, with the number of images, the names of the first and what follows for the metrics of pairs.
-
-    Args:
-        found: name and facts of every image.
-        count: how many images there are.
-        names: what the sources are called.
-        of_pairs: say what follows; samples of masked sets are scored by their error alone.
-    """
-    images: dict[str, list[str]] = {}
-    for image, its in found:
-        for fact in its:
-            images.setdefault(fact, []).append(image)
-    lines = []
-    for fact in sorted(images, key=_order):
-        if fact in _FACTS:
-            text, follows = _FACTS[fact]
-        else:
-            text, follows = f"the fused image is identical to {names[int(fact.removeprefix('copy '))]}", _COPY
-        line = f"{text} in {len(images[fact])} of {count} images ({some(images[fact])})"
-        lines.append(f"{line}: {follows}" if of_pairs else line)
-    return lines
-
-
-def _order(fact: str) -> tuple[bool, str]:
-    return fact.startswith("copy"), fact

@@ -21,7 +21,8 @@ from fusionbench.archive import Problem
 from fusionbench.contracts import ImageSpec
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.files import read_bounded, write_bytes
-from fusionbench.lint import fact_lines, facts, remarks
+from fusionbench.lint import remarks
+from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.plaintext import Digest, Line, Link, Note, Plain
 
 META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"

@@ -19,8 +19,8 @@ from fusionbench.contracts import Metric
 from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.files import utf8, utf8_names
 from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
-from fusionbench.lint import fact_lines, facts
 from fusionbench.metrics.dialects import STANDARD, get_dialect
+from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.progress import progress
 from fusionbench.result import Score, not_available, summarise
