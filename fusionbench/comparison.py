@@ -36,10 +36,15 @@ def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
 
 @dataclass
 class Entry:
-    """One row: a model with one result per training seed, and its per-image values (runs, n) by score key."""
+    """One row: a model with one result per training seed, and its per-image values (runs, n) by score key.
+
+    Images that a metric cannot score are NaN in ``values``. ``lacking``: score key -> why the row has no mean to be
+    ranked by.
+    """
 
     results: list[Result]
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
     ids: list[int | str] = field(default_factory=list)
 
     @property
@@ -57,7 +62,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``entries`` in the order given; ``scores``: key -> one :class:`stats.Row` per entry, None where there is none."""
+    """``entries`` in the order given; ``scores``: key -> one :class:`stats.Row` per entry, None where there is none.
+
+    ``counted``: key -> number of images that the ranks are from; ``not_ranked``: key -> place of an entry -> why it has
+    no row though its metric was asked for.
+    """
 
     entries: list[Entry]
     scores: dict[str, list[stats.Row | None]]
@@ -68,6 +77,8 @@ class Comparison:
     protocol: str
     level: float
     resamples: int
+    counted: dict[str, int] = field(default_factory=dict)
+    not_ranked: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
 def title_of(result: Result) -> str:
@@ -170,10 +181,34 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
         entry.results.append(result)
         for key in result.scores:
             values = per_image(table, key, result.scores[key])
-            if values is not None and result.scores[key].mean is not None:
+            if result.scores[key].mean is None:
+                entry.lacking.setdefault(key, result.scores[key].reason or "could not be measured")
+            elif values is not None:
                 had = entry.values.get(key)
                 entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
+    for entry in entries.values():  # a run without a value is not left out of the mean of its model's runs
+        for key in entry.lacking:
+            entry.values.pop(key, None)
     return list(entries.values())
+
+
+def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
+    """Which images rows are compared on, and for each row why it cannot be ("" where it can).
+
+    An image counts when any row has a value for it; where a metric cannot score an image for its size or its sources,
+    no row has one. A row that lacks a value that another one has is not comparable: else a method could leave out the
+    images on which it does badly.
+
+    Args:
+        values: (runs, n) or (n,) of every row, NaN where there is no value.
+    """
+    whole = [np.isfinite(np.atleast_2d(row)).all(axis=0) for row in values]
+    mask = np.logical_or.reduce(whole) if whole else np.zeros(0, bool)
+    count = int(mask.sum())
+    text = f"of the {count} images that other rows have values for"
+    return mask, [
+        "" if count and (has >= mask).all() else f"has a value for only {int(has.sum())} {text}" for has in whole
+    ]
 
 
 def compare_results(
@@ -193,7 +228,7 @@ def compare_results(
         UsageError, DataError, NotComparable: as :func:`read_entries`; no score fits the patterns.
     """
     entries = read_entries(paths)
-    every = sorted({key for entry in entries for key in entry.values}, key=_by_column)
+    every = sorted({key for entry in entries for key in (*entry.values, *entry.lacking)}, key=_by_column)
     if scores:
         keys = list(dict.fromkeys(key for pattern in scores for key in every if matches(key, pattern)))
     else:
@@ -206,29 +241,39 @@ def compare_results(
     if not keys:
         raise UsageError(f"no score fits {', '.join(scores) or 'the default'}; there are: {', '.join(every) or 'none'}")
     table: dict[str, list[stats.Row | None]] = {}
+    counted: dict[str, int] = {}
+    not_ranked: dict[str, dict[int, str]] = {}
     for key in keys:
+        why = {i: entry.lacking[key] for i, entry in enumerate(entries) if key in entry.lacking}
         better = _direction(entries, key)
         table[key] = [None] * len(entries)
         ranked = [i for i, entry in enumerate(entries) if key in entry.values and not entry.cut]
         cut = [i for i, entry in enumerate(entries) if key in entry.values and entry.cut]
         # Cut runs stay among themselves: they get means and intervals here, and nobody shows their ranks.
         for group in (ranked, cut):
+            mask, reasons = common_images([entries[i].values[key] for i in group])
+            why |= {i: reason for i, reason in zip(group, reasons, strict=True) if reason}
+            group = [i for i in group if i not in why]
+            counted[key] = max(counted.get(key, 0), int(mask.sum()))
             if group:
-                made = [entries[i].values[key] for i in group]
+                made = [entries[i].values[key][:, mask] for i in group]
                 rows = stats.compare(made, better, resamples=resamples, level=level, seed=seed)
                 for i, row in zip(group, rows, strict=True):
                     table[key][i] = row
+        not_ranked[key] = why
     identity = entries[0].results[0].identity
     return Comparison(
         entries=entries,
         scores=table,
         better={key: _direction(entries, key) for key in keys},
-        unit={key: next(e.results[0].scores[key].unit for e in entries if key in e.values) for key in keys},
+        unit={key: next(e.results[0].scores[key].unit for e in entries if key in e.results[0].scores) for key in keys},
         images=identity.dataset.n,
         dataset=f"{identity.dataset.name} {identity.dataset.version} {identity.dataset.split}",
         protocol=f"{identity.protocol.name} {identity.protocol.version}",
         level=level,
         resamples=resamples,
+        counted=counted,
+        not_ranked=not_ranked,
     )
 
 
@@ -238,7 +283,7 @@ def _by_column(key: str) -> tuple[str, tuple[int, int, str]]:
 
 
 def _direction(entries: Sequence[Entry], key: str) -> stats.Better:
-    return next(entry.results[0].scores[key].better for entry in entries if key in entry.values)
+    return next(entry.results[0].scores[key].better for entry in entries if key in entry.results[0].scores)
 
 
 def _named(result: Result) -> str:

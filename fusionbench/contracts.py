@@ -183,7 +183,10 @@ class Metric:
         choices: what the definition leaves open, how it is decided here, and what the decision moves.
         edge_cases: what flat, saturated and tiny images give.
         invariances: changes of the input that leave the value alone.
-        min_side: shortest side in pixels that can be scored.
+        min_side: shortest side in pixels that can be scored; below it the metric is not available.
+        min_pixels: fewest pixels of an image that can be scored.
+        min_reason: why smaller images have no value.
+        undefined: names of the conditions of :mod:`fusionbench.metrics.undefined` under which there is no finite value.
         oracle: the independent implementations that the tests hold it to.
     """
 
@@ -205,3 +208,6 @@ class Metric:
     invariances: tuple[str, ...] = ()
     min_side: int = 1
     oracle: str = ""
+    min_pixels: int = 1
+    min_reason: str = ""
+    undefined: tuple[str, ...] = ()

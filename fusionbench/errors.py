@@ -17,7 +17,9 @@ code  meaning
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+REGISTER = "resize or register them, fusionbench does not"
 
 
 class FusionbenchError(Exception):
@@ -58,3 +60,33 @@ def unknown_name(kind: str, name: str, known: Iterable[str], see: str | None = N
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(c) for c in close)}?" if close else f"Known: {', '.join(known) or 'none'}."
     return UsageError(f"Unknown {kind} {name!r}. {hint}" + (f" See `{see}`." if see else ""))
+
+
+def some(names: Sequence[str], between: str = ", ", shown: int = 8) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return between.join(names[:shown]) + more
+
+
+class SizesDiffer(DataError):
+    """Images that belong together have different sizes; :func:`refuse_all` says once what to do about all of them."""
+
+    def __init__(self, sizes: str) -> None:
+        super().__init__(f"{sizes}; {REGISTER}")
+        self.sizes = sizes
+
+
+def refuse_all(problems: Sequence[DataError], head: str) -> None:
+    """Refuse what has problems, in one line that names all of them; one problem stands for itself.
+
+    Raises:
+        DataError: there is a problem.
+    """
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        sizes = sorted(problem.sizes for problem in problems if isinstance(problem, SizesDiffer))
+        parts = sorted(str(problem) for problem in problems if not isinstance(problem, SizesDiffer))
+        texts = [some(parts, "; ")] if parts else []
+        texts += [f"{len(sizes)} of different sizes ({some(sizes, '; ')}): {REGISTER}"] if sizes else []
+        raise DataError(f"{head}: {'; '.join(texts)}")

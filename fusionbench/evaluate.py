@@ -27,7 +27,7 @@ import numpy as np
 import fusionbench
 from fusionbench.contracts import Batch
 from fusionbench.errors import CannotMeasure, UsageError
-from fusionbench.files import digest, file_sha256
+from fusionbench.files import digest, file_sha256, utf8
 from fusionbench.input_means import AVERAGES, averages, paper_weights
 from fusionbench.metrics.mse_min import METRIC as MSE_MIN
 from fusionbench.metrics.mse_min import squared_errors
@@ -159,7 +159,7 @@ def evaluate(
     result.provenance = {
         "fusionbench": fusionbench.__version__,
         "started": started.isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [utf8(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
         "host": describe_host(runtime.device),
         "precision": runtime.precision,
         "world_size": runtime.world_size,

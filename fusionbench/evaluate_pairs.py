@@ -24,17 +24,18 @@ import numpy as np
 
 import fusionbench
 from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import DataError, UsageError
+from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.evaluate import Subject
-from fusionbench.files import digest, file_sha256, write_bytes
+from fusionbench.files import digest, file_sha256, utf8, utf8_names, write_bytes
 from fusionbench.imread import pictures_in, read_picture
-from fusionbench.metrics.engine import TABLE, SourcePair, available, choose
+from fusionbench.metrics.engine import TABLE, available, choose
+from fusionbench.metrics.facts import fact_lines, facts
+from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.pair_pictures import encode, fused_path, keeps_pictures, save_fused, save_sources
 from fusionbench.pairsets import PairSet
 from fusionbench.progress import progress, say
 from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
 from fusionbench.runtime import describe_host, launch
-from fusionbench.sources.pair_folders import refuse_all
 
 if TYPE_CHECKING:
     import torch
@@ -175,14 +176,12 @@ def score_pictures(
     import joblib
 
     protocol = protocol or PairsProtocol()
-    files = pictures_in(fused)
+    files = utf8_names(pictures_in(fused))
     lacking = [stem for stem in pairs.stems if stem not in files]
     if lacking:
-        shown = ", ".join(lacking[:8]) + (" and others" if len(lacking) > 8 else "")
-        raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no picture here: {shown}")
+        raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no picture here: {some(lacking)}")
     if extra := sorted(files.keys() - set(pairs.source.stems(pairs.split))):
-        names = ", ".join(extra[:8]) + (f" and {len(extra) - 8} more" if len(extra) > 8 else "")
-        text = f"{fused}: {len(extra)} pictures belong to no pair of {pairs.name}: {names}"
+        text = f"{fused}: {len(extra)} pictures belong to no pair of {pairs.name}: {some(extra)}"
         if strict:
             raise DataError(f"{text}; take them away, or leave out --strict")
         say(f"warning: {text}; they are passed over")
@@ -199,7 +198,7 @@ def score_pictures(
         pixels = read_picture(path).grey()
         if pixels.shape != pair.shape[1:]:
             (h, w), (k, m) = pixels.shape, pair.shape[1:]
-            raise DataError(f"{path}: {h}×{w} pixels, its sources are {k}×{m}; nothing is resized")
+            raise SizesDiffer(f"{path}: {h}×{w} pixels, its sources are {k}×{m}")
         return pixels
 
     _check_pictures(fused, pairs, read)
@@ -214,12 +213,12 @@ def score_pictures(
 
 def _check_pictures(folder: str | Path, pairs: PairSet, read: Maker) -> None:
     """Read every picture before the first one is scored, so that one line can name all that is wrong."""
-    problems = []
+    problems: list[DataError] = []
     for index, pair in enumerate(pairs):
         try:
             read(index, pair)
         except DataError as error:
-            problems.append(str(error))
+            problems.append(error)
     refuse_all(problems, f"{folder}: {len(problems)} of {len(pairs)} pictures cannot be scored")
 
 
@@ -230,7 +229,7 @@ def _result(pairs: PairSet, protocol: PairsProtocol, model: ModelIdentity, title
     provenance: dict[str, Any] = {
         "fusionbench": fusionbench.__version__,
         "started": started,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [utf8(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
     }
     if hasattr(pairs.source, "missing") and (left_out := pairs.source.missing(pairs.split)):
         provenance["left_out"] = left_out  # pictures without a partner
@@ -243,17 +242,23 @@ def _records() -> dict[str, Any]:
     return found | {f"{m.name}@{DIALECT}": m for m in choose(available(DIALECT, METRICS), DIALECT)}
 
 
-def score_pair(fused: np.ndarray, pair: np.ndarray, name: str) -> dict[str, float]:
-    """Every score of the protocol for one fused uint8 (h, w) and its pair (2, h, w), by score key."""
+def score_pair(
+    fused: np.ndarray, pair: np.ndarray, name: str
+) -> tuple[dict[str, float], dict[str, NotAvailable], list[str]]:
+    """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none;
+    why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
+    """
     values: dict[str, float] = {}
+    missing: dict[str, NotAvailable] = {}
     for dialect, tail in (("standard/1", ""), (DIALECT, f"@{DIALECT}")):
         metrics = choose(available(dialect, METRICS), dialect)
         try:
-            found = SourcePair(pair[:1], pair[1:], metrics, ids=[name], lasting=False).score(fused[None])
+            found, why = measure(fused, pair[0], pair[1], metrics, name)
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
-        values |= {f"{metric}{tail}": float(value[0]) for metric, value in found.items()}
-    return values
+        values |= {f"{metric}{tail}": value for metric, value in found.items()}
+        missing |= {f"{metric}{tail}": reason for metric, reason in why.items()}
+    return values, missing, facts(fused, [*pair])
 
 
 def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: str | Path | None) -> Result:
@@ -261,7 +266,16 @@ def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: s
     if keep is not None:
         save_sources(pairs, keep)
         save_fused(result, pairs, keep, make)
-    return load(result.folder(out))
+    found = load(result.folder(out))
+    _tell(found)
+    return found
+
+
+def _tell(result: Result) -> None:
+    """Say what is remarkable about the fused images of a result."""
+    remarks = result.provenance.get("remarks")
+    for line in remarks if isinstance(remarks, list) else []:
+        say(f"note: {result.title}: {line}")
 
 
 def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int) -> dict[str, Any]:
@@ -273,6 +287,8 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None,
         save_sources(pairs, keep)
 
     rows: list[dict[str, float]] = []
+    reasons: list[dict[str, NotAvailable]] = []
+    found: list[list[str]] = []
     pool = Parallel(n_jobs=jobs, prefer="threads")
     with progress(f"score {result.title}", len(pairs), "pairs") as bar:
         for begin in range(0, len(pairs), _AT_ONCE):
@@ -283,15 +299,18 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None,
                 work.append((fused, pair, pairs.stems[index]))
                 if keep is not None:
                     write_bytes(fused_path(result, pairs, keep, index), encode(fused))
-            rows += pool(delayed(score_pair)(*item) for item in work)
+            for values, missing, remarkable in pool(delayed(score_pair)(*item) for item in work):
+                rows.append(values)
+                reasons.append(missing)
+                found.append(remarkable)
             bar.advance(len(work))
     for key, metric in _records().items():
-        values = np.array([row[key] for row in rows], np.float64)
-        score = summarise(values, metric.better, metric.unit)
-        if score.mean is None:
-            bad = [stem for stem, value in zip(pairs.stems, values, strict=True) if not np.isfinite(value)]
-            score.reason = f"{score.reason} ({', '.join(bad[:4])}{', …' if len(bad) > 4 else ''}): {metric.edge_cases}"
-        result.scores[key] = score
+        missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
+        column = np.array([row[key] for row in rows], np.float64)
+        result.scores[key] = summarise(column, metric.better, metric.unit, missing_here)
+    if lines := fact_lines(zip(pairs.stems, found, strict=True), len(pairs), ("source a", "source b")):
+        result.provenance["remarks"] = lines
+        _tell(result)
     return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]}
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
-from fusionbench.errors import UsageError
+from fusionbench.errors import DataError, UsageError
 from fusionbench.imread import Picture, luma, read_picture
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import DIALECTS, STANDARD
+from fusionbench.metrics.undefined import too_small
 from fusionbench.score import Triple
 
 # Names under which papers print another quantity.
@@ -86,12 +87,15 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
             if stacks is None:
                 continue
             for place, (record, _) in enumerate(records):
-                if record.name != metric and min(stacks[0].shape[1:]) < record.min_side:
-                    continue  # a namesake that needs larger images cannot be meant
+                if too_small(record, *stacks[0].shape[1:]):
+                    continue  # a definition that needs larger images cannot be meant
                 images = stacks[:1] if record.needs == "fused" else stacks
                 sums.setdefault((place, treatment), []).append(float(np.mean(record.function(*images))))
         if task is not None:
             task.advance()
+    if rows and not any(len(values) == len(rows) for values in sums.values()):
+        # no definition can score all of the images: say what the metric itself asks for
+        raise DataError(f"{metric} {_too_small(records[0][0], rows)}")
     found = []
     for (place, treatment), values in sums.items():
         if len(values) == len(rows):  # a treatment that fits only some of the pictures explains nothing
@@ -99,6 +103,13 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
             done = ", ".join(filter(None, (variant, treatment)))
             found += _slips(record, done, float(np.mean(values)), asked, half)
     return _distinct(sorted(found, key=_rank))
+
+
+def _too_small(record: Metric, rows: Sequence[Triple]) -> str:
+    sizes = ((row.id, *read_picture(row.fused).pixels.shape[:2]) for row in rows)
+    found = ((name, h, w, why) for name, h, w in sizes if (why := too_small(record, h, w)) is not None)
+    name, height, width, why = next(found)
+    return f"{why.reason}; {name} has {height}×{width}"
 
 
 def _parse(number: str | float) -> tuple[float, float]:

@@ -14,11 +14,47 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from fusionbench.errors import DataError
+
+# what turns the direction of the text after it, or ends a line somewhere
+_UNSEEN = {*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
+
+def utf8(text: str) -> str:
+    """Text that UTF-8 can hold: each byte of a file's name that is not UTF-8 becomes ``\\xHH``, the rest stays."""
+    return "".join(_escape(letter) if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+def escaped(name: str | Path) -> str:
+    """A name as one line of text for people: as :func:`utf8`, with control characters as ``\\xHH``, too."""
+    return "".join(_escape(letter) if ord(letter) in _UNSEEN else letter for letter in utf8(str(name)))
+
+
+def _escape(letter: str) -> str:
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python spells a byte that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def utf8_names(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Files by name, with names that are not UTF-8 escaped as by :func:`utf8`.
+
+    Raises:
+        DataError: two names become one.
+    """
+    found: dict[str, Path] = {}
+    for name, path in files.items():
+        if (shown := utf8(name)) in found:
+            raise DataError(
+                f"{path.parent}: two files are called {shown} once what is not UTF-8 is escaped; rename one"
+            )
+        found[shown] = path
+    return found
 
 
 def canonical_json(value: Any) -> bytes:
@@ -46,9 +82,12 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
+        # a name may be as long as the file system allows, and its temporary name no longer
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _cannot_write(path, error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -127,9 +166,23 @@ def lock(path: str | Path, *, wait: bool = True) -> Iterator[bool]:
         os.close(handle)
 
 
-def _cannot_write(path: Path, error: OSError) -> DataError:
-    remedy = "free some space and run the same command again" if error.errno == errno.ENOSPC else "check the folder"
-    return DataError(f"{path}: cannot write: {error.strerror or error}; {remedy}")
+def _cannot_write(path: Path, error: OSError | ValueError) -> DataError:
+    code, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+    remedy = "free some space and run the same command again" if code == errno.ENOSPC else "check the folder"
+    return DataError(f"{path}: cannot write: {reason}; {remedy}")
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Add ``text`` to the end of a file, made when missing.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+    except (OSError, ValueError) as error:
+        raise _cannot_write(Path(path), error) from error
 
 
 def shipped_folder(name: str) -> Path:

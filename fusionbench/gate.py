@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from fusionbench import stats
-from fusionbench.comparison import Entry, metric_order, per_image, read_entries
+from fusionbench.comparison import Entry, common_images, metric_order, per_image, read_entries
 from fusionbench.contracts import Tolerance
 from fusionbench.errors import CannotMeasure, DataError, NotComparable, Rejected, UsageError
 from fusionbench.files import digest, read_bounded, write_bytes
@@ -36,7 +36,10 @@ EXIT_CODE: dict[Verdict, int] = {"ok": 0, "improved": 0, "regressed": 1, "not me
 
 
 class BaselineScore(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """``values``: one per image, in the order of ``ids``. ``noise``: sd of the mean over ``runs`` training seeds."""
+    """``values``: one per image, in the order of ``ids``, null where the metric cannot score the image.
+
+    ``noise``: sd of the mean over ``runs`` training seeds.
+    """
 
     mean: float
     better: stats.Better
@@ -44,7 +47,7 @@ class BaselineScore(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     atol: float
     rtol: float
     reason: str
-    values: list[float]
+    values: list[float | None]
     noise: float | None = None
     runs: int = 1
 
@@ -186,7 +189,10 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
     for key, values in sorted(entry.values.items(), key=lambda item: metric_order(item[0])):
         score = result.scores[key]
         tolerance = tolerance_of(key, score)
-        means = np.array([stats.mean(run) for run in values])
+        mask, (reason,) = common_images([values])
+        if reason:  # runs that have values for different images have no common mean
+            continue
+        means = np.array([stats.mean(run) for run in values[:, mask]])
         noise = float(means.std(ddof=1)) if len(means) >= stats.SEEDS_NEEDED else None
         atol, reason = tolerance.atol, tolerance.reason
         if noise is not None:
@@ -201,7 +207,9 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
             atol=atol,
             rtol=tolerance.rtol,
             reason=reason,
-            values=_rounded(values.mean(axis=0)).tolist(),
+            values=[
+                value if has else None for value, has in zip(_rounded(values.mean(axis=0)).tolist(), mask, strict=True)
+            ],
             noise=noise,
             runs=len(means),
         )
@@ -361,7 +369,13 @@ def _differs(entry: BaselineEntry, result: Result) -> str | None:
 
 def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.ndarray) -> Case:
     """The rule on one score. ``values``: (n,) or (runs, n) of the candidate, image by image as in the baseline."""
-    found = stats.paired_difference(np.array(score.values), _rounded(values))
+    base = np.array(score.values, np.float64)  # null becomes NaN
+    mask, reasons = common_images([base, values])
+    if any(reasons):
+        reason = f"{('the baseline', 'the candidate')[bool(reasons[1])]} {next(filter(None, reasons))}"
+        return Case(model, dataset, key, "not comparable", reason, score.unit, score.mean)
+    values = values[..., mask]
+    found = stats.paired_difference(base[mask], _rounded(values))
     sign = 1.0 if score.better == "lower" else -1.0
     worse = sign * found.mean
     low, high = sorted((sign * found.low, sign * found.high))

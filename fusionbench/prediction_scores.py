@@ -15,7 +15,7 @@ import numpy as np
 import fusionbench
 from fusionbench import result as schema
 from fusionbench.errors import DataError, Rejected, UsageError
-from fusionbench.files import digest, file_sha256
+from fusionbench.files import digest, file_sha256, utf8_names
 from fusionbench.input_means import averages
 from fusionbench.predictions import (
     IMAGES,
@@ -79,7 +79,7 @@ def draft(predictions: Path, data: Path, out: Path, words: Mapping[str, Any]) ->
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         files: dict[str, Path] = {}
         if predictions.is_dir():
-            pictures = pictures_in(predictions)
+            pictures = utf8_names(pictures_in(predictions))
             other = [path.name for path in pictures.values() if path.suffix != ".png"]
             if other:
                 raise DataError(f"{predictions}: {other[0]} is not PNG; save the model's output itself as .png")

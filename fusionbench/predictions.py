@@ -22,6 +22,7 @@ from fusionbench.contracts import ImageSpec
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.files import read_bounded, write_bytes
 from fusionbench.lint import remarks
+from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.plaintext import Digest, Line, Link, Note, Plain
 
 META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"
@@ -181,16 +182,20 @@ def _examine_samples(folder: Path, record: Predictions, data: Path | None, found
             found.problems.append(Problem(META, message, _AGAIN))
             return
     spec = _shipped_spec(record.dataset) if dataset is None else dataset.spec
+    views = None if dataset is None else dataset.arrays(record.split).views
+    names = [f"view {k + 1}" for k in range(spec.views)]
+    single: list[tuple[str, list[str]]] = []
     with open_samples(folder / SAMPLES, record.images, spec) as samples:
         first, ignored = samples[:_LINTED, -1, 0], True
-        for _, values in blocks(samples):
+        for begin, values in blocks(samples):
             ignored = ignored and bool((values == values[:, :1]).all())
+            for index, image in enumerate(values[:, -1, 0], begin):  # what is made of all views
+                single.append((str(index), facts(image, [] if views is None else [*views[index]])))
     if ignored:
         found.notes.append("the views do not matter: all numbers of inputs have the same images")
-    if dataset is not None:
-        views = dataset.arrays(record.split).views[: len(first)]
-        names = [f"view {k + 1}" for k in range(spec.views)]
-        rows = [[_grey(view) for view in row] for row in views]
+    found.notes += fact_lines(single, record.images, names, of_pairs=False)
+    if views is not None:
+        rows = [[_grey(view) for view in row] for row in views[: len(first)]]
         found.notes += remarks([_grey(image) for image in first], rows, names)
 
 
@@ -279,12 +284,17 @@ def _picture_notes(files: dict[str, Path], sources: dict[str, tuple[Path, Path]]
     from fusionbench.imread import read_picture
 
     fused, rows, colour = [], [], []
-    for name in list(files)[:_LINTED]:
+    single: list[tuple[str, list[str]]] = []
+    titles = ("the first source", "the second source")
+    for number, name in enumerate(files):
         picture = read_picture(files[name])
         pair = [read_picture(path) for path in sources[name]]
+        single.append((name, facts(picture.grey(), [source.grey() for source in pair])))
+        if number >= _LINTED:
+            continue
         fused.append(picture.grey())
         rows.append([source.grey() for source in pair])
         tinted = [source for source in pair if source.pixels.ndim == 3]
         if picture.pixels.ndim == 3 and tinted:
             colour.append((picture.pixels, tinted[-1].pixels))
-    return remarks(fused, rows, ("the first source", "the second source"), colour)
+    return fact_lines(single, len(files), titles) + remarks(fused, rows, titles, colour)

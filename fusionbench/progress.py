@@ -51,7 +51,9 @@ class _Bar:
 def say(message: str) -> None:
     """One line of talk on stderr."""
     if not QUIET:
-        print(message, file=sys.stderr, flush=True)
+        from fusionbench.files import escaped
+
+        print("\n".join(map(escaped, message.split("\n"))), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

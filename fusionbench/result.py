@@ -13,20 +13,22 @@ import hashlib
 import io
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
-from fusionbench.errors import DataError
+from fusionbench.errors import DataError, some
 from fusionbench.files import digest, read_bounded, write_bytes
 from fusionbench.input_means import complete, current_keys
+from fusionbench.metrics.undefined import NotAvailable
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
 MAX_TABLE = 1 << 30  # of a table per image, unpacked
+_NAMED = 8  # images named beside the reason why they have no value
 Status = Literal["verified", "scored", "published"]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 
@@ -134,16 +136,40 @@ def identity_id(identity: Identity) -> str:
     return digest(msgspec.to_builtins(identity))
 
 
-def summarise(values: np.ndarray, better: Literal["higher", "lower"], unit: str, **extra: Any) -> Score:
+def summarise(
+    values: np.ndarray,
+    better: Literal["higher", "lower"],
+    unit: str,
+    missing: Mapping[NotAvailable, Sequence[str]] | None = None,
+    **extra: Any,
+) -> Score:
     """Score of per-image values (n,): mean, sample sd, and the normal 95 % interval of the mean.
 
-    A value that is not finite makes the score unmeasured: it says how many there are instead of a mean.
+    A value that is not finite makes the score unmeasured: it says how many there are instead of a mean. Only images
+    that lack a value for their size or their sources, and so for every method, are left out of the mean: ``n`` counts
+    the others, and ``extra`` has the number of all ``images`` and what is ``not_available``: reason, cause, number and
+    first names.
+
+    Args:
+        missing: why images have no value -> their names, as :func:`fusionbench.metrics.undefined.grouped` gives it.
     """
     values = np.asarray(values, np.float64)
     bad = int(np.count_nonzero(~np.isfinite(values)))
+    if missing:
+        listed = [
+            {"reason": why.reason, "cause": why.cause, "n": len(names), "images": list(names[:_NAMED])}
+            for why, names in missing.items()
+        ]
+        extra |= {"images": len(values), "not_available": listed}
+        if len(values) - bad > 0 and bad == sum(len(names) for why, names in missing.items() if why.fair):
+            values, bad = values[np.isfinite(values)], 0
     if bad or not len(values):
         reason = f"{bad} of {len(values)} images have no finite value" if len(values) else "no images"
-        return Score(mean=None, n=len(values), better=better, unit=unit, extra=extra, reason=reason)
+        if missing:
+            told = (f"{some(list(names))}: {why.reason}" for why, names in missing.items())
+            reason = f"{bad} of {len(values)} images have no value ({'; '.join(told)})"
+        n = len(values) - bad if missing else len(values)
+        return Score(mean=None, n=n, better=better, unit=unit, extra=extra, reason=reason)
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return Score(mean=mean, n=len(values), better=better, unit=unit, extra=extra)
@@ -151,6 +177,27 @@ def summarise(values: np.ndarray, better: Literal["higher", "lower"], unit: str,
     half = 1.959963984540054 * sd / math.sqrt(len(values))
     ci95 = (mean - half, mean + half)
     return Score(mean=mean, sd=sd, n=len(values), ci95=ci95, better=better, unit=unit, extra=extra)
+
+
+def left_out(score: Score) -> list[NotAvailable]:
+    """Why images are left out of a score's mean for every method, as :func:`summarise` noted it."""
+    return [
+        NotAvailable(found["reason"], found["cause"]) for found in not_available(score) if found["cause"] != "fused"
+    ]
+
+
+def not_available(score: Score) -> list[dict[str, Any]]:
+    """What :func:`summarise` noted about images without a value: dicts of ``reason``, ``cause``, ``n``, ``images``.
+
+    A file says it, so what does not look like that is passed over.
+    """
+    listed = score.extra.get("not_available")
+    shape = {"reason": str, "cause": str, "n": int, "images": list}
+    return [
+        found
+        for found in (listed if isinstance(listed, list) else [])
+        if isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in shape.items())
+    ]
 
 
 def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None = None) -> Path:

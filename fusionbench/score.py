@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
-from fusionbench.errors import DataError, UsageError
+from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
+from fusionbench.files import utf8, utf8_names
 from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
 from fusionbench.metrics.dialects import STANDARD, get_dialect
+from fusionbench.metrics.facts import fact_lines, facts
+from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.progress import progress
-from fusionbench.result import Score, summarise
-
-_SHOWN = 8  # names listed in a message before the rest is counted
+from fusionbench.result import Score, not_available, summarise
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Scores:
         values: metric -> float64 (n,).
         metrics: the records that were used, in order.
         dialect: ``standard/1`` or a dialect's id.
-        summary: metric -> mean, sd and 95 % interval; without a mean where a value is not finite.
+        summary: metric -> mean, sd, 95 % interval and number of images, over the images that have a value; without a
+            mean where a fused image brings it about that there is none (see :func:`fusionbench.result.summarise`).
         warnings: what the reader should know about the files.
         missing: stem -> the folders that lack it; these were not scored.
+        not_available: stem -> metric -> why it has no value there.
     """
 
     ids: list[str]
@@ -56,21 +59,28 @@ class Scores:
     summary: dict[str, Score] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     missing: dict[str, list[str]] = field(default_factory=dict)
+    not_available: dict[str, dict[str, NotAvailable]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values at full precision; what is not finite is null."""
+        """Plain values at full precision; what is not finite is null, with the reason in ``not_available``."""
         return {
             "dialect": self.dialect,
             "versions": {metric.name: metric.version for metric in self.metrics},
             "units": {metric.name: metric.unit for metric in self.metrics},
             "images": [
-                {"id": name, **{m.name: _finite(self.values[m.name][row]) for m in self.metrics}}
+                {
+                    "id": name,
+                    **{m.name: _finite(self.values[m.name][row]) for m in self.metrics},
+                    "not_available": {key: why.reason for key, why in self.not_available.get(name, {}).items()},
+                }
                 for row, name in enumerate(self.ids)
             ],
+            "not_available": {name: found for name, score in self.summary.items() if (found := not_available(score))},
             "mean": {name: score.mean for name, score in self.summary.items()},
             "sd": {name: score.sd for name, score in self.summary.items()},
             "ci95": {name: list(score.ci95) if score.ci95 else None for name, score in self.summary.items()},
             "n": len(self.ids),
+            "n_by_metric": {name: score.n for name, score in self.summary.items()},
             "warnings": self.warnings,
             "missing": self.missing,
         }
@@ -93,10 +103,10 @@ def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, l
             raise DataError(f"{place}: no such file or folder")
     folders = [place.is_dir() for place in places.values()]
     if not any(folders):
-        return [Triple(places["fused"].stem, places["fused"], places["a"], places["b"])], {}
+        return [Triple(utf8(places["fused"].stem), places["fused"], places["a"], places["b"])], {}
     if not all(folders):
         raise UsageError("--a, --b and --fused must be three files or three folders, not some of each")
-    found = {name: pictures_in(place) for name, place in places.items()}
+    found = {name: utf8_names(pictures_in(place)) for name, place in places.items()}
     stems = sorted(set().union(*found.values()))
     missing = {
         stem: lacking for stem in stems if (lacking := [name for name, files in found.items() if stem not in files])
@@ -137,38 +147,52 @@ def score_files(
     rows, missing = pair_files(Path(a), Path(b), Path(fused))
     if missing and strict:
         raise DataError(f"{_missing_text(missing)}; add them, or leave out --strict")
-    values, notes = _run(rows, chosen, _count(jobs, len(rows)))
-    table = {m.name: np.array([row[m.name] for row in values], np.float64) for m in chosen}
+    scored, notes = _run(rows, chosen, _count(jobs, len(rows)))
+    table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in chosen}
+    ids = [row.id for row in rows]
+    why = {m.name: grouped((i, row.missing.get(m.name)) for i, row in zip(ids, scored, strict=True)) for m in chosen}
+    told = fact_lines(((i, row.facts) for i, row in zip(ids, scored, strict=True)), len(rows), ("--a", "--b"))
     found = get_dialect(dialect)
     return Scores(
-        ids=[row.id for row in rows],
+        ids=ids,
         values=table,
         metrics=chosen,
         dialect=STANDARD if found is None else found.id,
-        summary={m.name: summarise(table[m.name], m.better, m.unit) for m in chosen},
-        warnings=_warnings(notes) + ([_missing_text(missing)] if missing else []),
+        summary={m.name: summarise(table[m.name], m.better, m.unit, why[m.name]) for m in chosen},
+        warnings=_warnings(notes) + told + ([_missing_text(missing)] if missing else []),
         missing=missing,
+        not_available={i: row.missing for i, row in zip(ids, scored, strict=True) if row.missing},
     )
 
 
-def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, float], dict[str, str]]:
-    """Values of one row, and file -> remark for what was found while reading.
+@dataclass(frozen=True)
+class Scored:
+    """One row: ``values`` by metric, NaN where ``missing`` says why there is none; the ``facts`` of its images, and
+    ``notes``: file -> remark for what was found while reading.
+    """
+
+    values: dict[str, float]
+    missing: dict[str, NotAvailable]
+    facts: list[str]
+    notes: dict[str, str]
+
+
+def score_triple(row: Triple, metrics: Sequence[Metric]) -> Scored:
+    """Values of one row, and what there is to know about them.
 
     Raises:
         DataError: naming the file.
     """
-    from fusionbench.metrics.engine import SourcePair
-
     pictures = _read(row)
-    grey = {name: picture.grey()[None] for name, picture in pictures.items()}
+    grey = {name: picture.grey() for name, picture in pictures.items()}
     try:
-        values = SourcePair(grey["a"], grey["b"], metrics, ids=[row.id], lasting=False).score(grey["fused"])
+        values, missing = measure(grey["fused"], grey["a"], grey["b"], metrics, row.id)
     except DataError as error:
         raise DataError(f"{row.id}: {error}") from error
     notes = {str(getattr(row, name)): picture.note for name, picture in pictures.items() if picture.note}
     if pictures["fused"].format == "JPEG":
         notes[str(row.fused)] = "JPEG"
-    return {name: float(value[0]) for name, value in values.items()}, notes
+    return Scored(values, missing, facts(grey["fused"], (grey["a"], grey["b"])), notes)
 
 
 def _read(row: Triple) -> dict[str, Picture]:
@@ -177,38 +201,37 @@ def _read(row: Triple) -> dict[str, Picture]:
     sizes = {name: picture.pixels.shape[:2] for name, picture in pictures.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
-        raise DataError(f"{row.id}: sizes differ ({listed}); images that are scored together must have one size")
+        raise SizesDiffer(f"{row.id}: sizes differ ({listed})")
     return pictures
 
 
-def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[list[dict[str, float]], dict[str, str]]:
+def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[list[Scored], dict[str, str]]:
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
-    values, notes = [], {}
-    problems: list[str] = []
+    scored, notes = [], {}
+    problems: list[DataError] = []
+    nothing = Scored({}, {}, [], {})
 
-    def attempt(row: Triple) -> tuple[dict[str, float], dict[str, str]]:
+    def attempt(row: Triple) -> Scored:
         try:
             if problems:  # nothing will be scored: only see what else is wrong
                 _read(row)
-                return {}, {}
+                return nothing
             return score_triple(row, metrics)
         except DataError as error:
-            problems.append(str(error))
-            return {}, {}
+            problems.append(error)
+            return nothing
 
     # Threads: NumPy and OpenCV drop the interpreter's lock, and nothing is copied between processes.
     pool = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     with progress("scoring", len(rows), "images") as task:
-        for value, remarks in pool(delayed(attempt)(row) for row in rows):
-            values.append(value)
-            notes.update(remarks)
+        for row in pool(delayed(attempt)(row) for row in rows):
+            scored.append(row)
+            notes.update(row.notes)
             task.advance()
-    if problems:
-        head = f"{len(problems)} of {len(rows)} rows cannot be scored: "
-        raise DataError(problems[0] if len(problems) == 1 else head + _some(sorted(problems), "; "))
-    return values, notes
+    refuse_all(problems, f"{len(problems)} of {len(rows)} rows cannot be scored")
+    return scored, notes
 
 
 def _count(jobs: int | None, rows: int) -> int:
@@ -220,26 +243,21 @@ def _count(jobs: int | None, rows: int) -> int:
 def _warnings(notes: dict[str, str]) -> list[str]:
     remarks: dict[str, list[str]] = {}
     for path, note in sorted(notes.items()):
-        remarks.setdefault(note, []).append(Path(path).name)
+        remarks.setdefault(note, []).append(utf8(Path(path).name))
     texts = []
     for note, names in remarks.items():
         if note == "JPEG":
             texts.append(
-                f"{len(names)} fused files are JPEG ({_some(names)}): compression changes EN, SF and VIF; save PNG"
+                f"{len(names)} fused files are JPEG ({some(names)}): compression changes EN, SF and VIF; save PNG"
             )
         else:
-            texts.append(f"{len(names)} files: {note} ({_some(names)})")
+            texts.append(f"{len(names)} files: {note} ({some(names)})")
     return texts
 
 
 def _missing_text(missing: dict[str, list[str]]) -> str:
     names = [f"{stem} (not in {', '.join(lacking)})" for stem, lacking in missing.items()]
-    return f"{len(missing)} stems lack a partner and were not scored: {_some(names)}"
+    return f"{len(missing)} stems lack a partner and were not scored: {some(names)}"
 
 
-def _some(names: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return between.join(names[:_SHOWN]) + more
-
-
-__all__ = ["SUFFIXES", "Scores", "Triple", "pair_files", "score_files", "score_triple"]
+__all__ = ["SUFFIXES", "Scored", "Scores", "Triple", "pair_files", "score_files", "score_triple"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionbench.comparison import Comparison, Entry
 from fusionbench.input_means import MEAN, column_order, is_count, subsample
-from fusionbench.result import Result
+from fusionbench.result import Result, left_out
 from fusionbench.stats import Row
 
 if TYPE_CHECKING:
@@ -97,6 +97,24 @@ def legend(comparison: Comparison) -> str:
     return " ".join(text.split())
 
 
+def notes(comparison: Comparison) -> list[str]:
+    """Why cells say n/a, and which scores are from fewer images than the others; a line each."""
+    lines = []
+    for key, n in comparison.counted.items():
+        if 0 < n < comparison.images:
+            scores = [entry.results[0].scores[key] for entry in comparison.entries if key in entry.results[0].scores]
+            why = "; ".join(dict.fromkeys(one.reason for score in scores for one in left_out(score)))
+            left = f"{comparison.images - n} have no value for any row" + (f": {why}" if why else "")
+            lines.append(f"{key}: from {n} of {comparison.images} images; {left}")
+    told: dict[tuple[int, str], list[str]] = {}
+    for key, reasons in comparison.not_ranked.items():
+        for i, reason in reasons.items():
+            told.setdefault((i, reason), []).append(key)
+    for (i, reason), keys in sorted(told.items()):
+        lines.append(f"{comparison.entries[i].title}: {', '.join(keys)} n/a: {reason}")
+    return lines
+
+
 def as_data(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON-ready data, rows from best to worst by the first score."""
     rows = []
@@ -117,6 +135,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "trivial": entry.trivial,
                 "cut": entry.cut,
                 "scores": scores,
+                "not_available": {key: why[i] for key, why in comparison.not_ranked.items() if i in why},
             }
         )
     return {
@@ -127,14 +146,18 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
         "resamples": comparison.resamples,
         "better": comparison.better,
         "unit": comparison.unit,
+        "n": comparison.counted,
         "rows": rows,
     }
 
 
 def _cells(comparison: Comparison, i: int, cell: Callable[[Row, bool], list[str]], empty: list[str]) -> list[str]:
     cut = comparison.entries[i].cut
-    found = (column[i] for column in comparison.scores.values())
-    return [text for row in found for text in (empty if row is None else cell(row, cut))]
+    texts = []
+    for key, column in comparison.scores.items():
+        row = column[i]
+        texts += cell(row, cut) if row is not None else ["n/a"] if i in comparison.not_ranked.get(key, {}) else empty
+    return texts
 
 
 def as_tables(comparison: Comparison, width: int) -> list[Table]:
@@ -173,8 +196,8 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for i in order(comparison):
         entry = comparison.entries[i]
-        found = [comparison.scores[key][i] for key in keys]
-        cells = [text for row in found for text in (["", "–"] if row is None else cell(row, entry.cut))]
+        found = [(comparison.scores[key][i], i in comparison.not_ranked.get(key, {})) for key in keys]
+        cells = [t for row, lacks in found for t in (cell(row, entry.cut) if row else ["", "n/a" if lacks else "–"])]
         table.add_row(escape(label(entry)), *cells, style="bright_black" if entry.trivial else "")
     return table
 
@@ -192,14 +215,16 @@ def as_markdown(comparison: Comparison) -> str:
     for i in order(comparison):
         name = _escape(label(comparison.entries[i]), "\\|`*_<>[]")
         lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
-    return "\n".join([*lines, "", legend(comparison).replace("*", "\\*"), ""])
+    told = ["* " + _escape(line, "\\|`*_<>[]") for line in notes(comparison)]
+    return "\n".join([*lines, "", legend(comparison).replace("*", "\\*"), "", *told, *([""] if told else [])])
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One line per model and score."""
+    """One line per model and score; one without a value has empty numbers and a reason."""
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high"]
-    fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better", *numbers]
+    fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better"]
+    fields += [*numbers, "images", "not_available"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()
@@ -209,7 +234,11 @@ def as_csv(comparison: Comparison) -> str:
             about["title"] = "'" + about["title"]
         for key, score in row["scores"].items():
             kind = {"score": key, "unit": comparison.unit[key], "better": comparison.better[key]}
-            writer.writerow({**about, **kind, **{name: score[name] for name in numbers}})
+            more = {"images": comparison.counted.get(key, comparison.images)}
+            writer.writerow({**about, **kind, **{name: score[name] for name in numbers}, **more})
+        for key, reason in row["not_available"].items():
+            kind = {"score": key, "unit": comparison.unit[key], "better": comparison.better[key]}
+            writer.writerow({**about, **kind, "not_available": reason})
     return buffer.getvalue()
 
 
@@ -227,6 +256,7 @@ def as_latex(comparison: Comparison) -> str:
     heads = [f"{_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
     lines = [
         f"% {legend(comparison).replace('; * not separable from the best', '; bold: not separable from the best')}",
+        *(f"% {' '.join(line.split())}" for line in notes(comparison)),
         "\\begin{tabular}{l" + "r" * len(heads) + "}",
         "\\toprule",
         "model & " + " & ".join(heads) + " \\\\",

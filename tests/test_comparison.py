@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.comparison import compare_results, per_image, read_entries
+from fusionbench.comparison import common_images, compare_results, per_image, read_entries
 from fusionbench.errors import DataError, NotComparable, UsageError
-from fusionbench.result import summarise
+from fusionbench.result import load, load_per_image, save, summarise
 from tests.results import made_up
 
 
@@ -116,3 +116,43 @@ def test_the_former_name_of_the_mean_is_understood(tmp_path: Path) -> None:
     made_up(tmp_path)
     for pattern in ("mse_min@avg4", "mse_min@avg*", "mse_min@mean"):
         assert list(compare_results([tmp_path], scores=[pattern], resamples=100).scores) == ["mse_min@mean"]
+
+
+def test_rows_are_compared_on_images_that_any_of_them_has() -> None:
+    nan = np.nan
+    whole, small = np.array([1.0, 2.0, nan, 4.0]), np.array([[1.0, nan, nan, 4.0], [2.0, 3.0, nan, 5.0]])
+    mask, reasons = common_images([whole, small, np.array([1.0, 2.0, nan, np.inf])])
+    assert mask.tolist() == [True, True, False, True] and reasons[0] == ""
+    assert reasons[1] == reasons[2] == "has a value for only 2 of the 3 images that other rows have values for"
+    assert common_images([]) == (pytest.approx([]), [])
+    assert common_images([np.array([nan])])[1] == [
+        "has a value for only 0 of the 0 images that other rows have values for"
+    ]
+
+
+def test_a_run_without_a_mean_is_not_left_out_of_its_row(tmp_path: Path) -> None:
+    """A model with three seeds, one of which has no mean, is not ranked by the other two."""
+    for seed in range(3):
+        folder = made_up(tmp_path, "three", seed=seed)
+    made_up(tmp_path, "other", shift=1)
+    made = load(folder)
+    made.scores["mse_min@0"] = summarise(np.array([1.0, np.nan]), "lower", "1")
+    save(made, tmp_path, load_per_image(folder))
+    found = compare_results([tmp_path], scores=["mse_min@0", "mse_min@1"], resamples=100)
+    i = [entry.title for entry in found.entries].index("THREE")
+    assert found.scores["mse_min@0"][i] is None and found.not_ranked["mse_min@0"] == {
+        i: "1 of 2 images have no finite value"
+    }
+    assert found.scores["mse_min@1"][i] is not None and found.scores["mse_min@1"][i].runs == 3  # type: ignore[union-attr]
+    assert found.scores["mse_min@0"][1 - i].rank == 1  # type: ignore[union-attr]
+
+
+def test_a_score_that_nobody_has_is_shown(tmp_path: Path) -> None:
+    folder = made_up(tmp_path)
+    made = load(folder)
+    made.scores["mse_min@0"] = summarise(np.array([np.nan]), "lower", "1")
+    save(made, tmp_path, load_per_image(folder))
+    found = compare_results([tmp_path], scores=["mse_min@0"])
+    assert (
+        found.scores["mse_min@0"] == [None] and found.better["mse_min@0"] == "lower" and found.counted["mse_min@0"] == 0
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.errors import UsageError
+from fusionbench.errors import DataError, UsageError
 from fusionbench.explain import explain
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import DIALECTS
@@ -125,6 +125,20 @@ def test_refusals(row: Triple) -> None:
         explain("nll", "1", [row])
     with pytest.raises(UsageError, match="Did you mean"):
         explain("vfi", "1", [row])
+
+
+def test_images_that_are_too_small(row: Triple) -> None:
+    """28×28: definitions that take them are tried, and a metric that has none says why."""
+    for path in (row.fused, row.a, row.b):
+        Image.open(path).crop((0, 0, 28, 28)).save(path)
+    number = value(row, "vif", "ivif-zoo")
+    (best, *_) = explain("vif", number, [row])
+    assert best.agrees and best.dialect == "ivif-zoo/1"
+    assert {candidate.metric for candidate in explain("ms_ssim", "0.5", [row])} == {"ssim"}, (
+        "what papers confuse with it"
+    )
+    with pytest.raises(DataError, match=r"qcb needs images of at least 31×31 pixels.*x has 28×28"):
+        explain("qcb", "0.5", [row])
 
 
 @pytest.mark.data

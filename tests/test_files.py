@@ -112,3 +112,36 @@ def test_a_lock_excludes_others_and_dies_with_its_process(tmp_path: Path) -> Non
 
 def test_shipped_folders() -> None:
     assert list(files.shipped_folder("datasets_recipes").glob("*.toml"))
+
+
+def test_names_that_are_not_utf8_have_one_escape(tmp_path: Path) -> None:
+    """What is escaped is what ``bytes`` cannot be decoded to; all else stays, whatever its script."""
+    for name in (b"plain", "Ü 日本 e\u0301 👩‍🚀".encode(), b"a\xffb\x80", b"\xc3", b"\\xff"):
+        assert files.utf8(os.fsdecode(name)) == name.decode("utf-8", "backslashreplace")
+    assert files.utf8("\ud812") == "\\ud812"  # no byte of a name, but some program's idea of one
+    assert files.utf8("two\nlines") == "two\nlines" and files.escaped("two\nlines\x1b[2J\u202e") == (
+        "two\\x0alines\\x1b[2J\\u202e"
+    )
+    found = files.utf8_names({os.fsdecode(b"\xff"): tmp_path / "one", "x": tmp_path / "two"})
+    assert found == {"\\xff": tmp_path / "one", "x": tmp_path / "two"}
+    with pytest.raises(DataError, match="two files are called"):
+        files.utf8_names({os.fsdecode(b"\xff"): tmp_path / "one", "\\xff": tmp_path / "two"})
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    files.write_bytes(path, b"content")
+    assert path.read_bytes() == b"content" and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(DataError, match="cannot write"):
+        files.write_bytes(tmp_path / ("x" * 256), b"")
+    with pytest.raises(DataError, match="cannot write"):
+        files.write_bytes(tmp_path / "nul\0", b"")
+
+
+def test_appending(tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    files.append_text(path, "one\n")
+    files.append_text(path, "\ud8ff two\n")
+    assert path.read_text() == "one\n\\ud8ff two\n"
+    with pytest.raises(DataError, match=r"summary\.md/x: cannot write: Not a directory; check the folder"):
+        files.append_text(path / "x", "")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fusionbench import result as schema
 from fusionbench.errors import DataError
+from fusionbench.metrics.undefined import NotAvailable
 from tests.results import made_up
 
 
@@ -143,3 +144,31 @@ def test_a_mean_does_not_depend_on_the_order() -> None:
     values = np.random.default_rng(0).lognormal(sigma=8, size=2000)
     means = {schema.summarise(np.random.default_rng(i).permutation(values), "lower", "1").mean for i in range(5)}
     assert len(means) == 1
+
+
+def test_means_leave_out_only_what_no_method_has_a_value_for() -> None:
+    values = np.array([1.0, np.nan, 4.0, np.nan, 10.0])
+    small, copy = NotAvailable("too small", "size"), NotAvailable("copied", "fused")
+    fair = schema.summarise(values, "higher", "1", {small: ["b", "d"]}, dims=3)
+    assert (fair.mean, fair.n, fair.reason) == (5.0, 3, "") and fair.sd == pytest.approx(np.std([1, 4, 10], ddof=1))
+    assert fair.extra["images"] == 5 and fair.extra["dims"] == 3 and schema.left_out(fair) == [small]
+    mixed = schema.summarise(values, "higher", "1", {small: ["b"], copy: ["d"]})
+    assert (mixed.mean, mixed.n) == (
+        None,
+        3,
+    ) and mixed.reason == "2 of 5 images have no value (b: too small; d: copied)"
+    unexplained = schema.summarise(values, "higher", "1", {small: ["b"]})
+    assert unexplained.mean is None, "an image that nobody has a reason for is not left out"
+    assert schema.summarise(values[1:2], "higher", "1", {small: ["b"]}).mean is None
+    many = schema.summarise(
+        np.append(values[:1], np.full(20, np.nan)), "higher", "1", {small: list("abcdefghijklmnopqrst")}
+    )
+    (found,) = schema.not_available(many)
+    assert found["n"] == 20 and found["images"] == list("abcdefgh") and (many.mean, many.n) == (1.0, 1)
+    assert msgspec.json.decode(msgspec.json.encode(many), type=schema.Score) == many
+
+
+@pytest.mark.parametrize("listed", [None, 3, ["x"], [{"reason": 1, "cause": "size", "n": 1, "images": []}], [{"n": 2}]])
+def test_what_a_file_says_of_missing_values_is_checked(listed: object) -> None:
+    score = schema.Score(mean=1.0, n=1, better="higher", unit="1", extra={"not_available": listed})
+    assert schema.not_available(score) == [] and schema.left_out(score) == []

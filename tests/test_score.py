@@ -61,8 +61,68 @@ def test_a_value_that_is_not_finite_stays_visible(folders: dict[str, Path]) -> N
     Image.fromarray(np.full((61, 74), 8, np.uint8)).save(folders["out"] / "n1.png")
     scores = score_files(folders["ir"], folders["vi"], folders["out"], ["cc", "sd"], jobs=1)
     assert np.isnan(scores.values["cc"][1]) and scores.summary["cc"].mean is None
-    assert scores.summary["cc"].reason == "1 of 3 images have no finite value"
-    assert scores.to_json()["images"][1]["cc"] is None and scores.to_json()["mean"]["sd"] is not None
+    reason = "undefined where the fused image is constant"
+    assert scores.summary["cc"].reason == f"1 of 3 images have no value (n1: {reason})"
+    assert scores.not_available["n1"]["cc"].reason == reason and list(scores.not_available) == ["n1"]
+    found = scores.to_json()
+    assert found["images"][1]["cc"] is None and found["mean"]["sd"] is not None and found["mean"]["cc"] is None
+    assert found["images"][1]["not_available"] == {"cc": reason} and found["images"][0]["not_available"] == {}
+    assert found["not_available"]["cc"] == [{"reason": reason, "cause": "fused", "n": 1, "images": ["n1"]}]
+    assert found["n_by_metric"] == {"cc": 2, "sd": 3}
+
+
+def small(folders: dict[str, Path], stem: str, rows: int) -> None:
+    """Cut one triple to its first rows."""
+    for place, name in (("ir", f"{stem}.png"), ("vi", f"{stem}.bmp"), ("out", f"{stem}.png")):
+        image = Image.open(folders[place] / name)
+        image.crop((0, 0, image.width, rows)).save(folders[place] / name)
+
+
+def test_small_images_are_scored_by_what_can_score_them(folders: dict[str, Path]) -> None:
+    """28 rows are enough for seven of the eight metrics; vif keeps its mean over the two images that it can score."""
+    whole = score_files(folders["ir"], folders["vi"], folders["out"], jobs=1)
+    small(folders, "n1", 28)
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], jobs=2)
+    assert np.isfinite([scores.values[name] for name in TABLE if name != "vif"]).all()
+    assert np.isnan(scores.values["vif"]).tolist() == [False, True, False]
+    expected = (whole.values["vif"][0] + whole.values["vif"][2]) / 2
+    assert scores.summary["vif"].mean == pytest.approx(expected, rel=1e-15) and scores.summary["vif"].n == 2
+    assert scores.summary["en"].n == 3 and scores.to_json()["n_by_metric"]["vif"] == 2
+    why = scores.not_available["n1"]["vif"]
+    assert why.cause == "size" and why.reason.startswith("needs images of at least 41×41 pixels")
+    for stem in ("n0", "n2"):
+        small(folders, stem, 28)
+    none = score_files(folders["ir"], folders["vi"], folders["out"], jobs=1).summary["vif"]
+    assert none.mean is None and none.n == 0 and "3 of 3 images have no value" in none.reason
+
+
+def test_copies_constants_and_black_images_are_told(folders: dict[str, Path]) -> None:
+    Image.fromarray(scene(0)[1]).save(folders["out"] / "n0.png")
+    Image.fromarray(np.zeros((61, 74), np.uint8)).save(folders["out"] / "n1.png")
+    Image.fromarray(np.full((61, 74), 9, np.uint8)).save(folders["out"] / "n2.png")
+    warnings = score_files(folders["ir"], folders["vi"], folders["out"], ["sd"], jobs=1).warnings
+    told = [warning.partition(":")[0] for warning in warnings]
+    assert told == [
+        "the fused image is black in 1 of 3 images (n1)",
+        "the fused image is constant in 1 of 3 images (n2)",
+        "the fused image is identical to --a in 1 of 3 images (n0)",
+    ]
+    assert all(": " in warning for warning in warnings)
+    same = score_files(folders["ir"], folders["ir"], folders["out"], ["sd"], jobs=1).warnings
+    assert any(line.startswith("both sources are the same image in 3 of 3 images (n0, n1, n2)") for line in same)
+
+
+def test_sizes_that_differ_are_told_once(folders: dict[str, Path]) -> None:
+    for stem in ("n0", "n2"):
+        Image.fromarray(scene(0)[0][:-1]).save(folders["out"] / f"{stem}.png")
+    with pytest.raises(DataError) as caught:
+        score_files(folders["ir"], folders["vi"], folders["out"], jobs=1)
+    text = str(caught.value)
+    assert "2 of 3 rows cannot be scored: 2 of different sizes (n0: sizes differ (fused 60×74, a 61×74" in text
+    assert text.count("resize or register them, fusionbench does not") == 1 and "\n" not in text
+    (folders["out"] / "n1.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"3 of 3 rows.*n1\.png: not a readable.*2 of different sizes.*register them"):
+        score_files(folders["ir"], folders["vi"], folders["out"], jobs=1)
 
 
 def test_missing_partners_are_listed_and_strict_refuses(folders: dict[str, Path]) -> None:
@@ -104,10 +164,6 @@ def test_refusals_are_one_line(folders: dict[str, Path], tmp_path: Path) -> None
     Image.fromarray(scene(0)[0][:-1]).save(out / "n0.png")
     with pytest.raises(DataError, match=r"n0: sizes differ \(fused 60×74, a 61×74, b 61×74\)"):
         score_files(ir, vi, out, jobs=2)
-    for place, suffix in ((ir, "png"), (vi, "bmp"), (out, "png")):
-        Image.fromarray(scene(0)[0][:40]).save(place / f"n0.{suffix}")
-    with pytest.raises(DataError, match="n0: vif needs images of at least 41×41 pixels, got 40×74"):
-        score_files(ir, vi, out, jobs=1)
     (out / "n0.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"n0\.png: not a readable"):
         score_files(ir, vi, out, jobs=1)

@@ -7,6 +7,7 @@ carry a content security policy that lets nothing run but the board's own script
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -219,16 +220,19 @@ def _script(data: object) -> bytes:
 def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
     """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
 
-    Five digits are kept: these are for pictures; the downloads have all of them.
+    Five digits are kept: these are for pictures; the downloads have all of them. Null: the metric cannot score
+    the image.
     """
     rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
     scores = {column.key: column for column in benchmark.columns if column.rank_key}
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, list[float | None]]] = {}
     for row in rows:
         assert row.entry is not None
         values = {key: row.entry.values[key].mean(axis=0) for key in scores if key in row.entry.values}
         if values:
-            found[row.slug] = {key: [float(f"{v:.5g}") for v in column] for key, column in values.items()}
+            found[row.slug] = {
+                key: [float(f"{v:.5g}") if math.isfinite(v) else None for v in column] for key, column in values.items()
+            }
     if len(found) < 2:
         return set()
     heads = {group.metric: group.title for group in benchmark.groups}

@@ -8,6 +8,7 @@ import numpy as np
 
 from fusionbench import stats
 from fusionbench.board.parts import Benchmark, BoardRow, Cell, Column
+from fusionbench.comparison import common_images
 
 MAX_RESAMPLES = 2000  # of the mean rank: its interval is shown with two digits
 FEWEST_ROWS = 4  # a rank correlation of three rows is one of four numbers
@@ -32,15 +33,21 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     Each resample draws one set of images for all models and all metrics, so what an image does to two metrics at
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
-    columns = judging(benchmark)
-    rows = [row for row in benchmark.kind("ranked") if row.entry and all(c.key in row.entry.values for c in columns)]
-    rows = [row for row in rows if all(np.isfinite(row.entry.values[c.key]).all() for c in columns if row.entry)]
+    rows = benchmark.kind("ranked")
+    # a metric that can score no image of the set (too small ones, say) judges nobody
+    columns = [c for c in judging(benchmark) if any(row.cells[c.key].value is not None for row in rows)]
+    rows = [row for row in rows if row.entry and all(c.key in row.entry.values for c in columns)]
+    rows = [row for row in rows if all(row.cells[c.key].value is not None for c in columns)]
     if len(columns) < 2 or len(rows) < 2:
+        return False
+    # images that every metric can score, so that one resample of them serves all metrics
+    mask = np.logical_and.reduce([common_images(_values(rows, column))[0] for column in columns])
+    if not mask.any():
         return False
     drawn = np.zeros((min(resamples, MAX_RESAMPLES), len(rows)))
     seen = np.zeros(len(rows))
     for column in columns:
-        values = [row.entry.values[column.key] for row in rows if row.entry is not None]
+        values = [row[:, mask] for row in _values(rows, column)]
         means = stats.bootstrap_means(values, len(drawn))  # one seed: the same images for every metric
         for start in range(0, len(means), 250):
             drawn[start : start + 250] += stats.ranks(means[start : start + 250], column.better)
@@ -48,8 +55,15 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     low, high = stats.interval(drawn / len(columns))
     for row, mean, least, most in zip(rows, seen / len(columns), low, high, strict=True):
         note = f"mean rank over {len(columns)} metrics, 95 % interval; {len(rows)} rows have all of them"
+        note += (
+            "" if mask.all() else f"; from the {int(mask.sum()):,} of {len(mask):,} images that all metrics can score"
+        )
         row.mean_rank = Cell(f"{mean:.2f} ({least:.2f}–{most:.2f})", float(mean), note)
     return True
+
+
+def _values(rows: list[BoardRow], column: Column) -> list[np.ndarray]:
+    return [row.entry.values[column.key] for row in rows if row.entry is not None]
 
 
 def agreement(benchmark: Benchmark) -> tuple[list[Column], list[list[Agreement]]]:

@@ -11,13 +11,13 @@ import msgspec
 from fusionbench import stats
 from fusionbench.board.hollow import add_dialects, beside, column_title, published_row
 from fusionbench.board.parts import COST, Benchmark, BoardRow, Cell, Column, Group, slug
-from fusionbench.comparison import SECONDARY, Entry, metric_order, read_entries, same_model, title_of
+from fusionbench.comparison import SECONDARY, Entry, common_images, metric_order, read_entries, same_model, title_of
 from fusionbench.errors import FusionbenchError
 from fusionbench.files import digest
 from fusionbench.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.published import shipped
 from fusionbench.recipes import load_recipe
-from fusionbench.result import Result, Score, load
+from fusionbench.result import Result, Score, left_out, load
 from fusionbench.tables import METRIC_TITLES, decimals, rank_text
 
 
@@ -177,7 +177,7 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
     low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
     text = f"{mean:.{places}f}"
     draws = scores[0].extra.get("draws")
-    images = f"{scores[0].n:,} images" + (f", K = {draws:,}" if isinstance(draws, int) else "")
+    images = f"{scores[0].n:,} images{_left_out(scores[0])}" + (f", K = {draws:,}" if isinstance(draws, int) else "")
     if low == high:
         return Cell(text, mean, images)
     sd = stats.run_sd(means)
@@ -188,6 +188,16 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
     return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {images}")
 
 
+def _left_out(score: Score) -> str:
+    """Which images a mean leaves out, and why."""
+    reasons = "; ".join(why.reason for why in left_out(score))
+    return (
+        f" of {total:,}, the others: {reasons}"
+        if reasons and isinstance(total := score.extra.get("images"), int)
+        else ""
+    )
+
+
 def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
     """Mark the best cells of a column and, in the column that ranks, work out ranks with their intervals."""
     ranked = [row for row in rows if row.kind == "ranked" and row.cells[column.key].value is not None]
@@ -195,13 +205,25 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
     if not ranked:
         return
     if any(value is None for value in values):  # means only: the best can be named, nothing else
+        # a mean over fewer images than another one is no better for it
+        most = max(_images(row, column.key) for row in ranked)
+        ranked = [row for row in ranked if _images(row, column.key) == most]
         means = [value for row in ranked if (value := row.cells[column.key].value) is not None]
         best = min(means) if column.better == "lower" else max(means)
         for row in ranked:
             cell = row.cells[column.key]
             row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=cell.value == best)
         return
-    found = stats.compare([value for value in values if value is not None], column.better, resamples=resamples)
+    known = [value for value in values if value is not None]
+    mask, reasons = common_images(known)
+    for row, reason in zip(ranked, reasons, strict=True):
+        if reason:
+            row.cells[column.key] = Cell("n/a", None, f"not comparable: {reason}")
+    ranked = [row for row, reason in zip(ranked, reasons, strict=True) if not reason]
+    known = [value[:, mask] for value, reason in zip(known, reasons, strict=True) if not reason]
+    if not ranked:
+        return
+    found = stats.compare(known, column.better, resamples=resamples)
     for row, score in zip(ranked, found, strict=True):
         cell = row.cells[column.key]
         row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=score.rank == 1, tied=score.tied)
@@ -209,6 +231,11 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
             note = f"rank {score.rank}, 95 % interval {score.rank_low} to {score.rank_high}"
             note += "; not separable from the best" if score.tied and score.rank > 1 else ""
             row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, score.rank == 1, score.tied)
+
+
+def _images(row: BoardRow, key: str) -> int:
+    """How many images the mean of a measured row is over."""
+    return min(result.scores[key].n for result in row.entry.results) if row.entry is not None else 0
 
 
 def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
@@ -222,10 +249,11 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
         for column in keys:
             mine = row.cells[column.key].value
             theirs = [value for other in trivial if (value := other.cells[column.key].value) is not None]
-            if mine is None or not theirs:
+            # a metric that a model lacks is not judged; a value that it should have and has not beats nobody
+            if not theirs or (mine is None and not row.cells[column.key].text):
                 continue
             judged += 1
-            won += mine < min(theirs) if column.better == "lower" else mine > max(theirs)
+            won += mine is not None and (mine < min(theirs) if column.better == "lower" else mine > max(theirs))
         if judged:
             row.beats = f"{won} of {judged}"
 

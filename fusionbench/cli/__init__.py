@@ -6,10 +6,12 @@ stdout is data, stderr is talk. Exit codes: 0 fine, 1 regression or rejection, 2
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -89,19 +91,19 @@ def cli(quiet: bool) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: runs a verb and leaves with its exit code."""
+    _print_any_name()
     try:
         cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
+        sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
     except FusionbenchError as error:
-        print(f"fusionbench: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _leave(str(error), error.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        print("fusionbench: stopped; nothing half-made was left, the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        _leave("stopped; nothing half-made was left, the same command goes on from here", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -112,5 +114,46 @@ def main(args: list[str] | None = None) -> None:
         print(f"fusionbench: {package} cannot be imported ({error}); see `fusionbench doctor`", file=sys.stderr)
         sys.exit(3)
     except MemoryError:
-        print("fusionbench: out of memory; try a smaller batch, fewer draws or --jobs 1", file=sys.stderr)
-        sys.exit(3)
+        _leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3)
+    except OSError as error:
+        if error.filename is None:
+            with contextlib.suppress(OSError, ValueError):  # what is left of stdout cannot be written either
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _leave(f"{where}{error.strerror or error}; check the path, its permissions and the free space", 2)
+    except UnicodeEncodeError as error:
+        # around what cannot be written: the whole may be a file of megabytes
+        near = str(error.object)[max(0, error.start - 60) : error.end + 20]
+        _leave(f"a name that is not UTF-8 cannot be stored: …{near}…; rename the file or folder", 2)
+    except Exception:  # a fault of ours or of a plugin's: never the exit code of a regression
+        import traceback
+
+        traceback.print_exc()
+        _leave("this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above", 3)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    """Say one line, with what could move a terminal's cursor escaped, and leave."""
+    from fusionbench.files import escaped
+
+    print(f"fusionbench: {escaped(message)}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _print_any_name() -> None:
+    """Let stdout and stderr print whatever name a file has: as ``\\xHH`` where it is not UTF-8."""
+    import codecs
+
+    from fusionbench.files import utf8
+
+    def replace(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        text = utf8(error.object[error.start : error.end])
+        # a terminal that has no arrows, either
+        return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+    codecs.register_error("fusionbench.names", replace)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fusionbench.names")

@@ -61,4 +61,5 @@ def compare_command(
         console = Console(width=None if sys.stdout.isatty() else 200)
         for number, table in enumerate(tables.as_tables(comparison, console.width)):
             console.print(*([""] if number else []), table, sep="\n")
-        say(tables.legend(comparison))
+        for line in (tables.legend(comparison), *tables.notes(comparison)):
+            say(line)

@@ -57,13 +57,12 @@ def gate_command(
         complete_seeds(candidate, runs, data, calibrate, device)
     outcome = gate(candidate, read_baseline(baseline)) if baseline.exists() or not update_baseline else None
     if outcome is not None:
-        if junit is not None:
-            from fusionbench.files import write_bytes
+        from fusionbench.files import append_text, write_bytes
 
+        if junit is not None:
             write_bytes(junit, gate_report.as_junit(outcome))
         if markdown is not None:
-            with open(markdown, "a", encoding="utf-8") as stream:  # the summary of a job grows step by step
-                stream.write(gate_report.as_markdown(outcome))
+            append_text(markdown, gate_report.as_markdown(outcome))  # the summary of a job grows step by step
         if as_json:
             click.echo(json.dumps(gate_report.as_data(outcome), indent=1, ensure_ascii=False))
         else:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionbench.errors import UsageError
+from fusionbench.files import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,13 +118,16 @@ def score_command(
 
 
 def _csv(scores: Scores) -> str:
+    """A line an image; a cell is empty where there is no value, and the last column says why."""
     names = [metric.name for metric in scores.metrics]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["id", *names])
+    writer.writerow(["id", *names, "not_available"])
     for row, name in enumerate(scores.ids):
+        missing = scores.not_available.get(name, {})
         # repr of a float is the shortest text that reads back to the same float64
-        writer.writerow([name, *(repr(float(scores.values[metric][row])) for metric in names)])
+        cells = ["" if metric in missing else repr(float(scores.values[metric][row])) for metric in names]
+        writer.writerow([name, *cells, "; ".join(f"{metric}: {why.reason}" for metric, why in missing.items())])
     return buffer.getvalue()
 
 
@@ -136,19 +141,42 @@ def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dial
     """A table with a line an image. ``columns``: name -> unit, values and their summary."""
     rows = [["", *columns], ["", *(f"[{unit}]" for unit, _, _ in columns.values())]]
     for place, name in enumerate(ids):
-        rows.append([name, *(f"{values[place]:.4f}" for _, values, _ in columns.values())])
+        line = [float(values[place]) for _, values, _ in columns.values()]
+        rows.append([escaped(name), *(f"{value:.4f}" if math.isfinite(value) else "n/a" for value in line)])
     if len(ids) > 1:
         means, halves = [], []
         for _, _, score in columns.values():
-            means.append("not finite" if score.mean is None else f"{score.mean:.4f}")
+            means.append("n/a" if score.mean is None else f"{score.mean:.4f}")
             halves.append("" if score.ci95 is None or score.mean is None else f"{score.ci95[1] - score.mean:.4f}")
         rows += [["mean", *means], ["± (95 %)", *halves]]
+        if any(score.n != len(ids) for _, _, score in columns.values()):
+            rows.append(["images", *(str(score.n) for _, _, score in columns.values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
         for row in rows
     ]
-    return "\n".join([f"{len(ids)} image" + ("s" if len(ids) != 1 else "") + f", {dialect}", *lines])
+    head = f"{len(ids)} image" + ("s" if len(ids) != 1 else "") + f", {dialect}"
+    return "\n".join([head, *lines, *_why_not({name: score for name, (_, _, score) in columns.items()}, len(ids))])
+
+
+def _why_not(scores: Mapping[str, Score], images: int) -> list[str]:
+    """A line for every reason why metrics have no value, with the metrics, the images, and what becomes of the mean."""
+    from fusionbench.result import not_available
+
+    told: dict[tuple[str, bool, tuple[str, ...], int], list[str]] = {}
+    for name, score in scores.items():
+        for found in not_available(score):
+            key = found["reason"], found["cause"] != "fused", tuple(map(str, found["images"])), found["n"]
+            told.setdefault(key, []).append(name)
+    lines = []
+    for (reason, fair, named, count), metrics in told.items():
+        where = ", ".join(map(escaped, named)) + (f" and {count - len(named)} more" if count > len(named) else "")
+        rule = ""
+        if images > 1 and count < images:
+            rule = "; left out of the mean" if fair else "; no mean, because this is the method's doing"
+        lines.append(f"n/a: {', '.join(metrics)} of {where}: {reason}{rule}")
+    return lines
 
 
 def _show_result(result: Result, out: Path, as_json: bool) -> None:

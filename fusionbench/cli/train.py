@@ -287,6 +287,8 @@ def _show_together(folders: list[Path], scores: Sequence[str] = ("nll@*", "nll_b
             for key, rows in comparison.scores.items():
                 if (row := rows[number]) is not None:
                     progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
+        for line in tables.notes(comparison):
+            progress.say(line)
 
 
 def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -62,13 +62,17 @@ def _count(planes: list[Array]) -> Array:
 
 
 def entropy(counts: Array) -> Array:
-    """Shannon entropy in nats of counts (bins,) or (N,bins): log n - sum(c log c)/n."""
+    """Shannon entropy in nats of counts (bins,) or (N,bins): log n - sum(c log c)/n.
+
+    Of a single level it is exactly 0: what rounding leaves instead would be divided by itself in nmi.
+    """
     if isinstance(counts, np.ndarray):
         counts = counts[counts > 0]
         total = counts.sum()
-        return np.log(total) - (counts * np.log(counts)).sum() / total
+        return np.log(total) - (counts * np.log(counts)).sum() / total if len(counts) > 1 else np.float64(0)
     total = counts.sum(-1)
-    return total.log() - (counts * counts.clamp(min=1).log()).sum(-1) / total
+    value = total.log() - (counts * counts.clamp(min=1).log()).sum(-1) / total
+    return value.where((counts > 0).sum(-1) > 1, 0.0)
 
 
 def image_entropy(image: Image) -> Array:

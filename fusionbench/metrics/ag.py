@@ -56,5 +56,6 @@ METRIC = Metric(
     edge_cases="A flat image has 0; images one pixel wide or high are refused.",
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=2,
+    min_reason="a gradient takes two pixels along each axis",
     oracle="NumPy gradient",
 )

@@ -26,6 +26,7 @@ class Variant:
         parameters: keyword arguments of the metric's function that differ from its defaults.
         unit, range: where they differ from the metric's.
         swap: the order in which the evaluator hands (fused, a, b) to its own function.
+        min_side, min_reason, undefined: what sizes and images it needs, where they differ from the metric's.
         note: what this does to the number.
     """
 
@@ -34,6 +35,9 @@ class Variant:
     range: tuple[float, float] | None = None
     swap: tuple[int, int, int] = (0, 1, 2)
     note: str = ""
+    min_side: int | None = None
+    min_reason: str | None = None
+    undefined: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Dialect:
 INFINITE = float("inf")
 _SAME = Variant()
 _ZERO_TIES = {"border": "zero", "ties": "fused"}
+_BLACK = ("both sources are black",)  # zeros outside the image make an edge around any other flat source
 _SUM = (-2.0, 2.0)
 _NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 0.693 of the value in bits")
 _INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
@@ -81,15 +86,23 @@ _LIST = (
             "ag": _SAME,
             "mi": _NATS,
             "mse": _SAME,
-            "psnr": Variant({"peak": "max of fused"}, note="the peak is the fused image's brightest value"),
+            "psnr": Variant(
+                {"peak": "max of fused"},
+                note="the peak is the fused image's brightest value",
+                undefined=("the fused image is black", "the fused image equals both sources"),
+            ),
             "cc": _SAME,
             "scd": _SAME,
             "vif": Variant(note="printed as VIFF, but it is VIF-p, summed"),
-            "qabf": Variant(_ZERO_TIES, note="zeros outside the image; equal gradients score the gradient itself"),
+            "qabf": Variant(
+                _ZERO_TIES, undefined=_BLACK, note="zeros outside the image; equal gradients score the gradient itself"
+            ),
             "ssim": Variant(
                 {"window": "uniform", "size": 7, "data_range": 2.0, "sample": True, "over": "sum"},
                 range=_SUM,
                 note="7×7 box, range 2 on images of 0..255 (what scikit-image before 0.20 assumed for floats), summed",
+                min_side=7,
+                min_reason="its windows are 7×7",
             ),
         },
         "1e-9 with float64 input, 2e-5 as shipped (float32)",
@@ -105,7 +118,7 @@ _LIST = (
             "ag": _INNER,
             "mi": _NATS,
             "psnr": Variant({"peak": "root of sums"}, note="sqrt(Σd²)/(H·W) stands for the squared error"),
-            "qabf": Variant(_ZERO_TIES),
+            "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
             "ssim": Variant({"over": "sum"}, range=_SUM, note="summed"),
             "qcv": _STRETCHED_QCV,
             "qcb": _STRETCHED,
@@ -141,9 +154,12 @@ _LIST = (
             "cc": _SAME,
             "scd": _SAME,
             "vif": _SAME,
-            "qabf": Variant(_ZERO_TIES),
+            "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
             "ssim": Variant(
-                {"data_range": 1.0, "border": "replicate"}, note="range 1 on images of 0..255; border replicated; mean"
+                {"data_range": 1.0, "border": "replicate"},
+                note="range 1 on images of 0..255; border replicated; mean",
+                min_side=1,
+                min_reason="",
             ),
             "nabf": Variant(swap=(1, 2, 0), note="called with the infrared image in place of the fused one"),
         },
@@ -165,7 +181,9 @@ _LIST = (
             "scd": _SAME,
             "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
             "qabf": Variant(
-                {**_ZERO_TIES, "unit": True}, note="on the 0..1 scale, where equal gradients score far below 1"
+                {**_ZERO_TIES, "unit": True},
+                undefined=_BLACK,
+                note="on the 0..1 scale, where equal gradients score far below 1",
             ),
         },
         "1e-7; Qabf 5e-4 (the original is not stable)",
@@ -195,7 +213,9 @@ _LIST = (
             "sf": _SAME,
             "mi": _SAME,
             "qabf": Variant(
-                {"border": "zero", "angle": "atan swapped"}, note="edge_association: its angle is taken the other way"
+                {"border": "zero", "angle": "atan swapped"},
+                undefined=_BLACK,
+                note="edge_association: its angle is taken the other way",
             ),
             "fmi": Variant({"feature": "pixel"}, note="pixel values are the feature"),
         },
@@ -218,15 +238,22 @@ _LIST = (
             "sf": _SAME,
             "ag": _SAME,
             "mi": _SAME,
-            "nmi": Variant({"by": "sources"}, note="sum divided by the sources' entropies"),
+            "nmi": Variant(
+                {"by": "sources"},
+                note="sum divided by the sources' entropies",
+                undefined=("both sources are constant",),
+            ),
             "mse": _UNIT_MSE,
             "psnr": _TOO_LOUD,
             "cc": _SAME,
             "scd": _SAME,
             "vif": Variant(
-                {"window": "off-centre", "border": "zero"}, note="zero padding, window off centre: 2 to 30 % more"
+                {"window": "off-centre", "border": "zero"},
+                note="zero padding, window off centre: 2 to 30 % more",
+                min_side=9,
+                min_reason="its largest window reaches 8 pixels beyond the border",
             ),
-            "qabf": Variant(_ZERO_TIES),
+            "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
             "ssim": Variant(
                 {"data_range": 1.0, "over": "sum"}, range=_SUM, note="images times 255 once too often, summed"
             ),
@@ -235,7 +262,11 @@ _LIST = (
                 range=_SUM,
                 note="images times 255 once too often, odd sides padded with zeros, summed",
             ),
-            "nabf": Variant({"floor": 0.0}, note="weak edges weigh nothing instead of 0.001"),
+            "nabf": Variant(
+                {"floor": 0.0},
+                note="weak edges weigh nothing instead of 0.001",
+                undefined=("no source has an edge of two grey levels",),
+            ),
         },
         "1e-4; VIF, SSIM and MS-SSIM 1e-3 (the original's single precision)",
     ),
@@ -280,6 +311,9 @@ def in_dialect(metric: Metric, name: str) -> Metric:
         function=_adapted(metric.function, variant),
         unit=variant.unit or metric.unit,
         range=variant.range or metric.range,
+        min_side=metric.min_side if variant.min_side is None else variant.min_side,
+        min_reason=metric.min_reason if variant.min_reason is None else variant.min_reason,
+        undefined=metric.undefined if variant.undefined is None else variant.undefined,
         dialect=dialect.id,
         choices=(*((variant.note,) if variant.note else ()), *metric.choices),
     )

@@ -146,5 +146,6 @@ METRIC = Metric(
     edge_cases="Equal windows count as 1, flat or not; a flat window against another one is close to 0.",
     invariances=("swapping the sources", "one scale factor and offset per image"),
     min_side=3,
+    min_reason="its windows are 3×3",
     oracle="a plain loop over the windows",
 )

@@ -101,10 +101,14 @@ METRIC = Metric(
         "The ordinary five-scale measure against each source; MEF-MS-SSIM, printed as MS_SSIM by some MATLAB codes, "
         "is another one.",
         "Windows inside the image only; torchmetrics reflects the image at its border.",
+        "Halving: 2×2 averages from the top left corner; at an odd side the last row or column of that scale is left "
+        "out: a side of 179 has scales of 179, 89, 44, 22, 11 pixels. ivif-zoo puts a row or column of zeros before "
+        "the first instead: 179, 90, 45, 23, 12.",
         "Mean of the two sources; ivif-zoo prints the sum.",
     ),
     edge_cases="Three equal images give 1; sides below 176 pixels are refused.",
     invariances=("swapping the sources", "swapping source and fused image"),
     min_side=MIN_SIDE,
+    min_reason="the coarsest of its five scales has no 11×11 window left",
     oracle="piq multi_scale_ssim; a composition of scikit-image structural_similarity",
 )

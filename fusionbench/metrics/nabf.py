@@ -87,5 +87,6 @@ METRIC = Metric(
     edge_cases="0 for a flat fused image; NaN where every weight is 0.",
     invariances=("swapping the sources", "adding a constant to any image"),
     min_side=3,
+    min_reason="Sobel's masks are 3×3",
     oracle="a direct loop-free composition with SciPy convolve2d",
 )

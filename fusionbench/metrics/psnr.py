@@ -61,6 +61,7 @@ METRIC = Metric(
     ),
     edge_cases="inf for three equal images.",
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
+    undefined=("the fused image equals both sources",),
     oracle="scikit-image peak_signal_noise_ratio",
 )
 
@@ -79,5 +80,6 @@ TARGET_METRIC = Metric(
     exploits="A blurred mean image scores higher than a sharp sample.",
     edge_cases="inf where the images are equal.",
     invariances=("swapping the images", "any reordering of the pixels", "inversion of both images"),
+    undefined=("the fused image equals the target",),
     oracle="scikit-image peak_signal_noise_ratio",
 )

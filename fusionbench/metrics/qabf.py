@@ -136,5 +136,7 @@ METRIC = Metric(
         "edge, which raised six real results by 0.00 to 0.16.",
         "The orientation difference is not folded at ±90°, after the paper.",
     ),
+    min_reason="Sobel's masks are 3×3",
+    undefined=("both sources are constant",),
     oracle="a direct SciPy convolve2d composition; scikit-image sobel for the gradients",
 )

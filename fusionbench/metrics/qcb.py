@@ -96,5 +96,6 @@ METRIC = Metric(
     edge_cases="1 for three equal images, flat or not; sides below 31 pixels are refused.",
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=MIN_SIDE,
+    min_reason="its contrast filters are 31 pixels wide",
     oracle="a direct NumPy FFT and SciPy ndimage composition",
 )

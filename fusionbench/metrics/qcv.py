@@ -94,5 +94,7 @@ METRIC = Metric(
     edge_cases="0 for three equal images; NaN where both sources are flat (with zeros outside, only black ones are).",
     invariances=("swapping the sources",),
     min_side=BLOCK,
+    min_reason="its blocks are 16×16",
+    undefined=("both sources are black",),
     oracle="a direct NumPy FFT and SciPy correlate2d composition",
 )

@@ -52,6 +52,11 @@ def qp(fused: Image, a: Image, b: Image, *, low_pass: LowPass = "centred") -> Ar
     return product
 
 
+def has_features(image: Image) -> bool:
+    """Whether the phase congruency of one image exceeds the threshold anywhere."""
+    return bool((_maps(image, "centred")[0] > THRESHOLD).any())
+
+
 def _correlations(xp: Any, fused: Array, maps: list[Array], masks: list[Array]) -> Array:
     """The largest of the local correlations, where a map has features; 0 elsewhere."""
     weights = gaussian(11, 1.5)
@@ -174,5 +179,7 @@ METRIC = Metric(
     edge_cases="NaN where neither source has a feature (flat images); sides below 28 pixels are refused.",
     invariances=("swapping the sources, up to places where both have the same phase congruency",),
     min_side=MIN_SIDE,
+    min_reason="its coarsest filters have a wavelength of 28 pixels",
+    undefined=("no source has a feature",),
     oracle="published values on six real triples",
 )

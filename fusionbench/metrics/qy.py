@@ -75,5 +75,6 @@ METRIC = Metric(
     edge_cases="1 for three equal images, flat or not; sides below 7 pixels are refused.",
     invariances=("swapping the sources",),
     min_side=SIZE,
+    min_reason="its windows are 7×7",
     oracle="a direct SciPy convolve2d composition",
 )

@@ -52,5 +52,6 @@ METRIC = Metric(
     edge_cases="A flat image has 0; images one pixel wide or high are refused.",
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=2,
+    min_reason="differences take two pixels along each axis",
     oracle="NumPy diff, term by term",
 )

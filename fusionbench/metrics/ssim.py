@@ -136,6 +136,7 @@ METRIC = Metric(
         "mirroring and transposing all three images",
     ),
     min_side=11,
+    min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
 )
 
@@ -156,5 +157,6 @@ TARGET_METRIC = Metric(
     edge_cases="Two equal images give 1, flat or not; sides below 11 pixels are refused.",
     invariances=("swapping the images", "mirroring and transposing both images"),
     min_side=11,
+    min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
 )

@@ -200,5 +200,6 @@ METRIC = Metric(
     "sides below 41 pixels are refused.",
     invariances=("swapping the sources", "mirroring all three images when both sides are 1 mod 8"),
     min_side=MIN_SIDE,
+    min_reason="the coarsest of its four scales has no window left",
     oracle="torchmetrics visual_information_fidelity; piq vif_p; a direct SciPy convolve2d composition",
 )

@@ -73,5 +73,6 @@ METRIC = Metric(
     edge_cases="1 for flat images of any value; sides below 41 pixels are refused.",
     invariances=("swapping the sources",),
     min_side=MIN_SIDE,
+    min_reason="the coarsest of its four scales has no window left",
     oracle="a direct SciPy convolve2d composition",
 )

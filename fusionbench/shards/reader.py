@@ -8,6 +8,7 @@ any value is read.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def _inspect(path: Path, size: int) -> tuple[dict[str, Any], dict[str, tuple[str
     import h5py
 
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    with h5py.File(h5py.h5f.open(str(path).encode(), h5py.h5f.ACC_RDONLY, fapl=access)) as file:
+    with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access)) as file:
         header = _header(path, file)
         names = hard_linked(path, file)
         layout = {name: _layout(path, file, name, size) for name in names}

@@ -12,10 +12,9 @@ from typing import ClassVar, Self
 import numpy as np
 
 from fusionbench import progress
-from fusionbench.errors import DataError, UsageError, unknown_name
+from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some, unknown_name
+from fusionbench.files import utf8_names
 from fusionbench.imread import pictures_in, read_picture
-
-_SHOWN = 8  # stems named in a message before the rest is counted
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class PairFolders:
         names = [os.path.relpath(place, source.root) for place in places]
         place = replace(usual, a=names[0], b=names[1])
         if absent := source._absent(place):
-            raise DataError(f"{source.root}: {len(absent)} pairs of {split!r} are not in both folders: {_some(absent)}")
+            raise DataError(f"{source.root}: {len(absent)} pairs of {split!r} are not in both folders: {some(absent)}")
         source._pair(split, place)
         source.splits = (split,)
         source._report(strict)
@@ -127,7 +126,7 @@ class PairFolders:
         for split, missing in self._missing.items():
             if not missing:
                 continue
-            names = _some([f"{stem} (not in {place})" for stem, place in missing.items()])
+            names = some([f"{stem} (not in {place})" for stem, place in missing.items()])
             text = f"{self.root}: {len(missing)} pictures of {split!r} lack a partner: {names}"
             if strict:
                 raise DataError(f"{text}; add them, or leave out --strict")
@@ -169,7 +168,7 @@ class PairFolders:
         a, b = (pictures[path].grey() for path in self._files[split][stem])
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
-            raise DataError(f"{first} is {h}×{w} and {second} is {k}×{m} pixels; a pair must have one size")
+            raise SizesDiffer(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
         return np.stack((a, b))
 
     def views(self, split: str, indices: np.ndarray) -> np.ndarray:
@@ -197,18 +196,19 @@ class PairFolders:
         Raises:
             DataError: pairs that cannot be read, all of them in one line.
         """
-        state, problems = hashlib.sha256(), []
+        state = hashlib.sha256()
+        problems: list[DataError] = []
         for stem in self.stems(split):
             try:
                 pair = self._read(split, stem)
             except DataError as error:
-                problems.append(str(error))
+                problems.append(error)
             else:
                 state.update(_named(stem, pair))
         refuse_all(problems, f"{self.root}: {len(problems)} of {self.length(split)} pairs of {split!r} cannot be used")
         for note in sorted(set(self._notes.values())):
             names = [path.name for path, found in self._notes.items() if found == note]
-            progress.say(f"note: {self.root}: {len(names)} files: {note} ({_some(names)})")
+            progress.say(f"note: {self.root}: {len(names)} files: {note} ({some(names)})")
         self._notes.clear()
         return state.hexdigest()
 
@@ -223,21 +223,6 @@ class PairFolders:
 
 def _named(stem: str, pair: np.ndarray) -> bytes:
     return f"{stem} {pair.shape} ".encode() + pair.tobytes()
-
-
-def refuse_all(problems: Sequence[str], head: str) -> None:
-    """Refuse what has problems, in one line that names all of them; one problem stands for itself.
-
-    Raises:
-        DataError: there is a problem.
-    """
-    if problems:
-        raise DataError(problems[0] if len(problems) == 1 else f"{head}: {_some(problems, '; ')}")
-
-
-def _some(names: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return between.join(names[:_SHOWN]) + more
 
 
 def _as_written(a: Mapping[str, Path], b: Mapping[str, Path]) -> dict[str, Path]:
@@ -255,7 +240,7 @@ def _by_letters(stems: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _stems(folder: Path, tail: str) -> dict[str, Path]:
-    found = pictures_in(folder)
+    found = utf8_names(pictures_in(folder))
     ours = {stem.removesuffix(tail): path for stem, path in found.items() if stem.endswith(tail)}
     if not ours:
         raise DataError(f"{folder}: no picture here has a stem that ends in {tail!r} ({next(iter(found))}, …)")

@@ -371,3 +371,18 @@ def test_mistakes_at_the_command_line(pairs: Path, tmp_path: Path, capsys: pytes
     assert (tmp_path / "queue" / "incoming" / "a.zip").exists(), "our own mistake rejects nobody"
     code, _, err = run(capsys, "pack", tmp_path / "pickled.npy", *words, "--model", "mine", "--data", pairs)
     assert code == 2 and "no samples in it" in err and not (tmp_path / "x.zip").exists()
+
+
+def test_samples_that_copy_a_view_or_are_black_are_told(dataset: Path, tmp_path: Path) -> None:
+    views = open_dataset(dataset).arrays("test").views[:IMAGES]
+    made = np.random.default_rng(4).integers(0, 256, (IMAGES, 4, DRAWS, *views.shape[2:]), np.uint8)
+    made[3, -1, 0], made[5, -1, 0], made[6, -1, 0] = 0, 200, views[6, 2]
+    (tmp_path / META).write_bytes(record(dataset))
+    with h5py.File(tmp_path / SAMPLES, "w") as file:
+        file["samples"] = made
+    notes = examine(tmp_path, dataset).notes
+    assert "the fused image is black in 1 of 20 images (3)" in notes
+    assert "the fused image is constant in 1 of 20 images (5)" in notes
+    assert "the fused image is identical to view 3 in 1 of 20 images (6)" in notes
+    assert "the fused image is black in 1 of 20 images (3)" in examine(tmp_path, None).notes
+    assert not any("identical" in note for note in examine(tmp_path, None).notes)

@@ -76,10 +76,34 @@ def test_all_metrics_of_a_dialect(capsys: pytest.CaptureFixture[str], places: li
     assert code == 0 and set(json.loads(out)["versions"]) == {"en", "mi", "nabf", "scd", "sd"}
 
 
-def test_a_flat_result_prints_nan_and_no_mean(capsys: pytest.CaptureFixture[str], places: list[object]) -> None:
+def test_a_flat_result_has_no_value_and_no_mean(
+    capsys: pytest.CaptureFixture[str], places: list[object], tmp_path: Path
+) -> None:
     Image.fromarray(np.full((61, 74), 3, np.uint8)).save(Path(str(places[5])) / "1.png")
-    code, out, _ = run(capsys, "-q", "score", *places, "--metrics", "cc")
-    assert code == 0 and "nan" in out and "not finite" in out
+    code, out, err = run(capsys, "score", *places, "--metrics", "cc,sd", "--csv", tmp_path / "v.csv")
+    lines = {line.split()[0]: line.split()[1:] for line in out.splitlines()[3:]}
+    assert code == 0 and lines["1"] == ["n/a", "0.0000"] and lines["mean"][0] == "n/a" and lines["images"] == ["1", "2"]
+    assert "n/a: cc of 1: undefined where the fused image is constant; no mean" in out and "nan" not in out
+    assert "warning: the fused image is constant in 1 of 2 images (1)" in err
+    rows = list(csv.DictReader((tmp_path / "v.csv").open()))
+    assert rows[1]["cc"] == "" and rows[1]["not_available"] == "cc: undefined where the fused image is constant"
+    assert rows[0]["not_available"] == "" and float(rows[0]["cc"]) == float(f"{float(rows[0]['cc'])!r}")
+
+
+def test_small_images_print_what_can_be_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name, image in zip(("f", "a", "b"), scene(0, (28, 28)), strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    files = ["--a", tmp_path / "a.png", "--b", tmp_path / "b.png", "--fused", tmp_path / "f.png"]
+    code, out, err = run(capsys, "-q", "score", *files)
+    heads, values = out.splitlines()[1].split(), out.splitlines()[3].split()[1:]
+    assert code == 0 and err == "" and [h for h, v in zip(heads, values, strict=True) if v == "n/a"] == ["vif"]
+    assert out.splitlines()[-1] == (
+        "n/a: vif of f: needs images of at least 41×41 pixels: the coarsest of its four scales has no window left"
+    )
+    code, out, _ = run(capsys, "-q", "score", *files, "--json", "--metrics", "all")
+    (image,) = json.loads(out)["images"]
+    assert code == 0 and {name for name, value in image.items() if value is None} == {"ms_ssim", "qcb", "vif", "viff"}
+    assert set(image["not_available"]) == {"ms_ssim", "qcb", "vif", "viff"}
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

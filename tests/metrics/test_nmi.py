@@ -31,3 +31,14 @@ def test_extremes() -> None:
     flat = np.full_like(fused, 3)
     assert nmi(flat, fused, a)[0] == 0
     assert np.isnan(nmi(flat, flat, a)[0])
+
+
+def test_two_flat_images_have_no_value_at_any_size() -> None:
+    """log n - n log n / n is not 0 in floating point at some sizes: its quotient with itself was taken for a value."""
+    a = stacks(1)[1]
+    for height in range(1, 60, 7):
+        for width in range(1, 60, 5):
+            flat = np.full((1, height, width), 77, np.uint8)
+            assert np.isnan(nmi(flat, flat + 8, flat)[0]), (height, width)
+    flat = np.full_like(a, 5)
+    assert nmi(flat, a, a)[0] == pytest.approx(0, abs=1e-15)

@@ -29,7 +29,7 @@
     return { gaps, mean, low: mean - half, high: mean + half };
   };
 
-  const scatter = (parent, a, b, names, score) => {
+  const scatter = (parent, a, b, names, score, places) => {
     const size = 360, edge = 64;
     const svg = draw("svg", { viewBox: `0 0 ${size} ${size}`, class: "scatter", role: "img" }, parent);
     svg.setAttribute("aria-label", `${names[1]} against ${names[0]}, one point an image`);
@@ -48,11 +48,11 @@
     draw("text", { ...up, transform: `rotate(-90 12 ${size / 2 - 20})` }, svg, names[1] + unit);
     a.forEach((value, i) => {
       const point = draw("circle", { cx: at(value), cy: size - at(b[i]), r: 2.6, class: "point" }, svg);
-      if (board.explorer?.has(i)) {
+      if (board.explorer?.has(places[i])) {
         point.classList.add("known");
-        point.addEventListener("click", () => board.explorer.show(i));
+        point.addEventListener("click", () => board.explorer.show(places[i]));
       }
-      draw("title", {}, point, `image ${values.ids[i]}: ${digits(value)} and ${digits(b[i])} ${score.unit}`);
+      draw("title", {}, point, `image ${values.ids[places[i]]}: ${digits(value)} and ${digits(b[i])} ${score.unit}`);
     });
   };
 
@@ -114,7 +114,9 @@
     choice.value = state.score;
     const score = values.scores[state.score];
     const names = wanted.map((slug) => name(document.getElementById(slug)));
-    const [first, ...others] = wanted.map((slug) => score.rows[slug]);
+    // places of the images for which all of these models have a value: null where the metric cannot score an image
+    const places = values.ids.map((_, i) => i).filter((i) => wanted.every((slug) => score.rows[slug][i] !== null));
+    const [first, ...others] = wanted.map((slug) => places.map((i) => score.rows[slug][i]));
     const found = others.map((other) => difference(first, other));
     board.explorer = undefined;
     if (loaded[0].sources.length) {
@@ -125,23 +127,25 @@
     }
     body.replaceChildren();
     make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
+    const left = values.ids.length - places.length;
+    if (left) make("p", body, `${left} of ${values.ids.length} images have no value here and are left out.`);
     forest(body, found, names, score);
     const pairs = make("div", body, undefined, "pairs");
     others.forEach((other, i) => {
       const cell = make("div", pairs);
       make("h3", cell, `${names[i + 1]} against ${names[0]}`);
-      scatter(cell, first, other, [names[0], names[i + 1]], score);
+      scatter(cell, first, other, [names[0], names[i + 1]], score, places);
       const order = found[i].gaps.map((gap, j) => [Math.abs(gap), j]).sort((x, y) => y[0] - x[0]).slice(0, 20);
       const details = make("details", cell);
       make("summary", details, "The 20 images where they disagree most");
       const list = make("ol", details);
       for (const [, j] of order) {
         const item = make("li", list);
-        const text = `image ${values.ids[j]}`;
-        if (board.explorer?.has(j)) {
+        const text = `image ${values.ids[places[j]]}`;
+        if (board.explorer?.has(places[j])) {
           const button = make("button", item, text);
           button.type = "button";
-          button.addEventListener("click", () => board.explorer.show(j));
+          button.addEventListener("click", () => board.explorer.show(places[j]));
         } else {
           make("span", item, text);
         }

@@ -1,0 +1,200 @@
+"""Where metrics have no value: every size and every condition that a record names, and no other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fusionbench.contracts import Metric
+from fusionbench.errors import DataError, UsageError
+from fusionbench.metrics import get_metric, list_metrics
+from fusionbench.metrics.dialects import DIALECTS
+from fusionbench.metrics.engine import TABLE, choose
+from fusionbench.metrics.undefined import CONDITIONS, NotAvailable, grouped, measure, too_small, why_undefined
+from tests.metrics.scenes import scene
+
+IMAGES = {"fused": 1, "target": 2, "pair": 3}
+EVERY = [("standard/1", name) for name in list_metrics() if get_metric(name).needs in IMAGES] + [
+    (dialect.name, name) for dialect in DIALECTS.values() for name in dialect.metrics
+]
+SIZES = [
+    *((1, 1), (1, 2), (1, 23), (23, 1), (2, 2), (3, 3), (7, 9), (9, 9), (11, 11), (16, 16)),
+    *((28, 28), (31, 40), (40, 40), (41, 41), (175, 176), (176, 176)),
+]
+# read off the formulas once more, by hand: (shortest side, fewest pixels) where they are not (1, 1)
+SMALLEST = {
+    **{"ag": (2, 1), "sf": (2, 1), "cc": (1, 2), "scd": (1, 2), "nmi": (1, 2), "fmi": (3, 1), "nabf": (3, 1)},
+    **{"qabf": (3, 1), "qy": (7, 1), "ssim": (11, 1), "ssim_target": (11, 1), "qcv": (16, 1), "qp": (28, 1)},
+    **{"qcb": (31, 1), "vif": (41, 1), "viff": (41, 1), "ms_ssim": (176, 1)},
+    **{"ssim@cddfuse": (7, 1), "ssim@linfeng": (1, 1), "vif@ivif-zoo": (9, 1)},
+}
+
+
+def noise(shape: tuple[int, int], count: int) -> list[np.ndarray]:
+    """Random images without any condition; two pixels are never equal."""
+    rng = np.random.default_rng([5, *shape])
+    images = [rng.integers(0, 256, shape, np.uint8) for _ in range(count)]
+    if shape[0] * shape[1] > 1:
+        for place, image in enumerate(images):
+            image.flat[0], image.flat[1] = 10 + 60 * place, 255 - 20 * place**2
+    return images
+
+
+def value_of(metric: Metric, images: list[np.ndarray]) -> float:
+    return float(metric.function(*(image[None] for image in images))[0])
+
+
+@pytest.mark.parametrize(("dialect", "name"), EVERY)
+def test_every_size_gives_a_finite_value_or_a_reason(dialect: str, name: str) -> None:
+    metric = get_metric(name, dialect)
+    key = f"{name}@{dialect}" if f"{name}@{dialect}" in SMALLEST else name
+    side, pixels = SMALLEST.get(key, (1, 1))
+    assert (metric.min_side, metric.min_pixels) == (side, pixels)
+    assert metric.min_reason if (side, pixels) != (1, 1) else not metric.min_reason
+    for shape in SIZES:
+        images = noise(shape, IMAGES[metric.needs])
+        why = too_small(metric, *shape)
+        assert (why is None) == (min(shape) >= side and shape[0] * shape[1] >= pixels), shape
+        if why is None:
+            assert math.isfinite(value_of(metric, images)), shape
+        else:
+            assert why.cause == "size" and why.fair and metric.min_reason in why.reason
+            if min(shape) < side:  # the formula itself refuses, too: no value is made up
+                with pytest.raises(DataError, match=f"at least {side}×{side} pixels"):
+                    value_of(metric, images)
+            else:
+                assert not math.isfinite(value_of(metric, images)), shape
+    smallest = (side, max(side, -(-pixels // side)))
+    assert math.isfinite(value_of(metric, noise(smallest, IMAGES[metric.needs]))), smallest
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_all_metrics_at_once(shape: tuple[int, int]) -> None:
+    metrics = choose(["all"])
+    values, missing = measure(*noise(shape, 3), metrics)
+    assert list(values) == [metric.name for metric in metrics]
+    assert {name for name, value in values.items() if not math.isfinite(value)} == set(missing)
+    assert {why.cause for why in missing.values()} <= {"size"}
+    assert set(missing) == {metric.name for metric in metrics if too_small(metric, *shape)}
+    for metric in metrics:
+        if metric.name not in missing:
+            images = noise(shape, 3)[: IMAGES[metric.needs]]
+            assert values[metric.name] == value_of(metric, images)
+
+
+def triple(condition: str, side: int) -> list[np.ndarray]:
+    """Images for which a condition holds and no other one that it does not imply."""
+    f, a, b = scene(3, (side, side + 5))
+    flat = np.full_like(a, 77)
+    return {
+        "a source is constant": [f, a, flat],
+        "both sources are constant": [f, flat, flat + 8],
+        "both sources are black": [f, flat * 0, flat * 0],
+        "no source has a feature": [f, flat, flat + 8],
+        "no source has an edge of two grey levels": [
+            f,
+            flat + (np.indices(f.shape)[1] // 3 % 2).astype(np.uint8),
+            flat,
+        ],
+        "the fused image is constant": [flat, a, b],
+        "the fused image is black": [flat * 0, a, b],
+        "the fused image minus a source is constant": [np.clip(b, 0, 200) + 3, a, np.clip(b, 0, 200)],
+        "the fused image and a source are constant": [flat, a, flat + 1],
+        "the fused image equals both sources": [a, a, a],
+        "the fused image equals the target": [a, a],
+    }[condition]
+
+
+@pytest.mark.parametrize(("dialect", "name"), EVERY)
+def test_conditions_that_a_record_names_hold_and_no_other(dialect: str, name: str) -> None:
+    metric = get_metric(name, dialect)
+    side = max(metric.min_side, 45)
+    assert set(metric.undefined) <= set(CONDITIONS)
+    for condition in metric.undefined:
+        images = triple(condition, side)
+        value = value_of(metric, images[: IMAGES[metric.needs]])
+        assert not math.isfinite(value), condition
+        why = why_undefined(metric, value, images)
+        assert why.reason.endswith(f"where {condition}") and why.cause == CONDITIONS[condition].cause
+        # what is the sources' doing is so for any fused image: that is why a mean may leave it out
+        if why.fair:
+            for fused in (images[1], images[2], scene(8, (side, side + 5))[0]):
+                assert not math.isfinite(value_of(metric, [fused, *images[1:]])), condition
+    for condition in CONDITIONS:
+        images = triple(condition, side)
+        if len(images) < IMAGES[metric.needs] or (metric.needs == "target") != (len(images) == 2):
+            continue
+        known = any(CONDITIONS[one].holds(*images) for one in metric.undefined)
+        assert math.isfinite(value_of(metric, images[: IMAGES[metric.needs]])) != known, condition
+
+
+def test_what_the_sources_bring_about_comes_before_what_the_fused_image_does() -> None:
+    """A method is not blamed for what no method could avoid."""
+    _, a, _ = scene()
+    flat = np.full_like(a, 40)
+    _, missing = measure(flat, a, flat, choose(["cc", "scd", "nmi", "en"]))
+    assert {name: why.cause for name, why in missing.items()} == {"cc": "sources", "scd": "sources", "nmi": "fused"}
+
+
+def test_a_plugin_that_refuses_or_explains_nothing_leaves_the_others_alone() -> None:
+    import dataclasses
+
+    def refuses(fused: np.ndarray) -> np.ndarray:
+        raise DataError("mine takes\n  larger images")
+
+    silent = dataclasses.replace(get_metric("en"), name="silent", function=lambda fused: np.full(len(fused), np.nan))
+    refusing = dataclasses.replace(get_metric("en"), name="refusing", function=refuses)
+    odd = dataclasses.replace(silent, name="odd", undefined=("the moon is full",))
+    values, missing = measure(*scene(), [refusing, get_metric("sd"), silent, odd])
+    assert missing["refusing"] == NotAvailable("mine takes larger images", "fused")
+    assert "its" not in missing and not missing["silent"].fair and "does not name" in missing["odd"].reason
+    assert values["sd"] == pytest.approx(scene()[0].std(), rel=1e-12) and set(missing) == {"refusing", "silent", "odd"}
+
+
+def test_images_that_nothing_can_score_are_refused() -> None:
+    f, a, b = scene()
+    with pytest.raises(DataError, match="must have one size"):
+        measure(f, a[:-1], b, choose(TABLE))
+    broken = f.astype(float)
+    broken[3, 3] = np.nan
+    with pytest.raises(DataError, match="fused image night: has NaN"):
+        measure(broken, a.astype(float), b.astype(float), choose(TABLE), "night")
+    with pytest.raises(UsageError, match="nothing to score"):
+        measure(f[:0], a[:0], b[:0], choose(TABLE))
+
+
+def test_grouping_by_reason() -> None:
+    small, flat = NotAvailable("small", "size"), NotAvailable("flat", "fused")
+    found = grouped([("1", small), ("2", None), ("3", flat), ("4", small)])
+    assert found == {small: ["1", "4"], flat: ["3"]}
+
+
+def test_the_documentation_has_every_smallest_size_and_condition() -> None:
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    rows = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and cells[0].startswith("`"):
+            for name in cells[0].replace("`", "").split(", "):
+                rows[name] = cells[1:]
+    for name in (name for name in list_metrics() if get_metric(name).needs in IMAGES):
+        metric = get_metric(name)
+        size = f"{metric.min_side}×{metric.min_side}" if metric.min_pixels == 1 else f"{metric.min_pixels} pixels"
+        assert rows[name][0] == size and rows[name][1] == (metric.min_reason or "–"), name
+        assert rows[name][2] == ("; ".join(metric.undefined) or "–"), name
+
+
+@pytest.mark.parametrize("rule", ["drop", "zero"])
+def test_sides_of_the_scales_of_ms_ssim(rule: str) -> None:
+    """The rule at odd sides, as the record and the documentation have it."""
+    from fusionbench.metrics.ms_ssim import METRIC, _halve
+
+    x, sides = np.zeros((179, 180)), [179]
+    for _ in range(4):
+        x = _halve(x, rule)
+        sides.append(x.shape[0])
+    assert ", ".join(map(str, sides)) in " ".join(METRIC.choices)
