@@ -25,7 +25,7 @@ Side = Annotated[int, msgspec.Meta(ge=4, le=4096)]
 
 
 class PairRule(Part, kw_only=True, frozen=True):
-    """What is stored of a pair. ``luma`` names the way from picture files to uint8 (:mod:`fusionbench.imread`).
+    """What is stored of a pair. ``luma`` names the way from picture files to uint8 (:mod:`fusionbench.core.images`).
 
     With ``patch``: squares of so many pixels whose corners are multiples of ``stride``. A patch is left out when
     (P90 − P10)/P90 of either view is below ``contrast``, or P90 is 0; see :mod:`fusionbench.pair_making`.

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
+from fusionbench.core.image_ranges import Range, Ranges
+from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, images_in, read_image
 from fusionbench.errors import DataError, UsageError
-from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.progress import progress
 from fusionbench.result import Score, summarise
 
+_NO_RANGES = Ranges()
 _SHOWN = 8  # names listed in a message before the rest is counted
 
 
@@ -47,6 +49,7 @@ class Scores:
         summary: metric -> mean, sd and 95 % interval; without a mean where a value is not finite.
         warnings: what the reader should know about the files.
         missing: stem -> the folders that lack it; these were not scored.
+        ranges: side -> the range by which its values became 8 bits, where one was given; what ``auto`` found.
     """
 
     ids: list[str]
@@ -56,6 +59,7 @@ class Scores:
     summary: dict[str, Score] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     missing: dict[str, list[str]] = field(default_factory=dict)
+    ranges: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values at full precision; what is not finite is null."""
@@ -73,6 +77,7 @@ class Scores:
             "n": len(self.ids),
             "warnings": self.warnings,
             "missing": self.missing,
+            "ranges": self.ranges,
         }
 
 
@@ -96,7 +101,7 @@ def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, l
         return [Triple(places["fused"].stem, places["fused"], places["a"], places["b"])], {}
     if not all(folders):
         raise UsageError("--a, --b and --fused must be three files or three folders, not some of each")
-    found = {name: pictures_in(place) for name, place in places.items()}
+    found = {name: images_in(place) for name, place in places.items()}
     stems = sorted(set().union(*found.values()))
     missing = {
         stem: lacking for stem in stems if (lacking := [name for name, files in found.items() if stem not in files])
@@ -117,6 +122,9 @@ def score_files(
     *,
     jobs: int | None = None,
     strict: bool = False,
+    range_a: Range | str | None = None,
+    range_b: Range | str | None = None,
+    range_fused: Range | str | None = None,
 ) -> Scores:
     """Score picture files, or folders of them paired by stem.
 
@@ -126,18 +134,22 @@ def score_files(
         metrics: names; None takes the eight of the field's tables, ``["all"]`` all that the dialect has.
         jobs: images at a time; None takes the processors at hand.
         strict: refuse instead of leaving out what has no partner.
+        range_a, range_b, range_fused: which values are black and white, as text or a range (docs/images.md).
 
     Raises:
         DataError: unreadable pictures, sizes that differ (nothing is resized), or with ``strict`` missing partners.
-        UsageError: unknown metric or dialect.
+        UsageError: unknown metric, dialect or range.
     """
     from fusionbench.metrics.engine import choose
+
+    ranges = Ranges.parse(range_a, range_b, range_fused)
 
     chosen = choose(metrics, dialect)
     rows, missing = pair_files(Path(a), Path(b), Path(fused))
     if missing and strict:
         raise DataError(f"{_missing_text(missing)}; add them, or leave out --strict")
-    values, notes = _run(rows, chosen, _count(jobs, len(rows)))
+    ranges = fit_rows(ranges, rows)
+    values, notes = _run(rows, chosen, _count(jobs, len(rows)), ranges)
     table = {m.name: np.array([row[m.name] for row in values], np.float64) for m in chosen}
     found = get_dialect(dialect)
     return Scores(
@@ -148,10 +160,13 @@ def score_files(
         summary={m.name: summarise(table[m.name], m.better, m.unit) for m in chosen},
         warnings=_warnings(notes) + ([_missing_text(missing)] if missing else []),
         missing=missing,
+        ranges=ranges.texts(),
     )
 
 
-def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, float], dict[str, str]]:
+def score_triple(
+    row: Triple, metrics: Sequence[Metric], ranges: Ranges = _NO_RANGES
+) -> tuple[dict[str, float], dict[str, str]]:
     """Values of one row, and file -> remark for what was found while reading.
 
     Raises:
@@ -159,7 +174,7 @@ def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, floa
     """
     from fusionbench.metrics.engine import SourcePair
 
-    pictures = _read(row)
+    pictures = read_row(row, ranges)
     grey = {name: picture.grey()[None] for name, picture in pictures.items()}
     try:
         values = SourcePair(grey["a"], grey["b"], metrics, ids=[row.id], lasting=False).score(grey["fused"])
@@ -171,9 +186,25 @@ def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, floa
     return {name: float(value[0]) for name, value in values.items()}, notes
 
 
-def _read(row: Triple) -> dict[str, Picture]:
-    """The three pictures of a row, of one size."""
-    pictures = {name: read_picture(path) for name, path in (("fused", row.fused), ("a", row.a), ("b", row.b))}
+def fit_rows(ranges: Ranges, rows: Sequence[Triple]) -> Ranges:
+    """The ranges that the images of each side share: what ``auto`` and ``set:percentile`` find in all of them.
+
+    Raises:
+        DataError: an unreadable image, or values in which nothing is found.
+    """
+    return fit_ranges(ranges, {side: [getattr(row, side) for row in rows] for side in ("a", "b", "fused")})
+
+
+def read_row(row: Triple, ranges: Ranges = _NO_RANGES) -> dict[str, DecodedImage]:
+    """The three images of a row, ``fused``, ``a`` and ``b``, of one size.
+
+    Raises:
+        DataError: an unreadable image, or sizes that differ.
+    """
+    pictures = {
+        side: read_image(getattr(row, side), getattr(ranges, side), option=f"--range-{side}")
+        for side in ("fused", "a", "b")
+    }
     sizes = {name: picture.pixels.shape[:2] for name, picture in pictures.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
@@ -181,7 +212,9 @@ def _read(row: Triple) -> dict[str, Picture]:
     return pictures
 
 
-def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[list[dict[str, float]], dict[str, str]]:
+def _run(
+    rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int, ranges: Ranges
+) -> tuple[list[dict[str, float]], dict[str, str]]:
     from joblib import Parallel, delayed
 
     values, notes = [], {}
@@ -190,9 +223,9 @@ def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[
     def attempt(row: Triple) -> tuple[dict[str, float], dict[str, str]]:
         try:
             if problems:  # nothing will be scored: only see what else is wrong
-                _read(row)
+                read_row(row, ranges)
                 return {}, {}
-            return score_triple(row, metrics)
+            return score_triple(row, metrics, ranges)
         except DataError as error:
             problems.append(str(error))
             return {}, {}
