@@ -1,13 +1,14 @@
 """From the bytes of an image file to the values that it stores; what is refused is refused here, in one line.
 
 Whole 8-bit JPEGs are decoded by OpenCV, which takes half of Pillow's time. Both contain libjpeg-turbo, and gave the
-same bytes for all 11,110 JPEGs of CelebA, RoadScene and VIFB that were compared, so that digests of data sets and scores
-do not depend on the choice. Everything else is Pillow's, which is strict about damage. Only colours of 16 bits a channel,
-which Pillow cuts to 8, are decoded again by OpenCV and compared with what Pillow saw.
+same bytes for all 11,110 JPEGs of CelebA, RoadScene and VIFB that were compared, so that digests of data sets and
+scores do not depend on the choice. Everything else is Pillow's, which is strict about damage. Only colours of 16 bits
+a channel, which Pillow cuts to 8, are decoded again by OpenCV and compared with what Pillow saw.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -15,7 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.core.image_headers import TiffHeader, jpeg_header, png_header, pnm_header, tiff_header
+from fusionbench.core.image_headers import (
+    PngHeader,
+    TiffHeader,
+    jpeg_header,
+    png_header,
+    png_is_damaged,
+    pnm_header,
+    tiff_header,
+)
 from fusionbench.core.image_ranges import Values
 from fusionbench.errors import DataError
 
@@ -102,13 +111,12 @@ def _turn_of(exif: bytes) -> int:
         return 1
     from PIL import Image
 
-    try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged data
         found = Image.Exif()
-        found.load(exif)
-        turn = int(found.get(_ORIENTATION, 1))
-    except Exception:  # Pillow answers damaged EXIF data with errors of many types
-        return 1
-    return turn if 1 <= turn <= 8 else 1
+        with contextlib.suppress(Exception):
+            found.load(exif)
+        return _orientation(found)
 
 
 def _deep_pnm(content: bytes, name: str, size: tuple[int, int] | None) -> Stored | None:
@@ -134,6 +142,8 @@ def _by_pillow(content: bytes, name: str, size: tuple[int, int] | None, keep_alp
 
     if (header := png_header(content) or tiff_header(content)) is not None:
         _check_size(name, header.height, header.width, size)
+        if isinstance(header, PngHeader) and png_is_damaged(content):
+            raise DataError(f"{name}: not a readable {KINDS} image (a checksum in it is wrong)")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is stricter
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
@@ -144,8 +154,9 @@ def _by_pillow(content: bytes, name: str, size: tuple[int, int] | None, keep_alp
             before = _orientation(image)
             shape = (image.height, image.width)
             image.load()
-            turned = before > 1 and _orientation(image) == 1
-            turn = 1 if turned else max(before, _orientation(image))
+            after = _orientation(image)
+            turned = before > 1 and after == 1
+            turn = 1 if turned else max(before, after)
             notes = _noted(turned, "turned upright") + _noted(bool(image.info.get("icc_profile")), _PROFILE)
             values, alpha = _values(content, name, image, shape)
     if alpha is not None and not keep_alpha:
@@ -155,9 +166,11 @@ def _by_pillow(content: bytes, name: str, size: tuple[int, int] | None, keep_alp
     return Stored(values, image.format or "", notes, alpha, turn)
 
 
-def _orientation(image: Any) -> int:
+def _orientation(told: Any) -> int:
+    """1..8 by the EXIF data of an opened image, or by such data; what is damaged tells 1."""
     try:
-        turn = int(image.getexif().get(_ORIENTATION, 1))
+        exif = told.getexif() if hasattr(told, "getexif") else told
+        turn = int(exif.get(_ORIENTATION, 1))
     except Exception:  # Pillow answers damaged EXIF data with errors of many types
         return 1
     return turn if 1 <= turn <= 8 else 1
@@ -179,6 +192,8 @@ def _values(content: bytes, name: str, image: Any, shape: tuple[int, int]) -> tu
     elif mode == "1":
         image = image.convert("L")
     mode, pixels = image.mode, np.asarray(image)
+    if tiff is not None and tiff.photometric == 0 and (tiff.sample != 1 or depth > 16):
+        raise DataError(f"{name}: a TIFF of {tiff}, in which 0 is white; invert it first")
     if tiff is not None and tiff.sample == 2 and mode == "L":
         return Values(np.ascontiguousarray(pixels).view(np.int8), None, 8), None
     if mode in ("L", "RGB"):
@@ -197,8 +212,6 @@ def _integers(
     name: str, pixels: np.ndarray, image: Any, depth: int, tiff: TiffHeader | None
 ) -> tuple[Values, np.ndarray | None]:
     """Grey of more than 8 bits; ``depth`` is the file's."""
-    if tiff is not None and tiff.photometric == 0 and (tiff.sample != 1 or depth > 16):
-        raise DataError(f"{name}: a TIFF of {tiff} in which 0 is white; invert it first")
     if tiff is not None and tiff.sample == 2:
         return Values(pixels.astype(np.int16 if depth == 16 else np.int32), None, depth), None
     if depth > 16:
@@ -221,13 +234,15 @@ def _deep_colour(content: bytes, name: str, image: Any) -> tuple[Values, np.ndar
     if found is None or found.dtype != np.uint16 or found.ndim != 3 or found.shape[:2] != seen.shape[:2]:
         raise DataError(f"{name}: 16 bits a channel in a form that is not read; convert it to 8 bits or to PNG")
     planes = np.asarray(found, np.uint16)
-    colours = planes[..., 2::-1] if image.mode != "LA" else planes[..., :1]
+    colours = planes[..., 2::-1]
     alpha = planes[..., 3:] if planes.shape[2] == 4 else np.full_like(planes[..., :1], 65535)
-    both = np.concatenate([colours, alpha], axis=2)[..., : seen.shape[2]]
+    both = np.concatenate([colours[..., :1] if image.mode == "LA" else colours, alpha], axis=2)[..., : seen.shape[2]]
     if not np.array_equal(both >> 8, seen):
         raise DataError(f"{name}: 16 bits a channel, and two decoders see different images; convert it to 8 bits")
     if key is not None:
         alpha = np.where((colours == np.array(key)).all(axis=2, keepdims=True), 0, 65535)
     eight = np.where(alpha == 65535, 255, np.minimum(alpha >> 8, 254)).astype(np.uint8)[..., 0]
-    pixels = np.ascontiguousarray(colours if image.mode != "LA" else colours[..., 0])
+    header = png_header(content)
+    grey = header is not None and header.colour in (0, 4)  # three equal channels from either decoder
+    pixels = np.ascontiguousarray(colours[..., 0] if grey else colours)
     return Values(pixels, 65535, 16), None if key is None and seen.shape[2] == 3 else eight

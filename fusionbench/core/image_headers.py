@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from dataclasses import dataclass
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEAD = 33  # bytes: signature and IHDR
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_MAX_SEGMENTS = 1 << 16  # and fill bytes: a file of nothing else must not keep a loop of Python's busy
+_MAX_SEGMENTS, _MAX_CHUNKS = 1 << 16, 1 << 20  # a file of nothing else must not keep a loop of Python busy
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})\s")
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG and BigTIFF's LONG8
@@ -75,6 +76,21 @@ def png_header(content: bytes) -> PngHeader | None:
         return None
     width, height, bits, colour = struct.unpack(">IIBB", content[16:26])
     return PngHeader(height, width, bits, colour)
+
+
+def png_is_damaged(content: bytes) -> bool:
+    """Whether the checksum of a chunk that matters is wrong: Pillow decodes such pixels without a word."""
+    at = len(PNG_SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        if at + 12 > len(content):
+            return False  # what is missing is for the decoder to tell
+        end = at + 8 + int.from_bytes(content[at : at + 4], "big")
+        critical = content[at + 4] & 0x20 == 0  # a capital letter
+        told = content[end : end + 4]
+        if critical and len(told) == 4 and zlib.crc32(memoryview(content)[at + 4 : end]) != int.from_bytes(told, "big"):
+            return True
+        at = end + 4
+    return False
 
 
 def jpeg_header(content: bytes) -> JpegHeader | None:
