@@ -18,7 +18,7 @@ from fusionbench.files import digest
 from fusionbench.progress import say
 from fusionbench.result import DatasetIdentity
 from fusionbench.sources import SOURCES
-from fusionbench.sources.pair_folders import PairFolders
+from fusionbench.sources.pair_folders import range_arguments
 
 DATA = Path("data")  # where `fusionbench generate` puts data sets
 NO_RANGES = Ranges()
@@ -178,11 +178,7 @@ def pairs_in(
 
 
 def _open(kind: Any, name: str, root: Path | None, strict: bool, ranges: Ranges) -> Any:
-    if not ranges:
-        return kind(root, strict=strict)
-    if not (isinstance(kind, type) and issubclass(kind, PairFolders)):
-        raise UsageError(f"The source {name!r} reads no image files: leave out --range-a and --range-b")
-    return kind(root, strict=strict, ranges=ranges)
+    return kind(root, strict=strict, **range_arguments(kind, name, ranges))
 
 
 def _stored(name: str, root: str | Path | None) -> DatasetPairs | None:

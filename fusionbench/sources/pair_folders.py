@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -99,6 +99,7 @@ class PairFolders:
 
     def _begin(self, root: Path, ranges: Ranges) -> None:
         self.root, self.ranges, self.notes = root, ranges, FileNotes()
+        self.options = ("--range-a", "--range-b")  # what messages call the ranges
         self._fitted: dict[str, Ranges] = {}
         self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
         self._missing: dict[str, dict[str, str]] = {}
@@ -183,7 +184,7 @@ class PairFolders:
 
     def _read(self, split: str, stem: str) -> np.ndarray:
         ranges = self.ranges_of(split)
-        sides = zip(self._files[split][stem], (ranges.a, ranges.b), ("--range-a", "--range-b"), strict=True)
+        sides = zip(self._files[split][stem], (ranges.a, ranges.b), self.options, strict=True)
         a, b = (self.notes.add(path, read_image(path, wanted, option=option)).grey() for path, wanted, option in sides)
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
@@ -234,6 +235,17 @@ class PairFolders:
         for stem, pair in zip(stems, pairs, strict=True):
             state.update(_named(stem, pair))
         return state.hexdigest()
+
+
+def range_arguments(kind: Any, name: str, ranges: Ranges) -> dict[str, Ranges]:
+    """What the constructor ``kind`` of the source ``name`` takes for ``ranges``: nothing without any.
+
+    Raises:
+        UsageError: ranges for a source that is not made of image files.
+    """
+    if ranges and not (isinstance(kind, type) and issubclass(kind, PairFolders)):
+        raise UsageError(f"The source {name!r} reads no folders of image files: it takes no ranges")
+    return {"ranges": ranges} if ranges else {}
 
 
 def _named(stem: str, pair: np.ndarray) -> bytes:
