@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.core.image_headers import (
-    PngHeader,
+    TIFF_ORDERS,
     TiffHeader,
     jpeg_header,
     png_header,
@@ -140,25 +140,24 @@ def _deep_pnm(content: bytes, name: str, size: tuple[int, int] | None) -> Stored
 def _by_pillow(content: bytes, name: str, size: tuple[int, int] | None, keep_alpha: bool) -> Stored:
     from PIL import Image
 
-    if (header := png_header(content) or tiff_header(content)) is not None:
+    png, tiff = png_header(content), tiff_header(content)
+    if (header := png or tiff) is not None:
         _check_size(name, header.height, header.width, size)
-        if isinstance(header, PngHeader) and png_is_damaged(content):
-            raise DataError(f"{name}: not a readable {KINDS} image (a checksum in it is wrong)")
+    if png is not None and png_is_damaged(content):
+        raise DataError(f"{name}: not a readable {KINDS} image (a checksum in it is wrong)")
+    if tiff is None and content[:2] in TIFF_ORDERS:
+        raise DataError(f"{name}: a damaged TIFF: its first directory cannot be read, or names a tag twice")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is stricter
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             _check_size(name, image.height, image.width, size)
             if (frames := getattr(image, "n_frames", 1)) > 1:
                 raise DataError(f"{name}: holds {frames} images; export one of them")
-            # Pillow turns some TIFFs itself while it decodes them, and then no longer tells.
-            before = _orientation(image)
-            shape = (image.height, image.width)
             image.load()
-            after = _orientation(image)
-            turned = before > 1 and after == 1
-            turn = 1 if turned else max(before, after)
+            turn = 1 if tiff is not None else _orientation(image)  # Pillow turns TIFFs as it decodes them
+            turned = tiff is not None and tiff.turn > 1
             notes = _noted(turned, "turned upright") + _noted(bool(image.info.get("icc_profile")), _PROFILE)
-            values, alpha = _values(content, name, image, shape)
+            values, alpha = _values(content, name, image)
     if alpha is not None and not keep_alpha:
         if (alpha != 255).any():
             raise DataError(f"{name}: has translucent pixels; flatten the alpha channel first")
@@ -176,12 +175,10 @@ def _orientation(told: Any) -> int:
     return turn if 1 <= turn <= 8 else 1
 
 
-def _values(content: bytes, name: str, image: Any, shape: tuple[int, int]) -> tuple[Values, np.ndarray | None]:
+def _values(content: bytes, name: str, image: Any) -> tuple[Values, np.ndarray | None]:
     """What is stored in a file that Pillow has opened and loaded, and its alpha channel in 8 bits."""
     mode: str = image.mode
-    png, tiff = png_header(content), tiff_header(content) if image.format == "TIFF" else None
-    if image.format == "TIFF" and tiff is None:
-        raise DataError(f"{name}: a damaged TIFF: its first directory cannot be read, or names a tag twice")
+    png, tiff = png_header(content), tiff_header(content)
     depth = png.bits if png is not None else max(tiff.bits) if tiff is not None else 8
     if depth == 16 and mode in ("RGB", "RGBA", "LA"):
         return _deep_colour(content, name, image)

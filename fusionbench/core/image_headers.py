@@ -16,6 +16,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS, _MAX_CHUNKS = 1 << 16, 1 << 20  # a file of nothing else must not keep a loop of Python busy
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})\s")
+TIFF_ORDERS = {b"II": "<", b"MM": ">"}  # how a TIFF begins, and the order of its bytes
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG and BigTIFF's LONG8
 
 
@@ -57,13 +58,17 @@ class PnmHeader:
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """The first directory. ``sample``: 1 unsigned, 2 signed, 3 float; ``photometric``: 0 means that 0 is white."""
+    """The first directory.
+
+    ``sample``: 1 unsigned, 2 signed, 3 float; ``photometric``: 0 means that 0 is white; ``turn``: orientation, 1..8.
+    """
 
     height: int
     width: int
     bits: tuple[int, ...]
     sample: int
     photometric: int
+    turn: int
 
     def __str__(self) -> str:
         kind = {1: "unsigned", 2: "signed", 3: "float"}.get(self.sample, "unknown")
@@ -140,7 +145,7 @@ def tiff_header(content: bytes) -> TiffHeader | None:
     Decoders differ in which of two equal tags they believe, so that such a file could pass with a small size and be
     decoded with a large one.
     """
-    order = {b"II": "<", b"MM": ">"}.get(content[:2])
+    order = TIFF_ORDERS.get(content[:2])
     if order is None or len(content) < 16:
         return None
     try:
@@ -163,7 +168,7 @@ def tiff_header(content: bytes) -> TiffHeader | None:
             if tag in tags:
                 return None
             tags[tag] = ()
-            if tag in (256, 257, 258, 262, 339) and kind in _TIFF_TYPES and many <= 16:
+            if tag in (256, 257, 258, 262, 274, 339) and kind in _TIFF_TYPES and many <= 16:
                 values = f"{order}{many}{_TIFF_TYPES[kind]}"
                 if struct.calcsize(values) > inline:
                     (place,) = struct.unpack_from(f"{order}{'I' if inline == 4 else 'Q'}", content, place)
@@ -171,5 +176,5 @@ def tiff_header(content: bytes) -> TiffHeader | None:
     except struct.error:
         return None
     (width, *_), (height, *_) = tags.get(256) or (0,), tags.get(257) or (0,)
-    sample, photometric = (tags.get(339) or (1,))[0], (tags.get(262) or (1,))[0]
-    return TiffHeader(height, width, tags.get(258) or (1,), sample, photometric)
+    sample, photometric, turn = ((tags.get(tag) or (1,))[0] for tag in (339, 262, 274))
+    return TiffHeader(height, width, tags.get(258) or (1,), sample, photometric, turn if 1 <= turn <= 8 else 1)

@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import (
@@ -358,7 +358,7 @@ def test_0_is_white_where_a_tiff_says_so(tmp_path: Path) -> None:
         read_image(tiff(tmp_path / "f.tif", GREY.astype(np.float32), photometric="miniswhite"), Range.parse("0:1"))
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.int32, np.uint32, np.int16, np.int8])
+@pytest.mark.parametrize("kind", [np.float32, np.int32, np.uint32, np.int16])
 def test_values_without_a_white_of_their_own_need_a_range(tmp_path: Path, kind: type) -> None:
     values = np.linspace(-100 if np.dtype(kind).kind != "u" else 0, 120, 48).reshape(6, 8).astype(kind)
     path = tiff(tmp_path / "x.tif", values)
@@ -371,6 +371,18 @@ def test_values_without_a_white_of_their_own_need_a_range(tmp_path: Path, kind: 
     expected = np.rint(np.clip((values.astype(np.float64) - 20) * 255 / 60, 0, 255))
     image = read_image(path, Range.parse("20:80"), option="--range-a")
     assert np.array_equal(image.pixels, expected) and "mapped to 8 by 20:80, what is beyond clipped" in image.note
+
+
+def test_signed_bytes_are_not_taken_for_unsigned(tmp_path: Path) -> None:
+    """Old releases of Pillow do not read them, new ones as unsigned."""
+    values = np.linspace(-100, 100, 48).reshape(6, 8).astype(np.int8)
+    path = tiff(tmp_path / "x.tif", values)
+    with pytest.raises(DataError, match="signed"):
+        read_image(path)
+    try:
+        assert np.array_equal(read_values(path).pixels, values)
+    except DataError as error:
+        assert "a TIFF of 1 × 8 bits, signed" in str(error)
 
 
 def test_large_unsigned_values_do_not_wrap(tmp_path: Path) -> None:
@@ -436,15 +448,30 @@ def test_images_are_turned_as_they_say(tmp_path: Path, turn: int, suffix: str) -
     exif[0x0112] = turn
     path = save(tmp_path / f"x.{suffix}", COLOUR, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
     image = read_image(path, size=(6, 8) if turn < 5 else (8, 6))
-    upright = ImageOps.exif_transpose(Image.open(path))
-    assert np.array_equal(image.pixels, np.asarray(upright))
+    stored = COLOUR
+    if suffix == "jpg":
+        stored = np.asarray(Image.open(save(tmp_path / "plain.jpg", COLOUR)))
+    plain = np.transpose(stored, (1, 0, 2)) if turn > 4 else stored
+    down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(turn, (1, 1))
+    assert np.array_equal(image.pixels, plain[::down, ::right])
     assert image.note == ("turned upright" if turn > 1 else "")
-    if suffix != "jpg":
-        plain = np.transpose(COLOUR, (1, 0, 2)) if turn > 4 else COLOUR
-        flips = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}.get(turn, (0, 0))
-        assert np.array_equal(image.pixels, plain[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1])
     with pytest.raises(DataError, match=r"pixels instead of"):
         read_image(path, size=(8, 6) if turn < 5 else (6, 8))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_deep_tiffs_are_turned_or_refused(tmp_path: Path, turn: int) -> None:
+    for values, photometric in ((DEEP, "minisblack"), (DEEP_COLOUR, "rgb")):
+        path = tiff(tmp_path / "x.tif", values, photometric=photometric, extratags=[(274, "H", 1, turn, True)])
+        plain = np.swapaxes(values, 0, 1) if turn > 4 else values
+        down, right = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(turn, (1, 1))
+        try:
+            image = read_image(path)
+        except DataError as error:  # where OpenCV and Pillow turn colour differently
+            assert values.ndim == 3 and turn > 1 and "16 bits a channel" in str(error)
+        else:
+            assert np.array_equal(image.pixels, np.rint(plain[::down, ::right] / 257))
+            assert ("turned upright" in image.notes) == (turn > 1)
 
 
 def test_damaged_exif_data_turn_nothing(tmp_path: Path) -> None:
