@@ -218,6 +218,8 @@ def to_eight_bits(values: Values, wanted: Range | None, name: str, option: str) 
     Raises:
         DataError: a range that does not fit, or values that need one.
     """
+    if wanted is None and values.full == 255 and values.pixels.max() > 1:
+        return values.pixels, ()  # nearly every image, so no second look at its pixels
     if wanted is None:
         _refuse_unclear(values, name, option)
         wanted = Range("full")
