@@ -13,7 +13,7 @@ import json
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ from fusionbench.shards.manifest import (
 from fusionbench.shards.ragged import pack
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import write_shard
+from fusionbench.sources.file_notes import tell_notes
 
 JOURNAL = ".build"
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
@@ -60,11 +61,12 @@ ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: an error message for people, or for us, or none."""
+    """What a task came to: an error message for people, or for us, or none; notes by the path of the file."""
 
     plan: ShardPlan
     error: str = ""
     bug: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def make_arrays(
@@ -125,7 +127,7 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             "recipe_sha256": recipe.hash,
         }
         write_json(_note_path(folder, plan), note)
-        return Outcome(plan)
+        return Outcome(plan, notes=source.notes.take() if hasattr(source, "notes") else {})
     except FusionbenchError as error:
         return Outcome(plan, error=str(error))
     except MemoryError:
@@ -220,6 +222,7 @@ def _build(
         if force or _note(recipe, folder, plan) is None:
             progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
             _raise(build_shard(recipe, str(source_dir) if source_dir is not None else None, folder, plan))
+    remarks: dict[str, str] = {}
     notes = {} if force else {plan: note for plan in plans if (note := _note(recipe, folder, plan))}
     if notes and len(notes) < len(plans):
         progress.say(f"{recipe.name}: {len(notes)} of {len(plans)} shards are there; making the others")
@@ -231,6 +234,7 @@ def _build(
             written = set()
             for outcome in _run(recipe, source_dir, folder, todo, jobs, bar, scheduler):
                 _raise(outcome)
+                remarks |= outcome.notes
                 written.add(outcome.plan)
             notes.update({plan: note for plan in todo if (note := _note(recipe, folder, plan, plan in written))})
     missing = [plan.file for plan in plans if plan not in notes]
@@ -239,6 +243,7 @@ def _build(
             f"{folder}: workers were killed while they made {', '.join(missing[:3])}"
             f"{' and others' if len(missing) > 3 else ''}; run it again, with fewer --jobs if memory is short"
         )
+    tell_notes(source_dir, remarks)
     _sweep(folder)  # of workers that were killed on the way
     _finish(recipe, source, folder, plans, notes)
     return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.images import encode_png
 from fusionbench.files import write_bytes
 from fusionbench.shards import ragged
 from fusionbench.shards.manifest import Manifest
@@ -24,8 +25,6 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 
 def _picture(folder: Path, manifest: Manifest) -> bytes:
     """The first samples of the first split: target, where there is one, and views side by side, as PNG."""
-    import cv2
-
     split = manifest.splits.get("train") or next(iter(manifest.splits.values()))
     arrays = open_shard(folder / split.shards[0].file).arrays
     views = ragged.Ragged([arrays]) if ragged.PIXELS in arrays else arrays["views"]
@@ -39,9 +38,7 @@ def _picture(folder: Path, manifest: Manifest) -> bytes:
     # one grey line between samples, so that rows and columns can be told apart
     framed = [np.pad(strip, ((1, 1), (1, 1), *[(0, 0)] * (strip.ndim - 2)), constant_values=128) for strip in strips]
     rows = [np.concatenate(framed[i : i + _COLUMNS], axis=1) for i in range(0, len(framed), _COLUMNS)]
-    sheet = np.concatenate(rows).repeat(_SCALE, axis=0).repeat(_SCALE, axis=1)
-    sheet = sheet[..., ::-1] if sheet.ndim == 3 else sheet
-    return cv2.imencode(".png", np.ascontiguousarray(sheet))[1].tobytes()
+    return encode_png(np.concatenate(rows).repeat(_SCALE, axis=0).repeat(_SCALE, axis=1))
 
 
 def _reduced(strip: np.ndarray) -> np.ndarray:

@@ -114,6 +114,7 @@ def suite_card(name: str) -> Card:
     about = " ".join(suite.description.split())
     where = {"dataset": suite.dataset, "split": suite.split, "seeds": list(suite.seeds)}
     protocol = msgspec.to_builtins(suite.protocol)
+    protocol = {key: value for key, value in protocol.items() if value is not None or not key.startswith("range_")}
     return {"title": suite.title, "about": about, **where, "models": rows, "protocol": protocol}
 
 

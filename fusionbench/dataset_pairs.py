@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.image_ranges import Ranges
 from fusionbench.data import Dataset, open_dataset
 from fusionbench.errors import DataError, UsageError, unknown_name
 from fusionbench.shards.manifest import FILE
@@ -62,6 +63,11 @@ class DatasetPairs:
         """Empty: what lacked a partner was told when the data set was made, and is not in it."""
         self.stems(split)
         return {}
+
+    def ranges_of(self, split: str) -> Ranges:
+        """The ranges by which the image files were read when the data set was made: a result names them as well."""
+        self.stems(split)
+        return getattr(self.dataset.recipe, "ranges", Ranges())
 
     def length(self, split: str) -> int:
         return len(self.stems(split))

@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,15 @@ import numpy as np
 
 import fusionbench
 from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.core.image_ranges import Range, Ranges
+from fusionbench.core.images import encode_png, fit_ranges, images_in, read_image
 from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.evaluate import Subject
 from fusionbench.files import digest, file_sha256, utf8, utf8_names, write_bytes
-from fusionbench.imread import pictures_in, read_picture
 from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
-from fusionbench.pair_pictures import encode, fused_path, keeps_pictures, save_fused, save_sources
+from fusionbench.pair_pictures import fused_path, keeps_pictures, save_fused, save_sources
 from fusionbench.pairsets import PairSet
 from fusionbench.progress import progress, say
 from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
@@ -158,6 +159,7 @@ def score_pictures(
     keep_pictures: bool | None = None,
     strict: bool = False,
     jobs: int | None = None,
+    range_fused: Range | str | None = None,
 ) -> Result:
     """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
 
@@ -169,6 +171,7 @@ def score_pictures(
         strict: refuse a picture that belongs to no pair.
         jobs: pairs at a time; None takes the number of cores that this process may use.
         keep_pictures: as for :func:`evaluate_pairs`.
+        range_fused: which values of the fused images are black and white; part of the identity, as the pairs' ranges.
 
     Raises:
         DataError: pairs without their pictures, unreadable pictures, or such of another size; all in one line.
@@ -176,7 +179,7 @@ def score_pictures(
     import joblib
 
     protocol = protocol or PairsProtocol()
-    files = utf8_names(pictures_in(fused))
+    wanted, files = Range.of(range_fused), utf8_names(images_in(fused))
     lacking = [stem for stem in pairs.stems if stem not in files]
     if lacking:
         raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no picture here: {some(lacking)}")
@@ -187,15 +190,16 @@ def score_pictures(
         say(f"warning: {text}; they are passed over")
     if protocol.stretch:
         raise UsageError("Pictures are scored as they are; a protocol that stretches is for models")
+    ranges = fit_ranges(replace(pairs.ranges, fused=wanted), {"fused": [files[stem] for stem in pairs.stems]})
     made_of = digest([[stem, file_sha256(files[stem])] for stem in pairs.stems])
     identity = ModelIdentity(name=name, version="pictures", weights_sha256=made_of)
-    result = _result(pairs, protocol, identity, title)  # looks at every pair
+    result = _result(pairs, protocol, identity, title, wanted, ranges)  # looks at every pair
     result.status, result.origin.kind, result.origin.note = "scored", "submission", note
     result.id = identity_id(result.identity)
 
     def read(index: int, pair: np.ndarray) -> np.ndarray:
         path = files[pairs.stems[index]]
-        pixels = read_picture(path).grey()
+        pixels = read_image(path, ranges.fused, option="--range-fused").grey()
         if pixels.shape != pair.shape[1:]:
             (h, w), (k, m) = pixels.shape, pair.shape[1:]
             raise SizesDiffer(f"{path}: {h}×{w} pixels, its sources are {k}×{m}")
@@ -222,9 +226,19 @@ def _check_pictures(folder: str | Path, pairs: PairSet, read: Maker) -> None:
     refuse_all(problems, f"{folder}: {len(problems)} of {len(pairs)} pictures cannot be scored")
 
 
-def _result(pairs: PairSet, protocol: PairsProtocol, model: ModelIdentity, title: str) -> Result:
+def _result(
+    pairs: PairSet,
+    protocol: PairsProtocol,
+    model: ModelIdentity,
+    title: str,
+    wanted: Range | None = None,
+    ranges: Ranges | None = None,
+) -> Result:
+    """A result without scores. ``wanted``: the range asked for fused files; ``ranges``: what became of all ranges."""
     metrics = {key: metric.version for key, metric in _records().items()}
-    identity = Identity(model=model, dataset=pairs.identity, protocol=protocol.identity(), metrics=metrics)
+    rules, asked = protocol.identity(), getattr(pairs.source, "ranges", Ranges())
+    rules.params |= (pairs.ranges if ranges is None else ranges).params()
+    identity = Identity(model=model, dataset=pairs.identity, protocol=rules, metrics=metrics)
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     provenance: dict[str, Any] = {
         "fusionbench": fusionbench.__version__,
@@ -233,6 +247,8 @@ def _result(pairs: PairSet, protocol: PairsProtocol, model: ModelIdentity, title
     }
     if hasattr(pairs.source, "missing") and (left_out := pairs.source.missing(pairs.split)):
         provenance["left_out"] = left_out  # pictures without a partner
+    if asked := replace(asked, fused=wanted).texts():
+        provenance["ranges"] = asked  # as they were given: the protocol has what `auto` found
     return Result(id="", status="verified", title=title, identity=identity, scores={}, provenance=provenance)
 
 
@@ -298,7 +314,7 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None,
                 fused = make(index, pair)
                 work.append((fused, pair, pairs.stems[index]))
                 if keep is not None:
-                    write_bytes(fused_path(result, pairs, keep, index), encode(fused))
+                    write_bytes(fused_path(result, pairs, keep, index), encode_png(fused))
             for values, missing, remarkable in pool(delayed(score_pair)(*item) for item in work):
                 rows.append(values)
                 reasons.append(missing)

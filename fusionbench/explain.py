@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
+from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.images import DecodedImage, luma, read_image
 from fusionbench.errors import DataError, UsageError
-from fusionbench.imread import Picture, luma, read_picture
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import DIALECTS, STANDARD
 from fusionbench.metrics.undefined import too_small
-from fusionbench.score import Triple
+from fusionbench.score import Triple, fit_rows, read_row
 
 # Names under which papers print another quantity.
 CONFUSED: Mapping[str, tuple[str, ...]] = {
@@ -68,20 +69,25 @@ class Candidate:
     note: str = ""
 
 
-def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: Any = None) -> list[Candidate]:
+def explain(
+    metric: str, number: str | float, rows: Sequence[Triple], *, task: Any = None, ranges: Ranges | None = None
+) -> list[Candidate]:
     """Every candidate for ``number`` as the mean of ``metric`` over ``rows``, nearest first.
 
     ``number`` as text keeps its digits: "0.54" agrees with 0.5352. Of candidates with one value the plainest is kept.
+
+    ``ranges``: which values of the files are black and white (docs/images.md).
 
     Raises:
         UsageError: unknown metric, one that does not score fused images, or something that is no number.
         DataError: a picture that cannot be read.
     """
     asked, half = _parse(number)
-    records = _records(metric)
+    records, ranges = _records(metric), fit_rows(ranges or Ranges(), rows)
     sums: dict[tuple[int, str], list[float]] = {}
     for row in rows:
-        pictures = [read_picture(path) for path in (row.fused, row.a, row.b)]
+        read = read_row(row, ranges)
+        pictures = [read[side] for side in ("fused", "a", "b")]
         for treatment, prepare in TREATMENTS.items():
             stacks = prepare(pictures)
             if stacks is None:
@@ -95,7 +101,7 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
             task.advance()
     if rows and not any(len(values) == len(rows) for values in sums.values()):
         # no definition can score all of the images: say what the metric itself asks for
-        raise DataError(f"{metric} {_too_small(records[0][0], rows)}")
+        raise DataError(f"{metric} {_too_small(records[0][0], rows, ranges)}")
     found = []
     for (place, treatment), values in sums.items():
         if len(values) == len(rows):  # a treatment that fits only some of the pictures explains nothing
@@ -105,8 +111,8 @@ def explain(metric: str, number: str | float, rows: Sequence[Triple], *, task: A
     return _distinct(sorted(found, key=_rank))
 
 
-def _too_small(record: Metric, rows: Sequence[Triple]) -> str:
-    sizes = ((row.id, *read_picture(row.fused).pixels.shape[:2]) for row in rows)
+def _too_small(record: Metric, rows: Sequence[Triple], ranges: Ranges) -> str:
+    sizes = ((row.id, *read_image(row.fused, ranges.fused).pixels.shape[:2]) for row in rows)
     found = ((name, h, w, why) for name, h, w in sizes if (why := too_small(record, h, w)) is not None)
     name, height, width, why = next(found)
     return f"{why.reason}; {name} has {height}×{width}"
@@ -184,14 +190,14 @@ def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     return kept
 
 
-Treatment = Callable[[Sequence[Picture]], "list[np.ndarray] | None"]
+Treatment = Callable[[Sequence[DecodedImage]], "list[np.ndarray] | None"]
 
 
-def _as_it_is(pictures: Sequence[Picture]) -> list[np.ndarray]:
+def _as_it_is(pictures: Sequence[DecodedImage]) -> list[np.ndarray]:
     return [picture.grey()[None] for picture in pictures]
 
 
-def _stretched(pictures: Sequence[Picture]) -> list[np.ndarray] | None:
+def _stretched(pictures: Sequence[DecodedImage]) -> list[np.ndarray] | None:
     """Every image stretched to 0..255; None when they fill the range already."""
     greys = [picture.grey() for picture in pictures]
     if all(grey.min() == 0 and grey.max() == 255 for grey in greys):
@@ -206,7 +212,7 @@ def _fill(grey: np.ndarray) -> np.ndarray:
     return np.rint((grey.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def _jpeg(pictures: Sequence[Picture]) -> list[np.ndarray]:
+def _jpeg(pictures: Sequence[DecodedImage]) -> list[np.ndarray]:
     """The fused image as JPEG of quality 75 would return it."""
     import cv2
 
@@ -215,20 +221,20 @@ def _jpeg(pictures: Sequence[Picture]) -> list[np.ndarray]:
     return [np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))[None], *sources]
 
 
-def _by_colour(pictures: Sequence[Picture], make: Callable[[Picture], np.ndarray]) -> list[np.ndarray] | None:
+def _by_colour(pictures: Sequence[DecodedImage], make: Callable[[DecodedImage], np.ndarray]) -> list[np.ndarray] | None:
     """``make`` of every picture as a stack; None when nothing is in colour."""
     in_colour = any(p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0]) for p in pictures)
     return [make(picture) for picture in pictures] if in_colour else None
 
 
-def _truncated(picture: Picture) -> np.ndarray:
+def _truncated(picture: DecodedImage) -> np.ndarray:
     """Luma whose fraction is cut off instead of rounded, (1, h, w)."""
     if picture.pixels.ndim == 2:
         return picture.pixels[None]
     return np.floor(picture.pixels @ np.array([0.299, 0.587, 0.114]) + 1e-9).astype(np.uint8)[None]
 
 
-def _video(picture: Picture) -> np.ndarray:
+def _video(picture: DecodedImage) -> np.ndarray:
     """Luma of colour on 16..235, as MATLAB's rgb2ycbcr gives it, (1, h, w)."""
     if picture.pixels.ndim == 2:
         return picture.pixels[None]
@@ -236,13 +242,13 @@ def _video(picture: Picture) -> np.ndarray:
     return np.rint(picture.pixels @ weights + 16).astype(np.uint8)[None]
 
 
-def _channels(picture: Picture) -> np.ndarray:
+def _channels(picture: DecodedImage) -> np.ndarray:
     """Channels one by one, (3, h, w); their scores are averaged."""
     pixels = picture.pixels if picture.pixels.ndim == 3 else np.repeat(picture.pixels[..., None], 3, axis=-1)
     return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
 
 
-def _channel_mean(picture: Picture) -> np.ndarray:
+def _channel_mean(picture: DecodedImage) -> np.ndarray:
     """Colour made grey by the plain mean of its channels, (1, h, w)."""
     if picture.pixels.ndim == 2:
         return picture.pixels[None]

@@ -11,9 +11,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from fusionbench import progress
+from fusionbench.core.images import encode_png
 from fusionbench.data import Dataset
 from fusionbench.errors import UsageError, unknown_name
 from fusionbench.files import write_bytes, write_json
@@ -49,13 +48,6 @@ def export(dataset: Dataset, form: str, out: str | Path) -> Path:
     return folder
 
 
-def _encode(image: np.ndarray) -> bytes:
-    import cv2
-
-    image = image[..., ::-1] if image.ndim == 3 else image  # OpenCV writes blue first
-    return cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes()
-
-
 def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple[int, dict[str, bytes], str]]:
     """Index, pictures by name, and label or name of every sample."""
     arrays, labels = dataset.arrays(split), dataset.labels(split)
@@ -65,8 +57,8 @@ def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple
         views = arrays.views[part]
         targets = arrays.targets[part] if "targets" in arrays.columns else None
         for i in range(len(views)):
-            pictures = {} if targets is None else {"target": _encode(targets[i])}
-            pictures |= {f"view{v}": _encode(view) for v, view in enumerate(views[i], 1)}
+            pictures = {} if targets is None else {"target": encode_png(targets[i])}
+            pictures |= {f"view{v}": encode_png(view) for v, view in enumerate(views[i], 1)}
             yield start + i, pictures, told[start + i]
         bar.advance(len(views))
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.errors import DataError, UsageError
 from fusionbench.evaluate_pairs import score_pictures
-from fusionbench.pair_suites import suite_protocol
-from fusionbench.pairsets import PairSet
+from fusionbench.pair_suites import suite_protocol, suite_ranges
+from fusionbench.pairsets import NO_RANGES, PairSet
 from fusionbench.progress import say
 from fusionbench.result import Result, load
 from fusionbench.sources import SOURCES
@@ -36,6 +37,9 @@ def score_outputs(
     strict: bool = False,
     jobs: int | None = None,
     keep_pictures: bool | None = None,
+    range_a: Range | str | None = None,
+    range_b: Range | str | None = None,
+    range_fused: Range | str | None = None,
 ) -> Result:
     """Score the pictures in ``fused`` as a row of ``suite``; status ``scored``.
 
@@ -45,9 +49,11 @@ def score_outputs(
         title: what tables call it; the name when None.
         note: where the pictures are from.
         strict: refuse pictures that belong to no pair instead of naming them.
+        range_a, range_b, range_fused: which values are black and white, instead of the suite's ranges; recorded in the
+            result's protocol.
 
     Raises:
-        UsageError: a suite without pairs, or a name that is no name.
+        UsageError: a suite without pairs, a name that is no name, or a range that is none.
         DataError: pictures that lack, differ in size or cannot be read.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
@@ -55,7 +61,7 @@ def score_outputs(
         raise UsageError(f"{suite.name} is no suite of registered pairs; see docs/submissions.md for its samples")
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r}: a method's name has small letters, digits, + . _ and -, for example my-method")
-    pairs = pairs_between(suite, a, b, strict=strict)
+    pairs = pairs_between(suite, a, b, strict=strict, ranges=Ranges.parse(range_a, range_b))
     result = score_pictures(
         fused,
         pairs,
@@ -67,26 +73,29 @@ def score_outputs(
         keep_pictures=keep_pictures,
         strict=strict,
         jobs=jobs,
+        range_fused=range_fused,
     )
     if out is not None:
         _tell_other_sets(result, Path(out))
     return result
 
 
-def pairs_between(suite: Suite, a: str | Path, b: str | Path, *, strict: bool = False) -> PairSet:
+def pairs_between(
+    suite: Suite, a: str | Path, b: str | Path, *, strict: bool = False, ranges: Ranges = NO_RANGES
+) -> PairSet:
     """The pairs of the suite's split, in two folders of any name.
 
     Raises:
         UsageError: a data set without pairs.
         DataError: folders without pairs, or others than those of an embedded source.
     """
-    kind = SOURCES.get(suite.dataset)
+    kind, ranges = SOURCES.get(suite.dataset), suite_ranges(suite, ranges)
     if isinstance(kind, type) and issubclass(kind, PairFolders):
-        return PairSet(kind.between(a, b, suite.split, strict), suite.split, suite.protocol.limit)
+        return PairSet(kind.between(a, b, suite.split, strict, ranges), suite.split, suite.protocol.limit)
     if not hasattr(kind, "read_pairs"):
         raise UsageError(f"{suite.name}: the source {suite.dataset!r} has no pairs")
     known = PairSet(kind(None), suite.split, suite.protocol.limit)
-    given = PairSet(Pairs.between(a, b, "all", strict), "all")
+    given = PairSet(Pairs.between(a, b, "all", strict, ranges), "all")
     for index, stem in enumerate(known.stems):
         place = given.stems.index(stem) if stem in given.stems else None
         if place is None or not np.array_equal(given.pair(place), known.pair(index)):

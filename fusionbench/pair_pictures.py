@@ -7,12 +7,12 @@ size of the pair. They are kept where the source's licence lets anybody pass its
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.images import encode_png
 from fusionbench.errors import DataError
 from fusionbench.files import read_bounded, write_bytes, write_json
 from fusionbench.pairsets import PairSet
@@ -26,15 +26,6 @@ _SET = "set.json"  # written last: of which data set the sources are
 def keeps_pictures(pairs: PairSet, asked: bool | None) -> bool:
     """What was asked for; without a word, whether the source may be passed on."""
     return bool(pairs.source.redistributable) if asked is None else asked
-
-
-def encode(pixels: np.ndarray) -> bytes:
-    """PNG of uint8 (h, w)."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def save_sources(pairs: PairSet, out: str | Path) -> None:
@@ -53,7 +44,7 @@ def save_sources(pairs: PairSet, out: str | Path) -> None:
     ]
     for index in left:
         for side, pixels in zip("ab", pairs.pair(index), strict=True):
-            write_bytes(folder / side / f"{pairs.stems[index]}.png", encode(pixels))
+            write_bytes(folder / side / f"{pairs.stems[index]}.png", encode_png(pixels))
     if not same:
         write_json(folder / _SET, mark)
 
@@ -80,7 +71,7 @@ def save_fused(result: Result, pairs: PairSet, out: str | Path, make: Callable[[
     if left:
         with progress(f"pictures of {result.title}", len(left), "pairs") as bar:
             for index in left:
-                write_bytes(fused_path(result, pairs, out, index), encode(make(index, pairs.pair(index))))
+                write_bytes(fused_path(result, pairs, out, index), encode_png(make(index, pairs.pair(index))))
                 bar.advance()
 
 

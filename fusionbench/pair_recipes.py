@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from fusionbench.contracts import ImageSpec
+from fusionbench.core.image_ranges import Ranges
+from fusionbench.errors import UsageError
 from fusionbench.recipe_parts import Impossible, Part, RecipeBase, check_splits
 from fusionbench.synth import CropFlip
 
@@ -25,7 +27,10 @@ Side = Annotated[int, msgspec.Meta(ge=4, le=4096)]
 
 
 class PairRule(Part, kw_only=True, frozen=True):
-    """What is stored of a pair. ``luma`` names the way from picture files to uint8 (:mod:`fusionbench.imread`).
+    """What is stored of a pair. ``luma`` names the way from image files to uint8 (:mod:`fusionbench.core.images`).
+
+    ``range_a``, ``range_b``: which values of the files of views 0 and 1 are black and white, as ``--range-a`` takes
+    them, but nothing that has to be found in all images of a set: a recipe says what it makes.
 
     With ``patch``: squares of so many pixels whose corners are multiples of ``stride``. A patch is left out when
     (P90 − P10)/P90 of either view is below ``contrast``, or P90 is 0; see :mod:`fusionbench.pair_making`.
@@ -35,6 +40,8 @@ class PairRule(Part, kw_only=True, frozen=True):
     patch: Side | None = None
     stride: Annotated[int, msgspec.Meta(ge=1, le=4096)] | None = None
     contrast: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
+    range_a: str | None = None
+    range_b: str | None = None
 
 
 class CropRule(Part, kw_only=True, frozen=True):
@@ -60,6 +67,11 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
     def whole(self) -> bool:
         """Whether whole pairs are stored, each of its own size."""
         return self.pairs.patch is None
+
+    @property
+    def ranges(self) -> Ranges:
+        """By which the source's image files are read."""
+        return Ranges.parse(self.pairs.range_a, self.pairs.range_b)
 
     @property
     def contrast(self) -> int:
@@ -110,6 +122,13 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
                 if getattr(split, key) not in (None, False):
                     raise Impossible(f"splits.{name}.{key}", f"splits of pairs have {_USED}")
         rule, live = self.pairs, self.live
+        try:
+            found = self.ranges.given
+        except UsageError as error:
+            raise Impossible("pairs", f"range_a or range_b: {error}") from error
+        for side, value_range in found.items():
+            if value_range.whole_set:
+                raise Impossible(f"pairs.range_{side}", f"{value_range} looks at a whole set; write what it found")
         if (rule.patch is None) != (rule.stride is None):
             raise Impossible("pairs", "`patch` and `stride` belong together")
         if abs((rule.contrast or 0) * PARTS - self.contrast) > 1e-9:

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.images import FULL, read_image
 from fusionbench.dataset_pairs import holds_dataset
 from fusionbench.errors import DataError, FusionbenchError, UsageError
 from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs, fuse_pair
 from fusionbench.files import write_bytes
-from fusionbench.imread import read_picture
 from fusionbench.models import MODELS, get_preset
 from fusionbench.pair_pictures import FUSED
-from fusionbench.pairsets import PairSet, open_pairs
+from fusionbench.pairsets import NO_RANGES, PairSet, open_pairs
 from fusionbench.progress import say
 from fusionbench.result import Result, load
 from fusionbench.suite_rows import learns, run_rows, run_settings, train_row
@@ -26,18 +27,30 @@ SHEET, SHOWN = "sheet.png", 3  # the sheet of a suite, and the pairs on it
 
 
 def suite_pairs(
-    suite: Suite, source_dir: str | Path | None, *, data_root: str | Path = "data", strict: bool = False
+    suite: Suite,
+    source_dir: str | Path | None,
+    *,
+    data_root: str | Path = "data",
+    strict: bool = False,
+    ranges: Ranges = NO_RANGES,
 ) -> PairSet:
     """The pairs that a suite scores: of the files in ``source_dir``, or of a data set of whole pairs there.
 
-    Without ``source_dir``: of the data set of the suite's name below ``data_root``, where there is one.
+    Without ``source_dir``: of the data set of the suite's name below ``data_root``, where there is one. ``ranges`` go
+    before the suite's own.
 
     Raises:
         UsageError, DataError: as :func:`fusionbench.pairsets.open_pairs`.
     """
     if source_dir is None and holds_dataset(Path(data_root) / suite.dataset):
         source_dir = Path(data_root) / suite.dataset
-    return open_pairs(suite.dataset, suite.split, source_dir, limit=suite.protocol.limit, strict=strict)
+    limit, ranges = suite.protocol.limit, suite_ranges(suite, ranges)
+    return open_pairs(suite.dataset, suite.split, source_dir, limit=limit, strict=strict, ranges=ranges)
+
+
+def suite_ranges(suite: Suite, given: Ranges = NO_RANGES) -> Ranges:
+    """The ranges of both views: those ``given``, else the suite's."""
+    return Ranges.parse(given.a or suite.protocol.range_a, given.b or suite.protocol.range_b)
 
 
 def suite_protocol(suite: Suite) -> PairsProtocol:
@@ -59,6 +72,7 @@ def run_pair_suite(
     sheets: bool = False,
     strict: bool = False,
     keep_pictures: bool | None = None,
+    ranges: Ranges = NO_RANGES,
 ) -> list[Result]:
     """Train the rows that learn, score what is not scored, and draw all of them side by side.
 
@@ -78,7 +92,7 @@ def run_pair_suite(
     if budget is not None and not learning:
         raise UsageError(f"{suite.name}: no row of these is trained; leave out the budget")
     check_budget(budget)
-    pairs = suite_pairs(suite, source_dir, data_root=data_root, strict=strict)
+    pairs = suite_pairs(suite, source_dir, data_root=data_root, strict=strict, ranges=ranges)
     _ = pairs.identity  # looks at every pair: what is wrong with one is told before anything is trained
     trained: dict[tuple[str, int], str] = {}
     if learning:
@@ -225,7 +239,7 @@ def side_by_side(columns: Sequence[tuple[str, Any]], pairs: PairSet, stretch: bo
     for index in range(min(SHOWN, len(pairs))):
         pair, name = pairs.pair(index), f"{pairs.stems[index]}.png"
         fused = [
-            read_picture(one / name).grey() if isinstance(one, Path) else fuse_pair(one, pair, index, stretch)
+            read_image(one / name, FULL).grey() if isinstance(one, Path) else fuse_pair(one, pair, index, stretch)
             for one in made
         ]
         lines.append([*pair, *fused])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionbench.core.image_ranges import Ranges
 from fusionbench.data import open_dataset
 from fusionbench.dataset_pairs import DatasetPairs, holds_dataset
 from fusionbench.errors import DataError, UsageError, unknown_name
@@ -17,8 +18,10 @@ from fusionbench.files import digest
 from fusionbench.progress import say
 from fusionbench.result import DatasetIdentity
 from fusionbench.sources import SOURCES
+from fusionbench.sources.pair_folders import range_arguments
 
 DATA = Path("data")  # where `fusionbench generate` puts data sets
+NO_RANGES = Ranges()
 VERSION = "1.0.0"  # of the way from picture files to uint8 luma; raised when it gives other bytes
 
 
@@ -39,6 +42,16 @@ class PairSet:
     def stems(self) -> list[str]:
         """Names of the pairs, in order."""
         return self.source.stems(self.split)[: self.limit]
+
+    @property
+    def ranges(self) -> Ranges:
+        """The ranges by which the image files of both views are read; none for pairs that are stored in 8 bits.
+
+        Raises:
+            DataError: an unreadable image, or values in which ``auto`` or ``set:percentile`` find nothing.
+        """
+        found: Ranges = self.source.ranges_of(self.split) if hasattr(self.source, "ranges_of") else NO_RANGES
+        return found
 
     @cached_property
     def identity(self) -> DatasetIdentity:
@@ -68,26 +81,35 @@ class PairSet:
 
 
 def open_pairs(
-    name: str, split: str | None, root: str | Path | None, *, limit: int | None = None, strict: bool = False
+    name: str,
+    split: str | None,
+    root: str | Path | None,
+    *,
+    limit: int | None = None,
+    strict: bool = False,
+    ranges: Ranges = NO_RANGES,
 ) -> PairSet:
     """The pairs of a registered source. Without ``split``: ``test``, else the first one there.
 
     A data set of its whole pairs will do as well, as ``root``, or as ``name`` (one in ``data/``, or a folder): names,
     pixels and so the identity of what is scored are the same. Without ``root``, the pairs of a source that is made of
-    files are looked for in ``data/<name>``.
+    files are looked for in ``data/<name>``. ``ranges``: which values of the image files are black and white.
 
     Raises:
-        UsageError: unknown source or split, a source without pairs, or no folder named.
+        UsageError: unknown source or split, a source without pairs, no folder named, or ranges for pairs that are not
+            read from image files.
         DataError: files that are missing or not what they should be, or a data set of another source.
     """
     if (stored := _stored(name, root)) is not None:
+        if ranges:
+            raise UsageError(f"{stored.dataset.folder}: stored in 8 bits already; name the image files for --range-a")
         split = split or _usual(stored)
         stored.stems(split)
         return PairSet(stored, split, limit)
     kind = SOURCES.get(name)
     if not hasattr(kind, "read_pairs"):
         raise UsageError(f"The source {name!r} has no pairs; see `fusionbench list sources`")
-    source: Any = kind(None if root is None else Path(root), strict=strict)  # type: ignore[call-arg]
+    source: Any = _open(kind, name, None if root is None else Path(root), strict, ranges)
     split = split or _usual(source)
     source.stems(split)
     return PairSet(source, split, limit)
@@ -117,6 +139,7 @@ def find_pairs(
     *,
     limit: int | None = None,
     strict: bool = False,
+    ranges: Ranges = NO_RANGES,
 ) -> PairSet:
     """The pairs that somebody means: a source by name with its folder ``root``, or a folder of pairs or a data set.
 
@@ -125,17 +148,19 @@ def find_pairs(
     """
     name, folder = str(name_or_folder), Path(name_or_folder)
     if holds_dataset(folder if root is None else root):
-        return open_pairs(name, split, root, limit=limit, strict=strict)
+        return open_pairs(name, split, root, limit=limit, strict=strict, ranges=ranges)
     if root is None and folder.is_dir():
-        found = pairs_in(folder, split, strict=strict)
+        found = pairs_in(folder, split, strict=strict, ranges=ranges)
         return PairSet(found.source, found.split, limit)
     if not is_pair_source(name):
         known = [source for source in SOURCES.names() if is_pair_source(source)]
         raise unknown_name("folder or source of pairs", name, known)
-    return open_pairs(name, split, root, limit=limit, strict=strict)
+    return open_pairs(name, split, root, limit=limit, strict=strict, ranges=ranges)
 
 
-def pairs_in(folder: str | Path, split: str | None = None, *, strict: bool = True) -> PairSet:
+def pairs_in(
+    folder: str | Path, split: str | None = None, *, strict: bool = True, ranges: Ranges = NO_RANGES
+) -> PairSet:
     """The pairs in ``folder``: of the source called like the folder where there is one, else of any two folders.
 
     So a folder ``tno`` holds the set that the suites call tno. Without ``split``: ``test``, else the first one there.
@@ -145,10 +170,15 @@ def pairs_in(folder: str | Path, split: str | None = None, *, strict: bool = Tru
         DataError: no pairs there, or pictures without a partner.
     """
     name = Path(folder).resolve().name.lower()
-    source: Any = SOURCES.get(name if is_pair_source(name) else "pairs")(Path(folder), strict=strict)  # type: ignore[call-arg]
+    name = name if is_pair_source(name) else "pairs"
+    source: Any = _open(SOURCES.get(name), name, Path(folder), strict, ranges)
     split = split or _usual(source)
     source.stems(split)
     return PairSet(source, split)
+
+
+def _open(kind: Any, name: str, root: Path | None, strict: bool, ranges: Ranges) -> Any:
+    return kind(root, strict=strict, **range_arguments(kind, name, ranges))
 
 
 def _stored(name: str, root: str | Path | None) -> DatasetPairs | None:

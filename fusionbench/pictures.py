@@ -7,7 +7,6 @@ the screen or the file system, except for the typeface that matplotlib ships.
 from __future__ import annotations
 
 import importlib.util
-import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionbench.core.images import encode_png
 from fusionbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ class _Page:
         self.text(x + width / 2, y + height / 2, "–", HEAD, colour=LINE, anchor="mm")
 
     def png(self) -> bytes:
-        buffer = io.BytesIO()
-        self.image.save(buffer, "PNG", optimize=True)
-        return buffer.getvalue()
+        return encode_png(np.asarray(self.image), small=True)
 
 
 def contact_sheet(

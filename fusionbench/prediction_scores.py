@@ -73,13 +73,13 @@ def draft(predictions: Path, data: Path, out: Path, words: Mapping[str, Any]) ->
     Raises:
         DataError, UsageError: what is there cannot be submitted.
     """
-    from fusionbench.imread import pictures_in
+    from fusionbench.core.images import images_in
     from fusionbench.submit import member
 
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         files: dict[str, Path] = {}
         if predictions.is_dir():
-            pictures = utf8_names(pictures_in(predictions))
+            pictures = utf8_names(images_in(predictions))
             other = [path.name for path in pictures.values() if path.suffix != ".png"]
             if other:
                 raise DataError(f"{predictions}: {other[0]} is not PNG; save the model's output itself as .png")

@@ -8,7 +8,6 @@ looked at in a child process with limits, sizes before content; see :mod:`fusion
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,47 +213,39 @@ def _shipped_spec(name: str) -> ImageSpec:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    from fusionbench.imread import luma
+    from fusionbench.core.images import to_grey
 
-    return luma(image) if image.ndim == 3 else np.asarray(image)
+    return to_grey(np.asarray(image))
 
 
 # Pictures of pairs
 
 
-def png_header(path: Path) -> tuple[int, int, int, int]:
-    """(width, height, bits, colour type) of a PNG, from its first 33 bytes.
-
-    Raises:
-        DataError: not a PNG.
-    """
-    with open(path, "rb") as stream:
-        start = stream.read(33)
-    if len(start) < 33 or start[:16] != b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR":
-        raise DataError("not a PNG")
-    return struct.unpack(">LLBB", start[16:26])
-
-
 def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
     """Why a PNG is not taken, "" when it is fine; decoded only when its header is right."""
-    from fusionbench.imread import MAX_PIXELS, read_picture
+    from fusionbench.core.image_headers import PNG_HEAD, png_header
+    from fusionbench.core.images import MAX_PIXELS, read_image
 
     try:
-        width, height, bits, colour = png_header(path)
-        if bits != 8 or colour not in (0, 2):
-            return f"{bits} bits of colour type {colour}; 8-bit grey or RGB is asked for"
+        with open(path, "rb") as stream:
+            header = png_header(stream.read(PNG_HEAD))
+        if header is None:
+            return "not a PNG"
+        width, height = header.width, header.height
+        if header.bits != 8 or header.colour not in (0, 2):
+            return f"{header.bits} bits of colour type {header.colour}; 8-bit grey or RGB is asked for"
         if size is not None and (height, width) != size:
             return f"{width}×{height} pixels, its sources have {size[1]}×{size[0]}"
         if width * height > MAX_PIXELS or not width * height:
             return f"{width}×{height} pixels (limit {MAX_PIXELS})"
-        read_picture(path)
+        read_image(path)
     except DataError as error:
         return str(error).replace(f"{path}: ", "")
     return ""
 
 
 def _examine_pictures(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
-    from fusionbench.imread import read_picture
+    from fusionbench.core.images import read_image
     from fusionbench.pairsets import pairs_in
 
     files = {path.stem: path for path in sorted((folder / IMAGES).glob("*.png"))}
@@ -271,7 +262,7 @@ def _examine_pictures(folder: Path, record: Predictions, data: Path | None, foun
             rule = "no such pair" if name in files else "missing"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
     for name, path in files.items():
-        size = read_picture(sources[name][0]).pixels.shape[:2] if name in sources else None
+        size = read_image(sources[name][0]).pixels.shape[:2] if name in sources else None
         problem = _picture_problem(path, size)
         if problem:
             remedy = "save the model's output as 8-bit PNG of the sources' size"
@@ -281,14 +272,14 @@ def _examine_pictures(folder: Path, record: Predictions, data: Path | None, foun
 
 
 def _picture_notes(files: dict[str, Path], sources: dict[str, tuple[Path, Path]]) -> list[str]:
-    from fusionbench.imread import read_picture
+    from fusionbench.core.images import read_image
 
     fused, rows, colour = [], [], []
     single: list[tuple[str, list[str]]] = []
     titles = ("the first source", "the second source")
     for number, name in enumerate(files):
-        picture = read_picture(files[name])
-        pair = [read_picture(path) for path in sources[name]]
+        picture = read_image(files[name])
+        pair = [read_image(path) for path in sources[name]]
         single.append((name, facts(picture.grey(), [source.grey() for source in pair])))
         if number >= _LINTED:
             continue

@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
+from fusionbench.core.image_ranges import Range, Ranges
+from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, images_in, read_image
 from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.files import utf8, utf8_names
-from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.progress import progress
 from fusionbench.result import Score, not_available, summarise
+
+_NO_RANGES = Ranges()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Scores:
         warnings: what the reader should know about the files.
         missing: stem -> the folders that lack it; these were not scored.
         not_available: stem -> metric -> why it has no value there.
+        ranges: side -> the range by which its values became 8 bits, where one was given; what ``auto`` found.
     """
 
     ids: list[str]
@@ -60,6 +64,7 @@ class Scores:
     warnings: list[str] = field(default_factory=list)
     missing: dict[str, list[str]] = field(default_factory=dict)
     not_available: dict[str, dict[str, NotAvailable]] = field(default_factory=dict)
+    ranges: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values at full precision; what is not finite is null, with the reason in ``not_available``."""
@@ -83,6 +88,7 @@ class Scores:
             "n_by_metric": {name: score.n for name, score in self.summary.items()},
             "warnings": self.warnings,
             "missing": self.missing,
+            "ranges": self.ranges,
         }
 
 
@@ -106,7 +112,7 @@ def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, l
         return [Triple(utf8(places["fused"].stem), places["fused"], places["a"], places["b"])], {}
     if not all(folders):
         raise UsageError("--a, --b and --fused must be three files or three folders, not some of each")
-    found = {name: utf8_names(pictures_in(place)) for name, place in places.items()}
+    found = {name: utf8_names(images_in(place)) for name, place in places.items()}
     stems = sorted(set().union(*found.values()))
     missing = {
         stem: lacking for stem in stems if (lacking := [name for name, files in found.items() if stem not in files])
@@ -127,6 +133,9 @@ def score_files(
     *,
     jobs: int | None = None,
     strict: bool = False,
+    range_a: Range | str | None = None,
+    range_b: Range | str | None = None,
+    range_fused: Range | str | None = None,
 ) -> Scores:
     """Score picture files, or folders of them paired by stem.
 
@@ -136,18 +145,22 @@ def score_files(
         metrics: names; None takes the eight of the field's tables, ``["all"]`` all that the dialect has.
         jobs: images at a time; None takes the processors at hand.
         strict: refuse instead of leaving out what has no partner.
+        range_a, range_b, range_fused: which values are black and white, as text or a range (docs/images.md).
 
     Raises:
         DataError: unreadable pictures, sizes that differ (nothing is resized), or with ``strict`` missing partners.
-        UsageError: unknown metric or dialect.
+        UsageError: unknown metric, dialect or range.
     """
     from fusionbench.metrics.engine import choose
+
+    ranges = Ranges.parse(range_a, range_b, range_fused)
 
     chosen = choose(metrics, dialect)
     rows, missing = pair_files(Path(a), Path(b), Path(fused))
     if missing and strict:
         raise DataError(f"{_missing_text(missing)}; add them, or leave out --strict")
-    scored, notes = _run(rows, chosen, _count(jobs, len(rows)))
+    ranges = fit_rows(ranges, rows)
+    scored, notes = _run(rows, chosen, _count(jobs, len(rows)), ranges)
     table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in chosen}
     ids = [row.id for row in rows]
     why = {m.name: grouped((i, row.missing.get(m.name)) for i, row in zip(ids, scored, strict=True)) for m in chosen}
@@ -161,6 +174,7 @@ def score_files(
         summary={m.name: summarise(table[m.name], m.better, m.unit, why[m.name]) for m in chosen},
         warnings=_warnings(notes) + told + ([_missing_text(missing)] if missing else []),
         missing=missing,
+        ranges=ranges.texts(),
         not_available={i: row.missing for i, row in zip(ids, scored, strict=True) if row.missing},
     )
 
@@ -177,13 +191,13 @@ class Scored:
     notes: dict[str, str]
 
 
-def score_triple(row: Triple, metrics: Sequence[Metric]) -> Scored:
+def score_triple(row: Triple, metrics: Sequence[Metric], ranges: Ranges = _NO_RANGES) -> Scored:
     """Values of one row, and what there is to know about them.
 
     Raises:
         DataError: naming the file.
     """
-    pictures = _read(row)
+    pictures = read_row(row, ranges)
     grey = {name: picture.grey() for name, picture in pictures.items()}
     try:
         values, missing = measure(grey["fused"], grey["a"], grey["b"], metrics, row.id)
@@ -195,9 +209,25 @@ def score_triple(row: Triple, metrics: Sequence[Metric]) -> Scored:
     return Scored(values, missing, facts(grey["fused"], (grey["a"], grey["b"])), notes)
 
 
-def _read(row: Triple) -> dict[str, Picture]:
-    """The three pictures of a row, of one size."""
-    pictures = {name: read_picture(path) for name, path in (("fused", row.fused), ("a", row.a), ("b", row.b))}
+def fit_rows(ranges: Ranges, rows: Sequence[Triple]) -> Ranges:
+    """The ranges that the images of each side share: what ``auto`` and ``set:percentile`` find in all of them.
+
+    Raises:
+        DataError: an unreadable image, or values in which nothing is found.
+    """
+    return fit_ranges(ranges, {side: [getattr(row, side) for row in rows] for side in ("a", "b", "fused")})
+
+
+def read_row(row: Triple, ranges: Ranges = _NO_RANGES) -> dict[str, DecodedImage]:
+    """The three images of a row, ``fused``, ``a`` and ``b``, of one size.
+
+    Raises:
+        DataError: an unreadable image, or sizes that differ.
+    """
+    pictures = {
+        side: read_image(getattr(row, side), getattr(ranges, side), option=f"--range-{side}")
+        for side in ("fused", "a", "b")
+    }
     sizes = {name: picture.pixels.shape[:2] for name, picture in pictures.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
@@ -205,7 +235,9 @@ def _read(row: Triple) -> dict[str, Picture]:
     return pictures
 
 
-def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[list[Scored], dict[str, str]]:
+def _run(
+    rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int, ranges: Ranges
+) -> tuple[list[Scored], dict[str, str]]:
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
@@ -216,9 +248,9 @@ def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[
     def attempt(row: Triple) -> Scored:
         try:
             if problems:  # nothing will be scored: only see what else is wrong
-                _read(row)
+                read_row(row, ranges)
                 return nothing
-            return score_triple(row, metrics)
+            return score_triple(row, metrics, ranges)
         except DataError as error:
             problems.append(error)
             return nothing

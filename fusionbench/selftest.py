@@ -85,7 +85,7 @@ def pairs() -> str | None:
 
 
 def _pairs_digest() -> str:
-    from fusionbench.imread import luma
+    from fusionbench.core.images import luma
     from fusionbench.pair_making import tenths
     from fusionbench.synth import CropFlip
 

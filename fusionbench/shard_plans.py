@@ -18,11 +18,13 @@ import numpy as np
 
 from fusionbench import progress
 from fusionbench.contracts import Source
+from fusionbench.core.image_ranges import Ranges
 from fusionbench.engines import WorkerLost, run_tasks
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.making import Maker, maker_of
 from fusionbench.recipes import AnyRecipe
 from fusionbench.sources import SOURCES
+from fusionbench.sources.pair_folders import PairFolders, range_arguments
 
 T = TypeVar("T")
 CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
@@ -48,12 +50,17 @@ def open_source(recipe: AnyRecipe, source_dir: str | Path | None) -> Source:
     Raises:
         UsageError, DataError: unknown source, or files that are missing or not what they should be.
     """
-    return _source(recipe.source.name, str(source_dir) if source_dir is not None else None)
+    ranges = getattr(recipe, "ranges", Ranges())
+    return _source(recipe.source.name, str(source_dir) if source_dir is not None else None, ranges)
 
 
 @lru_cache(maxsize=4)
-def _source(name: str, root: str | None) -> Source:
-    return SOURCES.get(name)(Path(root) if root is not None else None)
+def _source(name: str, root: str | None, ranges: Ranges) -> Source:
+    kind = SOURCES.get(name)
+    source = kind(Path(root) if root is not None else None, **range_arguments(kind, name, ranges))
+    if isinstance(source, PairFolders):
+        source.options = ("range_a = in the recipe's [pairs]:", "range_b = in the recipe's [pairs]:")
+    return source
 
 
 def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.errors import DataError, UsageError, unknown_name
 from fusionbench.files import read_bounded, shipped_folder
 from fusionbench.result import Result, load
@@ -29,6 +30,8 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
 class SuiteProtocol(_Part, frozen=True):
     """How to score. ``limit``: only the first images of the split.
 
+    ``range_a``, ``range_b``: which values of the image files of pairs are black and white, as ``--range-a`` takes them.
+
     ``masked/1`` is :class:`fusionbench.evaluate.Protocol`; ``pairs/1`` is
     :class:`fusionbench.evaluate_pairs.PairsProtocol`, which has ``stretch`` and no draws.
     """
@@ -39,6 +42,8 @@ class SuiteProtocol(_Part, frozen=True):
     seed: int = 0
     paper_batch: Count = 32
     limit: Count | None = None
+    range_a: str | None = None
+    range_b: str | None = None
 
 
 class SuiteModel(_Part, frozen=True):
@@ -108,6 +113,11 @@ def load_suite(name_or_path: str | Path) -> Suite:
         raise DataError(f"{path}: not a suite: `protocol.stretch` belongs to the protocol pairs/1")
     if suite.train is not None and suite.protocol.name != "pairs/1":
         raise DataError(f"{path}: not a suite: `train` belongs to the protocol pairs/1; others train on `dataset`")
+    try:
+        if Ranges.parse(suite.protocol.range_a, suite.protocol.range_b) and suite.protocol.name != "pairs/1":
+            raise DataError(f"{path}: not a suite: `protocol.range_a` and `range_b` belong to the protocol pairs/1")
+    except UsageError as error:
+        raise DataError(f"{path}: not a suite: {error}") from error
     keys = [model.key for model in suite.models]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -131,6 +141,8 @@ def run_suite(
     sheets: bool = False,
     strict: bool = False,
     keep_pictures: bool | None = None,
+    range_a: Range | str | None = None,
+    range_b: Range | str | None = None,
 ) -> list[Result]:
     """Make the data set when it is missing, train every model that is not trained, score what is not scored.
 
@@ -144,11 +156,12 @@ def run_suite(
         sheets: draw the sheets of every model that is not trivial, where they are missing.
         strict: refuse pictures of pairs without a partner instead of leaving them out.
         keep_pictures: write single pictures of pairs for the pages; None: where the source may be passed on.
+        range_a, range_b: which values of the image files of pairs are black and white, instead of the suite's ranges.
 
     Returns the results in the order of the suite, seeds within a row.
     """
     suite = load_suite(name_or_path)
-    rows = _choose(suite, models)
+    rows, ranges = _choose(suite, models), Ranges.parse(range_a, range_b)
     if limit is not None:
         suite = msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, limit=limit))
     if suite.protocol.name == "pairs/1":
@@ -169,9 +182,11 @@ def run_suite(
             sheets=sheets,
             strict=strict,
             keep_pictures=keep_pictures,
+            ranges=ranges,
         )
-    if strict or keep_pictures is not None:
-        raise UsageError(f"{suite.name} has no registered pairs: --strict and --keep-pictures are about those")
+    if strict or keep_pictures is not None or ranges:
+        options = "--strict, --keep-pictures, --range-a and --range-b"
+        raise UsageError(f"{suite.name} has no registered pairs: {options} are about those")
     check_budget(budget)
     folder = _dataset_folder(suite, Path(data_root), source_dir)
     if draws is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.imread import read_picture
+from fusionbench.core.images import read_image
 from fusionbench.lint import blockiness, correlation, remarks
 from tests.metrics.scenes import scene
 
@@ -84,7 +84,7 @@ def test_real_pictures(real_data: Path) -> None:
     """TNO: sources untouched, a public network's output untouched; its JPEG at quality 75 is noticed."""
     names = [path.stem for path in sorted((real_data / "fused" / "CDDFuse" / "tno").iterdir())][:10]
     folders = [real_data / "fused" / "CDDFuse" / "tno", real_data / "tno" / "ir", real_data / "tno" / "vi"]
-    images = [[read_picture(next(folder.glob(f"{name}.*"))).grey() for folder in folders] for name in names]
+    images = [[read_image(next(folder.glob(f"{name}.*"))).grey() for folder in folders] for name in names]
     sources = [row[1:] for row in images]
     told = remarks([row[0] for row in images], sources, NAMES)
     assert not [line for line in told if "JPEG" in line or "copy" in line], told

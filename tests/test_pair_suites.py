@@ -176,7 +176,7 @@ def test_files_that_cannot_be_used_are_one_line_that_names_all(suite: Path, caps
     code, out, err = run(capsys, "-q", *words)
     assert code == 2 and out == "" and len(err.splitlines()) == 1
     assert "3 of 3 pairs" in err
-    for words_of_one in ("a/0.png: not a readable", "a/1.png is 49×50 and", "a/2.png: uses only 9000..9000 of 16 bits"):
+    for words_of_one in ("a/0.png: not a readable", "a/1.png is 49×50 and", "a/2.png: values 9000..9000 of 16 bits"):
         assert words_of_one in err
 
 

@@ -24,6 +24,7 @@ from fusionbench.board.table import notes, slots
 from fusionbench.board.take import bibtex
 from fusionbench.board.views import against_cost, by_draws, by_inputs
 from fusionbench.comparison import compare_results, title_of
+from fusionbench.core.image_headers import png_header
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
 from fusionbench.input_means import inputs_text, views_in, views_of
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 MANIFEST = "board-files.json"
 MAX_PICTURE = 32 << 20
-_PNG = b"\x89PNG\r\n\x1a\n"
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "sheet": "Pairs and what every model makes of them",
@@ -319,7 +319,7 @@ def picture(path: Path) -> bytes:
         DataError: missing, larger than 32 MiB, or no PNG.
     """
     content = read_bounded(path, MAX_PICTURE, "picture")
-    if not content.startswith(_PNG):
+    if png_header(content) is None:
         raise DataError(f"{path}: not a PNG")
     return content
 

@@ -10,15 +10,14 @@ Local maps of SSIM and Qabf are worked out from them when the pages are built.
 
 from __future__ import annotations
 
-import io
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.image_headers import PNG_HEAD, png_header
+from fusionbench.core.images import FULL, encode_png, read_image
 from fusionbench.errors import DataError
-from fusionbench.imread import read_picture
 
 SOURCES = ("a", "b")
 KINDS = ("ssim", "qabf")
@@ -55,11 +54,10 @@ def may_have_maps(fused: Path, a: Path, b: Path) -> bool:
 
 def _size(path: Path) -> tuple[int, int]:
     with path.open("rb") as stream:
-        head = stream.read(24)
-    if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n"):
+        header = png_header(stream.read(PNG_HEAD))
+    if header is None:
         raise DataError(f"{path}: not a PNG")
-    width, height = struct.unpack(">II", head[16:])
-    return height, width
+    return header.height, header.width
 
 
 def local_map(kind: str, fused: Path, a: Path, b: Path) -> bytes:
@@ -68,8 +66,9 @@ def local_map(kind: str, fused: Path, a: Path, b: Path) -> bytes:
     Raises:
         DataError: an unreadable picture.
     """
-    planes = [read_picture(path).grey() for path in (fused, a, b)]
-    return _png((ssim_map if kind == "ssim" else qabf_map)(*planes))
+    planes = [read_image(path, FULL).grey() for path in (fused, a, b)]
+    values = (ssim_map if kind == "ssim" else qabf_map)(*planes)
+    return encode_png(np.rint(values.clip(0, 1) * 255).astype(np.uint8))
 
 
 def ssim_map(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -104,11 +103,3 @@ def qabf_parts(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
             weighted += np.asarray(kept * strength) / metric.MAX
             weights += np.asarray(strength)
     return weighted, weights
-
-
-def _png(values: np.ndarray) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(values.clip(0, 1) * 255).astype(np.uint8)).save(buffer, "PNG", optimize=False)
-    return buffer.getvalue()

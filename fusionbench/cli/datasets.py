@@ -82,10 +82,10 @@ def sample_command(name: str, split: str, index: int, output: Path, source_dir: 
     """
     import io
 
-    import cv2
     import numpy as np
 
     from fusionbench.build import open_source
+    from fusionbench.core.images import encode_png
     from fusionbench.errors import unknown_name
     from fusionbench.files import write_bytes
     from fusionbench.making import bank_of, maker_of
@@ -108,9 +108,7 @@ def sample_command(name: str, split: str, index: int, output: Path, source_dir: 
     write_bytes(f"{stem}.npz", buffer.getvalue())
     targets = [arrays["targets"][0]] if "targets" in arrays else []  # pairs have none
     strip = np.concatenate([*targets, *arrays["views"][0]], axis=1)
-    if strip.ndim == 3:
-        strip = strip[..., ::-1]  # OpenCV writes blue first
-    write_bytes(f"{stem}.png", cv2.imencode(".png", strip)[1].tobytes())
+    write_bytes(f"{stem}.png", encode_png(strip))
     click.echo(f"{stem}.npz\n{stem}.png")
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from fusionbench.cli.range_options import range_options
+
+if TYPE_CHECKING:
+    from fusionbench.core.image_ranges import Range
 
 _PLACE = click.Path(path_type=Path)
 
@@ -19,7 +25,19 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--fused", required=True, type=_PLACE, help="The fused picture, or the folder of them.")
 @click.option("--top", default=8, show_default=True, type=click.IntRange(1), help="How many candidates to show.")
 @click.option("--json", "as_json", is_flag=True, help="All candidates as JSON.")
-def explain_command(metric: str, number: str, a: Path, b: Path, fused: Path, top: int, as_json: bool) -> None:
+@range_options("a", "b", "fused")
+def explain_command(
+    metric: str,
+    number: str,
+    a: Path,
+    b: Path,
+    fused: Path,
+    top: int,
+    as_json: bool,
+    range_a: Range | None,
+    range_b: Range | None,
+    range_fused: Range | None,
+) -> None:
     """Find which definition of METRIC gives NUMBER on these pictures (their mean, for folders).
 
     Tries every dialect, other windows and ranges, sum against mean, bits against nats, stretched images, JPEG, and
@@ -28,6 +46,7 @@ def explain_command(metric: str, number: str, a: Path, b: Path, fused: Path, top
 
     Example: fusionbench explain ssim 1.03 --a ir --b vi --fused out
     """
+    from fusionbench.core.image_ranges import Ranges
     from fusionbench.explain import explain
     from fusionbench.progress import progress, say
     from fusionbench.score import pair_files
@@ -36,7 +55,7 @@ def explain_command(metric: str, number: str, a: Path, b: Path, fused: Path, top
     if missing:
         say(f"warning: {len(missing)} stems lack a partner and are left out: {', '.join(list(missing)[:8])}")
     with progress("explaining", len(rows), "images") as task:
-        candidates = explain(metric, number, rows, task=task)
+        candidates = explain(metric, number, rows, task=task, ranges=Ranges(range_a, range_b, range_fused))
     if as_json:
         shown = [dataclasses.asdict(candidate) for candidate in candidates]
         content = {"metric": metric, "number": number, "images": len(rows), "candidates": shown}

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.range_options import range_options
 from fusionbench.errors import UsageError
 from fusionbench.files import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fusionbench.core.image_ranges import Range
     from fusionbench.result import Result, Score
     from fusionbench.score import Scores
 
@@ -43,6 +45,7 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
 @click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
 @click.option("--strict", is_flag=True, help="Refuse when a picture lacks its partner.")
+@range_options("a", "b", "fused")
 def score_command(
     a: Path,
     b: Path,
@@ -59,13 +62,18 @@ def score_command(
     csv_path: Path | None,
     jobs: int | None,
     strict: bool,
+    range_a: Range | None,
+    range_b: Range | None,
+    range_fused: Range | None,
 ) -> None:
     """Score fused pictures against their two sources.
 
     Example: fusionbench score --a ir --b vi --fused out --dialect cddfuse
 
-    Pictures are PNG, JPEG, BMP or TIFF; colour is scored by its BT.601 luma. Only standard/1 is ranked;
+    Images are PNG, JPEG, BMP, TIFF, WebP or PNM; colour is scored by its BT.601 luma. Only standard/1 is ranked;
     the other dialects reproduce the numbers of papers.
+
+    Example: fusionbench score --a thermal --b vi --fused out --range-a 14bit
 
     With --suite the pictures become a row of that suite's table, in a result beside those of `fusionbench run`.
 
@@ -95,6 +103,9 @@ def score_command(
             strict=strict,
             jobs=jobs,
             keep_pictures=keep_pictures,
+            range_a=range_a,
+            range_b=range_b,
+            range_fused=range_fused,
         )
         _show_result(result, root, as_json)
         return
@@ -103,7 +114,8 @@ def score_command(
     from fusionbench.score import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
-    scores = score_files(a, b, fused, names, dialect or "standard/1", jobs=jobs, strict=strict)
+    ranges = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused}
+    scores = score_files(a, b, fused, names, dialect or "standard/1", jobs=jobs, strict=strict, **ranges)
     for warning in scores.warnings:
         say(f"warning: {warning}")
     if csv_path is not None:

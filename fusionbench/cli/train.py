@@ -6,12 +6,16 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.range_options import range_options
 from fusionbench.errors import UsageError, unknown_name
 from fusionbench.progress import say
+
+if TYPE_CHECKING:
+    from fusionbench.core.image_ranges import Range
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
 _STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner.")
@@ -104,6 +108,7 @@ def train_command(
 @click.option("--sheets", is_flag=True, help="Also draw samples.png and reconstructions.png, for the pages too.")
 @click.option("--source-dir", type=click.Path(path_type=Path), help="Pairs: folder of the files of the source --data.")
 @click.option("--stretch", is_flag=True, help="Pairs: stretch every fused image to its full range first.")
+@range_options("a", "b", head="Pairs: ")
 @_STRICT
 @_KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -127,6 +132,8 @@ def evaluate_command(
     sheets: bool,
     source_dir: Path | None,
     stretch: bool,
+    range_a: Range | None,
+    range_b: Range | None,
     strict: bool,
     keep_pictures: bool | None,
     as_json: bool,
@@ -146,10 +153,12 @@ def evaluate_command(
     }
     if (protocol or ("pairs" if source_dir or means_pairs(data) else "masked")) == "pairs":
         _refuse(given & {"samples", "seed", "paper_batch", "precision", "compile", "curves", "sheets"}, "masked")
+        from fusionbench.core.image_ranges import Ranges
         from fusionbench.evaluate_pairs import METRICS, PairsProtocol, evaluate_pairs
         from fusionbench.pairsets import find_pairs
 
-        pairs = find_pairs(data, split, source_dir, limit=limit, strict=strict)
+        ranges = Ranges(range_a, range_b)
+        pairs = find_pairs(data, split, source_dir, limit=limit, strict=strict, ranges=ranges)
         rules = PairsProtocol(stretch=stretch)
         scored = [
             evaluate_pairs(run, pairs, protocol=rules, out=out, device=device, force=force, keep_pictures=keep_pictures)
@@ -159,7 +168,7 @@ def evaluate_command(
         if len(scored) > 1:
             _show_together([result.folder(out) for result in scored], METRICS)
         return
-    _refuse(given & {"source_dir", "stretch", "strict", "keep_pictures"}, "pairs")
+    _refuse(given & {"source_dir", "stretch", "range_a", "range_b", "strict", "keep_pictures"}, "pairs")
     from fusionbench.data import open_dataset
     from fusionbench.evaluate import Protocol, evaluate
 
@@ -212,6 +221,7 @@ def evaluate_command(
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first images of the split.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
 @click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
+@range_options("a", "b", head="Pairs: ")
 @_STRICT
 @_KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON lines.")
@@ -228,6 +238,8 @@ def run_command(
     limit: int | None,
     jobs: int,
     sheets: bool,
+    range_a: Range | None,
+    range_b: Range | None,
     strict: bool,
     keep_pictures: bool | None,
     as_json: bool,
@@ -255,6 +267,8 @@ def run_command(
         sheets=sheets,
         strict=strict,
         keep_pictures=keep_pictures,
+        range_a=range_a,
+        range_b=range_b,
     )
     _show(results, out, as_json)
 

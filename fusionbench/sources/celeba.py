@@ -18,7 +18,7 @@ import numpy as np
 
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import read_bounded
-from fusionbench.sources.images import read_image
+from fusionbench.sources.file_notes import FileNotes
 
 _PARTITION = "list_eval_partition.txt"
 _LINE = re.compile(r"(\d{6})\.jpg\s+([012])")
@@ -42,7 +42,7 @@ class CelebA:
     def __init__(self, root: Path | None) -> None:
         if root is None:
             raise UsageError("CelebA is not embedded: name the folder of img_align_celeba/ with --source-dir DIR")
-        self.root = Path(root)
+        self.root, self.notes = Path(root), FileNotes()
         found = [self.root / folder for folder in self.folders if (self.root / folder).is_dir()]
         if not found:
             raise DataError(f"{self.root}: no folder {' or '.join(self.folders)}; --source-dir names what holds it")
@@ -52,7 +52,7 @@ class CelebA:
         if not self.splits:
             raise DataError(f"{self.pictures}: none of the pictures that {_PARTITION} lists is here")
         for split in self.splits:  # a wrong size shows before anything is built
-            read_image(self.pictures / self._files[split][0], self.size)
+            self.notes.rgb(self.pictures / self._files[split][0], self.size)
 
     def _partition(self) -> dict[str, list[str]]:
         path = self.root / _PARTITION
@@ -85,7 +85,7 @@ class CelebA:
         files, pictures = self._list(split), str(self.pictures)
         out = np.empty((len(indices), *self.size, 3), np.uint8)
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
-            out[i] = read_image(f"{pictures}/{files[index]}", self.size)
+            out[i] = self.notes.rgb(f"{pictures}/{files[index]}", self.size)
         return out
 
     def labels(self, split: str) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from fusionbench.errors import DataError, UsageError
-from fusionbench.sources.images import read_image
+from fusionbench.sources.file_notes import FileNotes
 
 _NAME = re.compile(r"obj(\d{1,3})__(\d{1,3})\.png")
 _SIZE = (128, 128)
@@ -37,7 +37,7 @@ class Coil:
     def __init__(self, root: Path | None) -> None:
         if root is None:
             raise UsageError("COIL is not embedded: name the folder of coil20/ and coil100/ with --source-dir DIR")
-        self.root = Path(root)
+        self.root, self.notes = Path(root), FileNotes()
         self._files: dict[str, list[tuple[int, int, str]]] = {}
         for split in ("coil20", "coil100"):
             folder = self.root / split
@@ -60,7 +60,7 @@ class Coil:
         files = self._list(split)
         out = np.empty((len(indices), *_SIZE, 3), np.uint8)
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
-            out[i] = read_image(self.root / split / files[index][2], _SIZE)
+            out[i] = self.notes.rgb(self.root / split / files[index][2], _SIZE)
         return out
 
     def labels(self, split: str) -> np.ndarray | None:

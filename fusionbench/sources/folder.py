@@ -13,8 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fusionbench.core.images import SUFFIXES
 from fusionbench.errors import DataError, UsageError
-from fusionbench.sources.images import SUFFIXES, read_image
+from fusionbench.sources.file_notes import FileNotes
 
 
 class Folder:
@@ -31,7 +32,7 @@ class Folder:
     def __init__(self, root: Path | None) -> None:
         if root is None:
             raise UsageError("This recipe makes a data set from your pictures: name their folder with --source-dir DIR")
-        self.root = Path(root)
+        self.root, self.notes = Path(root), FileNotes()
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
         inside = self.root.resolve()
@@ -59,7 +60,7 @@ class Folder:
     def read_list(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
         """Pictures of whatever sizes they have: n of uint8 (h, w, 3)."""
         self._check(split)
-        return [read_image(self._paths[index]) for index in np.asarray(indices, np.int64).tolist()]
+        return [self.notes.rgb(self._paths[index]) for index in np.asarray(indices, np.int64).tolist()]
 
     def read(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Pictures of one size.

@@ -7,14 +7,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fusionbench import progress
+from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.images import fit_ranges, images_in, read_image
 from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some, unknown_name
 from fusionbench.files import utf8_names
-from fusionbench.imread import pictures_in, read_picture
+from fusionbench.sources.file_notes import FileNotes, tell_notes
+
+_NO_RANGES = Ranges()
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class PairFolders:
 
     Args:
         root: the folder that holds the folders of the table.
-        strict: refuse pictures without a partner instead of listing them and going on.
+        strict: refuse images without a partner instead of listing them and going on.
+        ranges: which values of views 0 (a) and 1 (b) are black and white.
 
     Raises:
         UsageError: no folder named.
@@ -52,10 +57,10 @@ class PairFolders:
     LAYOUTS: ClassVar[Mapping[str, Sequence[Layout]]]
     splits: Sequence[str]
 
-    def __init__(self, root: Path | None, strict: bool = False) -> None:
+    def __init__(self, root: Path | None, strict: bool = False, ranges: Ranges = _NO_RANGES) -> None:
         if root is None:
             raise UsageError(f"The source {self.name!r} is made of files: name their folder with --source-dir DIR")
-        self._begin(Path(root))
+        self._begin(Path(root), ranges)
         for split, places in self.LAYOUTS.items():
             for place in places:
                 if (self.root / place.a).is_dir() and (self.root / place.b).is_dir():
@@ -69,7 +74,9 @@ class PairFolders:
         self._report(strict)
 
     @classmethod
-    def between(cls, a: str | Path, b: str | Path, split: str, strict: bool = False) -> Self:
+    def between(
+        cls, a: str | Path, b: str | Path, split: str, strict: bool = False, ranges: Ranges = _NO_RANGES
+    ) -> Self:
         """The pairs of one split in two folders of any name, as if they lay where the layout has them.
 
         Raises:
@@ -80,7 +87,7 @@ class PairFolders:
             raise unknown_name(f"split of {cls.name}", split, cls.LAYOUTS)
         places = [Path(place).absolute() for place in (a, b)]
         source, usual = object.__new__(cls), cls.LAYOUTS[split][0]
-        source._begin(Path(os.path.commonpath(places)))
+        source._begin(Path(os.path.commonpath(places)), ranges)
         names = [os.path.relpath(place, source.root) for place in places]
         place = replace(usual, a=names[0], b=names[1])
         if absent := source._absent(place):
@@ -90,11 +97,12 @@ class PairFolders:
         source._report(strict)
         return source
 
-    def _begin(self, root: Path) -> None:
-        self.root = root
+    def _begin(self, root: Path, ranges: Ranges) -> None:
+        self.root, self.ranges, self.notes = root, ranges, FileNotes()
+        self.options = ("--range-a", "--range-b")  # what messages call the ranges
+        self._fitted: dict[str, Ranges] = {}
         self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
         self._missing: dict[str, dict[str, str]] = {}
-        self._notes: dict[Path, str] = {}
 
     def _stems(self, place: Layout) -> tuple[dict[str, Path], dict[str, Path]]:
         a = _stems(self.root / place.a, place.a_tail)
@@ -145,6 +153,18 @@ class PairFolders:
         self.stems(split)
         return dict(self._files[split])
 
+    def ranges_of(self, split: str) -> Ranges:
+        """The ranges by which the images of a split are read: what ``auto`` found in all of them is in their place.
+
+        Raises:
+            DataError: an unreadable image, or values in which nothing is found.
+        """
+        if split not in self._fitted:
+            self.stems(split)
+            a, b = ([pair[side] for pair in self._files[split].values()] for side in (0, 1))
+            self._fitted[split] = fit_ranges(self.ranges, {"a": a, "b": b})
+        return self._fitted[split]
+
     def missing(self, split: str) -> dict[str, str]:
         """Stem -> folder that lacks it, of the pictures that were left out."""
         self.stems(split)
@@ -163,9 +183,9 @@ class PairFolders:
         return [self._read(split, stems[index]) for index in np.asarray(indices, np.int64).tolist()]
 
     def _read(self, split: str, stem: str) -> np.ndarray:
-        pictures = {path: read_picture(path) for path in self._files[split][stem]}
-        self._notes |= {path: picture.note for path, picture in pictures.items() if picture.note}
-        a, b = (pictures[path].grey() for path in self._files[split][stem])
+        ranges = self.ranges_of(split)
+        sides = zip(self._files[split][stem], (ranges.a, ranges.b), self.options, strict=True)
+        a, b = (self.notes.add(path, read_image(path, wanted, option=option)).grey() for path, wanted, option in sides)
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
             raise SizesDiffer(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
@@ -206,10 +226,7 @@ class PairFolders:
             else:
                 state.update(_named(stem, pair))
         refuse_all(problems, f"{self.root}: {len(problems)} of {self.length(split)} pairs of {split!r} cannot be used")
-        for note in sorted(set(self._notes.values())):
-            names = [path.name for path, found in self._notes.items() if found == note]
-            progress.say(f"note: {self.root}: {len(names)} files: {note} ({some(names)})")
-        self._notes.clear()
+        tell_notes(self.root, self.notes.take())
         return state.hexdigest()
 
     @staticmethod
@@ -219,6 +236,17 @@ class PairFolders:
         for stem, pair in zip(stems, pairs, strict=True):
             state.update(_named(stem, pair))
         return state.hexdigest()
+
+
+def range_arguments(kind: Any, name: str, ranges: Ranges) -> dict[str, Ranges]:
+    """What the constructor ``kind`` of the source ``name`` takes for ``ranges``: nothing without any.
+
+    Raises:
+        UsageError: ranges for a source that is not made of image files.
+    """
+    if ranges and not (isinstance(kind, type) and issubclass(kind, PairFolders)):
+        raise UsageError(f"The source {name!r} reads no folders of image files: it takes no ranges")
+    return {"ranges": ranges} if ranges else {}
 
 
 def _named(stem: str, pair: np.ndarray) -> bytes:
@@ -240,7 +268,7 @@ def _by_letters(stems: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _stems(folder: Path, tail: str) -> dict[str, Path]:
-    found = utf8_names(pictures_in(folder))
+    found = utf8_names(images_in(folder))
     ours = {stem.removesuffix(tail): path for stem, path in found.items() if stem.endswith(tail)}
     if not ours:
         raise DataError(f"{folder}: no picture here has a stem that ends in {tail!r} ({next(iter(found))}, …)")

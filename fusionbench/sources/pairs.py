@@ -1,7 +1,7 @@
 """Registered pairs of two sensors: two folders whose pictures belong together by stem.
 
 View 0 is the sensor that shows what the eye does not see (infrared, CT, PET, SPECT), view 1 the one that shows
-structure (visible, MRI). Both become uint8 luma by the rules of :mod:`fusionbench.imread` (BT.601, 16 bits to 8).
+structure (visible, MRI). Both become uint8 luma by the rules of :mod:`fusionbench.core.images`.
 A published layout is a class with a table of folders and nothing else.
 """
 
@@ -158,7 +158,7 @@ class PairsDemo:
     def _pairs(self) -> np.ndarray:
         from skimage import data
 
-        from fusionbench.imread import luma
+        from fusionbench.core.images import luma
 
         made = []
         for name, (top, left) in self._PICTURES.items():

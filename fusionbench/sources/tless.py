@@ -17,9 +17,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fusionbench.core.images import FULL
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import read_bounded
-from fusionbench.sources.images import read_image
+from fusionbench.sources.file_notes import FileNotes
 
 _SIZE = (400, 400)
 _MAX_ANNOTATION = 64 << 20
@@ -48,6 +49,7 @@ class TLess:
         self.root = root / "train_primesense" if (root / "train_primesense").is_dir() else root
         if not self.root.is_dir():
             raise DataError(f"{root}: no such folder")
+        self.notes = FileNotes()
         self._images: list[tuple[int, Path]] = []
         for folder in sorted(path for path in self.root.iterdir() if re.fullmatch(r"\d{2}|\d{6}", path.name)):
             number = int(folder.name)
@@ -74,7 +76,7 @@ class TLess:
         self._check(split)
         out = np.empty((len(indices), *_SIZE, 3), np.uint8)
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
-            out[i] = read_image(self._images[index][1], _SIZE)
+            out[i] = self.notes.rgb(self._images[index][1], _SIZE)
         return out
 
     def labels(self, split: str) -> np.ndarray | None:
@@ -86,7 +88,7 @@ class TLess:
         self._check(split)
         path = self._images[index][1]
         mask = path.parent.parent / "mask_visib" / f"{path.stem}_000000.png"
-        return read_image(mask, _SIZE)[..., 0] if mask.is_file() else None
+        return self.notes.rgb(mask, _SIZE, FULL)[..., 0] if mask.is_file() else None
 
     def fingerprint(self, split: str) -> str:
         state = hashlib.sha256()

@@ -20,9 +20,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fusionbench.core.image_headers import PngHeader, png_header
+from fusionbench.core.images import FULL, DecodedImage, decode_image
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import file_sha256
-from fusionbench.sources.images import decode, png_size
 
 _MAX_VALUE = 1 << 20  # bytes of one PNG
 _GATE = threading.Lock()  # the library refuses a file that is open twice in a process
@@ -132,7 +133,7 @@ class FusionTLessRelease:
                 value = reading.get(str(index).encode())
                 if value is None:
                     raise DataError(f"{name}: it is not there; fetch the release again")
-                if len(value) > _MAX_VALUE or png_size(value) is None:
+                if len(value) > _MAX_VALUE or not _is_plain(png_header(value)):
                     raise DataError(f"{name}: not a PNG of 8 bits and at most {_MAX_VALUE} bytes; it is not decoded")
                 yield name, value
 
@@ -142,9 +143,10 @@ class FusionTLessRelease:
         height, width = part.size
         out = np.empty((len(indices), part.tiles, height, width, 3), np.uint8)
         for i, (name, value) in enumerate(self._values(split, indices)):
-            across = png_size(value) == (height, width * part.tiles)
+            header = png_header(value)
+            across = header is not None and (header.height, header.width) == (height, width * part.tiles)
             size = (height, width * part.tiles) if across else (height * part.tiles, width)
-            out[i] = np.stack(np.split(decode(value, name, size), part.tiles, axis=1 if across else 0))
+            out[i] = np.stack(np.split(_decode(value, name, size).rgb(), part.tiles, axis=1 if across else 0))
         return out
 
     def length(self, split: str) -> int:
@@ -167,14 +169,9 @@ class FusionTLessRelease:
         """Alpha of a cut-out: uint8 (100, 100), 0 where it is transparent; None in other splits."""
         if split != "occluders":
             return None
-        import cv2
-
         ((name, value),) = self._values(split, np.array([index]))
-        colours = decode(value, name, self._part(split).size)  # its size is checked here
-        pixels = cv2.imdecode(np.frombuffer(value, np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is not None and pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-            return np.ascontiguousarray(pixels[..., -1])
-        return np.where(colours.any(axis=2), 255, 0).astype(np.uint8)
+        image = _decode(value, name, self._part(split).size)  # its size is checked here
+        return np.where(image.rgb().any(axis=2), 255, 0).astype(np.uint8) if image.alpha is None else image.alpha
 
     def labels(self, split: str) -> np.ndarray | None:
         self._part(split)
@@ -185,3 +182,12 @@ class FusionTLessRelease:
         for start in range(0, self.length(split), 256):
             state.update(self._tiles(split, np.arange(start, min(self.length(split), start + 256))).data)
         return state.hexdigest()
+
+
+def _is_plain(header: PngHeader | None) -> bool:
+    return header is not None and header.bits <= 8
+
+
+def _decode(value: bytes, name: str, size: tuple[int, int]) -> DecodedImage:
+    """The colours, with alpha apart: cut-outs have it on purpose, and the release is known byte by byte."""
+    return decode_image(value, name, FULL, size=size, keep_alpha=True)

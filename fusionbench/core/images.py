@@ -1,0 +1,210 @@
+"""The one reader of image files, and the one writer of PNG: every kind to uint8 by the table of docs/images.md.
+
+The generator, pairs, scoring and submissions read with :func:`read_image`. Every file is hostile until it is checked:
+its size is bounded, its header is read before a pixel is decoded, and whatever is wrong is one line.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from fusionbench.core.image_decoders import MAX_PIXELS, decode_stored
+from fusionbench.core.image_ranges import Range, Ranges, Values, to_eight_bits
+from fusionbench.errors import DataError
+from fusionbench.files import read_bounded
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+MAX_BYTES = 1 << 29
+FULL = Range("full")  # for images that are known to be right whatever their values, such as masks and our own output
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """A decoded file.
+
+    Attributes:
+        pixels: uint8 (H,W), or (H,W,3) RGB; upright.
+        format: "PNG", "JPEG", "BMP", "TIFF", "WEBP" or "PPM".
+        bits: a channel of the file, 8 where it has fewer.
+        notes: what was done that a reader should know.
+        alpha: uint8 (H,W) where it was asked for and is there.
+    """
+
+    pixels: np.ndarray
+    format: str
+    bits: int = 8
+    notes: tuple[str, ...] = ()
+    alpha: np.ndarray | None = None
+
+    @property
+    def note(self) -> str:
+        """The notes as one text, "" without any."""
+        return ", ".join(self.notes)
+
+    def grey(self) -> np.ndarray:
+        """uint8 (H,W): the pixels themselves or their luma."""
+        return to_grey(self.pixels)
+
+    def rgb(self) -> np.ndarray:
+        """uint8 (H,W,3): three equal channels where the file is grey."""
+        return self.pixels if self.pixels.ndim == 3 else np.repeat(self.pixels[..., None], 3, axis=2)
+
+
+def read_image(
+    path: str | Path,
+    value_range: Range | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    option: str = "",
+    keep_alpha: bool = False,
+) -> DecodedImage:
+    """Decode one file.
+
+    Args:
+        value_range: which of its values are black and white; None leaves 8 bits as they are and scales deeper integers
+            that fill their type.
+        size: the height and width that it must have.
+        option: what the command line calls ``value_range``, for messages; "" where it has no such option.
+        keep_alpha: give the alpha channel apart instead of refusing what is not opaque.
+
+    Raises:
+        DataError: missing, too large, truncated, no image, of another size, or of a kind that is refused.
+    """
+    content = read_bounded(path, MAX_BYTES, "image")
+    return decode_image(content, str(path), value_range, size=size, option=option, keep_alpha=keep_alpha)
+
+
+def decode_image(
+    content: bytes,
+    name: str,
+    value_range: Range | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    option: str = "",
+    keep_alpha: bool = False,
+) -> DecodedImage:
+    """Decode the content of a file; ``name`` is for messages. Arguments and errors as of :func:`read_image`."""
+    stored = decode_stored(content, name, size, keep_alpha)
+    pixels, notes = to_eight_bits(stored.values, value_range, name, option)
+    pixels, alpha = _upright(pixels, stored.turn), stored.alpha
+    if size is not None and pixels.shape[:2] != size:
+        raise DataError(f"{name}: {pixels.shape[0]}×{pixels.shape[1]} pixels instead of {size[0]}×{size[1]}")
+    notes = (*notes, *stored.notes, *(("turned upright",) if stored.turn > 1 else ()))
+    alpha = None if alpha is None else _upright(alpha, stored.turn)
+    return DecodedImage(pixels, stored.format, stored.values.bits, notes, alpha)
+
+
+def read_values(path: str | Path) -> Values:
+    """The values of one file as they are stored.
+
+    Raises:
+        DataError: as :func:`read_image`.
+    """
+    return decode_stored(read_bounded(path, MAX_BYTES, "image"), str(path), None, False).values
+
+
+def fit_ranges(ranges: Ranges, files: Mapping[str, Iterable[Path]]) -> Ranges:
+    """The ranges that sets of files share: what ``auto`` and ``set:percentile`` find in all files of a side.
+
+    Args:
+        files: side ("a", "b", "fused") -> its files.
+
+    Raises:
+        DataError: a file that cannot be read, or for which there is no such range.
+    """
+
+    def values_of(paths: list[Path]) -> Iterator[tuple[str, Values]]:
+        return ((str(path), read_values(path)) for path in paths)
+
+    found = {}
+    for side, wanted in ranges.given.items():
+        paths = list(files.get(side, ()))
+        found[side] = wanted.fit(lambda paths=paths: values_of(paths)) if paths else wanted  # type: ignore[misc]
+    return replace(ranges, **found)
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H,W) of uint8 (H,W) or (H,W,3): themselves or their luma."""
+    return pixels if pixels.ndim == 2 else luma(pixels)
+
+
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """BT.601 luma of uint8 (...,3) as uint8 (...): (299 R + 587 G + 114 B)/1000, rounded half to even."""
+    thousandths, green, blue = (rgb[..., channel].astype(np.int32) for channel in range(3))
+    for channel, weight in ((thousandths, 299), (green, 587), (blue, 114)):
+        channel *= weight
+    thousandths += green
+    thousandths += blue
+    return _rounded_thousandths().take(thousandths)
+
+
+@lru_cache(maxsize=1)
+def _rounded_thousandths() -> np.ndarray:
+    """Every sum of weighted channels in whole levels, uint8 (255001,): looking up is four times as fast as dividing."""
+    down, rest = np.divmod(np.arange(255_001), 1000)
+    return (down + ((rest > 500) | ((rest == 500) & (down % 2 == 1)))).astype(np.uint8)
+
+
+def encode_png(pixels: np.ndarray, *, small: bool = False) -> bytes:
+    """PNG of uint8 (H,W), (H,W,1) or RGB (H,W,3); ``small`` takes longer for fewer bytes."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", optimize=small)
+    return buffer.getvalue()
+
+
+def images_in(folder: str | Path) -> dict[str, Path]:
+    """Stem -> file of every image directly in ``folder``, sorted by stem; other files are passed over.
+
+    Raises:
+        DataError: no such folder, no image in it, or two files of one stem.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: {'a file, not a folder of images' if folder.exists() else 'no such folder'}")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.stem in found:
+                both = f"{found[path.stem].name} and {path.name}"
+                raise DataError(f"{folder}: {both} share the stem {path.stem!r}; keep one")
+            found[path.stem] = path
+    if not found:
+        raise DataError(f"{folder}: no image ({', '.join(SUFFIXES)}) in this folder")
+    return found
+
+
+def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
+    """Pixels turned as EXIF's orientation 1..8 says."""
+    if turn >= 5:  # rows and columns are exchanged
+        pixels = pixels.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+__all__ = [
+    "FULL",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "DecodedImage",
+    "decode_image",
+    "encode_png",
+    "fit_ranges",
+    "images_in",
+    "luma",
+    "read_image",
+    "read_values",
+    "to_grey",
+]
