@@ -1,4 +1,4 @@
-"""The documentation site: builds strictly, loads nothing from elsewhere, has no broken link, and covers what there is."""
+"""The documentation site: builds strictly, loads nothing from elsewhere, has no broken link, covers what there is."""
 
 from __future__ import annotations
 
