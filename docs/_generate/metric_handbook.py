@@ -49,21 +49,22 @@ fused = np.rint((a.astype(float) + b) / 2).astype(np.uint8)
 EXAMPLES = {
     "pair": PAIR_EXAMPLE + 'print(get_metric("{name}").function(fused, a, b).round(4))',
     "fused": PAIR_EXAMPLE + 'print(get_metric("{name}").function(fused).round(4))',
-    "target": PAIR_EXAMPLE
-    + 'print(get_metric("{name}").function(fused, b).round(4))  # b as a known target',
+    "target": PAIR_EXAMPLE + 'print(get_metric("{name}").function(fused, b).round(4))  # b as a known target',
     "samples": """\
 import numpy as np
 from fusionbench.metrics import get_metric
 
 target = np.full((1, 1, 4, 4), 0.5)  # (N, C, H, W)
 draws = np.stack([target + 0.3, target - 0.1])  # (K, N, C, H, W)
-print(get_metric("{name}").function(draws, target).round(4))  # the second draw is the better one: 0.1²""",
+# the second draw is the better one: 0.1²
+print(get_metric("{name}").function(draws, target).round(4))""",
     "log_weights": """\
 import numpy as np
 from fusionbench.metrics import get_metric
 
 log_weights = np.log([[0.1], [0.3]])  # (K, N): two draws for one image
-print(get_metric("{name}").function(log_weights).round(4))  # −ln of the mean weight, 0.2""",
+# −ln of the mean weight, 0.2
+print(get_metric("{name}").function(log_weights).round(4))""",
 }
 
 

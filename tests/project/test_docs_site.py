@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -167,6 +168,35 @@ def test_the_search_index_is_local_and_knows_the_reference(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
     places = {entry["location"].partition("#")[0] for entry in index["docs"]}
     assert {"reference/metrics/vif.html", "reference/command-line.html", "tutorials/score-my-method.html"} <= places
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
+
+
+@needs_mkdocs
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+def test_pages_open_from_the_folder_and_the_search_works_there(site: Path, tmp_path: Path) -> None:
+    from tests.board.chrome import Chrome
+
+    browser = Chrome(CHROMIUM, tmp_path / "profile")
+    try:
+        browser.load((site / "reference" / "index.html").as_uri())
+        field = "document.querySelector('input.md-search__input')"
+        browser.value("document.querySelector('[data-md-toggle=search]').click()")
+        browser.value(f"{field}.focus(), {field}.value = 'spatial frequency', 0")
+        browser.value(f"{field}.dispatchEvent(new KeyboardEvent('keyup', {{bubbles: true}})), 0")
+        browser.until("document.querySelector('.md-search-result__link')")
+        assert browser.value("document.querySelector('.md-search-result__link').href").endswith("metrics/sf.html")
+        assert not browser.problems
+        assert [address for address in browser.requests if not address.startswith(("file:", "data:", "about:"))] == []
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        browser.ask("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
+        for page in ("index.html", "pairs.html", "reference/metrics/ssim.html", "reference/command-line.html"):
+            browser.load((site / page).as_uri())
+            assert browser.value(wide) is False, f"{page} is wider than a telephone"
+    finally:
+        browser.close()
 
 
 ENTRY = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*): ", re.MULTILINE)

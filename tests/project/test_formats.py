@@ -221,15 +221,15 @@ def golden(regen: bool, tmp_path: Path) -> None:
     missing = [name for name in FILES.values() if not (GOLDEN / name).exists()]
     if not (regen and missing):
         return
-    for name, made in write_all(tmp_path / "regen").items():
+    for name, written in write_all(tmp_path / "regen").items():
         if (GOLDEN / name).exists():
             continue
         GOLDEN.mkdir(parents=True, exist_ok=True)
-        if made.is_file():
-            shutil.copy(made, GOLDEN / name)
+        if written.is_file():
+            shutil.copy(written, GOLDEN / name)
             continue
         (GOLDEN / name).mkdir()
-        for path in made.iterdir():
+        for path in written.iterdir():
             if path.suffix in KEPT and path.name not in ("croissant.json",):
                 shutil.copy(path, GOLDEN / name / path.name)
 

@@ -69,8 +69,8 @@ def test_workflows_have_few_rights_and_no_address() -> None:
             assert workflow["env"]["PIP_EXTRA_INDEX_URL"] == "${{ vars.PIP_EXTRA_INDEX_URL }}", path.name
 
 
-def test_no_text_of_a_stranger_gets_into_a_shell() -> None:
-    """Titles, branch names and the like are somebody's input: in ``run`` they would be code."""
+def test_no_untrusted_text_gets_into_a_shell() -> None:
+    """Titles and branch names come from outside: expanded in ``run`` they would be code."""
     for name, step in steps():
         assert "${{" not in step.get("run", ""), f"{name}: {step['run']}"
 
