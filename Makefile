@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test test-browser test-oldest perf lint clean
+.PHONY: quickstart test test-browser test-oldest perf lint docs release-check clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -55,6 +55,15 @@ test-oldest:
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The documentation site, in build/site: every link and reference is checked, and nothing is fetched.
+docs: $(STAMP)
+	PYTHONPATH=. OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true \
+	$(BIN)/python -m mkdocs build --strict
+
+# docs/releasing.md; RELEASE_TAG names the tag that is published, RELEASE_DIST a folder that keeps sdist and wheel.
+release-check: $(STAMP)
+	$(BIN)/python tools/release_check.py $(if $(RELEASE_TAG),--tag $(RELEASE_TAG)) $(if $(RELEASE_DIST),--dist $(RELEASE_DIST))
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "fusionbench needs Python 3.11 or newer; name one with make PYTHON=..." >&2; exit 1; }

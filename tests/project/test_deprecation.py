@@ -1,0 +1,68 @@
+"""Deprecations warn once, at the caller's line, and none is due in this version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from fusionbench import deprecation
+from fusionbench.deprecation import deprecated
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def nothing_warned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deprecation, "_WARNED", set())
+
+
+def old_function() -> int:
+    deprecated("old_function", "new_function", removed_in="9.0")
+    return 1
+
+
+def outer() -> int:
+    return inner()
+
+
+def inner() -> int:
+    deprecated("outer", "new_function", removed_in="9.0", stacklevel=3)
+    return 1
+
+
+def test_it_says_what_until_when_and_what_instead() -> None:
+    with pytest.warns(FutureWarning) as caught:
+        assert old_function() == 1
+    (warning,) = caught
+    assert str(warning.message) == (
+        "old_function is deprecated and will be removed in fusionbench 9.0; use new_function instead"
+    )
+
+
+@pytest.mark.parametrize("call", [old_function, outer])
+def test_it_points_at_the_line_of_the_caller(call: object) -> None:
+    source = "def user(call):\n    x = 1\n    call()\n"
+    namespace: dict[str, object] = {}
+    exec(compile(source, "user_code.py", "exec"), namespace)
+    with pytest.warns(FutureWarning) as caught:
+        namespace["user"](call)  # type: ignore[operator]
+    assert (caught[0].filename, caught[0].lineno) == ("user_code.py", 3)
+
+
+def test_it_warns_once_for_each_name() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        old_function()
+        old_function()
+        deprecated("another", "new_function", removed_in="9.0")
+    assert [str(warning.message).split()[0] for warning in caught] == ["old_function", "another"]
+
+
+def test_users_see_it_without_a_switch() -> None:
+    code = "from fusionbench.deprecation import deprecated\ndeprecated('--keep', '--cache', removed_in='9.0')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "FutureWarning: --keep is deprecated" in done.stderr

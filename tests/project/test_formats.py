@@ -1,0 +1,352 @@
+"""The file formats: a golden file of each version, written when it was introduced, which today's readers read.
+
+``pytest --regen`` adds golden files that are missing and never rewrites one: a reader that no longer reads an old file
+is the fault that these tests are for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.data import open_dataset
+from fusionbench.gate import read_baseline
+from fusionbench.published import read_record
+from fusionbench.recipes import load_recipe
+from fusionbench.result import load, load_per_image, save
+from fusionbench.run import read_run
+from fusionbench.submit import check
+from fusionbench.suites import load_suite
+from fusionbench.verify import verify_dataset
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "formats"
+FORMAT = re.compile(r"\"(fusionbench\.([a-z]+)/(\d+))\"")
+FILES = {
+    "recipe/1": "recipe-1.toml",
+    "suite/1": "suite-1.toml",
+    "dataset/1": "dataset-1/manifest.json",
+    "shard/1": "dataset-1/golden-1.0.0-test-00000-of-00001.h5",
+    "run/1": "run-1/run.json",
+    "result/1": "result-1/result.json",
+    "baseline/1": "baseline-1.json",
+    "submission/1": "submission-1.zip",
+    "predictions/1": "predictions-1.zip",
+    "published/1": "published-1.json",
+}
+RECIPE = """\
+format = "fusionbench.recipe/1"
+name = "golden"
+version = "1.0.0"
+title = "Golden"
+description = "Six drawn images."
+seed = 3
+shard_size = 8
+
+[source]
+name = "folder"
+
+[splits.train]
+source = "all"
+every = 3
+part = "rest"
+
+[splits.test]
+source = "all"
+every = 3
+part = "held-out"
+
+[image]
+height = 16
+width = 16
+channels = 1
+square = true
+resize = "area"
+pad = 1
+likelihood_crop = [14, 14]
+
+[views]
+count = 2
+
+[views.masks]
+algorithm = "ellipse/1"
+ellipses = 2
+radius = [2, 5]
+margin = [1, 2]
+ellipticity = [0.5, 1.5]
+
+[views.noise]
+algorithm = "noise/1"
+sigma = 0.1
+
+[live]
+algorithm = "augment/1"
+flip = true
+"""
+SUITE = """\
+format = "fusionbench.suite/1"
+name = "golden"
+title = "Golden"
+description = "Two rows on drawn images."
+dataset = "golden"
+split = "test"
+seeds = [0, 1]
+published = "fusionmnist"
+
+[protocol]
+name = "masked/1"
+draws = 2
+seed = 5
+paper_batch = 4
+limit = 2
+
+[[models]]
+name = "mean-image"
+
+[[models]]
+name = "cvae"
+preset = "tiny"
+label = "cvae-short"
+title = "CVAE, short"
+seeds = [7]
+
+[models.params]
+posterior = "xy"
+
+[models.training]
+epochs = 0.5
+"""
+NUMBERS = """\
+schema = "fusionbench.published/1"
+entered_by = "A. Reader"
+dataset = "tno"
+track = "pairs"
+dialect = "cddfuse"
+images = 25
+caveats = ["Made for a test."]
+
+[paper]
+title = "A paper"
+authors = "A. One, B. Two"
+venue = "Journal 2024"
+url = "https://example.org/paper"
+
+[metrics.vif]
+unit = "1"
+better = "higher"
+table = "Table 1"
+
+[metrics.mi]
+unit = "nats"
+better = "higher"
+table = "Table 1"
+runs_table = "Table 5"
+
+[[rows]]
+title = "Theirs"
+model = "theirs"
+scores = { vif = "0.80", mi = { value = "2.19", mean = "2.15", sd = "0.04" } }
+"""
+
+
+def images(folder: Path) -> Path:
+    """Six drawn images of 20×20."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for index in range(6):
+        image = np.full((20, 20), 16 * index, np.uint8)
+        image[2 + index : 12 + index, 4:16] = 255 - 20 * index
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return folder
+
+
+def write_all(work: Path) -> dict[str, Path]:
+    """Every format, by its own writer: golden name -> what was written (a folder for files that belong together)."""
+    from fusionbench.build import build_dataset
+    from fusionbench.evaluate import Protocol, evaluate
+    from fusionbench.gate import baseline_of, write_baseline
+    from fusionbench.published import pack as pack_numbers
+    from fusionbench.submit import pack, pack_predictions
+    from fusionbench.train import train
+
+    work.mkdir()
+    (work / "recipe.toml").write_text(RECIPE)
+    (work / "suite.toml").write_text(SUITE)
+    (work / "numbers.toml").write_text(NUMBERS)
+    folder = build_dataset(load_recipe(work / "recipe.toml"), source_dir=images(work / "images"), out=work, jobs=1)
+    dataset = open_dataset(folder)
+    train("mean-image", dataset, out=work / "run")
+    result = evaluate(work / "run", dataset, protocol=Protocol(draws=2), out=work / "results")
+    table = load_per_image(result.folder(work / "results"))
+    result.provenance |= {"command": ["fusionbench", "evaluate"], "host": {}}  # not whose machine it was
+    save(result, work / "results", table)
+    write_baseline(work / "baseline.json", baseline_of([work / "results"]))
+    # submissions are for data sets that come with fusionbench
+    digits_folder = build_dataset(load_recipe("fusiondigits"), source_dir=None, out=work, jobs=1)
+    train("mean-image", open_dataset(digits_folder), out=work / "digits-run")
+    pack(
+        work / "digits-run", work / "submission.zip", title="Golden", submitter="A. Author", link="https://example.org"
+    )
+    np.save(work / "samples.npy", np.full((2, 4, 1, 32, 32), 7, np.uint8))
+    words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "link": None, "note": "a note"}
+    pack_predictions(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words)
+    pack_numbers(work / "numbers.toml", work / "published.json")
+    return {
+        "recipe-1.toml": work / "recipe.toml",
+        "suite-1.toml": work / "suite.toml",
+        "dataset-1": folder,
+        "run-1": work / "run",
+        "result-1": result.folder(work / "results"),
+        "baseline-1.json": work / "baseline.json",
+        "submission-1.zip": work / "submission.zip",
+        "predictions-1.zip": work / "predictions.zip",
+        "published-1.json": work / "published.json",
+    }
+
+
+KEPT = {".json", ".h5", ".csv", ".safetensors"}
+
+
+@pytest.fixture(autouse=True)
+def golden(regen: bool, tmp_path: Path) -> None:
+    """With ``--regen``: add what is missing."""
+    missing = [name for name in FILES.values() if not (GOLDEN / name).exists()]
+    if not (regen and missing):
+        return
+    for name, written in write_all(tmp_path / "regen").items():
+        if (GOLDEN / name).exists():
+            continue
+        GOLDEN.mkdir(parents=True, exist_ok=True)
+        if written.is_file():
+            shutil.copy(written, GOLDEN / name)
+            continue
+        (GOLDEN / name).mkdir()
+        for path in written.iterdir():
+            if path.suffix in KEPT and path.name not in ("croissant.json",):
+                shutil.copy(path, GOLDEN / name / path.name)
+
+
+def declared() -> set[str]:
+    """Every ``fusionbench.NAME/VERSION`` that the code names."""
+    found = set()
+    for path in (ROOT / "fusionbench").glob("**/*.py"):
+        found |= {f"{name}/{version}" for _, name, version in FORMAT.findall(path.read_text(encoding="utf-8"))}
+    return found
+
+
+def test_every_format_has_a_golden_file_and_a_line_in_the_documentation() -> None:
+    assert declared() == set(FILES), "a new format or version needs a golden file"
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    for name, file in FILES.items():
+        assert (GOLDEN / file).is_file(), file
+        assert f"| `fusionbench.{name}` |" in text, name
+
+
+def test_golden_files_are_small() -> None:
+    assert sum(path.stat().st_size for path in GOLDEN.glob("**/*") if path.is_file()) < 256 << 10
+
+
+def test_recipe_1() -> None:
+    recipe = load_recipe(GOLDEN / "recipe-1.toml")
+    # worked out by hand from the file: canonical JSON of everything but the prose
+    import tomllib
+
+    table = tomllib.loads((GOLDEN / "recipe-1.toml").read_text())
+    spec = {key: value for key, value in table.items() if key not in ("title", "description")}
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert recipe.hash == hashlib.sha256(text.encode()).hexdigest()
+    assert (recipe.image_spec.height, recipe.image_spec.views, recipe.image_spec.crop) == (16, 2, (14, 14))
+
+
+def test_suite_1() -> None:
+    suite = load_suite(GOLDEN / "suite-1.toml")
+    assert [model.key for model in suite.models] == ["mean-image", "cvae-short"]
+    assert (suite.protocol.draws, suite.protocol.limit, suite.seeds) == (2, 2, [0, 1])
+    assert (suite.models[1].params, suite.models[1].seeds) == ({"posterior": "xy"}, [7])
+
+
+def test_dataset_1_and_shard_1(tmp_path: Path) -> None:
+    import h5py
+
+    folder = shutil.copytree(GOLDEN / "dataset-1", tmp_path / "dataset")
+    verify_dataset(folder)
+    dataset = open_dataset(folder)
+    assert set(dataset.splits) == {"train", "test"}
+    arrays = dataset.arrays("test")
+    targets = arrays.targets[:]
+    with h5py.File(GOLDEN / FILES["shard/1"]) as file:  # another reader than ours
+        assert np.array_equal(arrays.views[:], file["views"][:])
+        assert np.array_equal(targets, file["targets"][:])
+        header = json.loads(file.attrs["fusionbench"])
+    assert header["format"] == "fusionbench.shard/1" and arrays.views.shape == (2, 2, 16, 16)
+    # the images of the split are known: every third of the six drawn ones
+    assert (targets[0, 8, 8], targets[1, 8, 8]) == (255 - 20 * 2, 255 - 20 * 5)
+
+
+def test_dataset_1_is_what_is_built_today(tmp_path: Path) -> None:
+    from fusionbench.build import build_dataset
+
+    recipe = load_recipe(GOLDEN / "recipe-1.toml")
+    folder = build_dataset(recipe, source_dir=images(tmp_path / "images"), out=tmp_path, jobs=1)
+    assert open_dataset(folder).id == open_dataset(GOLDEN / "dataset-1").id
+
+
+def test_run_1() -> None:
+    run = read_run(GOLDEN / "run-1")
+    assert (run.info.model, run.info.finished, run.info.cut) == ("mean-image", True, False)
+    dataset = open_dataset(GOLDEN / "dataset-1")
+    assert run.info.dataset_id == dataset.id
+    mean = run.load_model(dataset.spec).mean[0].numpy()
+    assert np.allclose(mean, dataset.arrays("train").targets[:].mean(axis=0) / 255, atol=1e-6)
+
+
+def test_result_1() -> None:
+    result = load(GOLDEN / "result-1")
+    table = load_per_image(GOLDEN / "result-1")
+    dataset = open_dataset(GOLDEN / "dataset-1")
+    train, test = (dataset.arrays(split).targets[:] / 255 for split in ("train", "test"))
+    by_hand = np.square(test - train.mean(axis=0)).mean(axis=(1, 2))
+    assert np.allclose(table["mse_min@2"], by_hand, rtol=1e-5)
+    assert result.scores["mse_min@2"].mean == pytest.approx(by_hand.mean(), rel=1e-5)
+    assert result.identity.dataset.id == dataset.id and list(table["id"]) == [0, 1]
+
+
+def test_baseline_1() -> None:
+    baseline = read_baseline(GOLDEN / "baseline-1.json")
+    (entry,) = baseline.entries
+    table = load_per_image(GOLDEN / "result-1")
+    assert np.allclose(entry.scores["mse_min@2"].values, table["mse_min@2"], rtol=1e-8)
+    assert entry.model == "mean-image"
+
+
+@pytest.mark.parametrize("name", ["submission/1", "predictions/1", "published/1"])
+def test_submissions(name: str) -> None:
+    report = check(GOLDEN / FILES[name])
+    assert report.ok, report.problems
+
+
+def test_published_1() -> None:
+    record, problems = read_record(GOLDEN / "published-1.json")
+    assert record is not None and problems == []
+    assert record.rows[0].scores["vif"] == "0.80" and record.paper.url == "https://example.org/paper"
+
+
+def changed_toml(path: Path, out: Path) -> Path:
+    out.write_text(re.sub(r"^(format = .*)$", r'\1\nunknown = "x"', path.read_text(), count=1, flags=re.MULTILINE))
+    return out
+
+
+@pytest.mark.parametrize(("name", "read"), [("recipe/1", load_recipe), ("suite/1", load_suite)])
+def test_an_unknown_field_is_refused_with_its_name(name: str, read: Callable[[Path], object], tmp_path: Path) -> None:
+    from fusionbench.errors import FusionbenchError
+
+    with pytest.raises(FusionbenchError, match="unknown"):
+        read(changed_toml(GOLDEN / FILES[name], tmp_path / "changed.toml"))
