@@ -237,7 +237,7 @@ def score_pair(fused: np.ndarray, pair: np.ndarray, name: str) -> dict[str, floa
     for dialect, tail in (("standard/1", ""), (DIALECT, f"@{DIALECT}")):
         metrics = choose(available(dialect, METRICS), dialect)
         try:
-            found = SourcePair(pair[:1], pair[1:], metrics, ids=[name], lasting=False).score(fused[None])
+            found = SourcePair(pair[:1], pair[1:], metrics, ids=[name], persistent=False).score(fused[None])
         except DataError as error:
             raise DataError(f"{name}: {error}") from error
         values |= {f"{metric}{tail}": float(value[0]) for metric, value in found.items()}

@@ -162,7 +162,7 @@ def score_triple(row: Triple, metrics: Sequence[Metric]) -> tuple[dict[str, floa
     pictures = _read(row)
     grey = {name: picture.grey()[None] for name, picture in pictures.items()}
     try:
-        values = SourcePair(grey["a"], grey["b"], metrics, ids=[row.id], lasting=False).score(grey["fused"])
+        values = SourcePair(grey["a"], grey["b"], metrics, ids=[row.id], persistent=False).score(grey["fused"])
     except DataError as error:
         raise DataError(f"{row.id}: {error}") from error
     notes = {str(getattr(row, name)): picture.note for name, picture in pictures.items() if picture.note}

@@ -3,8 +3,8 @@
     pair = SourcePair(a, b, ["vif", "qabf"])        # one pair, or N pairs as stacks
     values = pair.score(fused)                      # {"vif": (N,), "qabf": (N,)}
 
-The sources' own share (histograms, gradients, local moments) stays in the pair, so that a
-second fused image of the same sources costs only what is new.
+Intermediates of the sources (histograms, gradients, local moments) are cached in the pair, so that a
+second fused image of the same sources costs only its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from fusionbench.contracts import Metric
 from fusionbench.errors import UsageError
 from fusionbench.metrics import get_metric, list_metrics
-from fusionbench.metrics._images import Image, check_stacks, to_images, to_kind
+from fusionbench.metrics._images import Image, check_stacks, stack_like, to_images
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 
 TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight columns of the field's tables
@@ -41,12 +41,12 @@ class SourcePair:
         metrics: Sequence[str | Metric] | None = None,
         dialect: str = STANDARD,
         ids: Sequence[object] | None = None,
-        lasting: bool = True,
+        persistent: bool = True,
     ) -> None:
         check_stacks((a, b), ("a", "b"), ids)
         self.metrics, self.ids = choose(metrics, dialect), ids
         self.a, self.b = a, b
-        self._sources = [*zip(to_images(a, lasting), to_images(b, lasting), strict=True)] if len(a) else []
+        self._sources = [*zip(to_images(a, persistent), to_images(b, persistent), strict=True)] if len(a) else []
 
     def score(self, fused: Any) -> dict[str, Any]:
         """Values of every metric, (N,) float64 of the kind of ``fused``, which is (N,H,W) like the sources."""
@@ -56,7 +56,7 @@ class SourcePair:
             with np.errstate(divide="ignore", invalid="ignore"):
                 for image, (a, b) in zip(to_images(fused), self._sources, strict=True):
                     self._score_one(image, a, b, rows)
-        values = {name: to_kind(row, fused) for name, row in rows.items()}
+        values = {name: stack_like(row, fused) for name, row in rows.items()}
         for metric in self.metrics:
             if not hasattr(metric.function, "kernel"):
                 images = (fused,) if metric.needs == "fused" else (fused, self.a, self.b)
@@ -92,10 +92,11 @@ def score_images(
         return SourcePair(a, b, chosen).score(fused)
     check_stacks((fused, a, b), ("fused", "a", "b"))
     rows = [
-        SourcePair(a[i : i + 1], b[i : i + 1], chosen, lasting=False).score(fused[i : i + 1]) for i in range(len(fused))
+        SourcePair(a[i : i + 1], b[i : i + 1], chosen, persistent=False).score(fused[i : i + 1])
+        for i in range(len(fused))
     ]
     if not rows:
-        return {metric.name: to_kind([], fused) for metric in chosen}
+        return {metric.name: stack_like([], fused) for metric in chosen}
     join = np.concatenate if isinstance(fused, np.ndarray) else _join
     return {name: join([row[name] for row in rows]) for name in rows[0]}
 

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._histograms import image_entropy, information
+from fusionbench.metrics._histograms import image_entropy, mutual_information
 from fusionbench.metrics._images import Array, Image, image_metric
 
 
@@ -33,7 +33,7 @@ def mi(
     if joint == "ignored":
         nats = 2 * image_entropy(fused)
     else:
-        nats = information(fused, a, top) + information(fused, b, top)
+        nats = mutual_information(fused, a, top) + mutual_information(fused, b, top)
     return nats / math.log(2) if unit == "bits" else nats
 
 

@@ -23,7 +23,7 @@ def sf(fused: Image, *, counts: Literal["differences", "pixels"] = "differences"
     Source: Eskicioglu, Fisher 1995 (IEEE Trans. Commun. 43, 2959).
     """
     need_side(fused, 2, "sf")
-    x, (height, width) = fused.compact, fused.shape
+    x, (height, width) = fused.stored, fused.shape
     rows = squared_difference(x[..., 1:], x[..., :-1])
     columns = squared_difference(x[..., 1:, :], x[..., :-1, :])
     if counts == "pixels":

@@ -1,8 +1,8 @@
 """A metric of fused images as a ``torchmetrics.Metric``, for training code that logs through torchmetrics.
 
-    vif = FusionMetric("vif")                    # needs the extra: pip install 'fusionbench[torchmetrics]'
-    vif.update(fused, a, b)                      # (N,H,W) or (N,1,H,W), uint8 or float on 0..255
-    vif.compute()                                # mean over all images so far
+vif = FusionMetric("vif")                    # needs the extra: pip install 'fusionbench[torchmetrics]'
+vif.update(fused, a, b)                      # (N,H,W) or (N,1,H,W), uint8 or float on 0..255
+vif.compute()                                # mean over all images so far
 """
 
 from __future__ import annotations
