@@ -1,7 +1,7 @@
 """Cross bilateral filter fusion: sources weighted by the strength of the detail that the other's edges do not explain.
 
-    a ─ cross bilateral, guided by b ─ a − base ─ strength of detail ─┐
-    b ─ cross bilateral, guided by a ─ b − base ─ strength of detail ─┴─ weighted mean of a and b
+a ─ cross bilateral, guided by b ─ a − base ─ strength of detail ─┐
+b ─ cross bilateral, guided by a ─ b − base ─ strength of detail ─┴─ weighted mean of a and b
 """
 
 from __future__ import annotations
