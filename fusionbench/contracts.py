@@ -64,6 +64,11 @@ class ImageSpec:
     """Shape of one sample: ``channels``, ``height``, ``width`` of every image and the number of ``views``.
 
     ``crop`` is the height and width of the centre part that likelihoods count (28×28 of 32×32 for FusionMNIST).
+
+    Example:
+        >>> from fusionbench.contracts import ImageSpec
+        >>> ImageSpec(channels=1, height=32, width=32, views=3, crop=(28, 28)).likelihood_dims  # FusionMNIST
+        784
     """
 
     channels: int
@@ -88,6 +93,14 @@ class Batch:
         views: (N,V,C,H,W) float32 in [0,1].
         present: (N,V) bool; an absent view must not influence anything.
         ids: (N,) int64, the sample's index in its split; scores and draws are keyed by it.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch
+        >>> views = torch.rand(2, 3, 1, 8, 8)  # two samples with three views each
+        >>> batch = Batch(None, views, torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> len(batch), batch.with_inputs(1).present.tolist()
+        (2, [[True, False, False], [True, False, False]])
     """
 
     target: Tensor | None
@@ -185,6 +198,18 @@ class Metric:
         invariances: changes of the input that leave the value alone.
         min_side: shortest side in pixels that can be scored.
         oracle: the independent implementations that the tests hold it to.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import Metric
+        >>> from fusionbench.contracts import Tolerance
+        >>> brightness = Metric(
+        ...     name="brightness", version="1", title="Mean brightness", function=lambda fused: fused.mean(axis=(1, 2)),
+        ...     needs="fused", better="higher", unit="grey levels", range=(0.0, 255.0),
+        ...     tolerance=Tolerance(0.01, 0.0, "the last digit shown"), reference="nobody", exploits="a white image",
+        ... )
+        >>> brightness.function(np.full((2, 4, 4), 90.0)).tolist()
+        [90.0, 90.0]
     """
 
     name: str

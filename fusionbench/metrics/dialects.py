@@ -244,7 +244,13 @@ DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _LIST}
 
 
 def list_dialects() -> list[str]:
-    """Names of all dialects, ``standard/1`` first."""
+    """Names of all dialects, ``standard/1`` first.
+
+    Example:
+        >>> from fusionbench.metrics.dialects import list_dialects
+        >>> list_dialects()[:3]
+        ['standard/1', 'cddfuse', 'vifb']
+    """
     return [STANDARD, *DIALECTS]
 
 
@@ -253,6 +259,14 @@ def get_dialect(name: str) -> Dialect | None:
 
     Raises:
         UsageError: unknown name or version, with a suggestion.
+
+    Example:
+        >>> from fusionbench.metrics.dialects import get_dialect
+        >>> dialect = get_dialect("cddfuse")
+        >>> dialect.id, dialect.title
+        ('cddfuse/1', 'CDDFuse evaluator (Python)')
+        >>> dialect.metrics["mi"].note
+        'natural logarithm: 0.693 of the value in bits'
     """
     base = name.removesuffix("/1")
     if base == "standard":
@@ -267,6 +281,15 @@ def in_dialect(metric: Metric, name: str) -> Metric:
 
     Raises:
         UsageError: unknown dialect, or one that does not have this metric.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import get_metric
+        >>> from fusionbench.metrics.dialects import in_dialect
+        >>> a = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8  # 3 bits
+        >>> mi = get_metric("mi")
+        >>> mi.function(a, a, a).round(4).tolist(), in_dialect(mi, "cddfuse").function(a, a, a).round(4).tolist()
+        ([6.0], [4.1589])
     """
     dialect = get_dialect(name)
     if dialect is None:

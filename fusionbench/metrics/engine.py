@@ -32,6 +32,17 @@ class SourcePair:
     Raises:
         UsageError: unknown metric or dialect, or a metric that needs something else.
         DataError: images that cannot be scored, with their id.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.engine import SourcePair
+        >>> a = np.tile(np.arange(16, dtype=np.uint8) * 7, (2, 16, 1))  # two pairs
+        >>> b = a.transpose(0, 2, 1)
+        >>> pair = SourcePair(a, b, ["sd", "scd"])
+        >>> {name: values.round(2).tolist() for name, values in pair.score(a + b).items()}
+        {'sd': [45.63, 45.63], 'scd': [2.0, 2.0]}
+        >>> {name: values.round(2).tolist() for name, values in pair.score(a // 2 + b // 2).items()}
+        {'sd': [22.78, 22.78], 'scd': [1.41, 1.41]}
     """
 
     def __init__(
@@ -86,6 +97,15 @@ def score_images(
     """Metric name to (N,) float64 for (N,H,W) stacks on 0..255; ``None`` takes the eight of the field's tables.
 
     Image by image, so memory does not grow with N.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.engine import score_images
+        >>> a = np.tile(np.arange(16, dtype=np.uint8) * 7, (2, 16, 1))
+        >>> b = a.transpose(0, 2, 1)
+        >>> values = score_images(a + b, a, b, ["en", "scd"])
+        >>> {name: per_image.round(2).tolist() for name, per_image in values.items()}
+        {'en': [4.72, 4.72], 'scd': [2.0, 2.0]}
     """
     chosen = choose(metrics, dialect)
     if not isinstance(a, np.ndarray) and hasattr(a, "device") and a.device.type not in ("cpu", "mps"):
@@ -112,6 +132,13 @@ def choose(metrics: Sequence[str | Metric] | None, dialect: str = STANDARD) -> l
 
     Raises:
         UsageError: unknown names, or a metric that scores something else than fused images.
+
+    Example:
+        >>> from fusionbench.metrics.engine import choose
+        >>> [metric.name for metric in choose(None)]
+        ['en', 'sd', 'sf', 'mi', 'scd', 'vif', 'qabf', 'ssim']
+        >>> [metric.dialect for metric in choose(["mi", "vif"], "cddfuse")]
+        ['cddfuse/1', 'cddfuse/1']
     """
     if metrics is None:
         metrics = available(dialect, TABLE)
@@ -129,7 +156,15 @@ def choose(metrics: Sequence[str | Metric] | None, dialect: str = STANDARD) -> l
 
 
 def available(dialect: str = STANDARD, among: Sequence[str] | None = None) -> list[str]:
-    """Names of the metrics of fused images and their sources that a dialect has, in the order of ``among``."""
+    """Names of the metrics of fused images and their sources that a dialect has, in the order of ``among``.
+
+    Example:
+        >>> from fusionbench.metrics.engine import available
+        >>> available("liu-2012")
+        ['nmi', 'qcb', 'qcv', 'qp', 'qy', 'viff']
+        >>> available("liu-2012", among=["vif", "viff"])
+        ['viff']
+    """
     found = get_dialect(dialect)
     names = list_metrics() if among is None else among
     if found is not None:

@@ -29,6 +29,16 @@ def fmi(fused: Image, a: Image, b: Image, *, feature: Feature = "pixel") -> Arra
         DataError: a side below 3 pixels.
 
     Source: Haghighat, Razian 2014 (AICT, fast FMI), after Haghighat, Aghagolzadeh, Seyedarabi 2011.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.fmi import fmi
+        >>> a = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> fmi(a, a, a).round(4).tolist()
+        [1.0]
+        >>> b = 255 - a  # another distribution in every window
+        >>> round(float(fmi(a, a, b)[0]), 2)
+        0.89
     """
     need_side(fused, 3, "fmi")
     images = [_feature(image, feature) for image in (fused, a, b)]

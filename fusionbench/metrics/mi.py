@@ -29,6 +29,16 @@ def mi(
         joint: ``"ignored"`` gives twice the entropy of F, which one published code prints as MI.
 
     Source: Qu, Zhang, Yan 2002 (Electron. Lett. 38, 313).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.mi import mi
+        >>> a = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8  # 3 bits
+        >>> mi(a, a, a).round(4).tolist(), mi(a, a, a, unit="nats").round(4).tolist()
+        ([6.0], [4.1589])
+        >>> b = a.transpose(0, 2, 1)  # independent of a
+        >>> mi(a, a, b).round(4).tolist()
+        [3.0]
     """
     if joint == "ignored":
         nats = 2 * image_entropy(fused)

@@ -39,6 +39,15 @@ def ms_ssim(
         DataError: a side below 176 pixels.
 
     Source: Wang, Simoncelli, Bovik 2003 (Asilomar Conf. Signals Syst. Comput., 1398).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ms_ssim import ms_ssim
+        >>> stripes = np.tile((np.arange(176) // 16 % 2 * 255).astype(np.uint8), (1, 176, 1))
+        >>> ms_ssim(stripes, stripes, stripes).round(4).tolist()
+        [1.0]
+        >>> ms_ssim(stripes, stripes, 255 - stripes).round(4).tolist()  # the inverse has no structure in common
+        [0.5]
     """
     need_side(fused, MIN_SIDE, "ms_ssim")
     total = _multi_scale_ssim(fused, a, data_range, odd) + _multi_scale_ssim(fused, b, data_range, odd)

@@ -28,6 +28,16 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
 
     Source: Petrović, Xydeas 2004 (Proc. SPIE 5913 form of the measure) as modified by Kumar 2013
     (Signal Image Video Process. 7, 1125).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nabf import nabf
+        >>> flat = np.full((1, 16, 16), 128, np.uint8)
+        >>> noise = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> nabf(flat, flat, flat).tolist()
+        [0.0]
+        >>> nabf(noise, flat, flat).round(2).tolist()  # no source has any of its edges
+        [0.98]
     """
     need_side(fused, 3, "nabf")
     xp = fused.xp

@@ -21,6 +21,14 @@ def nmi(fused: Image, a: Image, b: Image, *, by: Literal["each", "sources"] = "e
     NaN where an entropy in a denominator is 0 for both images.
 
     Source: Hossny, Nahavandi, Creighton 2008 (Electron. Lett. 44, 1066), which corrects Qu's MI.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nmi import nmi
+        >>> a = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8
+        >>> b = a.transpose(0, 2, 1)  # independent of a
+        >>> nmi(a, a, a).round(4).tolist(), nmi(a, a, b).round(4).tolist()
+        ([2.0], [1.0])
     """
     mi_fa, mi_fb = mutual_information(fused, a), mutual_information(fused, b)
     h_a, h_b = image_entropy(a), image_entropy(b)

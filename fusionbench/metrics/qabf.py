@@ -42,6 +42,15 @@ def qabf(
         DataError: an image narrower or lower than 3 pixels.
 
     Source: Xydeas, Petrović 2000 (Electron. Lett. 36, 308), L = 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qabf import qabf
+        >>> texture = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> qabf(texture, texture, texture).round(4).tolist()  # the maximum: Γ_g and Γ_α are not normalised to 1
+        [0.9748]
+        >>> qabf(np.full_like(texture, 128), texture, texture).round(4).tolist()
+        [0.0]
     """
     need_side(fused, 3, "qabf")
     form = (border, angle, unit)

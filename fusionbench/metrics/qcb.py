@@ -31,6 +31,15 @@ def qcb(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> Array:
         DataError: a side below 31 pixels, the width of the contrast filters.
 
     Source: Chen, Blum 2009 (Image Vis. Comput. 27, 1421).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qcb import qcb
+        >>> texture = (np.arange(1024) * 37 % 251).astype(np.uint8).reshape(1, 32, 32)
+        >>> qcb(texture, texture, texture).round(4).tolist()
+        [1.0]
+        >>> qcb(texture / 2, texture / 2, texture / 2).round(4).tolist()  # contrast is relative to brightness
+        [1.0]
     """
     need_side(fused, MIN_SIDE, "qcb")
     xp = fused.xp

@@ -29,6 +29,16 @@ def qcv(fused: Image, a: Image, b: Image, *, stretch: bool = False, slope: float
         DataError: a side below 16 pixels.
 
     Source: Chen, Varshney 2007 (Inf. Fusion 8, 193); sensitivity after Mannos, Sakrison 1974.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qcv import qcv
+        >>> texture = (np.arange(1024) * 37 % 251).astype(np.uint8).reshape(1, 32, 32)
+        >>> qcv(texture, texture, texture).tolist()  # no visible difference
+        [0.0]
+        >>> average = (texture + np.roll(texture, 1, axis=2).astype(float)) / 2
+        >>> qcv(average, texture, texture).round().tolist()
+        [1126.0]
     """
     need_side(fused, BLOCK, "qcv")
     fused, a, b = (stretched(image, stretch) for image in (fused, a, b))

@@ -36,6 +36,16 @@ def qp(fused: Image, a: Image, b: Image, *, low_pass: LowPass = "centred") -> Ar
         DataError: a side below 28 pixels.
 
     Source: Zhao, Laganière, Liu 2007 (Int. J. Innov. Comput. Inf. Control 3, 1433); Kovesi 1999, 2003.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qp import qp
+        >>> a = np.zeros((1, 32, 32), np.uint8)
+        >>> a[0, 8:24, 8:24] = 200  # a square
+        >>> qp(a, a, a).round(2).tolist()
+        [0.92]
+        >>> qp(np.full_like(a, 50), a, a).round(2).tolist()  # the exploit: a constant image
+        [1.0]
     """
     need_side(fused, MIN_SIDE, "qp")
     xp = fused.xp
@@ -166,7 +176,8 @@ METRIC = Metric(
     tolerance=Tolerance(5e-3, 0.0, "half of the last digit that tables print"),
     reference="Zhao, Laganière, Liu 2007, Int. J. Innov. Comput. Inf. Control 3(6A), 1433–1447",
     formula="Q_P = P_pc · P_M · P_m,  each the mean of the best local correlation over places with a feature",
-    exploits="Copying the source with more features gives local correlations of 1.",
+    exploits="A constant image scores above 0.99 and beats every fusion: without features both variances and the "
+    "covariance vanish, and the constants of the correlation give 1. Copying a source scores high too.",
     choices=(
         "Four scales, six orientations, noise threshold and constants of the published code.",
         "Low-pass in the centre of the spectrum; the published code has it one bin off at odd sizes, which moves one "

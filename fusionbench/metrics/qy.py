@@ -19,6 +19,14 @@ def qy(fused: Image, a: Image, b: Image) -> Array:
         DataError: a side below 7 pixels.
 
     Source: Yang, Zhang, Wang, Liu 2008 (Inf. Fusion 9, 156). Gaussian window 7×7 of sigma 1.5.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qy import qy
+        >>> a = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> b = np.full_like(a, 128)
+        >>> qy(a, a, b).round(4).tolist(), qy(b, a, b).round(4).tolist()  # each is one of the sources
+        ([1.0], [1.0])
     """
     need_side(fused, SIZE, "qy")
     xp = fused.xp

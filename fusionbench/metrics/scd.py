@@ -15,6 +15,14 @@ def scd(fused: Image, a: Image, b: Image) -> Array:
     flat or where F equals a source up to a constant: the difference then has no variance to correlate.
 
     Source: Aslantas, Bendes 2015 (AEU Int. J. Electron. Commun. 69, 1890).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.scd import scd
+        >>> a = np.tile(np.arange(8, dtype=np.uint8) * 15, (1, 8, 1))
+        >>> b = a.transpose(0, 2, 1)
+        >>> scd(a + b, a, b).round(4).tolist()  # F - B is A, and F - A is B
+        [2.0]
     """
     return difference_correlation(a, fused, b) + difference_correlation(b, fused, a)
 

@@ -40,6 +40,15 @@ def ssim(
         DataError: a side below the window's.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004 (IEEE Trans. Image Process. 13, 600).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ssim import ssim
+        >>> a = (np.indices((16, 16)).sum(0) % 2 * 255).astype(np.uint8)[None]  # a checkerboard
+        >>> ssim(a, a, a).round(4).tolist()
+        [1.0]
+        >>> ssim(a, a, 255 - a).round(4).tolist()  # 1 with a, almost -1 with its inverse
+        [0.0018]
     """
     ssim_a, ssim_b = similarities(fused, (a, b), window, size, data_range, sample, border)
     return (ssim_a + ssim_b) / 2 if over == "mean" else ssim_a + ssim_b
@@ -47,7 +56,17 @@ def ssim(
 
 @image_metric
 def ssim_target(fused: Image, target: Image) -> Array:
-    """SSIM against a known target: two (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1."""
+    """SSIM against a known target: two (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ssim import ssim_target
+        >>> flat = np.full((1, 16, 16), 100, np.uint8)
+        >>> ssim_target(flat, flat).round(4).tolist()
+        [1.0]
+        >>> ssim_target(flat + 20, flat).round(4).tolist()  # (2·100·120 + C1) / (100² + 120² + C1), C1 = 6.5025
+        [0.9836]
+    """
     return similarities(fused, (target,))[0]
 
 

@@ -41,6 +41,16 @@ def vif(
         DataError: a side below 41 pixels.
 
     Source: Sheikh, Bovik 2006 (IEEE Trans. Image Process. 15, 430), pixel-domain version, noise variance 2.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.vif import vif
+        >>> a = (np.arange(48 * 48) * 37 % 251).astype(np.uint8).reshape(1, 48, 48)
+        >>> flat = np.full_like(a, 128)
+        >>> vif(a, a, a).round(4).tolist(), vif(flat, a, a).round(4).tolist()  # all of the information, none of it
+        ([2.0], [0.0])
+        >>> vif(flat, a, flat).round(4).tolist()  # a flat source has no information to lose
+        [1.0]
     """
     need_side(fused, MIN_SIDE if border == "valid" else 9, "vif")
     form = (arithmetic, window, border)

@@ -23,6 +23,15 @@ def viff(fused: Image, a: Image, b: Image) -> Array:
         DataError: a side below 41 pixels.
 
     Source: Han, Cai, Cao, Xu 2013 (Inf. Fusion 14, 127).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.viff import viff
+        >>> texture = (np.arange(48 * 48) * 37 % 251).astype(np.uint8).reshape(1, 48, 48)
+        >>> viff(texture, texture, texture).round(4).tolist()
+        [1.0]
+        >>> viff(np.full_like(texture, 128), texture, texture).round(4).tolist()
+        [0.0]
     """
     need_side(fused, MIN_SIDE, "viff")
     total = 0.0

@@ -68,7 +68,17 @@ class PairRow(nn.Module):
 
 
 class CopyA(PairRow):
-    """The first source, unchanged."""
+    """The first source, unchanged.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("copy-a", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.25, 0.0]
+    """
 
     title = "copy of source A"
 
@@ -77,7 +87,17 @@ class CopyA(PairRow):
 
 
 class CopyB(PairRow):
-    """The second source, unchanged."""
+    """The second source, unchanged.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("copy-b", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.0, 0.5]
+    """
 
     title = "copy of source B"
 
@@ -86,7 +106,17 @@ class CopyB(PairRow):
 
 
 class Average(PairRow):
-    """The mean of both sources."""
+    """The mean of both sources.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("average", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.125, 0.25]
+    """
 
     title = "average of the sources"
 
@@ -115,7 +145,19 @@ class _Pyramid(PairRow):
 
 
 class LaplacianPyramid(_Pyramid):
-    """Of every band-pass coefficient the one with the larger amplitude; of the base the mean."""
+    """Of every band-pass coefficient the one with the larger amplitude; of the base the mean.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("laplacian-pyramid", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
+    """
 
     title = "Laplacian pyramid"
     reference = "Burt, Adelson 1983, IEEE Trans. Commun. 31(4), 532–540"
@@ -132,7 +174,19 @@ class LaplacianPyramid(_Pyramid):
 
 
 class ContrastPyramid(_Pyramid):
-    """Of every ratio of neighbouring levels the one further from 1; of the base the mean."""
+    """Of every ratio of neighbouring levels the one further from 1; of the base the mean.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("contrast-pyramid", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
+    """
 
     title = "contrast pyramid"
     reference = "Toet 1989, Pattern Recognit. Lett. 9(4), 245–253"
@@ -155,6 +209,17 @@ class GuidedFilter(PairRow):
     Args:
         base_size: side of the box whose mean is the base layer.
         base_radius, base_eps, detail_radius, detail_eps: r and ε of the guided filters of both weights.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("guided-filter", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
     """
 
     title = "guided filter fusion"

@@ -127,6 +127,17 @@ class DAEFuse(PairModel):
 
     Raises:
         UsageError: a spec that is not two grey views, or an unknown choice.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("dae-fuse", ImageSpec(channels=1, height=32, width=32, views=2), preset="tiny")
+        >>> pair = torch.rand(1, 2, 1, 20, 29)  # any size
+        >>> tuple(model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).shape)
+        (1, 1, 20, 29)
+        >>> sorted(model.parameter_groups())
+        ['critic', 'generator']
     """
 
     title = "DAE-Fuse"

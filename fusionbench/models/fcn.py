@@ -80,6 +80,16 @@ class FCN(Family):
 
     Args:
         skips: FCN+S.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fcn", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> views, present = torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool)
+        >>> weights = model.log_weights(Batch(views[:, 0], views, present, torch.arange(2)), n=5, seed=0)
+        >>> bool((weights == weights[0]).all())  # no latents, so all draws are equal and the likelihood is exact
+        True
     """
 
     title = "FCN"
@@ -117,7 +127,17 @@ class FCN(Family):
 
 
 class FCNWithSkips(FCN):
-    """FCN+S."""
+    """FCN+S.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fcn+s", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.fuse(batch).shape)
+        (2, 1, 16, 16)
+    """
 
     title = "FCN+S"
     skips = True

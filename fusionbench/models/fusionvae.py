@@ -75,6 +75,15 @@ class FusionVAE(LatentFamily):
 
     Raises:
         UsageError: as :class:`Family`, or an unknown word.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fusionvae", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.sample(batch, n=4, seed=0).shape)  # four draws for each of two samples
+        (4, 2, 1, 16, 16)
     """
 
     title = "FusionVAE"

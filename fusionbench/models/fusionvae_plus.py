@@ -105,6 +105,15 @@ class FusionVAEPlus(FusionVAE):
 
     Raises:
         UsageError: as :class:`FusionVAE`, an unknown word, or a share outside 0..1.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fusionvae-plus", ImageSpec(channels=3, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 3, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.fuse(batch).shape), tuple(model.fuse(batch.with_inputs(1)).shape)  # three views, and one
+        ((2, 3, 16, 16), (2, 3, 16, 16))
     """
 
     title = "FusionVAE+"

@@ -40,6 +40,17 @@ class GradientTransfer(PairRow):
         UsageError: values that are not positive, or an unknown norm.
 
     Source: Ma, Chen, Li, Huang 2016; Boyd et al. 2011, section 3.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("gtf", ImageSpec(channels=1, height=16, width=4, views=2))
+        >>> infrared, visible = torch.full((16, 4), 0.6), torch.tensor([0.4, 0.2, 0.2, 0.2]).expand(16, 4)
+        >>> pair = torch.stack([infrared, visible])[None, :, None]
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> [round(value, 2) for value in fused[0, 0, 0].tolist()]  # the level of infrared, the edge of visible
+        [0.8, 0.6, 0.6, 0.6]
     """
 
     title = "gradient transfer"

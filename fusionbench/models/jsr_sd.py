@@ -48,6 +48,17 @@ class JointSparse(PairRow):
         UsageError: values that are not positive, a stride above the size.
 
     Source: Yu, Qiu, Bi, Wang 2011; Liu, Qi, Ding 2017; orthogonal matching pursuit: Tropp, Gilbert 2007.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("jsr-sd", ImageSpec(channels=1, height=24, width=24, views=2))
+        >>> image = torch.rand(1, 1, 24, 24)
+        >>> pair = torch.stack([image, image], dim=1)
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> bool((fused - image).abs().max() < 1e-5)  # two equal images come back
+        True
     """
 
     title = "joint sparse representation"

@@ -37,6 +37,17 @@ class Wavelet(PairRow):
         UsageError: an unknown wavelet (with the nearest known one), or sizes that are not odd and positive.
 
     Source: Li, Manjunath, Mitra 1995, section 3.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("wavelet", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.89
     """
 
     title = "wavelet maximum"

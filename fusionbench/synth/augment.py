@@ -22,7 +22,14 @@ _BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
 
 
 def bordered(images: Array) -> Array:
-    """uint8 (n, h, w, K) as planes with a border of zeros: (K, n, h+4, w+4), as :func:`sample` wants them."""
+    """uint8 (n, h, w, K) as planes with a border of zeros: (K, n, h+4, w+4), as :func:`sample` wants them.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.augment import bordered
+        >>> bordered(np.zeros((5, 8, 8, 3), np.uint8)).shape
+        (3, 5, 12, 12)
+    """
     if is_tensor(images):
         from torch.nn.functional import pad
 
@@ -43,6 +50,18 @@ def sample(
         angle: (n,) in 256ths of a turn.
         grow: (n,) the image's height becomes h + grow pixels.
         flip: (n,) 1 mirrors left and right.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.augment import bordered, sample
+        >>> image = np.array([[10, 20], [30, 40]], np.uint8).reshape(1, 2, 2, 1)
+        >>> zero, centre = np.zeros(1, np.int64), np.array([[1, 1]])  # in half pixels: the middle of the canvas
+        >>> (plane,) = sample(bordered(image), zero, centre, zero, zero, zero, height=2, width=2)
+        >>> plane.tolist()
+        [[[10, 20], [30, 40]]]
+        >>> (mirrored,) = sample(bordered(image), zero, centre, zero, zero, zero + 1, height=2, width=2)
+        >>> mirrored.tolist()
+        [[[20, 10], [40, 30]]]
     """
     h, w = images.shape[2] - 2 * _BORDER, images.shape[3] - 2 * _BORDER
     shrink = (h * ONE) // (cast(grow, "int32") + h)  # the inverse map divides by the scale
@@ -81,6 +100,15 @@ class Augment:
         rotate: turn by any of 256 angles.
         scale: largest growth and shrinkage of the image in pixels.
         shift: largest move on each axis in pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.augment import ID, Augment
+        >>> from fusionbench.synth.random import stream_key
+        >>> targets = np.arange(3, dtype=np.uint8).reshape(1, 1, 3)
+        >>> augment, key = Augment(flip=True), stream_key(ID, "demo", "train", seed=0)
+        >>> [augment.apply(key, targets, np.array([0]), epoch).flatten().tolist() for epoch in (0, 3, 4)]
+        [[0, 1, 2], [0, 1, 2], [2, 1, 0]]
     """
 
     flip: bool = False

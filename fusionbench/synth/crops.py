@@ -25,6 +25,15 @@ class CropFlip:
         dataset, split, seed: with the algorithm's id they make the key of the random stream.
         height, width: of a crop.
         horizontal, vertical: flip left and right, up and down, with probability ½ each.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.crops import CropFlip
+        >>> crops = CropFlip("demo", "train", seed=0, height=2, width=2, horizontal=True)
+        >>> pair = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+        >>> params = crops.params(np.array([0]), np.array([4]), np.array([4]), epoch=0)
+        >>> params.tolist(), crops.cut([pair], params)[0].tolist()  # epoch 0: the centre of both views
+        ([[1, 1, 0, 0]], [[[5, 6], [9, 10]], [[21, 22], [25, 26]]])
     """
 
     dataset: str

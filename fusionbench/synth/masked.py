@@ -29,6 +29,17 @@ class MaskedViews:
         height, width, channels, views: shape of a sample.
         ellipses, noise: the laws; ``noise`` None leaves the visible part an exact copy.
         live: how targets are augmented from the first live epoch on, if at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth import Ellipses, MaskedViews
+        >>> synth = MaskedViews("demo", "train", 0, 16, 16, 1, views=3, ellipses=Ellipses(2, (3, 5)))
+        >>> targets, samples = np.full((2, 16, 16), 200, np.uint8), np.array([0, 7])
+        >>> views = synth.views_of(targets, samples)
+        >>> views.shape, np.unique(views).tolist()
+        ((2, 3, 16, 16), [0, 200])
+        >>> bool((views[1:] == synth.views_of(targets[1:], samples[1:])).all())  # sample 7 by itself
+        True
     """
 
     dataset: str

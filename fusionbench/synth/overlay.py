@@ -25,7 +25,14 @@ _CHUNK_TENSOR = 1 << 25
 
 @dataclass(frozen=True)
 class Overlays:
-    """The law of the pastes: smallest and largest number, largest change of size in pixels, turning and mirroring."""
+    """The law of the pastes: smallest and largest number, largest change of size in pixels, turning and mirroring.
+
+    Example:
+        >>> from fusionbench.synth.overlay import Overlays
+        >>> overlays = Overlays(count=(1, 3))
+        >>> overlays.fields, overlays.blocks  # the number of pastes, and six parameters of each
+        (19, 2)
+    """
 
     count: tuple[int, int]
     scale: int = 0
@@ -45,7 +52,17 @@ class Overlays:
 
 @dataclass(frozen=True, eq=False)
 class OverlayViews:
-    """Makes the views of a split; ``bank`` is its cut-outs, uint8 (m, h, w, C+1)."""
+    """Makes the views of a split; ``bank`` is its cut-outs, uint8 (m, h, w, C+1).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth import Overlays, OverlayViews
+        >>> bank = np.full((1, 4, 4, 2), 255, np.uint8)  # one white square: colour and alpha
+        >>> synth = OverlayViews("demo", "train", 0, 16, 16, 1, 3, Overlays((1, 1), rotate=False), bank)
+        >>> views = synth.views_of(np.zeros((1, 16, 16), np.uint8), np.array([0]))
+        >>> views.shape, int(views.max())
+        ((1, 3, 16, 16), 255)
+    """
 
     dataset: str
     split: str
