@@ -1,7 +1,7 @@
-"""What a source, a batch, a model and a metric must offer. Nothing else lives here.
+"""Interfaces of sources, batches, models and metrics.
 
-Contract tests (``tests/test_contracts_*.py``) run over every registered thing, so a new
-one is under test the moment it is registered.
+Contract tests (``tests/test_contracts_*.py``) run over everything that is registered, so a new
+source, model or metric is tested from the moment it is registered.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ class Model(Protocol):
 
     * trainable: ``loss(batch, group, step) -> LossTerms`` and ``parameter_groups() -> {"main": [...]}``
       (``{"generator": ..., "critic": ...}`` for adversarial ones);
-    * ``plan(steps, seed)``: told by the training loop before the first step, and again when a budget changes the number
-      of steps: for annealing, phases and noise that are functions of the step;
+    * ``plan(steps, seed)``: called by the training loop before the first step, and again when a budget changes the
+      number of steps: for annealing, phases and noise that are functions of the step;
     * ``fit(batches)``: learns statistics in one pass (the mean image) instead of by gradients;
     * ``fuse(batch) -> (N,C,H,W)`` in [0,1]: one deterministic image per sample;
     * ``sample(batch, n, seed) -> (n,N,C,H,W)`` in [0,1]: mean images of draws from the prior path p(z|X);

@@ -69,7 +69,7 @@ class Difference:
 
     @property
     def separable(self) -> bool:
-        """Whether the interval leaves zero out. Images that all agree (an interval of zero length) count as such."""
+        """Whether the interval excludes zero; an interval of zero length (all images agree) can, too."""
         return self.low > 0 or self.high < 0
 
 

@@ -1,4 +1,4 @@
-"""Whose definition of a metric: each published evaluator as parameters of the one implementation.
+"""Published definitions of the metrics: each evaluator as parameters of the one implementation.
 
 A dialect reproduces the numbers of papers that used that evaluator. It is data: names of
 metrics with the parameters (and unit) by which it differs from ``standard/1``. Only
@@ -25,8 +25,8 @@ class Variant:
     Attributes:
         parameters: keyword arguments of the metric's function that differ from its defaults.
         unit, range: where they differ from the metric's.
-        swap: the order in which the evaluator hands (fused, a, b) to its own function.
-        note: what this does to the number.
+        swap: the order in which the evaluator passes (fused, a, b) to its own function.
+        note: the effect on the value.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Variant:
 class Dialect:
     """A published evaluator: which metrics it has and how each is computed.
 
-    ``precision`` is how closely the float64 values here meet the evaluator's own output (relative).
+    ``precision`` is the relative agreement of the float64 values here with the evaluator's own output.
     """
 
     name: str
@@ -61,7 +61,7 @@ _ZERO_TIES = {"border": "zero", "ties": "fused"}
 _SUM = (-2.0, 2.0)
 _NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 0.693 of the value in bits")
 _INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
-_TOO_LOUD = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
+_WRONG_PEAK = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
 _UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
 _STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first")
 _STRETCHED_QCV = Variant(
@@ -137,7 +137,7 @@ _LIST = (
             "ag": _INNER,
             "mi": _MERGED,
             "mse": _UNIT_MSE,
-            "psnr": _TOO_LOUD,
+            "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
             "vif": _SAME,
@@ -160,7 +160,7 @@ _LIST = (
             "ag": _INNER,
             "mi": _MERGED,
             "mse": _UNIT_MSE,
-            "psnr": _TOO_LOUD,
+            "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
             "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
@@ -220,7 +220,7 @@ _LIST = (
             "mi": _SAME,
             "nmi": Variant({"by": "sources"}, note="sum divided by the sources' entropies"),
             "mse": _UNIT_MSE,
-            "psnr": _TOO_LOUD,
+            "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
             "vif": Variant(
@@ -316,7 +316,7 @@ def _adapted(function: Any, variant: Variant) -> Any:
 
 @dataclass(frozen=True)
 class _Adapted:
-    """A metric's function with a dialect's parameters and order of arguments; can be sent to another process."""
+    """A metric's function with a dialect's parameters and order of arguments; picklable."""
 
     function: Any
     variant: Variant
@@ -325,7 +325,7 @@ class _Adapted:
         return self.function(*self._ordered(images), **self.variant.parameters)
 
     def kernel(self, *images: Any) -> Any:
-        """The formula, for images that are prepared already."""
+        """The formula, for :class:`Image` objects."""
         return self.function.kernel(*self._ordered(images), **self.variant.parameters)
 
     def _ordered(self, images: Sequence[Any]) -> Sequence[Any]:

@@ -24,7 +24,7 @@ TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight colu
 
 
 class SourcePair:
-    """Sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
+    """The sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
 
     ``metrics`` are names or records that need ``"pair"`` or ``"fused"``; ``None`` takes the eight of the field's
     tables. ``ids`` name the images in messages.
@@ -75,11 +75,11 @@ class SourcePair:
         return values
 
     def _check(self, fused: Any) -> None:
-        """What :func:`check_stacks` checks, without going through the sources' pixels again."""
-        alike = all(
+        """As :func:`check_stacks`, without reading the sources' pixels again."""
+        same_form = all(
             getattr(fused, name, None) == getattr(self.a, name, None) for name in ("shape", "device")
         ) and isinstance(fused, type(self.a))
-        if alike:
+        if same_form:
             check_stacks((fused,), ("fused",), self.ids)
         else:
             check_stacks((fused, self.a), ("fused", "a"), self.ids)

@@ -49,7 +49,7 @@ def negative_elbo(log_weights: np.ndarray) -> np.ndarray:
 
 
 def effective_samples(log_weights: np.ndarray) -> np.ndarray:
-    """(Σw)²/Σw² of log-weights (K,N) -> (N,) between 1 and K: how many draws the estimate really rests on.
+    """(Σw)²/Σw² of log-weights (K,N) -> (N,) between 1 and K: the effective number of draws.
 
     Example:
         >>> import numpy as np
@@ -77,7 +77,7 @@ def bits_per_dimension(nats: np.ndarray, dims: int) -> np.ndarray:
 
 
 def entropy_floor(targets: np.ndarray) -> np.ndarray:
-    """Targets (N,…) in [0,1] -> (N,) nats: Σ −y·ln y − (1−y)·ln(1−y), below which no Bernoulli output can come.
+    """Targets (N,…) in [0,1] -> (N,) nats: Σ −y·ln y − (1−y)·ln(1−y), the lower bound of a Bernoulli output's NLL.
 
     Example:
         >>> import numpy as np

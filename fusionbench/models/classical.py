@@ -1,4 +1,4 @@
-"""Rows for registered pairs that learn nothing: copies and average (trivial), pyramids, guided filter (classical).
+"""Methods for registered pairs without training: copies and average (trivial), pyramids, guided filter (classical).
 
     copy-a  copy-b            a source unchanged
     average                   (A + B)/2
@@ -7,8 +7,8 @@
     guided-filter             base and detail weighted by saliency, weights smoothed along      Li, Kang, Hu 2013
                               the edges of the sources
 
-All take two grey views of any size, have no weights to train, and compute in float64, so that a batch gives the same
-image as its members to the last bit of the float32 answer, nearly always. Differences from the papers: pyramids
+All take two grey views of any size, have no weights to train, and compute in float64, so that an image does not depend
+on its batch, up to rare differences in the last bit of the float32 result. Differences from the papers: pyramids
 reflect the image at its border; the guided filter uses the paper's r and ε on images in [0,1].
 """
 
@@ -31,7 +31,7 @@ _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 class PairRow(nn.Module):
-    """A fixed rule for two grey views; a member implements ``combine``.
+    """A fixed fusion rule for two grey views; a subclass implements ``combine``.
 
     Raises:
         UsageError: another number of views or channels.
@@ -63,7 +63,7 @@ class PairRow(nn.Module):
         Raises:
             UsageError: an incomplete pair, or views of another kind.
         """
-        a, b = PairModel.pair(self, batch)  # type: ignore[arg-type]  # it asks for the title only
+        a, b = PairModel.pair(self, batch)  # type: ignore[arg-type]  # it uses the title only
         return self.combine(a.double(), b.double()).clamp(0, 1).float()
 
 
@@ -145,7 +145,7 @@ class _Pyramid(PairRow):
 
 
 class LaplacianPyramid(_Pyramid):
-    """Of every band-pass coefficient the one with the larger amplitude; of the base the mean.
+    """Of each band-pass coefficient the one with the larger amplitude; of the base the mean.
 
     Example:
         >>> import torch
@@ -174,7 +174,7 @@ class LaplacianPyramid(_Pyramid):
 
 
 class ContrastPyramid(_Pyramid):
-    """Of every ratio of neighbouring levels the one further from 1; of the base the mean.
+    """Of each ratio of neighbouring levels the one further from 1; of the base the mean.
 
     Example:
         >>> import torch
@@ -190,7 +190,7 @@ class ContrastPyramid(_Pyramid):
 
     title = "contrast pyramid"
     reference = "Toet 1989, Pattern Recognit. Lett. 9(4), 245–253"
-    FLOOR: ClassVar[float] = 1 / 255  # one grey level on both sides of a ratio keeps black from exploding
+    FLOOR: ClassVar[float] = 1 / 255  # one grey level, added to both sides of a ratio against division by zero
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         steps_a, steps_b = self.pyramid(a + self.FLOOR), self.pyramid(b + self.FLOOR)
@@ -250,7 +250,7 @@ class GuidedFilter(PairRow):
         for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):
             weights = [guided(first, a, radius, eps).clamp(0, 1), guided(1 - first, b, radius, eps).clamp(0, 1)]
             total = weights[0] + weights[1]
-            # where both weights vanish the sources share the place
+            # equal weights where both vanish
             share = torch.where(total > 0, weights[0] / torch.where(total > 0, total, 1.0), 0.5)
             layers = [box_mean(x, self.base_size // 2) for x in (a, b)]
             if layer == "detail":
@@ -292,7 +292,7 @@ def smooth(x: Tensor) -> Tensor:
 
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
-    """Twice the size, cut to ``like``'s: zeros between the pixels, smoothed, relative to what was smoothed in."""
+    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
     height, width = like.shape[-2:]
     spread, there = like.new_zeros(like.shape), like.new_zeros(1, 1, height, width)
     spread[..., ::2, ::2], there[..., ::2, ::2] = x, 1.0
@@ -300,7 +300,7 @@ def expand(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:
-    """Correlate (N,1,H,W) with taps along rows and columns; the border is repeated where it cannot be reflected."""
+    """Correlate (N,1,H,W) with taps along rows and columns; the border is replicated where it cannot be reflected."""
     half = len(taps) // 2
     for dim, shape, pad in ((-1, (1, 1, 1, -1), (half, half, 0, 0)), (-2, (1, 1, -1, 1), (0, 0, half, half))):
         x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")

@@ -4,14 +4,14 @@
                                (no views: a trained tensor h)
 
 The same stem, cells and decoder as FusionVAE, without latents; C is chosen so that the number of parameters is within
-5 % of FusionVAE's. Read as p(y|X), the output has an exact likelihood, a figure that the paper leaves out: all
+5 % of FusionVAE's. Read as p(y|X), the output has an exact likelihood, which the paper does not report: all
 importance weights of an image are equal.
 
 ``skips=True`` is FCN+S: before every resolution of the decoder, state ← max(state, max_i f_i) element-wise, with f_i
 the views' last feature of that resolution.
 
-The paper's FCN without skips sits at the mean image's error as soon as it sees a view, a collapsed regression. Nothing
-here forces or forbids that; the batch size, the learning rate and the warm-up are FusionVAE's.
+The paper's FCN without skips has the mean image's error as soon as it sees a view, a collapsed regression. Nothing
+here enforces or prevents that; the batch size, the learning rate and the warm-up are FusionVAE's.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _split_at_ups(post: nn.Sequential) -> list[nn.Module]:
 class FCN(Family):
     """Deterministic baseline.
 
-    Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` play no part), and:
+    Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` are unused), and:
 
     Args:
         skips: FCN+S.

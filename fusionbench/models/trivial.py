@@ -1,7 +1,7 @@
-"""Rows that any model has to beat: the mean image, the first view as it is, the pixel-wise maximum of the views.
+"""Trivial baselines: the mean image, the first view unchanged, the pixel-wise maximum of the views.
 
-They answer with one fixed image per sample, have no likelihood, and are never ranked beside models. Where no view is
-given, ``first-view`` and ``max-view`` answer with the mean of the training targets, the best constant image.
+They give one deterministic image per sample, have no likelihood, and are not ranked with models. Without views,
+``first-view`` and ``max-view`` give the mean of the training targets, the best constant image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PRESETS: Mapping[str, Preset] = {"default": Preset(note="one pass over the trai
 
 
 class MeanImage(nn.Module):
-    """The mean of the training targets, whatever the views are.
+    """The mean of the training targets, independent of the views.
 
     Example:
         >>> import torch

@@ -1,7 +1,7 @@
-"""The few operations that NumPy and torch spell differently, so that one integer formula serves both.
+"""Operations that NumPy and torch spell differently, so that one integer formula serves both.
 
-``Array`` is a NumPy array or a torch tensor; a function that gets one kind returns the same kind
-(and, for a tensor, the same device). torch is never imported unless a tensor came in.
+``Array`` is a NumPy array or a torch tensor; functions return the kind that they are given
+(a tensor on the same device). torch is never imported unless a tensor came in.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ ID = "crop-flip/1"
 
 @dataclass(frozen=True)
 class CropFlip:
-    """The law of the live crops of a split.
+    """Distribution of the live crops of a split.
 
     Attributes:
-        dataset, split, seed: with the algorithm's id they make the key of the random stream.
+        dataset, split, seed: with the algorithm's id they determine the key of the random stream.
         height, width: of a crop.
         horizontal, vertical: flip left and right, up and down, with probability ½ each.
 
@@ -72,11 +72,11 @@ class CropFlip:
     def gather(
         self, pixels: Array, offsets: Array, heights: Array, widths: Array, params: Array, views: int = 2
     ) -> Array:
-        """What :meth:`cut` gives, from pairs that lie one after the other: for devices, in one read.
+        """The same as :meth:`cut` from concatenated pairs, in one read: for devices.
 
         Args:
             pixels: uint8 (N,), the views of every pair row by row.
-            offsets, heights, widths: int64 (n,): where each pair begins, and its size.
+            offsets, heights, widths: int64 (n,): the offset of each pair in ``pixels``, and its size.
         """
         top, left, mirrored, turned = (params[:, i, None] for i in range(4))
         row, column = arange(self.height, params, "int64")[None], arange(self.width, params, "int64")[None]

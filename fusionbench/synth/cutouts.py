@@ -1,7 +1,7 @@
 """``canny-cut/1``: cuts an object out of an image by its edges.
 
-Integer grey → Canny edges (aperture 3, L1 norm) → closing with a square → everything that the outside cannot reach
-from the corners → largest connected component. Canny, 8-bit closing, flood fill and components gave the same bits in
+Integer grey → Canny edges (aperture 3, L1 norm) → closing with a square → everything that is not connected
+to the corners → largest connected component. Canny, 8-bit closing, flood fill and components gave the same bits in
 every OpenCV release and configuration that was compared.
 """
 

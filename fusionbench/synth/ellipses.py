@@ -26,12 +26,12 @@ FIELDS = ("row", "column", "radius", "ellipticity")
 
 @dataclass(frozen=True)
 class Ellipses:
-    """The law of a mask.
+    """Distribution of a mask.
 
     Attributes:
         count: ellipses in the union.
         radius: smallest and largest radius in pixels, both included.
-        margin: a centre lies in margin[0] .. size-1-margin[1] on each axis.
+        margin: centres are in margin[0] .. size-1-margin[1] on each axis.
         ellipticity: smallest and largest e in parts of 256, both included.
 
     Example:

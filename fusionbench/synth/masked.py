@@ -22,12 +22,12 @@ _CHUNK_BYTES_TENSOR = 1 << 26  # on a device large chunks keep it busy; the word
 
 @dataclass(frozen=True)
 class MaskedViews:
-    """Makes the views of a split of a data set.
+    """Generates the views of a split of a data set.
 
     Attributes:
-        dataset, split, seed: with the algorithm's id they make the key of the random stream.
+        dataset, split, seed: with the algorithm's id they determine the key of the random stream.
         height, width, channels, views: shape of a sample.
-        ellipses, noise: the laws; ``noise`` None leaves the visible part an exact copy.
+        ellipses, noise: the distributions; with ``noise`` None the visible part is an exact copy.
         live: how targets are augmented from the first live epoch on, if at all.
 
     Example:

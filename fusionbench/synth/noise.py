@@ -2,7 +2,7 @@
 
 Entry i of the table is the standard normal quantile at (i + ½)/65536 in parts of 4096, rounded; it is exactly
 antisymmetric, so the mean is 0, and ends at ±4.325 standard deviations. The noise of a standard deviation σ is the
-table times round(σ·255·256), rounded half away from zero to whole grey levels: integers all the way.
+table times round(σ·255·256), rounded half away from zero to whole grey levels, in integer arithmetic.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def scaled(level: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Noise:
-    """The law of the noise: standard deviation in 1/256 of a grey level (0.25 of full scale is 16320).
+    """Distribution of the noise: standard deviation in 1/256 of a grey level (0.25 of full scale is 16320).
 
     Example:
         >>> import numpy as np

@@ -2,10 +2,10 @@
 
 The key is the first 16 bytes of the sha256 over the canonical JSON {algorithm, dataset, split, seed}.
 The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 64-bit words per sample and
-view, so that a run of samples is one draw and a sample is a slice of it. There is no state anywhere.
+view, so that a run of samples is one draw and a sample is a slice of it. There is no state.
 
 On the CPU the words come from the C code behind ``numpy.random.Philox``; on tensors, and for few words of scattered
-samples, from the integer code below. Both are held to the Random123 known answers and to each other.
+samples, from the integer code below. Tests compare both with the Random123 known answers and with each other.
 
 Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
