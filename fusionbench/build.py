@@ -185,6 +185,16 @@ def build_dataset(
     Raises:
         UsageError, DataError: bad source, no space, and so on; what is finished stays and the same call goes on.
         Rejected: the result is not what the recipe expects.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from fusionbench import build_dataset
+        >>> from fusionbench.recipes import load_recipe
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     built = build_dataset(load_recipe("fusiondigits"), out=folder)
+        ...     print(built.relative_to(folder).parts[:2], (built / "manifest.json").is_file())
+        ('fusiondigits', '1.0.0') True
     """
     folder = recipe.folder(Path(out))
     if (folder / FILE).is_file() and not force:

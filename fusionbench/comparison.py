@@ -3,6 +3,27 @@
 Scores of different data sets, splits, protocols or metric versions never share a column.
 Published rows have no per-image values and runs that were cut short measure something
 else than their model, so neither takes a rank.
+
+Example:
+    >>> import tempfile
+    >>> from fusionbench import create_model
+    >>> from fusionbench.comparison import compare_results, read_entries, require_comparable, same_model, title_of
+    >>> from fusionbench.contracts import ImageSpec
+    >>> from fusionbench.evaluate_pairs import evaluate_pairs
+    >>> from fusionbench.pairsets import open_pairs
+    >>> pairs = open_pairs("pairs-demo", "all", None)
+    >>> models = [create_model(name, ImageSpec(1, 256, 256, views=2)) for name in ("copy-a", "copy-b")]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = [evaluate_pairs(model, pairs, out=folder, device="cpu") for model in models]
+    ...     entries = read_entries([folder])
+    ...     comparison = compare_results([folder], scores=["sf"])
+    >>> require_comparable(results)  # silent: the same pairs, protocol and versions of metrics
+    >>> [title_of(result) for result in results], same_model(results[0]) == same_model(results[1])
+    (['copy of source A', 'copy of source B'], False)
+    >>> [(entry.title, entry.values["sf"].shape) for entry in entries]  # three images of one run each
+    [('copy of source A', (1, 3)), ('copy of source B', (1, 3))]
+    >>> [row.rank for row in comparison.scores["sf"]], comparison.better, comparison.images
+    ([2, 1], {'sf': 'higher'}, 3)
 """
 
 from __future__ import annotations
@@ -29,6 +50,11 @@ def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
     """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name.
 
     Columns of a metric stand in the order of :func:`fusionbench.input_means.column_order`.
+
+    Example:
+        >>> from fusionbench.comparison import metric_order
+        >>> sorted(["nll@1", "mse_min@1", "nll_bpd@1"], key=metric_order)
+        ['nll_bpd@1', 'nll@1', 'mse_min@1']
     """
     metric = key.partition("@")[0]
     return not metric.startswith("nll"), SECONDARY.get(metric, "") + metric, column_order(key)
@@ -91,6 +117,15 @@ def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = N
 
     The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
     ``score.extra["dims"]`` names, in bits.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.comparison import per_image
+        >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
+        >>> per_image(table, "nll@mean").tolist()
+        [700.0, 300.0]
+        >>> per_image(table, "mse_min@0") is None
+        True
     """
     if key in table:
         return table[key]

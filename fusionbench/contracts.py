@@ -1,7 +1,7 @@
-"""What a source, a batch, a model and a metric must offer. Nothing else lives here.
+"""Interfaces of sources, batches, models and metrics.
 
-Contract tests (``tests/test_contracts_*.py``) run over every registered thing, so a new
-one is under test the moment it is registered.
+Contract tests (``tests/test_contracts_*.py``) run over everything that is registered, so a new
+source, model or metric is tested from the moment it is registered.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class ImageSpec:
     """Shape of one sample: ``channels``, ``height``, ``width`` of every image and the number of ``views``.
 
     ``crop`` is the height and width of the centre part that likelihoods count (28×28 of 32×32 for FusionMNIST).
+
+    Example:
+        >>> from fusionbench.contracts import ImageSpec
+        >>> ImageSpec(channels=1, height=32, width=32, views=3, crop=(28, 28)).likelihood_dims  # FusionMNIST
+        784
     """
 
     channels: int
@@ -88,6 +93,14 @@ class Batch:
         views: (N,V,C,H,W) float32 in [0,1].
         present: (N,V) bool; an absent view must not influence anything.
         ids: (N,) int64, the sample's index in its split; scores and draws are keyed by it.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch
+        >>> views = torch.rand(2, 3, 1, 8, 8)  # two samples with three views each
+        >>> batch = Batch(None, views, torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> len(batch), batch.with_inputs(1).present.tolist()
+        (2, [[True, False, False], [True, False, False]])
     """
 
     target: Tensor | None
@@ -119,8 +132,8 @@ class Model(Protocol):
 
     * trainable: ``loss(batch, group, step) -> LossTerms`` and ``parameter_groups() -> {"main": [...]}``
       (``{"generator": ..., "critic": ...}`` for adversarial ones);
-    * ``plan(steps, seed)``: told by the training loop before the first step, and again when a budget changes the number
-      of steps: for annealing, phases and noise that are functions of the step;
+    * ``plan(steps, seed)``: called by the training loop before the first step, and again when a budget changes the
+      number of steps: for annealing, phases and noise that are functions of the step;
     * ``fit(batches)``: learns statistics in one pass (the mean image) instead of by gradients;
     * ``fuse(batch) -> (N,C,H,W)`` in [0,1]: one deterministic image per sample;
     * ``sample(batch, n, seed) -> (n,N,C,H,W)`` in [0,1]: mean images of draws from the prior path p(z|X);
@@ -188,6 +201,18 @@ class Metric:
         min_reason: why smaller images have no value.
         undefined: names of the conditions of :mod:`fusionbench.metrics.undefined` under which there is no finite value.
         oracle: the independent implementations that the tests hold it to.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import Metric
+        >>> from fusionbench.contracts import Tolerance
+        >>> brightness = Metric(
+        ...     name="brightness", version="1", title="Mean brightness", function=lambda fused: fused.mean(axis=(1, 2)),
+        ...     needs="fused", better="higher", unit="grey levels", range=(0.0, 255.0),
+        ...     tolerance=Tolerance(0.01, 0.0, "the last digit shown"), reference="nobody", exploits="a white image",
+        ... )
+        >>> brightness.function(np.full((2, 4, 4), 90.0)).tolist()
+        [90.0, 90.0]
     """
 
     name: str

@@ -338,6 +338,16 @@ def open_dataset(name_or_folder: str | Path, root: str | Path = "data") -> Datas
 
     Raises:
         DataError: nothing there, more than one there, or a damaged manifest.
+
+    Example:
+        >>> import tempfile
+        >>> from fusionbench import build_dataset, open_dataset
+        >>> from fusionbench.recipes import load_recipe
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dataset = open_dataset(build_dataset(load_recipe("fusiondigits"), out=folder))
+        ...     batch = dataset.stream("test").batch([0, 1])
+        ...     print(dataset.name, dataset.size("test"), tuple(batch.views.shape), tuple(batch.target.shape))
+        fusiondigits 296 (2, 3, 1, 32, 32) (2, 1, 32, 32)
     """
     path = Path(name_or_folder)
     if not path.is_dir():

@@ -23,7 +23,16 @@ REGISTER = "resize or register them, fusionbench does not"
 
 
 class FusionbenchError(Exception):
-    """Base of all errors that are meant for a person. ``exit_code`` is the process's."""
+    """Base of all errors that are meant for a person. ``exit_code`` is the process's.
+
+    Example:
+        >>> from fusionbench import FusionbenchError, get_metric
+        >>> try:
+        ...     get_metric("vff")
+        ... except FusionbenchError as error:
+        ...     print(error.exit_code, error)
+        2 Unknown metric 'vff'. Did you mean 'viff' or 'vif'? See `fusionbench list metrics`.
+    """
 
     exit_code = 2
 
@@ -55,7 +64,13 @@ class NotComparable(FusionbenchError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], see: str | None = None) -> UsageError:
-    """The error for a name that is not known, with the nearest known names as a suggestion."""
+    """The error for a name that is not known, with the nearest known names as a suggestion.
+
+    Example:
+        >>> from fusionbench.errors import unknown_name
+        >>> print(unknown_name("metric", "vff", ["vif", "viff", "en"], see="fusionbench list metrics"))
+        Unknown metric 'vff'. Did you mean 'viff' or 'vif'? See `fusionbench list metrics`.
+    """
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(c) for c in close)}?" if close else f"Known: {', '.join(known) or 'none'}."

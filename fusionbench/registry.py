@@ -29,6 +29,14 @@ class Registry(Generic[T]):
         group: entry-point group of third-party packages, e.g. ``fusionbench.models``.
         builtin: table of name -> ``"module:attribute"``.
         see: command that lists the names, for the error message.
+
+    Example:
+        >>> from fusionbench.registry import Registry
+        >>> shapes = Registry("shape", "example.shapes", {"fraction": "fractions:Fraction"})
+        >>> shapes.get("fraction")(1, 3)  # imported now
+        Fraction(1, 3)
+        >>> shapes.origin("fraction").split()[0], shapes.is_plugin("fraction")
+        ('fusionbench', False)
     """
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, str], see: str | None = None) -> None:
@@ -48,6 +56,15 @@ class Registry(Generic[T]):
 
         Raises:
             UsageError: the name is taken.
+
+        Example:
+            >>> from fusionbench.registry import Registry
+            >>> rules = Registry("fusion rule", "example.rules", {})
+            >>> @rules.register("mean")
+            ... def mean(a, b):
+            ...     return (a + b) / 2
+            >>> rules.get("mean")(2, 4)
+            3.0
         """
 
         def decorate(value: T) -> T:
@@ -63,6 +80,17 @@ class Registry(Generic[T]):
 
         Raises:
             UsageError: unknown name (with a suggestion), or a plugin that cannot be imported.
+
+        Example:
+            >>> from fusionbench import FusionbenchError
+            >>> from fusionbench.models import MODELS
+            >>> MODELS.get("average").title
+            'average of the sources'
+            >>> try:
+            ...     MODELS.get("avrage")
+            ... except FusionbenchError as error:
+            ...     print(error)
+            Unknown model 'avrage'. Did you mean 'average' or 'cvae' or 'mean-image'? See `fusionbench list models`.
         """
         if name not in self._objects:
             self._objects[name] = self._load(name)
@@ -80,15 +108,34 @@ class Registry(Generic[T]):
             raise UsageError(f"The {self.kind} {name!r} of {self.origin(name)} cannot be loaded: {error}") from error
 
     def names(self) -> list[str]:
-        """All names, sorted; nothing is imported for it."""
+        """All names, sorted; nothing is imported for it.
+
+        Example:
+            >>> from fusionbench import list_metrics, list_models
+            >>> {"vif", "ssim"} <= set(list_metrics()), {"fusionvae", "average"} <= set(list_models())
+            (True, True)
+        """
         return sorted({*self._builtin, *self._plugins, *self._objects})
 
     def is_plugin(self, name: str) -> bool:
-        """Whether another installed package offers ``name``."""
+        """Whether another installed package offers ``name``.
+
+        Example:
+            >>> from fusionbench.metrics import METRICS
+            >>> METRICS.is_plugin("vif")
+            False
+        """
         return name in self._plugins
 
     def origin(self, name: str) -> str:
-        """The distribution that offers ``name``, with its version."""
+        """The distribution that offers ``name``, with its version.
+
+        Example:
+            >>> import fusionbench
+            >>> from fusionbench.metrics import METRICS
+            >>> METRICS.origin("vif") == f"fusionbench {fusionbench.__version__}"
+            True
+        """
         if name in self._builtin:
             from fusionbench import __version__
 

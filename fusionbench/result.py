@@ -4,6 +4,20 @@ Identity (what was measured) and provenance (where and when) are apart; the resu
 ``id`` and its folder are the hash of identity alone, so running the same thing again
 finds the same place. Results are read strictly: unknown keys, NaN and wrong types are
 refused.
+
+Example:
+    >>> import tempfile
+    >>> from fusionbench import create_model
+    >>> from fusionbench.contracts import ImageSpec
+    >>> from fusionbench.evaluate_pairs import evaluate_pairs
+    >>> from fusionbench.pairsets import open_pairs
+    >>> from fusionbench.result import load, load_folder, load_per_image, save
+    >>> model = create_model("copy-a", ImageSpec(channels=1, height=256, width=256, views=2))
+    >>> result = evaluate_pairs(model, open_pairs("pairs-demo", "all", None), out=None, device="cpu")
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     folder = save(result, root, {"id": ["a", "b"], "sd": [40.5, 60.25]})
+    ...     print(load(folder) == result, len(load_folder(root)), load_per_image(folder)["sd"].tolist())
+    True 1 [40.5, 60.25]
 """
 
 from __future__ import annotations
@@ -106,7 +120,21 @@ class Origin(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@mean``)."""
+    """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@mean``).
+
+    Example:
+        >>> from fusionbench import create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.evaluate_pairs import evaluate_pairs
+        >>> from fusionbench.pairsets import open_pairs
+        >>> model = create_model("copy-a", ImageSpec(channels=1, height=256, width=256, views=2))
+        >>> pairs = open_pairs("pairs-demo", "all", None, limit=1)
+        >>> result = evaluate_pairs(model, pairs, out=None, device="cpu")
+        >>> result.identity.model.name, result.family, result.cut
+        ('copy-a', 'trivial', False)
+        >>> round(result.scores["sd"].mean, 2), result.scores["sd"].unit
+        (58.15, 'grey levels')
+    """
 
     schema: Literal["fusionbench.result/1"] = "fusionbench.result/1"
     id: str
@@ -132,7 +160,22 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def identity_id(identity: Identity) -> str:
-    """Hex sha256 over the canonical JSON of identity: the cache key and the result's ``id``."""
+    """Hex sha256 over the canonical JSON of identity: the cache key and the result's ``id``.
+
+    Example:
+        >>> from fusionbench.result import DatasetIdentity, Identity, ModelIdentity, ProtocolIdentity, identity_id
+        >>> identity = Identity(
+        ...     model=ModelIdentity(name="average", version="1"),
+        ...     dataset=DatasetIdentity(name="tno", version="1.0.0", split="test", id="", n=25, ids_sha256=""),
+        ...     protocol=ProtocolIdentity(name="pairs", version="1", seed=0),
+        ...     metrics={"vif": "1"},
+        ... )
+        >>> identity_id(identity)[:12]
+        '033801db3433'
+        >>> identity.metrics["vif"] = "2"
+        >>> identity_id(identity)[:12]  # another version of a metric is another result
+        '5dd03e7312e8'
+    """
     return digest(msgspec.to_builtins(identity))
 
 
@@ -152,6 +195,15 @@ def summarise(
 
     Args:
         missing: why images have no value -> their names, as :func:`fusionbench.metrics.undefined.grouped` gives it.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.result import summarise
+        >>> score = summarise(np.array([1.0, 2.0, 3.0]), "lower", "nats")
+        >>> score.mean, score.sd, [round(end, 3) for end in score.ci95]
+        (2.0, 1.0, [0.868, 3.132])
+        >>> summarise(np.array([1.0, np.nan]), "lower", "nats").reason
+        '1 of 2 images have no finite value'
     """
     values = np.asarray(values, np.float64)
     bad = int(np.count_nonzero(~np.isfinite(values)))

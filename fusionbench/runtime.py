@@ -27,13 +27,31 @@ PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
 def derive_seed(*words: int | str) -> int:
-    """A 63-bit seed from words, e.g. ``derive_seed(0, dataset.id, "fcn")``: no two purposes share a stream."""
+    """A 63-bit seed from words, e.g. ``derive_seed(0, dataset.id, "fcn")``: no two purposes share a stream.
+
+    Example:
+        >>> from fusionbench.runtime import derive_seed
+        >>> derive_seed(0, "fusiondigits", "fcn")
+        6463107129121236356
+        >>> derive_seed(0, "fusiondigits", "cvae") == derive_seed(0, "fusiondigits", "fcn")
+        False
+    """
     text = "/".join(str(word) for word in words)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch (all devices)."""
+    """Seed Python, NumPy and torch (all devices).
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.runtime import seed_everything
+        >>> seed_everything(7)
+        >>> first = torch.rand(3)
+        >>> seed_everything(7)
+        >>> torch.equal(torch.rand(3), first)
+        True
+    """
     import torch
 
     random.seed(seed)
@@ -46,6 +64,17 @@ def find_device(name: str = "auto") -> torch.device:
 
     Raises:
         UsageError: an unknown device, or one that is not there.
+
+    Example:
+        >>> from fusionbench import FusionbenchError
+        >>> from fusionbench.runtime import find_device
+        >>> find_device("cpu").type
+        'cpu'
+        >>> try:
+        ...     find_device("gpu")
+        ... except FusionbenchError as error:
+        ...     print(error)
+        Unknown device 'gpu'; use auto, cpu, cuda or cuda:0
     """
     import torch
 
@@ -66,7 +95,16 @@ def find_device(name: str = "auto") -> torch.device:
 
 @dataclass
 class Runtime:
-    """One process of a run, with its Lightning Fabric."""
+    """One process of a run, with its Lightning Fabric.
+
+    Example:
+        >>> import numpy as np
+        >>> from types import SimpleNamespace
+        >>> from fusionbench.runtime import Runtime, find_device
+        >>> second = Runtime(SimpleNamespace(global_rank=1, world_size=3), find_device("cpu"), "fp32")
+        >>> second.shard(np.arange(8)).tolist()
+        [1, 4, 7]
+    """
 
     fabric: Any
     device: torch.device
@@ -107,6 +145,12 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
 
     Raises:
         UsageError: unknown or absent device, unknown precision.
+
+    Example:
+        >>> from fusionbench.runtime import launch
+        >>> runtime = launch("cpu")
+        >>> runtime.precision, runtime.rank, runtime.world_size, runtime.gather("result")
+        ('fp32', 0, 1, ['result'])
     """
     import torch
     from lightning_fabric import Fabric
@@ -153,6 +197,12 @@ def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = 
         static: shapes are few and come back, so that CUDA graphs pay (``reduce-overhead``; on a GPU alone).
 
     Returns whether anything was compiled; if not, one line says why, and the model runs as it is.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.runtime import compile_blocks, find_device
+        >>> compile_blocks(torch.nn.Linear(2, 2), find_device("cpu"))  # no class here has COMPILE = True
+        False
     """
     import torch
 
@@ -198,7 +248,16 @@ def _compiler_problem(device: torch.device) -> str:
 
 @contextmanager
 def not_compiled() -> Iterator[None]:
-    """Compiled blocks run as they are: for a few passes with constants that change from pass to pass."""
+    """Compiled blocks run as they are: for a few passes with constants that change from pass to pass.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.runtime import not_compiled
+        >>> layer = torch.nn.Linear(2, 2)
+        >>> with not_compiled():  # a layer that compile_blocks has compiled runs as written
+        ...     tuple(layer(torch.zeros(1, 2)).shape)
+        (1, 2)
+    """
     import torch
 
     stance = getattr(torch.compiler, "set_stance", None)  # before torch 2.6 there is none, and nothing is compiled
@@ -207,7 +266,14 @@ def not_compiled() -> Iterator[None]:
 
 
 def describe_host(device: torch.device) -> dict[str, Any]:
-    """What the provenance of a result says about the machine; no names, no paths."""
+    """What the provenance of a result says about the machine; no names, no paths.
+
+    Example:
+        >>> from fusionbench.runtime import describe_host, find_device
+        >>> host = describe_host(find_device("cpu"))
+        >>> host["device"], host["gpu"], sorted(host)[:4]
+        ('cpu', None, ['cpus', 'device', 'gpu', 'machine'])
+    """
     import platform
 
     import torch

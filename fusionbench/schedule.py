@@ -44,6 +44,12 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         reestimate: batches from which the batch statistics are measured again at the end; 0 keeps the running ones.
         live: views made anew every epoch instead of the stored ones.
         per_group: other values for single groups of parameters, e.g. ``{"critic": {"lr": 1e-4, "clip": 1.0}}``.
+
+    Example:
+        >>> from fusionbench.schedule import create_training
+        >>> training = create_training({"lr": 1e-3, "per_group": {"critic": {"lr": 1e-4}}})
+        >>> training.of_group("generator").lr, training.of_group("critic").lr
+        (0.001, 0.0001)
     """
 
     optimizer: Literal["adamax", "adam"] = "adamax"
@@ -90,6 +96,17 @@ def create_training(params: dict[str, Any]) -> Training:
 
     Raises:
         UsageError: unknown names (with a suggestion), wrong types, or values without sense.
+
+    Example:
+        >>> from fusionbench import FusionbenchError
+        >>> from fusionbench.schedule import create_training
+        >>> create_training({"epochs": 20, "batch": 8}).optimizer
+        'adamax'
+        >>> try:
+        ...     create_training({"epoch": 20})
+        ... except FusionbenchError as error:
+        ...     print(error)
+        Unknown training parameter 'epoch'. Did you mean 'epochs' or 'step_epochs' or 'warmup_epochs'?
     """
     for name in params:
         if name not in Training.__struct_fields__:
@@ -123,6 +140,16 @@ def check_groups(training: Training, model: str, groups: Iterable[str]) -> None:
 
     Raises:
         UsageError: with a suggestion.
+
+    Example:
+        >>> from fusionbench import FusionbenchError
+        >>> from fusionbench.schedule import check_groups, create_training
+        >>> training = create_training({"per_group": {"critics": {"lr": 1e-4}}})
+        >>> try:
+        ...     check_groups(training, "mfeif", ["critic", "generator"])
+        ... except FusionbenchError as error:
+        ...     print(error)
+        Unknown group of parameters of mfeif 'critics'. Did you mean 'critic'?
     """
     known = list(groups)
     for name in training.per_group:
@@ -131,7 +158,16 @@ def check_groups(training: Training, model: str, groups: Iterable[str]) -> None:
 
 
 def create_optimizer(parameters: Iterable[Any], training: Training) -> Any:
-    """A torch optimiser."""
+    """A torch optimiser.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.schedule import create_optimizer, create_training
+        >>> training = create_training({"optimizer": "adam", "lr": 0.01})
+        >>> optimizer = create_optimizer([torch.nn.Parameter(torch.zeros(2))], training)
+        >>> type(optimizer).__name__, optimizer.param_groups[0]["lr"]
+        ('Adam', 0.01)
+    """
     import torch
 
     cls = torch.optim.Adamax if training.optimizer == "adamax" else torch.optim.Adam
@@ -142,6 +178,15 @@ def learning_rate(training: Training, step: int, total: int) -> float:
     """Learning rate of ``step`` of ``total``: warm-up per step, then a cosine or stairs with one value per epoch.
 
     The epoch is counted as if ``total`` steps were all ``epochs``, so that a budget compresses the whole schedule.
+
+    Example:
+        >>> from fusionbench.schedule import create_training, learning_rate
+        >>> cosine = create_training({"lr": 1.0, "epochs": 5, "warmup_epochs": 1})
+        >>> [round(learning_rate(cosine, step, total=10), 4) for step in range(10)]  # two steps an epoch
+        [0.0, 0.5, 1.0, 1.0, 0.75, 0.75, 0.25, 0.25, 0.0, 0.0]
+        >>> stairs = create_training({"lr": 1.0, "epochs": 3, "schedule": "step", "step_epochs": 1})
+        >>> [learning_rate(stairs, step, total=6) for step in range(6)]
+        [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
     epoch = training.epochs * step / max(total, 1)
     if epoch < training.warmup_epochs:
@@ -156,7 +201,13 @@ def learning_rate(training: Training, step: int, total: int) -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit on training: ``60s``, ``5m``, ``2h``, ``2000 steps`` or ``5%``. Schedules are compressed to fit."""
+    """A limit on training: ``60s``, ``5m``, ``2h``, ``2000 steps`` or ``5%``. Schedules are compressed to fit.
+
+    Example:
+        >>> from fusionbench.schedule import Budget
+        >>> Budget.parse("2h").value, Budget.parse("5%").steps(2000), Budget.parse("300 steps").steps(2000)
+        (7200.0, 100, 300)
+    """
 
     kind: Literal["seconds", "steps", "share"]
     value: float
@@ -167,6 +218,17 @@ class Budget:
 
         Raises:
             UsageError: anything else, or nothing left to train.
+
+        Example:
+            >>> from fusionbench import FusionbenchError
+            >>> from fusionbench.schedule import Budget
+            >>> Budget.parse("5m")
+            Budget(kind='seconds', value=300.0)
+            >>> try:
+            ...     Budget.parse("5 parsecs")
+            ... except FusionbenchError as error:
+            ...     print(error)
+            Budget '5 parsecs' is not understood; write 60s, 5m, 2h, 2000 steps or 5%
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|steps?|%)\s*", text)
         if not match:

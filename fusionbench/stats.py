@@ -56,7 +56,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired difference of two models' means, ``second - first``, with its bootstrap interval."""
+    """Paired difference of two models' means, ``second - first``, with its bootstrap interval.
+
+    Example:
+        >>> from fusionbench.stats import Difference
+        >>> Difference(mean=0.5, low=0.1, high=0.9).separable, Difference(mean=0.5, low=-0.1, high=1.1).separable
+        (True, False)
+    """
 
     mean: float
     low: float
@@ -64,7 +70,7 @@ class Difference:
 
     @property
     def separable(self) -> bool:
-        """Whether the interval leaves zero out. Images that all agree (an interval of zero length) count as such."""
+        """Whether the interval excludes zero; an interval of zero length (all images agree) can, too."""
         return self.low > 0 or self.high < 0
 
 
@@ -82,6 +88,18 @@ def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
     Raises:
         NotComparable: the models have different numbers of images.
         CannotMeasure: no models, no images, or a value that is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import FusionbenchError
+        >>> from fusionbench.stats import check_table
+        >>> [values.shape for values in check_table([np.zeros(4), np.zeros((3, 4))])]  # one run, three runs
+        [(1, 4), (3, 4)]
+        >>> try:
+        ...     check_table([np.zeros(4), np.zeros(5)])
+        ... except FusionbenchError as error:
+        ...     print(error)
+        the models have 4, 5 images; they must be the same
     """
     rows = [np.atleast_2d(np.asarray(values, np.float64)) for values in table]
     if not rows or rows[0].size == 0:
@@ -104,6 +122,14 @@ def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, see
 
     Raises:
         NotComparable, CannotMeasure: as :func:`check_table`.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import bootstrap_means
+        >>> first = np.array([1.0, 2.0, 6.0])
+        >>> means = bootstrap_means([first, first + 1], resamples=1000)
+        >>> means.shape, np.unique(means[:, 1] - means[:, 0]).round(4).tolist()  # the same images for both models
+        ((1000, 2), [1.0, 1.0, 1.0, 1.0])
     """
     rows = check_table(table)
     images = rows[0].shape[1]
@@ -129,20 +155,44 @@ def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, see
 
 
 def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of bootstrap samples (resamples, ...) over the first axis."""
+    """Percentile interval of bootstrap samples (resamples, ...) over the first axis.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import interval
+        >>> low, high = interval(np.arange(101.0))
+        >>> round(float(low), 4), round(float(high), 4)
+        (2.5, 97.5)
+    """
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
 
 
 def ranks(means: np.ndarray, better: Better) -> np.ndarray:
-    """Ranks of means (..., m): 1 + the number of strictly better models, so equal ones share the better rank."""
+    """Ranks of means (..., m): 1 + the number of strictly better models, so equal ones share the better rank.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import ranks
+        >>> ranks(np.array([0.3, 0.1, 0.1]), "lower").tolist()
+        [3, 1, 1]
+    """
     loss = means if better == "lower" else -means
     # Comparing all pairs costs m² per row, which for the models of a board is less than sorting with ties.
     return 1 + np.sum(loss[..., None, :] < loss[..., :, None], axis=-1)
 
 
 def rank_intervals(means: np.ndarray, better: Better, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of each model's rank from bootstrap means (resamples, m); whole numbers that were observed."""
+    """Interval of each model's rank from bootstrap means (resamples, m); whole numbers that were observed.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import rank_intervals
+        >>> means = np.array([[0.1, 0.2, 0.5], [0.2, 0.1, 0.5]])  # in two resamples two models swap ranks
+        >>> low, high = rank_intervals(means, "lower")
+        >>> low.tolist(), high.tolist()
+        ([1, 1, 3], [2, 2, 3])
+    """
     observed = np.concatenate([ranks(part, better) for part in np.array_split(means, -(-len(means) // 1000))])
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(observed, tails, axis=0, method="inverted_cdf")
@@ -156,6 +206,16 @@ def compare(
 
     Raises:
         NotComparable, CannotMeasure: as :func:`check_table`.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import compare
+        >>> errors = np.array([0.1, 0.4, 0.9, 0.2])
+        >>> better, alike = errors - 0.05, errors + np.array([0.1, -0.1, 0.1, -0.1])
+        >>> [(row.rank, row.tied) for row in compare([errors, better, alike], "lower")]
+        [(2, False), (1, True), (2, True)]
+        >>> [round(row.difference, 3) for row in compare([errors, better, alike], "lower")]
+        [0.05, 0.0, 0.05]
     """
     rows = check_table(table)
     means = np.array([mean(values) for values in rows])
@@ -187,7 +247,13 @@ def compare(
 
 
 def run_sd(means: Sequence[float]) -> float | None:
-    """Standard deviation (n - 1) of the means of training runs, the ± of papers; None for fewer than two."""
+    """Standard deviation (n - 1) of the means of training runs, the ± of papers; None for fewer than two.
+
+    Example:
+        >>> from fusionbench.stats import run_sd
+        >>> round(run_sd([1.0, 1.2, 1.4]), 4), run_sd([1.0])
+        (0.2, None)
+    """
     return statistics.stdev(means) if len(means) > 1 else None
 
 
@@ -203,6 +269,14 @@ def paired_difference(
 
     Raises:
         NotComparable, CannotMeasure: as :func:`check_table`.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import paired_difference
+        >>> first = np.array([1.0, 5.0, 9.0, 13.0])  # images differ far more than models
+        >>> difference = paired_difference(first, first + [0.5, 0.25, 0.5, 0.75])
+        >>> difference.mean, difference.separable
+        (0.5, True)
     """
     rows = check_table([first, second])
     boot = bootstrap_means(rows, resamples, seed)

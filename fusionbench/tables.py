@@ -1,6 +1,33 @@
 """Comparisons as text: terminal, Markdown, CSV, LaTeX and plain data.
 
 A tie with the best carries a mark in every form, so that a copied table keeps the rule.
+
+Example:
+    >>> import tempfile
+    >>> from fusionbench import create_model
+    >>> from fusionbench.comparison import compare_results
+    >>> from fusionbench.contracts import ImageSpec
+    >>> from fusionbench.evaluate_pairs import evaluate_pairs
+    >>> from fusionbench.pairsets import open_pairs
+    >>> from fusionbench.tables import as_csv, as_data, as_latex, as_markdown, as_tables, label, legend, order
+    >>> pairs = open_pairs("pairs-demo", "all", None)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("copy-a", "copy-b"):
+    ...         model = create_model(name, ImageSpec(1, 256, 256, views=2))
+    ...         _ = evaluate_pairs(model, pairs, out=folder, device="cpu")
+    ...     comparison = compare_results([folder], scores=["sf"])
+    >>> for line in as_markdown(comparison).splitlines()[:4]:
+    ...     print(line)
+    | model | sf ↑ (grey levels) |
+    |---|---|
+    | copy of source B (trivial) | 18.3 [16.4, 19.9] * (1) |
+    | copy of source A (trivial) | 6.79 [6.52, 7.32] (2) |
+    >>> [label(comparison.entries[i]) for i in order(comparison)], legend(comparison)[:22]
+    (['copy of source B (trivial)', 'copy of source A (trivial)'], '3 images of pairs-demo')
+    >>> as_csv(comparison).splitlines()[0].split(",")[:6], as_latex(comparison).count("tabular")
+    (['model', 'title', 'runs', 'trivial', 'cut', 'score'], 2)
+    >>> as_data(comparison)["rows"][0]["name"], as_tables(comparison, width=100)[0].row_count
+    ('copy-b', 2)
 """
 
 from __future__ import annotations
@@ -37,7 +64,13 @@ METRIC_TITLES = {
 
 
 def decimals(mean: float, low: float, high: float) -> int:
-    """Places after the point that show two digits of the interval's half width (three digits of a mean without one)."""
+    """Places after the point that show two digits of the interval's half width (three digits of a mean without one).
+
+    Example:
+        >>> from fusionbench.tables import decimals
+        >>> decimals(0.51234, low=0.49, high=0.53), decimals(512.34, low=500, high=520)
+        (3, 0)
+    """
     half = (high - low) / 2
     if half > 0:
         return min(10, max(0, 1 - math.floor(math.log10(half))))
@@ -45,7 +78,16 @@ def decimals(mean: float, low: float, high: float) -> int:
 
 
 def number(row: Row) -> tuple[str, str, str]:
-    """Mean, low and high with the places that their interval deserves."""
+    """Mean, low and high with the places that their interval deserves.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import compare
+        >>> from fusionbench.tables import number
+        >>> (row,) = compare([np.array([0.1, 0.2, 0.3])], "lower")
+        >>> number(row)
+        ('0.20', '0.10', '0.30')
+    """
     places = decimals(row.mean, row.low, row.high)
     return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
 
@@ -54,6 +96,14 @@ def spread_text(row: Row) -> str:
     """`` ± 0.012``, the standard deviation over training runs, to the places of the mean; nothing for one run.
 
     Two digits of the deviation where the interval deserves fewer places, so that it is never shown as zero by rounding.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import compare
+        >>> from fusionbench.tables import number, spread_text
+        >>> (row,) = compare([np.array([[0.1, 0.3], [0.2, 0.4]])], "lower")  # two training runs
+        >>> number(row)[0] + spread_text(row)
+        '0.25 ± 0.071'
     """
     if row.run_sd is None:
         return ""
@@ -62,7 +112,16 @@ def spread_text(row: Row) -> str:
 
 
 def rank_text(row: Row) -> str:
-    """``2`` or ``1–3``."""
+    """``2`` or ``1–3``.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.stats import compare
+        >>> from fusionbench.tables import rank_text
+        >>> first, second = np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 4.0])
+        >>> [rank_text(row) for row in compare([first, second, second + 9], "lower")]
+        ['1–2', '1–2', '3']
+    """
     return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
 
 
@@ -284,6 +343,21 @@ def by_inputs(results: Sequence[Result], metric: str) -> Table:
 
     Of many numbers of inputs ``MAX_COUNTS`` are shown, spread evenly from none to all; the mean is over all of them.
     Likelihoods show nats and, dimmed, bits per dimension; trivial rows are dimmed, runs cut short say so.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.evaluate_pairs import evaluate_pairs
+        >>> from fusionbench.pairsets import open_pairs
+        >>> from fusionbench.result import summarise
+        >>> from fusionbench.tables import by_inputs
+        >>> pairs = open_pairs("pairs-demo", "all", None, limit=1)
+        >>> model = create_model("copy-a", ImageSpec(1, 256, 256, views=2))
+        >>> result = evaluate_pairs(model, pairs, out=None, device="cpu")
+        >>> result.scores = {f"mse_min@{n}": summarise(np.full(3, 0.1), "lower", "1") for n in range(4)}
+        >>> [column.header for column in by_inputs([result], "mse_min").columns]
+        ['model', 'N = 0', 'N = 1', 'N = 2', 'N = 3', 'mean']
     """
     from rich.markup import escape
     from rich.table import Table

@@ -69,9 +69,18 @@ def train(
     Raises:
         UsageError: unknown names, or a folder that holds another run.
         CannotMeasure: the loss is not finite; the last good checkpoint is kept.
+
+    Example:
+        >>> import tempfile
+        >>> from fusionbench import build_dataset, open_dataset, train
+        >>> from fusionbench.recipes import load_recipe
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dataset = open_dataset(build_dataset(load_recipe("fusiondigits"), out=folder))
+        ...     run = train("fcn", dataset, out=f"{folder}/run", budget="2 steps", device="cpu")
+        >>> run.info.steps, run.info.cut
+        (2, True)
     """
-    out = Path(out)
-    cls = MODELS.get(model)
+    out, cls = Path(out), MODELS.get(model)
     if preset is None:
         preset = next((name for name in (dataset.name, "tiny", *cls.PRESETS) if name in cls.PRESETS), None)
     chosen = get_preset(model, preset)
@@ -352,9 +361,8 @@ class _Loop:
         return int(state["step"])
 
     def _bar(self, start: int) -> Any:
-        if self.runtime.rank:
-            return progress("", 0)
-        return progress(f"train {self.info.model}", self.total, "steps", done=start)
+        first = self.runtime.rank == 0
+        return progress(f"train {self.info.model}", self.total, "steps", done=start) if first else progress("", 0)
 
     def _log(self, start: int) -> RunLog:
         return RunLog(self.out, start, LOG_EVERY, self.tensorboard, active=self.runtime.rank == 0)
@@ -380,9 +388,8 @@ def _graceful_stop() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    old = {
-        name: signal.signal(name, lambda number, _: asked.append(number)) for name in (signal.SIGINT, signal.SIGTERM)
-    }
+    names = (signal.SIGINT, signal.SIGTERM)
+    old = {name: signal.signal(name, lambda number, _: asked.append(number)) for name in names}
     try:
         yield lambda: bool(asked)
     finally:

@@ -64,6 +64,20 @@ def build_board(
         UsageError: no results, or ``out`` has an ``index.html`` that is not a board's.
         DataError: a damaged result or picture, or ``out`` cannot be written.
         NotComparable: results of one data set and protocol that were scored with different metric versions.
+
+    Example:
+        >>> import tempfile
+        >>> from fusionbench import build_board, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.evaluate_pairs import evaluate_pairs
+        >>> from fusionbench.pairsets import open_pairs
+        >>> pairs = open_pairs("pairs-demo", "all", None)
+        >>> model = create_model("average", ImageSpec(channels=1, height=256, width=256, views=2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = evaluate_pairs(model, pairs, out=f"{folder}/results", device="cpu")
+        ...     index = build_board(f"{folder}/results", f"{folder}/site")
+        ...     print(index.name, "average of the sources" in index.read_text())
+        index.html True
     """
     results, out = Path(results), Path(out)
     if not results.is_dir():

@@ -95,11 +95,11 @@ def qabf_parts(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     from fusionbench.metrics._images import to_images
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a vertical edge has no quotient; the metric knows
-        images = [metric._framed(to_images(plane[None])[0], "replicate", False) for plane in (fused, a, b)]
-        of_f, *of_sources = [metric.edges(image, ("replicate", "atan", False)) for image in images]
+        images = [metric.padded(to_images(plane[None])[0], "replicate", False) for plane in (fused, a, b)]
+        edges_f, *edges_of_sources = [metric.edges(image, ("replicate", "atan", False)) for image in images]
         weighted, weights = np.zeros(fused.shape), np.zeros(fused.shape)
-        for strength, orientation in of_sources:
-            kept = metric._preserved((strength, orientation), of_f, "one", images[0])
-            weighted += np.asarray(kept * strength) / metric.MAX
+        for strength, orientation in edges_of_sources:
+            q = metric.edge_preservation((strength, orientation), edges_f, "one", images[0])
+            weighted += np.asarray(q * strength) / metric.MAX
             weights += np.asarray(strength)
     return weighted, weights

@@ -46,6 +46,14 @@ def get_metric(name: str, dialect: str = "standard/1") -> Metric:
 
     Raises:
         UsageError: unknown name or dialect, with a suggestion, or a dialect without this metric.
+
+    Example:
+        >>> from fusionbench import get_metric
+        >>> entropy = get_metric("en")
+        >>> entropy.unit, entropy.better, entropy.range
+        ('bits', 'higher', (0.0, 8.0))
+        >>> get_metric("mi").unit, get_metric("mi", "cddfuse").unit
+        ('bits', 'nats')
     """
     metric = METRICS.get(name)
     if dialect == "standard/1":

@@ -1,4 +1,4 @@
-"""Filters in the frequency domain and stretched images, for the measures that model the eye."""
+"""Filters in the frequency domain and stretched images, for the metrics that model the human visual system."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from fusionbench.metrics._images import AXES, Array, Image, namespace
 
 
-def prepared(image: Image, stretch: bool) -> Image:
-    """The image, or its grey values stretched to 0..255 and rounded half up (a flat image stays as it is)."""
+def stretched(image: Image, stretch: bool) -> Image:
+    """With ``stretch`` the grey values stretched to 0..255 and rounded half up (a flat image is unchanged)."""
     if not stretch:
         return image
 
-    def make() -> Image:
+    def compute() -> Image:
         xp, x = image.xp, image.pixels
         low, high = xp.amin(x, AXES)[..., None, None], xp.amax(x, AXES)[..., None, None]
         span = xp.where(high > low, high - low, 1.0)
-        return image.derived(xp.where(high > low, xp.floor((x - low) / span * 255 + 0.5), x))
+        return image.with_pixels(xp.where(high > low, xp.floor((x - low) / span * 255 + 0.5), x))
 
-    return image.keep("stretched", make)
+    return image.cached("stretched", compute)
 
 
 @functools.lru_cache(maxsize=32)
 def cycles(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Cycles per image along (columns, rows) of an FFT's bins: (1,W) and (H,1), in the FFT's own order."""
-    return _along(width)[None, :], _along(height)[:, None]
+    return _fft_cycles(width)[None, :], _fft_cycles(height)[:, None]
 
 
-def _along(size: int) -> np.ndarray:
-    """Whole cycles of each bin; the highest one of an even size is negative."""
+def _fft_cycles(size: int) -> np.ndarray:
+    """Integer frequency of each FFT bin; the Nyquist bin of an even size is negative."""
     return np.fft.ifftshift(np.arange(size) - size // 2).astype(np.float64)
 
 

@@ -16,30 +16,30 @@ Rounding = Literal["nearest", "floor"]
 def levels(image: Image, rounding: Rounding = "nearest") -> Array:
     """Grey levels 0..255, halves to even (or cut off for ``"floor"``): uint8 of NumPy, int64 of torch."""
 
-    def make() -> Array:
+    def compute() -> Array:
         if image.grey is not None:
             return image.grey
         whole = (image.xp.round if rounding == "nearest" else image.xp.floor)(image.pixels)
         return whole.astype(np.uint8) if image.xp is np else whole.long()
 
-    return image.keep(("levels", rounding), make)
+    return image.cached(("levels", rounding), compute)
 
 
 def histogram(image: Image, rounding: Rounding = "nearest") -> Array:
     """Counts of the 256 grey levels: float64 (256,), or (N,256) for a batch."""
-    return image.keep(("histogram", rounding), lambda: _count([levels(image, rounding)]))
+    return image.cached(("histogram", rounding), lambda: _count([levels(image, rounding)]))
 
 
 def joint_histogram(x: Image, y: Image, top: int = LEVELS - 1) -> Array:
     """Counts of the 65,536 pairs of grey levels (x major); levels above ``top`` count as ``top``."""
 
-    def make() -> Array:
+    def compute() -> Array:
         pair = [levels(x), levels(y)]
         if top < LEVELS - 1:
             pair = [x.xp.clip(level, None, top) for level in pair]
         return _count(pair)
 
-    return x.keep(("joint", id(y), top), make)
+    return x.cached(("joint", id(y), top), compute)
 
 
 def _count(planes: list[Array]) -> Array:
@@ -76,11 +76,11 @@ def entropy(counts: Array) -> Array:
 
 
 def image_entropy(image: Image) -> Array:
-    """Entropy of the grey levels, in nats, kept."""
-    return image.keep("entropy", lambda: entropy(histogram(image)))
+    """Entropy of the grey levels, in nats, cached."""
+    return image.cached("entropy", lambda: entropy(histogram(image)))
 
 
-def information(x: Image, y: Image, top: int = LEVELS - 1) -> Array:
+def mutual_information(x: Image, y: Image, top: int = LEVELS - 1) -> Array:
     """Mutual information I(x;y) of the grey levels, in nats.
 
     ``top`` below 255 merges the brightest levels of the joint histogram only (see the dialect ``linfeng``).

@@ -1,10 +1,10 @@
-"""Images as the metrics see them, and the step from users' arrays to them and back.
+"""The image type of the metrics, input checks, and conversion from arrays and back.
 
 A metric's formula is written once, for :class:`Image` objects whose pixels are either one
-(H,W) NumPy array (the CPU: image by image, so that a batch gives the same bits as single
-calls and everything stays in the processor's cache) or one (N,H,W) torch tensor on a
-device. Both are float64 on 0..255. What differs between the two worlds (filters,
-histograms) is in ``_windows.py`` and ``_histograms.py``.
+(H,W) NumPy array (on the CPU: image by image, so that a batch gives the same bits as single
+calls and the working set fits the processor's cache) or one (N,H,W) torch tensor on a
+device. Both are float64 on 0..255. Operations that NumPy and torch spell differently
+(filters, histograms) are in ``_windows.py`` and ``_histograms.py``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Array = Any  # float64, (H,W) of NumPy or (N,H,W) of torch; scalars are () or (N
 T = TypeVar("T")
 AXES = (-2, -1)
 BAND = 96  # rows: 640 pixels wide they take 0.5 MB a plane
-# Freeing one large block teaches glibc to keep blocks below its size for reuse; else every band's memory goes back
-# to the system and is faulted in anew, which doubles the time. Elsewhere it is merely an unused block.
+# Freeing one large block raises glibc's threshold below which freed blocks are reused; otherwise the memory of every
+# band is returned to the system and faulted in again, which doubles the time. With other allocators it has no effect.
 np.empty(24 << 20, np.uint8)
 
 
@@ -39,10 +39,10 @@ def namespace(array: Array) -> ModuleType:
     return torch
 
 
-def at_least(x: Array, low: float) -> Array:
-    """``x`` with everything below ``low`` lifted to it, in place."""
+def clamp_min(x: Array, low: float) -> Array:
+    """``max(x, low)``, in place."""
     if isinstance(x, np.ndarray):
-        if x.size <= 16:  # OpenCV would take an array of four for a scalar
+        if x.size <= 16:  # OpenCV treats an array of four values as a scalar
             return np.maximum(x, low, out=x)
         import cv2
 
@@ -51,19 +51,19 @@ def at_least(x: Array, low: float) -> Array:
 
 
 class Image:
-    """Pixels with the intermediates that metrics have computed from them, each computed once.
+    """An image and a cache of the intermediates that metrics compute from it, each computed once.
 
-    ``grey`` is the picture as uint8 where its values are whole grey levels; float64 ``pixels`` are made from it when
-    they are asked for, and band by band where that will do. ``lasting`` images (sources that many fused images are
-    scored against) hold their intermediates; the others drop those of a band as soon as it is done.
+    ``grey`` is the image as uint8 if its values are whole grey levels; float64 ``pixels`` are converted from it on
+    first use, band by band where possible. The cache of a ``persistent`` image (a source that many fused images are
+    scored against) survives :meth:`clear_cache`; that of any other image is cleared as soon as a band is done.
     """
 
-    __slots__ = ("_kept", "_pixels", "grey", "lasting", "xp")
+    __slots__ = ("_cache", "_pixels", "grey", "persistent", "xp")
 
-    def __init__(self, pixels: Array | None, lasting: bool = False, grey: np.ndarray | None = None) -> None:
-        self._pixels, self.lasting, self.grey = pixels, lasting, grey
+    def __init__(self, pixels: Array | None, persistent: bool = False, grey: np.ndarray | None = None) -> None:
+        self._pixels, self.persistent, self.grey = pixels, persistent, grey
         self.xp: Any = np if grey is not None else namespace(pixels)
-        self._kept: dict[Any, Any] = {}
+        self._cache: dict[Any, Any] = {}
 
     @property
     def pixels(self) -> Array:
@@ -74,14 +74,14 @@ class Image:
         return self._pixels
 
     @property
-    def compact(self) -> Array:
-        """uint8 where the values are whole, else ``pixels``: what OpenCV's exact sums want."""
+    def stored(self) -> Array:
+        """The image as stored: uint8 if its values are whole grey levels (exact sums), else float64 ``pixels``."""
         return self.pixels if self.grey is None else self.grey
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width)."""
-        shape = self.compact.shape
+        shape = self.stored.shape
         return shape[-2], shape[-1]
 
     @property
@@ -89,37 +89,37 @@ class Image:
         """Number of pixels of one image."""
         return self.shape[0] * self.shape[1]
 
-    def keep(self, key: Any, make: Callable[[], T]) -> T:
-        """The intermediate called ``key``, computed by ``make`` the first time."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+    def cached(self, key: Any, compute: Callable[[], T]) -> T:
+        """The intermediate called ``key``, computed by ``compute`` on first use and cached."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
 
-    def derived(self, pixels: Array) -> Image:
-        """Another image (a smaller scale, a band) that lasts as long as this one."""
+    def with_pixels(self, pixels: Array) -> Image:
+        """Another image (a smaller scale, a band) with the same persistence."""
         if self.xp is np and pixels.dtype == np.uint8:
-            return Image(None, self.lasting, pixels)
-        return Image(pixels, self.lasting)
+            return Image(None, self.persistent, pixels)
+        return Image(pixels, self.persistent)
 
     def bands(self, halo: int, step: int = BAND) -> list[Image]:
-        """Bands of rows in which every window of 2·halo+1 rows lies exactly once; a batch on a device is one band.
+        """Overlapping bands: every window of 2·halo+1 rows lies in exactly one; a batch on a device is one band.
 
-        Work on a band stays in the processor's cache, which makes filters and formulas two to three times as fast.
+        A band fits the processor's cache, which makes filters and formulas two to three times as fast.
         """
         if self.xp is not np:
             return [self]
         rows = self.shape[0] - 2 * halo
-        return self.keep(
+        return self.cached(
             ("bands", halo, step),
             lambda: [
-                self.derived(self.compact[top : min(top + step, rows) + 2 * halo]) for top in range(0, rows, step)
+                self.with_pixels(self.stored[top : min(top + step, rows) + 2 * halo]) for top in range(0, rows, step)
             ],
         )
 
-    def release(self) -> None:
-        """Drop all intermediates of an image that need not last."""
-        if not self.lasting:
-            self._kept.clear()
+    def clear_cache(self) -> None:
+        """Drop all cached intermediates, unless the image is persistent."""
+        if not self.persistent:
+            self._cache.clear()
             if self.grey is not None:
                 self._pixels = None
 
@@ -196,30 +196,30 @@ def on_device(stack: Any) -> bool:
     return not isinstance(stack, np.ndarray) and stack.device.type not in ("cpu", "mps")
 
 
-def to_images(stack: Any, lasting: bool = False) -> list[Image]:
-    """Images of a checked stack: one per picture on the CPU, a single batched one on a device."""
+def to_images(stack: Any, persistent: bool = False) -> list[Image]:
+    """Images of a checked stack: one :class:`Image` each on the CPU, a single batched one on a device."""
     if on_device(stack):
         import torch
 
-        return [Image(stack.to(torch.float64), lasting)]
+        return [Image(stack.to(torch.float64), persistent)]
     array = stack if isinstance(stack, np.ndarray) else stack.detach().cpu()
     if not isinstance(array, np.ndarray):
         array = array.float().numpy() if str(array.dtype) == "torch.bfloat16" else array.numpy()
-    return [_to_image(picture, lasting) for picture in array]
+    return [_to_image(image, persistent) for image in array]
 
 
-def _to_image(picture: np.ndarray, lasting: bool) -> Image:
-    if picture.dtype == np.uint8:
-        return Image(None, lasting, np.ascontiguousarray(picture))
+def _to_image(array: np.ndarray, persistent: bool) -> Image:
+    if array.dtype == np.uint8:
+        return Image(None, persistent, np.ascontiguousarray(array))
     with np.errstate(invalid="ignore"):
-        whole = picture.astype(np.uint8, order="C")
-    if np.array_equal(whole, picture):
-        return Image(None, lasting, whole)
-    return Image(np.array(picture, dtype=np.float64, order="C"), lasting)
+        grey = array.astype(np.uint8, order="C")
+    if np.array_equal(grey, array):
+        return Image(None, persistent, grey)
+    return Image(np.array(array, dtype=np.float64, order="C"), persistent)
 
 
-def to_kind(values: Sequence[Array], like: Any) -> Any:
-    """Values of :func:`to_images`' images as one (N,) float64 of the kind (and device) of ``like``."""
+def stack_like(values: Sequence[Array], like: Any) -> Any:
+    """One value per image of :func:`to_images` as (N,) float64: a NumPy array or a tensor on the device of ``like``."""
     if on_device(like):
         import torch
 
@@ -233,10 +233,10 @@ def to_kind(values: Sequence[Array], like: Any) -> Any:
 
 
 def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
-    """Make a metric of users' stacks out of a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
+    """Decorator: a metric of stacks from a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
 
-    The result takes (N,H,W) stacks and returns (N,) float64 of the same kind; the formula stays reachable
-    as its attribute ``kernel`` for those who score many metrics on the same images.
+    The result takes (N,H,W) stacks and returns (N,) float64, NumPy or torch as they came in. Its attribute ``kernel``
+    is the formula, for scoring many metrics on the same images.
     """
     import inspect
 
@@ -254,7 +254,7 @@ def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
         rows = zip(*(to_images(stack) for stack in stacks), strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = [kernel(*row, **parameters) for row in rows] if stacks[0].shape[0] else []
-        return to_kind(values, stacks[0])
+        return stack_like(values, stacks[0])
 
     function.kernel = kernel  # type: ignore[attr-defined]
     return function

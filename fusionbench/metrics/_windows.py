@@ -2,7 +2,7 @@
 
 The CPU uses OpenCV's separable filter in float64 (each output is its own sum, so neither
 threads nor neighbours matter); a device uses a banded matrix product, which float64 tensor
-units like. Both are held to each other by the tests.
+units execute fast. The tests compare the two.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _banded(x: Array, weights: np.ndarray) -> Array:
     return y.reshape(*x.shape[:-1], blocks * _BLOCK)[..., :outputs]
 
 
-def halve(image: Image, weights: np.ndarray, border: Border = "valid") -> Array:
-    """Smooth, then keep every second row and column."""
+def downsample(image: Image, weights: np.ndarray, border: Border = "valid") -> Array:
+    """Smooth, then take every second row and column."""
     halo = len(weights) // 2
     if border != "valid":
         y = separable(image.pixels, weights, border=border)[..., ::2, ::2]
@@ -104,11 +104,11 @@ def halve(image: Image, weights: np.ndarray, border: Border = "valid") -> Array:
     height, width = (side - 2 * halo for side in image.shape)
     result = np.empty((-(-height // 2), -(-width // 2)))
     for place, band in enumerate(image.bands(halo)):
-        # columns first, so that the pass along the rows has only the kept half of them
+        # columns first, so that the pass along the rows filters half as many
         rows = separable(band.pixels, ones(1), weights)[::2]
         top = place * BAND // 2
         result[top : top + len(rows)] = separable(rows, weights, ones(1))[:, ::2]
-        band.release()
+        band.clear_cache()
     return result
 
 
@@ -164,18 +164,18 @@ def sobel_in_order(x: Array) -> tuple[Array, Array]:
 
 
 def local_moments(image: Image, weights: np.ndarray, border: Border, key: object) -> tuple[Array, Array]:
-    """Local mean and variance (not clipped) under the window ``outer(weights, weights)``, kept by ``key``.
+    """Local mean and variance (not clipped) under the window ``outer(weights, weights)``, cached under ``key``.
 
     Weights of sum 1 give E[x] and E[x²]-E[x]²; a box of ones gives them from whole-number sums, exactly.
     """
 
-    def make() -> tuple[Array, Array]:
+    def compute() -> tuple[Array, Array]:
         x = image.pixels
         mean = separable(x, weights, border=border)
         square = separable(x * x, weights, border=border)
         return _central(mean, mean, square, _weight(weights))
 
-    return image.keep(("moments", key), make)
+    return image.cached(("moments", key), compute)
 
 
 def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Array) -> Array:

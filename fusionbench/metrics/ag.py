@@ -19,6 +19,13 @@ def ag(fused: Image, *, counts: Literal["pixels", "inner"] = "pixels") -> Array:
         DataError: an image narrower or lower than 2 pixels.
 
     Source: Cui, Feng, Xu, Li, Chen 2015 (Opt. Commun. 341, 199).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ag import ag
+        >>> ramp = np.tile(np.arange(8, dtype=np.uint8) * 2, (1, 8, 1))  # gx = 2, gy = 0
+        >>> ag(ramp).round(4).tolist()  # sqrt(2² / 2)
+        [1.4142]
     """
     need_side(fused, 2, "ag")
     x, (height, width) = fused.pixels, fused.shape

@@ -14,6 +14,14 @@ def cc(fused: Image, a: Image, b: Image) -> Array:
     NaN where an image is flat: r does not exist there.
 
     Source: Deshmukh, Bhosale 2010 (Int. J. Image Process. 4, 484).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.cc import cc
+        >>> a = np.tile(np.arange(8, dtype=np.uint8) * 10, (1, 8, 1))
+        >>> b = a.transpose(0, 2, 1)  # not correlated with a
+        >>> cc((a + b) / 2, a, b).round(4).tolist()  # 1/√2 with each
+        [0.7071]
     """
     return (correlation(fused, a) + correlation(fused, b)) / 2
 

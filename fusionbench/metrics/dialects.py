@@ -1,4 +1,4 @@
-"""Whose definition of a metric: each published evaluator as parameters of the one implementation.
+"""Published definitions of the metrics: each evaluator as parameters of the one implementation.
 
 A dialect reproduces the numbers of papers that used that evaluator. It is data: names of
 metrics with the parameters (and unit) by which it differs from ``standard/1``. Only
@@ -25,9 +25,9 @@ class Variant:
     Attributes:
         parameters: keyword arguments of the metric's function that differ from its defaults.
         unit, range: where they differ from the metric's.
-        swap: the order in which the evaluator hands (fused, a, b) to its own function.
+        swap: the order in which the evaluator passes (fused, a, b) to its own function.
         min_side, min_reason, undefined: what sizes and images it needs, where they differ from the metric's.
-        note: what this does to the number.
+        note: the effect on the value.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Variant:
 class Dialect:
     """A published evaluator: which metrics it has and how each is computed.
 
-    ``precision`` is how closely the float64 values here meet the evaluator's own output (relative).
+    ``precision`` is the relative agreement of the float64 values here with the evaluator's own output.
     """
 
     name: str
@@ -66,7 +66,7 @@ _BLACK = ("both sources are black",)  # zeros outside the image make an edge aro
 _SUM = (-2.0, 2.0)
 _NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 0.693 of the value in bits")
 _INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
-_TOO_LOUD = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
+_WRONG_PEAK = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
 _UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
 _STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first")
 _STRETCHED_QCV = Variant(
@@ -150,7 +150,7 @@ _LIST = (
             "ag": _INNER,
             "mi": _MERGED,
             "mse": _UNIT_MSE,
-            "psnr": _TOO_LOUD,
+            "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
             "vif": _SAME,
@@ -176,7 +176,7 @@ _LIST = (
             "ag": _INNER,
             "mi": _MERGED,
             "mse": _UNIT_MSE,
-            "psnr": _TOO_LOUD,
+            "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
             "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
@@ -244,7 +244,7 @@ _LIST = (
                 undefined=("both sources are constant",),
             ),
             "mse": _UNIT_MSE,
-            "psnr": _TOO_LOUD,
+            "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
             "vif": Variant(
@@ -275,7 +275,13 @@ DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _LIST}
 
 
 def list_dialects() -> list[str]:
-    """Names of all dialects, ``standard/1`` first."""
+    """Names of all dialects, ``standard/1`` first.
+
+    Example:
+        >>> from fusionbench.metrics.dialects import list_dialects
+        >>> list_dialects()[:3]
+        ['standard/1', 'cddfuse', 'vifb']
+    """
     return [STANDARD, *DIALECTS]
 
 
@@ -284,6 +290,14 @@ def get_dialect(name: str) -> Dialect | None:
 
     Raises:
         UsageError: unknown name or version, with a suggestion.
+
+    Example:
+        >>> from fusionbench.metrics.dialects import get_dialect
+        >>> dialect = get_dialect("cddfuse")
+        >>> dialect.id, dialect.title
+        ('cddfuse/1', 'CDDFuse evaluator (Python)')
+        >>> dialect.metrics["mi"].note
+        'natural logarithm: 0.693 of the value in bits'
     """
     base = name.removesuffix("/1")
     if base == "standard":
@@ -298,6 +312,15 @@ def in_dialect(metric: Metric, name: str) -> Metric:
 
     Raises:
         UsageError: unknown dialect, or one that does not have this metric.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import get_metric
+        >>> from fusionbench.metrics.dialects import in_dialect
+        >>> a = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8  # 3 bits
+        >>> mi = get_metric("mi")
+        >>> mi.function(a, a, a).round(4).tolist(), in_dialect(mi, "cddfuse").function(a, a, a).round(4).tolist()
+        ([6.0], [4.1589])
     """
     dialect = get_dialect(name)
     if dialect is None:
@@ -327,7 +350,7 @@ def _adapted(function: Any, variant: Variant) -> Any:
 
 @dataclass(frozen=True)
 class _Adapted:
-    """A metric's function with a dialect's parameters and order of arguments; can be sent to another process."""
+    """A metric's function with a dialect's parameters and order of arguments; picklable."""
 
     function: Any
     variant: Variant
@@ -336,7 +359,7 @@ class _Adapted:
         return self.function(*self._ordered(images), **self.variant.parameters)
 
     def kernel(self, *images: Any) -> Any:
-        """The formula, for images that are prepared already."""
+        """The formula, for :class:`Image` objects."""
         return self.function.kernel(*self._ordered(images), **self.variant.parameters)
 
     def _ordered(self, images: Sequence[Any]) -> Sequence[Any]:

@@ -19,6 +19,13 @@ def en(fused: Image, *, rounding: Rounding = "nearest", inside_log: float = 0.0)
         inside_log: added to each probability inside the logarithm (a dialect's guard against log 0).
 
     Source: Roberts, van Aardt, Ahmed 2008 (J. Appl. Remote Sens. 2, 023522), after Shannon 1948.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.en import en
+        >>> eight_levels = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8
+        >>> en(eight_levels).round(4).tolist()  # log2 of 8 equally frequent levels
+        [3.0]
     """
     if inside_log:
         p = histogram(fused, rounding) / fused.count

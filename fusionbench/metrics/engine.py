@@ -3,8 +3,8 @@
     pair = SourcePair(a, b, ["vif", "qabf"])        # one pair, or N pairs as stacks
     values = pair.score(fused)                      # {"vif": (N,), "qabf": (N,)}
 
-The sources' own share (histograms, gradients, local moments) stays in the pair, so that a
-second fused image of the same sources costs only what is new.
+Intermediates of the sources (histograms, gradients, local moments) are cached in the pair, so that a
+second fused image of the same sources costs only its own.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from fusionbench.contracts import Metric
 from fusionbench.errors import UsageError
 from fusionbench.metrics import get_metric, list_metrics
-from fusionbench.metrics._images import Image, check_stacks, to_images, to_kind
+from fusionbench.metrics._images import Image, check_stacks, stack_like, to_images
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 
 TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight columns of the field's tables
 
 
 class SourcePair:
-    """Sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
+    """The sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
 
     ``metrics`` are names or records that need ``"pair"`` or ``"fused"``; ``None`` takes the eight of the field's
     tables. ``ids`` name the images in messages.
@@ -32,6 +32,17 @@ class SourcePair:
     Raises:
         UsageError: unknown metric or dialect, or a metric that needs something else.
         DataError: images that cannot be scored, with their id.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.engine import SourcePair
+        >>> a = np.tile(np.arange(16, dtype=np.uint8) * 7, (2, 16, 1))  # two pairs
+        >>> b = a.transpose(0, 2, 1)
+        >>> pair = SourcePair(a, b, ["sd", "scd"])
+        >>> {name: values.round(2).tolist() for name, values in pair.score(a + b).items()}
+        {'sd': [45.63, 45.63], 'scd': [2.0, 2.0]}
+        >>> {name: values.round(2).tolist() for name, values in pair.score(a // 2 + b // 2).items()}
+        {'sd': [22.78, 22.78], 'scd': [1.41, 1.41]}
     """
 
     def __init__(
@@ -41,12 +52,12 @@ class SourcePair:
         metrics: Sequence[str | Metric] | None = None,
         dialect: str = STANDARD,
         ids: Sequence[object] | None = None,
-        lasting: bool = True,
+        persistent: bool = True,
     ) -> None:
         check_stacks((a, b), ("a", "b"), ids)
         self.metrics, self.ids = choose(metrics, dialect), ids
         self.a, self.b = a, b
-        self._sources = [*zip(to_images(a, lasting), to_images(b, lasting), strict=True)] if len(a) else []
+        self._sources = [*zip(to_images(a, persistent), to_images(b, persistent), strict=True)] if len(a) else []
 
     def score(self, fused: Any) -> dict[str, Any]:
         """Values of every metric, (N,) float64 of the kind of ``fused``, which is (N,H,W) like the sources."""
@@ -56,7 +67,7 @@ class SourcePair:
             with np.errstate(divide="ignore", invalid="ignore"):
                 for image, (a, b) in zip(to_images(fused), self._sources, strict=True):
                     self._score_one(image, a, b, rows)
-        values = {name: to_kind(row, fused) for name, row in rows.items()}
+        values = {name: stack_like(row, fused) for name, row in rows.items()}
         for metric in self.metrics:
             if not hasattr(metric.function, "kernel"):
                 images = (fused,) if metric.needs == "fused" else (fused, self.a, self.b)
@@ -64,11 +75,11 @@ class SourcePair:
         return values
 
     def _check(self, fused: Any) -> None:
-        """What :func:`check_stacks` checks, without going through the sources' pixels again."""
-        alike = all(
+        """As :func:`check_stacks`, without reading the sources' pixels again."""
+        same_form = all(
             getattr(fused, name, None) == getattr(self.a, name, None) for name in ("shape", "device")
         ) and isinstance(fused, type(self.a))
-        if alike:
+        if same_form:
             check_stacks((fused,), ("fused",), self.ids)
         else:
             check_stacks((fused, self.a), ("fused", "a"), self.ids)
@@ -86,16 +97,26 @@ def score_images(
     """Metric name to (N,) float64 for (N,H,W) stacks on 0..255; ``None`` takes the eight of the field's tables.
 
     Image by image, so memory does not grow with N.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.engine import score_images
+        >>> a = np.tile(np.arange(16, dtype=np.uint8) * 7, (2, 16, 1))
+        >>> b = a.transpose(0, 2, 1)
+        >>> values = score_images(a + b, a, b, ["en", "scd"])
+        >>> {name: per_image.round(2).tolist() for name, per_image in values.items()}
+        {'en': [4.72, 4.72], 'scd': [2.0, 2.0]}
     """
     chosen = choose(metrics, dialect)
     if not isinstance(a, np.ndarray) and hasattr(a, "device") and a.device.type not in ("cpu", "mps"):
         return SourcePair(a, b, chosen).score(fused)
     check_stacks((fused, a, b), ("fused", "a", "b"))
     rows = [
-        SourcePair(a[i : i + 1], b[i : i + 1], chosen, lasting=False).score(fused[i : i + 1]) for i in range(len(fused))
+        SourcePair(a[i : i + 1], b[i : i + 1], chosen, persistent=False).score(fused[i : i + 1])
+        for i in range(len(fused))
     ]
     if not rows:
-        return {metric.name: to_kind([], fused) for metric in chosen}
+        return {metric.name: stack_like([], fused) for metric in chosen}
     join = np.concatenate if isinstance(fused, np.ndarray) else _join
     return {name: join([row[name] for row in rows]) for name in rows[0]}
 
@@ -111,6 +132,13 @@ def choose(metrics: Sequence[str | Metric] | None, dialect: str = STANDARD) -> l
 
     Raises:
         UsageError: unknown names, or a metric that scores something else than fused images.
+
+    Example:
+        >>> from fusionbench.metrics.engine import choose
+        >>> [metric.name for metric in choose(None)]
+        ['en', 'sd', 'sf', 'mi', 'scd', 'vif', 'qabf', 'ssim']
+        >>> [metric.dialect for metric in choose(["mi", "vif"], "cddfuse")]
+        ['cddfuse/1', 'cddfuse/1']
     """
     if metrics is None:
         metrics = available(dialect, TABLE)
@@ -128,7 +156,15 @@ def choose(metrics: Sequence[str | Metric] | None, dialect: str = STANDARD) -> l
 
 
 def available(dialect: str = STANDARD, among: Sequence[str] | None = None) -> list[str]:
-    """Names of the metrics of fused images and their sources that a dialect has, in the order of ``among``."""
+    """Names of the metrics of fused images and their sources that a dialect has, in the order of ``among``.
+
+    Example:
+        >>> from fusionbench.metrics.engine import available
+        >>> available("liu-2012")
+        ['nmi', 'qcb', 'qcv', 'qp', 'qy', 'viff']
+        >>> available("liu-2012", among=["vif", "viff"])
+        ['viff']
+    """
     found = get_dialect(dialect)
     names = list_metrics() if among is None else among
     if found is not None:

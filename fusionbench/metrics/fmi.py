@@ -29,16 +29,26 @@ def fmi(fused: Image, a: Image, b: Image, *, feature: Feature = "pixel") -> Arra
         DataError: a side below 3 pixels.
 
     Source: Haghighat, Razian 2014 (AICT, fast FMI), after Haghighat, Aghagolzadeh, Seyedarabi 2011.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.fmi import fmi
+        >>> a = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> fmi(a, a, a).round(4).tolist()
+        [1.0]
+        >>> b = 255 - a  # another distribution in every window
+        >>> round(float(fmi(a, a, b)[0]), 2)
+        0.89
     """
     need_side(fused, 3, "fmi")
     images = [_feature(image, feature) for image in (fused, a, b)]
     total = 0.0
     for bands in zip(*(image.bands(1) for image in images), strict=True):
-        of_f, *of_sources = bands
-        for source in of_sources:
-            total = total + _information(of_f, source).sum(AXES)
+        fused_band, *source_bands = bands
+        for source_band in source_bands:
+            total = total + _normalised_information(fused_band, source_band).sum(AXES)
         for band in bands:
-            band.release()
+            band.clear_cache()
     height, width = fused.shape
     return total / (2 * (height - 2) * (width - 2))
 
@@ -47,9 +57,9 @@ def _feature(image: Image, feature: Feature) -> Image:
     if feature == "pixel":
         return image
     if feature == "gradient":
-        return image.keep(("fmi", feature), lambda: image.derived(central(image.pixels)))
+        return image.cached(("fmi", feature), lambda: image.with_pixels(central(image.pixels)))
     if feature == "dct":
-        return image.keep(("fmi", feature), lambda: image.derived(_dct(image)))
+        return image.cached(("fmi", feature), lambda: image.with_pixels(_dct(image)))
     raise UsageError(f"fmi knows the features pixel, gradient and dct, not {feature!r}")
 
 
@@ -62,67 +72,67 @@ def _dct(image: Image) -> Array:
     return image.xp.from_numpy(array).to(image.pixels.device)
 
 
-def _cells(band: Image) -> tuple[Array, Array, Array, Array, Array]:
-    """(values, distribution, its sums, entropy in bits, deviation of the cell number), the first three with 9 cells."""
+def _distribution(band: Image) -> tuple[Array, Array, Array, Array, Array]:
+    """(values, pdf, cdf, entropy in bits, σ of the cell number) per window; the first three have 9 cells."""
 
-    def make() -> tuple[Array, Array, Array, Array, Array]:
+    def compute() -> tuple[Array, Array, Array, Array, Array]:
         xp, x = band.xp, band.pixels
         height, width = x.shape[-2] - 2, x.shape[-1] - 2
-        places = [(row, column) for column in range(3) for row in range(3)]
-        values = xp.stack([x[..., row : row + height, column : column + width] for row, column in places])
+        offsets = [(row, column) for column in range(3) for row in range(3)]
+        values = xp.stack([x[..., row : row + height, column : column + width] for row, column in offsets])
         low, high = xp.amin(values, 0), xp.amax(values, 0)
         flat = high == low
-        spread = xp.where(flat, 1.0, (values - low) / xp.where(flat, 1.0, high - low))
-        share = spread / spread.sum(0)
-        sums = xp.cumsum(share, 0)
-        number = xp.arange(1, CELLS + 1, dtype=share.dtype, **({} if xp is np else {"device": x.device}))
-        number = number.reshape(CELLS, *([1] * (share.ndim - 1)))
-        variance = (number * number * share).sum(0) - (number * share).sum(0) ** 2
-        return values, share, sums, _bits(xp, share).sum(0), xp.sqrt(xp.clip(variance, 0, None))
+        stretched = xp.where(flat, 1.0, (values - low) / xp.where(flat, 1.0, high - low))
+        pdf = stretched / stretched.sum(0)
+        cdf = xp.cumsum(pdf, 0)
+        number = xp.arange(1, CELLS + 1, dtype=pdf.dtype, **({} if xp is np else {"device": x.device}))
+        number = number.reshape(CELLS, *([1] * (pdf.ndim - 1)))
+        variance = (number * number * pdf).sum(0) - (number * pdf).sum(0) ** 2
+        return values, pdf, cdf, _bits(xp, pdf).sum(0), xp.sqrt(xp.clip(variance, 0, None))
 
-    return band.keep("fmi cells", make)
+    return band.cached("fmi distribution", compute)
 
 
-def _bits(xp: Any, share: Array) -> Array:
+def _bits(xp: Any, p: Array) -> Array:
     """-p log2|p|, 0 at 0: a mixture beyond its bound has negative cells, which the published code counts so."""
-    return -share * xp.log2(xp.where(share == 0, 1.0, xp.abs(share)))
+    return -p * xp.log2(xp.where(p == 0, 1.0, xp.abs(p)))
 
 
-def _information(fused: Image, source: Image) -> Array:
-    """2·I/(H+H) per window; 1 where both windows are equal."""
+def _normalised_information(fused: Image, source: Image) -> Array:
+    """2·I(F;S)/(H(F)+H(S)) per window; 1 where both windows are equal."""
     xp = fused.xp
-    values_f, share_f, sums_f, bits_f, spread_f = _cells(fused)
-    values_s, share_s, sums_s, bits_s, spread_s = _cells(source)
-    off_f, off_s = share_f - 1 / CELLS, share_s - 1 / CELLS
-    below = xp.sqrt((off_f * off_f).sum(0) * (off_s * off_s).sum(0))
-    usable = below > 1e-15
-    correlation = xp.where(usable, (off_f * off_s).sum(0) / xp.where(usable, below, 1.0), 0.0)
-    positive = correlation >= 0
+    values_f, pdf_f, cdf_f, h_f, sigma_f = _distribution(fused)
+    values_s, pdf_s, cdf_s, h_s, sigma_s = _distribution(source)
+    centred_f, centred_s = pdf_f - 1 / CELLS, pdf_s - 1 / CELLS
+    norm = xp.sqrt((centred_f * centred_f).sum(0) * (centred_s * centred_s).sum(0))
+    usable = norm > 1e-15
+    rho = xp.where(usable, (centred_f * centred_s).sum(0) / xp.where(usable, norm, 1.0), 0.0)
+    positive = rho >= 0
 
-    def bound(i: int, j: int) -> Array:
-        """Fréchet's bound of the joint sums, upper or lower as the correlation's sign asks; 0 before the first cell."""
+    def frechet_cdf(i: int, j: int) -> Array:
+        """Fréchet's bound of the joint cdf, upper for a positive correlation, else lower; 0 before the first cell."""
         if i < 0 or j < 0:
             return 0.0
-        upper = xp.minimum(sums_f[i], sums_s[j])
-        return xp.where(positive, upper, xp.clip(sums_f[i] + sums_s[j] - 1, 0, None))
+        upper = xp.minimum(cdf_f[i], cdf_s[j])
+        return xp.where(positive, upper, xp.clip(cdf_f[i] + cdf_s[j] - 1, 0, None))
 
-    excess = 0.0
+    frechet_covariance = 0.0  # Hoeffding: the sum of joint cdf minus product of cdfs
     for i in range(CELLS):
         for j in range(CELLS):
-            excess = excess + bound(i, j) - sums_f[i] * sums_s[j]
-    spread = spread_f * spread_s
-    usable = (spread > 0) & (excess != 0)
-    mixture = xp.where(usable, correlation * spread / xp.where(usable, excess, 1.0), 0.0)
-    joint = 0.0
-    before = [0.0] * CELLS
+            frechet_covariance = frechet_covariance + frechet_cdf(i, j) - cdf_f[i] * cdf_s[j]
+    sigma_fs = sigma_f * sigma_s
+    usable = (sigma_fs > 0) & (frechet_covariance != 0)
+    phi = xp.where(usable, rho * sigma_fs / xp.where(usable, frechet_covariance, 1.0), 0.0)  # weight of the bound
+    h_joint = 0.0
+    previous = [0.0] * CELLS
     for i in range(CELLS):
-        row = [bound(i, j) for j in range(CELLS)]
+        row = [frechet_cdf(i, j) for j in range(CELLS)]
         for j in range(CELLS):
-            extreme = row[j] - before[j] - (row[j - 1] - before[j - 1] if j else 0.0)
-            joint = joint + _bits(xp, mixture * extreme + (1 - mixture) * share_f[i] * share_s[j])
-        before = row
-    shared, total = bits_f + bits_s - joint, bits_f + bits_s
-    value = xp.where(total > 0, 2 * shared / xp.where(total > 0, total, 1.0), 0.0)
+            frechet_pdf = row[j] - previous[j] - (row[j - 1] - previous[j - 1] if j else 0.0)
+            h_joint = h_joint + _bits(xp, phi * frechet_pdf + (1 - phi) * pdf_f[i] * pdf_s[j])
+        previous = row
+    information, h_sum = h_f + h_s - h_joint, h_f + h_s
+    value = xp.where(h_sum > 0, 2 * information / xp.where(h_sum > 0, h_sum, 1.0), 0.0)
     return xp.where((values_f == values_s).all(0), 1.0, value)
 
 

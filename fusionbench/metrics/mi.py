@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._histograms import image_entropy, information
+from fusionbench.metrics._histograms import image_entropy, mutual_information
 from fusionbench.metrics._images import Array, Image, image_metric
 
 
@@ -29,11 +29,21 @@ def mi(
         joint: ``"ignored"`` gives twice the entropy of F, which one published code prints as MI.
 
     Source: Qu, Zhang, Yan 2002 (Electron. Lett. 38, 313).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.mi import mi
+        >>> a = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8  # 3 bits
+        >>> mi(a, a, a).round(4).tolist(), mi(a, a, a, unit="nats").round(4).tolist()
+        ([6.0], [4.1589])
+        >>> b = a.transpose(0, 2, 1)  # independent of a
+        >>> mi(a, a, b).round(4).tolist()
+        [3.0]
     """
     if joint == "ignored":
         nats = 2 * image_entropy(fused)
     else:
-        nats = information(fused, a, top) + information(fused, b, top)
+        nats = mutual_information(fused, a, top) + mutual_information(fused, b, top)
     return nats / math.log(2) if unit == "bits" else nats
 
 

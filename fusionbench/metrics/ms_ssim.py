@@ -39,17 +39,26 @@ def ms_ssim(
         DataError: a side below 176 pixels.
 
     Source: Wang, Simoncelli, Bovik 2003 (Asilomar Conf. Signals Syst. Comput., 1398).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ms_ssim import ms_ssim
+        >>> stripes = np.tile((np.arange(176) // 16 % 2 * 255).astype(np.uint8), (1, 176, 1))
+        >>> ms_ssim(stripes, stripes, stripes).round(4).tolist()
+        [1.0]
+        >>> ms_ssim(stripes, stripes, 255 - stripes).round(4).tolist()  # the inverse has no structure in common
+        [0.5]
     """
     need_side(fused, MIN_SIDE, "ms_ssim")
-    total = _similarity(fused, a, data_range, odd) + _similarity(fused, b, data_range, odd)
+    total = _multi_scale_ssim(fused, a, data_range, odd) + _multi_scale_ssim(fused, b, data_range, odd)
     return total / 2 if over == "mean" else total
 
 
-def _similarity(fused: Image, source: Image, data_range: float, odd: str) -> Array:
+def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str) -> Array:
     product: Array = 1.0
     for scale, weight in enumerate(WEIGHTS):
         last = scale == len(WEIGHTS) - 1
-        term = _term(_at_scale(fused, scale, odd), _at_scale(source, scale, odd), data_range, last)
+        term = _contrast_structure(_at_scale(fused, scale, odd), _at_scale(source, scale, odd), data_range, last)
         product = product * fused.xp.clip(term, 0, None) ** weight
     return product
 
@@ -59,10 +68,10 @@ def _at_scale(image: Image, scale: int, odd: str) -> Image:
     if scale == 0:
         return image
     key = ("ms_ssim scale", scale, odd)
-    return image.keep(key, lambda: image.derived(_halve(_at_scale(image, scale - 1, odd).pixels, odd)))
+    return image.cached(key, lambda: image.with_pixels(_average_2x2(_at_scale(image, scale - 1, odd).pixels, odd)))
 
 
-def _halve(x: Array, odd: str) -> Array:
+def _average_2x2(x: Array, odd: str) -> Array:
     height, width = x.shape[-2:]
     if odd == "zero" and (height % 2 or width % 2):
         x = bordered(x, 1, "zero")[..., 1 - height % 2 :, 1 - width % 2 :]
@@ -71,17 +80,18 @@ def _halve(x: Array, odd: str) -> Array:
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
 
 
-def _term(fused: Image, source: Image, data_range: float, with_luminance: bool) -> Array:
+def _contrast_structure(fused: Image, source: Image, data_range: float, with_luminance: bool) -> Array:
     """Mean of contrast·structure, times luminance at the coarsest scale."""
     weights = gaussian(SIZE, 1.5)
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    mean_f, variance_f = local_moments(fused, weights, "valid", ("gaussian", SIZE, "valid"))
-    mean_s, variance_s = local_moments(source, weights, "valid", ("gaussian", SIZE, "valid"))
-    means = mean_f * mean_s
-    value = (2 * local_covariance(fused, source, weights, "valid", means) + c2) / (variance_f + variance_s + c2)
+    mu_f, sigma_f_sq = local_moments(fused, weights, "valid", ("gaussian", SIZE, "valid"))
+    mu_s, sigma_s_sq = local_moments(source, weights, "valid", ("gaussian", SIZE, "valid"))
+    mu_fs = mu_f * mu_s
+    sigma_fs = local_covariance(fused, source, weights, "valid", mu_fs)
+    ssim_map = (2 * sigma_fs + c2) / (sigma_f_sq + sigma_s_sq + c2)
     if with_luminance:
-        value = value * (2 * means + c1) / (mean_f**2 + mean_s**2 + c1)
-    return np.float64(value.mean()) if fused.xp is np else value.mean(AXES)
+        ssim_map = ssim_map * (2 * mu_fs + c1) / (mu_f**2 + mu_s**2 + c1)
+    return np.float64(ssim_map.mean()) if fused.xp is np else ssim_map.mean(AXES)
 
 
 METRIC = Metric(

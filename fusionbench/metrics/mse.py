@@ -13,6 +13,13 @@ def mse(fused: Image, a: Image, b: Image, *, scale: float = 1.0) -> Array:
 
     Args:
         scale: factor on the images (1/255 for the 0..1 scale).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.mse import mse
+        >>> a, b, fused = (np.full((1, 8, 8), level, np.uint8) for level in (10, 30, 20))
+        >>> mse(fused, a, b).tolist(), mse(a, a, b).tolist()  # the average is the minimum
+        ([100.0], [200.0])
     """
     return (squared_error(fused, a) + squared_error(fused, b)) * (0.5 * scale**2)
 

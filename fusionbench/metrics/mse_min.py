@@ -16,12 +16,30 @@ from fusionbench.contracts import Metric, Tolerance
 
 
 def mse_min(samples: Any, target: Any) -> np.ndarray:
-    """samples (K,N,C,H,W) and target (N,C,H,W) in [0,1] -> (N,) float64; accepts torch tensors of any device too."""
+    """samples (K,N,C,H,W) and target (N,C,H,W) in [0,1] -> (N,) float64; accepts torch tensors of any device too.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.mse_min import mse_min
+        >>> target = np.full((1, 1, 2, 2), 0.5)
+        >>> samples = np.stack([np.zeros_like(target), np.full_like(target, 0.4)])  # two draws of one image
+        >>> mse_min(samples[:1], target).round(4).tolist(), mse_min(samples, target).round(4).tolist()
+        ([0.25], [0.01])
+    """
     return np.asarray(squared_errors(samples, target)).min(axis=0)
 
 
 def squared_errors(samples: Any, target: Any) -> np.ndarray:
-    """Mean squared error of every draw: samples (K,N,C,H,W), target (N,C,H,W) -> (K,N) float64."""
+    """Mean squared error of every draw: samples (K,N,C,H,W), target (N,C,H,W) -> (K,N) float64.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.mse_min import squared_errors
+        >>> target = np.full((1, 1, 2, 2), 0.5)
+        >>> samples = np.stack([np.zeros_like(target), np.full_like(target, 0.4)])
+        >>> squared_errors(samples, target).round(4).tolist()  # a row per draw
+        [[0.25], [0.01]]
+    """
     if not isinstance(samples, np.ndarray):  # a tensor: reduce where it lies
         import torch
 

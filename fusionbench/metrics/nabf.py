@@ -9,8 +9,8 @@ from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_s
 from fusionbench.metrics._windows import bordered, sobel, sobel_in_order
 
 STRONG, WEAK_WEIGHT, POWER = 2.0, 0.001, 1.5
-TOP_STRENGTH, SLOPE_STRENGTH, MID = 0.9999, 19.0, 0.5
-TOP_ANGLE, SLOPE_ANGLE = 0.9995, 22.0
+GAMMA_G, KAPPA_G, SIGMA = 0.9999, 19.0, 0.5
+GAMMA_ALPHA, KAPPA_ALPHA = 0.9995, 22.0
 
 
 @image_metric
@@ -28,43 +28,55 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
 
     Source: Petrović, Xydeas 2004 (Proc. SPIE 5913 form of the measure) as modified by Kumar 2013
     (Signal Image Video Process. 7, 1125).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nabf import nabf
+        >>> flat = np.full((1, 16, 16), 128, np.uint8)
+        >>> noise = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> nabf(flat, flat, flat).tolist()
+        [0.0]
+        >>> nabf(noise, flat, flat).round(2).tolist()  # no source has any of its edges
+        [0.98]
     """
     need_side(fused, 3, "nabf")
     xp = fused.xp
-    strength_f = edges(fused, unit)[0]
-    extra = (strength_f > edges(a, unit)[0]) & (strength_f > edges(b, unit)[0])
-    lost, total = 0.0, 0.0
+    g_f = edges(fused, unit)[0]
+    artefact = (g_f > edges(a, unit)[0]) & (g_f > edges(b, unit)[0])
+    artefacts, total = 0.0, 0.0
     for source in (a, b):
-        strength = edges(source, unit)[0]
-        weight = xp.where(strength >= STRONG, strength**POWER, floor)
-        lost = lost + (xp.where(extra, 1 - _preserved(source, fused, unit), 0.0) * weight).sum(AXES)
+        g = edges(source, unit)[0]
+        weight = xp.where(g >= STRONG, g**POWER, floor)
+        lost = xp.where(artefact, 1 - _edge_preservation(source, fused, unit), 0.0)
+        artefacts = artefacts + (lost * weight).sum(AXES)
         total = total + weight.sum(AXES)
-    return lost / total
+    return artefacts / total
 
 
 def edges(image: Image, unit: bool) -> tuple[Array, Array]:
-    """(strength, orientation) by Sobel's masks divided by 8, kept."""
+    """(strength g, orientation α) by Sobel's masks divided by 8, cached."""
 
-    def make() -> tuple[Array, Array]:
+    def compute() -> tuple[Array, Array]:
         xp = image.xp
-        framed = bordered(image.pixels / 255 if unit else image.pixels, 1, "reflect")
-        sx, sy = (side / 8 for side in (sobel_in_order(framed) if unit else sobel(framed)))
+        padded = bordered(image.pixels / 255 if unit else image.pixels, 1, "reflect")
+        sx, sy = (side / 8 for side in (sobel_in_order(padded) if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
-        level = (sx == 0) & (sy == 0)
-        return xp.sqrt(sx * sx + sy * sy), xp.where(level, 0.0, xp.arctan(sx / xp.where(level, 1.0, sy)))
+        flat = (sx == 0) & (sy == 0)
+        return xp.sqrt(sx * sx + sy * sy), xp.where(flat, 0.0, xp.arctan(sx / xp.where(flat, 1.0, sy)))
 
-    return image.keep(("nabf edges", unit), make)
+    return image.cached(("nabf edges", unit), compute)
 
 
-def _preserved(source: Image, fused: Image, unit: bool) -> Array:
+def _edge_preservation(source: Image, fused: Image, unit: bool) -> Array:
+    """Q_XF: preservation of strength and of orientation, per pixel."""
     xp = fused.xp
-    (strength, angle), (strength_f, angle_f) = edges(source, unit), edges(fused, unit)
-    smaller, larger = xp.minimum(strength, strength_f), xp.maximum(strength, strength_f)
+    (g, alpha), (g_f, alpha_f) = edges(source, unit), edges(fused, unit)
+    smaller, larger = xp.minimum(g, g_f), xp.maximum(g, g_f)
     ratio = xp.where(smaller == 0, 0.0, smaller / xp.where(larger == 0, 1.0, larger))
-    turn = xp.abs(xp.abs(angle - angle_f) - math.pi / 2) * 2 / math.pi
-    of_strength = TOP_STRENGTH / (1 + xp.exp(-SLOPE_STRENGTH * (ratio - MID)))
-    of_angle = TOP_ANGLE / (1 + xp.exp(-SLOPE_ANGLE * (turn - MID)))
-    return xp.sqrt(of_strength * of_angle)
+    alignment = xp.abs(xp.abs(alpha - alpha_f) - math.pi / 2) * 2 / math.pi
+    q_g = GAMMA_G / (1 + xp.exp(-KAPPA_G * (ratio - SIGMA)))
+    q_alpha = GAMMA_ALPHA / (1 + xp.exp(-KAPPA_ALPHA * (alignment - SIGMA)))
+    return xp.sqrt(q_g * q_alpha)
 
 
 METRIC = Metric(

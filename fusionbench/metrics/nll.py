@@ -18,7 +18,16 @@ LN2 = math.log(2.0)
 
 
 def nll(log_weights: np.ndarray) -> np.ndarray:
-    """Log-weights (K,N) in nats -> NLL (N,) in nats, float64. Weights of −inf count as zero."""
+    """Log-weights (K,N) in nats -> NLL (N,) in nats, float64. Weights of −inf count as zero.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nll import nll
+        >>> nll(np.array([[-100.0], [-102.0]])).round(4).tolist()  # 100 - ln((1 + e^-2) / 2)
+        [100.5662]
+        >>> nll(np.full((50, 1), -100.0)).round(4).tolist()  # equal weights: K does not matter
+        [100.0]
+    """
     weights = np.asarray(log_weights, np.float64)
     largest = weights.max(axis=0)
     shift = np.where(np.isfinite(largest), largest, 0.0)
@@ -27,24 +36,57 @@ def nll(log_weights: np.ndarray) -> np.ndarray:
 
 
 def negative_elbo(log_weights: np.ndarray) -> np.ndarray:
-    """Log-weights (K,N) in nats -> −ELBO (N,) in nats: the mean of −log w, never below the NLL."""
+    """Log-weights (K,N) in nats -> −ELBO (N,) in nats: the mean of −log w, never below the NLL.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nll import negative_elbo, nll
+        >>> log_weights = np.array([[-100.0], [-102.0]])
+        >>> negative_elbo(log_weights).tolist(), nll(log_weights).round(4).tolist()
+        ([101.0], [100.5662])
+    """
     return -np.asarray(log_weights, np.float64).mean(axis=0)
 
 
 def effective_samples(log_weights: np.ndarray) -> np.ndarray:
-    """(Σw)²/Σw² of log-weights (K,N) -> (N,) between 1 and K: how many draws the estimate really rests on."""
+    """(Σw)²/Σw² of log-weights (K,N) -> (N,) between 1 and K: the effective number of draws.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nll import effective_samples
+        >>> effective_samples(np.zeros((4, 1))).round(4).tolist()
+        [4.0]
+        >>> effective_samples(np.array([[0.0], [-50.0], [-50.0]])).round(4).tolist()  # one draw has all the weight
+        [1.0]
+    """
     weights = np.asarray(log_weights, np.float64)
     scaled = np.exp(weights - weights.max(axis=0))
     return scaled.sum(axis=0) ** 2 / np.square(scaled).sum(axis=0)
 
 
 def bits_per_dimension(nats: np.ndarray, dims: int) -> np.ndarray:
-    """Nats per image -> bits per value; ``dims`` is the number of values that the likelihood sums over."""
+    """Nats per image -> bits per value; ``dims`` is the number of values that the likelihood sums over.
+
+    Example:
+        >>> import math
+        >>> from fusionbench.metrics.nll import bits_per_dimension
+        >>> round(float(bits_per_dimension(784 * math.log(2), dims=28 * 28)), 4)
+        1.0
+    """
     return np.asarray(nats, np.float64) / (dims * LN2)
 
 
 def entropy_floor(targets: np.ndarray) -> np.ndarray:
-    """Targets (N,…) in [0,1] -> (N,) nats: Σ −y·ln y − (1−y)·ln(1−y), below which no Bernoulli output can come."""
+    """Targets (N,…) in [0,1] -> (N,) nats: Σ −y·ln y − (1−y)·ln(1−y), the lower bound of a Bernoulli output's NLL.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nll import entropy_floor
+        >>> entropy_floor(np.full((1, 2, 2), 0.5)).round(4).tolist()  # 4 ln 2
+        [2.7726]
+        >>> entropy_floor(np.array([[0.0, 1.0]])).round(4).tolist()  # black and white
+        [0.0]
+    """
     y = np.asarray(targets, np.float64).reshape(len(targets), -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(y > 0, -y * np.log(y), 0.0) + np.where(y < 1, -(1 - y) * np.log1p(-y), 0.0)

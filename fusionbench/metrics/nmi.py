@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._histograms import image_entropy, information
+from fusionbench.metrics._histograms import image_entropy, mutual_information
 from fusionbench.metrics._images import Array, Image, image_metric
 
 
@@ -20,13 +20,22 @@ def nmi(fused: Image, a: Image, b: Image, *, by: Literal["each", "sources"] = "e
 
     NaN where an entropy in a denominator is 0 for both images.
 
-    Source: Hossny, Nahavandi, Creighton 2008 (Electron. Lett. 44, 1066), which puts right Qu's MI.
+    Source: Hossny, Nahavandi, Creighton 2008 (Electron. Lett. 44, 1066), which corrects Qu's MI.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.nmi import nmi
+        >>> a = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) % 8
+        >>> b = a.transpose(0, 2, 1)  # independent of a
+        >>> nmi(a, a, a).round(4).tolist(), nmi(a, a, b).round(4).tolist()
+        ([2.0], [1.0])
     """
-    to_a, to_b = information(fused, a), information(fused, b)
+    mi_fa, mi_fb = mutual_information(fused, a), mutual_information(fused, b)
+    h_a, h_b = image_entropy(a), image_entropy(b)
     if by == "sources":
-        return 2 * (to_a + to_b) / (image_entropy(a) + image_entropy(b))
-    of_f = image_entropy(fused)
-    return 2 * (to_a / (of_f + image_entropy(a)) + to_b / (of_f + image_entropy(b)))
+        return 2 * (mi_fa + mi_fb) / (h_a + h_b)
+    h_f = image_entropy(fused)
+    return 2 * (mi_fa / (h_f + h_a) + mi_fb / (h_f + h_b))
 
 
 METRIC = Metric(

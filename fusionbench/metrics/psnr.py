@@ -19,6 +19,13 @@ def psnr(
         peak: ``"max of fused"`` takes the fused image's brightest value; ``"65025"`` puts a peak of 255 over an
             error on the 0..1 scale (48.13 dB too high); ``"root of sums"`` takes sqrt(Σ(X-F)²)/(H·W) for the
             squared error.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.psnr import psnr
+        >>> a, b, fused = (np.full((1, 8, 8), level, np.uint8) for level in (10, 30, 20))
+        >>> psnr(fused, a, b).round(4).tolist()  # 10 log10(255² / 100)
+        [28.1308]
     """
     xp = fused.xp
     errors = [squared_error(fused, source) for source in (a, b)]
@@ -34,7 +41,15 @@ def psnr(
 
 @image_metric
 def psnr_target(fused: Image, target: Image) -> Array:
-    """10 log10(255²/MSE) against a known target: two (N,H,W) on 0..255 to (N,) dB; inf where they are equal."""
+    """10 log10(255²/MSE) against a known target: two (N,H,W) on 0..255 to (N,) dB; inf where they are equal.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.psnr import psnr_target
+        >>> target = np.full((1, 8, 8), 100, np.uint8)
+        >>> psnr_target(target + 1, target).round(4).tolist()  # an error of one grey level
+        [48.1308]
+    """
     return _decibel(fused.xp, 255.0**2, squared_error(fused, target))
 
 

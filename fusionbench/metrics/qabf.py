@@ -11,9 +11,9 @@ from fusionbench.metrics._windows import Border, bordered, magnitude, sobel, sob
 
 Angle = Literal["atan", "atan swapped", "atan2"]
 Ties = Literal["one", "fused"]
-TOP_STRENGTH, SLOPE_STRENGTH, MID_STRENGTH = 0.9994, 15.0, 0.5
-TOP_ANGLE, SLOPE_ANGLE, MID_ANGLE = 0.9879, 22.0, 0.8
-MAX = TOP_STRENGTH / (1 + math.exp(-7.5)) * TOP_ANGLE / (1 + math.exp(-4.4))  # 0.9748: equal gradients everywhere
+GAMMA_G, KAPPA_G, SIGMA_G = 0.9994, 15.0, 0.5  # Γ, κ, σ of the paper, with the sign of κ reversed
+GAMMA_ALPHA, KAPPA_ALPHA, SIGMA_ALPHA = 0.9879, 22.0, 0.8
+MAX = GAMMA_G / (1 + math.exp(-7.5)) * GAMMA_ALPHA / (1 + math.exp(-4.4))  # 0.9748: equal gradients everywhere
 
 
 @image_metric
@@ -30,11 +30,11 @@ def qabf(
     """Edge preservation weighted by the sources' edge strength: three (N,H,W) on 0..255 to (N,), 0..0.9748.
 
     Args:
-        border: what Sobel's mask meets outside the image.
+        border: how the image is padded for Sobel's mask.
         ties: the strength ratio of equal gradients: 1, or (a quirk of several codes) the fused gradient itself.
         angle: atan(sy/sx); ``"atan swapped"`` atan(sx/(sy+eps)); ``"atan2"`` over the whole circle.
         unit: take the gradients on the 0..1 scale; matters only with ``ties="fused"``, where rounding decides
-            what is a tie (zeros outside the image).
+            what is a tie (zero padding).
 
     NaN where both sources are flat: there is no edge to preserve.
 
@@ -42,31 +42,40 @@ def qabf(
         DataError: an image narrower or lower than 3 pixels.
 
     Source: Xydeas, Petrović 2000 (Electron. Lett. 36, 308), L = 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qabf import qabf
+        >>> texture = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> qabf(texture, texture, texture).round(4).tolist()  # the maximum: Γ_g and Γ_α are not normalised to 1
+        [0.9748]
+        >>> qabf(np.full_like(texture, 128), texture, texture).round(4).tolist()
+        [0.0]
     """
     need_side(fused, 3, "qabf")
     form = (border, angle, unit)
     weighted, weights = 0.0, 0.0
-    bands = [_framed(image, border, unit).bands(1) for image in (fused, a, b)]
-    for of_f, *of_sources in zip(*bands, strict=True):
-        for source in of_sources:
-            quality = _preserved(edges(source, form), edges(of_f, form), ties, fused)
-            quality *= edges(source, form)[0]
-            weighted = weighted + quality.sum(AXES)
-            weights = weights + source.keep(("qabf weight", form), lambda s=source: edges(s, form)[0].sum(AXES))
-        for band in (of_f, *of_sources):
-            band.release()
+    bands = [padded(image, border, unit).bands(1) for image in (fused, a, b)]
+    for fused_band, *source_bands in zip(*bands, strict=True):
+        for source in source_bands:
+            q = edge_preservation(edges(source, form), edges(fused_band, form), ties, fused)
+            q *= edges(source, form)[0]
+            weighted = weighted + q.sum(AXES)
+            weights = weights + source.cached(("qabf weight", form), lambda s=source: edges(s, form)[0].sum(AXES))
+        for band in (fused_band, *source_bands):
+            band.clear_cache()
     return weighted / weights
 
 
-def _framed(image: Image, border: Border, unit: bool) -> Image:
-    """The image with one more pixel on each side, so that Sobel's mask has something to meet everywhere."""
-    pixels = image.pixels / 255 if unit else image.compact
-    return image.keep(("framed", border, unit), lambda: image.derived(bordered(pixels, 1, border)))
+def padded(image: Image, border: Border, unit: bool) -> Image:
+    """The image padded by one pixel on each side, so that Sobel's mask fits everywhere."""
+    pixels = image.pixels / 255 if unit else image.stored
+    return image.cached(("padded", border, unit), lambda: image.with_pixels(bordered(pixels, 1, border)))
 
 
 def edges(image: Image, form: tuple[Border, Angle, bool]) -> tuple[Array, Array]:
-    """(strength, orientation in radians) of Sobel's gradients, kept."""
-    return image.keep(("qabf edges", form), lambda: _edges(image, *form))
+    """(strength g, orientation α in radians) of Sobel's gradients, cached."""
+    return image.cached(("qabf edges", form), lambda: _edges(image, *form))
 
 
 def _edges(image: Image, border: Border, angle: Angle, unit: bool) -> tuple[Array, Array]:
@@ -83,34 +92,34 @@ def _edges(image: Image, border: Border, angle: Angle, unit: bool) -> tuple[Arra
     return strength, xp.arctan(orientation, out=orientation)
 
 
-def _preserved(source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ties, image: Image) -> Array:
-    """Preservation of strength times preservation of orientation, per pixel."""
+def edge_preservation(source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ties, image: Image) -> Array:
+    """Q_XF = Q_g·Q_α per pixel, from (strength g, orientation α) of a source and of the fused image."""
     xp = image.xp
-    strength, orientation = source
-    smaller, larger = xp.minimum(strength, fused[0]), xp.maximum(strength, fused[0])
+    (g, alpha), (g_f, alpha_f) = source, fused
+    smaller, larger = xp.minimum(g, g_f), xp.maximum(g, g_f)
     if ties == "fused":
         tie = smaller == larger
-        value = fused[0][tie]
+        value = g_f[tie]
         ratio = smaller
         ratio /= larger
         ratio[tie] = value
     else:
         ratio = smaller
-        larger += 1e-300  # nothing beside a gradient, and 0 beside none
+        larger += 1e-300  # no effect on a gradient, and a ratio of 0 where both are 0
         ratio /= larger
-    ratio -= MID_STRENGTH
-    ratio *= -SLOPE_STRENGTH
+    # in place: the denominator (1 + exp(-κ_g(G - σ_g)))·(1 + exp(-κ_α(A - σ_α))), A = 1 - |α - α_F|/90°
+    ratio -= SIGMA_G
+    ratio *= -KAPPA_G
     xp.exp(ratio, out=ratio)
     ratio += 1
-    turn = orientation - fused[1]
-    xp.abs(turn, out=turn)
-    # 1 - |difference|/(90°) - middle, times the slope
-    turn *= SLOPE_ANGLE * 2 / math.pi
-    turn -= SLOPE_ANGLE * (1 - MID_ANGLE)
-    xp.exp(turn, out=turn)
-    turn += 1
-    ratio *= turn
-    return (TOP_STRENGTH * TOP_ANGLE) / ratio
+    angle = alpha - alpha_f
+    xp.abs(angle, out=angle)
+    angle *= KAPPA_ALPHA * 2 / math.pi
+    angle -= KAPPA_ALPHA * (1 - SIGMA_ALPHA)
+    xp.exp(angle, out=angle)
+    angle += 1
+    ratio *= angle
+    return (GAMMA_G * GAMMA_ALPHA) / ratio
 
 
 METRIC = Metric(

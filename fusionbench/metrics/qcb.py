@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._frequency import cycles, filtered, prepared
+from fusionbench.metrics._frequency import cycles, filtered, stretched
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import separable
 
@@ -25,40 +25,50 @@ def qcb(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> Array:
     Args:
         stretch: stretch every image to 0..255 first.
 
-    Where no image has any contrast, it counts as kept.
+    Where no image has contrast, the preservation is 1.
 
     Raises:
         DataError: a side below 31 pixels, the width of the contrast filters.
 
     Source: Chen, Blum 2009 (Image Vis. Comput. 27, 1421).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qcb import qcb
+        >>> texture = (np.arange(1024) * 37 % 251).astype(np.uint8).reshape(1, 32, 32)
+        >>> qcb(texture, texture, texture).round(4).tolist()
+        [1.0]
+        >>> qcb(texture / 2, texture / 2, texture / 2).round(4).tolist()  # contrast is relative to brightness
+        [1.0]
     """
     need_side(fused, MIN_SIDE, "qcb")
     xp = fused.xp
-    of_f, of_a, of_b = (_contrast(prepared(image, stretch)) for image in (fused, a, b))
-    square_a, square_b = of_a * of_a, of_b * of_b
-    both = square_a + square_b
-    share = xp.where(both > 0, square_a / xp.where(both > 0, both, 1.0), 0.5)
-    return (share * _kept(xp, of_a, of_f) + (1 - share) * _kept(xp, of_b, of_f)).mean(AXES)
+    c_f, c_a, c_b = (_masked_contrast(stretched(image, stretch)) for image in (fused, a, b))
+    c_a_sq, c_b_sq = c_a * c_a, c_b * c_b
+    total = c_a_sq + c_b_sq
+    lambda_a = xp.where(total > 0, c_a_sq / xp.where(total > 0, total, 1.0), 0.5)
+    return (lambda_a * _preservation(xp, c_a, c_f) + (1 - lambda_a) * _preservation(xp, c_b, c_f)).mean(AXES)
 
 
-def _kept(xp: object, source: Array, fused: Array) -> Array:
+def _preservation(xp: object, source: Array, fused: Array) -> Array:
+    """Q_XF: the smaller over the larger masked contrast; 1 where both are 0."""
     larger = xp.maximum(source, fused)  # type: ignore[attr-defined]
     smaller = xp.minimum(source, fused)  # type: ignore[attr-defined]
     return xp.where(larger > 0, smaller / xp.where(larger > 0, larger, 1.0), 1.0)  # type: ignore[attr-defined]
 
 
-def _contrast(image: Image) -> Array:
-    """Masked contrast: of the image as the eye's sensitivity passes it, fine over coarse brightness less 1."""
+def _masked_contrast(image: Image) -> Array:
+    """C' = C^P/(C^Q + Z) of Peli's contrast C = |fine/coarse − 1| of the image filtered by contrast sensitivity."""
 
-    def make() -> Array:
+    def compute() -> Array:
         xp = image.xp
-        seen = filtered(image.pixels, _sensitivity(*image.shape))
-        fine, coarse = (separable(seen, _gaussian(sigma), border="zero") for sigma in (2.0, 4.0))
+        perceived = filtered(image.pixels, _sensitivity(*image.shape))
+        fine, coarse = (separable(perceived, _gaussian(sigma), border="zero") for sigma in (2.0, 4.0))
         contrast = xp.abs(fine / xp.where(coarse == 0, 1.0, coarse) - 1)
         contrast = xp.where(coarse == 0, 0.0, contrast)
         return contrast**P / (contrast**Q + Z)
 
-    return image.keep("qcb contrast", make)
+    return image.cached("qcb contrast", compute)
 
 
 @functools.lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._frequency import cycles, filtered, prepared
+from fusionbench.metrics._frequency import cycles, filtered, stretched
 from fusionbench.metrics._images import Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import bordered, sobel
 
@@ -23,23 +23,33 @@ def qcv(fused: Image, a: Image, b: Image, *, stretch: bool = False, slope: float
         stretch: stretch every image to 0..255 first.
         slope: constant of the contrast sensitivity 2.6 (0.0192 + slope·r) exp(-(slope·r)^1.1), r cycles per degree.
 
-    NaN where both sources are flat. Blocks of 16×16; those cut by the border are filled with zeros.
+    NaN where both sources are flat. Blocks are 16×16; those at the border are padded with zeros.
 
     Raises:
         DataError: a side below 16 pixels.
 
     Source: Chen, Varshney 2007 (Inf. Fusion 8, 193); sensitivity after Mannos, Sakrison 1974.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qcv import qcv
+        >>> texture = (np.arange(1024) * 37 % 251).astype(np.uint8).reshape(1, 32, 32)
+        >>> qcv(texture, texture, texture).tolist()  # no visible difference
+        [0.0]
+        >>> average = (texture + np.roll(texture, 1, axis=2).astype(float)) / 2
+        >>> qcv(average, texture, texture).round().tolist()
+        [1126.0]
     """
     need_side(fused, BLOCK, "qcv")
-    fused, a, b = (prepared(image, stretch) for image in (fused, a, b))
+    fused, a, b = (stretched(image, stretch) for image in (fused, a, b))
     response = _sensitivity(*fused.shape, slope)
-    seen, total = 0.0, 0.0
+    weighted, total = 0.0, 0.0
     for source in (a, b):
         difference = filtered(source.pixels - fused.pixels, response)
-        salience = _salience(source)
-        seen = seen + (salience * blocks(difference * difference) / BLOCK**2).sum((-2, -1))
-        total = total + salience.sum((-2, -1))
-    return seen / total
+        saliency = _saliency(source)
+        weighted = weighted + (saliency * blocks(difference * difference) / BLOCK**2).sum((-2, -1))
+        total = total + saliency.sum((-2, -1))
+    return weighted / total
 
 
 @functools.lru_cache(maxsize=8)
@@ -49,14 +59,14 @@ def _sensitivity(height: int, width: int, slope: float) -> np.ndarray:
     return 2.6 * (0.0192 + slope * r) * np.exp(-((slope * r) ** 1.1))
 
 
-def _salience(source: Image) -> Array:
-    """Sums of gradient^5 over blocks, kept."""
+def _saliency(source: Image) -> Array:
+    """λ: sums of the gradient magnitude to the power of 5 over blocks, cached."""
 
-    def make() -> Array:
+    def compute() -> Array:
         sx, sy = sobel(bordered(source.pixels, 1, "zero"))
         return blocks((sx * sx + sy * sy) ** (POWER / 2))
 
-    return source.keep("qcv salience", make)
+    return source.cached("qcv saliency", compute)
 
 
 def blocks(x: Array) -> Array:

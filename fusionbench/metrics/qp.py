@@ -26,7 +26,7 @@ MIN_SIDE = 28  # one wavelength of the coarsest filters
 def qp(fused: Image, a: Image, b: Image, *, low_pass: LowPass = "centred") -> Array:
     """Product of three local correlations of phase congruency maps: three (N,H,W) on 0..255, sides ≥ 28, to (N,).
 
-    The maps are phase congruency and its largest and smallest moment; each is correlated with that of A, of B and
+    The maps are phase congruency and its maximum and minimum moment; each is correlated with that of A, of B and
     of the stronger of both, and the best counts. NaN where no source has a feature.
 
     Args:
@@ -36,17 +36,28 @@ def qp(fused: Image, a: Image, b: Image, *, low_pass: LowPass = "centred") -> Ar
         DataError: a side below 28 pixels.
 
     Source: Zhao, Laganière, Liu 2007 (Int. J. Innov. Comput. Inf. Control 3, 1433); Kovesi 1999, 2003.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qp import qp
+        >>> a = np.zeros((1, 32, 32), np.uint8)
+        >>> a[0, 8:24, 8:24] = 200  # a square
+        >>> qp(a, a, a).round(2).tolist()
+        [0.92]
+        >>> qp(np.full_like(a, 50), a, a).round(2).tolist()  # the exploit: a constant image
+        [1.0]
     """
     need_side(fused, MIN_SIDE, "qp")
     xp = fused.xp
-    of_f, of_a, of_b = (_maps(image, low_pass) for image in (fused, a, b))
-    first = of_a[0] > of_b[0]
+    maps_f, maps_a, maps_b = (_maps(image, low_pass) for image in (fused, a, b))
+    pc_a, pc_b = maps_a[0], maps_b[0]
+    from_a = pc_a > pc_b
     product: Array = 1.0
-    masks = [of_a[0] > THRESHOLD, of_b[0] > THRESHOLD]
-    masks.append(xp.where(first, of_a[0], of_b[0]) > THRESHOLD)
+    masks = [pc_a > THRESHOLD, pc_b > THRESHOLD]
+    masks.append(xp.where(from_a, pc_a, pc_b) > THRESHOLD)
     features = masks[2].sum(AXES)
-    for map_f, map_a, map_b in zip(of_f, of_a, of_b, strict=True):
-        stronger = xp.where(first, map_a, map_b)
+    for map_f, map_a, map_b in zip(maps_f, maps_a, maps_b, strict=True):
+        stronger = xp.where(from_a, map_a, map_b)
         best = _correlations(xp, map_f, [map_a, map_b, stronger], masks)
         product = product * xp.where(features > 0, best.sum(AXES) / xp.clip(features, 1, None), xp.nan)
     return product
@@ -64,36 +75,36 @@ def _correlations(xp: Any, fused: Array, maps: list[Array], masks: list[Array]) 
     def smooth(x: Array) -> Array:
         return separable(x, weights, border="zero")
 
-    mean_f = smooth(fused)
-    spread_f = smooth(fused * fused) - mean_f * mean_f
+    mu_f = smooth(fused)
+    sigma_f_sq = smooth(fused * fused) - mu_f * mu_f
     best = None
-    for one, mask in zip(maps, masks, strict=True):
-        masked = xp.where(mask, one, 0.0)
-        mean = smooth(masked)
-        spread = smooth(masked * masked) - mean * mean
-        shared = smooth(masked * fused) - mean * mean_f
-        value = (shared + CONSTANT) / (xp.sqrt(xp.abs(spread * spread_f)) + CONSTANT)
-        value = xp.where(mask, value, 0.0)
-        best = value if best is None else xp.maximum(best, value)
+    for source, mask in zip(maps, masks, strict=True):
+        masked = xp.where(mask, source, 0.0)
+        mu_s = smooth(masked)
+        sigma_s_sq = smooth(masked * masked) - mu_s * mu_s
+        sigma_sf = smooth(masked * fused) - mu_s * mu_f
+        correlation = (sigma_sf + CONSTANT) / (xp.sqrt(xp.abs(sigma_s_sq * sigma_f_sq)) + CONSTANT)
+        correlation = xp.where(mask, correlation, 0.0)
+        best = correlation if best is None else xp.maximum(best, correlation)
     return best
 
 
 def _maps(image: Image, low_pass: LowPass) -> tuple[Array, Array, Array]:
-    """(phase congruency, its largest moment, its smallest moment), kept."""
-    return image.keep(("phase congruency", low_pass), lambda: _make_maps(image, low_pass))
+    """(phase congruency, its maximum moment, its minimum moment), cached."""
+    return image.cached(("phase congruency", low_pass), lambda: _compute_maps(image, low_pass))
 
 
-def _make_maps(image: Image, low_pass: LowPass) -> tuple[Array, Array, Array]:
+def _compute_maps(image: Image, low_pass: LowPass) -> tuple[Array, Array, Array]:
     xp, x = image.xp, image.pixels
     height, width = image.shape
     spectrum = xp.fft.fft2(x)
     energy_sum, amplitude_sum, xx, yy, xy = 0.0, 0.0, 0.0, 0.0, 0.0
-    for place in range(ORIENTATIONS):
-        filters, noise_gain = _filters(height, width, place, low_pass)
+    for orientation in range(ORIENTATIONS):
+        filters, noise_gain = _filters(height, width, orientation, low_pass)
         energy, amplitudes = _energy(xp, spectrum, filters, noise_gain)
         energy_sum, amplitude_sum = energy_sum + energy, amplitude_sum + amplitudes
         congruency = xp.where(amplitudes > 0, energy / xp.where(amplitudes > 0, amplitudes, 1.0), 0.0)
-        angle = place * math.pi / ORIENTATIONS
+        angle = orientation * math.pi / ORIENTATIONS
         cosine, sine = congruency * math.cos(angle), congruency * math.sin(angle)
         xx, yy, xy = xx + cosine * cosine, yy + sine * sine, xy + cosine * sine
     xx, yy, xy = xx / (ORIENTATIONS / 2), yy / (ORIENTATIONS / 2), xy / ORIENTATIONS
@@ -104,8 +115,8 @@ def _make_maps(image: Image, low_pass: LowPass) -> tuple[Array, Array, Array]:
 def _energy(xp: Any, spectrum: Array, filters: np.ndarray, noise_gain: float) -> tuple[Array, Array]:
     """(weighted local energy above the noise, sum of amplitudes) of one orientation."""
     responses, amplitudes = [], []
-    for one in filters:
-        response = xp.fft.ifft2(spectrum * (one if xp is np else xp.from_numpy(one).to(spectrum.device)))
+    for log_gabor in filters:
+        response = xp.fft.ifft2(spectrum * (log_gabor if xp is np else xp.from_numpy(log_gabor).to(spectrum.device)))
         responses.append(response)
         amplitudes.append(xp.abs(response))
     even, odd = sum(r.real for r in responses), sum(r.imag for r in responses)
@@ -119,8 +130,8 @@ def _energy(xp: Any, spectrum: Array, filters: np.ndarray, noise_gain: float) ->
     threshold = tau * (math.sqrt(math.pi / 2) + NOISE_SIGMAS * math.sqrt(2 - math.pi / 2)) / NOISE_SCALE
     energy = xp.clip(energy - threshold[..., None, None], 0, None)
     total, largest = sum(amplitudes), functools.reduce(xp.maximum, amplitudes)
-    spread = total / (largest + GUARD) / SCALES
-    return energy / (1 + xp.exp((CUT - spread) * SHARPNESS)), total
+    width = total / (largest + GUARD) / SCALES  # of the frequency spread: a feature at one scale counts less
+    return energy / (1 + xp.exp((CUT - width) * SHARPNESS)), total
 
 
 def _median(xp: Any, values: Array) -> Array:
@@ -130,7 +141,7 @@ def _median(xp: Any, values: Array) -> Array:
 
 
 @functools.lru_cache(maxsize=ORIENTATIONS)
-def _filters(height: int, width: int, place: int, low_pass: LowPass) -> tuple[np.ndarray, float]:
+def _filters(height: int, width: int, orientation: int, low_pass: LowPass) -> tuple[np.ndarray, float]:
     """Log-Gabor filters (scales,H,W) of one orientation, and the gain that turns noise power into energy²/2."""
     x, y = _frequencies(width)[None, :], _frequencies(height)[:, None]
     radius, theta = np.hypot(x, y), np.arctan2(-y, x)
@@ -138,9 +149,9 @@ def _filters(height: int, width: int, place: int, low_pass: LowPass) -> tuple[np
     shift = np.fft.ifftshift if low_pass == "centred" else np.fft.fftshift  # they differ at odd sizes
     low_x, low_y = (shift(np.arange(n) - n // 2)[None] / n for n in (width, height))
     smooth = 1 / (1 + (np.hypot(low_x, low_y.T) / 0.45) ** 30)
-    angle = place * math.pi / ORIENTATIONS
-    away = np.abs(np.arctan2(np.sin(theta - angle), np.cos(theta - angle)))
-    angular = np.exp(-(away**2) / (2 * (math.pi / ORIENTATIONS / ANGULAR) ** 2))
+    angle = orientation * math.pi / ORIENTATIONS
+    d_theta = np.abs(np.arctan2(np.sin(theta - angle), np.cos(theta - angle)))
+    angular = np.exp(-(d_theta**2) / (2 * (math.pi / ORIENTATIONS / ANGULAR) ** 2))
     filters = np.empty((SCALES, height, width))
     for scale in range(SCALES):
         centre = 1 / (SHORTEST * STEP**scale)
@@ -170,7 +181,8 @@ METRIC = Metric(
     tolerance=Tolerance(5e-3, 0.0, "half of the last digit that tables print"),
     reference="Zhao, Laganière, Liu 2007, Int. J. Innov. Comput. Inf. Control 3(6A), 1433–1447",
     formula="Q_P = P_pc · P_M · P_m,  each the mean of the best local correlation over places with a feature",
-    exploits="Copying the source with more features gives local correlations of 1.",
+    exploits="A constant image scores above 0.99 and beats every fusion: without features both variances and the "
+    "covariance vanish, and the constants of the correlation give 1. Copying a source scores high too.",
     choices=(
         "Four scales, six orientations, noise threshold and constants of the published code.",
         "Low-pass in the centre of the spectrum; the published code has it one bin off at odd sizes, which moves one "

@@ -1,4 +1,4 @@
-"""Q_Y: structural similarity that follows the source that matters at each place (Yang)."""
+"""Q_Y: structural similarity with the more relevant source of each window (Yang)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_s
 from fusionbench.metrics._windows import gaussian, local_covariance, local_moments
 
 SIZE = 7
-SAME = 0.75  # sources this similar are averaged by their variance, others compete
+SIMILAR = 0.75  # windows of sources this similar are averaged by variance; of others the better one counts
 GUARD = 2e-16
 
 
@@ -19,40 +19,48 @@ def qy(fused: Image, a: Image, b: Image) -> Array:
         DataError: a side below 7 pixels.
 
     Source: Yang, Zhang, Wang, Liu 2008 (Inf. Fusion 9, 156). Gaussian window 7×7 of sigma 1.5.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.qy import qy
+        >>> a = (np.arange(256) * 37 % 251).astype(np.uint8).reshape(1, 16, 16)
+        >>> b = np.full_like(a, 128)
+        >>> qy(a, a, b).round(4).tolist(), qy(b, a, b).round(4).tolist()  # each is one of the sources
+        ([1.0], [1.0])
     """
     need_side(fused, SIZE, "qy")
     xp = fused.xp
-    between, to_a, to_b = _similarity(a, b), _similarity(fused, a), _similarity(fused, b)
-    spread_a, spread_b = _moments(a)[1], _moments(b)[1]
-    both = spread_a + spread_b
-    share = xp.where(both > 0, spread_a / xp.where(both > 0, both, 1.0), 0.5)
-    value = xp.where(between >= SAME, share * to_a + (1 - share) * to_b, xp.maximum(to_a, to_b))
+    s_ab, s_af, s_bf = _ssim_map(a, b), _ssim_map(fused, a), _ssim_map(fused, b)
+    sigma_a_sq, sigma_b_sq = _moments(a)[1], _moments(b)[1]
+    total = sigma_a_sq + sigma_b_sq
+    lambda_a = xp.where(total > 0, sigma_a_sq / xp.where(total > 0, total, 1.0), 0.5)
+    value = xp.where(s_ab >= SIMILAR, lambda_a * s_af + (1 - lambda_a) * s_bf, xp.maximum(s_af, s_bf))
     return value.mean(AXES)
 
 
 def _moments(image: Image) -> tuple[Array, Array]:
-    """(mean, variance): rounding noise of a flat window is set to 0."""
+    """(μ, σ²): the rounding error of a flat window's variance is set to 0."""
 
-    def make() -> tuple[Array, Array]:
+    def compute() -> tuple[Array, Array]:
         mean, variance = local_moments(image, gaussian(SIZE, 1.5), "valid", ("gaussian", SIZE, "valid"))
         return mean, image.xp.where(variance < 1e-9, 0.0, variance)
 
-    return image.keep("qy moments", make)
+    return image.cached("qy moments", compute)
 
 
-def _similarity(x: Image, y: Image) -> Array:
+def _ssim_map(x: Image, y: Image) -> Array:
     """SSIM practically without stabilising constants; 1 for two equal flat windows, 0 where only one is flat."""
 
-    def make() -> Array:
+    def compute() -> Array:
         xp = x.xp
-        (mean_x, spread_x), (mean_y, spread_y) = _moments(x), _moments(y)
-        means = mean_x * mean_y
-        shared = local_covariance(x, y, gaussian(SIZE, 1.5), "valid", means)
-        shared = xp.where((spread_x == 0) | (spread_y == 0), 0.0, shared)
-        luminance = (2 * means + GUARD) / (mean_x**2 + mean_y**2 + GUARD)
-        return luminance * (2 * shared + GUARD) / (spread_x + spread_y + GUARD)
+        (mu_x, sigma_x_sq), (mu_y, sigma_y_sq) = _moments(x), _moments(y)
+        mu_xy = mu_x * mu_y
+        sigma_xy = local_covariance(x, y, gaussian(SIZE, 1.5), "valid", mu_xy)
+        sigma_xy = xp.where((sigma_x_sq == 0) | (sigma_y_sq == 0), 0.0, sigma_xy)
+        luminance = (2 * mu_xy + GUARD) / (mu_x**2 + mu_y**2 + GUARD)
+        return luminance * (2 * sigma_xy + GUARD) / (sigma_x_sq + sigma_y_sq + GUARD)
 
-    return x.keep(("qy similarity", id(y)), make)
+    return x.cached(("qy similarity", id(y)), compute)
 
 
 METRIC = Metric(

@@ -11,10 +11,18 @@ from fusionbench.metrics._moments import difference_correlation
 def scd(fused: Image, a: Image, b: Image) -> Array:
     """r(A, F-B) + r(B, F-A): three (N,H,W) on 0..255 to (N,), -2..2.
 
-    What the fused image has beyond one source should look like the other source. NaN where a source is
+    The difference of the fused image and one source should resemble the other source. NaN where a source is
     flat or where F equals a source up to a constant: the difference then has no variance to correlate.
 
     Source: Aslantas, Bendes 2015 (AEU Int. J. Electron. Commun. 69, 1890).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.scd import scd
+        >>> a = np.tile(np.arange(8, dtype=np.uint8) * 15, (1, 8, 1))
+        >>> b = a.transpose(0, 2, 1)
+        >>> scd(a + b, a, b).round(4).tolist()  # F - B is A, and F - A is B
+        [2.0]
     """
     return difference_correlation(a, fused, b) + difference_correlation(b, fused, a)
 

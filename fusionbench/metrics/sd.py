@@ -25,6 +25,14 @@ def sd(
         pooling: ``"sum/255"`` takes the root of the sum on the 0..1 scale, which grows with the image.
 
     Source: Rao 1997 (Meas. Sci. Technol. 8, 576).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.sd import sd
+        >>> sd(np.array([[[0, 255]]], np.uint8)).round(4).tolist()  # half black, half white: the maximum
+        [127.5]
+        >>> sd(np.array([[[0, 255]]], np.uint8), ddof=1).round(4).tolist()
+        [180.3122]
     """
     xp = fused.xp
     if arithmetic == "uint8":

@@ -21,9 +21,16 @@ def sf(fused: Image, *, counts: Literal["differences", "pixels"] = "differences"
         DataError: an image narrower or lower than 2 pixels.
 
     Source: Eskicioglu, Fisher 1995 (IEEE Trans. Commun. 43, 2959).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.sf import sf
+        >>> ramp = np.tile(np.arange(8, dtype=np.uint8) * 3, (1, 8, 1))
+        >>> sf(ramp).round(4).tolist()  # steps of 3 in one direction, of 0 in the other
+        [3.0]
     """
     need_side(fused, 2, "sf")
-    x, (height, width) = fused.compact, fused.shape
+    x, (height, width) = fused.stored, fused.shape
     rows = squared_difference(x[..., 1:], x[..., :-1])
     columns = squared_difference(x[..., 1:, :], x[..., :-1, :])
     if counts == "pixels":

@@ -40,15 +40,33 @@ def ssim(
         DataError: a side below the window's.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004 (IEEE Trans. Image Process. 13, 600).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ssim import ssim
+        >>> a = (np.indices((16, 16)).sum(0) % 2 * 255).astype(np.uint8)[None]  # a checkerboard
+        >>> ssim(a, a, a).round(4).tolist()
+        [1.0]
+        >>> ssim(a, a, 255 - a).round(4).tolist()  # 1 with a, almost -1 with its inverse
+        [0.0018]
     """
-    form = (window, size, data_range, sample, border)
-    shares = similarities(fused, (a, b), *form)
-    return (shares[0] + shares[1]) / 2 if over == "mean" else shares[0] + shares[1]
+    ssim_a, ssim_b = similarities(fused, (a, b), window, size, data_range, sample, border)
+    return (ssim_a + ssim_b) / 2 if over == "mean" else ssim_a + ssim_b
 
 
 @image_metric
 def ssim_target(fused: Image, target: Image) -> Array:
-    """SSIM against a known target: two (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1."""
+    """SSIM against a known target: two (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.ssim import ssim_target
+        >>> flat = np.full((1, 16, 16), 100, np.uint8)
+        >>> ssim_target(flat, flat).round(4).tolist()
+        [1.0]
+        >>> ssim_target(flat + 20, flat).round(4).tolist()  # (2·100·120 + C1) / (100² + 120² + C1), C1 = 6.5025
+        [0.9836]
+    """
     return similarities(fused, (target,))[0]
 
 
@@ -65,46 +83,48 @@ def similarities(
     need_side(fused, size if border == "valid" else 1, "ssim")
     bands = [image.bands(size // 2) if border == "valid" else [image] for image in (fused, *sources)]
     totals: list[Array] = [0.0] * len(sources)
-    for of_f, *of_sources in zip(*bands, strict=True):
-        for place, source in enumerate(of_sources):
-            totals[place] = totals[place] + _quarter(of_f, source, window, size, data_range, sample, border).sum(AXES)
-        for band in (of_f, *of_sources):
-            band.release()
+    options = (window, size, data_range, sample, border)
+    for fused_band, *source_bands in zip(*bands, strict=True):
+        for i, source_band in enumerate(source_bands):
+            totals[i] = totals[i] + _quarter_map(fused_band, source_band, *options).sum(AXES)
+        for band in (fused_band, *source_bands):
+            band.clear_cache()
     height, width = fused.shape
     windows = (height - size + 1) * (width - size + 1) if border == "valid" else height * width
     return [total * 4 / windows for total in totals]
 
 
-def _quarter(
+def _quarter_map(
     fused: Image, source: Image, window: str, size: int, data_range: float, sample: bool, border: Border
 ) -> Array:
-    """A quarter of SSIM under every position of the window: with halved constants both factors of 2 cancel out."""
+    """A quarter of the SSIM map: with C1/2 and C2/2 in the numerator both factors of 2 cancel out."""
     weights = gaussian(size, 1.5) if window == "gaussian" else ones(size)
     key = (window, size, border)
-    half1, half2 = (K1 * data_range) ** 2 / 2, (K2 * data_range) ** 2 / 2
-    factor = size**2 / (size**2 - 1) if sample else 1.0
-    form = (key, half1, half2, factor)
-    mean_f, square_f, spread_f = fused.keep(("ssim", form), lambda: _halves(fused, weights, *form))
-    mean_s, square_s, spread_s = source.keep(("ssim", form), lambda: _halves(source, weights, *form))
-    product = mean_f * mean_s
-    value = local_covariance(fused, source, weights, border, product)
-    if factor != 1:
-        value *= factor
-    value += half2
-    product += half1
-    value *= product
-    below = square_f + square_s
-    below *= spread_f + spread_s
-    value /= below
-    return value
+    half_c1, half_c2 = (K1 * data_range) ** 2 / 2, (K2 * data_range) ** 2 / 2
+    correction = size**2 / (size**2 - 1) if sample else 1.0
+    form = (key, half_c1, half_c2, correction)
+    mu_f, luminance_f, contrast_f = fused.cached(("ssim", form), lambda: _denominator_terms(fused, weights, *form))
+    mu_s, luminance_s, contrast_s = source.cached(("ssim", form), lambda: _denominator_terms(source, weights, *form))
+    mu_fs = mu_f * mu_s
+    sigma_fs = local_covariance(fused, source, weights, border, mu_fs)
+    if correction != 1:
+        sigma_fs *= correction
+    # in place: (μ_F·μ_S + C1/2)·(σ_FS + C2/2) / ((μ_F² + μ_S² + C1)·(σ_F² + σ_S² + C2))
+    sigma_fs += half_c2
+    mu_fs += half_c1
+    sigma_fs *= mu_fs
+    denominator = luminance_f + luminance_s
+    denominator *= contrast_f + contrast_s
+    sigma_fs /= denominator
+    return sigma_fs
 
 
-def _halves(
-    image: Image, weights: np.ndarray, key: tuple[str, int, Border], half1: float, half2: float, factor: float
+def _denominator_terms(
+    image: Image, weights: np.ndarray, key: tuple[str, int, Border], half_c1: float, half_c2: float, correction: float
 ) -> tuple[Array, Array, Array]:
-    """(mean, mean² + C1/2, variance + C2/2): two images' halves add up to the denominators of SSIM."""
-    mean, variance = local_moments(image, weights, key[2], key)
-    return mean, mean * mean + half1, variance * factor + half2
+    """(μ, μ² + C1/2, σ² + C2/2): the terms of two images add up to the factors of the denominator."""
+    mu, sigma_sq = local_moments(image, weights, key[2], key)
+    return mu, mu * mu + half_c1, sigma_sq * correction + half_c2
 
 
 _REFERENCE = "Wang, Bovik, Sheikh, Simoncelli 2004, IEEE Trans. Image Process. 13(4), 600–612"

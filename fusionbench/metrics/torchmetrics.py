@@ -1,8 +1,6 @@
 """A metric of fused images as a ``torchmetrics.Metric``, for training code that logs through torchmetrics.
 
-vif = FusionMetric("vif")                    # needs the extra: pip install 'fusionbench[torchmetrics]'
-vif.update(fused, a, b)                      # (N,H,W) or (N,1,H,W), uint8 or float on 0..255
-vif.compute()                                # mean over all images so far
+Needs the extra: ``pip install 'fusionbench[torchmetrics]'``.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ except (ImportError, RuntimeError) as error:  # a torchvision that does not fit 
 
 
 class FusionMetric(torchmetrics.Metric):
-    """Mean of a metric over images, kept as a float64 sum and a count that add up over processes.
+    """Mean of a metric over images, accumulated as a float64 sum and a count that are summed over processes.
 
     Args:
         name, dialect: as for :func:`fusionbench.metrics.get_metric`.
@@ -33,6 +31,15 @@ class FusionMetric(torchmetrics.Metric):
 
     Raises:
         UsageError: unknown name or dialect, or a metric that needs latents or samples.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.metrics.torchmetrics import FusionMetric
+        >>> entropy = FusionMetric("en")
+        >>> entropy.update(torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8))  # 64 levels: 6 bits
+        >>> entropy.update(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))  # flat: 0 bits
+        >>> round(float(entropy.compute()), 4)
+        3.0
     """
 
     is_differentiable = False

@@ -136,7 +136,7 @@ def measure(
     values = dict.fromkeys((metric.name for metric in metrics), math.nan)
 
     def score(some: Sequence[Metric]) -> dict[str, float]:
-        found = SourcePair(stacks[1], stacks[2], some, ids=[name], lasting=False).score(stacks[0])
+        found = SourcePair(stacks[1], stacks[2], some, ids=[name], persistent=False).score(stacks[0])
         return {key: float(value[0]) for key, value in found.items()}
 
     try:

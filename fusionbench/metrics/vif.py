@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.contracts import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, at_least, image_metric, need_side
-from fusionbench.metrics._windows import Border, gaussian, halve, local_moments, separable
+from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side
+from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, separable
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
 MIN_SIDE = 41  # below it the fourth scale is empty
-NOISE = 2.0  # variance of the visual noise for images on 0..255
+SIGMA_N_SQ = 2.0  # variance of the visual noise N for images on 0..255
 TINY = 1e-10
 _GROUP = 16  # factors multiplied before one logarithm: each is below 2^15, so a product stays below 2^240
 
@@ -35,30 +35,40 @@ def vif(
         arithmetic: ``"uint8"`` lets the products of the first scale saturate at 255, as 8-bit MATLAB arrays do.
         window, border: a dialect's window (its taps run over linspace(-N/2, N/2) rounded down) and padding.
 
-    A flat source has no information to lose: its share is 1. Not symmetric in source and fused image.
+    A flat source has no information to lose: its VIF is 1. Not symmetric in source and fused image.
 
     Raises:
         DataError: a side below 41 pixels.
 
     Source: Sheikh, Bovik 2006 (IEEE Trans. Image Process. 15, 430), pixel-domain version, noise variance 2.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.vif import vif
+        >>> a = (np.arange(48 * 48) * 37 % 251).astype(np.uint8).reshape(1, 48, 48)
+        >>> flat = np.full_like(a, 128)
+        >>> vif(a, a, a).round(4).tolist(), vif(flat, a, a).round(4).tolist()  # all of the information, none of it
+        ([2.0], [0.0])
+        >>> vif(flat, a, flat).round(4).tolist()  # a flat source has no information to lose
+        [1.0]
     """
     need_side(fused, MIN_SIDE if border == "valid" else 9, "vif")
     form = (arithmetic, window, border)
-    kept, available = [0.0, 0.0], [0.0, 0.0]
+    fused_info, source_info = [0.0, 0.0], [0.0, 0.0]
     scales = [[at_scale(image, scale, window, border) for image in (fused, a, b)] for scale in range(len(SIZES))]
     for scale, levels in enumerate(scales):
         halo = SIZES[scale] // 2
-        # a padded image stays in one piece
+        # padding needs the whole image
         bands = [level.bands(halo) if border == "valid" else [level] for level in levels]
-        for of_f, *of_sources in zip(*bands, strict=True):
-            for place, source in enumerate(of_sources):
-                kept[place] = kept[place] + _passed(source, of_f, scale, form)
-                available[place] = available[place] + _available(source, scale, form)
-            for band in (of_f, *of_sources):
-                band.release()
+        for fused_band, *source_bands in zip(*bands, strict=True):
+            for i, source in enumerate(source_bands):
+                fused_info[i] = fused_info[i] + fused_information(source, fused_band, scale, form)
+                source_info[i] = source_info[i] + source_information(source, scale, form)
+            for band in (fused_band, *source_bands):
+                band.clear_cache()
     # a flat source has no information to lose
-    shares = [fused.xp.where(y > 0, x / y, 1.0) for x, y in zip(kept, available, strict=True)]
-    return (shares[0] + shares[1]) / 2 if over == "mean" else shares[0] + shares[1]
+    vif_a, vif_b = (fused.xp.where(y > 0, x / y, 1.0) for x, y in zip(fused_info, source_info, strict=True))
+    return (vif_a + vif_b) / 2 if over == "mean" else vif_a + vif_b
 
 
 def taps(scale: int, window: str) -> np.ndarray:
@@ -66,36 +76,36 @@ def taps(scale: int, window: str) -> np.ndarray:
     size = SIZES[scale]
     if window == "centred":
         return gaussian(size, size / 5)
-    # a floor division of a negative number puts the first tap one further out than the last
+    # floor division of a negative number places the first tap one further out than the last
     weights = np.exp(-(np.linspace(-size // 2, size // 2, size) ** 2) / (2 * (size / 5) ** 2))
     return weights / weights.sum()
 
 
 def at_scale(image: Image, scale: int, window: str = "centred", border: Border = "valid") -> Image:
-    """The image of a scale (0 is full size): each is smoothed by its own window and every second pixel kept."""
+    """The image of a scale (0 is full size): each is smoothed by its own window, then every second pixel is taken."""
     if scale == 0:
         return image
     key = ("vif scale", scale, window, border)
-    return image.keep(
+    return image.cached(
         key,
-        lambda: image.derived(halve(at_scale(image, scale - 1, window, border), taps(scale, window), border)),
+        lambda: image.with_pixels(downsample(at_scale(image, scale - 1, window, border), taps(scale, window), border)),
     )
 
 
 def statistics(image: Image, scale: int, form: tuple[str, str, Border]) -> tuple[Array, Array]:
-    """Local mean and variance (clipped at 0) of an image of one scale, kept."""
+    """Local mean μ and variance σ² (clipped at 0) of an image of one scale, cached."""
     arithmetic, window, border = form
     weights = taps(scale, window)
 
-    def make() -> tuple[Array, Array]:
+    def compute() -> tuple[Array, Array]:
         if arithmetic == "uint8" and scale == 0:
             mean = separable(image.pixels, weights, border=border)
             variance = separable(_saturated(image, image), weights, border=border) - mean * mean
         else:
             mean, variance = local_moments(image, weights, border, form)
-        return mean, at_least(variance, 0.0)
+        return mean, clamp_min(variance, 0.0)
 
-    return image.keep(("vif statistics", scale, form), make)
+    return image.cached(("vif statistics", scale, form), compute)
 
 
 def covariance(x: Image, y: Image, scale: int, form: tuple[str, str, Border]) -> Array:
@@ -111,58 +121,66 @@ def _saturated(x: Image, y: Image) -> Array:
     return x.xp.clip(x.xp.round(x.pixels) * x.xp.round(y.pixels), None, 255)
 
 
-def _passed(source: Image, fused: Image, scale: int, form: tuple[str, str, Border]) -> Array:
-    """Sum over pixels of ln(1 + g²·s1/(sv + noise)) at one scale: the channel F = g·source + N(0, sv)."""
-    inverse, weight = source.keep(("vif inverse", scale, form), lambda: _inverse(statistics(source, scale, form)[1]))
-    dull, noisy = fused.keep(("vif noisy", scale, form), lambda: _noisy(statistics(fused, scale, form)[1]))
-    square = covariance(source, fused, scale, form)
-    square = at_least(square, 0.0)  # a negative gain counts as none
-    if dull is not None:
-        square[dull] = 0
-    square *= square
-    noise = square * inverse  # g times the covariance
-    noise = at_least(fused.xp.subtract(noisy, noise, out=noise), TINY + NOISE)
-    square *= weight
-    square /= noise
-    square += 1
-    return log_sum(square)
+def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, str, Border]) -> Array:
+    """Σ ln(1 + g²·σ_S²/(σ_V² + σ_N²)) at one scale: what the eye extracts about the source from F = g·S + V.
+
+    With g = σ_SF/σ_S² and σ_V² = σ_F² − g·σ_SF. In place, as the arrays are large and the formula is the metric's cost.
+    """
+    g_over_sigma_sf, signal_over_sigma_sf_sq = source.cached(
+        ("vif gain", scale, form), lambda: _gain_factors(statistics(source, scale, form)[1])
+    )
+    flat, sigma_f_sq_plus_n = fused.cached(
+        ("vif fused", scale, form), lambda: _plus_visual_noise(statistics(fused, scale, form)[1])
+    )
+    sigma_sf = clamp_min(covariance(source, fused, scale, form), 0.0)  # a negative gain counts as none
+    if flat is not None:
+        sigma_sf[flat] = 0
+    sigma_sf *= sigma_sf
+    sigma_sf_sq = sigma_sf
+    g_sigma_sf = sigma_sf_sq * g_over_sigma_sf
+    sigma_v_sq_plus_n = clamp_min(fused.xp.subtract(sigma_f_sq_plus_n, g_sigma_sf, out=g_sigma_sf), TINY + SIGMA_N_SQ)
+    sigma_sf_sq *= signal_over_sigma_sf_sq
+    snr = sigma_sf_sq
+    snr /= sigma_v_sq_plus_n
+    snr += 1
+    return log_sum(snr)
 
 
-def _inverse(s1: Array) -> tuple[Array, Array]:
-    """g per covariance, and g²·s1 per squared covariance; both 0 where the source has no variance."""
-    inverse = 1 / (s1 + TINY)
-    weak = _where_flat(s1)
-    if weak is not None:
-        inverse[weak] = 0
-    weight = inverse * inverse
-    weight *= s1
-    return inverse, weight
+def source_information(source: Image, scale: int, form: tuple[str, str, Border]) -> Array:
+    """Σ ln(1 + σ_S²/σ_N²) at one scale: what the eye extracts from the source itself."""
+
+    def compute() -> Array:
+        sigma_s_sq = statistics(source, scale, form)[1]
+        snr = sigma_s_sq / SIGMA_N_SQ
+        flat = _where_flat(sigma_s_sq)
+        if flat is not None:
+            snr[flat] = 0
+        snr += 1
+        return log_sum(snr)
+
+    return source.cached(("vif source", scale, form), compute)
 
 
-def _where_flat(variance: Array) -> Array | None:
-    """Mask of what counts as no variance, or None for nowhere."""
-    flat = variance < TINY
+def _gain_factors(sigma_s_sq: Array) -> tuple[Array, Array]:
+    """(g/σ_SF, g²·σ_S²/σ_SF²), which depend on the source alone; 0 where it is flat."""
+    g_over_sigma_sf = 1 / (sigma_s_sq + TINY)
+    flat = _where_flat(sigma_s_sq)
+    if flat is not None:
+        g_over_sigma_sf[flat] = 0
+    signal_over_sigma_sf_sq = g_over_sigma_sf * g_over_sigma_sf
+    signal_over_sigma_sf_sq *= sigma_s_sq
+    return g_over_sigma_sf, signal_over_sigma_sf_sq
+
+
+def _plus_visual_noise(sigma_f_sq: Array) -> tuple[Array | None, Array]:
+    """(where the fused image is flat, or None for nowhere; σ_F² + σ_N²)."""
+    return _where_flat(sigma_f_sq), sigma_f_sq + SIGMA_N_SQ
+
+
+def _where_flat(sigma_sq: Array) -> Array | None:
+    """Mask of windows without variance, or None if there are none."""
+    flat = sigma_sq < TINY
     return flat if bool(flat.any()) else None
-
-
-def _noisy(s2: Array) -> tuple[Array | None, Array]:
-    """(where the fused image has no variance, or None for nowhere; its variance plus the noise of the eye)."""
-    return _where_flat(s2), s2 + NOISE
-
-
-def _available(source: Image, scale: int, form: tuple[str, str, Border]) -> Array:
-    """Sum over pixels of ln(1 + s1/noise) at one scale: what a perfect image would pass."""
-
-    def make() -> Array:
-        s1 = statistics(source, scale, form)[1]
-        ratio = s1 / NOISE
-        weak = _where_flat(s1)
-        if weak is not None:
-            ratio[weak] = 0
-        ratio += 1
-        return log_sum(ratio)
-
-    return source.keep(("vif available", scale, form), make)
 
 
 def log_sum(values: Array) -> Array:
@@ -196,7 +214,7 @@ METRIC = Metric(
         "Saving the fused image as JPEG (quality 75) lowered six real results by 0.00 to 0.20.",
         "float64: float32 is wrong by up to 4e-4 relative.",
     ),
-    edge_cases="A flat source counts as 1; a flat fused image keeps nothing of a structured source (0); "
+    edge_cases="A flat source counts as 1; a flat fused image has no information about a structured source (0); "
     "sides below 41 pixels are refused.",
     invariances=("swapping the sources", "mirroring all three images when both sides are 1 mod 8"),
     min_side=MIN_SIDE,

@@ -7,7 +7,7 @@ from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_s
 from fusionbench.metrics._windows import Border, separable
 from fusionbench.metrics.vif import MIN_SIDE, TINY, at_scale, statistics, taps
 
-NOISE = 0.005 * 255**2
+SIGMA_N_SQ = 0.005 * 255**2  # variance of the visual noise
 WEIGHTS = (1.0, 0.0, 0.15, 1.0)  # of the scales from fine to coarse; their sum is 2.15
 GUARD = 1e-7
 _FORM: tuple[str, str, Border] = ("float", "centred", "valid")
@@ -15,12 +15,23 @@ _FORM: tuple[str, str, Border] = ("float", "centred", "valid")
 
 @image_metric
 def viff(fused: Image, a: Image, b: Image) -> Array:
-    """Information kept of the locally better-hidden source: three (N,H,W) on 0..255, sides ≥ 41, to (N,).
+    """Visual information, in each window of the source with the smaller gain: three (N,H,W) on 0..255, sides ≥ 41.
+
+    Returns (N,), 1 for three equal images.
 
     Raises:
         DataError: a side below 41 pixels.
 
     Source: Han, Cai, Cao, Xu 2013 (Inf. Fusion 14, 127).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.viff import viff
+        >>> texture = (np.arange(48 * 48) * 37 % 251).astype(np.uint8).reshape(1, 48, 48)
+        >>> viff(texture, texture, texture).round(4).tolist()
+        [1.0]
+        >>> viff(np.full_like(texture, 128), texture, texture).round(4).tolist()
+        [0.0]
     """
     need_side(fused, MIN_SIDE, "viff")
     total = 0.0
@@ -31,29 +42,33 @@ def viff(fused: Image, a: Image, b: Image) -> Array:
 
 
 def _fidelity(fused: Image, a: Image, b: Image, scale: int) -> Array:
-    """Sum of what is kept over sum of what there was, at each place of the source with the smaller gain."""
+    """F_s = Σ FVID / Σ FVIND of one scale, each window from the source with the smaller gain g."""
     xp = fused.xp
-    (gain_a, kept_a, there_a), (gain_b, kept_b, there_b) = (_channel(fused, source, scale) for source in (a, b))
-    first = gain_a < gain_b
-    kept, there = xp.where(first, kept_a, kept_b), xp.where(first, there_a, there_b)
-    return (kept + GUARD).sum(AXES) / (there + GUARD).sum(AXES)
+    (g_a, vid_a, vind_a), (g_b, vid_b, vind_b) = (_visual_information(fused, source, scale) for source in (a, b))
+    from_a = g_a < g_b
+    fvid, fvind = xp.where(from_a, vid_a, vid_b), xp.where(from_a, vind_a, vind_b)
+    return (fvid + GUARD).sum(AXES) / (fvind + GUARD).sum(AXES)
 
 
-def _channel(fused: Image, source: Image, scale: int) -> tuple[Array, Array, Array]:
-    """(gain, information kept, information there) per window, in decimal digits: the guard is on that scale."""
+def _visual_information(fused: Image, source: Image, scale: int) -> tuple[Array, Array, Array]:
+    """(g, VID, VIND) per window: gain, and visual information with and without distortion.
+
+    Information is in decimal digits (log10), the unit that GUARD is in.
+    """
     xp = fused.xp
     level_f, level_s = at_scale(fused, scale), at_scale(source, scale)
-    mean_f, s2 = statistics(level_f, scale, _FORM)
-    mean_s, s1 = statistics(level_s, scale, _FORM)
-    shared = separable(level_f.pixels * level_s.pixels, taps(scale, "centred")) - mean_f * mean_s
-    weak, dull = s1 < TINY, s2 < TINY
-    gain = shared / (s1 + TINY)
-    noise = s2 - gain * shared
-    gain, noise, s1 = xp.where(weak, 0.0, gain), xp.where(weak, s2, noise), xp.where(weak, 0.0, s1)
-    gain, noise = xp.where(dull, 0.0, gain), xp.where(dull, 0.0, noise)
-    noise = xp.where(gain < 0, s2, noise)
-    gain, noise = xp.clip(gain, 0, None), xp.clip(noise, TINY, None)
-    return gain, xp.log10(1 + gain * gain * s1 / (noise + NOISE)), xp.log10(1 + s1 / NOISE)
+    mu_f, sigma_f_sq = statistics(level_f, scale, _FORM)
+    mu_s, sigma_s_sq = statistics(level_s, scale, _FORM)
+    sigma_sf = separable(level_f.pixels * level_s.pixels, taps(scale, "centred")) - mu_f * mu_s
+    flat_s, flat_f = sigma_s_sq < TINY, sigma_f_sq < TINY
+    g = sigma_sf / (sigma_s_sq + TINY)
+    sigma_v_sq = sigma_f_sq - g * sigma_sf
+    g, sigma_v_sq = xp.where(flat_s, 0.0, g), xp.where(flat_s, sigma_f_sq, sigma_v_sq)
+    sigma_s_sq = xp.where(flat_s, 0.0, sigma_s_sq)
+    g, sigma_v_sq = xp.where(flat_f, 0.0, g), xp.where(flat_f, 0.0, sigma_v_sq)
+    sigma_v_sq = xp.where(g < 0, sigma_f_sq, sigma_v_sq)
+    g, sigma_v_sq = xp.clip(g, 0, None), xp.clip(sigma_v_sq, TINY, None)
+    return g, xp.log10(1 + g * g * sigma_s_sq / (sigma_v_sq + SIGMA_N_SQ)), xp.log10(1 + sigma_s_sq / SIGMA_N_SQ)
 
 
 METRIC = Metric(
@@ -67,7 +82,8 @@ METRIC = Metric(
     range=(0.0, float("inf")),
     tolerance=Tolerance(2e-3, 0.0, "a fifth of the last digit that tables print"),
     reference="Han, Cai, Cao, Xu 2013, Inf. Fusion 14(2), 127–135",
-    formula=f"VIFF = Σ_s p_s·F_s / 2.15,  p = {WEIGHTS},  F_s over the source with the smaller gain, noise {NOISE}",
+    formula=f"VIFF = Σ_s p_s·F_s / 2.15,  p = {WEIGHTS},  F_s over the source with the smaller gain, "
+    f"noise {SIGMA_N_SQ}",
     exploits="Contrast gain raises it above 1.",
     choices=("Grey images as they are; the original takes L of CIELAB for colour.",),
     edge_cases="1 for flat images of any value; sides below 41 pixels are refused.",

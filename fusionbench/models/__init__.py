@@ -48,6 +48,12 @@ def get_preset(name: str, preset: str | None) -> Preset:
 
     Raises:
         UsageError: unknown model or preset, with a suggestion.
+
+    Example:
+        >>> from fusionbench.models import get_preset
+        >>> preset = get_preset("fusionvae", "tiny")
+        >>> preset.model["latents"], preset.training["epochs"], preset.note
+        (8, 12, 'a minute on a CPU; not comparable with the paper')
     """
     from fusionbench.contracts import Preset
 
@@ -64,6 +70,20 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
 
     Raises:
         UsageError: unknown model, preset or parameter (with a suggestion), or values that do not fit ``spec``.
+
+    Example:
+        >>> from fusionbench import FusionbenchError, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> spec = ImageSpec(channels=1, height=16, width=16, views=3)
+        >>> sum(parameter.numel() for parameter in create_model("cvae", spec, preset="tiny").parameters())
+        90962
+        >>> create_model("cvae", spec, preset="tiny", latents=2).latents
+        2
+        >>> try:
+        ...     create_model("cvae", spec, latent=2)
+        ... except FusionbenchError as error:
+        ...     print(error)
+        Unknown parameter of cvae 'latent'. Did you mean 'latents'? See `fusionbench describe cvae`.
     """
     cls = MODELS.get(name)
     params = {**get_preset(name, preset).model, **overrides}
@@ -79,7 +99,13 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
 
 
 def parameters_of(cls: type) -> list[str]:
-    """Keyword parameters of a class, those that it hands on to its base (``**params``) included."""
+    """Keyword parameters of a class, those that it hands on to its base (``**params``) included.
+
+    Example:
+        >>> from fusionbench.models import MODELS, parameters_of
+        >>> parameters_of(MODELS.get("laplacian-pyramid")), "latents" in parameters_of(MODELS.get("fusionvae"))
+        (['levels'], True)
+    """
     found: list[str] = []
     for base in cls.__mro__:
         signature = inspect.signature(base.__init__) if "__init__" in vars(base) else None  # type: ignore[misc]

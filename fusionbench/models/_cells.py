@@ -224,8 +224,8 @@ class DecoderCell(nn.Module):
         if self.up:
             inner = F.interpolate(inner, scale_factor=2, mode="nearest")
         inner = F.silu(F.conv2d(inner, *depthwise, padding=2, groups=len(depthwise[0])), inplace=True)
-        made = F.conv2d(inner, *project)
-        return self.skip(x) + made * self.gate.gates(at_least_float32(made).mean(dim=(2, 3)) / RESIDUAL_SCALE)
+        residual = F.conv2d(inner, *project)
+        return self.skip(x) + residual * self.gate.gates(at_least_float32(residual).mean(dim=(2, 3)) / RESIDUAL_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
         if self._folded is not None:

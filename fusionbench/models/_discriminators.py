@@ -1,4 +1,4 @@
-"""Judges of real against made images, and the adversarial losses.
+"""Discriminators of real and generated images, and the adversarial losses.
 
 Reference: DAE-Fuse (arXiv 2409.10080) eqs. 3, 7, 10, 14; least squares: Mao et al., ICCV 2017.
 """
@@ -20,10 +20,10 @@ ADVERSARIAL = ("non-saturating", "saturating", "least-squares")
 class Discriminator(nn.Module):
     """(N,C,H,W) → (N,) logits: {3×3 convolution of stride 2, LeakyReLU 0.2, norm} per width, mean, one linear layer.
 
-    The mean over pixels makes it free of the image size. ``norm``: ``"batch"`` as printed, or ``"group"``.
+    The mean over pixels makes it independent of the image size. ``norm``: ``"batch"`` as printed, or ``"group"``.
 
-    Show it real and made images through :meth:`compare`: with batch normalisation, separate batches would let it
-    tell the two apart by their statistics alone.
+    Compare real and generated images through :meth:`compare`: with batch normalisation, separate batches would let it
+    separate the two by their statistics alone.
     """
 
     def __init__(self, channels: int = 1, widths: Sequence[int] = (32, 64, 128, 256), norm: str = "batch") -> None:
@@ -41,44 +41,44 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.score(self.features(images).mean((2, 3))).squeeze(1)
 
-    def compare(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both, judged in one batch."""
-        judged = self(torch.cat((real, made)))
-        return judged[: len(real)], judged[len(real) :]
+    def compare(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of real and generated images, computed in one batch."""
+        logits = self(torch.cat((real, fake)))
+        return logits[: len(real)], logits[len(real) :]
 
 
-def discriminator_loss(real: Tensor, made: Tensor, kind: str = "non-saturating") -> Tensor:
-    """What a discriminator minimises, from its logits of real and made images; a scalar.
+def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "non-saturating") -> Tensor:
+    """The loss of a discriminator from its logits of real and generated images; a scalar.
 
-    −E log D(real) − E log(1 − D(made)); for least squares E (D(real) − 1)² + E D(made)² on the bare outputs.
+    −E log D(real) − E log(1 − D(fake)); for least squares E (D(real) − 1)² + E D(fake)² on the logits themselves.
     """
     _check(kind)
-    real, made = at_least_float32(real), at_least_float32(made)
+    real, fake = at_least_float32(real), at_least_float32(fake)
     if kind == "least-squares":
-        return (real - 1).square().mean() + made.square().mean()
-    return F.softplus(-real).mean() + F.softplus(made).mean()
+        return (real - 1).square().mean() + fake.square().mean()
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def deception_loss(made: Tensor, kind: str = "non-saturating") -> Tensor:
-    """What the maker of images minimises, from the discriminator's logits of them; a scalar.
+def generator_loss(fake: Tensor, kind: str = "non-saturating") -> Tensor:
+    """The adversarial loss of a generator from the discriminator's logits of its images; a scalar.
 
-    * ``non-saturating``: −E log D(made). Same fixed point as the next one, but its gradient does not vanish while
-      the discriminator is sure.
-    * ``saturating``: E log(1 − D(made)), the printed form; not bounded from below.
-    * ``least-squares``: E (D(made) − 1)².
+    * ``non-saturating``: −E log D(fake). Same fixed point as ``saturating``, but its gradient does not vanish while
+      the discriminator is certain.
+    * ``saturating``: E log(1 − D(fake)), as printed; not bounded from below.
+    * ``least-squares``: E (D(fake) − 1)².
     """
     _check(kind)
-    made = at_least_float32(made)
+    fake = at_least_float32(fake)
     if kind == "least-squares":
-        return (made - 1).square().mean()
-    return F.softplus(-made).mean() if kind == "non-saturating" else -F.softplus(made).mean()
+        return (fake - 1).square().mean()
+    return F.softplus(-fake).mean() if kind == "non-saturating" else -F.softplus(fake).mean()
 
 
 @contextmanager
 def frozen(*modules: nn.Module, evaluation: bool = False) -> Iterator[None]:
-    """Inside the block the modules' parameters get no gradient (it still flows through to their inputs).
+    """Inside the block the modules' parameters get no gradient; it still flows through to their inputs.
 
-    With ``evaluation`` they also use, and do not change, their running statistics. All is restored afterwards.
+    With ``evaluation`` they also use, and do not update, their running statistics. Both are restored afterwards.
     """
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     training = [m for module in modules for m in module.modules() if m.training] if evaluation else []

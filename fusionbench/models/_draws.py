@@ -1,10 +1,10 @@
 """Standard normal noise that is a pure function of (key, sample id, draw): batches and devices cannot change it.
 
-A fixed table of 2²² normals is made once from Philox words by Box-Muller; a draw is a
-window of the table that begins where a 64-bit hash of its key says. Windows of one
-latent group (at most a few thousand values) seldom overlap, and where they do they are
-shifted, so that draws are independent for every practical purpose; one gather from
-memory is all that a draw costs, and a GPU reads the same numbers as a CPU.
+A fixed table of 2²² normals is computed once from Philox words by Box-Muller; a draw is a
+window of the table at an offset given by a 64-bit hash of its key. Windows of one
+latent group (at most a few thousand values) rarely overlap, and overlapping ones are
+shifted, so that draws are independent for practical purposes. A draw costs one gather,
+and a GPU reads the same numbers as a CPU.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Encoder(nn.Module):
         for block in self.blocks:
             x = block(x)
             scales.append(x)
-        scales.pop()  # the tower's own feature stands for its first resolution
+        scales.pop()  # replaced by the tower's own feature of that resolution
         for scale, members in enumerate(self.tower):
             for group in members:  # type: ignore[attr-defined]
                 x = group(x)

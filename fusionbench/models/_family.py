@@ -1,7 +1,7 @@
-"""What FusionVAE and its baselines share: the objective, its annealing, scoring by importance weights, sampling.
+"""Common base of FusionVAE and its baselines: the objective, its annealing, scoring by importance weights, sampling.
 
-A family member implements ``prepare`` (everything that does not depend on draws) and
-``top_down`` (one pass of the decoder for a number of rows), nothing else.
+A subclass implements ``prepare`` (everything that does not depend on draws) and
+``top_down`` (one pass of the decoder for a number of rows).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Family(nn.Module):
         self.noise_seed = 0
 
     def _finish(self) -> None:
-        """To be called at the end of a member's constructor, when all layers exist."""
+        """Called at the end of a subclass's constructor, when all layers exist."""
         if self.regularise > 0:
             self.penalty = StabilityPenalty(self)
 
@@ -114,7 +114,7 @@ class Family(nn.Module):
     # training
 
     def plan(self, steps: int, seed: int) -> None:
-        """Told by the training loop: the number of steps that the annealing is for, and the seed of its noise."""
+        """Called by the training loop with the number of steps for the annealing and the seed of the noise."""
         self.planned_steps, self.noise_seed = steps, seed
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
@@ -155,7 +155,7 @@ class Family(nn.Module):
         return LossTerms(total.float(), log)
 
     def _balance(self, kls: Tensor) -> Tensor:
-        """γ_l: groups with a larger KL than their resolution's share are weighted up, so that none is switched off."""
+        """γ_l: groups with a larger KL than their resolution's share get a larger weight, so that none collapses."""
         share = torch.tensor(self.balance_shares(), dtype=kls.dtype, device=kls.device)
         scaled = (kls.abs() + 0.01) / (share / share.min())
         return scaled / scaled.mean()
@@ -177,11 +177,11 @@ class Family(nn.Module):
             self.train(training)
 
     def rows_per_pass(self, device: torch.device) -> int:
-        """Decoder rows at a time: the widest activation (6C·H·W float32), some of which live at once, in the memory."""
+        """Decoder rows per pass: as many as fit into memory with several activations of 6C·H·W float32 each."""
         row = 4 * 6 * self.shape.channels * self.spec.height * self.spec.width * 4
         if device.type == "cuda":
             return max(1, min(torch.cuda.mem_get_info(device)[0] // 4, 16 << 30) // row)
-        return max(1, (48 << 20) // row)  # half and twice as much are 10 % slower: the caches
+        return max(1, (48 << 20) // row)  # half and twice as much are 10 % slower (processor caches)
 
     def _passes(self, batch: Batch, n: int, seed: int, posterior: bool) -> Iterator[tuple[slice, TopDown]]:
         """Draws 0..n-1 of every sample in chunks; rows are draw-major."""
@@ -198,7 +198,7 @@ class Family(nn.Module):
     def log_weights(self, batch: Batch, n: int, seed: int) -> Tensor:
         """(n,N) float64 nats: log p(y|z) + Σ log p(z_l|X,z_<l) − Σ log q(z_l|y,z_<l) with z ~ q.
 
-        The images are encoded once and only the decoder runs ``n`` times (eq. 15 of the paper's supplement).
+        The images are encoded once; only the decoder runs ``n`` times (eq. 15 of the paper's supplement).
         """
         assert batch.target is not None
         weights = torch.empty((n, len(batch)), dtype=torch.float64, device=batch.views.device)
@@ -227,7 +227,7 @@ class Family(nn.Module):
 
 
 class LatentFamily(Family):
-    """A member with latents, which can be drawn."""
+    """Base of the models with latents, which can be sampled."""
 
     def sample(self, batch: Batch, n: int, seed: int) -> Tensor:
         """(n,N,C,H,W) in [0,1]: mean images of draws from the prior path p(z|X)."""

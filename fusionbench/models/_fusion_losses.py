@@ -1,7 +1,7 @@
-"""What image-fusion networks minimise: structure, gradients, intensities, and what features may share.
+"""Losses of image-fusion networks: structure, gradients, intensities, and the decomposition of features.
 
 Images are (N,C,H,W) in [0,1]. Every function returns one number per image (N,) unless it says otherwise; sums are
-made in float32 whatever precision the network ran in.
+float32 whatever the precision of the network.
 """
 
 from __future__ import annotations
@@ -92,14 +92,14 @@ def texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def directed_texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Mean of |S_x − T_x| + |S_y − T_y|, where T is at every pixel the slope of the source that is steeper there.
 
-    :func:`texture_loss` compares magnitudes alone: slopes of any sign and direction serve it, so that it is not convex
-    in the fused image and its minimum is full of dots where steepness alternates. This one keeps the sign, is convex,
-    and is no smaller: | |S| − |T| | ≤ |S − T|.
+    :func:`texture_loss` compares magnitudes alone, so that it ignores the sign and direction of slopes, is not convex
+    in the fused image, and has minima with dotted artefacts. This one keeps the sign, is convex, and is an upper bound:
+    | |S| − |T| | ≤ |S − T|.
     """
     of_a, of_b = sobel(a), sobel(b)
     steeper = of_a[0].abs() + of_a[1].abs() >= of_b[0].abs() + of_b[1].abs()
     slopes = zip(sobel(fused), of_a, of_b, strict=True)
-    distance = torch.stack([(made - torch.where(steeper, x, y)).abs() for made, x, y in slopes]).sum(0)
+    distance = torch.stack([(slope - torch.where(steeper, x, y)).abs() for slope, x, y in slopes]).sum(0)
     return distance.flatten(1).mean(1)
 
 
@@ -126,7 +126,7 @@ INTENSITIES = {"max": intensity_loss, "sum": additive_intensity_loss}
 def correlation(x: Tensor, y: Tensor) -> Tensor:
     """Pearson correlation over the pixels, per image and channel, averaged over channels: (N,) in [−1,1].
 
-    A channel that is constant in either image correlates with nothing: 0, with a finite gradient.
+    A channel that is constant in either image has correlation 0, with a finite gradient.
     """
     x, y = at_least_float32(x).flatten(2), at_least_float32(y).flatten(2)
     x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)

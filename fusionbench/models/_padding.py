@@ -1,7 +1,7 @@
-"""Any image size: mirror an image out to a multiple of a block size, and cut back.
+"""Any image size: reflect-pad an image to a multiple of a block size, and crop back.
 
 ``torch.nn.functional.pad(mode="reflect")`` refuses to pad by the image's own size or more; here the mirror is
-repeated, as ``numpy.pad`` does it, so that a 3×5 picture passes through an 8×8 patch embedding as well.
+repeated, as in ``numpy.pad``, so that a 3×5 image passes through an 8×8 patch embedding as well.
 """
 
 from __future__ import annotations

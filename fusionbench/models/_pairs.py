@@ -1,4 +1,4 @@
-"""What the models of registered pairs have in common: two grey views, two training phases, one image at a time."""
+"""Common base of the models of registered pairs: two grey views, two training phases, one image at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fusionbench.models.precision import at_least_float32
 class PairModel(nn.Module):
     """Base of the models that fuse two grey views and train in two phases.
 
-    A member implements ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and ``parameter_groups()``.
+    A subclass implements ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and ``parameter_groups()``.
 
     Args:
         spec: two grey views; the image size is free.
-        phase_share: share of the planned steps that belongs to phase 1.
-        phase_steps: number of steps of phase 1, whatever was planned; None goes by the share.
+        phase_share: share of the planned steps for phase 1.
+        phase_steps: number of steps of phase 1 instead of the share; None uses ``phase_share``.
 
     Raises:
         UsageError: another number of views or channels, or a phase 1 outside training.
@@ -49,11 +49,11 @@ class PairModel(nn.Module):
         raise NotImplementedError
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
-        """What the parameters of ``group`` minimise in ``phase`` on the images a and b (N,1,H,W)."""
+        """The loss of the parameters of ``group`` in ``phase`` on the images a and b (N,1,H,W)."""
         raise NotImplementedError
 
     def plan(self, steps: int, seed: int) -> None:
-        """Told by the training loop: the number of steps that the phases share, and the seed of any noise."""
+        """Called by the training loop with the number of steps for both phases and the seed of any noise."""
         self.planned_steps, self.seed = steps, seed
 
     def phase(self, step: int) -> int:
@@ -65,7 +65,7 @@ class PairModel(nn.Module):
         return 1 if step < round(self.phase_share * self.planned_steps) else 2
 
     def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
-        """What ``group`` minimises at ``step``; a scalar and its parts.
+        """The loss of ``group`` at ``step``: a scalar and its parts.
 
         Raises:
             UsageError: the batch is not of complete pairs of grey images, or the group is not one of this model's.
@@ -80,10 +80,10 @@ class PairModel(nn.Module):
 
     @torch.no_grad()
     def fuse(self, batch: Batch) -> Tensor:
-        """(N,1,H,W) float32 in [0,1], in evaluation mode whatever the mode, one pair at a time.
+        """(N,1,H,W) float32 in [0,1], computed in evaluation mode, one pair at a time.
 
         Convolution libraries choose their order of summation by the batch size, so that the last bits of an image
-        would otherwise depend on its neighbours. At these image sizes a batch is no faster than its images in turn.
+        would otherwise depend on the rest of its batch. At these image sizes a batch is no faster.
 
         Raises:
             UsageError: as :meth:`loss`.
@@ -115,10 +115,10 @@ class PairModel(nn.Module):
 
 
 def check_choice(model: str, **choices: tuple[str, Iterable[str]]) -> None:
-    """Refuse a word parameter that is not one of the known words: ``check_choice(name, base=(value, known))``.
+    """Check that a parameter has one of its known values: ``check_choice(model, base=(value, known))``.
 
     Raises:
-        UsageError: with the nearest known word.
+        UsageError: another value, with the nearest known one.
     """
     for parameter, (value, known) in choices.items():
         if value not in (known := tuple(known)):

@@ -1,4 +1,4 @@
-"""Regularisers that keep deep hierarchies stable: spectral norms of all convolutions, largest scales of batch norms.
+"""Regularisers that stabilise deep hierarchies: spectral norms of all convolutions, largest scales of batch norms.
 
 Both from NVAE (Vahdat & Kautz, 2020, section 3.2). Matrices of one shape are stacked, so that a power
 iteration costs one batched product per shape instead of one per layer.
@@ -25,7 +25,7 @@ def _normalise(x: Tensor, old: Tensor | None = None) -> Tensor:
 class StabilityPenalty(nn.Module):
     """Σ over convolutions of the largest singular value + Σ over batch norms of the largest |scale|: a scalar.
 
-    The singular vectors are buffers: they are kept between steps and in checkpoints. Gradients go through
+    The singular vectors are buffers, stored in checkpoints. Gradients go through
     uᵀWv with fixed u and v.
     """
 
@@ -47,7 +47,7 @@ class StabilityPenalty(nn.Module):
             self.register_buffer(f"v{index}", _normalise(torch.randn(len(convs), columns, generator=generator)))
 
     def forward(self, first: bool) -> Tensor:
-        """The penalty; ``first`` asks for the longer iteration of the first use."""
+        """The penalty; ``first`` selects the longer iteration of the first use."""
         total = torch.stack([norm.weight.abs().max() for norm in self._norms]).sum() if self._norms else 0.0
         for index, convs in enumerate(self._convs):
             weights = [c.effective_weight() if isinstance(c, WNConv2d) else c.weight for c in convs]

@@ -1,9 +1,9 @@
 """Transformer blocks for whole images: attention between channels, so that the cost is linear in the pixels.
 
 Reference: Zamir et al., "Restormer: Efficient Transformer for High-Resolution Image Restoration", CVPR 2022
-(transposed attention, gated feed-forward); the cross attention lets the queries come from another image, and the
+(transposed attention, gated feed-forward); the cross attention takes its queries from another image, and the
 base block is the plain-convolution variant that CDDFuse (Zhao et al., CVPR 2023) uses for low frequencies.
-All take and give (N,C,H,W) of any H and W.
+Input and output are (N,C,H,W) with any H and W.
 
     x ─ norm ─ attention ─ + ─ norm ─ gated feed-forward ─ + ─►        attention, per head of d = C/heads channels:
     └──────────────────────┘ └─────────────────────────────┘           softmax( t · q̂ k̂ᵀ ) v   with q̂, k̂ (d,HW)

@@ -1,4 +1,4 @@
-"""A vision transformer that gives back a full-size feature map.
+"""A vision transformer with a full-size feature map as output.
 
 Reference: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021 (pre-norm blocks, learned position table).
 
@@ -37,7 +37,7 @@ class TransformerBlock(nn.Module):
 class PatchTransformer(nn.Module):
     """Vision transformer on feature maps: (N,C,H,W) → (N,C,H,W) for any H and W.
 
-    Sizes that are no multiple of ``patch`` are mirrored out and cut back; the ``grid``×``grid`` position table is
+    Sizes that are no multiple of ``patch`` are reflect-padded and cropped back; the ``grid``×``grid`` position table is
     resized bilinearly to the number of patches.
     """
 

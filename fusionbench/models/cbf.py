@@ -1,4 +1,4 @@
-"""Cross bilateral filter fusion: sources weighted by the strength of the detail that the other's edges do not explain.
+"""Cross bilateral filter fusion: sources weighted by the strength of their cross bilateral details.
 
 a ─ cross bilateral, guided by b ─ a − base ─ strength of detail ─┐
 b ─ cross bilateral, guided by a ─ b − base ─ strength of detail ─┴─ weighted mean of a and b
@@ -20,7 +20,7 @@ from fusionbench.models.classical import _PAPER, PairRow
 class CrossBilateral(PairRow):
     """The mean of both sources, weighted by the variances of their details in a window.
 
-    Beyond the border the nearest pixel is repeated (a periodic continuation would mix opposite sides).
+    The border is replicated (periodic padding would mix opposite sides).
 
     Args:
         size: odd side of the filter's square, 11 in the paper.
@@ -32,6 +32,17 @@ class CrossBilateral(PairRow):
         UsageError: sizes that are not odd, a window below 3, or deviations that are not positive.
 
     Source: Shreyamsha Kumar 2015 (online 2013).
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("cbf", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
     """
 
     title = "cross bilateral filter"
@@ -58,7 +69,7 @@ class CrossBilateral(PairRow):
         filtered_a, filtered_b = self.filtered(a, b), self.filtered(b, a)
         strength_a, strength_b = strength(a - filtered_a, self.window), strength(b - filtered_b, self.window)
         total = strength_a + strength_b
-        # where neither has detail the sources share the place
+        # equal weights where neither has detail
         share = torch.where(total > 0, strength_a / torch.where(total > 0, total, 1.0), 0.5)
         return share * a + (1 - share) * b
 
@@ -79,9 +90,9 @@ class CrossBilateral(PairRow):
 
 
 def strength(detail: Tensor, window: int) -> Tensor:
-    """Sum of the eigenvalues of both covariance matrices of a window, that of its columns and that of its rows.
+    """Sum of the eigenvalues of the covariance matrices of a window's columns and of its rows.
 
-    That sum is the trace: the variances (n − 1) of all columns and of all rows, for which no eigenvalue is needed.
+    It equals the sum of the traces, that is of the variances (n − 1) of all columns and of all rows.
     """
     half = window // 2
     padded = F.pad(detail, (half, half, half, half), mode="replicate")

@@ -1,4 +1,4 @@
-"""Rows for registered pairs that learn nothing: copies and average (trivial), pyramids, guided filter (classical).
+"""Methods for registered pairs without training: copies and average (trivial), pyramids, guided filter (classical).
 
     copy-a  copy-b            a source unchanged
     average                   (A + B)/2
@@ -7,8 +7,8 @@
     guided-filter             base and detail weighted by saliency, weights smoothed along      Li, Kang, Hu 2013
                               the edges of the sources
 
-All take two grey views of any size, have no weights to train, and compute in float64, so that a batch gives the same
-image as its members to the last bit of the float32 answer, nearly always. Differences from the papers: pyramids
+All take two grey views of any size, have no weights to train, and compute in float64, so that an image does not depend
+on its batch, up to rare differences in the last bit of the float32 result. Differences from the papers: pyramids
 reflect the image at its border; the guided filter uses the paper's r and ε on images in [0,1].
 """
 
@@ -31,7 +31,7 @@ _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 class PairRow(nn.Module):
-    """A fixed rule for two grey views; a member implements ``combine``.
+    """A fixed fusion rule for two grey views; a subclass implements ``combine``.
 
     Raises:
         UsageError: another number of views or channels.
@@ -63,12 +63,22 @@ class PairRow(nn.Module):
         Raises:
             UsageError: an incomplete pair, or views of another kind.
         """
-        a, b = PairModel.pair(self, batch)  # type: ignore[arg-type]  # it asks for the title only
+        a, b = PairModel.pair(self, batch)  # type: ignore[arg-type]  # it uses the title only
         return self.combine(a.double(), b.double()).clamp(0, 1).float()
 
 
 class CopyA(PairRow):
-    """The first source, unchanged."""
+    """The first source, unchanged.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("copy-a", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.25, 0.0]
+    """
 
     title = "copy of source A"
 
@@ -77,7 +87,17 @@ class CopyA(PairRow):
 
 
 class CopyB(PairRow):
-    """The second source, unchanged."""
+    """The second source, unchanged.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("copy-b", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.0, 0.5]
+    """
 
     title = "copy of source B"
 
@@ -86,7 +106,17 @@ class CopyB(PairRow):
 
 
 class Average(PairRow):
-    """The mean of both sources."""
+    """The mean of both sources.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("average", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.125, 0.25]
+    """
 
     title = "average of the sources"
 
@@ -115,7 +145,19 @@ class _Pyramid(PairRow):
 
 
 class LaplacianPyramid(_Pyramid):
-    """Of every band-pass coefficient the one with the larger amplitude; of the base the mean."""
+    """Of each band-pass coefficient the one with the larger amplitude; of the base the mean.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("laplacian-pyramid", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
+    """
 
     title = "Laplacian pyramid"
     reference = "Burt, Adelson 1983, IEEE Trans. Commun. 31(4), 532–540"
@@ -132,11 +174,23 @@ class LaplacianPyramid(_Pyramid):
 
 
 class ContrastPyramid(_Pyramid):
-    """Of every ratio of neighbouring levels the one further from 1; of the base the mean."""
+    """Of each ratio of neighbouring levels the one further from 1; of the base the mean.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("contrast-pyramid", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
+    """
 
     title = "contrast pyramid"
     reference = "Toet 1989, Pattern Recognit. Lett. 9(4), 245–253"
-    FLOOR: ClassVar[float] = 1 / 255  # one grey level on both sides of a ratio keeps black from exploding
+    FLOOR: ClassVar[float] = 1 / 255  # one grey level, added to both sides of a ratio against division by zero
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         steps_a, steps_b = self.pyramid(a + self.FLOOR), self.pyramid(b + self.FLOOR)
@@ -155,6 +209,17 @@ class GuidedFilter(PairRow):
     Args:
         base_size: side of the box whose mean is the base layer.
         base_radius, base_eps, detail_radius, detail_eps: r and ε of the guided filters of both weights.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("guided-filter", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.9
     """
 
     title = "guided filter fusion"
@@ -185,7 +250,7 @@ class GuidedFilter(PairRow):
         for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):
             weights = [guided(first, a, radius, eps).clamp(0, 1), guided(1 - first, b, radius, eps).clamp(0, 1)]
             total = weights[0] + weights[1]
-            # where both weights vanish the sources share the place
+            # equal weights where both vanish
             share = torch.where(total > 0, weights[0] / torch.where(total > 0, total, 1.0), 0.5)
             layers = [box_mean(x, self.base_size // 2) for x in (a, b)]
             if layer == "detail":
@@ -227,7 +292,7 @@ def smooth(x: Tensor) -> Tensor:
 
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
-    """Twice the size, cut to ``like``'s: zeros between the pixels, smoothed, relative to what was smoothed in."""
+    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
     height, width = like.shape[-2:]
     spread, there = like.new_zeros(like.shape), like.new_zeros(1, 1, height, width)
     spread[..., ::2, ::2], there[..., ::2, ::2] = x, 1.0
@@ -235,7 +300,7 @@ def expand(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:
-    """Correlate (N,1,H,W) with taps along rows and columns; the border is repeated where it cannot be reflected."""
+    """Correlate (N,1,H,W) with taps along rows and columns; the border is replicated where it cannot be reflected."""
     half = len(taps) // 2
     for dim, shape, pad in ((-1, (1, 1, 1, -1), (half, half, 0, 0)), (-2, (1, 1, -1, 1), (0, 0, half, half))):
         x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")

@@ -41,6 +41,15 @@ class CVAE(LatentFamily):
 
     Args:
         skips: CVAE+S.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("cvae", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> views, present = torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool)
+        >>> tuple(model.log_weights(Batch(views[:, 0], views, present, torch.arange(2)), n=5, seed=0).shape)
+        (5, 2)
     """
 
     title = "CVAE"
@@ -91,7 +100,17 @@ class CVAE(LatentFamily):
 
 
 class CVAEWithSkips(CVAE):
-    """CVAE+S."""
+    """CVAE+S.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("cvae+s", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.sample(batch, n=4, seed=0).shape)
+        (4, 2, 1, 16, 16)
+    """
 
     title = "CVAE+S"
     skips = True

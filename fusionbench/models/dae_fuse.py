@@ -2,18 +2,18 @@
 
 Reference: "DAE-Fuse: An Adaptive Discriminative Autoencoder for Multi-Modality Image Fusion", arXiv 2409.10080.
 
-    phase I    α ─ shallow ─┬─ detail (residual) ─┬─ Φ(α) ─ decoder ─► α̃   judged against α by D1
-               (β likewise, └─ base (transformer)─┘                    β̃   judged against β by D2
+    phase I    α ─ shallow ─┬─ detail (residual) ─┬─ Φ(α) ─ decoder ─► α̃   against α: D1
+               (β likewise, └─ base (transformer)─┘                    β̃   against β: D2
                 same weights)
-    phase II   Φ(α), Φ(β) ─ cross attention both ways ─ Φ̂(α), Φ̂(β) ─ decoder ─► F   judged against α by D1', β by D2'
+    phase II   Φ(α), Φ(β) ─ cross attention both ways ─ Φ̂(α), Φ̂(β) ─ decoder ─► F   against α: D1', against β: D2'
 
 View 0 is α (infrared, CT, PET, SPECT), view 1 is β (visible luminance, MRI). Where this differs from the paper:
 
-* Eq. 14 as printed rewards pictures that the discriminators recognise as made; its sign is put right.
+* Eq. 14 as printed rewards images that the discriminators classify as generated; its sign is corrected.
 * The decoder of phase II takes both feature maps. Its reduction is ½[W|W] + Δ with the W of phase I and a Δ that
   starts at zero, and the cross attention starts as the identity: phase II begins at the decoded average of the
   features, with no event at the switch that a resumed run could miss.
-* Each phase has discriminators of its own: their task changes, so they and their optimiser's state start afresh.
+* Each phase has its own discriminators: their task changes, so they and their optimiser's state are initialised anew.
 * What the paper leaves open is a parameter of :class:`DAEFuse`; ``docs/pair-models.md`` lists each with its reason.
 """
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from fusionbench.contracts import ImageSpec, LossTerms, Preset
 from fusionbench.errors import UsageError
-from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
+from fusionbench.models._discriminators import Discriminator, discriminator_loss, frozen, generator_loss
 from fusionbench.models._fusion_losses import INTENSITIES, TEXTURES, content_loss, decomposition_loss
 from fusionbench.models._pairs import PairModel, check_choice
 from fusionbench.models._residual import BasicBlock
@@ -36,8 +36,8 @@ from fusionbench.models._vit import PatchTransformer
 from fusionbench.models.precision import at_least_float32
 
 Pair = tuple[Tensor, Tensor]
-Made = tuple[Tensor, Tensor, Tensor]  # a picture or two, detail and base features
-EDGE = 0.01  # images are held this far from 0 and 1 where their inverse sigmoid is taken
+Forward = tuple[Tensor, Tensor, Tensor]  # decoded image(s), detail and base features
+EDGE = 0.01  # images are clamped to [EDGE, 1 - EDGE] before the inverse sigmoid
 SMALL = {
     "width": 16,
     "heads": 2,
@@ -115,7 +115,7 @@ class DAEFuse(PairModel):
         add_visible: add an image to the output before the sigmoid, as CDDFuse does: phase I the image itself, phase
             II the visible one (view 1).
         add_brighter: add the inverse sigmoid of an image instead: phase I the image itself, phase II the brighter of
-            both at every pixel. The network then draws the difference, which little training suffices for.
+            both at every pixel. The network then learns the difference, for which little training suffices.
         critic_widths, critic_norm: of the discriminators.
         adversarial: ``"non-saturating"``, ``"saturating"`` (as printed) or ``"least-squares"``.
         adversarial_weight, fusion_adversarial_weight: λ of eq. 6 and its counterpart in phase II.
@@ -128,6 +128,17 @@ class DAEFuse(PairModel):
 
     Raises:
         UsageError: a spec that is not two grey views, or an unknown choice.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("dae-fuse", ImageSpec(channels=1, height=32, width=32, views=2), preset="tiny")
+        >>> pair = torch.rand(1, 2, 1, 20, 29)  # any size
+        >>> tuple(model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).shape)
+        (1, 1, 20, 29)
+        >>> sorted(model.parameter_groups())
+        ['critic', 'generator']
     """
 
     title = "DAE-Fuse"
@@ -148,7 +159,8 @@ class DAEFuse(PairModel):
                 "batch": 8,
                 "clip": 0.01,
                 "inputs": "all",
-                # usual for judges; their rate stays, since those of phase II are new when the makers' has been halved
+                # usual for discriminators; their rate is constant, as those of phase II are new when the generator's
+                # has been halved already
                 "per_group": {"critic": {"betas": [0.5, 0.999], "lr_min": 1e-4}},
             },
             "paper size: 6.46 M parameters and four discriminators of 0.39 M; open sizes are ours",
@@ -230,14 +242,15 @@ class DAEFuse(PairModel):
         self.encoder = Encoder(width, heads, blocks, expansion, detail_blocks, low)
         self.cross = nn.ModuleList(CrossAttention(2 * width, heads) for _ in range(1 if share_cross_attention else 2))
         self.decoder = Decoder(width, heads, blocks, expansion)
+        # the critics' forward pass, reused by the generator in the same step
+        self._cached: tuple[Any, Pair, Forward] | None = None
         # two for phase I, two for phase II
-        self._kept: tuple[Any, Pair, Made] | None = None  # of the critics' turn, for the maker's
         self.critics = nn.ModuleList(Discriminator(1, critic_widths, critic_norm) for _ in range(4))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by optimiser, in the order of their steps: first the judges, then what they judge."""
-        maker = [*self.encoder.parameters(), *self.cross.parameters(), *self.decoder.parameters()]
-        return {"critic": list(self.critics.parameters()), "generator": maker}
+        """Parameters by optimiser, in the order of their steps: the discriminators, then the generator."""
+        generator = [*self.encoder.parameters(), *self.cross.parameters(), *self.decoder.parameters()]
+        return {"critic": list(self.critics.parameters()), "generator": generator}
 
     def reconstruct(self, image: Tensor) -> Tensor:
         """Phase I's auto-encoder: (N,1,H,W) → (N,1,H,W) in [0,1]."""
@@ -251,8 +264,8 @@ class DAEFuse(PairModel):
         """Eqs. 6–12 in phase I, eqs. 13–17 in phase II."""
         if group == "critic":
             return self._critic_loss(a, b, phase, step)
-        made = self._made(a, b, phase, step)
-        return self._reconstruction_loss(a, b, *made) if phase == 1 else self._fusion_loss(a, b, *made)
+        forward = self._cached_forward(a, b, phase, step)
+        return self._reconstruction_loss(a, b, *forward) if phase == 1 else self._fusion_loss(a, b, *forward)
 
     # Both modalities always pass the encoder in one batch: its batch normalisation then sees the same mixture in
     # training as its running statistics describe in evaluation.
@@ -269,67 +282,68 @@ class DAEFuse(PairModel):
         brighter = torch.logit(at_least_float32(torch.maximum(a, b)), EDGE) if self.add_brighter else None
         return self.decoder(of_a, of_b, skip=b if self.add_visible else brighter)
 
-    def _forward(self, a: Tensor, b: Tensor, phase: int) -> Made:
+    def _forward(self, a: Tensor, b: Tensor, phase: int) -> Forward:
         images = torch.cat((a, b))
         detail, low = self.encoder(images)
         decoded = self._decode_one(images, detail, low) if phase == 1 else self._decode_pair(a, b, detail, low)
         return decoded, detail, low
 
-    def _made(self, a: Tensor, b: Tensor, phase: int, step: int) -> Made:
-        """What the critics have judged in this step, which has its graph still, or the same made now."""
-        kept, self._kept = self._kept, None
-        if kept is not None and kept[0] == _key(a, b, phase, step):
-            return kept[2]
+    def _cached_forward(self, a: Tensor, b: Tensor, phase: int, step: int) -> Forward:
+        """The forward pass of the critics in this step, with its graph; a new one if there is none."""
+        cached, self._cached = self._cached, None
+        if cached is not None and cached[0] == _key(a, b, phase, step):
+            return cached[2]
         return self._forward(a, b, phase)
 
     def _critic_loss(self, a: Tensor, b: Tensor, phase: int, step: int) -> LossTerms:
-        # The maker's turn comes next, on the same images and with the same weights: one forward pass serves both.
-        # Processes that share gradients expect each backward pass to follow a forward pass of its own.
+        # The generator's step follows on the same images with the same weights: one forward pass serves both.
+        # Distributed training expects each backward pass to follow a forward pass of its own.
         shared = torch.is_grad_enabled() and not torch.distributed.is_initialized()
         with torch.set_grad_enabled(shared):
-            made = self._forward(a, b, phase)
-        self._kept = (_key(a, b, phase, step), (a, b), made) if shared else None
-        made_a, made_b = made[0].detach().split(len(a)) if phase == 1 else 2 * [made[0].detach()]
-        of_a, of_b = self._verdicts(phase, (a, b), (made_a, made_b))
-        loss_a, loss_b = (discriminator_loss(real, fake, self.adversarial) for real, fake in (of_a, of_b))
+            forward = self._forward(a, b, phase)
+        self._cached = (_key(a, b, phase, step), (a, b), forward) if shared else None
+        fake_a, fake_b = forward[0].detach().split(len(a)) if phase == 1 else 2 * [forward[0].detach()]
+        logits = self._critic_logits(phase, (a, b), (fake_a, fake_b))
+        loss_a, loss_b = (discriminator_loss(real, fake, self.adversarial) for real, fake in logits)
         return LossTerms(loss_a + loss_b, {"critic_a": loss_a.detach(), "critic_b": loss_b.detach()})
 
-    def _verdicts(self, phase: int, reals: Pair, made: Pair) -> list[Pair]:
+    def _critic_logits(self, phase: int, real: Pair, fake: Pair) -> list[Pair]:
+        """(real, fake) logits of the phase's two discriminators."""
         critics = cast(Sequence[Discriminator], self.critics[2 * phase - 2 : 2 * phase])
-        return [critic.compare(real, image) for critic, real, image in zip(critics, reals, made, strict=True)]
+        return [critic.compare(x, y) for critic, x, y in zip(critics, real, fake, strict=True)]
 
-    def _deception(self, phase: int, reals: Pair, made: Pair) -> Tensor:
+    def _adversarial_loss(self, phase: int, real: Pair, fake: Pair) -> Tensor:
         with frozen(self.critics):
-            of_a, of_b = self._verdicts(phase, reals, made)
-        return deception_loss(of_a[1], self.adversarial) + deception_loss(of_b[1], self.adversarial)
+            (_, fake_a), (_, fake_b) = self._critic_logits(phase, real, fake)
+        return generator_loss(fake_a, self.adversarial) + generator_loss(fake_b, self.adversarial)
 
-    def _reconstruction_loss(self, a: Tensor, b: Tensor, made: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
-        content = 2 * content_loss(made, torch.cat((a, b))).mean()  # the sum over both modalities
-        apart = decomposition_loss(*halves(detail), *halves(low))
-        adversarial = self._deception(1, (a, b), (made[: len(a)], made[len(a) :]))
-        total = self.adversarial_weight * adversarial + self.decomposition * apart
+    def _reconstruction_loss(self, a: Tensor, b: Tensor, decoded: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
+        content = 2 * content_loss(decoded, torch.cat((a, b))).mean()  # the sum over both modalities
+        decomposition = decomposition_loss(*chunk(detail), *chunk(low))
+        adversarial = self._adversarial_loss(1, (a, b), chunk(decoded))
+        total = self.adversarial_weight * adversarial + self.decomposition * decomposition
         total = total + (1 - self.decomposition) * content
-        terms = {"content": content, "decomposition": apart, "adversarial": adversarial}
+        terms = {"content": content, "decomposition": decomposition, "adversarial": adversarial}
         return LossTerms(total, {"phase": 1, **{name: value.detach() for name, value in terms.items()}})
 
     def _fusion_loss(self, a: Tensor, b: Tensor, fused: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
         texture, intensity = self.texture_loss(fused, a, b).mean(), self.intensity_loss(fused, a, b).mean()
-        adversarial = self._deception(2, (a, b), (fused, fused))
+        adversarial = self._adversarial_loss(2, (a, b), (fused, fused))
         total = self.texture_weight * texture + self.intensity_weight * intensity
         total = total + self.fusion_adversarial_weight * adversarial
         terms = {"texture": texture, "intensity": intensity, "adversarial": adversarial}
         if self.fusion_decomposition:
-            terms["decomposition"] = decomposition_loss(*halves(detail), *halves(low))
+            terms["decomposition"] = decomposition_loss(*chunk(detail), *chunk(low))
             total = total + self.fusion_decomposition * terms["decomposition"]
         return LossTerms(total, {"phase": 2, **{name: value.detach() for name, value in terms.items()}})
 
 
-def halves(x: Tensor) -> Pair:
-    """Of a batch that holds both modalities, each."""
-    first, second = x.chunk(2)
-    return first, second
+def chunk(x: Tensor) -> Pair:
+    """A batch (2N,…) of both modalities as (N,…) of each."""
+    of_a, of_b = x.chunk(2)
+    return of_a, of_b
 
 
 def _key(a: Tensor, b: Tensor, phase: int, step: int) -> tuple[Any, ...]:
-    """Tells images of a step apart; the memory of kept ones cannot be anybody else's."""
+    """Identifies the images of a step; cached images are referenced, so their memory cannot have been reused."""
     return (phase, step, a.data_ptr(), b.data_ptr(), a.shape, a._version, a.is_inference())

@@ -4,14 +4,14 @@
                                (no views: a trained tensor h)
 
 The same stem, cells and decoder as FusionVAE, without latents; C is chosen so that the number of parameters is within
-5 % of FusionVAE's. Read as p(y|X), the output has an exact likelihood, a figure that the paper leaves out: all
+5 % of FusionVAE's. Read as p(y|X), the output has an exact likelihood, which the paper does not report: all
 importance weights of an image are equal.
 
 ``skips=True`` is FCN+S: before every resolution of the decoder, state ← max(state, max_i f_i) element-wise, with f_i
 the views' last feature of that resolution.
 
-The paper's FCN without skips sits at the mean image's error as soon as it sees a view, a collapsed regression. Nothing
-here forces or forbids that; the batch size, the learning rate and the warm-up are FusionVAE's.
+The paper's FCN without skips has the mean image's error as soon as it sees a view, a collapsed regression. Nothing
+here enforces or prevents that; the batch size, the learning rate and the warm-up are FusionVAE's.
 """
 
 from __future__ import annotations
@@ -76,10 +76,20 @@ def _split_at_ups(post: nn.Sequential) -> list[nn.Module]:
 class FCN(Family):
     """Deterministic baseline.
 
-    Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` play no part), and:
+    Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` are unused), and:
 
     Args:
         skips: FCN+S.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fcn", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> views, present = torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool)
+        >>> weights = model.log_weights(Batch(views[:, 0], views, present, torch.arange(2)), n=5, seed=0)
+        >>> bool((weights == weights[0]).all())  # no latents, so all draws are equal and the likelihood is exact
+        True
     """
 
     title = "FCN"
@@ -117,7 +127,17 @@ class FCN(Family):
 
 
 class FCNWithSkips(FCN):
-    """FCN+S."""
+    """FCN+S.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fcn+s", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.fuse(batch).shape)
+        (2, 1, 16, 16)
+    """
 
     title = "FCN+S"
     skips = True

@@ -51,7 +51,7 @@ SMALL_NOTE = "half the base width for 64×64 images, minutes of a GPU; not compa
 
 
 class Group(nn.Module):
-    """One latent group: its cells, the two distributions, and the way of the latent back into the state."""
+    """One latent group: its cells, the two distributions, and the convolution that merges the latent into the state."""
 
     def __init__(self, channels: int, latents: int, cells: int, first: bool, aggregation: str) -> None:
         super().__init__()
@@ -68,14 +68,23 @@ class FusionVAE(LatentFamily):
     Parameters as in :class:`Family`, and:
 
     Args:
-        aggregation: how views meet in the prior: ``max-add`` (the paper's), ``mean-add``, ``bayes-add``, ``max-all``,
-            ``mean-all`` or ``bayes-all``.
+        aggregation: how the views are aggregated in the prior: ``max-add`` (the paper's), ``mean-add``, ``bayes-add``,
+            ``max-all``, ``mean-all`` or ``bayes-all``.
         group_order: ``code`` or ``table``.
         posterior: ``y``: q(z|y), the paper's; or ``xy``: q(z|X,y) from the maximum of the features of views and target.
         residual: the posterior's raw parameters are added to the prior's.
 
     Raises:
-        UsageError: as :class:`Family`, or an unknown word.
+        UsageError: as :class:`Family`, or an unknown value.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fusionvae", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.sample(batch, n=4, seed=0).shape)  # four draws for each of two samples
+        (4, 2, 1, 16, 16)
     """
 
     title = "FusionVAE"
@@ -153,7 +162,7 @@ class FusionVAE(LatentFamily):
         return TopDown(self.head(self.leave(self.post(state), prepared)), visited)
 
     def enter(self, index: int, state: Tensor, prepared: Any) -> Tensor:
-        """The state before the cells of group ``index``: a place for what the decoder may see besides z."""
+        """The state before the cells of group ``index``: a hook for decoder inputs besides z."""
         return state
 
     def leave(self, features: Tensor, prepared: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""FusionVAE+: a first step past FusionVAE, on the same cells and with the same number of parameters (within 5 %).
+"""FusionVAE+: an extension of FusionVAE with the same cells and the same number of parameters (within 5 %).
 
     h ─► [+ context] ─► [z_1] ─► [+ context] ─► cells ─► [z_2] ─► … ─► post-processing ─► [+ pixels] ─► cell ─► p(y|z,X)
 
@@ -52,8 +52,10 @@ PLUS_TRAINING = {"inputs": "per-image", "ema": 0.999, "reestimate": 200}
 
 
 def zero_conv(cin: int, cout: int, size: int) -> nn.Conv2d:
-    """A convolution that starts at zero: what it adds is nothing until it has been learned. Without weight norm,
-    under which a zero weight would have no gradient."""
+    """A convolution whose weight and bias are initialised to zero, so that its branch adds nothing at the start.
+
+    It has no weight norm, under which a zero weight would have no gradient.
+    """
     conv = nn.Conv2d(cin, cout, size, padding=size // 2)
     nn.init.zeros_(conv.weight)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
@@ -105,7 +107,16 @@ class FusionVAEPlus(FusionVAE):
         hide: share of the samples with views whose decoder does not see them in training, 0 to 1.
 
     Raises:
-        UsageError: as :class:`FusionVAE`, an unknown word, or a share outside 0..1.
+        UsageError: as :class:`FusionVAE`, an unknown value, or a share outside 0..1.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("fusionvae-plus", ImageSpec(channels=3, height=16, width=16, views=3), preset="tiny")
+        >>> batch = Batch(None, torch.rand(2, 3, 3, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
+        >>> tuple(model.fuse(batch).shape), tuple(model.fuse(batch.with_inputs(1)).shape)  # three views, and one
+        ((2, 3, 16, 16), (2, 3, 16, 16))
     """
 
     title = "FusionVAE+"

@@ -4,8 +4,8 @@
 
 With u = x − b this is total variation with an ℓ1 data term, min Σ|u − (a − b)| + λ Σ|∇u|. It is solved by the
 alternating direction method of multipliers: u is split into e = u − (a − b) and d = ∇u, whose proximal maps are
-thresholds; what remains for u is linear, (1 + c ∇ᵀ∇)u = r, and diagonal under the cosine transform, since differences
-across the border count as zero.
+thresholds; the update of u is linear, (1 + c ∇ᵀ∇)u = r, and diagonal under the cosine transform, since differences
+across the border are zero.
 """
 
 from __future__ import annotations
@@ -25,21 +25,32 @@ class GradientTransfer(PairRow):
     """The minimiser of Σ|x − a| + λ Σ|∇x − ∇b|, cut to [0,1]. View 0 is the infrared image, view 1 the visible one.
 
     The paper minimises by iteratively reweighted least squares; the minimum is the same. Pairs are solved in one
-    batch, and each leaves it by its own residuals, so that its result is that of a batch of one up to rounding.
+    batch, each until its own residuals converge, so that its result does not depend on the batch up to rounding.
 
     Args:
         weight: λ, 4 in the paper.
         norm: ``isotropic`` (paper): |∇| is the length of (horizontal, vertical); ``anisotropic``: the sum of both.
-        iterations: at most so many.
-        tolerance: a pair is done when the root mean squares of its primal and its dual residual are below this, in
-            grey values of [0,1]; 0 runs all iterations.
-        penalty: ρ of the data term. It changes the speed and not the minimum.
-        gradient_penalty: ρ of the gradient term, the same.
+        iterations: maximum number of iterations.
+        tolerance: a pair has converged when the root mean squares of its primal and its dual residual are below this,
+            in grey values of [0,1]; 0 runs all iterations.
+        penalty: ρ of the data term; it changes the speed, not the minimum.
+        gradient_penalty: ρ of the gradient term, likewise.
 
     Raises:
         UsageError: values that are not positive, or an unknown norm.
 
     Source: Ma, Chen, Li, Huang 2016; Boyd et al. 2011, section 3.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("gtf", ImageSpec(channels=1, height=16, width=4, views=2))
+        >>> infrared, visible = torch.full((16, 4), 0.6), torch.tensor([0.4, 0.2, 0.2, 0.2]).expand(16, 4)
+        >>> pair = torch.stack([infrared, visible])[None, :, None]
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> [round(value, 2) for value in fused[0, 0, 0].tolist()]  # the level of infrared, the edge of visible
+        [0.8, 0.6, 0.6, 0.6]
     """
 
     title = "gradient transfer"
@@ -116,8 +127,8 @@ class GradientTransfer(PairRow):
 class CosineSolver:
     """Solves (1 + ratio ∇ᵀ∇)u = r for images of the size of ``like``.
 
-    The cosine transform of n values is the Fourier transform of the even places followed by the odd ones backwards,
-    turned by a phase (Makhoul 1980).
+    The cosine transform of n values is the Fourier transform of the even entries followed by the odd ones reversed,
+    times a phase (Makhoul 1980).
     """
 
     def __init__(self, like: Tensor, ratio: float) -> None:
@@ -147,7 +158,7 @@ class CosineSolver:
         return torch.cat((half.real, -half.imag[..., 1 : (n + 1) // 2].flip(-1)), -1)
 
     def inverse(self, x: Tensor, axis: int) -> Tensor:
-        """Undoes :meth:`cosine`."""
+        """Inverse of :meth:`cosine`."""
         n = x.shape[-1]
         mirrored = torch.cat((torch.zeros_like(x[..., :1]), x[..., 1:].flip(-1)), -1)
         half = torch.complex(x, -mirrored)[..., : n // 2 + 1] * self.phase[axis][: n // 2 + 1].conj()
@@ -174,7 +185,7 @@ def divergence(slope: Tensor) -> Tensor:
 
 
 def soft(x: Tensor, threshold: float) -> Tensor:
-    """Towards zero by ``threshold``, and no further than zero."""
+    """Soft threshold: towards zero by ``threshold``, at most to zero."""
     return x - x.clamp(-threshold, threshold)
 
 

@@ -1,14 +1,14 @@
-"""Joint sparse representation with saliency detection: what both images share, plus what is salient in each.
+"""Joint sparse representation with saliency detection: the common part of both images, plus what is salient in each.
 
     patches of a ─┐ less their means ─ joint sparse code over one     ─ common part + salient innovations ─┐
-    patches of b ─┘                    learned dictionary [D D 0;       + what the code leaves over        ├─ overlap
+    patches of b ─┘                    learned dictionary [D D 0;       + residual of the code             ├─ overlap
                     means ──────────── D 0 D] : common, own a, own b  ─ weighted by distance from the mean ┘
 
 The joint model is Yu et al. 2011's, with two images one column of 2·size² values; the saliency idea is Liu, Qi, Ding
-2017's. We know of no public code; five things are our own: the dictionary is learned for each pair from its own patches
-by scikit-learn, patches stand ``stride`` apart, a patch's saliency is the geometric mean of a local and a global
-measure of its own coefficients, means are weighted by their distance from the image's mean, and what the code leaves
-over is kept by default.
+2017's. We know of no public code; five choices are ours: the dictionary is learned for each pair from its own patches
+by scikit-learn, patches are ``stride`` pixels apart, a patch's saliency is the geometric mean of a local and a global
+measure of its own coefficients, means are weighted by their distance from the image's mean, and the residual of
+the code is kept by default.
 """
 
 from __future__ import annotations
@@ -35,19 +35,30 @@ class JointSparse(PairRow):
         stride: distance of patches. Sliding by one pixel is usual; 4 costs a sixteenth, and every pixel but the
             outermost is still the mean of four patches.
         atoms: elements of the dictionary; 256 is usual, 128 is twice the dimension of a patch.
-        sparsity: coefficients of a pair of patches at most.
-        tolerance: a pair of patches is coded when the root mean square of what is left is below this, in grey values
+        sparsity: maximum number of coefficients of a pair of patches.
+        tolerance: a pair of patches is coded until the root mean square of the residual is below this, in grey values
             of [0,1].
         samples: patches that the dictionary learns from, drawn from both images by ``seed``.
-        seed: of the draw and of the learning, so that a pair has one result.
-        residual: keep what the code leaves over, weighted by saliency. Without, the row also removes noise, as
-            joint sparse representation is meant to, and two equal images come back only to within ``tolerance``, where
+        seed: of the draw and of the learning; a pair always has the same result.
+        residual: add the residual of the code, weighted by saliency. Without it the method also removes noise, as
+            joint sparse representation intends, and two equal images are reproduced only to within ``tolerance``, if
             ``sparsity`` suffices.
 
     Raises:
         UsageError: values that are not positive, a stride above the size.
 
     Source: Yu, Qiu, Bi, Wang 2011; Liu, Qi, Ding 2017; orthogonal matching pursuit: Tropp, Gilbert 2007.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("jsr-sd", ImageSpec(channels=1, height=24, width=24, views=2))
+        >>> image = torch.rand(1, 1, 24, 24)
+        >>> pair = torch.stack([image, image], dim=1)
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> bool((fused - image).abs().max() < 1e-5)  # two equal images come back
+        True
     """
 
     title = "joint sparse representation"
@@ -114,7 +125,7 @@ class JointSparse(PairRow):
             result = result + weight * innovation
             if self.residual:
                 result = result + part * (detail - shared - innovation)
-        # a patch's brightness stands out when it is far from the image's
+        # a patch's brightness is salient when it is far from the image's mean
         bright = _share(*((mean - mean.mean()).abs() for mean in means))
         result = result + bright * means[0] + (1 - bright) * means[1]
 
@@ -129,9 +140,9 @@ class JointSparse(PairRow):
         from sklearn.exceptions import ConvergenceWarning
 
         values = details.cpu().numpy()
-        values = values[np.square(values).mean(1) > self.tolerance**2]  # flat patches teach nothing
+        values = values[np.square(values).mean(1) > self.tolerance**2]  # flat patches carry no information
         random = np.random.default_rng(self.seed)
-        if len(values) < self.atoms:  # too little to learn from: directions drawn at random code it too
+        if len(values) < self.atoms:  # too few to learn from: random directions serve as the dictionary
             rows = random.standard_normal((self.atoms, details.shape[1]))
             rows -= rows.mean(1, keepdims=True)
         else:
@@ -167,8 +178,8 @@ def joint(dictionary: Tensor) -> Tensor:
 def pursuit(dictionary: Tensor, values: Tensor, sparsity: int, tolerance: float, chunk: int = 2048) -> Tensor:
     """Codes (n, atoms) of values (n, dim) by orthogonal matching pursuit over rows of length 1 (atoms, dim).
 
-    All values of a chunk take a step together. A value is done when the root mean square of its residual is at most
-    ``tolerance``, or when it has ``sparsity`` coefficients, or when no row says anything new.
+    The values of a chunk are processed together. A value is done when the root mean square of its residual is at most
+    ``tolerance``, when it has ``sparsity`` coefficients, or when no row correlates with the residual.
     """
     gram = dictionary @ dictionary.T
     codes = values.new_zeros(len(values), len(dictionary))
@@ -188,7 +199,7 @@ def _pursue(dictionary: Tensor, gram: Tensor, values: Tensor, sparsity: int, tol
     match = wanted[left]
     for _ in range(min(sparsity, len(dictionary))):
         size, best = match.abs().scatter(1, chosen, -1.0).max(1)
-        useful = size > 1e-9 * energy[left].sqrt()  # what remains is rounding
+        useful = size > 1e-9 * energy[left].sqrt()  # smaller: rounding errors
         left, chosen = left[useful], torch.cat((chosen, best[:, None]), 1)[useful]
         if not len(left):
             break

@@ -1,4 +1,4 @@
-"""MFEIF: multi-scale features of two sensors, weighed by attention to their edges.
+"""MFEIF: multi-scale features of two sensors, weighted by attention to their edges.
 
 Reference: Liu, Fan, Jiang, Liu, Luo, "Learning a Deep Multi-Scale Feature Ensemble and an Edge-Attention Guidance
 for Image Fusion", IEEE Transactions on Circuits and Systems for Video Technology, 2022.
@@ -16,8 +16,8 @@ View 0 is infrared (CT, PET, SPECT), view 1 visible luminance (MRI). Where this 
 * ``fusion="sources"``: the attention logits pass a softmax over the two images, so that the fused features are a
   weighted mean of the images' features and stay in the domain that the constructor was trained on. Eq. 3 as printed
   is ``fusion="eq3"``: its softmax over 64 channels shrinks the features to about 1/64.
-* ``skip="attention"``: the skip features are joined by the same weights. With rules that the attention cannot move
-  (the public code's, eq. 4), the low-level features decide the picture and the attention learns next to nothing.
+* ``skip="attention"``: the skip features are joined by the same weights. With rules that the attention cannot change
+  (the public code's, eq. 4), the low-level features determine the image and the attention learns next to nothing.
 * The last layer has no normalisation and ends in a sigmoid (``output="sigmoid"``); that of the public inference
   code, batch normalisation and ReLU, is ``output="norm-relu"``.
 * The losses of stage 2 and all weights are not published; ``docs/pair-models.md`` lists our choices with reasons.
@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from fusionbench.contracts import ImageSpec, LossTerms, Preset
 from fusionbench.errors import UsageError
 from fusionbench.files import digest
-from fusionbench.models._discriminators import Discriminator, deception_loss, discriminator_loss, frozen
+from fusionbench.models._discriminators import Discriminator, discriminator_loss, frozen, generator_loss
 from fusionbench.models._edges import edge_image
 from fusionbench.models._fusion_losses import TEXTURES, content_loss, intensity_loss
 from fusionbench.models._pairs import PairModel, check_choice
@@ -117,23 +117,23 @@ class EdgeAttention(nn.Module):
         return self.layers(image + edge_image(image))
 
 
-def weigh(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """``weight``·x + (1 − ``weight``)·y in the precision of x."""
+def blend(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """``weight``·x + (1 − ``weight``)·y in the dtype of x."""
     return torch.lerp(y, x, weight.to(x.dtype))
 
 
 def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """Two views of (N,1,H,W) images, each blurred where the other is sharp, in blotches drawn by seed and step."""
+    """Two views of (N,1,H,W) images, each blurred where the other is sharp; the regions depend on seed and step."""
     height, width = images.shape[-2:]
     generator = torch.Generator().manual_seed(int(digest([seed, "corruption", step])[:15], 16))
-    blotches = torch.rand((len(images), 1, 6, 6), generator=generator).to(images.device)
-    sharp = F.interpolate(blotches, (height, width), mode="bilinear", align_corners=False) > 0.5
+    regions = torch.rand((len(images), 1, 6, 6), generator=generator).to(images.device)
+    sharp = F.interpolate(regions, (height, width), mode="bilinear", align_corners=False) > 0.5
     blurred = F.avg_pool2d(F.pad(images, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     return torch.where(sharp, images, blurred), torch.where(sharp, blurred, images)
 
 
 class MFEIF(PairModel):
-    """Auto-encoder of dilated dense features, which attention to the edges of both images weighs. Views (N,2,1,H,W)
+    """Auto-encoder of dilated dense features, weighted by attention to the edges of both images. Views (N,2,1,H,W)
     in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 
     Args:
@@ -143,9 +143,9 @@ class MFEIF(PairModel):
         attention_widths, attention_maps: of the attention net; maps is 1, or the number of deepest channels.
         fusion: ``"sources"`` or ``"eq3"``, see above.
         gate: what eq. 3's attention maps pass first, ``"sigmoid"`` or ``"none"``.
-        skip: how the two images' skip features join: ``"attention"`` weighs them by the images' weights (their mean
-            over the maps), ``"mean-min"`` is the mean of both and of their minimum (public code), ``"mean"``, or
-            ``"sum"`` (eq. 4; twice what the constructor met in stage 1).
+        skip: how the two images' skip features join: ``"attention"`` weights them like the deep features (by the
+            mean over the maps), ``"mean-min"`` is the mean of both and of their minimum (public code), ``"mean"``, or
+            ``"sum"`` (eq. 4; twice the magnitude of stage 1).
         output: ``"sigmoid"`` or ``"norm-relu"``, see above.
         pixel_weight, ssim_weight, adversarial_weight: of stage 1: 1, γ, λ.
         critic_widths, critic_norm: of the discriminator.
@@ -156,6 +156,18 @@ class MFEIF(PairModel):
 
     Raises:
         UsageError: a spec that is not two grey views, or an unknown choice.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("mfeif", ImageSpec(channels=1, height=32, width=32, views=2), preset="tiny")
+        >>> pair = torch.rand(1, 2, 1, 20, 29)  # any size
+        >>> tuple(model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).shape)
+        (1, 1, 20, 29)
+        >>> model.plan(steps=100, seed=0)
+        >>> model.phase(0), model.phase(75)
+        (1, 2)
     """
 
     title = "MFEIF"
@@ -169,7 +181,7 @@ class MFEIF(PairModel):
         "paper": Preset(
             {"skip": "mean-min"},
             PAPER_TRAINING,
-            "the same with the public code's skips, which the attention cannot move",
+            "the same with the public code's skips, which the attention cannot change",
         ),
         "public-code": Preset(
             {
@@ -239,9 +251,9 @@ class MFEIF(PairModel):
         self.critic = Discriminator(1, critic_widths, critic_norm)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by optimiser, in the order of their steps: first the judge, then what it judges."""
-        maker = [*self.extractor.parameters(), *self.constructor.parameters(), *self.attention.parameters()]
-        return {"critic": list(self.critic.parameters()), "generator": maker}
+        """Parameters by optimiser, in the order of their steps: the discriminator, then the generator."""
+        generator = [*self.extractor.parameters(), *self.constructor.parameters(), *self.attention.parameters()]
+        return {"critic": list(self.critic.parameters()), "generator": generator}
 
     def reconstruct(self, image: Tensor) -> Tensor:
         """Stage 1's auto-encoder: (N,1,H,W) → (N,1,H,W)."""
@@ -256,7 +268,7 @@ class MFEIF(PairModel):
         joined = [self._join(x, y, weight) for x, y in zip(features_a[:2], features_b[:2], strict=True)]
         deep_a, deep_b = features_a[2], features_b[2]
         if self.fusion == "sources":
-            joined.append(weigh(deep_a, deep_b, weight))
+            joined.append(blend(deep_a, deep_b, weight))
         else:
             if self.gate == "sigmoid":
                 logits_a, logits_b = torch.sigmoid(logits_a), torch.sigmoid(logits_b)
@@ -265,7 +277,7 @@ class MFEIF(PairModel):
 
     def _join(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         if self.skip == "attention":
-            return weigh(x, y, weight.mean(1, keepdim=True))
+            return blend(x, y, weight.mean(1, keepdim=True))
         if self.skip == "mean-min":
             return (x + y + torch.minimum(x, y)) / 3
         return (x + y) / 2 if self.skip == "mean" else x + y
@@ -277,13 +289,13 @@ class MFEIF(PairModel):
         images = torch.cat((a, b))
         if group == "critic":
             with torch.no_grad():
-                made = self.reconstruct(images)
-            total = discriminator_loss(*self.critic.compare(images, made), "least-squares")
+                fake = self.reconstruct(images)
+            total = discriminator_loss(*self.critic.compare(images, fake), "least-squares")
             return LossTerms(total, {"critic": total.detach()})
-        made = self.reconstruct(images)
-        content = content_loss(made, images, self.pixel_weight, self.ssim_weight).mean()
+        reconstruction = self.reconstruct(images)
+        content = content_loss(reconstruction, images, self.pixel_weight, self.ssim_weight).mean()
         with frozen(self.critic):
-            adversarial = deception_loss(self.critic.compare(images, made)[1], "least-squares")
+            adversarial = generator_loss(self.critic.compare(images, reconstruction)[1], "least-squares")
         total = content + self.adversarial_weight * adversarial
         return LossTerms(total, {"phase": 1, "content": content.detach(), "adversarial": adversarial.detach()})
 
@@ -291,8 +303,8 @@ class MFEIF(PairModel):
         with frozen(self.extractor, self.constructor, evaluation=True):
             if self.stage2 == "corruption":
                 images = torch.cat((a, b))
-                made = self.combine(*complementary_corruptions(images, self.seed, step))
-                total = content_loss(made, images, self.pixel_weight, self.ssim_weight).mean()
+                restored = self.combine(*complementary_corruptions(images, self.seed, step))
+                total = content_loss(restored, images, self.pixel_weight, self.ssim_weight).mean()
                 return LossTerms(total, {"phase": 2, "content": total.detach()})
             fused = self.combine(a, b)
         texture, intensity = self.texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()

@@ -1,7 +1,7 @@
-"""Rows that any model has to beat: the mean image, the first view as it is, the pixel-wise maximum of the views.
+"""Trivial baselines: the mean image, the first view unchanged, the pixel-wise maximum of the views.
 
-They answer with one fixed image per sample, have no likelihood, and are never ranked beside models. Where no view is
-given, ``first-view`` and ``max-view`` answer with the mean of the training targets, the best constant image.
+They give one deterministic image per sample, have no likelihood, and are not ranked with models. Without views,
+``first-view`` and ``max-view`` give the mean of the training targets, the best constant image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ _PRESETS: Mapping[str, Preset] = {"default": Preset(note="one pass over the trai
 
 
 class MeanImage(nn.Module):
-    """The mean of the training targets, whatever the views are."""
+    """The mean of the training targets, independent of the views.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("mean-image", ImageSpec(channels=1, height=1, width=2, views=1))
+        >>> targets = torch.tensor([[[[0.0, 0.5]]], [[[0.5, 1.0]]]])
+        >>> batch = Batch(targets, targets[:, None], torch.ones(2, 1, dtype=torch.bool), torch.arange(2))
+        >>> model.fit([batch])
+        >>> model.fuse(batch)[0].tolist()
+        [[[0.25, 0.75]]]
+    """
 
     title: ClassVar[str] = "mean image"
     reference: ClassVar[str] = "trivial row"
@@ -55,7 +67,17 @@ class MeanImage(nn.Module):
 
 
 class FirstView(MeanImage):
-    """The first present view, unchanged; the mean image when there is none."""
+    """The first present view, unchanged; the mean image when there is none.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("first-view", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.25, 0.0]
+    """
 
     title = "first view"
 
@@ -67,7 +89,17 @@ class FirstView(MeanImage):
 
 
 class MaxView(MeanImage):
-    """The pixel-wise maximum of the present views; the mean image when there is none."""
+    """The pixel-wise maximum of the present views; the mean image when there is none.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("max-view", ImageSpec(channels=1, height=1, width=2, views=2))
+        >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
+        >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
+        [0.25, 0.5]
+    """
 
     title = "max of views"
 

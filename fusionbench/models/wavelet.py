@@ -1,9 +1,9 @@
 """Wavelet fusion of registered pairs: the larger activity in every band wins.
 
     a ─┐ discrete wavelet transform ─ bands: activity = max |coefficient| in a window, the larger one wins,
-    b ─┘                              decisions outvoted by their neighbours are turned; base: mean ─ inverse
+    b ─┘                              decisions in the minority of a neighbourhood are reversed; base: mean ─ inverse
 
-Li, Manjunath, Mitra 1995 describe the window and the vote; both are switched off by a size of 1.
+Li, Manjunath, Mitra 1995 describe the window and the vote; a size of 1 disables either.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fusionbench.models.classical import PairRow
 
 
 class Wavelet(PairRow):
-    """Of every wavelet coefficient the source with the more active neighbourhood; of the base the mean.
+    """Of each wavelet coefficient the source with the more active neighbourhood; of the base the mean.
 
-    The transform is PyWavelets' and runs on the CPU; decisions are taken on the device of the views.
+    The transform is PyWavelets' and runs on the CPU; the selection runs on the device of the views.
 
     Args:
         wavelet: name of a discrete wavelet of PyWavelets. The paper asks for a compactly supported orthogonal one and
-            leaves the choice open; ``db2`` is short enough for small pictures and rings little.
-        levels: number of scales, fewer where the picture is too small for the filter.
+            leaves the choice open; ``db2`` is short enough for small images and rings little.
+        levels: number of scales, fewer if the image is too small for the filter.
         window: odd side of the square in which the largest amplitude is a coefficient's activity (paper: 3 or 5).
         vote: odd side of the square whose majority decides in the end (paper: a majority filter); 1 for none.
 
@@ -37,6 +37,17 @@ class Wavelet(PairRow):
         UsageError: an unknown wavelet (with the nearest known one), or sizes that are not odd and positive.
 
     Source: Li, Manjunath, Mitra 1995, section 3.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import Batch, create_model
+        >>> from fusionbench.contracts import ImageSpec
+        >>> model = create_model("wavelet", ImageSpec(channels=1, height=32, width=32, views=2))
+        >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
+        >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
+        >>> fused = model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1)))
+        >>> round(float(fused[0, 0, 16, 16]), 2)
+        0.89
     """
 
     title = "wavelet maximum"
@@ -68,7 +79,7 @@ class Wavelet(PairRow):
         fused: list[object] = [(first[0] + second[0]) / 2]
         for bands_a, bands_b in zip(first[1:], second[1:], strict=True):
             fused.append(tuple(self.chosen(x, y, a.device) for x, y in zip(bands_a, bands_b, strict=True)))
-        # an odd side comes back one pixel longer
+        # the inverse of an odd side is one pixel longer
         image = pywt.waverec2(fused, self.wavelet, mode="symmetric", axes=(-2, -1))[..., :height, :width]
         return torch.from_numpy(np.ascontiguousarray(image)).to(a)
 

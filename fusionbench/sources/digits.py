@@ -18,7 +18,15 @@ from fusionbench.errors import UsageError
 
 
 class Digits:
-    """Split ``all``: uint8 (1797, 8, 8, 1) with labels 0..9."""
+    """Split ``all``: uint8 (1797, 8, 8, 1) with labels 0..9.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.sources import SOURCES
+        >>> digits = SOURCES.get("digits")()
+        >>> digits.length("all"), digits.read("all", np.array([0, 1])).shape, digits.labels("all")[:10].tolist()
+        (1797, (2, 8, 8, 1), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
 
     name: ClassVar[str] = "digits"
     title: ClassVar[str] = "Optical recognition of handwritten digits (test part), 8×8"

@@ -19,7 +19,21 @@ from fusionbench.sources.file_notes import FileNotes
 
 
 class Folder:
-    """Split ``all``: RGB pictures; labels when there are subfolders."""
+    """Split ``all``: RGB pictures; labels when there are subfolders.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from fusionbench.sources import SOURCES
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name, size in (("a.png", (8, 6)), ("b.png", (5, 5))):
+        ...         Image.new("RGB", size, "red").save(Path(root) / name)
+        ...     folder = SOURCES.get("folder")(Path(root))
+        ...     print(folder.length("all"), [image.shape for image in folder.read_list("all", np.arange(2))])
+        2 [(6, 8, 3), (5, 5, 3)]
+    """
 
     name: ClassVar[str] = "folder"
     title: ClassVar[str] = "A folder of pictures"

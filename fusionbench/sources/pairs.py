@@ -20,7 +20,20 @@ from fusionbench.sources.pair_folders import Layout, PairFolders
 
 
 class Pairs(PairFolders):
-    """Split ``all``: any two folders, called a and b, ir and vi, or infrared and visible."""
+    """Split ``all``: any two folders, called a and b, ir and vi, or infrared and visible.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from fusionbench.sources import SOURCES
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for place in ("ir/one.png", "ir/two.png", "vi/one.png", "vi/two.jpg"):
+        ...         (Path(root) / place).parent.mkdir(exist_ok=True)
+        ...         Image.new("L", (8, 6), 90).save(Path(root) / place)
+        ...     print(SOURCES.get("pairs")(Path(root)).stems("all"))
+        ['one', 'two']
+    """
 
     name = "pairs"
     title: ClassVar[str] = "Two folders of pictures, paired by stem"
@@ -139,6 +152,15 @@ class PairsDemo:
     View 1 is the luma. View 0 has the reddish bright and the bluish dark, (2R − B + 255)/3 in whole numbers, as the
     mean of a 5×5 box, stretched to 0..255: less detail and another contrast, as thermal cameras have. It shows nothing
     about real sensors.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.sources import SOURCES
+        >>> demo = SOURCES.get("pairs-demo")()
+        >>> demo.stems("all")
+        ['astronaut', 'chelsea', 'coffee']
+        >>> [pair.shape for pair in demo.read_pairs("all", np.array([0, 2]))]
+        [(2, 256, 256), (2, 256, 256)]
     """
 
     name: ClassVar[str] = "pairs-demo"

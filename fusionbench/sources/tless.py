@@ -115,7 +115,7 @@ def _from_json(path: Path) -> dict[int, int]:
 
 
 def _from_yaml(path: Path) -> dict[int, int]:
-    """Only two kinds of lines matter (``0:`` and ``obj_id: 1``), so no YAML machinery is let loose on the file."""
+    """Only two kinds of lines matter (``0:`` and ``obj_id: 1``), so the file is not passed to a YAML parser."""
     out: dict[int, int] = {}
     image = None
     for line in read_bounded(path, _MAX_ANNOTATION, "annotation").decode("utf-8", "replace").splitlines():

@@ -1,6 +1,6 @@
-"""Pure integer functions that make the views: the same bits from NumPy and torch, on any device, for any batch split.
+"""Pure integer functions that generate the views: bit-identical in NumPy and torch, on any device, for any batching.
 
-Nothing in here uses floating point after the draw, a random state, or anything else of fusionbench.
+Nothing here uses floating point after the draw, a random state, or any other part of fusionbench.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The few operations that NumPy and torch spell differently, so that one integer formula serves both.
+"""Operations that NumPy and torch spell differently, so that one integer formula serves both.
 
-``Array`` is a NumPy array or a torch tensor; a function that gets one kind returns the same kind
-(and, for a tensor, the same device). torch is never imported unless a tensor came in.
+``Array`` is a NumPy array or a torch tensor; functions return the kind that they are given
+(a tensor on the same device). torch is never imported unless a tensor came in.
 """
 
 from __future__ import annotations
@@ -16,13 +16,29 @@ Array = Any  # np.ndarray | torch.Tensor
 
 
 def is_tensor(value: Array) -> bool:
-    """Whether ``value`` is a torch tensor."""
+    """Whether ``value`` is a torch tensor.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from fusionbench.synth.arrays import is_tensor
+        >>> is_tensor(np.zeros(2)), is_tensor(torch.zeros(2))
+        (False, True)
+    """
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def cast(value: Array, dtype: str) -> Array:
-    """``value`` with the integer type called ``dtype`` ("int16", "int32", "int64", "uint8")."""
+    """``value`` with the integer type called ``dtype`` ("int16", "int32", "int64", "uint8").
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from fusionbench.synth.arrays import cast
+        >>> str(cast(np.array([7]), "int16").dtype), str(cast(torch.tensor([7]), "int16").dtype)
+        ('int16', 'torch.int16')
+    """
     if is_tensor(value):
         return value.to(getattr(sys.modules["torch"], dtype))
     return value.astype(dtype, copy=False)
@@ -36,14 +52,29 @@ def _on_device(content: bytes, shape: tuple[int, ...], dtype: str, device: str) 
 
 
 def like(table: np.ndarray, value: Array) -> Array:
-    """A constant table as the kind of array that ``value`` is, on its device (uploaded once)."""
+    """A constant table as the kind of array that ``value`` is, on its device (uploaded once).
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from fusionbench.synth.arrays import like
+        >>> like(np.array([1, 2], np.int32), torch.zeros(1)).tolist()
+        [1, 2]
+    """
     if not is_tensor(value):
         return table
     return _on_device(table.tobytes(), table.shape, table.dtype.str, str(value.device))
 
 
 def take(table: np.ndarray, index: Array) -> Array:
-    """``table[index]`` along the first axis; ``index`` must be in range (it is not wrapped or clipped)."""
+    """``table[index]`` along the first axis; ``index`` must be in range (it is not wrapped or clipped).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.arrays import take
+        >>> take(np.array([10, 20, 30]), np.array([[2, 0], [1, 1]])).tolist()
+        [[30, 10], [20, 20]]
+    """
     if not is_tensor(index):
         return np.take(table, index, axis=0, mode="wrap")
     on_device = like(table, index)
@@ -52,17 +83,38 @@ def take(table: np.ndarray, index: Array) -> Array:
 
 
 def clip(value: Array, low: int, high: int) -> Array:
-    """``value`` limited to ``low..high``."""
+    """``value`` limited to ``low..high``.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.synth.arrays import clip
+        >>> clip(torch.tensor([-3, 100, 300]), 0, 255).tolist()
+        [0, 100, 255]
+    """
     return value.clamp(low, high) if is_tensor(value) else np.clip(value, low, high)
 
 
 def stack(values: list[Array], axis: int) -> Array:
-    """Arrays of one shape along a new axis."""
+    """Arrays of one shape along a new axis.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.arrays import stack
+        >>> stack([np.array([1, 2]), np.array([3, 4])], 1).tolist()
+        [[1, 3], [2, 4]]
+    """
     return sys.modules["torch"].stack(values, axis) if is_tensor(values[0]) else np.stack(values, axis)
 
 
 def arange(count: int, value: Array, dtype: str) -> Array:
-    """0..count-1 as the kind of array that ``value`` is."""
+    """0..count-1 as the kind of array that ``value`` is.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.synth.arrays import arange
+        >>> arange(3, torch.zeros(1), "int64").tolist()
+        [0, 1, 2]
+    """
     if is_tensor(value):
         torch = sys.modules["torch"]
         return torch.arange(count, dtype=getattr(torch, dtype), device=value.device)

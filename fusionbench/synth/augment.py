@@ -1,8 +1,8 @@
 """``augment/1``: flips, rotations, scaling and shifts by fixed-point bilinear sampling, for live training.
 
 Angles are 256ths of a turn with sine and cosine in parts of 2^14, positions in 256ths of a pixel, weights in 8 bits:
-integers throughout, where a library's warp differs between releases and processors.
-Epoch 0 is never augmented: it is what is stored.
+integers throughout, as a library's warp differs between releases and processors.
+Epoch 0 is never augmented: it is the stored data.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ _BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
 
 
 def bordered(images: Array) -> Array:
-    """uint8 (n, h, w, K) as planes with a border of zeros: (K, n, h+4, w+4), as :func:`sample` wants them."""
+    """uint8 (n, h, w, K) as zero-padded planes (K, n, h+4, w+4), the input of :func:`sample`.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.augment import bordered
+        >>> bordered(np.zeros((5, 8, 8, 3), np.uint8)).shape
+        (3, 5, 12, 12)
+    """
     if is_tensor(images):
         from torch.nn.functional import pad
 
@@ -34,15 +41,27 @@ def bordered(images: Array) -> Array:
 def sample(
     images: Array, which: Array, centre: Array, angle: Array, grow: Array, flip: Array, height: int, width: int
 ) -> list[Array]:
-    """Place images on empty canvases, turned, scaled and mirrored: K planes of int32 (n, height, width), 0..255.
+    """Place images on empty canvases, rotated, scaled and mirrored: K planes of int32 (n, height, width), 0..255.
 
     Args:
         images: bordered uint8 (K, m, h+4, w+4).
         which: (n,) image of each canvas.
-        centre: (n, 2) row and column, in half pixels, where the centre of the image comes to lie.
+        centre: (n, 2) row and column, in half pixels, of the position of the image's centre.
         angle: (n,) in 256ths of a turn.
         grow: (n,) the image's height becomes h + grow pixels.
         flip: (n,) 1 mirrors left and right.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.augment import bordered, sample
+        >>> image = np.array([[10, 20], [30, 40]], np.uint8).reshape(1, 2, 2, 1)
+        >>> zero, centre = np.zeros(1, np.int64), np.array([[1, 1]])  # in half pixels: the middle of the canvas
+        >>> (plane,) = sample(bordered(image), zero, centre, zero, zero, zero, height=2, width=2)
+        >>> plane.tolist()
+        [[[10, 20], [30, 40]]]
+        >>> (mirrored,) = sample(bordered(image), zero, centre, zero, zero, zero + 1, height=2, width=2)
+        >>> mirrored.tolist()
+        [[[20, 10], [40, 30]]]
     """
     h, w = images.shape[2] - 2 * _BORDER, images.shape[3] - 2 * _BORDER
     shrink = (h * ONE) // (cast(grow, "int32") + h)  # the inverse map divides by the scale
@@ -74,13 +93,22 @@ def sample(
 
 @dataclass(frozen=True)
 class Augment:
-    """The law of a target's augmentation.
+    """Distribution of the augmentation of a target.
 
     Attributes:
         flip: mirror left and right with probability ½.
-        rotate: turn by any of 256 angles.
-        scale: largest growth and shrinkage of the image in pixels.
-        shift: largest move on each axis in pixels.
+        rotate: rotate by any of 256 angles.
+        scale: largest change of the image's size in pixels, up and down.
+        shift: largest shift on each axis in pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.augment import ID, Augment
+        >>> from fusionbench.synth.random import stream_key
+        >>> targets = np.arange(3, dtype=np.uint8).reshape(1, 1, 3)
+        >>> augment, key = Augment(flip=True), stream_key(ID, "demo", "train", seed=0)
+        >>> [augment.apply(key, targets, np.array([0]), epoch).flatten().tolist() for epoch in (0, 3, 4)]
+        [[0, 1, 2], [0, 1, 2], [2, 1, 0]]
     """
 
     flip: bool = False

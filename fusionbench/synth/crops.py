@@ -19,12 +19,21 @@ ID = "crop-flip/1"
 
 @dataclass(frozen=True)
 class CropFlip:
-    """The law of the live crops of a split.
+    """Distribution of the live crops of a split.
 
     Attributes:
-        dataset, split, seed: with the algorithm's id they make the key of the random stream.
+        dataset, split, seed: with the algorithm's id they determine the key of the random stream.
         height, width: of a crop.
         horizontal, vertical: flip left and right, up and down, with probability ½ each.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.crops import CropFlip
+        >>> crops = CropFlip("demo", "train", seed=0, height=2, width=2, horizontal=True)
+        >>> pair = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
+        >>> params = crops.params(np.array([0]), np.array([4]), np.array([4]), epoch=0)
+        >>> params.tolist(), crops.cut([pair], params)[0].tolist()  # epoch 0: the centre of both views
+        ([[1, 1, 0, 0]], [[[5, 6], [9, 10]], [[21, 22], [25, 26]]])
     """
 
     dataset: str
@@ -63,11 +72,11 @@ class CropFlip:
     def gather(
         self, pixels: Array, offsets: Array, heights: Array, widths: Array, params: Array, views: int = 2
     ) -> Array:
-        """What :meth:`cut` gives, from pairs that lie one after the other: for devices, in one read.
+        """The same as :meth:`cut` from concatenated pairs, in one read: for devices.
 
         Args:
             pixels: uint8 (N,), the views of every pair row by row.
-            offsets, heights, widths: int64 (n,): where each pair begins, and its size.
+            offsets, heights, widths: int64 (n,): the offset of each pair in ``pixels``, and its size.
         """
         top, left, mirrored, turned = (params[:, i, None] for i in range(4))
         row, column = arange(self.height, params, "int64")[None], arange(self.width, params, "int64")[None]

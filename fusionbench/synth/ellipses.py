@@ -26,13 +26,26 @@ FIELDS = ("row", "column", "radius", "ellipticity")
 
 @dataclass(frozen=True)
 class Ellipses:
-    """The law of a mask.
+    """Distribution of a mask.
 
     Attributes:
         count: ellipses in the union.
         radius: smallest and largest radius in pixels, both included.
-        margin: a centre lies in margin[0] .. size-1-margin[1] on each axis.
+        margin: centres are in margin[0] .. size-1-margin[1] on each axis.
         ellipticity: smallest and largest e in parts of 256, both included.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.ellipses import Ellipses
+        >>> disc = np.array([[[2, 3, 2, 256]]], np.int16)  # row, column, radius, ellipticity·256
+        >>> (mask,) = Ellipses(count=1, radius=(2, 2)).mask(disc, height=5, width=8)
+        >>> for row in mask:
+        ...     print("".join("#" if value else "-" for value in row))
+        ---#----
+        --###---
+        -#####--
+        --###---
+        ---#----
     """
 
     count: int

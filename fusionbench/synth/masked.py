@@ -22,13 +22,24 @@ _CHUNK_BYTES_TENSOR = 1 << 26  # on a device large chunks keep it busy; the word
 
 @dataclass(frozen=True)
 class MaskedViews:
-    """Makes the views of a split of a data set.
+    """Generates the views of a split of a data set.
 
     Attributes:
-        dataset, split, seed: with the algorithm's id they make the key of the random stream.
+        dataset, split, seed: with the algorithm's id they determine the key of the random stream.
         height, width, channels, views: shape of a sample.
-        ellipses, noise: the laws; ``noise`` None leaves the visible part an exact copy.
+        ellipses, noise: the distributions; with ``noise`` None the visible part is an exact copy.
         live: how targets are augmented from the first live epoch on, if at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth import Ellipses, MaskedViews
+        >>> synth = MaskedViews("demo", "train", 0, 16, 16, 1, views=3, ellipses=Ellipses(2, (3, 5)))
+        >>> targets, samples = np.full((2, 16, 16), 200, np.uint8), np.array([0, 7])
+        >>> views = synth.views_of(targets, samples)
+        >>> views.shape, np.unique(views).tolist()
+        ((2, 3, 16, 16), [0, 200])
+        >>> bool((views[1:] == synth.views_of(targets[1:], samples[1:])).all())  # sample 7 by itself
+        True
     """
 
     dataset: str

@@ -1,8 +1,8 @@
 """``noise/1``: Gaussian noise from a pinned table of 65,536 quantiles, indexed by 16-bit lanes.
 
 Entry i of the table is the standard normal quantile at (i + ½)/65536 in parts of 4096, rounded; it is exactly
-antisymmetric, so the mean is 0, and ends at ±4.33 standard deviations. The noise of a standard deviation σ is the
-table times round(σ·255·256), rounded half away from zero to whole grey levels: integers all the way.
+antisymmetric, so the mean is 0, and ends at ±4.325 standard deviations. The noise of a standard deviation σ is the
+table times round(σ·255·256), rounded half away from zero to whole grey levels, in integer arithmetic.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ def table() -> np.ndarray:
 
     Raises:
         RuntimeError: the shipped file is damaged.
+
+    Example:
+        >>> from fusionbench.synth.noise import UNIT, table
+        >>> quantiles = table()
+        >>> quantiles.shape, int(quantiles.astype(int).sum())  # antisymmetric, so the mean is 0
+        ((65536,), 0)
+        >>> round(int(quantiles[-1]) / UNIT, 3)
+        4.325
     """
     with resources.files("fusionbench.synth").joinpath("noise_1.npz").open("rb") as stream:
         upper = np.load(stream, allow_pickle=False)["upper"]
@@ -40,7 +48,14 @@ def table() -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def scaled(level: int) -> np.ndarray:
-    """Noise in grey levels for a standard deviation of ``level``/256 grey levels: int16 (65536,)."""
+    """Noise in grey levels for a standard deviation of ``level``/256 grey levels: int16 (65536,).
+
+    Example:
+        >>> from fusionbench.synth.noise import scaled
+        >>> levels = scaled(10 * 256)  # a standard deviation of 10 grey levels
+        >>> int(levels[0]), int(levels[-1]), round(float(levels.std()), 2)
+        (-43, 43, 10.0)
+    """
     wide = table().astype(np.int64)
     magnitude = (np.abs(wide) * level + UNIT * 128) // (UNIT * 256)
     out = (np.sign(wide) * magnitude).astype(np.int16)
@@ -50,7 +65,17 @@ def scaled(level: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Noise:
-    """The law of the noise: standard deviation in 1/256 of a grey level (0.25 of full scale is 16320)."""
+    """Distribution of the noise: standard deviation in 1/256 of a grey level (0.25 of full scale is 16320).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.noise import ID, Noise
+        >>> from fusionbench.synth.random import stream_key
+        >>> noise = Noise.of(0.25)
+        >>> drawn = noise.draw(stream_key(ID, "demo", "train", seed=0), np.arange(4), values=1000)
+        >>> noise.level, drawn.shape, round(float(drawn.std()) / 255, 2)
+        (16320, (4, 1000), 0.25)
+    """
 
     level: int
 

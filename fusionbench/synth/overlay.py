@@ -1,6 +1,6 @@
-"""``overlay/1``: views with cut-outs pasted over the target, each turned, scaled and mirrored at random.
+"""``overlay/1``: views with cut-outs pasted over the target, each rotated, scaled and mirrored at random.
 
-A bank of cut-outs holds uint8 (m, h, w, C+1): colours already multiplied by alpha, and alpha last. A paste is
+A bank of cut-outs is uint8 (m, h, w, C+1): colours premultiplied by alpha, and alpha last. A paste is
 ``front + (back·(255-alpha) + 127)//255`` in integers. Stored views and live ones are the same function.
 """
 
@@ -19,13 +19,20 @@ from fusionbench.synth.random import LANES, bounded, lanes, stream_key, words
 
 ID = "overlay/1"
 FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
-_CHUNK = 1 << 16  # values on canvases made at once by NumPy: a few planes of them stay in a core's L2 cache
+_CHUNK = 1 << 16  # values processed at once by NumPy: a few such planes fit a core's L2 cache
 _CHUNK_TENSOR = 1 << 25
 
 
 @dataclass(frozen=True)
 class Overlays:
-    """The law of the pastes: smallest and largest number, largest change of size in pixels, turning and mirroring."""
+    """Distribution of the pastes: minimum and maximum number, largest change of size in pixels, rotation, mirroring.
+
+    Example:
+        >>> from fusionbench.synth.overlay import Overlays
+        >>> overlays = Overlays(count=(1, 3))
+        >>> overlays.fields, overlays.blocks  # the number of pastes, and six parameters of each
+        (19, 2)
+    """
 
     count: tuple[int, int]
     scale: int = 0
@@ -45,7 +52,17 @@ class Overlays:
 
 @dataclass(frozen=True, eq=False)
 class OverlayViews:
-    """Makes the views of a split; ``bank`` is its cut-outs, uint8 (m, h, w, C+1)."""
+    """Generates the views of a split; ``bank`` has its cut-outs, uint8 (m, h, w, C+1).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth import Overlays, OverlayViews
+        >>> bank = np.full((1, 4, 4, 2), 255, np.uint8)  # one white square: colour and alpha
+        >>> synth = OverlayViews("demo", "train", 0, 16, 16, 1, 3, Overlays((1, 1), rotate=False), bank)
+        >>> views = synth.views_of(np.zeros((1, 16, 16), np.uint8), np.array([0]))
+        >>> views.shape, int(views.max())
+        ((1, 3, 16, 16), 255)
+    """
 
     dataset: str
     split: str
@@ -75,20 +92,20 @@ class OverlayViews:
 
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 1 + 6·largest count)."""
-        key, law = stream_key(ID, self.dataset, self.split, self.seed), self.overlays
+        key, overlays = stream_key(ID, self.dataset, self.split, self.seed), self.overlays
         ranges = (
             (0, len(self.bank) - 1),
             (0, self.height - 1),
             (0, self.width - 1),
-            (0, 255 if law.rotate else 0),
-            (-law.scale, law.scale),
-            (0, 1 if law.flip else 0),
+            (0, 255 if overlays.rotate else 0),
+            (-overlays.scale, overlays.scale),
+            (0, 1 if overlays.flip else 0),
         )
         each = []
         for view in range(self.views):
-            lane = lanes(words(key, samples, law.blocks, view=view, epoch=epoch))
-            columns = [bounded(lane[:, 0], *law.count)]
-            for paste in range(law.count[1]):
+            lane = lanes(words(key, samples, overlays.blocks, view=view, epoch=epoch))
+            columns = [bounded(lane[:, 0], *overlays.count)]
+            for paste in range(overlays.count[1]):
                 at = 1 + paste * len(FIELDS)
                 columns += [bounded(lane[:, at + i], *limits) for i, limits in enumerate(ranges)]
             each.append(cast(stack(columns, 1), "int16"))
@@ -115,9 +132,9 @@ class OverlayViews:
 
     def _paste(self, images: Array, params: Array) -> Array:
         bank = like(self._bordered, images)
-        law = self.overlays
+        overlays = self.overlays
         out = [cast(images[..., channel], "int32") for channel in range(self.channels)]
-        for paste in range(law.count[1]):
+        for paste in range(overlays.count[1]):
             which, row, column, angle, grow, flip = (
                 cast(params[:, 1 + paste * len(FIELDS) + i], "int32") for i in range(len(FIELDS))
             )

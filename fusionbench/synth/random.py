@@ -2,10 +2,10 @@
 
 The key is the first 16 bytes of the sha256 over the canonical JSON {algorithm, dataset, split, seed}.
 The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 64-bit words per sample and
-view, so that a run of samples is one draw and a sample is a slice of it. There is no state anywhere.
+view, so that a run of samples is one draw and a sample is a slice of it. There is no state.
 
 On the CPU the words come from the C code behind ``numpy.random.Philox``; on tensors, and for few words of scattered
-samples, from the integer code below. Both are held to the Random123 known answers and to each other.
+samples, from the integer code below. Tests compare both with the Random123 known answers and with each other.
 
 Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -32,7 +32,14 @@ _FEW = 8
 
 
 def stream_key(algorithm: str, dataset: str, split: str, seed: int) -> Key:
-    """The two 64-bit key words (little-endian) of an algorithm's stream on a split of a data set."""
+    """The two 64-bit key words (little-endian) of an algorithm's stream on a split of a data set.
+
+    Example:
+        >>> from fusionbench.synth.random import stream_key
+        >>> train, test = (stream_key("ellipse/1", "fusiondigits", split, seed=0) for split in ("train", "test"))
+        >>> len(train), train == test
+        (2, False)
+    """
     identity = {"algorithm": algorithm, "dataset": dataset, "split": split, "seed": seed}
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     digest = hashlib.sha256(text).digest()
@@ -43,6 +50,14 @@ def words(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 
     """Random words of ``samples`` (n,): uint64 (n, 4·blocks), or int64 with the same bits for a tensor.
 
     ``blocks`` is the fixed number S of blocks per sample and view of the stream: another S is another stream.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.random import stream_key, words
+        >>> key = stream_key("noise/1", "demo", "train", seed=0)
+        >>> run = words(key, np.arange(100), blocks=2)
+        >>> run.shape, bool((run[42] == words(key, np.array([42]), blocks=2)[0]).all())  # a sample is a slice of a run
+        ((100, 8), True)
     """
     if is_tensor(samples):
         return _words_by_rounds(key, samples, blocks, view, epoch, purpose)
@@ -84,7 +99,14 @@ def words(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 
 
 
 def lanes(drawn: Array) -> Array:
-    """The 16-bit lanes of words (..., w), lowest first: uint16 (..., 4·w), or int32 for a tensor."""
+    """The 16-bit lanes of words (..., w), lowest first: uint16 (..., 4·w), or int32 for a tensor.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.random import lanes
+        >>> [hex(lane) for lane in lanes(np.array([0x0123456789ABCDEF], np.uint64)).tolist()]
+        ['0xcdef', '0x89ab', '0x4567', '0x123']
+    """
     if is_tensor(drawn):
         torch = sys.modules["torch"]
         return drawn.contiguous().view(torch.int16).to(torch.int32) & 0xFFFF
@@ -95,6 +117,12 @@ def bounded(lane: Array, low: int, high: int) -> Array:
     """Integers low..high (both included) from 16-bit lanes by multiply and shift, int32.
 
     The range may have up to 32768 values; each has a probability within 2^-16 of 1/range.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.random import bounded
+        >>> bounded(np.array([0, 32767, 32768, 65535], np.uint16), 5, 8).tolist()
+        [5, 6, 7, 8]
     """
     count = high - low + 1
     if not 1 <= count <= 1 << 15:
@@ -111,7 +139,15 @@ def _words_by_rounds(key: Key, samples: Array, blocks: int, view: int, epoch: in
 
 
 def philox(counter: list[Array], key: Key) -> list[Array]:
-    """Ten rounds over four int64 arrays or tensors of counter words (bits of uint64); returns four more."""
+    """Ten rounds over four int64 arrays or tensors of counter words (bits of uint64); returns four more.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.random import philox
+        >>> block = philox([np.zeros(1, np.int64)] * 4, key=(0, 0))
+        >>> hex(int(block[0][0]) & 0xFFFFFFFFFFFFFFFF)  # the known answer of Random123
+        '0x16554d9eca36314c'
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""The step from arrays to images, and the small operations that two worlds share."""
+"""The step from arrays to images, and the small operations that NumPy and torch share."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.metrics._images import Image, at_least, to_images
-from fusionbench.metrics._windows import gaussian, halve, magnitude, separable, sobel, sobel_in_order
+from fusionbench.metrics._images import Image, clamp_min, to_images
+from fusionbench.metrics._windows import downsample, gaussian, magnitude, separable, sobel, sobel_in_order
 from tests.metrics.scenes import scene
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 2), (5, 3), (40, 31)])
-def test_at_least_on_every_shape(shape: tuple[int, int]) -> None:
+def test_clamp_min_on_every_shape(shape: tuple[int, int]) -> None:
     x = np.random.default_rng(0).normal(size=shape)
     expected = np.maximum(x, 0.25)
-    assert np.array_equal(at_least(x.copy(), 0.25), expected)
-    assert np.array_equal(at_least(torch.from_numpy(x.copy()), 0.25).numpy(), expected)
+    assert np.array_equal(clamp_min(x.copy(), 0.25), expected)
+    assert np.array_equal(clamp_min(torch.from_numpy(x.copy()), 0.25).numpy(), expected)
 
 
 @pytest.mark.parametrize("border", ["valid", "zero", "replicate", "reflect", "symmetric"])
@@ -37,10 +37,10 @@ def test_filters_of_both_worlds_agree_with_scipy(border: str, size: int) -> None
 
 
 @pytest.mark.parametrize("shape", [(61, 74), (9, 9), (209, 41), (10, 9)])
-def test_halving_in_bands_keeps_every_second_pixel(shape: tuple[int, int]) -> None:
+def test_downsampling_in_bands_keeps_every_second_pixel(shape: tuple[int, int]) -> None:
     x = scene(0, shape)[0]
     whole = separable(x.astype(np.float64), gaussian(9, 1.8))[::2, ::2]
-    assert halve(Image(None, grey=x), gaussian(9, 1.8)) == pytest.approx(whole, rel=1e-13)
+    assert downsample(Image(None, grey=x), gaussian(9, 1.8)) == pytest.approx(whole, rel=1e-13)
 
 
 def test_both_sobels_agree_on_whole_numbers() -> None:

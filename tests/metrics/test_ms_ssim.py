@@ -44,11 +44,11 @@ def test_against_a_composition() -> None:
 
 
 def test_zero_padding_of_odd_sides_against_torch_pooling() -> None:
-    from fusionbench.metrics.ms_ssim import _halve
+    from fusionbench.metrics.ms_ssim import _average_2x2
 
     x = stacks(1, (7, 8))[0][0].astype(np.float64)
     expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x)[None, None], 2, padding=(1, 0))[0, 0]
-    assert _halve(x, "zero") == pytest.approx(expected.numpy(), rel=1e-15)
+    assert _average_2x2(x, "zero") == pytest.approx(expected.numpy(), rel=1e-15)
 
 
 def test_against_piq() -> None:

@@ -21,6 +21,12 @@ def test_noise_keeps_fewer_features_than_a_copy() -> None:
     assert qp(noise, a, b)[0] < qp(fused, a, b)[0] < qp(a, a, a)[0]
 
 
+def test_a_constant_image_beats_every_fusion() -> None:
+    """The measure's known exploit, which the metric's card tells: 0/0 of the local correlations is taken for 1."""
+    fused, a, b = stacks(1)
+    assert qp(np.full_like(a, 128), a, b)[0] > 0.99 > max(qp(image, a, b)[0] for image in (fused, a, b))
+
+
 def test_flat_sources_have_no_feature() -> None:
     fused, *_ = stacks(1)
     flat = np.full_like(fused, 60)

@@ -105,8 +105,8 @@ def test_targets_of_the_fusion_loss_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize("phase_steps", [0, 1])
-def test_one_forward_pass_serves_critics_and_maker(phase_steps: int) -> None:
-    """The maker's gradients after the critics' turn are those without it, and only for the images of that turn."""
+def test_one_forward_pass_serves_critics_and_generator(phase_steps: int) -> None:
+    """The critics' forward pass gives the generator the same gradients, and is reused for the same images only."""
     model, batch = smallest(DAEFuse, phase_steps=phase_steps), pair_batch()
     passes: list[int] = []
     model.encoder.register_forward_hook(lambda *_: passes.append(1))
@@ -214,11 +214,11 @@ def test_brighter_image_is_what_the_difference_is_drawn_from() -> None:
 def test_paper_training_is_halved_every_twenty_epochs() -> None:
     training = create_training(dict(DAEFuse.PRESETS["paper"].training))
     check_groups(training, "dae-fuse", smallest(DAEFuse).parameter_groups())
-    maker, critic = training.of_group("generator"), training.of_group("critic")
-    rates = [learning_rate(maker, epoch, 120) for epoch in (0, 19, 20, 40, 119)]
+    generator, critic = training.of_group("generator"), training.of_group("critic")
+    rates = [learning_rate(generator, epoch, 120) for epoch in (0, 19, 20, 40, 119)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1e-4 / 32])
     assert {learning_rate(critic, epoch, 120) for epoch in range(120)} == {1e-4}
-    assert (maker.betas, critic.betas) == ((0.9, 0.999), (0.5, 0.999))
+    assert (generator.betas, critic.betas) == ((0.9, 0.999), (0.5, 0.999))
 
 
 def test_tiny_preset_overfits_one_batch() -> None:

@@ -126,9 +126,9 @@ def test_stage_one_loss_is_pixels_structure_and_least_squares() -> None:
     real, fake = verdicts[:4], verdicts[4:]
     critic = model.loss(batch, "critic", 0).total.detach()
     torch.testing.assert_close(critic, ((real - 1) ** 2).mean() + (fake**2).mean(), **CLOSE)
-    maker = model.loss(batch, "generator", 0).total.detach()
+    generator = model.loss(batch, "generator", 0).total.detach()
     expected = content_loss(made, images, 2, 3).mean() + 0.5 * ((fake - 1) ** 2).mean()
-    torch.testing.assert_close(maker, expected, **CLOSE)
+    torch.testing.assert_close(generator, expected, **CLOSE)
 
 
 @pytest.mark.parametrize("texture", sorted(TEXTURES))
