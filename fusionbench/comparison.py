@@ -236,6 +236,15 @@ def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
 
     Args:
         values: (runs, n) or (n,) of every row, NaN where there is no value.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.comparison import common_images
+        >>> mask, why = common_images([np.array([1.0, 2.0, np.nan]), np.array([3.0, np.nan, np.nan])])
+        >>> mask.tolist(), why[0] == ""
+        ([True, True, False], True)
+        >>> why[1]
+        'has a value for only 1 of the 2 images that other rows have values for'
     """
     whole = [np.isfinite(np.atleast_2d(row)).all(axis=0) for row in values]
     mask = np.logical_or.reduce(whole) if whole else np.zeros(0, bool)

@@ -201,7 +201,7 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
                 atol = floor
                 reason = f"two training runs differ by {math.sqrt(2) * noise:.3g} (sd, from {len(means)} seeds)"
         scores[key] = BaselineScore(
-            mean=stats.mean(values),
+            mean=stats.mean(values[:, mask]),
             better=score.better,
             unit=score.unit,
             atol=atol,

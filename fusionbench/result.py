@@ -232,7 +232,17 @@ def summarise(
 
 
 def left_out(score: Score) -> list[NotAvailable]:
-    """Why images are left out of a score's mean for every method, as :func:`summarise` noted it."""
+    """Why images are left out of a score's mean for every method, as :func:`summarise` noted it.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.undefined import NotAvailable
+        >>> from fusionbench.result import left_out, summarise
+        >>> missing = {NotAvailable("needs images of at least 41×41", "size"): ["small.png"]}
+        >>> score = summarise(np.array([0.5, np.nan, 0.7]), "higher", "1", missing)
+        >>> round(score.mean, 3), score.n, [why.cause for why in left_out(score)]
+        (0.6, 2, ['size'])
+    """
     return [
         NotAvailable(found["reason"], found["cause"]) for found in not_available(score) if found["cause"] != "fused"
     ]
@@ -242,6 +252,14 @@ def not_available(score: Score) -> list[dict[str, Any]]:
     """What :func:`summarise` noted about images without a value: dicts of ``reason``, ``cause``, ``n``, ``images``.
 
     A file says it, so what does not look like that is passed over.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.metrics.undefined import NotAvailable
+        >>> from fusionbench.result import not_available, summarise
+        >>> missing = {NotAvailable("a source is constant", "sources"): ["night.png"]}
+        >>> [entry["images"] for entry in not_available(summarise(np.array([1.0, np.nan]), "higher", "1", missing))]
+        [['night.png']]
     """
     listed = score.extra.get("not_available")
     shape = {"reason": str, "cause": str, "n": int, "images": list}

@@ -78,6 +78,11 @@ def mean(values: ArrayLike) -> float:
     """Mean of per-image values (n,) or (runs, n), rounded once, so that their order does not matter.
 
     Results, comparisons, gates and pages use this one, and so show the same number to the last digit.
+
+    Example:
+        >>> from fusionbench.stats import mean
+        >>> mean([1e16, 1.0, -1e16, 1.0])  # a plain sum loses the small ones
+        0.5
     """
     return math.fsum(np.ravel(values)) / np.size(values)
 

@@ -191,10 +191,10 @@ def test_the_documentation_has_every_smallest_size_and_condition() -> None:
 @pytest.mark.parametrize("rule", ["drop", "zero"])
 def test_sides_of_the_scales_of_ms_ssim(rule: str) -> None:
     """The rule at odd sides, as the record and the documentation have it."""
-    from fusionbench.metrics.ms_ssim import METRIC, _halve
+    from fusionbench.metrics.ms_ssim import METRIC, _average_2x2
 
     x, sides = np.zeros((179, 180)), [179]
     for _ in range(4):
-        x = _halve(x, rule)
+        x = _average_2x2(x, rule)
         sides.append(x.shape[0])
     assert ", ".join(map(str, sides)) in " ".join(METRIC.choices)

@@ -58,6 +58,7 @@ EXEMPT = {
     "fusionbench.result.TrainingIdentity": "a part of Identity, see identity_id",
     "fusionbench.schedule.GroupTraining": "a field of Training",
     "fusionbench.stats.Row": "what compare returns",
+    "fusionbench.tables.notes": "lines below the tables of a Comparison, see compare_results",
 }
 
 
