@@ -22,9 +22,10 @@ import numpy as np
 from fusionbench import progress, selftest
 from fusionbench.card import write_card
 from fusionbench.contracts import Source
+from fusionbench.core.locks import lock
 from fusionbench.engines import WorkerLost
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
-from fusionbench.files import digest, file_sha256, lock, write_json
+from fusionbench.files import digest, file_sha256, write_json
 from fusionbench.making import maker_of
 from fusionbench.prepare import cutouts_of, pixels_digest
 from fusionbench.recipes import AnyRecipe, Recipe

@@ -7,7 +7,6 @@ scores.summary["vif"].mean
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
+from fusionbench.core.cpus import core_count
 from fusionbench.errors import DataError, UsageError
 from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
 from fusionbench.metrics.dialects import STANDARD, get_dialect
@@ -213,7 +213,7 @@ def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[
 def _count(jobs: int | None, rows: int) -> int:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
-    return max(1, min(jobs or len(os.sched_getaffinity(0)), rows))
+    return max(1, min(jobs or core_count(), rows))
 
 
 def _warnings(notes: dict[str, str]) -> list[str]:

@@ -6,7 +6,6 @@ Where samples depend on pixels (patches of pairs), every pair is looked at once 
 from __future__ import annotations
 
 import contextlib
-import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import numpy as np
 
 from fusionbench import progress
 from fusionbench.contracts import Source
+from fusionbench.core.cpus import core_count
 from fusionbench.engines import WorkerLost, run_tasks
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.making import Maker, maker_of
@@ -125,7 +125,7 @@ def look_at(
 def worker_count(jobs: int, work: int, tasks: int) -> int:
     """How many processes to start for so much work; ``jobs`` 0 or less: one a core, or none for little work."""
     if jobs <= 0:
-        jobs = 1 if work < _SMALL else os.cpu_count() or 1
+        jobs = 1 if work < _SMALL else core_count()
     return max(1, min(jobs, tasks))
 
 
