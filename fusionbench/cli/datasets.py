@@ -160,7 +160,7 @@ def recipe_new(name: str) -> None:
     from fusionbench.files import shipped_folder
     from fusionbench.recipes import parse_recipe
 
-    text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text().replace("@NAME@", name)
+    text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text("utf-8").replace("@NAME@", name)
     parse_recipe(text.encode(), f"recipe {name!r}")
     click.echo(text, nl=False)
 

@@ -1,9 +1,9 @@
 """Locks between processes, on file systems with and without locks of their own.
 
 Where the system locks files (``flock``, ``LockFileEx``), a lock ends with its process, however that ends. Some network
-file systems refuse (NFS without lockd and Lustre without ``-o flock`` answer ENOLCK or ENOSYS), and some systems have no
-such call. There a marker file ``<path>.held`` takes its place. It names process and host of its holder, and outlives a
-holder that is killed: a marker whose process no longer runs on this host is removed, any other is named to the user.
+file systems refuse (NFS without lockd and Lustre without ``-o flock`` answer ENOLCK or ENOSYS), and some systems have
+no such call. There a marker file ``<path>.held`` takes its place. It names process and host of its holder, and outlives
+a holder that is killed: a marker whose process no longer runs on this host is removed, any other is named to the user.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _REFUSED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _POLL = 0.25  # seconds between two looks at a marker
+_SETTLES = 3.0  # seconds after which a marker that says nothing counts as held
 _MAX_RECORD = 1024  # bytes of a marker
 
 
@@ -66,15 +67,16 @@ def _acquire(path: Path, wait: bool) -> BaseFileLock | None:
             if error.errno not in _REFUSED:
                 raise
     marker = path.with_name(f"{path.name}.held")
-    soft = SoftFileLock(marker)
-    told = False
+    soft, told, settled = SoftFileLock(marker), False, time.monotonic() + _SETTLES
     while True:
-        try:
-            soft.acquire(blocking=False)
-            return soft
-        except Timeout:
-            if _remove_if_dead(marker):
-                continue
+        clear = _clear(marker)
+        if clear or os.name != "posix":
+            with contextlib.suppress(Timeout):
+                soft.acquire(blocking=False)
+                return soft
+        if clear is None and time.monotonic() < settled:  # being written or looked at just now
+            time.sleep(_POLL / 10)
+            continue
         if not told:
             told = True
             say(f"{marker}: {_holder(marker)} is at work here; if that process has ended, remove this file")
@@ -83,26 +85,33 @@ def _acquire(path: Path, wait: bool) -> BaseFileLock | None:
         time.sleep(_POLL)
 
 
-def _remove_if_dead(marker: Path) -> bool:
-    """Remove a marker whose process was on this host and is gone; whether one was removed.
+def _clear(marker: Path) -> bool | None:
+    """Whether no marker stands in the way, once one of a process of this host that is gone has been removed.
 
-    The library takes over such markers itself where it can exchange two names atomically, which network file systems
-    refuse. Here only the holder of a second marker removes one, so nobody removes the new marker of a third.
+    None where that cannot be said now: the marker is half written, or another process looks at it. Only the holder of
+    a second marker, ``<marker>.check``, removes one, so nobody removes the new marker of a third. The library's own way
+    exchanges two names atomically, which is what network file systems refuse.
     """
     from filelock import SoftFileLock, Timeout
 
-    if os.name != "posix":  # elsewhere the library's own way works, and signal 0 means something else
+    if not marker.exists():
+        return True
+    if (found := _record(marker)) is None:
+        return None
+    if os.name != "posix" or _runs(found[0]):  # elsewhere signal 0 means something else, and the library takes over
         return False
     guard = marker.with_name(f"{marker.name}.check")
     try:
         with SoftFileLock(guard).acquire(blocking=False):
             record, ours = _record(marker), _record(guard)  # ours says how the library spells this host
-            if record is None or ours is None or record[1] != ours[1] or _runs(record[0]):
+            if record is None or ours is None:
+                return None
+            if record[1] != ours[1] or _runs(record[0]):
                 return False
             marker.unlink(missing_ok=True)
             return True
-    except (Timeout, OSError):
-        return False
+    except Timeout:
+        return None
 
 
 def _record(marker: Path) -> tuple[int, str] | None:

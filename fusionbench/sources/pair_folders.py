@@ -81,8 +81,12 @@ class PairFolders:
             raise unknown_name(f"split of {cls.name}", split, cls.LAYOUTS)
         places = [Path(place).absolute() for place in (a, b)]
         source, usual = object.__new__(cls), cls.LAYOUTS[split][0]
-        source._begin(Path(os.path.commonpath(places)))
-        names = [os.path.relpath(place, source.root) for place in places]
+        try:
+            source._begin(Path(os.path.commonpath(places)))
+            names = [os.path.relpath(place, source.root) for place in places]
+        except ValueError:  # two drives of Windows have no folder in common
+            source._begin(places[0].parent)
+            names = [str(place) for place in places]
         place = replace(usual, a=names[0], b=names[1])
         if absent := source._absent(place):
             raise DataError(f"{source.root}: {len(absent)} pairs of {split!r} are not in both folders: {_some(absent)}")

@@ -172,3 +172,35 @@ def test_a_system_without_fcntl(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "True", "False", "False"], done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1  # who is at work
+
+
+def _contend(path: Path, code: int, failed: Any) -> None:
+    if code:
+        _refuse(code)
+    locks._POLL = 0.01
+    inside = path.with_name("inside")
+    for _ in range(15):
+        with lock(path) as held:
+            try:
+                os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
+                time.sleep(0.001)
+                inside.unlink()
+            except OSError:
+                failed.set()
+            if not held:
+                failed.set()
+
+
+def test_one_of_many_is_inside(tmp_path: Path, code: int) -> None:
+    """Begun at a marker that a dead process of this host left, so that all of them want to remove it."""
+    holder, _ = _holder(tmp_path / "lock", code)
+    holder.kill()
+    holder.join(30)
+    context = multiprocessing.get_context("spawn")
+    failed = context.Event()
+    crowd = [context.Process(target=_contend, args=(tmp_path / "lock", code, failed)) for _ in range(4)]
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(120)
+    assert [process.exitcode for process in crowd] == [0] * 4 and not failed.is_set()
