@@ -86,7 +86,7 @@ def _limit(seconds: int) -> list[str]:
         import resource
     except ImportError:
         return [name for name, _ in limits.values() if name]
-    missing = []
+    missing: list[str] = []
     for kind, (name, most) in limits.items():
         try:
             what = getattr(resource, f"RLIMIT_{kind}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,9 @@ from fusionbench.core.cpus import core_count
 from fusionbench.engines import WorkerLost, run_tasks
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.making import Maker, maker_of
-from fusionbench.recipes import AnyRecipe
+from fusionbench.prepare import occluders_of
+from fusionbench.recipes import AnyRecipe, Recipe
+from fusionbench.source_files import has_files, names_state, state_of
 from fusionbench.sources import SOURCES
 
 T = TypeVar("T")
@@ -32,7 +34,10 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from."""
+    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from.
+
+    ``state`` changes when the files that they are read from do (:func:`fusionbench.source_files.state_of`).
+    """
 
     split: str
     number: int
@@ -40,20 +45,47 @@ class ShardPlan:
     stop: int
     file: str
     rows: np.ndarray | None = field(default=None, compare=False, repr=False)
+    state: str = field(default="", compare=False, repr=False)
 
 
-def open_source(recipe: AnyRecipe, source_dir: str | Path | None) -> Source:
-    """The recipe's source on ``source_dir``, checked.
+def open_source(recipe: AnyRecipe, source_dir: str | Path | None, fresh: bool = False) -> Source:
+    """The recipe's source on ``source_dir``, checked; with ``fresh`` its folders are listed anew.
 
     Raises:
         UsageError, DataError: unknown source, or files that are missing or not what they should be.
     """
+    if fresh and has_files(SOURCES.get(recipe.source.name)):
+        _source.cache_clear()
     return _source(recipe.source.name, str(source_dir) if source_dir is not None else None)
 
 
 @lru_cache(maxsize=4)
 def _source(name: str, root: str | None) -> Source:
     return SOURCES.get(name)(Path(root) if root is not None else None)
+
+
+def source_of_shard(recipe: AnyRecipe, source_dir: str | None, plan: ShardPlan) -> Source:
+    """The source for a worker, whose list of files may be that of an earlier build.
+
+    Raises:
+        DataError: the folder holds other files than when the build began.
+    """
+    for fresh in (False, True):
+        source = open_source(recipe, source_dir, fresh)
+        split, numbers = numbers_of_shard(recipe, source, plan)
+        if not plan.state or names_state(source, split, numbers) == plan.state.partition(".")[0]:
+            return source
+    raise DataError("files came or went in the source's folder while the data set was made; run the same command again")
+
+
+def numbers_of_shard(recipe: AnyRecipe, source: Source, plan: ShardPlan) -> tuple[str, np.ndarray]:
+    """The split of the source and the numbers in it that a shard, or a bank of cut-outs, is made from."""
+    if plan.rows is not None:
+        return recipe.splits[plan.split].source, maker_of(recipe, source).numbers(plan.rows)
+    assert isinstance(recipe, Recipe)  # no other has cut-outs
+    rule = recipe.splits[plan.split].occluders
+    assert rule is not None
+    return rule.source, occluders_of(recipe, source, plan.split)
 
 
 def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:
@@ -73,6 +105,13 @@ def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:
 def plan_cutouts(recipe: AnyRecipe, split: str) -> ShardPlan:
     """The file of a split's bank of cut-outs."""
     return ShardPlan(split, CUTOUTS, 0, 0, f"{recipe.name}-{recipe.version}-{split}-cutouts.h5")
+
+
+def with_states(recipe: AnyRecipe, source: Source, plans: Sequence[ShardPlan]) -> list[ShardPlan]:
+    """The plans, with the state that the files of the source are in now."""
+    if not has_files(source):
+        return list(plans)
+    return [replace(plan, state=state_of(source, *numbers_of_shard(recipe, source, plan))) for plan in plans]
 
 
 def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: int, scheduler: str | None) -> None:

@@ -150,6 +150,16 @@ class PairFolders:
         self.stems(split)
         return dict(self._files[split])
 
+    def names(self, split: str) -> Sequence[str]:
+        return self.stems(split)
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        return self._files[split][self.stems(split)[index]]
+
+    def fixed(self, split: str) -> str:
+        only = {stem for place in self.LAYOUTS.get(split, ()) for stem in place.only}
+        return f"{len(only)} pairs by name" if only else ""
+
     def missing(self, split: str) -> dict[str, str]:
         """Stem -> folder that lacks it, of the pictures that were left out."""
         self.stems(split)

@@ -20,6 +20,7 @@ import numpy as np
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import read_bounded
 from fusionbench.sources.images import read_image
+from fusionbench.sources.pair_folders import refuse_all
 
 _SIZE = (400, 400)
 _MAX_ANNOTATION = 64 << 20
@@ -49,6 +50,7 @@ class TLess:
         if not self.root.is_dir():
             raise DataError(f"{root}: no such folder")
         self._images: list[tuple[int, Path]] = []
+        problems = []
         for folder in sorted(path for path in self.root.iterdir() if re.fullmatch(r"\d{2}|\d{6}", path.name)):
             number = int(folder.name)
             files = sorted(path for path in (folder / "rgb").glob("*.png") if re.fullmatch(r"\d{4,6}", path.stem))
@@ -57,8 +59,10 @@ class TLess:
                 found = annotated.get(int(path.stem))
                 if found != number:
                     what = "does not mention it" if found is None else f"says object {found}"
-                    raise DataError(f"{path}: lies with object {number}, but the annotation beside it {what}")
+                    problems.append(f"{path}: lies with object {number}, but the annotation beside it {what}")
                 self._images.append((number, path))
+        refuse_all(problems, f"{self.root}: {len(problems)} images do not fit their annotations")
+        self._names = [path.relative_to(self.root).as_posix() for _, path in self._images]
         if not self._images:
             raise DataError(f"{root}: no OO/rgb/*.png with gt.yml, and no OOOOOO/rgb/*.png with scene_gt.json, in here")
 
@@ -76,6 +80,18 @@ class TLess:
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
             out[i] = read_image(self._images[index][1], _SIZE)
         return out
+
+    def names(self, split: str) -> Sequence[str]:
+        """Paths below ``train_primesense``, with ``/``."""
+        self._check(split)
+        return self._names
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        self._check(split)
+        return (self._images[index][1],)
+
+    def fixed(self, split: str) -> str:
+        return "the release of T-LESS"
 
     def labels(self, split: str) -> np.ndarray | None:
         self._check(split)
