@@ -274,6 +274,10 @@ def _build(
             f"{' and others' if len(missing) > 3 else ''}; run it again, with fewer --jobs if memory is short"
         )
     _sweep(folder)  # of workers that were killed on the way
+    for stray in {*folder.glob(f"{recipe.name}-{recipe.version}-*.h5")} - {
+        folder / plan.file for plan in [*banks, *plans]
+    }:
+        stray.unlink()  # of a build that was stopped before files were added to the source or removed
     now = with_states(recipe, source, [*banks, *plans])
     if [plan.state for plan in now] != [plan.state for plan in [*banks, *plans]]:
         raise DataError(

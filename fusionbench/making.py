@@ -22,6 +22,8 @@ from fusionbench.recipes import AnyRecipe, Recipe
 class Maker(Protocol):
     """Makes the samples of one recipe from one source."""
 
+    source: Any
+
     def rows(self, split: str) -> np.ndarray:
         """What each sample of a split is made from: int64 (n,) or (n, k). It may cost a look at every pixel.
 

@@ -70,10 +70,15 @@ def source_of_shard(recipe: AnyRecipe, source_dir: str | None, plan: ShardPlan) 
     Raises:
         DataError: the folder holds other files than when the build began.
     """
+    return _source_with(recipe, source_dir, plan.state, lambda source: numbers_of_shard(recipe, source, plan))
+
+
+def _source_with(
+    recipe: AnyRecipe, source_dir: str | None, state: str, used: Callable[[Source], tuple[str, np.ndarray]]
+) -> Source:
     for fresh in (False, True):
         source = open_source(recipe, source_dir, fresh)
-        split, numbers = numbers_of_shard(recipe, source, plan)
-        if not plan.state or names_state(source, split, numbers) == plan.state.partition(".")[0]:
+        if not state or names_state(source, *used(source)) == state.partition(".")[0]:
             return source
     raise DataError("files came or went in the source's folder while the data set was made; run the same command again")
 
@@ -125,7 +130,10 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     if not work or (jobs == 1 and scheduler is None):
         return  # the maker looks by itself when it is asked
     root = task_root(source_dir, scheduler)
-    tasks = [(recipe, root, split, number, block) for number, (split, block) in enumerate(work)]
+    tasks = [
+        (recipe, root, split, number, block, _names_of_block(recipe, maker.source, split, block))
+        for number, (split, block) in enumerate(work)
+    ]
     found: dict[int, np.ndarray] = {}
     with progress.progress(f"{recipe.name}: looking at pairs", len(work), "blocks") as bar:
         try:
@@ -142,17 +150,26 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
         maker.learn(split, block, found.get(number))
 
 
+def _names_of_block(recipe: AnyRecipe, source: Any, split: str, block: np.ndarray) -> str:
+    return names_state(source, recipe.splits[split].source, block) if has_files(source) else ""
+
+
 def look_at(
-    recipe: AnyRecipe, source_dir: str | None, split: str, number: int, block: np.ndarray
+    recipe: AnyRecipe, source_dir: str | None, split: str, number: int, block: np.ndarray, names: str = ""
 ) -> tuple[int, np.ndarray, str, str]:
-    """Number, rows, error and bug of one block; errors come back as values, so that no engine is aborted."""
+    """Number, rows, error and bug of one block; errors come back as values, so that no engine is aborted.
+
+    Args:
+        names: what :func:`fusionbench.source_files.names_state` says of the block where the build was begun.
+    """
     nothing = np.empty(0, np.int64)
     try:
         with contextlib.suppress(ImportError):
             import cv2
 
             cv2.setNumThreads(1)
-        return number, maker_of(recipe, open_source(recipe, source_dir)).look(split, block), "", ""
+        source = _source_with(recipe, source_dir, names, lambda _: (recipe.splits[split].source, block))
+        return number, maker_of(recipe, source).look(split, block), "", ""
     except FusionbenchError as error:
         return number, nothing, str(error), ""
     except MemoryError:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import build
+from fusionbench import build, pair_making
 from fusionbench.build import build_dataset
 from fusionbench.data import open_dataset
 from fusionbench.errors import DataError
@@ -21,6 +21,7 @@ from fusionbench.recipes import AnyRecipe, load_recipe
 from fusionbench.shard_plans import open_source
 from fusionbench.shards.manifest import read_manifest
 from fusionbench.source_files import has_files, names_of, names_state, numbers_of, plain, state_of
+from tests import pair_folders
 from tests.sources import folders
 from tests.test_build import contents
 from tests.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
@@ -158,3 +159,20 @@ def test_files_that_change_under_a_build_are_noticed(tmp_path: Path, monkeypatch
     monkeypatch.setattr(build, "build_shard", real)
     folder = build_dataset(recipe(), root, tmp_path / "out")
     assert np.array_equal(open_dataset(folder).arrays("train").targets[0], image(50)[2:18, 4:20])
+
+
+def test_workers_do_not_look_at_the_pairs_of_an_earlier_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_making, "_BLOCK", 1)  # so that there is more than one block to share
+    root = pair_folders.write(tmp_path / "pairs")
+    patches = pair_folders.recipe(pair_folders.PATCHES)
+    folder = build_dataset(patches, root, tmp_path / "out", jobs=2)
+    (folder / "manifest.json").unlink()
+    shutil.copy(root / "a" / "scene 4.png", root / "a" / "a first one.png")
+    shutil.copy(root / "b" / "scene 4.png", root / "b" / "a first one.png")
+    for name in ("scene 3", "scene 2"):  # fewer pairs than the workers know
+        (root / "a" / f"{name}.png").unlink()
+    made = contents(build_dataset(patches, root, tmp_path / "out", jobs=2))
+    (tmp_path / "mine.toml").write_text(pair_folders.PATCHES)
+    (tmp_path / "go.py").write_text(GO.replace(", skip_refused=True", ""))
+    subprocess.run([sys.executable, "go.py", "mine.toml", "pairs", "fresh"], cwd=tmp_path, check=True)
+    assert made == contents(patches.folder(tmp_path / "fresh"))
