@@ -54,6 +54,11 @@ def open_source(recipe: AnyRecipe, source_dir: str | Path | None, fresh: bool = 
     Raises:
         UsageError, DataError: unknown source, or files that are missing or not what they should be.
     """
+    with contextlib.suppress(ImportError, AttributeError):
+        import cv2
+
+        logging = cv2.utils.logging
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # of damaged files our own messages tell
     if fresh and has_files(SOURCES.get(recipe.source.name)):
         _source.cache_clear()
     return _source(recipe.source.name, str(source_dir) if source_dir is not None else None)
