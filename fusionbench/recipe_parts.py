@@ -28,7 +28,7 @@ class SourceRule(Part, kw_only=True, frozen=True):
     """Upstream images: ``name`` in the registry of sources.
 
     ``leave_out``: names of files (of pairs: stems) of the source's splits that are not used, as ``--skip-refused``
-    writes them, sorted. They keep their places where images are dealt out to splits, so no other image changes its
+    writes them, sorted. They keep their places when images are assigned to splits, so no other image changes its
     split; then they are dropped, also from those that ``first`` counts.
     """
 

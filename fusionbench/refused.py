@@ -243,7 +243,7 @@ def leave_out_refused(recipe: AnyRecipe, source: Source) -> AnyRecipe:
         DataError: nothing is left.
     """
     if why := cannot_skip(recipe, source):
-        raise UsageError(f"--skip-refused: {why}; fetch what is refused again")
+        raise UsageError(f"--skip-refused: {why}; fetch the refused files again")
     found = find_refused(recipe, source)
     if not found.refused:
         return recipe
@@ -293,7 +293,9 @@ def refusal(recipe: AnyRecipe, source: Source, *, bar: bool = True) -> DataError
         return None
     first = "; ".join(f"{printable(one.name)} ({one.reason})" for one in found.refused[:_IN_MESSAGE])
     more = f" and {len(found.refused) - _IN_MESSAGE:,} more" if len(found.refused) > _IN_MESSAGE else ""
-    remedy = "mend them" if cannot_skip(recipe, source) else "mend them, or leave them out with --skip-refused"
+    remedy = "repair them" + (
+        "" if cannot_skip(recipe, source) else ", or leave them out with `generate --skip-refused`"
+    )
     return DataError(
         f"{root_of(source)}: {found.head()}: {first}{more}; {remedy}; `fusionbench recipe check` with the same "
         "--source-dir lists all"
@@ -301,8 +303,8 @@ def refusal(recipe: AnyRecipe, source: Source, *, bar: bool = True) -> DataError
 
 
 def is_small(source: Any, recipe: AnyRecipe) -> bool:
-    """Whether reading every file that the recipe uses costs hardly anything."""
-    if not has_files(source):
+    """Whether reading every file that the recipe uses costs hardly anything; patches need it before a shard anyway."""
+    if not has_files(source) or not getattr(recipe, "whole", True):
         return False
     size, count = 0, 0
     for use in _uses(recipe, source):

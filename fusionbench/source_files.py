@@ -47,7 +47,7 @@ def numbers_of(source: Any, split: str, names: Sequence[str]) -> np.ndarray:
         where = getattr(source, "root", source.name)
         raise DataError(
             f"{where}: {absent[0]!r}, which the recipe leaves out, is not in {split!r}; put the file back (an empty "
-            "one will do): it counts where images are dealt out to splits"
+            "one will do): it counts when images are assigned to splits"
         )
     return np.array(sorted(place[name] for name in names), np.int64)
 

@@ -376,7 +376,7 @@ def test_celeba_with_damaged_files(tmp_path: Path) -> None:
         ("train", "000004.jpg"),
         ("validation", "000006.jpg"),
     ]
-    with pytest.raises(DataError, match=r"3 of \d files are refused.*; mend them; "):  # no option that does not go
+    with pytest.raises(DataError, match=r"3 of \d files are refused.*; repair them; "):  # no option that does not go
         build_dataset(one, tmp_path, tmp_path / "out")
 
 

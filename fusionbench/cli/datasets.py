@@ -232,7 +232,7 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
             lines += [f"    {line}" for line in listing(found.refused, "--json lists all")]
         skipping = bool(found.used) and not cannot_skip(recipe, source)
         if found.used:
-            remedy = "mend them, or leave them out with `generate --skip-refused`" if skipping else "fetch them again"
+            remedy = "repair them, or leave them out with `generate --skip-refused`" if skipping else "fetch them again"
             problem = f"{root_of(source)}: {found.head(found.used)}; {remedy}"
         if skipping or not found.used:
             try:

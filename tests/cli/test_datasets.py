@@ -77,7 +77,7 @@ def test_check_reads_every_file(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert named == [*sorted([*BAD, "x0.png", "x1.png"]), "and 2 more; --json lists all"]
     assert "without them: train 11, test 3" in out  # of every third place, 02, 08 and 17 can be used
     assert err.splitlines()[-1] == (
-        "fusionbench: files: 10 of 24 files are refused; mend them, or leave them out with `generate --skip-refused`"
+        "fusionbench: files: 10 of 24 files are refused; repair them, or leave them out with `generate --skip-refused`"
     )
     code, out, err = run(capsys, *args, "--json")
     facts = json.loads(out)
