@@ -17,17 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fusionbench import progress, selftest
 from fusionbench.card import write_card
 from fusionbench.contracts import Source
+from fusionbench.core.locks import lock
 from fusionbench.engines import WorkerLost
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
-from fusionbench.files import digest, file_sha256, lock, write_json
+from fusionbench.files import digest, file_sha256, write_json
 from fusionbench.making import maker_of
 from fusionbench.prepare import cutouts_of, pixels_digest
 from fusionbench.recipes import AnyRecipe, Recipe
+from fusionbench.refused import is_small, leave_out_refused, reasons_of, refusal
 from fusionbench.shard_plans import (
     CUTOUTS,
     ShardPlan,
@@ -36,7 +39,9 @@ from fusionbench.shard_plans import (
     plan_cutouts,
     plan_shards,
     run_away,
+    source_of_shard,
     task_root,
+    with_states,
     worker_count,
 )
 from fusionbench.shards import croissant
@@ -61,12 +66,19 @@ ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: an error message for people, or for us, or none; notes by the path of the file."""
+    """What a task came to: an error message for people, or for us, or none; ``unread`` when it is of the source; notes
+    by the path of the file.
+    """
 
     plan: ShardPlan
     error: str = ""
     bug: str = ""
+    unread: bool = False
     notes: dict[str, str] = field(default_factory=dict)
+
+
+class _Unread(DataError):
+    """The first file of the source that a build could not use; what is told names all of them."""
 
 
 def make_arrays(
@@ -87,20 +99,22 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             import cv2
 
             cv2.setNumThreads(1)
-        source = open_source(recipe, source_dir)
+        source = source_of_shard(recipe, source_dir, plan)
         covered: list[int] = []
         agreement = None
         facts: dict[str, Any] = {}
         arrays: dict[str, Any]
         if plan.rows is None:
             assert isinstance(recipe, Recipe)  # no other has cut-outs
-            arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
+            with _reading():
+                arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
         else:
             bank = None
             if plan.split in recipe.banks:
                 bank = open_shard(folder / plan_cutouts(recipe, plan.split).file).arrays["cutouts"]
             maker = maker_of(recipe, source)
-            arrays, source_sha256 = maker.arrays(plan.split, np.arange(plan.start, plan.stop), plan.rows, bank)
+            with _reading():
+                arrays, source_sha256 = maker.arrays(plan.split, np.arange(plan.start, plan.stop), plan.rows, bank)
             covered = maker.covered(plan.split, arrays, bank)
             facts = maker.facts(plan.split, plan.rows)
         count = len(arrays["index"])
@@ -125,15 +139,24 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             "covered": covered,
             "cutouts_iou": agreement,
             "recipe_sha256": recipe.hash,
+            "state": plan.state,
         }
         write_json(_note_path(folder, plan), note)
         return Outcome(plan, notes=source.notes.take() if hasattr(source, "notes") else {})
     except FusionbenchError as error:
-        return Outcome(plan, error=str(error))
+        return Outcome(plan, error=str(error), unread=isinstance(error, _Unread))
     except MemoryError:
         return Outcome(plan, error="out of memory; try fewer --jobs or a smaller shard_size in the recipe")
     except Exception:
         return Outcome(plan, bug=traceback.format_exc())
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise _Unread(str(error)) from error
 
 
 def _note_path(folder: Path, plan: ShardPlan) -> Path:
@@ -152,6 +175,7 @@ def _note(recipe: AnyRecipe, folder: Path, plan: ShardPlan, written: bool = Fals
         made = recipe.made_views(plan.split)
         right = (
             note["recipe_sha256"] == recipe.hash
+            and note.get("state", "") == plan.state  # of the files that it was made from
             and entry["file"] == plan.file
             and (plan.number == CUTOUTS or (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start))
             and (plan.number == CUTOUTS or len(note["covered"]) == made)
@@ -170,6 +194,7 @@ def build_dataset(
     jobs: int = 1,
     force: bool = False,
     scheduler: str | None = None,
+    skip_refused: bool = False,
 ) -> Path:
     """Build the data set of ``recipe`` below ``out`` and return its folder; finished ones are left alone.
 
@@ -181,6 +206,8 @@ def build_dataset(
         force: make all shards again.
         scheduler: address of a Dask scheduler (``tcp://host:8786``) whose workers make the shards instead of processes
             on this machine; they must see ``source_dir`` and ``out`` under the same names.
+        skip_refused: read every file first and leave out those that are refused, which makes another recipe and data
+            set of it (:func:`fusionbench.refused.leave_out_refused`).
 
     Raises:
         UsageError, DataError: bad source, no space, and so on; what is finished stays and the same call goes on.
@@ -196,23 +223,31 @@ def build_dataset(
         ...     print(built.relative_to(folder).parts[:2], (built / "manifest.json").is_file())
         ('fusiondigits', '1.0.0') True
     """
+    if skip_refused:
+        recipe = leave_out_refused(recipe, open_source(recipe, source_dir, fresh=True))
     folder = recipe.folder(Path(out))
     if (folder / FILE).is_file() and not force:
         read_manifest(folder)
         return folder
     # everything that can be refused is refused before the folder is made
     selftest.require()
-    source = open_source(recipe, source_dir)
-    _probe(recipe, source)
-    maker = maker_of(recipe, source)
-    look(recipe, maker, source_dir, jobs, scheduler)
-    plans = plan_shards(recipe, maker)
-    with lock(folder / JOURNAL / "lock", wait=False) as held:
-        if held:
-            return _build(recipe, source_dir, folder, plans, jobs, force, scheduler)
-    progress.say(f"{folder}: another build is at work here; waiting for it")
-    with lock(folder / JOURNAL / "lock"):
-        return _build(recipe, source_dir, folder, plans, jobs, False, scheduler)
+    source = open_source(recipe, source_dir, fresh=not skip_refused)
+    if not skip_refused and is_small(source, recipe) and (error := refusal(recipe, source, bar=False)):
+        raise error
+    try:
+        _probe(recipe, source)
+        maker = maker_of(recipe, source)
+        with _reading():
+            look(recipe, maker, source_dir, jobs, scheduler)
+            plans = with_states(recipe, source, plan_shards(recipe, maker))
+        with lock(folder / JOURNAL / "lock", wait=False) as held:
+            if held:
+                return _build(recipe, source_dir, folder, plans, jobs, force, scheduler)
+        progress.say(f"{folder}: another build is at work here; waiting for it")
+        with lock(folder / JOURNAL / "lock"):
+            return _build(recipe, source_dir, folder, plans, jobs, False, scheduler)
+    except _Unread as error:
+        raise (refusal(recipe, source) or DataError(str(error))) from error
 
 
 def _build(
@@ -228,7 +263,8 @@ def _build(
         return folder
     source = open_source(recipe, source_dir)
     _sweep(folder)
-    for plan in [plan_cutouts(recipe, split) for split in recipe.banks]:  # before the shards, which are made from them
+    banks = with_states(recipe, source, [plan_cutouts(recipe, split) for split in recipe.banks])
+    for plan in banks:  # before the shards, which are made from them
         if force or _note(recipe, folder, plan) is None:
             progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
             _raise(build_shard(recipe, str(source_dir) if source_dir is not None else None, folder, plan))
@@ -255,7 +291,17 @@ def _build(
         )
     tell_notes(source_dir, remarks)
     _sweep(folder)  # of workers that were killed on the way
-    _finish(recipe, source, folder, plans, notes)
+    for stray in {*folder.glob(f"{recipe.name}-{recipe.version}-*.h5")} - {
+        folder / plan.file for plan in [*banks, *plans]
+    }:
+        stray.unlink()  # of a build that was stopped before files were added to the source or removed
+    now = with_states(recipe, source, [*banks, *plans])
+    if [plan.state for plan in now] != [plan.state for plan in [*banks, *plans]]:
+        raise DataError(
+            f"{source_dir}: files were changed while the data set was made from them; no {FILE} was written; run the "
+            "same command again, which makes again what is concerned"
+        )
+    _finish(recipe, source, folder, banks, plans, notes)
     return folder
 
 
@@ -269,7 +315,7 @@ def _raise(outcome: Outcome) -> None:
     if outcome.bug:
         raise RuntimeError(f"building {outcome.plan.file} failed:\n{outcome.bug}")
     if outcome.error:
-        raise DataError(f"{outcome.plan.file}: {outcome.error}")
+        raise (_Unread if outcome.unread else DataError)(f"{outcome.plan.file}: {outcome.error}")
 
 
 def _run(
@@ -299,7 +345,9 @@ def _run(
 def _probe(recipe: AnyRecipe, source: Source) -> None:
     """Compare the first decoded source images with the digests in the recipe, before anything is written."""
     for split, expected in recipe.expect.probe.items():
-        if probe(source, split) != expected:
+        with _reading():
+            found = probe(source, split)
+        if found != expected:
             raise DataError(
                 f"The first images of {source.name!r} ({split}) differ from those this recipe is made for: other "
                 "files, or a library that decodes them differently (JPEG needs libjpeg-turbo: Pillow 9, OpenCV)"
@@ -316,7 +364,12 @@ def probe(source: Source, split: str, count: int = 16) -> str:
 
 
 def _finish(
-    recipe: AnyRecipe, source: Source, folder: Path, plans: list[ShardPlan], notes: dict[ShardPlan, dict[str, Any]]
+    recipe: AnyRecipe,
+    source: Source,
+    folder: Path,
+    banks: list[ShardPlan],
+    plans: list[ShardPlan],
+    notes: dict[ShardPlan, dict[str, Any]],
 ) -> None:
     splits: dict[str, SplitEntry] = {}
     fingerprints = {}
@@ -327,16 +380,17 @@ def _finish(
         n = sum(shard.n for shard in shards)
         covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
         coverage = [round(count / (n * pixels), 6) for count in covered]
-        bank = _note(recipe, folder, plan_cutouts(recipe, split)) if split in recipe.banks else None
+        bank = next((_note(recipe, folder, plan) for plan in banks if plan.split == split), None)
         cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
         splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])
+    refused = reasons_of(recipe)
     manifest = Manifest(
         format="fusionbench.dataset/1",
         name=recipe.name,
         version=recipe.version,
         title=recipe.title,
-        id=identity(splits),
+        id=identity(splits, refused),
         recipe=recipe.spec,
         recipe_sha256=recipe.hash,
         seed=recipe.seed,
@@ -350,6 +404,7 @@ def _finish(
             fingerprint=fingerprints,
         ),
         splits=splits,
+        refused=refused or msgspec.UNSET,
     )
     if recipe.expect.id is not None and manifest.id != recipe.expect.id:
         raise Rejected(

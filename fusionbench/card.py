@@ -77,6 +77,15 @@ def _text(manifest: Manifest) -> str:
     agreements = [split.cutouts_iou for split in manifest.splits.values() if split.cutouts_iou is not None]
     if agreements:
         lines += ["", f"Cut-outs agree with the source's masks to an IoU of {min(agreements):.3f} or better by split."]
+    left_out = sum(map(len, manifest.left_out.values()))
+    if left_out:
+        noun = "pair" if pairs else "file"
+        were = (
+            f"{noun} of the source was refused and is"
+            if left_out == 1
+            else f"{noun}s of the source were refused and are"
+        )
+        lines += ["", f"{left_out:,} {were} left out: `refused` in `manifest.json` has all names, with reasons."]
     passing_on = "may be passed on under it" if source.redistributable else "may not be passed on, nor may these"
     lines += [
         "",

@@ -150,7 +150,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(plain, temporary)
-        with open(temporary, "rb") as stream:
+        with open(temporary, "r+b") as stream:  # Windows flushes only what may be written
             os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)

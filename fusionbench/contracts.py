@@ -24,9 +24,12 @@ class Source(Protocol):
     A source is constructed with the folder that holds its files (``None`` for embedded
     ones) and checks on construction that they are what they should be; it never writes.
 
-    Three abilities are discovered by presence: ``read_list(split, indices)`` for images of mixed sizes, a list of
+    Five abilities are discovered by presence: ``read_list(split, indices)`` for images of mixed sizes, a list of
     uint8 (h, w, c); ``visible_mask(split, index)``, uint8 (h, w) or None, the truth that cut-outs are held against;
-    and ``views(split, indices)``, uint8 (n, V, h, w, c), views that come with the source.
+    ``views(split, indices)``, uint8 (n, V, h, w, c), views that come with the source; ``names(split)`` with
+    ``paths(split, index)``, the name of every image, in order, and the files it is read from: then a single file can be
+    refused, named and left out; and ``fixed(split)``, why none of a split may be left out ("" where it may).
+    ``read`` of such a source may be called by several threads at once.
 
     Raises (constructor and ``read``):
         DataError: missing, truncated, swapped or hostile files: one line, naming the file and the remedy.

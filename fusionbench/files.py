@@ -1,4 +1,4 @@
-"""Bytes on disk: canonical JSON, digests, atomic writes, locks.
+"""Bytes on disk: canonical JSON, digests, atomic writes.
 
 Everything that fusionbench writes goes through :func:`atomic_write` (temporary name in
 the same folder, fsync, rename), so that a killed process or a full disk leaves either
@@ -139,31 +139,6 @@ def read_bounded(path: str | Path, limit: int, what: str) -> bytes:
         raise DataError(f"{path}: no such {what}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot read {what}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def lock(path: str | Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an advisory lock on the file ``path``, made when missing; freed by the system when the process dies.
-
-    Yields True when the lock is held; with ``wait=False`` yields False when another process has it.
-    """
-    import fcntl
-
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        except BlockingIOError:
-            held = False
-        yield held
-    finally:
-        os.close(handle)
 
 
 def _cannot_write(path: Path, error: OSError | ValueError) -> DataError:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionbench.core.locks import lock
 from fusionbench.errors import FusionbenchError
-from fusionbench.files import file_sha256, lock, write_bytes
+from fusionbench.files import file_sha256, write_bytes
 
 STATES = ("incoming", "working", "done", "rejected")
 KINDS = (".zip", ".json")

@@ -22,6 +22,8 @@ from fusionbench.recipes import AnyRecipe, Recipe
 class Maker(Protocol):
     """Makes the samples of one recipe from one source."""
 
+    source: Any
+
     def rows(self, split: str) -> np.ndarray:
         """What each sample of a split is made from: int64 (n,) or (n, k). It may cost a look at every pixel.
 
@@ -59,6 +61,10 @@ class Maker(Protocol):
         """How many pixels of the targets are seen in the first 1, 2, … views; empty where views are not made."""
         ...
 
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        """The images or pairs of the source that rows are made from: int64, each once, ascending."""
+        ...
+
     def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
         """What the header of a shard of these rows says beside what every header does."""
         ...
@@ -71,7 +77,7 @@ class ViewsMaker:
         self.recipe, self.source = recipe, source
 
     def rows(self, split: str) -> np.ndarray:
-        return chosen(self.recipe.splits[split], self.source)
+        return chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
 
     def blocks(self, split: str) -> list[np.ndarray]:
         return []
@@ -102,6 +108,9 @@ class ViewsMaker:
 
     def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
         return self.recipe.view_maker(split, bank).covered(arrays["params"]) if "params" in arrays else []
+
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        return np.unique(rows)
 
     def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
         return {}

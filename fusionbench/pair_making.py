@@ -73,7 +73,7 @@ class PairMaker:
 
     def rows(self, split: str) -> np.ndarray:
         if self.recipe.whole:
-            return chosen(self.recipe.splits[split], self.source)
+            return chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
         blocks, found = self.blocks(split), self._found.setdefault(split, [])
         found += [self.look(split, block) for block in blocks[len(found) :]]
         rows = np.concatenate(found)
@@ -85,7 +85,7 @@ class PairMaker:
     def blocks(self, split: str) -> list[np.ndarray]:
         if self.recipe.whole:
             return []
-        pairs = chosen(self.recipe.splits[split], self.source)
+        pairs = chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
         return [pairs[at : at + _BLOCK] for at in range(0, len(pairs), _BLOCK)]
 
     def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
@@ -127,9 +127,12 @@ class PairMaker:
     def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
         return []
 
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        return np.unique(rows[:, 0] if rows.ndim == 2 else rows)
+
     def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
         """``stems``: names of the shard's pairs, in their order; of patches every pair once."""
-        return {"stems": self._stems(split, np.unique(rows[:, 0]) if rows.ndim == 2 else rows)}
+        return {"stems": self._stems(split, self.numbers(rows) if rows.ndim == 2 else rows)}
 
     @property
     def _patch(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from fusionbench.build import JOURNAL
 from fusionbench.errors import DataError
 from fusionbench.making import bank_of, maker_of
 from fusionbench.recipes import AnyRecipe
+from fusionbench.refused import leave_out_refused
 from fusionbench.shard_plans import open_source, plan_shards
 from fusionbench.shards.manifest import FILE, read_manifest
 from fusionbench.shards.ragged import pack
@@ -38,13 +39,17 @@ class Plan:
         return asdict(self)
 
 
-def plan_dataset(recipe: AnyRecipe, source_dir: str | Path | None = None, out: str | Path = "data") -> Plan:
+def plan_dataset(
+    recipe: AnyRecipe, source_dir: str | Path | None = None, out: str | Path = "data", skip_refused: bool = False
+) -> Plan:
     """What :func:`fusionbench.build.build_dataset` with the same arguments would do.
 
     Raises:
         UsageError, DataError: as a build would before it starts.
     """
     source = open_source(recipe, source_dir)
+    if skip_refused:
+        recipe = leave_out_refused(recipe, source)
     maker = maker_of(recipe, source)
     start = time.perf_counter()
     plans = plan_shards(recipe, maker)

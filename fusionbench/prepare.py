@@ -7,25 +7,30 @@ that was compared, which cubic, Lanczos and all floating-point resizing did not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fusionbench.contracts import Source
 from fusionbench.errors import DataError, UsageError
-from fusionbench.recipes import ImageRule, Recipe, SplitRule
+from fusionbench.recipe_parts import OccluderRule
+from fusionbench.recipes import ImageRule, OverlayRule, Recipe, SplitRule
+from fusionbench.source_files import numbers_of
 from fusionbench.synth import CannyCut
 from fusionbench.synth.cutouts import iou
 
 Images = np.ndarray | Sequence[np.ndarray]  # of one size, or of mixed sizes
 
 
-def chosen(rule: SplitRule, source: Source) -> np.ndarray:
+def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str]] | None = None) -> np.ndarray:
     """Indices into the source's split that make up a split of the data set: int64 (n,), ascending.
+
+    Args:
+        leave_out: ``source.leave_out`` of the recipe; these are dropped last, so no other image changes its split.
 
     Raises:
         UsageError: the source lacks the split, or the labels that the rule needs.
-        DataError: nothing is left.
+        DataError: nothing is left, or the source lacks a file that is to be left out.
     """
     if rule.source not in source.splits:
         have = ", ".join(source.splits)
@@ -52,6 +57,8 @@ def chosen(rule: SplitRule, source: Source) -> np.ndarray:
         held_out = rank % rule.every == rule.every - 1
         indices = indices[held_out if rule.part == "held-out" else ~held_out]
     indices = indices[: rule.first]
+    if leave_out and rule.source in leave_out:
+        indices = indices[~np.isin(indices, numbers_of(source, rule.source, leave_out[rule.source]))]
     if not len(indices):
         raise DataError(f"The source {source.name!r} has no image for a split made from {rule.source!r}")
     return indices.astype(np.int64)
@@ -132,11 +139,15 @@ def grey(images: np.ndarray) -> np.ndarray:
     return ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.uint8)
 
 
+def read_images(source: Source, split: str, indices: np.ndarray) -> Images:
+    """Images of a source's split: uint8 (n, h, w, c), or where a source has mixed sizes a list of (h, w, c)."""
+    return source.read_list(split, indices) if hasattr(source, "read_list") else source.read(split, indices)
+
+
 def targets_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
     """Targets uint8 (n, H, W[, 3]) of source ``indices`` of a split, and the sha256 of the source images."""
     rule = recipe.splits[split]
-    # a source of images of mixed sizes offers a list of them
-    raw = source.read_list(rule.source, indices) if hasattr(source, "read_list") else source.read(rule.source, indices)
+    raw = read_images(source, rule.source, indices)
     labels = source.labels(rule.source)
     return prepare(recipe.image, raw, None if labels is None else labels[indices]), pixels_digest(raw)
 
@@ -175,44 +186,72 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
     Raises:
         DataError: no image, or an image in which nothing can be cut.
     """
-    rule, overlay = recipe.splits[split].occluders, recipe.views.overlay
-    if rule is None or overlay is None:
-        raise ValueError(f"the split {split!r} has no occluders")
-    indices = chosen(SplitRule(source=rule.source, classes=rule.classes), source)
-    if len(indices) > 1 << 15:
-        raise UsageError(f"splits.{split}.occluders: {len(indices)} images are too many, {1 << 15} are possible")
+    rule, overlay = _occluders(recipe, split)
+    indices = occluders_of(recipe, source, split)
     labels = source.labels(rule.source)
-    cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close) if overlay.cut is not None else None
-    if cut is None and not hasattr(source, "visible_mask"):
-        raise UsageError(f"The source {source.name!r} has no masks; say in views.overlay.cut how to cut")
     bank = np.zeros((len(indices), overlay.size, overlay.size, recipe.image.channels + 1), np.uint8)
     state = hashlib.sha256()
     agreements = []
     for i, index in enumerate(indices.tolist()):
-        raw = source.read(rule.source, np.array([index]))[0]
+        raw, bank[i], agreement = cut_out(recipe, source, split, index, None if labels is None else int(labels[index]))
         state.update(np.ascontiguousarray(raw).data)
-        label = None if labels is None else int(labels[index])
-        image = crop(recipe.image, raw, label)
-        truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
-        truth = None if truth is None else crop(recipe.image, truth[..., None], label)[..., 0]
-        if cut is not None:
-            mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
-        elif truth is not None:
-            mask = truth
-        else:
-            raise DataError(f"image {index} of {rule.source!r} has no mask; say in views.overlay.cut how to cut")
-        if not mask.any():
-            raise DataError(f"nothing could be cut out of image {index} of {rule.source!r}; change views.overlay.cut")
-        if cut is not None and truth is not None:
-            agreements.append(iou(mask, truth))
-        alpha = mask[..., None].astype(np.uint16)
-        colours = ((_channels(image, recipe.image.channels) * alpha + 127) // 255).astype(np.uint8)
-        front = np.concatenate([colours, mask[..., None]], axis=2)
-        if overlay.via is not None:
-            front = resize(front, (overlay.via, overlay.via), "area")
-        bank[i] = resize(front, (overlay.size, overlay.size), "area")
+        agreements += [] if agreement is None else [agreement]
     arrays = {"cutouts": bank, "index": indices}
     if labels is not None:
         arrays["label"] = labels[indices]
-    agreement = round(float(np.mean(agreements)), 6) if agreements else None
-    return arrays, state.hexdigest(), agreement
+    return arrays, state.hexdigest(), round(float(np.mean(agreements)), 6) if agreements else None
+
+
+def occluders_of(recipe: Recipe, source: Source, split: str) -> np.ndarray:
+    """Indices into the source of the images that cut-outs of a split are made from: int64 (m,), ascending.
+
+    Raises:
+        UsageError: too many, or none can be cut.
+        DataError: nothing is left.
+    """
+    rule, overlay = _occluders(recipe, split)
+    whole = SplitRule(source=rule.source, classes=rule.classes)
+    indices = chosen(whole, source, recipe.source.leave_out)
+    if len(indices) > 1 << 15:
+        raise UsageError(f"splits.{split}.occluders: {len(indices)} images are too many, {1 << 15} are possible")
+    if overlay.cut is None and not hasattr(source, "visible_mask"):
+        raise UsageError(f"The source {source.name!r} has no masks; say in views.overlay.cut how to cut")
+    return indices
+
+
+def cut_out(
+    recipe: Recipe, source: Source, split: str, index: int, label: int | None
+) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """One image of the source, uint8 (h, w, c), the object cut out of it, uint8 (size, size, C+1), and the IoU.
+
+    Raises:
+        DataError: an unreadable image, or one in which nothing can be cut.
+    """
+    rule, overlay = _occluders(recipe, split)
+    cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close) if overlay.cut is not None else None
+    raw = source.read(rule.source, np.array([index]))[0]
+    image = crop(recipe.image, raw, label)
+    truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
+    truth = None if truth is None else crop(recipe.image, truth[..., None], label)[..., 0]
+    if cut is not None:
+        mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
+    elif truth is not None:
+        mask = truth
+    else:
+        raise DataError(f"image {index} of {rule.source!r} has no mask; say in views.overlay.cut how to cut")
+    if not mask.any():
+        raise DataError(f"nothing could be cut out of image {index} of {rule.source!r}; change views.overlay.cut")
+    agreement = iou(mask, truth) if cut is not None and truth is not None else None
+    alpha = mask[..., None].astype(np.uint16)
+    colours = ((_channels(image, recipe.image.channels) * alpha + 127) // 255).astype(np.uint8)
+    front = np.concatenate([colours, mask[..., None]], axis=2)
+    if overlay.via is not None:
+        front = resize(front, (overlay.via, overlay.via), "area")
+    return raw, resize(front, (overlay.size, overlay.size), "area"), agreement
+
+
+def _occluders(recipe: Recipe, split: str) -> tuple[OccluderRule, OverlayRule]:
+    rule, overlay = recipe.splits[split].occluders, recipe.views.overlay
+    if rule is None or overlay is None:
+        raise ValueError(f"the split {split!r} has no occluders")
+    return rule, overlay

@@ -11,11 +11,12 @@ import msgspec
 from fusionbench.errors import DataError
 from fusionbench.files import digest
 
-_PROSE = ("title", "description", "reference", "expect")
+_PROSE = ("title", "description", "reference", "expect", "reasons")
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
 
 
@@ -24,9 +25,15 @@ class Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True
 
 
 class SourceRule(Part, kw_only=True, frozen=True):
-    """Upstream images: ``name`` in the registry of sources."""
+    """Upstream images: ``name`` in the registry of sources.
+
+    ``leave_out``: names of files (of pairs: stems) of the source's splits that are not used, as ``--skip-refused``
+    writes them, sorted. They keep their places when images are assigned to splits, so no other image changes its
+    split; then they are dropped, also from those that ``first`` counts.
+    """
 
     name: str
+    leave_out: dict[str, Annotated[list[FileName], msgspec.Meta(min_length=1)]] = {}
 
 
 class OccluderRule(Part, kw_only=True, frozen=True):
@@ -78,6 +85,7 @@ class RecipeBase(Part, kw_only=True, frozen=True):
     description: str = ""
     reference: str = ""
     expect: Expect = Expect()
+    reasons: dict[str, dict[str, str]] = {}  # why files are left out: source split -> name -> text
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -109,6 +117,12 @@ class Impossible(Exception):
 
 def check_splits(recipe: RecipeBase) -> None:
     """Raise :class:`Impossible` where keys of a split contradict each other."""
+    used = {name for rule in recipe.splits.values() for name in (rule.source, getattr(rule.occluders, "source", ""))}
+    for source, names in recipe.source.leave_out.items():
+        if source not in used:
+            raise Impossible(f"source.leave_out.{source}", f"no split is made from {source!r}")
+        if names != sorted(set(names)):
+            raise Impossible(f"source.leave_out.{source}", "names must be sorted, each of them once")
     for name, split in recipe.splits.items():
         if (split.every is None) != (split.part is None):
             raise Impossible(f"splits.{name}", "`every` and `part` belong together")

@@ -2,6 +2,8 @@
 
 Limits: wall-clock time, CPU time, memory, size of files, no core dumps, an empty environment, and no network where the
 system lets a process give it up. Our own code runs, only tensors and text are theirs: this is the second line.
+Wall-clock time and the environment are limited everywhere; limits that a system does not have (Windows has no
+``setrlimit``, macOS none of memory) are named on stderr.
 """
 
 from __future__ import annotations
@@ -16,18 +18,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionbench.progress import say
+
 MEMORY = 24 << 30  # of address space, most of which torch reserves and never touches
 FILES = 4 << 30
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_UNLIMITED = "not limited: "
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a child ended. ``message`` is one line for people; ``network`` whether the child had one."""
+    """How a child ended. ``message`` is one line for people; ``network`` whether the child had one; ``unlimited`` what
+    the system could not limit."""
 
     ok: bool
     message: str
     network: bool
+    unlimited: tuple[str, ...] = ()
 
 
 def run_limited(function: str, arguments: Sequence[str], *, seconds: int) -> Done:
@@ -35,6 +42,8 @@ def run_limited(function: str, arguments: Sequence[str], *, seconds: int) -> Don
     command = [sys.executable, "-m", "fusionbench.sandbox", str(seconds), function, *arguments]
     root = str(Path(__file__).resolve().parents[1])  # fusionbench itself may be a checkout
     environment = {"PATH": os.defpath, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "HOME": "/"}
+    if "SYSTEMROOT" in os.environ:  # Windows starts no Python without it
+        environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
     try:
         done = subprocess.run(
             command,
@@ -50,34 +59,51 @@ def run_limited(function: str, arguments: Sequence[str], *, seconds: int) -> Don
         return Done(False, f"took longer than {seconds} s", True)
     lines = done.stderr.decode(errors="replace").splitlines()
     network = "network: none" not in lines
+    unlimited = tuple(line.removeprefix(_UNLIMITED) for line in lines if line.startswith(_UNLIMITED))
+    if unlimited:
+        say(f"note: this system does not limit {', '.join(unlimited)} of the process that reads a submission")
     errors = [line for line in lines if line.startswith("fusionbench: ")]
     if done.returncode == 0:
-        return Done(True, "", network)
+        return Done(True, "", network, unlimited)
     if errors:
-        return Done(False, errors[-1].removeprefix("fusionbench: "), network)
-    if done.returncode < 0:
-        return Done(False, f"was stopped by signal {-done.returncode}: over its limit of time or memory", network)
-    return Done(False, lines[-1][:300] if lines else f"ended with code {done.returncode}", network)
+        message = errors[-1].removeprefix("fusionbench: ")
+    elif done.returncode < 0:
+        message = f"was stopped by signal {-done.returncode}: over its limit of time or memory"
+    else:
+        message = lines[-1][:300] if lines else f"ended with code {done.returncode}"
+    return Done(False, message, network, unlimited)
 
 
-def _limit(seconds: int) -> None:
-    import resource
-
-    # The limit on memory must leave room for what is mapped already.
-    for what, most in (
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_AS, MEMORY),
-        (resource.RLIMIT_FSIZE, FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (most, most))
+def _limit(seconds: int) -> list[str]:
+    """Set the limits that this system has; the names of the others."""
+    limits = {
+        "CPU": ("CPU time", seconds),
+        "AS": ("memory", MEMORY),
+        "FSIZE": ("size of files", FILES),
+        "CORE": ("", 0),
+    }
+    try:
+        import resource
+    except ImportError:
+        return [name for name, _ in limits.values() if name]
+    missing: list[str] = []
+    for kind, (name, most) in limits.items():
+        try:
+            what = getattr(resource, f"RLIMIT_{kind}")
+            _, hard = resource.getrlimit(what)
+            # The limit on memory must leave room for what is mapped already.
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(what, (most, most))
+        except (AttributeError, ValueError, OSError):
+            if sys.platform == "linux":  # where all of them are known to work
+                raise
+            missing.append(name)
+    return [name for name in missing if name]
 
 
 def _leave_network() -> bool:
     """Move into a network of its own, which has no way out; False where the system does not allow it."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None, use_errno=True)
         return bool(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWNET) == 0)
     return False
@@ -88,7 +114,8 @@ def _main() -> None:
 
     seconds, function, *arguments = sys.argv[1:]
     print("network: none" if _leave_network() else "network: as the machine's", file=sys.stderr)
-    _limit(int(seconds))
+    for name in _limit(int(seconds)):
+        print(f"{_UNLIMITED}{name}", file=sys.stderr)
     module, _, name = function.partition(":")
     try:
         getattr(importlib.import_module(module), name)(*arguments)

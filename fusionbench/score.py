@@ -7,7 +7,6 @@ scores.summary["vif"].mean
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
+from fusionbench.core.cpus import core_count
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, images_in, read_image
 from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
@@ -269,7 +269,7 @@ def _run(
 def _count(jobs: int | None, rows: int) -> int:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
-    return max(1, min(jobs or len(os.sched_getaffinity(0)), rows))
+    return max(1, min(jobs or core_count(), rows))
 
 
 def _warnings(notes: dict[str, str]) -> list[str]:

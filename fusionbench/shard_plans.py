@@ -6,10 +6,9 @@ Where samples depend on pixels (patches of pairs), every pair is looked at once 
 from __future__ import annotations
 
 import contextlib
-import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +17,14 @@ import numpy as np
 
 from fusionbench import progress
 from fusionbench.contracts import Source
+from fusionbench.core.cpus import core_count
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.engines import WorkerLost, run_tasks
 from fusionbench.errors import DataError, FusionbenchError
 from fusionbench.making import Maker, maker_of
-from fusionbench.recipes import AnyRecipe
+from fusionbench.prepare import occluders_of
+from fusionbench.recipes import AnyRecipe, Recipe
+from fusionbench.source_files import has_files, names_state, state_of
 from fusionbench.sources import SOURCES
 from fusionbench.sources.pair_folders import PairFolders, range_arguments
 
@@ -34,7 +36,10 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from."""
+    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from.
+
+    ``state`` changes when the files that they are read from do (:func:`fusionbench.source_files.state_of`).
+    """
 
     split: str
     number: int
@@ -42,15 +47,23 @@ class ShardPlan:
     stop: int
     file: str
     rows: np.ndarray | None = field(default=None, compare=False, repr=False)
+    state: str = field(default="", compare=False, repr=False)
 
 
-def open_source(recipe: AnyRecipe, source_dir: str | Path | None) -> Source:
-    """The recipe's source on ``source_dir``, checked.
+def open_source(recipe: AnyRecipe, source_dir: str | Path | None, fresh: bool = False) -> Source:
+    """The recipe's source on ``source_dir``, checked; with ``fresh`` its folders are listed anew.
 
     Raises:
         UsageError, DataError: unknown source, or files that are missing or not what they should be.
     """
     ranges = getattr(recipe, "ranges", Ranges())
+    with contextlib.suppress(ImportError, AttributeError):
+        import cv2
+
+        logging = cv2.utils.logging
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # of damaged files our own messages tell
+    if fresh and has_files(SOURCES.get(recipe.source.name)):
+        _source.cache_clear()
     return _source(recipe.source.name, str(source_dir) if source_dir is not None else None, ranges)
 
 
@@ -61,6 +74,35 @@ def _source(name: str, root: str | None, ranges: Ranges) -> Source:
     if isinstance(source, PairFolders):
         source.options = ("range_a = in the recipe's [pairs]:", "range_b = in the recipe's [pairs]:")
     return source
+
+
+def source_of_shard(recipe: AnyRecipe, source_dir: str | None, plan: ShardPlan) -> Source:
+    """The source for a worker, whose list of files may be that of an earlier build.
+
+    Raises:
+        DataError: the folder holds other files than when the build began.
+    """
+    return _source_with(recipe, source_dir, plan.state, lambda source: numbers_of_shard(recipe, source, plan))
+
+
+def _source_with(
+    recipe: AnyRecipe, source_dir: str | None, state: str, used: Callable[[Source], tuple[str, np.ndarray]]
+) -> Source:
+    for fresh in (False, True):
+        source = open_source(recipe, source_dir, fresh)
+        if not state or names_state(source, *used(source)) == state.partition(".")[0]:
+            return source
+    raise DataError("files came or went in the source's folder while the data set was made; run the same command again")
+
+
+def numbers_of_shard(recipe: AnyRecipe, source: Source, plan: ShardPlan) -> tuple[str, np.ndarray]:
+    """The split of the source and the numbers in it that a shard, or a bank of cut-outs, is made from."""
+    if plan.rows is not None:
+        return recipe.splits[plan.split].source, maker_of(recipe, source).numbers(plan.rows)
+    assert isinstance(recipe, Recipe)  # no other has cut-outs
+    rule = recipe.splits[plan.split].occluders
+    assert rule is not None
+    return rule.source, occluders_of(recipe, source, plan.split)
 
 
 def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:
@@ -82,6 +124,13 @@ def plan_cutouts(recipe: AnyRecipe, split: str) -> ShardPlan:
     return ShardPlan(split, CUTOUTS, 0, 0, f"{recipe.name}-{recipe.version}-{split}-cutouts.h5")
 
 
+def with_states(recipe: AnyRecipe, source: Source, plans: Sequence[ShardPlan]) -> list[ShardPlan]:
+    """The plans, with the state that the files of the source are in now."""
+    if not has_files(source):
+        return list(plans)
+    return [replace(plan, state=state_of(source, *numbers_of_shard(recipe, source, plan))) for plan in plans]
+
+
 def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: int, scheduler: str | None) -> None:
     """Tell ``maker`` the rows that it would have to look at pixels for, found by worker processes where there are some.
 
@@ -93,7 +142,10 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     if not work or (jobs == 1 and scheduler is None):
         return  # the maker looks by itself when it is asked
     root = task_root(source_dir, scheduler)
-    tasks = [(recipe, root, split, number, block) for number, (split, block) in enumerate(work)]
+    tasks = [
+        (recipe, root, split, number, block, _names_of_block(recipe, maker.source, split, block))
+        for number, (split, block) in enumerate(work)
+    ]
     found: dict[int, np.ndarray] = {}
     with progress.progress(f"{recipe.name}: looking at pairs", len(work), "blocks") as bar:
         try:
@@ -110,17 +162,26 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
         maker.learn(split, block, found.get(number))
 
 
+def _names_of_block(recipe: AnyRecipe, source: Any, split: str, block: np.ndarray) -> str:
+    return names_state(source, recipe.splits[split].source, block) if has_files(source) else ""
+
+
 def look_at(
-    recipe: AnyRecipe, source_dir: str | None, split: str, number: int, block: np.ndarray
+    recipe: AnyRecipe, source_dir: str | None, split: str, number: int, block: np.ndarray, names: str = ""
 ) -> tuple[int, np.ndarray, str, str]:
-    """Number, rows, error and bug of one block; errors come back as values, so that no engine is aborted."""
+    """Number, rows, error and bug of one block; errors come back as values, so that no engine is aborted.
+
+    Args:
+        names: what :func:`fusionbench.source_files.names_state` says of the block where the build was begun.
+    """
     nothing = np.empty(0, np.int64)
     try:
         with contextlib.suppress(ImportError):
             import cv2
 
             cv2.setNumThreads(1)
-        return number, maker_of(recipe, open_source(recipe, source_dir)).look(split, block), "", ""
+        source = _source_with(recipe, source_dir, names, lambda _: (recipe.splits[split].source, block))
+        return number, maker_of(recipe, source).look(split, block), "", ""
     except FusionbenchError as error:
         return number, nothing, str(error), ""
     except MemoryError:
@@ -132,7 +193,7 @@ def look_at(
 def worker_count(jobs: int, work: int, tasks: int) -> int:
     """How many processes to start for so much work; ``jobs`` 0 or less: one a core, or none for little work."""
     if jobs <= 0:
-        jobs = 1 if work < _SMALL else os.cpu_count() or 1
+        jobs = 1 if work < _SMALL else core_count()
     return max(1, min(jobs, tasks))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusionbench.core.cpus import core_count
 from fusionbench.errors import UsageError
 from fusionbench.progress import progress, say
 
@@ -90,11 +91,7 @@ def _default_jobs(device: str, count: int) -> int:
     import torch
 
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else max(1, min(_cores(), count))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if on_gpu else max(1, min(core_count(), count))
 
 
 def _parallel(
@@ -107,7 +104,7 @@ def _parallel(
         return []
     if settings["device"] not in ("auto", "cpu"):
         raise UsageError("Several jobs share the cores of a CPU; use --jobs 1 on a GPU")
-    threads = max(1, _cores() // jobs)
+    threads = max(1, core_count() // jobs)
     folders = [run_folder(suite, row, seed, settings["runs"], settings["budget"]) for row, seed in work]
     say(f"{suite.name}: {len(work)} rows in {jobs} processes: {', '.join(dict.fromkeys(row.key for row, _ in work))}")
     tasks = (delayed(one)(suite, row, seed, settings, threads) for row, seed in work)

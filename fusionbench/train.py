@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from fusionbench import checkpoints
 from fusionbench.contracts import Batch
+from fusionbench.core.locks import lock
 from fusionbench.errors import CannotMeasure, UsageError
-from fusionbench.files import lock
 from fusionbench.models import MODELS, create_model, get_preset
 from fusionbench.progress import progress, say
 from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics

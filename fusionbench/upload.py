@@ -14,6 +14,8 @@ from fusionbench import progress
 from fusionbench.build import build_dataset
 from fusionbench.errors import DataError, FusionbenchError, UsageError
 from fusionbench.recipes import AnyRecipe
+from fusionbench.refused import leave_out_refused
+from fusionbench.shard_plans import open_source
 from fusionbench.shards.manifest import FILE, Manifest, read_manifest
 
 
@@ -22,18 +24,22 @@ def is_url(out: str) -> bool:
     return "://" in out
 
 
-def build_to_url(recipe: AnyRecipe, source_dir: str | Path | None, url: str, jobs: int = 0) -> tuple[str, Manifest]:
+def build_to_url(
+    recipe: AnyRecipe, source_dir: str | Path | None, url: str, jobs: int = 0, skip_refused: bool = False
+) -> tuple[str, Manifest]:
     """Build the data set of ``recipe``, send it to ``<url>/<name>/<version>/<hash>`` and return that and its manifest.
 
     Args:
         url: any that fsspec knows; the library of its protocol (s3fs, gcsfs, …) must be installed.
-        jobs: worker processes, as for :func:`fusionbench.build.build_dataset`.
+        jobs, skip_refused: as for :func:`fusionbench.build.build_dataset`.
 
     Raises:
         UsageError: an unknown protocol, or a data set that is finished there (it is never replaced).
         DataError: as a build; or the store refuses, and then no manifest was written.
     """
     store, root = _store(url)
+    if skip_refused:  # before the folder's name is known
+        recipe = leave_out_refused(recipe, open_source(recipe, source_dir, fresh=True))
     below = recipe.folder(Path()).as_posix()
     there, shown = f"{root.rstrip('/')}/{below}", f"{url.rstrip('/')}/{below}"
     try:

@@ -109,3 +109,20 @@ def test_an_empty_folder_is_an_error_for_people(name: str, tmp_path: Path) -> No
     with pytest.raises(FusionbenchError) as caught:
         SOURCES.get(name)(tmp_path)
     assert str(tmp_path) in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_every_image_file_has_a_name(source: Source) -> None:
+    """Sources of image files name each of them, so that one can be refused, named and left out."""
+    from fusionbench.source_files import has_files, names_of
+
+    if not has_files(source):
+        assert source.name in ("digits", "mnist", "fusiontless-release", "pairs-demo")  # one file, or none
+        return
+    for split in source.splits:
+        names = names_of(source, split)
+        assert len(names) == len(set(names)) == source.length(split)
+        paths = [source.paths(split, index) for index in range(len(names))]  # type: ignore[attr-defined]
+        files = [path for both in paths for path in both]
+        assert all(path.is_file() for path in files) and len(files) == len(set(files))
+        assert {len(both) for both in paths} == {2 if hasattr(source, "read_pairs") else 1}
+        assert isinstance(getattr(source, "fixed", lambda _: "")(split), str)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -86,28 +85,6 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
         files.read_bounded(tmp_path, 5, "note")
     with pytest.raises(DataError, match="no such note"):
         files.read_bounded("/dev/zero", 5, "note")
-
-
-def _hold(path: Path, ready: Any, done: Any) -> None:
-    with files.lock(path):
-        ready.set()
-        done.wait(30)
-
-
-def test_a_lock_excludes_others_and_dies_with_its_process(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "lock"
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    holder = context.Process(target=_hold, args=(path, ready, done))
-    holder.start()
-    assert ready.wait(30)
-    with files.lock(path, wait=False) as held:
-        assert not held
-    assert holder.pid is not None
-    holder.kill()
-    holder.join(30)
-    with files.lock(path, wait=False) as held:
-        assert held
 
 
 def test_shipped_folders() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from fusionbench.core.locks import lock
 from fusionbench.errors import Rejected
-from fusionbench.files import lock
 from fusionbench.inbox import serve
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionbench.errors import DataError, Rejected, UsageError
 
+if TYPE_CHECKING:
+    from fusionbench.plan import Plan
+
 _SOURCE = click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
 _RECIPE = click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file, not a NAME.")
 _OUT = click.option("--out", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data].")
+_SKIP = click.option(
+    "--skip-refused", is_flag=True, help="Without the files that cannot be used, as `generate` makes it."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -24,8 +31,16 @@ def _megabytes(count: int) -> str:
 @_RECIPE
 @_SOURCE
 @_OUT
+@_SKIP
 @_JSON
-def plan_command(name: str | None, recipe_file: Path | None, source_dir: Path | None, out: Path, as_json: bool) -> None:
+def plan_command(
+    name: str | None,
+    recipe_file: Path | None,
+    source_dir: Path | None,
+    out: Path,
+    skip_refused: bool,
+    as_json: bool,
+) -> None:
     """Say what `generate` would make: samples, bytes, time on one core, and which shards are missing.
 
     Example: fusionbench plan fusionmnist --source-dir mnist/
@@ -35,7 +50,8 @@ def plan_command(name: str | None, recipe_file: Path | None, source_dir: Path | 
 
     if (name is None) == (recipe_file is None):
         raise UsageError("Name one data set, or a recipe with --recipe FILE")
-    plan = plan_dataset(load_recipe(recipe_file if recipe_file is not None else str(name)), source_dir, out)
+    recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
+    plan = plan_dataset(recipe, source_dir, out, skip_refused)
     if as_json:
         click.echo(json.dumps(plan.as_json()))
         return
@@ -72,7 +88,10 @@ def status_command(root: Path, as_json: bool) -> None:
 @click.argument("index", type=int)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("."), help="Folder for PNG and npz [.].")
 @_SOURCE
-def sample_command(name: str, split: str, index: int, output: Path, source_dir: Path | None) -> None:
+@_SKIP
+def sample_command(
+    name: str, split: str, index: int, output: Path, source_dir: Path | None, skip_refused: bool
+) -> None:
     """Make sample INDEX of SPLIT of NAME (a data set or a recipe file) from the source alone: no shards are needed.
 
     Writes NAME-SPLIT-INDEX.npz (the arrays of a shard's row) and .png (target and views side by side; pairs have no
@@ -90,11 +109,14 @@ def sample_command(name: str, split: str, index: int, output: Path, source_dir: 
     from fusionbench.files import write_bytes
     from fusionbench.making import bank_of, maker_of
     from fusionbench.recipes import load_recipe
+    from fusionbench.refused import leave_out_refused
 
     recipe = load_recipe(name)
     if split not in recipe.splits:
         raise unknown_name(f"split of {recipe.name}", split, recipe.splits)
     source = open_source(recipe, source_dir)
+    if skip_refused:
+        recipe = leave_out_refused(recipe, source)
     maker = maker_of(recipe, source)
     rows = maker.rows(split)
     size = len(rows)
@@ -158,30 +180,35 @@ def recipe_new(name: str) -> None:
     from fusionbench.files import shipped_folder
     from fusionbench.recipes import parse_recipe
 
-    text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text().replace("@NAME@", name)
+    text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text("utf-8").replace("@NAME@", name)
     parse_recipe(text.encode(), f"recipe {name!r}")
     click.echo(text, nl=False)
 
 
 @recipe_command.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("recipe_name", metavar="FILE|NAME")
 @_SOURCE
 @_JSON
-def recipe_check(file: Path, source_dir: Path | None, as_json: bool) -> None:
-    """Check the recipe in FILE and say what it would make; with --source-dir, from which pictures.
+def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> None:
+    """Check the recipe in FILE, or the one called NAME, and say what it would make.
+
+    With --source-dir every file of the source is read, and those that are refused are listed, the first 8 here and all
+    with --json; the exit code is 2 when the recipe needs one of them.
 
     Example: fusionbench recipe check mydata.toml --source-dir pictures/
     """
     from fusionbench.plan import plan_dataset
-    from fusionbench.recipes import load_recipe
+    from fusionbench.recipes import list_recipes, load_recipe
+    from fusionbench.refused import cannot_skip, find_refused, listing, root_of, without
+    from fusionbench.shard_plans import open_source
     from fusionbench.sources import SOURCES
 
-    if file.suffix != ".toml":
-        raise DataError(f"{file}: a recipe is a .toml file")
-    recipe = load_recipe(file)
+    if not recipe_name.endswith(".toml") and recipe_name not in list_recipes() and Path(recipe_name).suffix:
+        raise DataError(f"{recipe_name}: a recipe is a .toml file")
+    recipe = load_recipe(recipe_name)
     SOURCES.get(recipe.source.name)
     spec = recipe.image_spec
-    facts = {
+    facts: dict[str, Any] = {
         "name": recipe.name,
         "version": recipe.version,
         "hash": recipe.hash,
@@ -189,18 +216,40 @@ def recipe_check(file: Path, source_dir: Path | None, as_json: bool) -> None:
         "views": spec.views,
         "splits": list(recipe.splits),
     }
-    plan = plan_dataset(recipe, source_dir) if source_dir is not None or recipe.source.name == "digits" else None
-    if plan is not None:
-        facts["plan"] = plan.as_json()
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    click.echo(f"{file}: a valid recipe for {recipe.name} {recipe.version} (recipe {recipe.hash[:12]})")
-    shape = f"{spec.height}×{spec.width}×{spec.channels}"
-    click.echo(f"  {spec.views} views of {shape}; splits: {', '.join(recipe.splits)}")
-    if plan is not None:
-        sizes = ", ".join(f"{split} {count:,}" for split, count in plan.splits.items())
-        click.echo(f"  {sizes}: {plan.shards} shards, {_megabytes(plan.bytes)}, about {plan.seconds:.1f} s on one core")
+    lines = [f"{recipe_name}: a valid recipe for {recipe.name} {recipe.version} (recipe {recipe.hash[:12]})"]
+    lines.append(
+        f"  {spec.views} views of {spec.height}×{spec.width}×{spec.channels}; splits: {', '.join(recipe.splits)}"
+    )
+    problem = ""
+    if source_dir is not None or recipe.source.name in ("digits", "pairs-demo"):  # embedded ones
+        source = open_source(recipe, source_dir, fresh=True)
+        found = find_refused(recipe, source, everything=True)
+        facts["looked_at"], facts["refused"] = found.looked_at, [one.as_json() for one in found.refused]
+        if found.refused:
+            lines.append(f"  {found.head()}:")
+            lines += [f"    {line}" for line in listing(found.refused, "--json lists all")]
+        skipping = bool(found.used) and not cannot_skip(recipe, source)
+        if found.used:
+            remedy = "repair them, or leave them out with `generate --skip-refused`" if skipping else "fetch them again"
+            problem = f"{root_of(source)}: {found.head(found.used)}; {remedy}"
+        if skipping or not found.used:
+            try:
+                plan = plan_dataset(without(recipe, found.used), source_dir)
+            except DataError as error:  # nothing is left
+                if not problem:
+                    raise
+                lines.append(f"  without them: {error}")
+            else:
+                facts["plan_without" if skipping else "plan"] = plan.as_json()
+                lines.append(f"  {'without them: ' if skipping else ''}{_plan_text(plan)}")
+    click.echo(json.dumps(facts) if as_json else "\n".join(lines))
+    if problem:
+        raise DataError(problem)
+
+
+def _plan_text(plan: Plan) -> str:
+    sizes = ", ".join(f"{split} {count:,}" for split, count in plan.splits.items())
+    return f"{sizes}: {plan.shards} shards, {_megabytes(plan.bytes)}, about {plan.seconds:.1f} s on one core"
 
 
 @click.command("export")

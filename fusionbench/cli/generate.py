@@ -18,6 +18,7 @@ from fusionbench.errors import UsageError
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
 @click.option("--strict", is_flag=True, help="Refuse pictures of pairs without a partner instead of listing them.")
+@click.option("--skip-refused", is_flag=True, help="Leave out files that cannot be used; the manifest lists them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
     name: str | None,
@@ -28,12 +29,16 @@ def generate_command(
     scheduler: str | None,
     force: bool,
     strict: bool,
+    skip_refused: bool,
     as_json: bool,
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped.
 
     The bytes depend on the recipe and the source alone, not on the machine or on --jobs. Prints the folder.
     With a URL (s3://bucket/data) the data set is made here and sent there, its manifest last.
+
+    A file that cannot be used, a damaged one or one of 16 bits, stops the build, which says how many there are. With
+    --skip-refused they are left out: the recipe then names them, so the folder and the id are others than without.
 
     Example: fusionbench generate fusionmnist --source-dir mnist/ --out data/
     """
@@ -53,9 +58,9 @@ def generate_command(
         if scheduler is not None or force:
             option = "--force" if force else "--scheduler"
             raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
-        folder, manifest = build_to_url(recipe, source_dir, out, jobs)
+        folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused)
     else:
-        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler)
+        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused)
         folder, manifest = str(path), read_manifest(path)
     if not as_json:
         click.echo(folder)
@@ -65,7 +70,7 @@ def generate_command(
         for split, entry in manifest.splits.items()
     }
     facts = {"folder": folder, "name": recipe.name, "version": recipe.version, "id": manifest.id, "splits": splits}
-    click.echo(json.dumps(facts))
+    click.echo(json.dumps({**facts, "refused": manifest.left_out}))
 
 
 def _refuse_missing_partners(source: str, source_dir: Path | None) -> None:

@@ -1,1 +1,1 @@
-"""What everything else stands on: reading and writing images."""
+"""What every other room may use: errors, files, names, images, progress, parallel work."""

@@ -112,15 +112,27 @@ def read_values(path: str | Path) -> Values:
 def fit_ranges(ranges: Ranges, files: Mapping[str, Iterable[Path]]) -> Ranges:
     """The ranges that sets of files share: what ``auto`` and ``set:percentile`` find in all files of a side.
 
+    A file that cannot be read is passed over here and refused when it is its turn, so that leaving it out changes nothing.
+
     Args:
         files: side ("a", "b", "fused") -> its files.
 
     Raises:
-        DataError: a file that cannot be read, or for which there is no such range.
+        DataError: no file of a side can be read, or there is no such range for one.
     """
 
     def values_of(paths: list[Path]) -> Iterator[tuple[str, Values]]:
-        return ((str(path), read_values(path)) for path in paths)
+        read, problem = False, None
+        for path in paths:
+            try:
+                values = read_values(path)
+            except DataError as error:
+                problem = problem or error
+                continue
+            read = True
+            yield str(path), values
+        if not read and problem is not None:
+            raise problem
 
     found = {}
     for side, wanted in ranges.given.items():

@@ -19,6 +19,7 @@ FILE = "manifest.json"
 MAX_BYTES = 64 << 20
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")]  # never a path
+LeftOut = dict[str, dict[str, str]]
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -59,6 +60,8 @@ class SourceEntry(_Part, frozen=True):
 
 
 class Manifest(_Part, frozen=True):
+    """``refused``: source split -> name -> why the file (or pair) is left out; absent when none is."""
+
     format: Literal["fusionbench.dataset/1"]
     name: str
     version: str
@@ -69,15 +72,27 @@ class Manifest(_Part, frozen=True):
     seed: int
     source: SourceEntry
     splits: dict[str, SplitEntry]
+    refused: LeftOut | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def left_out(self) -> LeftOut:
+        """``refused``, empty when nothing is left out."""
+        return {} if isinstance(self.refused, msgspec.UnsetType) else self.refused
 
 
-def identity(splits: dict[str, SplitEntry]) -> str:
-    """The data set's id: sha256 over {split: content digests in order}."""
+def identity(splits: dict[str, SplitEntry], left_out: LeftOut | None = None) -> str:
+    """The data set's id: sha256 over {split: content digests in order}.
+
+    Where files were left out it is over {"splits": these digests, "left_out": {source split: names in order}}: another
+    data set, whatever its pixels. The reasons do not enter it, because libraries word them differently.
+    """
     digests = {
         name: [shard.content_sha256 for shard in (*split.shards, *([split.cutouts] if split.cutouts else []))]
         for name, split in splits.items()
     }
-    return digest(digests)
+    if not left_out:
+        return digest(digests)
+    return digest({"splits": digests, "left_out": {split: sorted(names) for split, names in left_out.items()}})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -106,8 +121,12 @@ def read_manifest(folder: Path) -> Manifest:
             at += shard.n
         if at != split.n:
             raise DataError(f"{path}: the shards of {name!r} hold {at} samples, not {split.n}")
-    if identity(manifest.splits) != manifest.id:
+    if identity(manifest.splits, manifest.left_out) != manifest.id:
         raise DataError(f"{path}: its id does not match its content digests; it was edited by hand or damaged")
     if digest(manifest.recipe) != manifest.recipe_sha256:
         raise DataError(f"{path}: its recipe does not match recipe_sha256; it was edited by hand or damaged")
+    source = manifest.recipe.get("source")
+    left_out = source.get("leave_out", {}) if isinstance(source, dict) else {}
+    if {split: sorted(names) for split, names in manifest.left_out.items()} != left_out:
+        raise DataError(f"{path}: its recipe leaves out other files than it lists; it was edited by hand or damaged")
     return manifest

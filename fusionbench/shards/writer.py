@@ -85,11 +85,13 @@ def _pieces(folder: Path, arrays: Mapping[str, np.ndarray], header: bytes) -> It
     The library lays the file out in a sparse scratch file (early allocation, no fill, no values), which gives all that
     is around the arrays; the values themselves go straight to the shard, hashed and copied once.
     """
-    with tempfile.NamedTemporaryFile(prefix=".layout.", suffix=".tmp", dir=folder) as scratch:
-        offsets = _lay_out(scratch.name, arrays, header)
-        size = max(os.path.getsize(scratch.name), *(offset + arrays[name].nbytes for name, offset in offsets.items()))
+    handle, scratch = tempfile.mkstemp(prefix=".layout.", suffix=".tmp", dir=folder)
+    os.close(handle)  # Windows opens no file twice that removes itself
+    try:
+        offsets = _lay_out(scratch, arrays, header)
+        size = max(os.path.getsize(scratch), *(offset + arrays[name].nbytes for name, offset in offsets.items()))
         at = 0
-        with open(scratch.name, "rb") as frame:
+        with open(scratch, "rb") as frame:
             for name in sorted(offsets, key=offsets.__getitem__):
                 frame.seek(at)
                 yield frame.read(offsets[name] - at)
@@ -98,6 +100,9 @@ def _pieces(folder: Path, arrays: Mapping[str, np.ndarray], header: bytes) -> It
                 at = offsets[name] + array.nbytes
             frame.seek(at)
             yield frame.read(size - at).ljust(size - at, b"\0")
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(scratch)
 
 
 def _lay_out(path: str, arrays: Mapping[str, np.ndarray], header: bytes) -> dict[str, int]:

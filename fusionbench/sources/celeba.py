@@ -24,6 +24,7 @@ _PARTITION = "list_eval_partition.txt"
 _LINE = re.compile(r"(\d{6})\.jpg\s+([012])")
 _PICTURE = re.compile(r"\d{6}\.jpg")
 _PARTS = {" 0": "train", " 1": "validation", " 2": "test"}
+_TRIED = 8  # pictures of a split, until one can be read
 _SPLITS = ("train", "validation", "test")
 
 
@@ -51,8 +52,19 @@ class CelebA:
         self.splits: Sequence[str] = tuple(split for split in _SPLITS if self._files[split])
         if not self.splits:
             raise DataError(f"{self.pictures}: none of the pictures that {_PARTITION} lists is here")
-        for split in self.splits:  # a wrong size shows before anything is built
-            self.notes.rgb(self.pictures / self._files[split][0], self.size)
+        for split in self.splits:
+            self._try(split)
+
+    def _try(self, split: str) -> None:
+        """A folder of the wrong size shows before anything is built; a few damaged files are not the folder's fault."""
+        for name in self._files[split][:_TRIED]:
+            try:
+                self.notes.rgb(self.pictures / name, self.size)
+            except DataError as error:
+                problem = error
+            else:
+                return
+        raise problem
 
     def _partition(self) -> dict[str, list[str]]:
         path = self.root / _PARTITION
@@ -87,6 +99,15 @@ class CelebA:
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
             out[i] = self.notes.rgb(f"{pictures}/{files[index]}", self.size)
         return out
+
+    def names(self, split: str) -> Sequence[str]:
+        return self._list(split)
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        return (self.pictures / self._list(split)[index],)
+
+    def fixed(self, split: str) -> str:
+        return f"the official partition of CelebA ({_PARTITION})"
 
     def labels(self, split: str) -> np.ndarray | None:
         self._list(split)

@@ -63,6 +63,15 @@ class Coil:
             out[i] = self.notes.rgb(self.root / split / files[index][2], _SIZE)
         return out
 
+    def names(self, split: str) -> Sequence[str]:
+        return [name for _, _, name in self._list(split)]
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        return (self.root / split / self._list(split)[index][2],)
+
+    def fixed(self, split: str) -> str:
+        return "the turntable of COIL, every turn of an object"
+
     def labels(self, split: str) -> np.ndarray | None:
         return np.array([number for number, _, _ in self._list(split)], np.int64)
 

@@ -1,7 +1,7 @@
 """``folder``: any folder of pictures (PNG, JPEG, TIFF, WebP, BMP, PNM), of one or of mixed sizes.
 
 Pictures lie in the folder itself, or in subfolders that are then the classes (numbered from 1 in the order of their
-names). They are taken in the order of their paths; links that lead out of the folder are refused.
+names). They are taken in the order of their paths; a link that leads out of the folder is refused when it is read.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ class Folder:
         inside = self.root.resolve()
         found = [path for depth in ("*", "*/*") for path in self.root.glob(depth) if path.suffix.lower() in SUFFIXES]
         self._paths = sorted(found, key=lambda path: path.relative_to(self.root).as_posix())
-        for path in self._paths:
-            if not path.resolve().is_relative_to(inside):
-                raise DataError(f"{path}: leads out of {self.root}; copy the picture instead of linking it")
+        self._outside = {path for path in self._paths if not path.resolve().is_relative_to(inside)}
+        self._names = [path.relative_to(self.root).as_posix() for path in self._paths]
         if not self._paths:
             raise DataError(f"{self.root}: no pictures here or in its subfolders (looked for {', '.join(SUFFIXES)})")
         classes = sorted({path.parent.name for path in self._paths if path.parent != self.root})
@@ -74,7 +73,21 @@ class Folder:
     def read_list(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
         """Pictures of whatever sizes they have: n of uint8 (h, w, 3)."""
         self._check(split)
-        return [self.notes.rgb(self._paths[index]) for index in np.asarray(indices, np.int64).tolist()]
+        return [self._read(self._paths[index]) for index in np.asarray(indices, np.int64).tolist()]
+
+    def _read(self, path: Path) -> np.ndarray:
+        if path in self._outside:
+            raise DataError(f"{path}: leads out of the folder; copy the picture instead of linking it")
+        return self.notes.rgb(path)
+
+    def names(self, split: str) -> Sequence[str]:
+        """Paths below the folder, with ``/``."""
+        self._check(split)
+        return self._names
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        self._check(split)
+        return (self._paths[index],)
 
     def read(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Pictures of one size.

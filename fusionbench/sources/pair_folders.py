@@ -87,8 +87,12 @@ class PairFolders:
             raise unknown_name(f"split of {cls.name}", split, cls.LAYOUTS)
         places = [Path(place).absolute() for place in (a, b)]
         source, usual = object.__new__(cls), cls.LAYOUTS[split][0]
-        source._begin(Path(os.path.commonpath(places)), ranges)
-        names = [os.path.relpath(place, source.root) for place in places]
+        try:
+            source._begin(Path(os.path.commonpath(places)), ranges)
+            names = [os.path.relpath(place, source.root) for place in places]
+        except ValueError:  # two drives of Windows have no folder in common
+            source._begin(places[0].parent, ranges)
+            names = [str(place) for place in places]
         place = replace(usual, a=names[0], b=names[1])
         if absent := source._absent(place):
             raise DataError(f"{source.root}: {len(absent)} pairs of {split!r} are not in both folders: {some(absent)}")
@@ -164,6 +168,16 @@ class PairFolders:
             a, b = ([pair[side] for pair in self._files[split].values()] for side in (0, 1))
             self._fitted[split] = fit_ranges(self.ranges, {"a": a, "b": b})
         return self._fitted[split]
+
+    def names(self, split: str) -> Sequence[str]:
+        return self.stems(split)
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        return self._files[split][self.stems(split)[index]]
+
+    def fixed(self, split: str) -> str:
+        only = {stem for place in self.LAYOUTS.get(split, ()) for stem in place.only}
+        return f"{len(only)} pairs by name" if only else ""
 
     def missing(self, split: str) -> dict[str, str]:
         """Stem -> folder that lacks it, of the pictures that were left out."""

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from fusionbench.core.images import FULL
-from fusionbench.errors import DataError, UsageError
+from fusionbench.errors import DataError, UsageError, refuse_all
 from fusionbench.files import read_bounded
 from fusionbench.sources.file_notes import FileNotes
 
@@ -51,6 +51,7 @@ class TLess:
             raise DataError(f"{root}: no such folder")
         self.notes = FileNotes()
         self._images: list[tuple[int, Path]] = []
+        problems = []
         for folder in sorted(path for path in self.root.iterdir() if re.fullmatch(r"\d{2}|\d{6}", path.name)):
             number = int(folder.name)
             files = sorted(path for path in (folder / "rgb").glob("*.png") if re.fullmatch(r"\d{4,6}", path.stem))
@@ -59,8 +60,12 @@ class TLess:
                 found = annotated.get(int(path.stem))
                 if found != number:
                     what = "does not mention it" if found is None else f"says object {found}"
-                    raise DataError(f"{path}: lies with object {number}, but the annotation beside it {what}")
+                    problems.append(
+                        DataError(f"{path}: lies with object {number}, but the annotation beside it {what}")
+                    )
                 self._images.append((number, path))
+        refuse_all(problems, f"{self.root}: {len(problems)} images do not fit their annotations")
+        self._names = [path.relative_to(self.root).as_posix() for _, path in self._images]
         if not self._images:
             raise DataError(f"{root}: no OO/rgb/*.png with gt.yml, and no OOOOOO/rgb/*.png with scene_gt.json, in here")
 
@@ -78,6 +83,18 @@ class TLess:
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
             out[i] = self.notes.rgb(self._images[index][1], _SIZE)
         return out
+
+    def names(self, split: str) -> Sequence[str]:
+        """Paths below ``train_primesense``, with ``/``."""
+        self._check(split)
+        return self._names
+
+    def paths(self, split: str, index: int) -> tuple[Path, ...]:
+        self._check(split)
+        return (self._images[index][1],)
+
+    def fixed(self, split: str) -> str:
+        return "the release of T-LESS"
 
     def labels(self, split: str) -> np.ndarray | None:
         self._check(split)

@@ -12,6 +12,7 @@ import pytest
 from fusionbench.data import open_dataset
 from tests.cli.runner import run
 from tests.sources import folders
+from tests.test_refused import BAD, TEXT, write
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,56 @@ def test_pictures_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert code == 1 and "test views: 1 of 1 samples differ (0)" in out and "different data" in err
     code, out, _ = run(capsys, "diff", first.strip(), first.strip())
     assert code == 0 and "the same" in out
+
+
+def test_check_reads_every_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here / "files")
+    for i in range(4):
+        (here / "files" / f"x{i}.png").write_bytes(b"")
+    Path("mine.toml").write_text(TEXT)
+    args = ("recipe", "check", "mine.toml", "--source-dir", "files")
+    code, out, err = run(capsys, *args)
+    assert code == 2 and "mine.toml: a valid recipe" in out and "  10 of 24 files are refused:" in out
+    named = [line.split(":")[0].strip() for line in out.splitlines() if line.startswith("    ")]
+    assert named == [*sorted([*BAD, "x0.png", "x1.png"]), "and 2 more; --json lists all"]
+    assert "without them: train 11, test 3" in out  # of every third place, 02, 08 and 17 can be used
+    assert err.splitlines()[-1] == (
+        "fusionbench: files: 10 of 24 files are refused; repair them, or leave them out with `generate --skip-refused`"
+    )
+    code, out, err = run(capsys, *args, "--json")
+    facts = json.loads(out)
+    assert code == 2 and facts["looked_at"] == 24 and "plan" not in facts
+    assert [one["name"] for one in facts["refused"]] == sorted([*BAD, *(f"x{i}.png" for i in range(4))])
+    assert all(one["reason"] and one["split"] == "all" and one["used"] for one in facts["refused"])
+    code, out, _ = run(capsys, "-q", "generate", "--recipe", "mine.toml", "--source-dir", "files", "--skip-refused")
+    dataset = open_dataset(out.strip())
+    assert {split: dataset.size(split) for split in dataset.splits} == facts["plan_without"]["splits"]
+    run(capsys, "sample", "mine.toml", "test", "1", "-o", "o", "--source-dir", "files", "--skip-refused")
+    with np.load("o/mine-test-1.npz", allow_pickle=False) as made:
+        assert np.array_equal(made["targets"], dataset.arrays("test").targets[1])
+
+
+def test_check_forgives_what_is_not_used(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(here / "files")
+    only = TEXT.replace('part = "rest"', 'part = "rest"\nfirst = 2').replace(
+        'part = "held-out"', 'part = "held-out"\nfirst = 1'
+    )
+    Path("mine.toml").write_text(only)  # 00 and 01; 02
+    code, out, err = run(capsys, "recipe", "check", "mine.toml", "--source-dir", "files")
+    assert code == 0 and "5 of 20 files are refused" in out and "(the recipe does not use it)" in out
+    assert "train 2, test 1" in out and "fusionbench:" not in err
+
+
+def test_check_of_a_named_recipe(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "recipe", "check", "pairs-demo", "--json")
+    assert code == 0 and json.loads(out)["looked_at"] == 3 and json.loads(out)["refused"] == []
+    folders.pairs(here / "p", "ir", "vi")
+    (here / "p" / "vi" / "02.bmp").write_bytes(b"")
+    code, out, err = run(capsys, "recipe", "check", "roadscene", "--source-dir", "p")
+    assert code == 2 and "1 of 3 pairs is refused:" in out and "  02: vi/02.bmp: " in out
+    assert err.endswith("1 of 3 pairs is refused; fetch them again\n")  # a published data set
+    code, _, err = run(capsys, "recipe", "check", "roadscen")
+    assert code == 2 and "Did you mean 'roadscene'" in err
 
 
 def test_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fusionbench.recipes import load_recipe
 from tests.test_build import DIGITS
+from tests.test_refused import BAD, TEXT, write
 
 
 def run(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -59,3 +60,24 @@ def test_mistakes_get_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 def test_help_has_an_example(tmp_path: Path) -> None:
     assert "Example: fusionbench generate" in run("generate", "--help", cwd=tmp_path).stdout
+
+
+def test_refused_files_are_counted_and_left_out_on_request(tmp_path: Path) -> None:
+    write(tmp_path / "files")
+    (tmp_path / "mine.toml").write_text(TEXT)
+    args = ("generate", "--recipe", "mine.toml", "--source-dir", "files")
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
+    assert "files: 6 of 20 files are refused: 03.png (" in done.stderr and "--skip-refused" in done.stderr
+    done = run(*args, "--skip-refused", "--json", cwd=tmp_path)
+    facts = json.loads(done.stdout)
+    assert done.returncode == 0 and facts["refused"]["all"].keys() == BAD.keys(), done.stderr
+    assert facts["splits"]["train"]["n"] + facts["splits"]["test"]["n"] == 20 - 6
+    assert "files: 6 of 20 files are refused and left out" in done.stderr and "  14.png: " in done.stderr
+    again = run("-q", *args, "--skip-refused", "--jobs", "2", cwd=tmp_path)
+    assert again.stdout.strip() == facts["folder"] and again.stderr == ""
+    shown = run("plan", "--recipe", "mine.toml", "--source-dir", "files", "--skip-refused", "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["folder"] == facts["folder"]
+    done = run("generate", "fusiondigits", "--skip-refused", cwd=tmp_path)
+    assert done.returncode == 2 and "not made of single image files" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

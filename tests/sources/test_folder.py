@@ -35,8 +35,11 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     folders.save(tmp_path / "secret.png", folders.picture(0, 8, 8))
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").symlink_to(tmp_path / "secret.png")
+    folders.save(tmp_path / "in" / "b.png", folders.picture(1, 8, 8))
+    source = Folder(tmp_path / "in")
     with pytest.raises(FusionbenchError, match="leads out of"):
-        Folder(tmp_path / "in")
+        source.read("all", np.array([0]))
+    assert np.array_equal(source.read("all", np.array([1]))[0], folders.picture(1, 8, 8))
 
 
 def test_confusing_folders_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""Systems without what Linux has: the calls are taken away before anything is imported, and the verbs still work."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench import sandbox
+from fusionbench.core.locks import lock
+from fusionbench.files import shipped_folder
+from fusionbench.shards.manifest import read_manifest
+from fusionbench.sources.pairs import Pairs
+from tests.sources import folders
+
+# what Windows does not have; macOS lacks the first two
+CALLS = "sched_getaffinity sched_setaffinity fork getuid geteuid getgid getpgid killpg setsid getloadavg sysconf"
+MODULES = "fcntl resource pwd grp termios pty posix_ipc"
+BARE = f"""
+import os, sys, warnings
+warnings.simplefilter("ignore")
+for name in {MODULES.split()!r}:
+    sys.modules[name] = None
+for name in {CALLS.split()!r}:
+    if hasattr(os, name):
+        delattr(os, name)
+from fusionbench.cli import main
+main(sys.argv[1:])
+"""
+
+
+def bare(cwd: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", BARE, *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_scoring(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b", "fused")):
+        folders.save(tmp_path / name / "1.png", folders.picture(seed, 48, 56, grey=True))
+    done = bare(tmp_path, "score", "--a", "a", "--b", "b", "--fused", "fused", "--metrics", "en,sd", "--json")
+    assert done.returncode == 0 and '"en"' in done.stdout, done.stderr
+
+
+def test_generating_and_verifying(tmp_path: Path) -> None:
+    text = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
+    (tmp_path / "r.toml").write_text(text)
+    done = bare(tmp_path, "generate", "--recipe", "r.toml", "--out", "d")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.strip()
+    # the published identity: the same bytes as where nothing was taken away
+    assert read_manifest(folder).id == "92432a49751223749c1607637281578a64ce1a6af89e6388ddbefb591cc9e112"
+    assert not list((folder / ".build").glob("lock*"))
+    done = bare(tmp_path, "verify", folder, "--regenerate", "5")
+    assert done.returncode == 0 and "equal" in done.stdout, done.stderr
+
+
+def test_training_saves_checkpoints(tmp_path: Path) -> None:
+    bare(tmp_path, "generate", "fusiondigits")
+    done = bare(tmp_path, "train", "fcn", "--preset", "tiny", "--data", "fusiondigits", "--budget", "2 steps")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "runs").glob("**/weights.safetensors"))
+
+
+def test_every_limit_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The child of ``check`` and ``accept`` where there is no module ``resource``."""
+    real = subprocess.run
+
+    def hidden(command: list[str], **options: object) -> object:
+        assert command[1:3] == ["-m", "fusionbench.sandbox"]
+        script = "import sys; sys.modules['resource'] = None; from fusionbench import sandbox; sandbox._main()"
+        return real([command[0], "-c", script, *command[3:]], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(sandbox.subprocess, "run", hidden)
+    done = sandbox.run_limited("os:getcwd", [], seconds=60)
+    assert done.ok and done.unlimited == ("CPU time", "memory", "size of files")
+    assert capsys.readouterr().err == (
+        "note: this system does not limit CPU time, memory, size of files of the process that reads a submission\n"
+    )
+    done = sandbox.run_limited("time:sleep", ["x"], seconds=60)  # a failure is still told
+    assert not done.ok and done.message.startswith("TypeError")
+
+
+def test_a_limit_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS refuses the limit of memory; on Linux, where it is known to work, that stays an error."""
+    resource = pytest.importorskip("resource")
+
+    def refused(what: int, limits: tuple[int, int]) -> None:
+        if what == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", refused)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert sandbox._limit(10) == ["memory"]
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(ValueError, match="exceeds"):
+        sandbox._limit(10)
+
+
+def test_no_library_to_leave_the_network_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object, **__: object) -> object:
+        raise TypeError("argument of type 'NoneType'")  # of Windows
+
+    monkeypatch.setattr(ctypes, "CDLL", none)
+    assert sandbox._leave_network() is False
+
+
+def test_two_folders_on_two_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders.pairs(tmp_path, "one/x", "two/y")
+
+    def apart(_: object) -> str:
+        raise ValueError("Paths don't have the same drive")
+
+    monkeypatch.setattr(os.path, "commonpath", apart)
+    source = Pairs.between(tmp_path / "one" / "x", tmp_path / "two" / "y", "all")
+    assert source.stems("all") == ["01", "02", "x3"]
+    assert source.read_pairs("all", np.array([0]))[0].shape == (2, 12, 16)
+
+
+def test_an_open_lock_needs_no_call_of_posix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CALLS.split():
+        monkeypatch.delattr(os, name, raising=False)
+    with lock(tmp_path / "lock", wait=False) as held:
+        assert held
