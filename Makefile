@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test test-browser test-oldest perf lint docs release-check clean
+.PHONY: quickstart test test-isa test-browser test-oldest perf lint docs release-check clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -18,6 +18,21 @@ quickstart: $(STAMP)
 test: lint
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# Training, gradients, metrics and the bytes of data sets as on other x86-64 processors, with one and with two threads:
+# tools/with_isa.py tells every numerical library which instructions to use. FULL=1 adds the presets of 18 million
+# parameters to the check of gradients, which takes an hour.
+ISAS := SSE41 AVX2 default
+THREADS := 1 2
+ISA_TESTS := tests/test_gradient_check.py tests/models tests/metrics tests/test_train.py tests/test_refine.py \
+	tests/test_schedule.py tests/test_evaluate.py tests/test_evaluate_pairs.py tests/test_score.py \
+	tests/test_contracts_models.py tests/test_contracts_metrics.py tests/synth tests/shards tests/test_build.py
+test-isa: $(STAMP)
+	for isa in $(ISAS); do for threads in $(THREADS); do \
+	  echo "tests with $$isa on $$threads threads" >&2; \
+	  FUSIONBENCH_FULL_GRADIENTS=$(FULL) $(BIN)/python tools/with_isa.py $$isa --threads $$threads -- \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ISA_TESTS) $(PYTEST_ARGS) || exit 1; \
+	done; done
 
 # Needs Chromium, for example Debian's package; `make test` runs these too where it is installed.
 test-browser: $(STAMP)

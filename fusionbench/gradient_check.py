@@ -24,7 +24,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fusionbench.contract_checks import Row
 
 RELATIVE = 3e-4  # of the norm of a parameter's gradient; wrong kernels are off by 1e-3 to 1, rounding mostly by 1e-6
 ROUNDING = 5.0  # times the error of the same step in float32 without oneDNN
@@ -90,6 +93,22 @@ def check_gradients(cases: Iterable[Case], seconds: float = SECONDS) -> Iterator
             answered += 1
             yield verdict
         left = left[answered:]
+
+
+def gradient_row(where: str, cls: type) -> Row:
+    """The check of gradients as one more row of a contract report.
+
+    Args:
+        where: ``file.py:Class``, which child processes load again.
+        cls: the class itself.
+    """
+    from fusionbench.contract_checks import Row
+
+    name, about = "gradients_are_right_on_this_processor", "a training step agrees with float64, on one thread and two"
+    if not hasattr(cls, "loss"):
+        return Row(name, about, "does not apply", "no loss")
+    wrong = [verdict for verdict in check_gradients([Case(where), Case(where, threads=2)]) if not verdict.ok]
+    return Row(name, about, "fails" if wrong else "passes", wrong[0].problem if wrong else "")
 
 
 def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:

@@ -90,9 +90,13 @@ def test_a_class_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     code, table, err = run(capsys, "check", written(tmp_path))
     assert code == 0, table + err
     assert "**Net**, 1 parameters" in table and "| every_parameter_learns |" in table
-    assert table.count("| passes |") == len(CHECKS) - 1 and "does not apply: no sample |" in table
+    assert table.count("| passes |") == len(CHECKS) and "| gradients_are_right_on_this_processor |" in table
+    assert "does not apply: no sample |" in table
     report: dict[str, Any] = json.loads(run(capsys, "check", written(tmp_path), "--json")[1])
-    assert report["ok"] and {row["check"] for row in report["checks"]} == set(CHECKS)
+    assert report["ok"] and {row["check"] for row in report["checks"]} == {
+        *CHECKS,
+        "gradients_are_right_on_this_processor",
+    }
 
 
 @pytest.mark.parametrize("check", WRONG)

@@ -58,7 +58,7 @@ radius = [2, 5]
 COUNT = 20
 BAD = {  # name -> what the reason says; how a damaged file is called is the reader's matter
     "03.png": "",
-    "05.png": "",
+    "05.png": "of 16 bits fill less than 3/4",
     "06.jpg": "",
     "11.png": "",
     "14.png": "smaller than the recipe's image.crop needs",
@@ -83,8 +83,8 @@ def write(root: Path) -> Path:
         folders.save(root / f"{i:02d}.png", image(i))
     content = (root / "03.png").read_bytes()
     (root / "03.png").write_bytes(content[: len(content) // 2])  # its header is whole
-    deep = np.repeat((np.arange(26 * 30, dtype=np.uint16) * 80).reshape(26, 30, 1), 3, axis=2)
-    (root / "05.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())  # colour of 16 bits
+    deep = np.repeat((np.arange(26 * 30, dtype=np.uint16) * 20).reshape(26, 30, 1), 3, axis=2)
+    (root / "05.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())  # 14 bits in a type of 16
     (root / "06.png").unlink()
     folders.save(root / "06.jpg", np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8))
     (root / "06.jpg").write_bytes((root / "06.jpg").read_bytes()[:900])

@@ -100,8 +100,11 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
 
 def _check_class(where: str, as_json: bool) -> None:
     from fusionbench.contract_checks import check_class, load_class
+    from fusionbench.gradient_check import gradient_row
 
-    report = check_class(load_class(where))
+    cls = load_class(where)
+    report = check_class(cls)
+    report.rows.append(gradient_row(where, cls))
     click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else report.as_markdown())
     if not report.ok:
         bad = [row.check for row in report.rows if row.verdict == "fails"]

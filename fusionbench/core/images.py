@@ -112,7 +112,7 @@ def read_values(path: str | Path) -> Values:
 def fit_ranges(ranges: Ranges, files: Mapping[str, Iterable[Path]]) -> Ranges:
     """The ranges that sets of files share: what ``auto`` and ``set:percentile`` find in all files of a side.
 
-    A file that cannot be read is passed over here and refused when it is its turn, so that leaving it out changes nothing.
+    A file that cannot be read is passed over here, and refused when it is its turn: leaving it out changes nothing.
 
     Args:
         files: side ("a", "b", "fused") -> its files.
