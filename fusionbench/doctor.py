@@ -221,13 +221,16 @@ def check_imports(outcomes: Mapping[str, Outcome] | None = None) -> Iterator[Fin
         names = [name for name in PROBES if name != "torchvision" and _version(name) is not None]
         outcomes = try_packages(names)
     good = []
+    broken = {name for name in ("numpy", "torch") if not (outcomes[name].ok if name in outcomes else _version(name))}
     for name, outcome in outcomes.items():
         if not outcome.ok:
             checks = {"torch": "torch", "h5py": "hdf5"}
             detail = f"{name} is installed and cannot be used: {outcome.text}"
             if name in OPENCV and ("no attribute" in outcome.text or "No module named 'cv2'" in outcome.text):
                 detail += "; this is left when one of two OpenCV packages is removed"
-            yield Finding(checks.get(name, "imports"), "fail", detail, _remedy(name))
+            below = next((base for base in broken - {name} if base in outcome.text), None)
+            remedy = _remedy(name) if below is None else f"{below} comes first"
+            yield Finding(checks.get(name, "imports"), "fail", detail, remedy)
         elif name == "torch":
             yield from _torch_findings(outcome.facts)
         elif name == "h5py":

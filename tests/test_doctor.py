@@ -127,6 +127,16 @@ def test_two_releases_of_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gone.status == "fail" and "one of two OpenCV packages" in gone.detail
 
 
+def test_a_package_that_fails_for_lack_of_another_sends_people_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_version", {"numpy": "2.0"}.get)
+    outcomes = {
+        "lightning-fabric": Outcome(False, "No module named 'torch'"),
+        "rich": Outcome(False, "No module named 'pygments'"),
+    }
+    fabric, rich, _ = doctor.check_imports(outcomes)
+    assert fabric.remedy == "torch comes first" and "--force-reinstall" in rich.remedy
+
+
 def test_devices_of_torch() -> None:
     facts = {"version": "2.13.0", "threads": 2, "capability": "AVX2", "cuda": "13.0", "devices": [["H100", 80 << 30]]}
     torch, device, imports = doctor.check_imports({"torch": Outcome(True, "2.13.0", facts)})

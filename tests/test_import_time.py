@@ -122,7 +122,15 @@ def test_the_hook_refuses_torch(bench: Bench) -> None:
     assert done.code == 1 and done.refused == ["torch"] and "refused here" in done.err
     train = bench.python("-m", "fusionbench", "train", "fcn", "--data", "data/fusiondigits")
     assert train.code == 3 and train.refused == ["torch"]
-    assert train.err.splitlines()[-1].startswith("fusionbench: torch cannot be imported") and "doctor" in train.err
+    assert train.err.splitlines()[-1].startswith("fusionbench: torch cannot be used") and "doctor" in train.err
+
+
+def test_an_empty_opencv_is_one_line(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from fusionbench.cli import main; main()"
+    done = bench.python("-c", code, "score", "--a", "ir", "--b", "vi", "--fused", "fused")
+    assert done.code == 3 and "Traceback" not in done.err
+    assert done.err.splitlines()[-1].startswith("fusionbench: cv2 cannot be used (module 'cv2' has no attribute ")
 
 
 # what each verb loads of the heavy packages, at most

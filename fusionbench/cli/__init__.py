@@ -107,11 +107,13 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0]
+    except (ImportError, AttributeError) as error:
+        package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+        if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "") == "cv2":
+            package = "cv2"  # what is left when one of two OpenCV packages is removed
         if package in ("", "fusionbench"):  # ours to mend, and the traceback says where
             raise
-        print(f"fusionbench: {package} cannot be imported ({error}); see `fusionbench doctor`", file=sys.stderr)
+        print(f"fusionbench: {package} cannot be used ({error}); see `fusionbench doctor`", file=sys.stderr)
         sys.exit(3)
     except MemoryError:
         _leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3)

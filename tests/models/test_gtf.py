@@ -30,15 +30,18 @@ def step(height: int = 12, width: int = 15) -> torch.Tensor:
     return f
 
 
+def identity(n: int) -> sp.dia_array:
+    """SciPy has ``eye_array`` and ``diags_array`` from 1.12 on."""
+    return sp.dia_array((np.ones((1, n)), [0]), shape=(n, n))
+
+
 def differences(height: int, width: int) -> sp.csr_array:
     """Matrix of ∇, horizontal rows first, for images in row order."""
 
     def along(n: int) -> sp.dia_array:
-        return sp.diags_array((-np.ones(n - 1), np.ones(n - 1)), offsets=(0, 1), shape=(n - 1, n))
+        return sp.dia_array((np.outer((-1.0, 1.0), np.ones(n)), [0, 1]), shape=(n - 1, n))
 
-    return sp.csr_array(
-        sp.vstack((sp.kron(sp.eye_array(height), along(width)), sp.kron(along(height), sp.eye_array(width))))
-    )
+    return sp.csr_array(sp.vstack((sp.kron(identity(height), along(width)), sp.kron(along(height), identity(width)))))
 
 
 def least_by_linear_program(f: np.ndarray, weight: float) -> float:
@@ -46,8 +49,8 @@ def least_by_linear_program(f: np.ndarray, weight: float) -> float:
     n, steps = f.size, differences(*f.shape)
     m = steps.shape[0]
     cost = np.concatenate((np.zeros(n), np.ones(n), np.full(m, weight)))
-    eye, none = sp.eye_array(n), sp.csr_array((n, m))
-    wide, slack = sp.csr_array((m, n)), sp.eye_array(m)
+    eye, none = identity(n), sp.csr_array((n, m))
+    wide, slack = sp.csr_array((m, n)), identity(m)
     upper = sp.vstack(
         [
             sp.hstack([eye, -eye, none]),
@@ -73,7 +76,7 @@ def least_by_cone_program(f: np.ndarray, weight: float) -> float:
     full_down = sp.csr_array((n, n)).tolil()
     full_across[place[:, :-1].ravel()] = across
     full_down[place[:-1].ravel()] = down
-    eye, none = sp.eye_array(n), sp.csr_array((n, n))
+    eye, none = identity(n), sp.csr_array((n, n))
     cones = sp.vstack(
         [sp.hstack([none, none, -eye]), sp.hstack([-full_across, none, none]), sp.hstack([-full_down, none, none])]
     )
