@@ -25,10 +25,12 @@ from fusionbench.contracts import Source
 from fusionbench.engines import WorkerLost
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, lock, write_json
+from fusionbench.interrupts import check_interrupt
 from fusionbench.making import maker_of
 from fusionbench.prepare import cutouts_of, pixels_digest
 from fusionbench.recipes import AnyRecipe, Recipe
 from fusionbench.shard_plans import (
+    CRASHED,
     CUTOUTS,
     ShardPlan,
     look,
@@ -192,6 +194,7 @@ def build_dataset(
     if (folder / FILE).is_file() and not force:
         read_manifest(folder)
         return folder
+    check_interrupt()
     # everything that can be refused is refused before the folder is made
     selftest.require()
     source = open_source(recipe, source_dir)
@@ -259,7 +262,7 @@ def _lost(folder: Path, missing: list[ShardPlan], count: int, deaths: dict[Shard
     """One line on the shards whose workers died."""
     names = ", ".join(plan.file for plan in missing[:3]) + (" and others" if len(missing) > 3 else "")
     death = next((deaths[plan] for plan in missing if plan in deaths), None)
-    how = "killed; try fewer --jobs if memory is short" if death is None else str(death)
+    how = "killed; try fewer --jobs if memory is short" if death is None else death.text(CRASHED)
     many = f"{len(missing)} of {count} shards are missing" if len(missing) > 1 else "one shard is missing"
     return f"{folder}: {many}, the worker that made {names} {how}; finished shards are kept, the same command goes on"
 

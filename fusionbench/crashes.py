@@ -53,19 +53,19 @@ def describe_exit(code: int, peak: int | None = None) -> str:
         return f"crashed ({name}) in native code"
     if name:
         return f"stopped by {name}"
-    if code & 0xFFFFFFFF in _WINDOWS:
-        return f"crashed ({_WINDOWS[code & 0xFFFFFFFF]}) in native code"
+    if code in _WINDOWS:
+        return f"crashed ({_WINDOWS[code]}) in native code"
     return f"left with exit code {code} and without a result"
 
 
-def exit_remedy(code: int) -> str:
-    """What a user can try after :func:`describe_exit`."""
+def exit_remedy(code: int, native: str = "") -> str:
+    """What a user can try after :func:`describe_exit`. ``native``: after a crash of other libraries than torch."""
     text = describe_exit(code)
     if text.startswith("killed"):
         return "try --jobs 1 or a smaller batch"
     if text.startswith("crashed"):
-        return native_remedy()
-    return "run the same command again" if text.startswith("stopped") else "see the log for the reason"
+        return native or native_remedy()
+    return "run the same command again" if text.startswith("stopped") else "the end of the log may say why"
 
 
 def native_remedy() -> str:
@@ -89,6 +89,13 @@ def _has_avx512() -> bool:
         return torch is not None and "AVX512" in torch.backends.cpu.get_cpu_capability().upper()
     except AttributeError:
         return False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: of Python or NumPy, of a GPU, or in torch's or OpenCV's own allocation on the CPU."""
+    if {cls.__name__ for cls in type(error).__mro__} & {"MemoryError", "OutOfMemoryError"}:
+        return True
+    return any(text in str(error) for text in ("DefaultCPUAllocator", "Insufficient memory"))
 
 
 def note_crash(folder: Path, text: str) -> None:

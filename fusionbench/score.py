@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fusionbench.contracts import Metric
-from fusionbench.errors import DataError, UsageError
+from fusionbench.crashes import is_out_of_memory
+from fusionbench.errors import CannotMeasure, DataError, UsageError
 from fusionbench.imread import SUFFIXES, Picture, pictures_in, read_picture
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.progress import progress
@@ -130,6 +131,7 @@ def score_files(
     Raises:
         DataError: unreadable pictures, sizes that differ (nothing is resized), or with ``strict`` missing partners.
         UsageError: unknown metric or dialect.
+        CannotMeasure: out of memory.
     """
     from fusionbench.metrics.engine import choose
 
@@ -196,6 +198,10 @@ def _run(rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int) -> tuple[
         except DataError as error:
             problems.append(str(error))
             return {}, {}
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise CannotMeasure(f"{row.id}: out of memory while scoring it; try --jobs 1") from error
+            raise
 
     # Threads: NumPy and OpenCV drop the interpreter's lock, and nothing is copied between processes.
     pool = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")

@@ -25,6 +25,7 @@ from fusionbench.recipes import AnyRecipe
 from fusionbench.sources import SOURCES
 
 T = TypeVar("T")
+CRASHED = "a source file may be damaged, or the library that the log names has to be installed again"
 CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
 _SMALL = 500_000_000  # values (pixels of all views); less is made about as soon as worker processes have started
 _LOOK = 1_000_000  # values in whose time about one pair is read
@@ -110,7 +111,8 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
             progress.say(f"{recipe.name}: a worker was lost; its pairs are looked at again")
             lost = collect([task for task in tasks if task[3] not in found], 1, isolated=True)
             if lost is not None:
-                raise CannotMeasure(f"Looking at the pairs of {recipe.name}, {lost}")
+                death = next(iter(lost.deaths.values()))
+                raise CannotMeasure(f"{recipe.name}: a worker that looked at pairs {death.text(CRASHED)}")
         elif lost is not None:
             progress.say(f"{recipe.name}: a worker was lost; looking at the rest here")
     for number, (split, block) in enumerate(work):

@@ -15,9 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.crashes import note_crash, signal_name
+from fusionbench.crashes import is_out_of_memory, note_crash, signal_name
 from fusionbench.errors import CannotMeasure, FusionbenchError, UsageError
+from fusionbench.interrupts import check_interrupt
 from fusionbench.progress import progress, say
+from fusionbench.worker_process import WorkerFault
 from fusionbench.workers import Death, Outcome, run_in_workers
 
 if TYPE_CHECKING:
@@ -87,16 +89,13 @@ def describe_error(error: Exception, log: Path | None) -> str:
     """What went wrong, in one line; of a bug also where its traceback lies."""
     if isinstance(error, FusionbenchError):
         return " ".join(str(error).split())
-    if _is_memory(error):
+    if is_out_of_memory(error):
         return "out of memory; try --jobs 1 or a smaller batch"
+    if isinstance(error, WorkerFault):
+        return f"{' '.join(str(error).split())[:200]}; traceback: {log}"
     said = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {said}" + (f"; traceback: {log}" if log is not None else "")
-
-
-def _is_memory(error: Exception) -> bool:
-    """Whether memory ran out: of Python and NumPy, of a GPU, or of torch on the CPU."""
-    kinds = {cls.__name__ for cls in type(error).__mro__}
-    return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or "DefaultCPUAllocator" in str(error)
+    said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return said if log is None else f"{said}; traceback: {log}"
 
 
 def run_settings(
@@ -120,6 +119,7 @@ def run_rows(
     Raises:
         UsageError: a row that cannot be trained as it stands in the suite, before any is; several jobs on a GPU.
     """
+    check_interrupt()
     rows = Rows(suite.name)
     learning = [(row, seed) for row, seed in work if learns(row)]
     steps = sum(_planned(row, settings) for row, _ in learning)
@@ -133,6 +133,8 @@ def run_rows(
     if jobs != 1 and learning:
         jobs = min(jobs or _default_jobs(settings["device"], len(learning)), len(learning))
         _in_workers(rows, suite, learning, settings, jobs, one, steps)
+    places = [(row.key, seed) for row, seed in work]
+    rows.failed = {place: rows.failed[place] for place in places if place in rows.failed}
     return rows
 
 

@@ -22,8 +22,11 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
+from fusionbench.interrupts import silence
+
 LENGTH = struct.Struct("<Q")
-ORPHAN_SECONDS = 60.0  # how long a task that was asked to stop may go on in native code when nobody is left to kill it
+_AGAIN = 2.0  # seconds until a task that was interrupted, and may have swallowed it, is interrupted again
+STOP_SECONDS = 120.0  # for a task that is asked to stop: the step of training in hand, and saving its state
 
 
 class WorkerFault(Exception):
@@ -52,6 +55,7 @@ def main(token: str) -> None:
     The process leaves without Python's own shutdown: nothing of it is needed, and native libraries can hang in it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent was started with it ignored
+    sys.unraisablehook = silence(sys.unraisablehook)
     requests, answers = _take_over_streams()
     code = 0
     try:
@@ -107,16 +111,22 @@ def _listen(requests: BinaryIO, tasks: queue.SimpleQueue[bytes | None], busy: th
         busy.set()
         tasks.put(message)
     tasks.put(None)
+    deadline = time.monotonic() + STOP_SECONDS
+    while busy.is_set() and time.monotonic() < deadline:
+        _interrupt_main_thread()
+        time.sleep(_AGAIN)
     if busy.is_set():
-        main_thread = threading.main_thread().ident
-        if hasattr(signal, "pthread_kill") and main_thread is not None:
-            signal.pthread_kill(main_thread, signal.SIGINT)  # a real one, which also wakes from sleeping
-        else:
-            import _thread
+        os._exit(130)  # the parent may not be there any more to end us
 
-            _thread.interrupt_main()
-        time.sleep(ORPHAN_SECONDS)
-        os._exit(130)
+
+def _interrupt_main_thread() -> None:
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, signal.SIGINT)  # a real one, which also wakes from sleeping
+    else:
+        import _thread
+
+        _thread.interrupt_main()
 
 
 def _log_to(path: str) -> None:

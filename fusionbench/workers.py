@@ -29,9 +29,9 @@ from typing import IO, Any
 from fusionbench import worker_process
 from fusionbench.crashes import describe_exit, exit_remedy
 from fusionbench.errors import CannotMeasure
+from fusionbench.interrupts import check_interrupt, no_interrupt
 from fusionbench.progress import say
 
-STOP_SECONDS = 120.0  # for the step of training in hand and saving its state; Ctrl-C again ends it at once
 _END_SECONDS = 10.0  # for workers without a task
 _PATIENCE = 3.0  # seconds of stopping before it is said what is waited for
 _POLL = 0.2  # seconds between looks at the workers where nothing wakes us
@@ -46,7 +46,7 @@ class Death:
         code: exit code, negative after a signal.
         peak: largest resident memory in bytes, where the system tells it.
         log: what it printed, and the stack of a crash in native code.
-        beside: other tasks were running, whose memory may have been the reason.
+        beside: other tasks were running at some time of it, whose memory may have been the reason.
     """
 
     code: int
@@ -55,8 +55,15 @@ class Death:
     beside: bool
 
     def __str__(self) -> str:
-        """What happened, where the log lies and what to try: the end of a line that starts with the task's name."""
-        return f"{describe_exit(self.code, self.peak)}; log: {self.log}; {exit_remedy(self.code)}"
+        return self.text()
+
+    def text(self, native: str = "") -> str:
+        """What happened, where the log lies and what to try: the end of a line that starts with the task's name.
+
+        Args:
+            native: what to try after a crash of other libraries than torch.
+        """
+        return f"{describe_exit(self.code, self.peak)}; log: {self.log}; {exit_remedy(self.code, native)}"
 
 
 @dataclass(frozen=True)
@@ -83,22 +90,24 @@ def run_in_workers(
 
     Args:
         jobs: workers at a time.
-        logs: file for what the worker of a task prints, appended to; None: a temporary one, kept after a death.
+        logs: file for what the worker of a task prints, appended to; None: a temporary one. Empty ones are removed.
         threads: of each worker's numeric libraries, unless the environment sets them; None shares the cores.
 
     Raises:
         CannotMeasure: no worker can be started.
     """
-    with contextlib.ExitStack() as stack:
-        if logs is None:
-            common = stack.enter_context(_temporary_log())
-            logs = lambda index: common  # noqa: E731
-        crew = stack.enter_context(_crew(threads or max(1, _cores() // jobs)))
+    if logs is None:
+        handle, name = tempfile.mkstemp(prefix="fusionbench-", suffix=".log")
+        os.close(handle)
+        files = [Path(name)] * len(tasks)
+    else:
+        files = [logs(index) for index in range(len(tasks))]
+    with _without_empty(set(files)), _crew(threads or max(1, _cores() // jobs)) as crew:
         todo = deque(range(len(tasks)))
         while todo or crew.busy:
             while todo and len(crew.busy) < jobs:
                 index = todo.popleft()
-                crew.give(index, logs(index), (function, tasks[index]))
+                crew.give(index, files[index], (function, tasks[index]))
             yield from crew.wait()
 
 
@@ -109,17 +118,14 @@ def _cores() -> int:
 
 
 @contextlib.contextmanager
-def _temporary_log() -> Iterator[Path]:
-    """A log that is removed when it is empty."""
-    handle, name = tempfile.mkstemp(prefix="fusionbench-", suffix=".log")
-    os.close(handle)
-    path = Path(name)
+def _without_empty(files: set[Path]) -> Iterator[None]:
     try:
-        yield path
+        yield
     finally:
-        with contextlib.suppress(OSError):
-            if path.stat().st_size == 0:
-                path.unlink()
+        for path in files:
+            with contextlib.suppress(OSError):
+                if path.stat().st_size == 0:
+                    path.unlink()
 
 
 @contextlib.contextmanager
@@ -149,14 +155,18 @@ class _Crew:
         self.idle = [worker for worker in self.idle if worker.poll() is None]
         if not self.idle:
             log.parent.mkdir(parents=True, exist_ok=True)
-            with _interrupts(defer=True):  # a process that is not on our list yet could not be stopped
+            with no_interrupt(defer=True):  # a process that is not on our list yet could not be stopped
                 self.idle.append(_Worker(log, self.environment, self.wake))
         worker = self.idle.pop()
+        worker.beside = bool(self.busy)
+        for other in self.busy:
+            other.beside = True
         self.busy.append(worker)
         worker.give(index, log, payload)
 
     def wait(self) -> list[Outcome]:
         """What has come to an end since the last call; it may be nothing."""
+        check_interrupt()
         with contextlib.suppress(queue.Empty):
             self.wake.get(timeout=_POLL)
         found = []
@@ -167,7 +177,7 @@ class _Crew:
             if worker.answers:
                 found.append(_outcome(worker.index, worker.answers.popleft()))
             elif ended:
-                found.append(Outcome(worker.index, death=worker.death(beside=len(self.busy) > 1)))
+                found.append(Outcome(worker.index, death=worker.death()))
             else:
                 continue
             self.busy.remove(worker)
@@ -178,7 +188,7 @@ class _Crew:
     def stop(self) -> None:
         """Ask all to stop, wait, and end those that do not; a second Ctrl-C ends them at once."""
         team = [*self.busy, *self.idle]
-        patience = STOP_SECONDS if self.busy else _END_SECONDS
+        patience = worker_process.STOP_SECONDS if self.busy else _END_SECONDS
         try:
             for worker in team:
                 worker.ask_to_stop()
@@ -192,7 +202,7 @@ class _Crew:
                     told = True
                     say("Waiting for the workers to save their state; Ctrl-C again ends them at once")
         finally:
-            with _interrupts(defer=False):
+            with no_interrupt():
                 for worker in team:
                     worker.kill()
 
@@ -232,7 +242,7 @@ class _Worker:
                 )
         except OSError as error:
             raise CannotMeasure(f"A worker process cannot be started ({error}); try --jobs 1") from error
-        self.index = -1
+        self.index, self.beside = -1, False
         self.code: int | None = None
         self.peak: int | None = None
         self.answers: deque[bytes] = deque()
@@ -270,9 +280,9 @@ class _Worker:
             self.code = self.process.poll()
         return self.code
 
-    def death(self, beside: bool) -> Death:
+    def death(self) -> Death:
         assert self.code is not None
-        found = Death(self.code, self.peak, self.log, beside)
+        found = Death(self.code, self.peak, self.log, self.beside)
         with contextlib.suppress(OSError), open(self.log, "a", encoding="utf-8") as stream:
             stream.write(f"worker process {self.process.pid} {describe_exit(self.code, self.peak)}\n")
         return found
@@ -299,24 +309,10 @@ class _Worker:
 
 def _own_peak(counted: int) -> int | None:
     """A child's peak in bytes; None where the number may be ours: Linux counts what a child was before it became it."""
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return counted * unit if counted > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss else None
-
-
-@contextlib.contextmanager
-def _interrupts(*, defer: bool) -> Iterator[None]:
-    """Ctrl-C waits for the end of the body, or is ignored in it. Other threads than the main one do not get it."""
-    old = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or old is None:
-        yield
-        return
-    asked: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    peak = counted * (1 if sys.platform == "darwin" else 1024)
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, old)
-    if asked and defer and callable(old):
-        old(signal.SIGINT, None)
+        lines = Path("/proc/self/status").read_text().splitlines()
+        ours = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        ours = 0
+    return peak if peak > ours else None

@@ -6,19 +6,16 @@ stdout is data, stderr is talk. Exit codes: 0 fine, 1 regression or rejection, 2
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from fusionbench import __version__
 from fusionbench.errors import FusionbenchError, unknown_name
+from fusionbench.interrupts import one_interrupt
 
 # verb -> (module, section of --help); the command object is the module's attribute of the verb's name
 VERBS: dict[str, tuple[str, str]] = {
@@ -91,46 +88,10 @@ def cli(quiet: bool) -> None:
     progress.QUIET = quiet
 
 
-@contextlib.contextmanager
-def _interrupts() -> Iterator[None]:
-    """Ctrl-C ends the body with KeyboardInterrupt wherever it comes, and is ignored from then on.
-
-    Where Python would only print it (in a callback or a finaliser, which imports are full of) it is raised again; and
-    an import of a compiled module that it broke off may have turned it into any other exception.
-    """
-    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    if threading.current_thread() is not threading.main_thread() or handler is not signal.default_int_handler:
-        yield  # it is ignored, or somebody else's
-        return
-    asked: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> None:
-        asked.append(number)
-        raise KeyboardInterrupt
-
-    def unraisable(args: Any) -> None:
-        if issubclass(args.exc_type, KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        else:
-            hook(args)
-
-    signal.signal(signal.SIGINT, interrupt)
-    sys.unraisablehook = unraisable
-    try:
-        yield
-    except Exception as error:
-        if asked:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN if asked else handler)
-        sys.unraisablehook = hook
-
-
 def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: runs a verb and leaves with its exit code."""
     try:
-        with _interrupts():
+        with one_interrupt():
             cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
     except FusionbenchError as error:
         print(f"fusionbench: {error}", file=sys.stderr)
