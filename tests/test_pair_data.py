@@ -145,9 +145,7 @@ def test_what_killed_a_worker_that_looked_is_looked_at_by_another_one_alone(
     monkeypatch.setattr(pair_making, "_BLOCK", 2)
     monkeypatch.setattr(shard_plans, "run_away", lose)
     if again:
-        with pytest.raises(
-            CannotMeasure, match=r"looked at pairs crashed \(SIGSEGV\) in native code; log: a.log; a s"
-        ):
+        with pytest.raises(CannotMeasure, match=r"looked at pairs crashed \(SIGSEGV\) in native code; log: a.log; a s"):
             shard_plans.look(patches.recipe, maker, pictures, 2, None)
     else:
         shard_plans.look(patches.recipe, maker, pictures, 2, None)
