@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -46,20 +47,15 @@ def test_where_nothing_is_pressed_everything_is_as_it_was() -> None:
 
 def test_what_was_swallowed_is_raised_where_work_begins() -> None:
     with pytest.raises(KeyboardInterrupt), one_interrupt():
-        try:
+        with contextlib.suppress(BaseException):
             press()
-        except BaseException:
-            pass
         check_interrupt()
         pytest.fail("not interrupted")
 
 
 def test_what_was_swallowed_is_raised_at_the_end() -> None:
-    with pytest.raises(KeyboardInterrupt), one_interrupt():
-        try:
-            press()
-        except BaseException:
-            pass
+    with pytest.raises(KeyboardInterrupt), one_interrupt(), contextlib.suppress(BaseException):
+        press()
 
 
 def test_what_became_of_it_in_an_import_does_not_matter() -> None:
