@@ -1,6 +1,17 @@
-"""``python -m fusionbench``: the command line, for environments without the console script on the path."""
+"""The command line: what the console script and ``python -m fusionbench`` start."""
 
-from fusionbench.cli import main
+import sys
+
+
+def main() -> None:
+    """Run :func:`fusionbench.cli.main`; Ctrl-C during its import is one line, too."""
+    try:
+        from fusionbench.cli import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("fusionbench: Interrupted.\n")
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,13 @@ from fusionbench.core.locks import lock
 from fusionbench.engines import WorkerLost
 from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
 from fusionbench.files import digest, file_sha256, write_json
+from fusionbench.interrupts import check_interrupt
 from fusionbench.making import maker_of
 from fusionbench.prepare import cutouts_of, pixels_digest
 from fusionbench.recipes import AnyRecipe, Recipe
 from fusionbench.refused import is_small, leave_out_refused, reasons_of, refusal
 from fusionbench.shard_plans import (
+    CRASHED,
     CUTOUTS,
     ShardPlan,
     look,
@@ -59,15 +61,17 @@ from fusionbench.shards.ragged import pack
 from fusionbench.shards.reader import open_shard
 from fusionbench.shards.writer import write_shard
 from fusionbench.sources.file_notes import tell_notes
+from fusionbench.workers import Death
 
 JOURNAL = ".build"
+WORKERS_LOG = "workers.log"  # in the journal: what worker processes print
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: an error message for people, or for us, or none; ``unread`` when it is of the source; notes
-    by the path of the file.
+    """What a task came to: an error message for people (``unread`` when it is of the source), one for us, the end of its
+    worker, or none of them; notes by the path of the file.
     """
 
     plan: ShardPlan
@@ -75,6 +79,7 @@ class Outcome:
     bug: str = ""
     unread: bool = False
     notes: dict[str, str] = field(default_factory=dict)
+    death: Death | None = None  # of the worker
 
 
 class _Unread(DataError):
@@ -211,6 +216,7 @@ def build_dataset(
 
     Raises:
         UsageError, DataError: bad source, no space, and so on; what is finished stays and the same call goes on.
+        CannotMeasure: a worker died, and a second one over the same shard; what is finished stays, too.
         Rejected: the result is not what the recipe expects.
 
     Example:
@@ -229,6 +235,7 @@ def build_dataset(
     if (folder / FILE).is_file() and not force:
         read_manifest(folder)
         return folder
+    check_interrupt()
     # everything that can be refused is refused before the folder is made
     selftest.require()
     source = open_source(recipe, source_dir, fresh=not skip_refused)
@@ -273,22 +280,30 @@ def _build(
     if notes and len(notes) < len(plans):
         progress.say(f"{recipe.name}: {len(notes)} of {len(plans)} shards are there; making the others")
     with progress.progress(recipe.name, len(plans), "shards", done=len(notes)) as bar:
+        deaths: dict[ShardPlan, Death] = {}
         for _ in range(ROUNDS):
             todo = [plan for plan in plans if plan not in notes]
             if not todo:
                 break
+            last = bool(deaths)  # what killed a worker gets another one, alone; and never a third
             written = set()
-            for outcome in _run(recipe, source_dir, folder, todo, jobs, bar, scheduler):
-                _raise(outcome)
-                remarks |= outcome.notes
-                written.add(outcome.plan)
+            with contextlib.closing(
+                _run(recipe, source_dir, folder, todo, jobs, bar, scheduler, **({"alone": True} if last else {}))
+            ) as outcomes:
+                for outcome in outcomes:
+                    if outcome.death is not None:
+                        deaths[outcome.plan] = outcome.death
+                        continue
+                    _raise(outcome)
+                    remarks |= outcome.notes
+                    written.add(outcome.plan)
             notes.update({plan: note for plan in todo if (note := _note(recipe, folder, plan, plan in written))})
-    missing = [plan.file for plan in plans if plan not in notes]
+            if last:
+                break
+    missing = [plan for plan in plans if plan not in notes]
     if missing:
-        raise CannotMeasure(
-            f"{folder}: workers were killed while they made {', '.join(missing[:3])}"
-            f"{' and others' if len(missing) > 3 else ''}; run it again, with fewer --jobs if memory is short"
-        )
+        _sweep(folder)
+        raise CannotMeasure(_lost(folder, missing, len(plans), deaths))
     tell_notes(source_dir, remarks)
     _sweep(folder)  # of workers that were killed on the way
     for stray in {*folder.glob(f"{recipe.name}-{recipe.version}-*.h5")} - {
@@ -303,6 +318,15 @@ def _build(
         )
     _finish(recipe, source, folder, banks, plans, notes)
     return folder
+
+
+def _lost(folder: Path, missing: list[ShardPlan], count: int, deaths: dict[ShardPlan, Death]) -> str:
+    """One line on the shards whose workers died."""
+    names = ", ".join(plan.file for plan in missing[:3]) + (" and others" if len(missing) > 3 else "")
+    death = next((deaths[plan] for plan in missing if plan in deaths), None)
+    how = "killed; try fewer --jobs if memory is short" if death is None else death.text(CRASHED)
+    many = f"{len(missing)} of {count} shards are missing" if len(missing) > 1 else "one shard is missing"
+    return f"{folder}: {many}, the worker that made {names} {how}; finished shards are kept, the same command goes on"
 
 
 def _sweep(folder: Path) -> None:
@@ -326,20 +350,28 @@ def _run(
     jobs: int,
     bar: progress.Task,
     scheduler: str | None = None,
-) -> Iterator[Outcome]:
+    alone: bool = False,
+) -> Generator[Outcome, None, None]:
+    """Outcomes of making the shards ``todo``; ``alone``: one at a time, yet not in this process."""
     root, started, samples = task_root(source_dir, scheduler), time.monotonic(), 0
     folder = folder if scheduler is None else folder.absolute()
     jobs = worker_count(jobs, sum(plan.stop - plan.start for plan in todo) * recipe.work, len(todo))
     tasks = [(recipe, root, folder, plan) for plan in todo]
-    outcomes = run_away(build_shard, tasks, jobs, scheduler)
+    log = folder / JOURNAL / WORKERS_LOG
     try:
-        for outcome in outcomes:
-            samples += outcome.plan.stop - outcome.plan.start
-            rate = samples * recipe.image_spec.views / max(time.monotonic() - started, 1e-6)
-            bar.advance(1, f"{rate:,.0f} views/s")
-            yield outcome
-    except WorkerLost:
-        progress.say(f"{recipe.name}: a worker was killed; making its shards again")
+        with contextlib.closing(
+            run_away(build_shard, tasks, 1 if alone else jobs, scheduler, log=log, isolated=alone)
+        ) as outcomes:
+            for outcome in outcomes:
+                samples += outcome.plan.stop - outcome.plan.start
+                rate = samples * recipe.image_spec.views / max(time.monotonic() - started, 1e-6)
+                bar.advance(1, f"{rate:,.0f} views/s")
+                yield outcome
+    except WorkerLost as lost:
+        if not alone:
+            progress.say(f"{recipe.name}: a worker was lost; making its shards again")
+        for index, death in lost.deaths.items():
+            yield Outcome(todo[index], death=death)
 
 
 def _probe(recipe: AnyRecipe, source: Source) -> None:

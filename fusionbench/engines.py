@@ -1,57 +1,94 @@
 """Runs tasks: in this process, in worker processes, or on a Dask cluster.
 
 Tasks return their errors as values, since an exception would abort any engine. An engine that loses a worker raises
-:class:`WorkerLost` after what was finished; the caller looks at what is missing and runs that again.
+:class:`WorkerLost` after what was finished; the caller looks at what is missing and runs that again. Our own processes
+(:mod:`fusionbench.workers`) lose no other task than the one that killed its worker, and name it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fusionbench.errors import UsageError
+from fusionbench.workers import Death, run_in_workers
 
 T = TypeVar("T")
 _LOST = ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker")  # of loky, concurrent.futures, Dask
+_HOPELESS = 12  # deaths with no task finished between them: the fault is not in single tasks
 
 
 class WorkerLost(Exception):
-    """A worker died and its task with it."""
+    """Workers died and their tasks with them.
+
+    Attributes:
+        deaths: index of the task -> how its worker died; empty where the engine does not say.
+    """
+
+    def __init__(self, message: str, deaths: dict[int, Death] | None = None) -> None:
+        super().__init__(message)
+        self.deaths = deaths or {}
 
 
 def run_tasks(
-    function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, scheduler: str | None = None
-) -> Iterator[T]:
-    """Results of ``function(*task)`` as they come, in any order.
+    function: Callable[..., T],
+    tasks: Sequence[tuple[Any, ...]],
+    jobs: int,
+    scheduler: str | None = None,
+    *,
+    log: Path | None = None,
+    isolated: bool = False,
+) -> Generator[T, None, None]:
+    """Results of ``function(*task)`` as they come, in any order. Closing the generator stops the workers.
 
     Args:
         jobs: worker processes; 1 runs in this process.
         scheduler: address of a Dask scheduler, whose workers are used instead.
+        log: file for what worker processes print; None: a temporary one.
+        isolated: one job has a worker process too.
 
     Raises:
         UsageError: no Dask, or no scheduler at the address.
-        WorkerLost: a worker was killed.
+        WorkerLost: workers were killed or crashed.
     """
-    if scheduler is None and jobs == 1:
+    if scheduler is None and jobs == 1 and not isolated:
         yield from (function(*task) for task in tasks)
-        return
-    try:
-        yield from _on_dask(function, tasks, scheduler) if scheduler is not None else _on_loky(function, tasks, jobs)
-    except Exception as error:
-        if type(error).__name__ not in _LOST:
-            raise
-        raise WorkerLost(str(error)) from error
+    elif scheduler is None:
+        yield from _in_workers(function, tasks, jobs, log)
+    else:
+        try:
+            yield from _on_dask(function, tasks, scheduler)
+        except Exception as error:
+            if type(error).__name__ not in _LOST:
+                raise
+            raise WorkerLost(str(error)) from error
 
 
-def _on_loky(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[T]:
-    from joblib import Parallel, delayed
+def _in_workers(
+    function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, log: Path | None
+) -> Generator[T, None, None]:
+    deaths: dict[int, Death] = {}
+    in_a_row = 0
+    logs = None if log is None else (lambda index: log)
+    with contextlib.closing(run_in_workers(function, tasks, jobs, logs=logs)) as outcomes:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.death is None:
+                in_a_row = 0
+                yield outcome.value
+                continue
+            deaths[outcome.index] = outcome.death
+            in_a_row += 1
+            if in_a_row == _HOPELESS:
+                break
+    if deaths:
+        raise WorkerLost(f"a worker {next(iter(deaths.values()))}", deaths)
 
-    # never "multiprocessing": it hangs for ever when a worker is killed
-    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
-    yield from parallel(delayed(function)(*task) for task in tasks)
 
-
-def _on_dask(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], scheduler: str) -> Iterator[T]:
+def _on_dask(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], scheduler: str) -> Generator[T, None, None]:
     """Through joblib's Dask backend; a task of a worker that dies is given to another."""
     try:
         import distributed

@@ -6,6 +6,7 @@ Rows that learn are trained on the suite's ``train`` recipe first, in run folder
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fusionbench.pair_pictures import FUSED
 from fusionbench.pairsets import NO_RANGES, PairSet, open_pairs
 from fusionbench.progress import say
 from fusionbench.result import Result, load
-from fusionbench.suite_rows import learns, run_rows, run_settings, train_row
+from fusionbench.suite_rows import Rows, learns, run_log, run_rows, run_settings, train_row
 from fusionbench.suites import Suite, SuiteModel, check_budget
 
 SHEET, SHOWN = "sheet.png", 3  # the sheet of a suite, and the pairs on it
@@ -81,7 +82,8 @@ def run_pair_suite(
 
     Raises:
         UsageError: a row that learns in a suite that does not train, or as :func:`suite_pairs`.
-        DataError: a pair that cannot be read or scored, or no data set to train on.
+        DataError: a pair that cannot be read, or no data set to train on.
+        RowsFailed: rows that could not be trained or scored; the others are finished.
     """
     learning = [(row, seed) for row in rows if learns(row) for seed in row.seeds or suite.seeds]
     if learning and suite.train is None:
@@ -94,34 +96,44 @@ def run_pair_suite(
     check_budget(budget)
     pairs = suite_pairs(suite, source_dir, data_root=data_root, strict=strict, ranges=ranges)
     _ = pairs.identity  # looks at every pair: what is wrong with one is told before anything is trained
-    trained: dict[tuple[str, int], str] = {}
+    done = Rows(suite.name)
+    settings = run_settings(Path(), out, runs, device, budget)
     if learning:
         folder = training_folder(suite, data_root)
         _tell_seen(suite, pairs, folder)
-        settings = run_settings(folder, out, runs, device, budget)
-        trained = run_rows(suite, learning, settings, jobs, train_row)
-    results, shown = [], []
+        settings["folder"] = str(folder)
+        done = run_rows(suite, learning, settings, jobs, train_row)
+
+    def score(row: SuiteModel, seed: int) -> None:
+        trained = learns(row)
+        subject: Any = done.made[row.key, seed] if trained else create(row, pairs)
+        result = evaluate_pairs(
+            subject,
+            pairs,
+            protocol=suite_protocol(suite),
+            params=None if trained else parameters(row),
+            out=out,
+            device=device,
+            title=row.title,
+            keep_pictures=keep_pictures,
+        )
+        scored.append((row, subject, result))
+
+    scored: list[tuple[SuiteModel, Any, Result]] = []
     for row in rows:
-        subjects: list[Any] = [trained[row.key, seed] for other, seed in learning if other is row]
-        shown.append((row.title, *subjects[:1]) if subjects else (row.title, create(row, pairs)))
-        for subject in subjects or [shown[-1][1]]:
-            result = evaluate_pairs(
-                subject,
-                pairs,
-                protocol=suite_protocol(suite),
-                params=None if subjects else parameters(row),
-                out=out,
-                device=device,
-                title=row.title,
-                keep_pictures=keep_pictures,
-            )
-            results.append(result)
-    path, others = Path(out) / pairs.name / SHEET, _scored_beside(results[0], pairs, out)
-    if sheets and _is_due(path, [*results, *others], out, whole=len(rows) == len(suite.models)):
-        columns = [(title or _title(subject), subject) for title, subject in shown]
-        columns += [(result.title, result.folder(out) / FUSED) for result in others]
-        write_bytes(path, side_by_side(columns, pairs, suite.protocol.stretch, suite.title))
-    return results
+        for seed in (row.seeds or suite.seeds) if learns(row) else suite.seeds[:1]:
+            if (row.key, seed) not in done.failed:  # in training
+                log = run_log(suite, row, seed, settings)
+                done.attempt((row.key, seed), partial(score, row, seed), log)
+    results = [result for _, _, result in scored]
+    shown = {row.key: (row.title or _title(subject), subject) for row, subject, _ in reversed(scored)}  # first seeds
+    if results and sheets:
+        path, others = Path(out) / pairs.name / SHEET, _scored_beside(results[0], pairs, out)
+        if _is_due(path, [*results, *others], out, whole=len(rows) == len(suite.models)):
+            columns = [shown[row.key] for row in rows if row.key in shown]
+            columns += [(result.title, result.folder(out) / FUSED) for result in others]
+            write_bytes(path, side_by_side(columns, pairs, suite.protocol.stretch, suite.title))
+    return done.finish(results)
 
 
 def training_folder(suite: Suite, data_root: str | Path) -> Path:

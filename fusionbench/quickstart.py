@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from fusionbench.board import build_board
 from fusionbench.build import build_dataset
@@ -19,7 +22,8 @@ from fusionbench.recipes import load_recipe
 from fusionbench.result import Result
 from fusionbench.schedule import Budget
 from fusionbench.sheets import reconstruction_grid, spread
-from fusionbench.suites import Suite, load_suite, run_folder, run_suite
+from fusionbench.suite_rows import learns
+from fusionbench.suites import RowsFailed, Suite, SuiteModel, load_suite, run_folder, run_suite
 from fusionbench.verify import verify_dataset
 
 REGENERATED = 100  # samples that are made again from their index and compared
@@ -30,7 +34,7 @@ CONTACT = 24  # samples on the contact sheet
 
 @dataclass(frozen=True)
 class Quickstart:
-    """What was made and where it lies."""
+    """What was made and where it lies; ``failed``: which rows are missing on the pages and why."""
 
     data: Path
     contact_sheet: Path
@@ -39,15 +43,22 @@ class Quickstart:
     results: Path
     site: Path
     rows: list[Result]
+    failed: RowsFailed | None = None
 
 
 def quickstart(
-    out: Path, *, suite_name: str = "quickstart", device: str = "auto", budget: str | None = None
+    out: Path, *, suite_name: str = "quickstart", device: str = "auto", budget: str | None = None, jobs: int = 0
 ) -> Quickstart:
     """Run all steps below ``out``, telling on stderr what happens.
 
+    A row that fails does not stop the others: the pages show those, and ``failed`` of what is returned says the rest.
+
+    Args:
+        jobs: processes, as for :func:`fusionbench.suites.run_suite`.
+
     Raises:
         Rejected: the data set on disk is damaged.
+        RowsFailed: no row is finished.
         UsageError, DataError, CannotMeasure: as the steps do; what is finished is found again by the next call.
     """
     suite = load_suite(suite_name)
@@ -71,19 +82,31 @@ def quickstart(
     say(f"     id {dataset.id[:16]}, the same on every machine; a look at it: {contact}")
 
     say(f"3/5  Train and score {', '.join(row.key for row in suite.models)}")
-    rows = run_suite(suite_name, data_root=out / "data", out=results, runs=out / "runs", device=device, budget=budget)
+    failed = None
+    where: dict[str, Any] = {"data_root": out / "data", "out": results, "runs": out / "runs"}
+    try:
+        rows = run_suite(suite_name, device=device, budget=budget, jobs=jobs, **where)
+    except RowsFailed as error:
+        if not error.results:
+            raise
+        failed, rows = error, error.results
+    shown = [row for row in suite.models if failed is None or (row.key, _seed(suite, row)) not in failed.failed]
+    suite = msgspec.structs.replace(suite, models=shown)
 
     say(f"4/5  Draw what the models make of {inputs_text(dataset.spec.views)}")
-    samples = sheets / "samples.png"
-    write_bytes(samples, draw_samples(suite, dataset, out / "runs", budget))
-    again = sheets / "reconstructions.png"
-    write_bytes(again, draw_reconstructions(suite, dataset, out / "runs", budget))
+    samples, again, drawn = sheets / "samples.png", sheets / "reconstructions.png", [contact]
+    if suite.models:
+        write_bytes(samples, draw_samples(suite, dataset, out / "runs", budget))
+        drawn.append(samples)
+    if any(learns(row) for row in suite.models):
+        write_bytes(again, draw_reconstructions(suite, dataset, out / "runs", budget))
+        drawn.append(again)
 
     say("5/5  Build the pages")
-    for sheet in (contact, samples, again):  # beside the results, so that the pages can be built again from them alone
+    for sheet in drawn:  # beside the results, so that the pages can be built again from them alone
         write_bytes(results / dataset.name / sheet.name, sheet.read_bytes())
     site = build_board(results, out / "site")
-    return Quickstart(folder, contact, samples, out / "runs", results, site, rows)
+    return Quickstart(folder, contact, samples, out / "runs", results, site, rows, failed)
 
 
 def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:
@@ -92,7 +115,7 @@ def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None 
     draws, pictures = {}, None
     with progress("draw samples", len(suite.models), "models") as bar:
         for row in suite.models:
-            run = run_folder(suite, row, (row.seeds or suite.seeds)[0], runs, budget)
+            run = run_folder(suite, row, _seed(suite, row), runs, budget)
             pictures = sample_grid(run, dataset, indices, split=suite.split)
             draws[row.label or title(row.name)] = pictures["draws"]
             bar.advance()
@@ -109,13 +132,11 @@ def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None 
 
 def draw_reconstructions(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:
     """The reconstruction sheet of the models of a suite that learn, with the first seed."""
-    from fusionbench.models import MODELS
-
     indices = spread(dataset.size(suite.split), RECONSTRUCTED)
     made, targets = {}, dataset.arrays(suite.split).targets[indices]
     for row in suite.models:
-        if hasattr(MODELS.get(row.name), "loss"):
-            run = run_folder(suite, row, (row.seeds or suite.seeds)[0], runs, budget)
+        if learns(row):
+            run = run_folder(suite, row, _seed(suite, row), runs, budget)
             made[row.label or title(row.name)] = reconstruction_grid(run, dataset, indices, split=suite.split)["made"]
     return reconstruction_sheet(
         targets,
@@ -124,6 +145,11 @@ def draw_reconstructions(suite: Suite, dataset: Dataset, runs: Path, budget: str
         caption=f"{suite.split} split · id {dataset.id[:16]} · suite {suite.name}",
         labels=[str(index) for index in indices],
     )
+
+
+def _seed(suite: Suite, row: SuiteModel) -> int:
+    """The first seed of a row, which the sheets show."""
+    return (row.seeds or suite.seeds)[0]
 
 
 def title(model: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from fusionbench.contracts import ImageSpec
+from fusionbench.crashes import read_crash
 from fusionbench.errors import DataError, UsageError
 from fusionbench.files import read_bounded, write_bytes
 from fusionbench.result import ModelIdentity, TrainingIdentity
@@ -102,6 +103,9 @@ class Run:
         from fusionbench.models import create_model
 
         if not self.info.finished:
+            crash = read_crash(self.folder)
+            if crash is not None:
+                raise DataError(f"{self.folder}: training did not finish: it {crash}; the same command goes on then")
             raise DataError(f"{self.folder}: training has not finished; run the same train command again to go on")
         model = create_model(self.info.model, spec, **self.info.params)
         checkpoints.load_weights(model, self.folder / "weights.safetensors")

@@ -18,7 +18,8 @@ from fusionbench.contracts import Metric
 from fusionbench.core.cpus import core_count
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, images_in, read_image
-from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
+from fusionbench.crashes import is_out_of_memory
+from fusionbench.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.files import utf8, utf8_names
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.metrics.facts import fact_lines, facts
@@ -150,6 +151,7 @@ def score_files(
     Raises:
         DataError: unreadable pictures, sizes that differ (nothing is resized), or with ``strict`` missing partners.
         UsageError: unknown metric, dialect or range.
+        CannotMeasure: out of memory.
     """
     from fusionbench.metrics.engine import choose
 
@@ -254,6 +256,10 @@ def _run(
         except DataError as error:
             problems.append(error)
             return nothing
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise CannotMeasure(f"{row.id}: out of memory while scoring it; try --jobs 1") from error
+            raise
 
     # Threads: NumPy and OpenCV drop the interpreter's lock, and nothing is copied between processes.
     pool = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from fusionbench.contracts import Source
 from fusionbench.core.cpus import core_count
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.engines import WorkerLost, run_tasks
-from fusionbench.errors import DataError, FusionbenchError
+from fusionbench.errors import CannotMeasure, DataError, FusionbenchError
 from fusionbench.making import Maker, maker_of
 from fusionbench.prepare import occluders_of
 from fusionbench.recipes import AnyRecipe, Recipe
@@ -29,6 +29,7 @@ from fusionbench.sources import SOURCES
 from fusionbench.sources.pair_folders import PairFolders, range_arguments
 
 T = TypeVar("T")
+CRASHED = "a source file may be damaged, or the library that the log names has to be installed again"
 CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
 _SMALL = 500_000_000  # values (pixels of all views); less is made about as soon as worker processes have started
 _LOOK = 1_000_000  # values in whose time about one pair is read
@@ -136,6 +137,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
 
     Raises:
         DataError: an unreadable picture.
+        CannotMeasure: a worker died, and another one over the same pairs.
     """
     work = [(split, block) for split in recipe.splits for block in maker.blocks(split)]
     jobs = worker_count(jobs, sum(len(block) for _, block in work) * _LOOK, len(work))
@@ -148,16 +150,30 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     ]
     found: dict[int, np.ndarray] = {}
     with progress.progress(f"{recipe.name}: looking at pairs", len(work), "blocks") as bar:
-        try:
-            for number, rows, error, bug in run_away(look_at, tasks, jobs, scheduler):
-                if bug:
-                    raise RuntimeError(f"looking at the pairs of {recipe.name} failed:\n{bug}")
-                if error:
-                    raise DataError(error)
-                found[number] = rows
-                bar.advance()
-        except WorkerLost:
-            progress.say(f"{recipe.name}: a worker was killed; looking at the rest here")
+
+        def collect(part: list[tuple[Any, ...]], jobs: int, **options: Any) -> WorkerLost | None:
+            try:
+                with contextlib.closing(run_away(look_at, part, jobs, scheduler, **options)) as outcomes:
+                    for number, rows, error, bug in outcomes:
+                        if bug:
+                            raise RuntimeError(f"looking at the pairs of {recipe.name} failed:\n{bug}")
+                        if error:
+                            raise DataError(error)
+                        found[number] = rows
+                        bar.advance()
+            except WorkerLost as lost:
+                return lost
+            return None
+
+        lost = collect(tasks, jobs)
+        if lost is not None and lost.deaths:  # once more, alone: never in this process, which would go the same way
+            progress.say(f"{recipe.name}: a worker was lost; its pairs are looked at again")
+            lost = collect([task for task in tasks if task[3] not in found], 1, isolated=True)
+            if lost is not None:
+                death = next(iter(lost.deaths.values()))
+                raise CannotMeasure(f"{recipe.name}: a worker that looked at pairs {death.text(CRASHED)}")
+        elif lost is not None:
+            progress.say(f"{recipe.name}: a worker was lost; looking at the rest here")
     for number, (split, block) in enumerate(work):
         maker.learn(split, block, found.get(number))
 
@@ -205,12 +221,19 @@ def task_root(source_dir: str | Path | None, scheduler: str | None) -> str | Non
 
 
 def run_away(
-    function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int, scheduler: str | None
-) -> Iterator[T]:
+    function: Callable[..., T],
+    tasks: Sequence[tuple[Any, ...]],
+    jobs: int,
+    scheduler: str | None,
+    *,
+    log: Path | None = None,
+    isolated: bool = False,
+) -> Generator[T, None, None]:
     """:func:`fusionbench.engines.run_tasks`, where workers do not say again what was said here."""
-    if scheduler is None and jobs == 1:
+    if scheduler is None and jobs == 1 and not isolated:
         return run_tasks(function, tasks, jobs)
-    return run_tasks(_quietly, [(function, *task) for task in tasks], jobs, scheduler)
+    tasks = [(function, *task) for task in tasks]
+    return run_tasks(_quietly, tasks, jobs, scheduler, log=log, isolated=isolated)
 
 
 def _quietly(function: Callable[..., T], *arguments: Any) -> T:

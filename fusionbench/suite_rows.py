@@ -1,23 +1,102 @@
-"""Rows of a suite as jobs: trained here or in processes that share the cores, each in a run folder of its own."""
+"""Rows of a suite as jobs: trained here or in processes that share the cores, each in a run folder of its own.
+
+A row that fails, or whose process dies, never stops the others: what it came to is told when all are done.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.cpus import core_count
-from fusionbench.errors import UsageError
+from fusionbench.crashes import is_out_of_memory, note_crash, signal_name
+from fusionbench.errors import CannotMeasure, FusionbenchError, UsageError
+from fusionbench.interrupts import check_interrupt
 from fusionbench.progress import progress, say
+from fusionbench.worker_process import WorkerFault
+from fusionbench.workers import Death, Outcome, run_in_workers
 
 if TYPE_CHECKING:
+    from fusionbench.result import Result
     from fusionbench.suites import Suite, SuiteModel
 
 # suite, row, seed, settings and the threads of a worker (None in this process) to the folder of what was made
 Work = Callable[["Suite", "SuiteModel", int, dict[str, Any], int | None], str]
+Place = tuple[str, int]  # key of a row, and seed
+
+
+class RowsFailed(CannotMeasure):
+    """Rows of a suite failed, the others are finished (exit code 3).
+
+    Attributes:
+        failed: row and seed -> what went wrong, in one line.
+        results: of the rows that are finished, in the order of the suite.
+    """
+
+    def __init__(self, suite: str, failed: dict[Place, str], results: Sequence[Result] = ()) -> None:
+        lines = [f"{key}, seed {seed}: {text}" for (key, seed), text in failed.items()]
+        if len(lines) == 1:
+            super().__init__(f"{suite}: the row {lines[0]}")
+        else:
+            super().__init__("\n  ".join([f"{suite}: {len(lines)} rows failed:", *lines]))
+        self.failed, self.results = failed, list(results)
+
+
+@dataclass
+class Rows:
+    """What became of the rows: the folder that was made for each, or why it failed."""
+
+    suite: str
+    made: dict[Place, str] = field(default_factory=dict)
+    failed: dict[Place, str] = field(default_factory=dict)
+
+    def attempt(self, place: Place, work: Callable[[], Any], log: Path | None = None) -> Any:
+        """What ``work`` returns; None where it fails, which is noted. ``log``: for the traceback of a bug."""
+        try:
+            return work()
+        except Exception as error:
+            if log is not None and not isinstance(error, FusionbenchError):
+                with contextlib.suppress(OSError):
+                    log.parent.mkdir(parents=True, exist_ok=True)
+                    with open(log, "a", encoding="utf-8") as stream:
+                        traceback.print_exception(error, file=stream)
+            self.fail(place, describe_error(error, log))
+        return None
+
+    def fail(self, place: Place, text: str) -> None:
+        """Note a failure, and say so while the other rows go on."""
+        self.failed[place] = text
+        say(f"{self.suite}: the row {place[0]}, seed {place[1]}, failed: {text.partition('; ')[0]}")
+
+    def finish(self, results: Sequence[Result]) -> list[Result]:
+        """The results, where no row failed.
+
+        Raises:
+            RowsFailed: with the results.
+        """
+        if self.failed:
+            raise RowsFailed(self.suite, self.failed, results)
+        return list(results)
+
+
+def describe_error(error: Exception, log: Path | None) -> str:
+    """What went wrong, in one line; of a bug also where its traceback lies."""
+    if isinstance(error, FusionbenchError):
+        return " ".join(str(error).split())
+    if is_out_of_memory(error):
+        return "out of memory; try --jobs 1 or a smaller batch"
+    if isinstance(error, WorkerFault):
+        return f"{' '.join(str(error).split())[:200]}; traceback: {log}"
+    said = (str(error).strip().splitlines() or [""])[0][:200]
+    said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return said if log is None else f"{said}; traceback: {log}"
 
 
 def run_settings(
@@ -30,19 +109,34 @@ def run_settings(
 
 def run_rows(
     suite: Suite, work: Sequence[tuple[SuiteModel, int]], settings: dict[str, Any], jobs: int, one: Work
-) -> dict[tuple[str, int], str]:
-    """Call ``one`` for every row and seed, for those that learn in ``jobs`` processes; what it returns for each."""
-    jobs = jobs or _default_jobs(settings["device"], len(work))
+) -> Rows:
+    """Call ``one`` for every row and seed, for those that learn in worker processes; what became of each.
+
+    Args:
+        jobs: processes; 1: all rows in this process, where a crash in native code ends everything; 0: one a core, or a
+            single one on a GPU.
+        one: picklable, and returns what :attr:`Rows.made` is to hold.
+
+    Raises:
+        UsageError: a row that cannot be trained as it stands in the suite, before any is; several jobs on a GPU.
+    """
+    check_interrupt()
+    rows = Rows(suite.name)
     learning = [(row, seed) for row, seed in work if learns(row)]
-    found: dict[tuple[str, int], str] = {}
+    steps = sum(_planned(row, settings) for row, _ in learning)
     for row, seed in work:
-        if jobs == 1 or len(learning) < 2 or not learns(row):
-            found[row.key, seed] = one(suite, row, seed, settings, None)
-    left = [(row, seed) for row, seed in learning if (row.key, seed) not in found]
-    left.reverse()  # suites end with their largest models, and the longest job should begin first
-    for (row, seed), made in zip(left, _parallel(suite, left, settings, jobs, one), strict=True):
-        found[row.key, seed] = made
-    return found
+        if jobs == 1 or not learns(row):
+            made = rows.attempt(
+                (row.key, seed), partial(one, suite, row, seed, settings, None), run_log(suite, row, seed, settings)
+            )
+            if made is not None:
+                rows.made[row.key, seed] = made
+    if jobs != 1 and learning:
+        jobs = min(jobs or _default_jobs(settings["device"], len(learning)), len(learning))
+        _in_workers(rows, suite, learning, settings, jobs, one, steps)
+    places = [(row.key, seed) for row, seed in work]
+    rows.failed = {place: rows.failed[place] for place in places if place in rows.failed}
+    return rows
 
 
 def learns(row: SuiteModel) -> bool:
@@ -60,9 +154,6 @@ def train_row(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any]
     from fusionbench.train import train
 
     if threads is not None:
-        from fusionbench import progress as talk
-
-        talk.QUIET = True
         torch.set_num_threads(threads)
     run = train(
         row.name,
@@ -87,6 +178,12 @@ def run_folder(suite: Suite, row: SuiteModel, seed: int, runs: str | Path, budge
     return Path(runs) / (suite.train or suite.name) / f"{row.key}-seed{seed}{short}"
 
 
+def run_log(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any]) -> Path:
+    """What a row's worker process prints, beside its run folder."""
+    folder = run_folder(suite, row, seed, settings["runs"], settings["budget"])
+    return folder.with_name(f"{folder.name}.log")
+
+
 def _default_jobs(device: str, count: int) -> int:
     import torch
 
@@ -94,22 +191,69 @@ def _default_jobs(device: str, count: int) -> int:
     return 1 if on_gpu else max(1, min(core_count(), count))
 
 
-def _parallel(
-    suite: Suite, work: list[tuple[SuiteModel, int]], settings: dict[str, Any], jobs: int, one: Work
-) -> list[str]:
-    """Rows as processes with an equal share of the cores: faster than threads for networks of this size."""
-    from joblib import Parallel, delayed
+def _in_workers(
+    rows: Rows,
+    suite: Suite,
+    work: list[tuple[SuiteModel, int]],
+    settings: dict[str, Any],
+    jobs: int,
+    one: Work,
+    steps: int,
+) -> None:
+    """Rows as processes with an equal share of the cores: faster than threads for networks of this size.
 
-    if not work:
-        return []
-    if settings["device"] not in ("auto", "cpu"):
+    A worker that is killed while others run may have paid for their memory: its row is tried once more, alone. One that
+    crashes in native code would crash again, and is not.
+    """
+    if jobs > 1 and settings["device"] not in ("auto", "cpu"):
         raise UsageError("Several jobs share the cores of a CPU; use --jobs 1 on a GPU")
     threads = max(1, core_count() // jobs)
+    work = work[::-1]  # suites end with their largest models, and the longest job should begin first
     folders = [run_folder(suite, row, seed, settings["runs"], settings["budget"]) for row, seed in work]
-    say(f"{suite.name}: {len(work)} rows in {jobs} processes: {', '.join(dict.fromkeys(row.key for row, _ in work))}")
-    tasks = (delayed(one)(suite, row, seed, settings, threads) for row, seed in work)
-    with _following(folders, sum(_planned(row, settings) for row, _ in work)):
-        return list(Parallel(n_jobs=jobs, backend="loky", batch_size=1)(tasks))
+    names = ", ".join(dict.fromkeys(row.key for row, _ in work))
+    say(f"{suite.name}: {len(work)} rows in {jobs} process{'es' if jobs > 1 else ''}: {names}")
+
+    def run(part: list[tuple[SuiteModel, int]], jobs: int) -> Generator[tuple[SuiteModel, int, Outcome], None, None]:
+        tasks = [(suite, row, seed, settings, threads) for row, seed in part]
+        logs = [run_log(suite, row, seed, settings) for row, seed in part]
+        with contextlib.closing(run_in_workers(one, tasks, jobs, logs=logs.__getitem__, threads=threads)) as outcomes:
+            for outcome in outcomes:
+                yield *part[outcome.index], outcome
+
+    killed: list[tuple[SuiteModel, int]] = []
+    with _following(folders, steps):
+        with contextlib.closing(run(work, jobs)) as outcomes:
+            for row, seed, outcome in outcomes:
+                death = outcome.death
+                if death is not None and death.beside and signal_name(death.code) == "SIGKILL":
+                    say(f"{suite.name}: {row.key} was killed, most likely for memory; it is tried again alone")
+                    killed.append((row, seed))
+                else:
+                    _note(rows, suite, row, seed, settings, outcome)
+        if killed:
+            with contextlib.closing(run(killed, 1)) as outcomes:
+                for row, seed, outcome in outcomes:
+                    _note(rows, suite, row, seed, settings, outcome)
+
+
+def _note(rows: Rows, suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], outcome: Outcome) -> None:
+    place = row.key, seed
+    if outcome.death is not None:
+        _note_in_run(run_folder(suite, row, seed, settings["runs"], settings["budget"]), outcome.death)
+        rows.fail(place, str(outcome.death))
+    elif outcome.error is not None:
+        rows.fail(place, describe_error(outcome.error, run_log(suite, row, seed, settings)))
+    else:
+        rows.made[place] = outcome.value
+
+
+def _note_in_run(folder: Path, death: Death) -> None:
+    """Leave the reason in the folder of a training that it cut short, for whoever asks for its model."""
+    from fusionbench.run import read_run
+
+    with contextlib.suppress(FusionbenchError):
+        if not read_run(folder).info.finished:
+            note_crash(folder, str(death))
 
 
 def _planned(row: SuiteModel, settings: dict[str, Any]) -> int:

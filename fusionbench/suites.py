@@ -15,6 +15,7 @@ from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.errors import DataError, UsageError, unknown_name
 from fusionbench.files import read_bounded, shipped_folder
 from fusionbench.result import Result, load
+from fusionbench.suite_rows import RowsFailed as RowsFailed
 from fusionbench.suite_rows import run_folder as run_folder
 from fusionbench.suite_rows import run_rows, run_settings, train_row
 
@@ -149,7 +150,8 @@ def run_suite(
     Args:
         runs: where training runs lie; ``runs`` beside ``out`` when None.
         budget: cuts every training short (``60s``, ``5%``); such results are marked.
-        jobs: processes; 0 is one a core, at most one a row, and one in all on a GPU.
+        jobs: processes; 0 is one a core, at most one a row, and one in all on a GPU. 1 runs all rows in this process,
+            where a crash in native code ends everything.
         models: only these rows.
         draws: replaces K of the protocol.
         limit: score only the first so many images; part of the identity.
@@ -159,6 +161,10 @@ def run_suite(
         range_a, range_b: which values of the image files of pairs are black and white, instead of the suite's ranges.
 
     Returns the results in the order of the suite, seeds within a row.
+
+    Raises:
+        RowsFailed: rows failed or their processes died, and all others are finished; it has their results.
+        UsageError, DataError: nothing can be run at all.
     """
     suite = load_suite(name_or_path)
     rows, ranges = _choose(suite, models), Ranges.parse(range_a, range_b)
@@ -193,10 +199,11 @@ def run_suite(
         suite = msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, draws=draws))
     work = [(row, seed) for row in rows for seed in row.seeds or suite.seeds]
     settings = run_settings(folder, out, runs, device, budget)
-    found = {place: load(made) for place, made in run_rows(suite, work, settings, jobs, _one).items()}
+    done = run_rows(suite, work, settings, jobs, _one)
+    found = {place: load(made) for place, made in done.made.items()}
     if sheets:
         _draw_sheets(suite, found, rows, settings)
-    return [found[row.key, seed] for row, seed in work]
+    return done.finish([found[row.key, seed] for row, seed in work if (row.key, seed) in found])
 
 
 def check_budget(budget: str | None) -> None:
@@ -220,8 +227,8 @@ def _draw_sheets(
     dataset = open_dataset(settings["folder"])
     for row in rows:
         for seed in row.seeds or suite.seeds:
-            result = found[row.key, seed]
-            if result.family != "trivial" and not has_sheets(result, settings["out"]):
+            result = found.get((row.key, seed))
+            if result is not None and result.family != "trivial" and not has_sheets(result, settings["out"]):
                 folder = run_folder(suite, row, seed, settings["runs"], settings["budget"])
                 save_sheets(folder, dataset, result, settings["out"])
 

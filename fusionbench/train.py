@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from fusionbench import checkpoints
 from fusionbench.contracts import Batch
 from fusionbench.core.locks import lock
+from fusionbench.crashes import crash_note
 from fusionbench.errors import CannotMeasure, UsageError
 from fusionbench.models import MODELS, create_model, get_preset
 from fusionbench.progress import progress, say
@@ -109,7 +110,8 @@ def train(
             if previous.info.finished:
                 return previous
             info = replace_state(info, previous.info)
-        return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step).run()
+        with crash_note(out) if runtime.rank == 0 else contextlib.nullcontext():
+            return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step).run()
 
 
 def _as_written(params: dict[str, Any]) -> dict[str, Any]:

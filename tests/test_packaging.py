@@ -56,7 +56,7 @@ def test_the_wheel_has_nothing_else(wheel: zipfile.ZipFile) -> None:
         assert name.startswith(("fusionbench/", "fusionbench-")), name
         assert not name.startswith("fusionbench/benchmarks/perf"), name
     points = wheel.read(next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))).decode()
-    assert "fusionbench = fusionbench.cli:main" in points
+    assert "fusionbench = fusionbench.__main__:main" in points
 
 
 def requirements() -> list[Requirement]:

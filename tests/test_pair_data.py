@@ -20,7 +20,7 @@ from fusionbench.build import build_dataset, open_source
 from fusionbench.data import Dataset, open_dataset
 from fusionbench.difference import compare_datasets
 from fusionbench.engines import WorkerLost
-from fusionbench.errors import DataError, UsageError
+from fusionbench.errors import CannotMeasure, DataError, UsageError
 from fusionbench.export import export
 from fusionbench.making import maker_of
 from fusionbench.pair_making import grid
@@ -34,6 +34,7 @@ from fusionbench.sources.pair_folders import Layout
 from fusionbench.sources.pairs import Pairs
 from fusionbench.train import train
 from fusionbench.verify import verify_dataset
+from fusionbench.workers import Death
 from tests import pair_folders
 from tests.cli.runner import run
 from tests.pair_folders import PATCHES, TEXT, recipe
@@ -124,6 +125,33 @@ def test_a_worker_that_dies_while_it_looks_is_made_up_for(
     shard_plans.look(patches.recipe, maker, pictures, 2, None)
     arrays = patches.arrays("train")
     assert np.array_equal(maker.rows("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_killed_a_worker_that_looked_is_looked_at_by_another_one_alone(
+    again: bool, patches: Dataset, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process it would end everything."""
+    calls: list[tuple[list[int], int, dict]] = []
+
+    def lose(function: object, tasks: list[tuple], jobs: int, scheduler: str | None, **how: bool) -> Iterator[object]:
+        calls.append(([task[3] for task in tasks], jobs, how))
+        dies = len(calls) == 1 or again
+        yield from (shard_plans.look_at(*task) for task in (tasks[1:] if dies else tasks))
+        if dies:
+            raise WorkerLost("killed", {0: Death(-11, None, Path("a.log"), False)})
+
+    maker = maker_of(patches.recipe, open_source(patches.recipe, pictures))
+    monkeypatch.setattr(pair_making, "_BLOCK", 2)
+    monkeypatch.setattr(shard_plans, "run_away", lose)
+    if again:
+        with pytest.raises(CannotMeasure, match=r"looked at pairs crashed \(SIGSEGV\) in native code; log: a.log; a s"):
+            shard_plans.look(patches.recipe, maker, pictures, 2, None)
+    else:
+        shard_plans.look(patches.recipe, maker, pictures, 2, None)
+        arrays = patches.arrays("train")
+        assert np.array_equal(maker.rows("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
+    assert len(calls[0][0]) > 1 and calls[1:] == [([0], 1, {"isolated": True})]
 
 
 def test_a_killed_build_resumes_to_the_same_bytes(kind: str, folder: Path, pictures: Path, tmp_path: Path) -> None:

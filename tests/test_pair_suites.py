@@ -13,9 +13,10 @@ from PIL import Image
 
 from fusionbench.build import build_dataset
 from fusionbench.errors import DataError, UsageError
+from fusionbench.models import MODELS
 from fusionbench.pair_outputs import score_outputs
 from fusionbench.recipes import load_recipe
-from fusionbench.suites import load_suite, run_suite
+from fusionbench.suites import RowsFailed, load_suite, run_suite
 from tests.cli.runner import run
 from tests.pairs import PairDataset
 from tests.sources import folders
@@ -72,6 +73,27 @@ def test_what_a_suite_cannot_do_is_refused(suite: Path) -> None:
     suite.write_text(SMALL.replace('"pairs/1"', '"masked/1"').replace("split =", 'train = "x"\nsplit ='))
     with pytest.raises(DataError, match="`train` belongs"):
         load_suite(suite)
+
+
+def test_a_row_that_fails_stops_no_other_and_is_not_on_the_sheet(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where: dict[str, Any] = {"source_dir": suite.parent / "set", "out": suite.parent / "results", "device": "cpu"}
+    suite.write_text(SMALL + '[[models]]\nname = "average"\n[[models]]\nname = "copy-a"\nparams = {nothing = 1}\n')
+
+    def fuse(self: object, batch: object) -> None:
+        raise DataError("a flat image")
+
+    monkeypatch.setattr(MODELS.get("laplacian-pyramid"), "fuse", fuse)
+    with pytest.raises(RowsFailed) as caught:
+        run_suite(suite, sheets=True, **where)
+    assert [result.identity.model.name for result in caught.value.results] == ["copy-b", "average"]
+    assert list(caught.value.failed) == [("laplacian-pyramid", 0), ("copy-a", 0)]
+    assert caught.value.failed["laplacian-pyramid", 0] == "a flat image"
+    assert "nothing" in caught.value.failed["copy-a", 0]
+    sheet = suite.parent / "results/pairs/sheet.png"
+    narrow = Image.open(sheet).width
+    monkeypatch.undo()
+    suite.write_text(SMALL + '[[models]]\nname = "average"\n')
+    assert len(run_suite(suite, sheets=True, **where)) == 3 and Image.open(sheet).width > narrow
 
 
 TRAINED = (

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench import score
+from fusionbench.errors import CannotMeasure, DataError, UsageError
 from fusionbench.metrics.engine import TABLE, score_images
 from fusionbench.score import pair_files, score_files
 from tests.metrics.scenes import scene
@@ -171,6 +172,22 @@ def test_refusals_are_one_line(folders: dict[str, Path], tmp_path: Path) -> None
         path.rename(path.with_stem(f"vi_{path.stem}"))
     with pytest.raises(DataError, match="No stem is in all three folders"):
         pair_files(ir, vi, out)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_memory_that_runs_out_in_a_thread_is_one_line(
+    jobs: int, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = score._read
+
+    def read(row: score.Triple) -> object:
+        if row.id == "n1":
+            np.empty(1 << 60, np.uint8)
+        return real(row)
+
+    monkeypatch.setattr(score, "_read", read)
+    with pytest.raises(CannotMeasure, match=r"n1: out of memory while scoring it; try --jobs 1"):
+        score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=jobs)
 
 
 @pytest.mark.data

@@ -17,6 +17,7 @@ import click
 
 from fusionbench import __version__
 from fusionbench.errors import FusionbenchError, unknown_name
+from fusionbench.interrupts import one_interrupt
 
 # verb -> (module, section of --help); the command object is the module's attribute of the verb's name
 VERBS: dict[str, tuple[str, str]] = {
@@ -93,8 +94,9 @@ def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: runs a verb and leaves with its exit code."""
     _print_any_name()
     try:
-        cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
-        sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
+        with one_interrupt():
+            cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
+            sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
     except FusionbenchError as error:
         _leave(str(error), error.exit_code)
     except click.exceptions.Exit as error:
@@ -103,7 +105,7 @@ def main(args: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        _leave("stopped; nothing half-made was left, the same command goes on from here", 130)
+        _leave("Interrupted; no partial files. Rerun to resume.", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

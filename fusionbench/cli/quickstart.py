@@ -6,8 +6,12 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from fusionbench.quickstart import Quickstart
 
 
 @click.command("quickstart", short_help="See everything at work in a few minutes, without any data to fetch.")
@@ -15,20 +19,20 @@ import click
 @click.option("--suite", default="quickstart", show_default=True, help="Another suite: a name, or a .toml file.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 @click.option("--budget", help="Cut each training short (20s, 50 steps, 5%); such rows are marked and not ranked.")
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
 @click.option("--json", "as_json", is_flag=True, help="Print paths and scores as JSON.")
-def quickstart_command(out: Path, suite: str, device: str, budget: str | None, as_json: bool) -> None:
+def quickstart_command(out: Path, suite: str, device: str, budget: str | None, jobs: int, as_json: bool) -> None:
     """Generate a data set from embedded digits, verify it, train and score models on it, and build the pages.
 
-    Takes minutes on two cores; stopped, the same command goes on from there.
+    Takes minutes on two cores; stopped, the same command goes on from there. Where a row fails, the pages show the
+    others, and the exit code is 3.
 
     Example: fusionbench quickstart
     """
-    from fusionbench.progress import say
     from fusionbench.quickstart import quickstart
-    from fusionbench.tables import by_inputs
 
     started = time.monotonic()
-    made = quickstart(out, suite_name=suite, device=device, budget=budget)
+    made = quickstart(out, suite_name=suite, device=device, budget=budget, jobs=jobs)
     if as_json:
         paths = ("data", "contact_sheet", "sample_sheet", "runs", "results", "site")
         rows = [
@@ -44,8 +48,18 @@ def quickstart_command(out: Path, suite: str, device: str, budget: str | None, a
         ]
         report = {**{name: str(getattr(made, name)) for name in paths}, "rows": rows}
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
-        return
+    else:
+        _show(made, started)
+    if made.failed is not None:
+        raise made.failed
+
+
+def _show(made: Quickstart, started: float) -> None:
+    """Tables of the scores, where everything lies, and what to try next."""
     from rich.console import Console
+
+    from fusionbench.progress import say
+    from fusionbench.tables import by_inputs
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     for metric in ("nll", "mse_min"):

@@ -246,30 +246,34 @@ def run_command(
 ) -> None:
     """Run a SUITE (a name or a .toml file): make its data, train and score its models. Goes on where it stopped.
 
-    Prints one result folder a row.
+    Prints one result folder a row. A row that fails does not stop the others; the exit code is 3 then.
 
     Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
     """
-    from fusionbench.suites import run_suite
+    from fusionbench.suites import RowsFailed, run_suite
 
-    results = run_suite(
-        suite,
-        data_root=data_root,
-        source_dir=source_dir,
-        out=out,
-        runs=runs,
-        device=device,
-        budget=budget,
-        jobs=jobs,
-        models=[name.strip() for name in models.split(",")] if models else None,
-        draws=samples,
-        limit=limit,
-        sheets=sheets,
-        strict=strict,
-        keep_pictures=keep_pictures,
-        range_a=range_a,
-        range_b=range_b,
-    )
+    try:
+        results = run_suite(
+            suite,
+            data_root=data_root,
+            source_dir=source_dir,
+            out=out,
+            runs=runs,
+            device=device,
+            budget=budget,
+            jobs=jobs,
+            models=[name.strip() for name in models.split(",")] if models else None,
+            draws=samples,
+            limit=limit,
+            sheets=sheets,
+            strict=strict,
+            keep_pictures=keep_pictures,
+            range_a=range_a,
+            range_b=range_b,
+        )
+    except RowsFailed as failed:
+        _show(failed.results, out, as_json)
+        raise
     _show(results, out, as_json)
 
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from fusionbench.recipes import load_recipe
-from tests.test_build import DIGITS
+from tests import plugins
+from tests.test_build import DIGITS, contents
 from tests.test_refused import BAD, TEXT, write
 
 
@@ -81,3 +82,31 @@ def test_refused_files_are_counted_and_left_out_on_request(tmp_path: Path) -> No
     done = run("generate", "fusiondigits", "--skip-refused", cwd=tmp_path)
     assert done.returncode == 2 and "not made of single image files" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_worker_that_dies_costs_its_shard_and_is_told_in_one_line(tmp_path: Path) -> None:
+    words = ["generate", "--recipe", plugins.recipe(tmp_path), "--jobs", 2]
+    done = plugins.fusionbench(tmp_path, *words, HOW="SIGSEGV")
+    assert (done.returncode, done.stdout) == (3, "")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("fusionbench: data/fusiondigits/1.0.0/") and "Traceback" not in done.stderr
+    assert "4 of 5 shards are missing, the worker that made fusiondigits-1.0.0-train-00001-of-00004.h5" in line
+    assert "crashed (SIGSEGV) in native code; log: data/fusiondigits/" in line and "source file may be damaged" in line
+    (log,) = tmp_path.glob("data/fusiondigits/*/*/.build/workers.log")
+    assert "in read" in log.read_text().partition("Segmentation fault")[2] and "reading" in log.read_text()
+    (made,) = tmp_path.glob("data/**/*.h5")
+    when = made.stat().st_mtime_ns
+    # two deaths a shard and no more: one beside others, one alone
+    assert sum("crashed (SIGSEGV)" in line for line in log.read_text().splitlines()) == 2 * 4
+    again = plugins.fusionbench(tmp_path, *words)
+    assert again.returncode == 0 and made.stat().st_mtime_ns == when, again.stderr
+    assert again.stdout == f"{made.parent.relative_to(tmp_path)}\n"  # what the source prints is not on stdout
+
+
+def test_a_worker_that_is_killed_once_costs_nothing(tmp_path: Path) -> None:
+    words = ["generate", "--recipe", plugins.recipe(tmp_path), "--jobs", 2]
+    done = plugins.fusionbench(tmp_path, *words, "--out", "killed", HOW="SIGKILL-once")
+    assert done.returncode == 0 and "a worker was lost; making its shards again" in done.stderr, done.stderr
+    whole = plugins.fusionbench(tmp_path, *words, "--out", "whole")
+    assert whole.returncode == 0
+    assert contents(tmp_path / done.stdout.strip()) == contents(tmp_path / whole.stdout.strip())

@@ -14,6 +14,7 @@ from fusionbench import result as schema
 from fusionbench.cli.quickstart import quickstart_command
 from fusionbench.gate import Outcome, baseline_of, write_baseline
 from fusionbench.suites import load_suite
+from tests import plugins
 from tests.cli.runner import run
 
 BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "quickstart-smoke.json"
@@ -89,3 +90,20 @@ def test_damaged_data_stop_the_job(made: tuple[Path, dict], suite: Path, capsys:
     shard.write_bytes(content)
     code, out, err = run(capsys, "-q", "quickstart", "--out", made[0], "--suite", suite, "--budget", "2 steps")
     assert (code, out) == (1, "") and shard.name in err and "remove the folder" in err
+
+
+@pytest.mark.slow
+def test_a_row_that_crashes_is_missing_on_the_pages_and_told(tmp_path: Path) -> None:
+    done = plugins.fusionbench(tmp_path, "quickstart", "--suite", plugins.suite(tmp_path, "nothing", "SIGSEGV"))
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("fusionbench: small: the row sigsegv, seed 0: crashed (SIGSEGV) in native code; log: ")
+    log = tmp_path / line.partition("log: ")[2].partition(";")[0]
+    assert log == tmp_path / "quickstart/runs/small/sigsegv-seed0.log" and "Segmentation fault" in log.read_text()
+    assert "A net" in done.stdout and "quickstart/site/index.html" in done.stdout
+    page = (tmp_path / "quickstart/site/index.html").read_text()
+    assert "A net" in page and page.count(" class=trivial") == 1
+    assert len(schema.load_folder(tmp_path / "quickstart/results")) == 2
+    assert len(list((tmp_path / "quickstart/site/pictures").iterdir())) == 3  # views, draws, reconstructions
+    again = plugins.fusionbench(tmp_path, "quickstart", "--suite", "small.toml", CURED="1")
+    assert again.returncode == 0 and len(schema.load_folder(tmp_path / "quickstart/results")) == 3

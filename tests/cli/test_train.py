@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from fusionbench.build import build_dataset
 from fusionbench.recipes import load_recipe
+from tests import plugins
 from tests.cli.runner import run
 
 
@@ -115,3 +117,17 @@ def test_suites_that_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, _ = run(capsys, verb, "--help")
     assert code == 0 and f"Example: fusionbench {verb}" in stdout
+
+
+@pytest.mark.slow
+def test_a_training_that_crashes_leaves_its_stack_and_is_not_called_unfinished(tmp_path: Path) -> None:
+    words = ["train", "net", "--data", "data/fusiondigits", "--out", "one", "--set", "how=SIGSEGV"]
+    assert plugins.fusionbench(tmp_path, "generate", "fusiondigits").returncode == 0
+    assert plugins.fusionbench(tmp_path, *words).returncode == -signal.SIGSEGV
+    assert "in loss" in (tmp_path / "one/crash.txt").read_text()
+    done = plugins.fusionbench(tmp_path, "evaluate", "one", "--data", "data/fusiondigits")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "one: training did not finish: it crashed (Segmentation fault) in native code; stack: one/crash.txt" in line
+    assert plugins.fusionbench(tmp_path, *words, CURED="1").returncode == 0
+    assert not (tmp_path / "one/crash.txt").exists()

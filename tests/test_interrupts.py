@@ -1,0 +1,126 @@
+"""Ctrl-C is not lost in other people's code, and nothing is printed of it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fusionbench.interrupts import check_interrupt, no_interrupt, one_interrupt
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    old, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run with it ignored
+    yield
+    signal.signal(signal.SIGINT, old)
+    sys.unraisablehook = hook
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_it_ends_the_body_and_is_ignored_then() -> None:
+    with pytest.raises(KeyboardInterrupt), one_interrupt():
+        press()
+        pytest.fail("not interrupted")
+    press()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_where_nothing_is_pressed_everything_is_as_it_was() -> None:
+    hook = sys.unraisablehook
+    with one_interrupt():
+        check_interrupt()
+    with pytest.raises(ValueError, match="x"), one_interrupt():
+        raise ValueError("x")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and sys.unraisablehook is hook
+    check_interrupt()
+
+
+def test_what_was_swallowed_is_raised_where_work_begins() -> None:
+    with pytest.raises(KeyboardInterrupt), one_interrupt():
+        with contextlib.suppress(BaseException):
+            press()
+        check_interrupt()
+        pytest.fail("not interrupted")
+
+
+def test_what_was_swallowed_is_raised_at_the_end() -> None:
+    with pytest.raises(KeyboardInterrupt), one_interrupt(), contextlib.suppress(BaseException):
+        press()
+
+
+def test_what_became_of_it_in_an_import_does_not_matter() -> None:
+    with pytest.raises(KeyboardInterrupt), one_interrupt():
+        try:
+            press()
+        except KeyboardInterrupt as error:
+            raise ImportError("numpy.core.multiarray failed to import") from error
+
+
+CALLBACK = """
+import signal
+from fusionbench.interrupts import check_interrupt, one_interrupt
+class Thing:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    with one_interrupt():
+        Thing()
+        print("goes on")
+        check_interrupt()
+        print("too far")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_finaliser_prints_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", CALLBACK], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("goes on\ninterrupted\n", "")
+
+
+def test_a_handler_of_somebody_else_is_left_alone() -> None:
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    with one_interrupt():
+        press()
+    assert heard == [signal.SIGINT]
+
+
+def test_it_waits_for_the_end_of_a_body_that_defers_it() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), no_interrupt(defer=True):
+        press()
+        done.append(1)
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_it_is_ignored_where_it_must_not_come() -> None:
+    with no_interrupt():
+        press()
+
+
+def test_other_threads_do_without() -> None:
+    problems: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            with one_interrupt(), no_interrupt(defer=True):
+                pass
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert problems == []
