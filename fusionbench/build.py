@@ -70,7 +70,7 @@ ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: an error message for people (``unread`` when it is of the source), one for us, the end of its
+    """What a task came to: an error message for people (``unread``: it is of the source), one for us, the end of its
     worker, or none of them; notes by the path of the file.
     """
 
