@@ -24,9 +24,9 @@ test: lint
 # parameters to the check of gradients, which takes an hour.
 ISAS := SSE41 AVX2 default
 THREADS := 1 2
-ISA_TESTS := tests/test_gradient_check.py tests/models tests/metrics tests/test_train.py tests/test_refine.py \
-	tests/test_schedule.py tests/test_evaluate.py tests/test_evaluate_pairs.py tests/test_score.py \
-	tests/test_contracts_models.py tests/test_contracts_metrics.py tests/synth tests/shards tests/test_build.py
+ISA_TESTS := tests/training/test_gradient_check.py tests/models tests/metrics tests/training/test_loop.py tests/training/test_averaging.py \
+	tests/training/test_schedule.py tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/evaluation/test_image_files.py \
+	tests/contracts/test_models.py tests/contracts/test_metrics.py tests/synth tests/data/shards tests/data/test_build.py
 test-isa: $(STAMP)
 	for isa in $(ISAS); do for threads in $(THREADS); do \
 	  echo "tests with $$isa on $$threads threads" >&2; \
@@ -61,15 +61,16 @@ test-oldest:
 	test -x .venv-oldest/bin/python || python3.11 -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e '.[torchmetrics]' pytest hypothesis
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	.venv-oldest/bin/python -m pytest tests/synth tests/shards tests/sources tests/test_build.py tests/test_data.py \
-	tests/test_verify.py tests/test_recipes.py tests/test_prepare.py tests/test_selftest.py tests/metrics tests/models \
-	tests/test_contracts_metrics.py tests/test_contracts_models.py tests/test_curves.py tests/test_doctor.py \
-	tests/test_evaluate.py tests/test_evaluate_pairs.py tests/test_import_time.py tests/test_package_probes.py \
-	tests/test_refine.py tests/test_runtime.py tests/test_schedule.py tests/test_train.py $(PYTEST_ARGS)
+	.venv-oldest/bin/python -m pytest tests/synth tests/data/shards tests/sources tests/data/test_build.py tests/data/test_dataset.py \
+	tests/data/test_verify.py tests/data/test_recipes.py tests/data/test_preprocessing.py tests/data/test_self_test.py tests/metrics tests/models \
+	tests/contracts/test_metrics.py tests/contracts/test_models.py tests/evaluation/test_curves.py tests/cli/test_diagnostics.py \
+	tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/project/test_import_time.py tests/cli/test_package_probes.py \
+	tests/training/test_averaging.py tests/training/test_runtime.py tests/training/test_schedule.py tests/training/test_loop.py $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir=build/import-linter >build/lint-imports.txt || { cat build/lint-imports.txt; exit 1; }
 
 # The documentation site, in build/site: every link and reference is checked, and nothing is fetched.
 docs: $(STAMP)

@@ -7,50 +7,34 @@ Public names are imported on first use, so that ``import fusionbench`` stays che
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
+
+from fusionbench.core.renamed import install
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Batch": "fusionbench.contracts",
-    "Metric": "fusionbench.contracts",
-    "FusionbenchError": "fusionbench.errors",
-    "build_dataset": "fusionbench.build",
-    "open_dataset": "fusionbench.data",
+    "Batch": "fusionbench.core.types",
+    "Metric": "fusionbench.core.types",
+    "FusionbenchError": "fusionbench.core.errors",
+    "build_dataset": "fusionbench.data.build",
+    "open_dataset": "fusionbench.data.dataset",
     "create_model": "fusionbench.models",
     "list_models": "fusionbench.models",
     "register_model": "fusionbench.models",
     "get_metric": "fusionbench.metrics",
     "list_metrics": "fusionbench.metrics",
     "register_metric": "fusionbench.metrics",
-    "train": "fusionbench.train",
-    "evaluate": "fusionbench.evaluate",
-    "Result": "fusionbench.result",
+    "train": "fusionbench.training.loop",
+    "evaluate": "fusionbench.evaluation.masked",
+    "Result": "fusionbench.results.schema",
     "build_board": "fusionbench.board",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 
-class _CallableModule(ModuleType):
-    """A module that calls its function of the same name."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
-
-
-class _Package(ModuleType):
-    """This package. Importing ``fusionbench.train`` binds the module to the name of the function; it can be called."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _PUBLIC and isinstance(value, ModuleType):
-            value.__class__ = _CallableModule
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+install()
 
 
 def __getattr__(name: str) -> Any:

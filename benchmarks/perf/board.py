@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionbench import result as schema
 from fusionbench.board import build_board
-from fusionbench.input_means import averages
+from fusionbench.results import schema
+from fusionbench.results.input_means import averages
 
 PROBE = """
 "use strict";

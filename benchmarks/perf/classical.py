@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from scipy.fft import dctn, idctn
 
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import MODELS, create_model
-from fusionbench.models.gtf import GradientTransfer
+from fusionbench.models.classical.gtf import GradientTransfer
 
 HEIGHT, WIDTH = 480, 640
 SPEC = ImageSpec(1, HEIGHT, WIDTH, 2)

@@ -22,10 +22,10 @@ import torch
 from torch import nn
 from train import SPECS, batch_of, best, machine  # the script beside this one
 
-from fusionbench.contracts import Batch
+from fusionbench.core.types import Batch
 from fusionbench.models import create_model
-from fusionbench.models._cells import DecoderCell
-from fusionbench.runtime import compile_blocks
+from fusionbench.models.vae.cells import DecoderCell
+from fusionbench.training.runtime import compile_blocks
 
 
 def naive(model: Any, batch: Batch, draws: int) -> None:

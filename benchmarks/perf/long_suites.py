@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from train import batch_of, work  # the script beside this one
 
-from fusionbench.contracts import Batch
-from fusionbench.evaluate import Protocol, evaluate
+from fusionbench.core.types import Batch
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.evaluation.suites import SuiteModel, load_suite
 from fusionbench.models import MODELS, create_model, get_preset
-from fusionbench.recipes import load_recipe
-from fusionbench.schedule import create_training
-from fusionbench.suites import SuiteModel, load_suite
-from fusionbench.train import train
+from fusionbench.training.loop import train
+from fusionbench.training.schedule import create_training
 
 # images of the training split with all upstream files: CelebA's partition; T-LESS objects 19–24 without the held out
 IMAGES = {"fusionceleba": 162_770, "fusiontless": 5_832}

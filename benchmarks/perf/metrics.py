@@ -241,7 +241,7 @@ def main() -> None:
     rate = cuda_rate(f, a, b) if torch.cuda.is_available() else None
     print("CUDA: no device here, not measured" if rate is None else f"CUDA: {rate:.0f} pairs/s of 640×480")
     if options.json:
-        from fusionbench.files import write_json
+        from fusionbench.core.io import write_json
 
         content = {"seconds": seconds, "ratios": ratios, "peak_mb": memory, "worst": worst, "cuda_per_second": rate}
         write_json(options.json, content, indent=1)

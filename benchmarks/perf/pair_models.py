@@ -31,7 +31,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model
 
 HEIGHT, WIDTH = 480, 640

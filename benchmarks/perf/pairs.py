@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 import torch
 
-from fusionbench import progress
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.recipes import load_recipe
+from fusionbench.core import progress
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
 
 REPEATS, BATCH = 3, 16
 

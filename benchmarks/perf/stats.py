@@ -11,7 +11,7 @@ import time
 import numpy as np
 from scipy import stats as peer
 
-from fusionbench import stats
+from fusionbench.results import bootstrap as stats
 
 
 def main() -> None:

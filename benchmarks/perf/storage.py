@@ -20,12 +20,12 @@ import cv2
 import h5py
 import numpy as np
 
-from fusionbench import progress
-from fusionbench.build import build_dataset
-from fusionbench.files import shipped_folder
-from fusionbench.recipes import load_recipe, parse_recipe
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import write_shard
+from fusionbench.core import progress
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe, parse_recipe
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import write_shard
 
 TURNS = 5
 BATCH = 256

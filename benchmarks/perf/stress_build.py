@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from fusionbench.files import shipped_folder
-from fusionbench.recipes import load_recipe
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.recipes import load_recipe
 
 
 def start(recipe: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:

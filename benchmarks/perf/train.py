@@ -20,10 +20,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model, get_preset
-from fusionbench.models._family import PENALTY_EVERY
-from fusionbench.runtime import compile_blocks
+from fusionbench.models.vae.base import PENALTY_EVERY
+from fusionbench.training.runtime import compile_blocks
 
 SPECS = {
     "fusionmnist": ImageSpec(1, 32, 32, 3, (28, 28)),

@@ -18,16 +18,16 @@ import mkdocs_gen_files
 import numpy as np
 import torch
 
-from fusionbench.build import build_dataset
-from fusionbench.contracts import ImageSpec, Metric
-from fusionbench.data import open_dataset
-from fusionbench.errors import FusionbenchError
-from fusionbench.evaluate_pairs import fuse_pair
+from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.types import ImageSpec, Metric
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.pair_sets import open_pairs
+from fusionbench.evaluation.pairs import fuse_pair
 from fusionbench.metrics import METRICS
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.models import MODELS, create_model
-from fusionbench.pairsets import open_pairs
-from fusionbench.recipes import load_recipe
 
 FOLDER = "reference/metrics"
 IMAGES = 200  # of FusionDigits' test split
@@ -41,7 +41,7 @@ NEEDS = {
 PAIR_EXAMPLE = """\
 import numpy as np
 from fusionbench.metrics import get_metric
-from fusionbench.pairsets import open_pairs
+from fusionbench.evaluation.pair_sets import open_pairs
 
 a, b = open_pairs("pairs-demo", None, None).pair(0)[:, None]  # two uint8 stacks (1, 256, 256)
 fused = np.rint((a.astype(float) + b) / 2).astype(np.uint8)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionbench import stats
-from fusionbench.board.parts import Benchmark, BoardRow, Cell, Column
-from fusionbench.comparison import common_images
+from fusionbench.board.page_model import Benchmark, BoardRow, Cell, Column
+from fusionbench.results import bootstrap as stats
+from fusionbench.results.comparison import common_images
 
 MAX_RESAMPLES = 2000  # of the mean rank: its interval is shown with two digits
 FEWEST_ROWS = 4  # a rank correlation of three rows is one of four numbers

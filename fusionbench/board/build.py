@@ -13,23 +13,24 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionbench import __version__, stats
+from fusionbench import __version__
+from fusionbench.board.agreement import add_mean_ranks, agreement, judging
+from fusionbench.board.citations import bibtex
 from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
 from fusionbench.board.filters import board_filters, row_filters
-from fusionbench.board.hollow import add_gaps, gaps, papers, reproduces
-from fusionbench.board.insight import add_mean_ranks, agreement, judging
-from fusionbench.board.parts import COST, TRACKS, Benchmark, BoardRow, Column, slug
+from fusionbench.board.page_model import COST, TRACKS, Benchmark, BoardRow, Column, slug
+from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import notes, slots
-from fusionbench.board.take import bibtex
 from fusionbench.board.views import against_cost, by_draws, by_inputs
-from fusionbench.comparison import compare_results, title_of
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_headers import png_header
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import canonical_json, read_bounded, write_bytes, write_json
-from fusionbench.input_means import inputs_text, views_in, views_of
-from fusionbench.result import Origin, load
-from fusionbench.tables import as_csv, as_latex, as_markdown
+from fusionbench.core.io import canonical_json, read_bounded, write_bytes, write_json
+from fusionbench.results import bootstrap as stats
+from fusionbench.results.comparison import compare_results, title_of
+from fusionbench.results.input_means import inputs_text, views_in, views_of
+from fusionbench.results.schema import Origin, load
+from fusionbench.results.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,9 +69,9 @@ def build_board(
     Example:
         >>> import tempfile
         >>> from fusionbench import build_board, create_model
-        >>> from fusionbench.contracts import ImageSpec
-        >>> from fusionbench.evaluate_pairs import evaluate_pairs
-        >>> from fusionbench.pairsets import open_pairs
+        >>> from fusionbench.core.types import ImageSpec
+        >>> from fusionbench.evaluation.pairs import evaluate_pairs
+        >>> from fusionbench.evaluation.pair_sets import open_pairs
         >>> pairs = open_pairs("pairs-demo", "all", None)
         >>> model = create_model("average", ImageSpec(channels=1, height=256, width=256, views=2))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +119,7 @@ def _make_anonymous(found: list[Benchmark]) -> None:
 
 def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
     """What is known of the metrics on show, and what the trivial rows score on them."""
-    from fusionbench.catalogue import metric_card
+    from fusionbench.evaluation.catalogue import metric_card
     from fusionbench.metrics import METRICS
 
     cards = []

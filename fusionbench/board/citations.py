@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fusionbench import __version__
-from fusionbench.board.parts import Benchmark, slug
+from fusionbench.board.page_model import Benchmark, slug
 
 _SPECIAL = re.compile(r"[\\{}$&#%_~^]")
 _NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

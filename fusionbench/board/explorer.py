@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.image_headers import PNG_HEAD, png_header
 from fusionbench.core.images import FULL, encode_png, read_image
-from fusionbench.errors import DataError
 
 SOURCES = ("a", "b")
 KINDS = ("ssim", "qabf")

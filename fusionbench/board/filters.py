@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusionbench.board.parts import NEEDS, TRACKS, Benchmark, BoardRow, Column, Group
+from fusionbench.board.page_model import NEEDS, TRACKS, Benchmark, BoardRow, Column, Group
 
 Filter = tuple[str, str, list[tuple[str, str]]]  # name, label, (value, text) of every choice
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fusionbench import stats
-from fusionbench.comparison import Entry
-from fusionbench.published import Paper
-from fusionbench.result import Result
+from fusionbench.results import bootstrap as stats
+from fusionbench.results.comparison import Entry
+from fusionbench.results.published import Paper
+from fusionbench.results.schema import Result
 
 Kind = Literal["ranked", "cut", "published"]
 

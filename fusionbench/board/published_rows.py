@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fusionbench.board.parts import Benchmark, BoardRow, Cell, Column, Group, Published, slug
-from fusionbench.comparison import title_of
-from fusionbench.input_means import MEAN, PAPER_MEAN, is_count
+from fusionbench.board.page_model import Benchmark, BoardRow, Cell, Column, Group, Published, slug
 from fusionbench.metrics.dialects import DIALECTS
-from fusionbench.published import UNNAMED, Paper, paper_of
-from fusionbench.result import Result
+from fusionbench.results.comparison import title_of
+from fusionbench.results.input_means import MEAN, PAPER_MEAN, is_count
+from fusionbench.results.published import UNNAMED, Paper, paper_of
+from fusionbench.results.schema import Result
 
 # titles of columns; any other one shows its own name
 COLUMN_TITLES = {MEAN: "mean", PAPER_MEAN: "paper’s mean", "": "value", UNNAMED: "unnamed evaluator"}

@@ -8,17 +8,25 @@ from pathlib import Path
 
 import msgspec
 
-from fusionbench import stats
-from fusionbench.board.hollow import add_dialects, beside, column_title, published_row
-from fusionbench.board.parts import COST, Benchmark, BoardRow, Cell, Column, Group, slug
-from fusionbench.comparison import SECONDARY, Entry, common_images, metric_order, read_entries, same_model, title_of
-from fusionbench.errors import FusionbenchError
-from fusionbench.files import digest
-from fusionbench.input_means import MEAN, PAPER_MEAN, column_order
-from fusionbench.published import shipped
-from fusionbench.recipes import load_recipe
-from fusionbench.result import Result, Score, left_out, load
-from fusionbench.tables import METRIC_TITLES, decimals, rank_text
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, Group, slug
+from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
+from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.io import digest
+from fusionbench.data.recipes import load_recipe
+from fusionbench.results import bootstrap as stats
+from fusionbench.results.comparison import (
+    SECONDARY,
+    Entry,
+    common_images,
+    metric_order,
+    read_entries,
+    same_model,
+    title_of,
+)
+from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
+from fusionbench.results.published import shipped
+from fusionbench.results.schema import Result, Score, left_out, load
+from fusionbench.results.tables import METRIC_TITLES, decimals, rank_text
 
 
 def what_was_measured(result: Result) -> str:

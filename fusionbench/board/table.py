@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fusionbench.board.parts import Benchmark, BoardRow, Cell
+from fusionbench.board.page_model import Benchmark, BoardRow, Cell
 
 NOTHING = Cell("", None)
 

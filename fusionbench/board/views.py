@@ -11,12 +11,12 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fusionbench.board.charts import COLOURS, Point, Series, chart
-from fusionbench.board.hollow import reproduces
-from fusionbench.board.parts import COST, Benchmark, BoardRow, Group
-from fusionbench.curves import COLUMNS
-from fusionbench.errors import DataError
-from fusionbench.files import read_bounded
-from fusionbench.input_means import MAX_VIEWS, subsample
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, Group
+from fusionbench.board.published_rows import reproduces
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import read_bounded
+from fusionbench.evaluation.curves import COLUMNS
+from fusionbench.results.input_means import MAX_VIEWS, subsample
 
 MAX_CURVES = 1 << 20  # bytes of a curves.csv: some 20,000 lines
 MAX_TICKS = 9  # numbers below an axis that do not touch

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import click
 
 from fusionbench import __version__
-from fusionbench.errors import FusionbenchError, unknown_name
-from fusionbench.interrupts import one_interrupt
+from fusionbench.core.errors import FusionbenchError, unknown_name
+from fusionbench.core.interrupts import one_interrupt
 
 # verb -> (module, section of --help); the command object is the module's attribute of the verb's name
 VERBS: dict[str, tuple[str, str]] = {
@@ -85,7 +85,7 @@ def cli(quiet: bool) -> None:
 
     Example: fusionbench quickstart
     """
-    from fusionbench import progress
+    from fusionbench.core import progress
 
     progress.QUIET = quiet
 
@@ -138,7 +138,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _leave(message: str, code: int) -> NoReturn:
     """Say one line, with what could move a terminal's cursor escaped, and leave."""
-    from fusionbench.files import escaped
+    from fusionbench.core.io import escaped
 
     print(f"fusionbench: {escaped(message)}", file=sys.stderr)
     sys.exit(code)
@@ -148,7 +148,7 @@ def _print_any_name() -> None:
     """Let stdout and stderr print whatever name a file has: as ``\\xHH`` where it is not UTF-8."""
     import codecs
 
-    from fusionbench.files import utf8
+    from fusionbench.core.io import utf8
 
     def replace(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeEncodeError):

@@ -36,8 +36,8 @@ def serve_command(site: Path, port: int) -> None:
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-    from fusionbench.errors import UsageError
-    from fusionbench.progress import say
+    from fusionbench.core.errors import UsageError
+    from fusionbench.core.progress import say
 
     if not (site / "index.html").is_file():
         raise UsageError(f"{site}: has no index.html; make the pages with `fusionbench board RESULTS -o {site}`")

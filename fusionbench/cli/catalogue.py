@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fusionbench import catalogue
+from fusionbench.evaluation import catalogue
 
 # what a listing shows beside the name; the JSON form has everything
 _COLUMNS = {

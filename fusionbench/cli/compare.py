@@ -11,8 +11,8 @@ import click
 
 
 def _default(name: str) -> Any:
-    """A default of :mod:`fusionbench.stats`, looked up when it is wanted: the help needs no NumPy."""
-    from fusionbench import stats
+    """A default of :mod:`fusionbench.results.bootstrap`, looked up when it is wanted: the help needs no NumPy."""
+    from fusionbench.results import bootstrap as stats
 
     return getattr(stats, name)
 
@@ -42,10 +42,10 @@ def compare_command(
 
     Example: fusionbench compare quickstart/results --score 'mse_min@*'
     """
-    from fusionbench import tables
-    from fusionbench.comparison import compare_results
-    from fusionbench.input_means import renaming
-    from fusionbench.progress import say
+    from fusionbench.core.progress import say
+    from fusionbench.results import tables
+    from fusionbench.results.comparison import compare_results
+    from fusionbench.results.input_means import renaming
 
     if note := renaming(scores):
         say(note)

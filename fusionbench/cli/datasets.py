@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionbench.errors import DataError, Rejected, UsageError
+from fusionbench.core.errors import DataError, Rejected, UsageError
 
 if TYPE_CHECKING:
-    from fusionbench.plan import Plan
+    from fusionbench.data.build_plan import Plan
 
 _SOURCE = click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
 _RECIPE = click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file, not a NAME.")
@@ -45,8 +45,8 @@ def plan_command(
 
     Example: fusionbench plan fusionmnist --source-dir mnist/
     """
-    from fusionbench.plan import plan_dataset
-    from fusionbench.recipes import load_recipe
+    from fusionbench.data.build_plan import plan_dataset
+    from fusionbench.data.recipes import load_recipe
 
     if (name is None) == (recipe_file is None):
         raise UsageError("Name one data set, or a recipe with --recipe FILE")
@@ -69,7 +69,7 @@ def status_command(root: Path, as_json: bool) -> None:
 
     Example: fusionbench status data/
     """
-    from fusionbench.plan import status
+    from fusionbench.data.build_plan import status
 
     rows = status(root)
     if as_json:
@@ -103,13 +103,13 @@ def sample_command(
 
     import numpy as np
 
-    from fusionbench.build import open_source
+    from fusionbench.core.errors import unknown_name
     from fusionbench.core.images import encode_png
-    from fusionbench.errors import unknown_name
-    from fusionbench.files import write_bytes
-    from fusionbench.making import bank_of, maker_of
-    from fusionbench.recipes import load_recipe
-    from fusionbench.refused import leave_out_refused
+    from fusionbench.core.io import write_bytes
+    from fusionbench.data.build import open_source
+    from fusionbench.data.recipes import load_recipe
+    from fusionbench.data.refused import leave_out_refused
+    from fusionbench.data.sample_builders import bank_of, maker_of
 
     recipe = load_recipe(name)
     if split not in recipe.splits:
@@ -143,8 +143,8 @@ def diff_command(a: Path, b: Path, as_json: bool) -> None:
 
     Example: fusionbench diff data/fusiondigits other/fusiondigits
     """
-    from fusionbench.data import open_dataset
-    from fusionbench.difference import compare_datasets
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.data.diff import compare_datasets
 
     found = compare_datasets(open_dataset(a), open_dataset(b))
     if as_json:
@@ -177,8 +177,8 @@ def recipe_new(name: str) -> None:
 
     Example: fusionbench recipe new mydata > mydata.toml
     """
-    from fusionbench.files import shipped_folder
-    from fusionbench.recipes import parse_recipe
+    from fusionbench.core.io import shipped_folder
+    from fusionbench.data.recipes import parse_recipe
 
     text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text("utf-8").replace("@NAME@", name)
     parse_recipe(text.encode(), f"recipe {name!r}")
@@ -197,10 +197,10 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
 
     Example: fusionbench recipe check mydata.toml --source-dir pictures/
     """
-    from fusionbench.plan import plan_dataset
-    from fusionbench.recipes import list_recipes, load_recipe
-    from fusionbench.refused import cannot_skip, find_refused, listing, root_of, without
-    from fusionbench.shard_plans import open_source
+    from fusionbench.data.build_plan import plan_dataset
+    from fusionbench.data.recipes import list_recipes, load_recipe
+    from fusionbench.data.refused import cannot_skip, find_refused, listing, root_of, without
+    from fusionbench.data.shard_layout import open_source
     from fusionbench.sources import SOURCES
 
     if not recipe_name.endswith(".toml") and recipe_name not in list_recipes() and Path(recipe_name).suffix:
@@ -261,7 +261,7 @@ def export_command(folder: Path, form: str, output: Path) -> None:
 
     Example: fusionbench export data/fusiondigits --to png -o pictures/
     """
-    from fusionbench.data import open_dataset
-    from fusionbench.export import export
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.data.export import export
 
     click.echo(str(export(open_dataset(folder), form, output)))

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionbench.package_probes import PROBES, Outcome, try_packages
+from fusionbench.cli.package_probes import PROBES, Outcome, try_packages
 
 if TYPE_CHECKING:
-    from fusionbench.gradient_check import Case
+    from fusionbench.training.gradient_check import Case
 
 GIB = 1 << 30
 # All of them put their files into one folder, cv2: the last one installed wins, and removing one takes it away.
@@ -215,7 +215,7 @@ def check_opencv() -> Iterator[Finding]:
 def check_imports(outcomes: Mapping[str, Outcome] | None = None) -> Iterator[Finding]:
     """Every required package that is there can be imported and used; torch's threads and devices, HDF5's release.
 
-    ``outcomes``: of :func:`fusionbench.package_probes.try_packages`, for packages in lower case; None tries them.
+    ``outcomes``: of :func:`fusionbench.cli.package_probes.try_packages`, for packages in lower case; None tries them.
     """
     if outcomes is None:
         names = [name for name in PROBES if name != "torchvision" and _version(name) is not None]
@@ -329,12 +329,12 @@ def check_encoding() -> Iterator[Finding]:
 
 def check_shipped_files() -> Iterator[Finding]:
     """Recipes, suites and page templates came with the installation."""
-    from fusionbench.files import shipped_folder
+    from fusionbench.core.io import shipped_folder
 
     found = {
         "recipes": list(shipped_folder("datasets_recipes").glob("*.toml")),
         "suites": list(shipped_folder("benchmarks").glob("*.toml")),
-        "templates": list((Path(__file__).parent / "board" / "templates").glob("*.html")),
+        "templates": list((Path(__file__).parents[1] / "board" / "templates").glob("*.html")),
     }
     missing = [name for name, files in found.items() if not files]
     if missing:
@@ -346,9 +346,9 @@ def check_shipped_files() -> Iterator[Finding]:
 
 def check_plugins() -> Iterator[Finding]:
     """Every model, metric and source of another package can be loaded."""
+    from fusionbench.core.registry import Registry
     from fusionbench.metrics import METRICS
     from fusionbench.models import MODELS
-    from fusionbench.registry import Registry
     from fusionbench.sources import SOURCES
 
     registries: tuple[Registry, ...] = (MODELS, METRICS, SOURCES)
@@ -367,8 +367,8 @@ def check_plugins() -> Iterator[Finding]:
 # name -> check of the folder where data and results would be written; a name is used when the check itself fails
 def check_gradients(cases: Iterable[Case] | None = None) -> Iterator[Finding]:
     """One training step of every model that learns, with its smallest preset, against float64; in a child process."""
-    from fusionbench.gradient_check import check_gradients, tiny_cases
-    from fusionbench.progress import progress
+    from fusionbench.core.progress import progress
+    from fusionbench.training.gradient_check import check_gradients, tiny_cases
 
     if importlib.util.find_spec("torch") is None:
         return  # a missing package has a line of its own

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from fusionbench.errors import CannotMeasure
+from fusionbench.core.errors import CannotMeasure
 
 
 @click.command("doctor", short_help="Check the installation and the machine.")
@@ -22,7 +22,7 @@ def doctor_command(as_json: bool, quick: bool) -> None:
     Example: fusionbench doctor
     """
     from fusionbench import __version__
-    from fusionbench.doctor import examine
+    from fusionbench.cli.diagnostics import examine
 
     findings = examine(without=["gradients"] if quick else [])
     failed = [finding for finding in findings if finding.status == "fail"]

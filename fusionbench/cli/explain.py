@@ -47,9 +47,9 @@ def explain_command(
     Example: fusionbench explain ssim 1.03 --a ir --b vi --fused out
     """
     from fusionbench.core.image_ranges import Ranges
-    from fusionbench.explain import explain
-    from fusionbench.progress import progress, say
-    from fusionbench.score import pair_files
+    from fusionbench.core.progress import progress, say
+    from fusionbench.evaluation.explain import explain
+    from fusionbench.evaluation.image_files import pair_files
 
     rows, missing = pair_files(a, b, fused)
     if missing:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 
 _PATH = click.Path(path_type=Path)
 
@@ -45,19 +45,19 @@ def gate_command(
 
     Example: fusionbench gate results --baseline benchmarks/baselines/quickstart.json
     """
-    from fusionbench import gate_report
-    from fusionbench.gate import baseline_of, gate, read_baseline, write_baseline
-    from fusionbench.progress import say
+    from fusionbench.core.progress import say
+    from fusionbench.results import gate_report
+    from fusionbench.results.gate import baseline_of, gate, read_baseline, write_baseline
 
     if calibrate is not None:
         if data is None or not update_baseline:
             raise UsageError("--calibrate trains for a new baseline: it needs --data FOLDER and --update-baseline")
-        from fusionbench.calibrate import complete_seeds
+        from fusionbench.evaluation.calibrate import complete_seeds
 
         complete_seeds(candidate, runs, data, calibrate, device)
     outcome = gate(candidate, read_baseline(baseline)) if baseline.exists() or not update_baseline else None
     if outcome is not None:
-        from fusionbench.files import append_text, write_bytes
+        from fusionbench.core.io import append_text, write_bytes
 
         if junit is not None:
             write_bytes(junit, gate_report.as_junit(outcome))

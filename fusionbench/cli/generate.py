@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 
 
 @click.command("generate")
@@ -44,10 +44,10 @@ def generate_command(
     """
     import json
 
-    from fusionbench.build import build_dataset
-    from fusionbench.recipes import list_recipes, load_recipe
-    from fusionbench.shards.manifest import read_manifest
-    from fusionbench.upload import build_to_url, is_url
+    from fusionbench.data.build import build_dataset
+    from fusionbench.data.recipes import list_recipes, load_recipe
+    from fusionbench.data.shards.manifest import read_manifest
+    from fusionbench.data.upload import build_to_url, is_url
 
     if (name is None) == (recipe_file is None):
         raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")

@@ -194,7 +194,7 @@ PROBES: dict[str, tuple[str, Callable[[], dict[str, Any] | None]]] = {
     "scikit-learn": ("sklearn", _scikit_learn),
     "scipy": ("scipy", _scipy),
     "torch": ("torch", _torch),
-    "torchvision": ("torchvision", lambda: None),  # not needed; see fusionbench.doctor.check_torchvision
+    "torchvision": ("torchvision", lambda: None),  # not needed; see fusionbench.cli.diagnostics.check_torchvision
 }
 
 

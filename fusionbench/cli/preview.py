@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 
 
 @click.command("preview", short_help="Draw targets and views of a data set as one picture.")
@@ -24,9 +24,9 @@ def preview_command(
 
     Example: fusionbench preview data/fusiondigits -o sheet.png
     """
-    from fusionbench.data import open_dataset
-    from fusionbench.files import write_bytes
-    from fusionbench.preview import draw_sheet
+    from fusionbench.core.io import write_bytes
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.data.preview import draw_sheet
 
     dataset = open_dataset(folder)
     split = split or ("test" if "test" in dataset.splits else dataset.splits[0])

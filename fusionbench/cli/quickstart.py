@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fusionbench.quickstart import Quickstart
+    from fusionbench.cli.quickstart_steps import Quickstart
 
 
 @click.command("quickstart", short_help="See everything at work in a few minutes, without any data to fetch.")
@@ -29,7 +29,7 @@ def quickstart_command(out: Path, suite: str, device: str, budget: str | None, j
 
     Example: fusionbench quickstart
     """
-    from fusionbench.quickstart import quickstart
+    from fusionbench.cli.quickstart_steps import quickstart
 
     started = time.monotonic()
     made = quickstart(out, suite_name=suite, device=device, budget=budget, jobs=jobs)
@@ -58,8 +58,8 @@ def _show(made: Quickstart, started: float) -> None:
     """Tables of the scores, where everything lies, and what to try next."""
     from rich.console import Console
 
-    from fusionbench.progress import say
-    from fusionbench.tables import by_inputs
+    from fusionbench.core.progress import say
+    from fusionbench.results.tables import by_inputs
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     for metric in ("nll", "mse_min"):

@@ -9,22 +9,22 @@ from typing import Any
 import msgspec
 
 from fusionbench.board import build_board
-from fusionbench.build import build_dataset
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.errors import Rejected
-from fusionbench.evaluate import sample_grid
-from fusionbench.files import write_bytes
-from fusionbench.input_means import inputs_text
-from fusionbench.pictures import reconstruction_sheet, sample_sheet
-from fusionbench.preview import draw_sheet
-from fusionbench.progress import progress, say
-from fusionbench.recipes import load_recipe
-from fusionbench.result import Result
-from fusionbench.schedule import Budget
-from fusionbench.sheets import reconstruction_grid, spread
-from fusionbench.suite_rows import learns
-from fusionbench.suites import RowsFailed, Suite, SuiteModel, load_suite, run_folder, run_suite
-from fusionbench.verify import verify_dataset
+from fusionbench.core.errors import Rejected
+from fusionbench.core.figures import reconstruction_sheet, sample_sheet
+from fusionbench.core.io import write_bytes
+from fusionbench.core.progress import progress, say
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.preview import draw_sheet
+from fusionbench.data.recipes import load_recipe
+from fusionbench.data.verify import verify_dataset
+from fusionbench.evaluation.jobs import learns
+from fusionbench.evaluation.masked import sample_grid
+from fusionbench.evaluation.sheets import reconstruction_grid, spread
+from fusionbench.evaluation.suites import RowsFailed, Suite, SuiteModel, load_suite, run_folder, run_suite
+from fusionbench.results.input_means import inputs_text
+from fusionbench.results.schema import Result
+from fusionbench.training.schedule import Budget
 
 REGENERATED = 100  # samples that are made again from their index and compared
 SHOWN = 3  # samples on the sheet of draws
@@ -54,7 +54,7 @@ def quickstart(
     A row that fails does not stop the others: the pages show those, and ``failed`` of what is returned says the rest.
 
     Args:
-        jobs: processes, as for :func:`fusionbench.suites.run_suite`.
+        jobs: processes, as for :func:`fusionbench.evaluation.suites.run_suite`.
 
     Raises:
         Rejected: the data set on disk is damaged.

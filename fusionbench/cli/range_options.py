@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.range_options import range_options
-from fusionbench.errors import UsageError
-from fusionbench.files import escaped
+from fusionbench.core.errors import UsageError
+from fusionbench.core.io import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fusionbench.core.image_ranges import Range
-    from fusionbench.result import Result, Score
-    from fusionbench.score import Scores
+    from fusionbench.evaluation.image_files import Scores
+    from fusionbench.results.schema import Result, Score
 
 _PLACE = click.Path(path_type=Path)
 
@@ -79,7 +79,7 @@ def score_command(
 
     Example: fusionbench score --a tno/ir --b tno/vi --fused out --suite ivif-tno --name my-method
     """
-    from fusionbench.progress import say
+    from fusionbench.core.progress import say
 
     if suite is not None:
         if metrics is not None or dialect is not None or csv_path is not None:
@@ -88,7 +88,7 @@ def score_command(
             raise UsageError("--suite needs a name for the method, for example --name my-method")
         if jobs is not None and jobs < 1:
             raise UsageError(f"--jobs must be at least 1, got {jobs}")
-        from fusionbench.pair_outputs import score_outputs
+        from fusionbench.evaluation.external import score_outputs
 
         root = out or Path("results")
         result = score_outputs(
@@ -111,7 +111,7 @@ def score_command(
         return
     if name or title or note or out or keep_pictures is not None:
         raise UsageError("--name, --title, --note, --out and --keep-pictures belong to a result: add --suite")
-    from fusionbench.score import score_files
+    from fusionbench.evaluation.image_files import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
     ranges = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused}
@@ -119,7 +119,7 @@ def score_command(
     for warning in scores.warnings:
         say(f"warning: {warning}")
     if csv_path is not None:
-        from fusionbench.files import write_bytes
+        from fusionbench.core.io import write_bytes
 
         write_bytes(csv_path, _csv(scores).encode())
         say(f"values per image: {csv_path}")
@@ -174,7 +174,7 @@ def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dial
 
 def _why_not(scores: Mapping[str, Score], images: int) -> list[str]:
     """A line for every reason why metrics have no value, with the metrics, the images, and what becomes of the mean."""
-    from fusionbench.result import not_available
+    from fusionbench.results.schema import not_available
 
     told: dict[tuple[str, bool, tuple[str, ...], int], list[str]] = {}
     for name, score in scores.items():
@@ -195,8 +195,8 @@ def _show_result(result: Result, out: Path, as_json: bool) -> None:
     """The result as JSON, or a table for each of its dialects; its folder is talk there."""
     import msgspec
 
-    from fusionbench.progress import say
-    from fusionbench.result import load_per_image
+    from fusionbench.core.progress import say
+    from fusionbench.results.schema import load_per_image
 
     folder = result.folder(out)
     if as_json:

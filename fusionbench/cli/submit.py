@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from fusionbench.errors import Rejected, UsageError
-from fusionbench.progress import say
+from fusionbench.core.errors import Rejected, UsageError
+from fusionbench.core.progress import say
 
 _PATH = click.Path(path_type=Path)
 
@@ -43,8 +43,8 @@ def pack_command(
 
     Example: fusionbench pack runs/cvae -o cvae.zip --title CVAE --submitter "A. Author"
     """
-    from fusionbench import published
-    from fusionbench.submit import pack, pack_predictions
+    from fusionbench.results import published
+    from fusionbench.submissions.submit import pack, pack_predictions
 
     if template:
         click.echo(published.template(), nl=False)
@@ -79,7 +79,7 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
 
     Example: fusionbench check cvae.zip
     """
-    from fusionbench.submit import check
+    from fusionbench.submissions.submit import check
 
     if ".py:" in submission:
         _check_class(submission, as_json)
@@ -99,8 +99,8 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
 
 
 def _check_class(where: str, as_json: bool) -> None:
-    from fusionbench.contract_checks import check_class, load_class
-    from fusionbench.gradient_check import gradient_row
+    from fusionbench.models.checks import check_class, load_class
+    from fusionbench.training.gradient_check import gradient_row
 
     cls = load_class(where)
     report = check_class(cls)
@@ -127,8 +127,8 @@ def accept_command(
 
     Example: fusionbench accept cvae.zip --suite quickstart --data data/fusiondigits --results results
     """
-    from fusionbench.inbox import KINDS, serve
-    from fusionbench.submit import accept
+    from fusionbench.submissions.queue import KINDS, serve
+    from fusionbench.submissions.submit import accept
 
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.range_options import range_options
-from fusionbench.errors import UsageError, unknown_name
-from fusionbench.progress import say
+from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.progress import say
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
@@ -59,8 +59,8 @@ def train_command(
 
     Example: fusionbench train fusionvae --data fusiondigits --budget 60s
     """
-    from fusionbench.data import open_dataset
-    from fusionbench.train import train
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.training.loop import train
 
     dataset = open_dataset(data)
     params, training = _split(model, settings)
@@ -146,7 +146,7 @@ def evaluate_command(
 
     Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
     """
-    from fusionbench.pairsets import means_pairs
+    from fusionbench.evaluation.pair_sets import means_pairs
 
     given = {
         name for name in context.params if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
@@ -154,8 +154,8 @@ def evaluate_command(
     if (protocol or ("pairs" if source_dir or means_pairs(data) else "masked")) == "pairs":
         _refuse(given & {"samples", "seed", "paper_batch", "precision", "compile", "curves", "sheets"}, "masked")
         from fusionbench.core.image_ranges import Ranges
-        from fusionbench.evaluate_pairs import METRICS, PairsProtocol, evaluate_pairs
-        from fusionbench.pairsets import find_pairs
+        from fusionbench.evaluation.pair_sets import find_pairs
+        from fusionbench.evaluation.pairs import METRICS, PairsProtocol, evaluate_pairs
 
         ranges = Ranges(range_a, range_b)
         pairs = find_pairs(data, split, source_dir, limit=limit, strict=strict, ranges=ranges)
@@ -169,8 +169,8 @@ def evaluate_command(
             _show_together([result.folder(out) for result in scored], METRICS)
         return
     _refuse(given & {"source_dir", "stretch", "range_a", "range_b", "strict", "keep_pictures"}, "pairs")
-    from fusionbench.data import open_dataset
-    from fusionbench.evaluate import Protocol, evaluate
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.masked import Protocol, evaluate
 
     split = split or "test"
     dataset = open_dataset(data)
@@ -189,7 +189,7 @@ def evaluate_command(
             compile=compile,
         )
         if curves:
-            from fusionbench.curves import draw_curves, save_curves
+            from fusionbench.evaluation.curves import draw_curves, save_curves
 
             try:
                 rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
@@ -197,7 +197,7 @@ def evaluate_command(
             except UsageError as error:  # a model without draws: its scores stand nevertheless
                 say(f"No curves: {error}")
         if sheets:
-            from fusionbench.sheets import save_sheets
+            from fusionbench.evaluation.sheets import save_sheets
 
             save_sheets(run, dataset, result, out)
         results.append(result)
@@ -250,7 +250,7 @@ def run_command(
 
     Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
     """
-    from fusionbench.suites import RowsFailed, run_suite
+    from fusionbench.evaluation.suites import RowsFailed, run_suite
 
     try:
         results = run_suite(
@@ -295,8 +295,9 @@ def _show(results: list[Any], out: Path, as_json: bool) -> None:
 
 def _show_together(folders: list[Path], scores: Sequence[str] = ("nll@*", "nll_bpd@*", "mse_min@*")) -> None:
     """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
-    from fusionbench import progress, tables
-    from fusionbench.comparison import compare_results
+    from fusionbench.core import progress
+    from fusionbench.results import tables
+    from fusionbench.results.comparison import compare_results
 
     if not progress.QUIET:
         comparison = compare_results(folders, scores=list(scores))
@@ -316,7 +317,7 @@ def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[
         UsageError: a name that is neither, with a suggestion from both.
     """
     from fusionbench.models import MODELS, parameters_of
-    from fusionbench.schedule import Training
+    from fusionbench.training.schedule import Training
 
     own, general = parameters_of(MODELS.get(model)), Training.__struct_fields__
     params: dict[str, Any] = {}

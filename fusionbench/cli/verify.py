@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from fusionbench.errors import Rejected, UsageError
+from fusionbench.core.errors import Rejected, UsageError
 
 
 @click.command("verify")
@@ -36,7 +36,7 @@ def verify_command(
         return _self_test(as_json)
     if folder is None:
         raise UsageError("Name the folder of a data set, or use --self-test")
-    from fusionbench.verify import MAX_PROBLEMS, verify_dataset
+    from fusionbench.data.verify import MAX_PROBLEMS, verify_dataset
 
     if regenerate is not None and regenerate != "all" and not regenerate.isdecimal():
         raise UsageError(f"--regenerate takes a number of samples or 'all', not {regenerate!r}")
@@ -61,7 +61,7 @@ def verify_command(
 def _self_test(as_json: bool) -> None:
     import json
 
-    from fusionbench import selftest
+    from fusionbench.data import self_test as selftest
 
     found = selftest.run()
     if as_json:

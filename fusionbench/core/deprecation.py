@@ -14,7 +14,7 @@ def deprecated(old: str, new: str, removed_in: str, *, stacklevel: int = 2) -> N
     which Python shows by default, since those who have to act are users.
 
     Args:
-        old: what is deprecated, as users write it: ``"fusionbench.data.open_sets"``, ``"--keep"``.
+        old: what is deprecated, as users write it: ``"fusionbench.data.dataset.open_sets"``, ``"--keep"``.
         new: what to use instead, written likewise.
         removed_in: the first version without it, a literal such as ``"0.4"``, so that a search finds what is due.
         stacklevel: 2 where the deprecated function calls this; one more for every function between them.

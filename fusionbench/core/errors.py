@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 REGISTER = "resize or register them, fusionbench does not"
 
@@ -67,7 +68,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], see: str | None = N
     """The error for a name that is not known, with the nearest known names as a suggestion.
 
     Example:
-        >>> from fusionbench.errors import unknown_name
+        >>> from fusionbench.core.errors import unknown_name
         >>> print(unknown_name("metric", "vff", ["vif", "viff", "en"], see="fusionbench list metrics"))
         Unknown metric 'vff'. Did you mean 'viff' or 'vif'? See `fusionbench list metrics`.
     """
@@ -105,3 +106,15 @@ def refuse_all(problems: Sequence[DataError], head: str) -> None:
         texts = [some(parts, "; ")] if parts else []
         texts += [f"{len(sizes)} of different sizes ({some(sizes, '; ')}): {REGISTER}"] if sizes else []
         raise DataError(f"{head}: {'; '.join(texts)}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not allowed: in which file, which rule, and what to do."""
+
+    file: str
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.rule}; {self.remedy}"

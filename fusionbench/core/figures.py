@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fusionbench.core.errors import UsageError
 from fusionbench.core.images import encode_png
-from fusionbench.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

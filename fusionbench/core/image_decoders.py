@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.image_headers import (
     TIFF_ORDERS,
     TiffHeader,
@@ -26,7 +27,6 @@ from fusionbench.core.image_headers import (
     tiff_header,
 )
 from fusionbench.core.image_ranges import Values
-from fusionbench.errors import DataError
 
 KINDS = "PNG, JPEG, BMP, TIFF, WebP or PNM"
 MAX_PIXELS = 1 << 26  # 64 megapixels

@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that ``auto`` chooses from
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.image_decoders import MAX_PIXELS, decode_stored
 from fusionbench.core.image_ranges import Range, Ranges, Values, to_eight_bits
-from fusionbench.errors import DataError
-from fusionbench.files import read_bounded
+from fusionbench.core.io import read_bounded
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 MAX_BYTES = 1 << 29

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
 
 # what turns the direction of the text after it, or ends a line somewhere
 _UNSEEN = {*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
@@ -165,6 +165,6 @@ def shipped_folder(name: str) -> Path:
 
     In a checkout it stands at the top of the repository, in an installed package inside it.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / name
     return inside if inside.is_dir() else package.parent / name

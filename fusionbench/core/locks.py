@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionbench.errors import DataError
-from fusionbench.progress import say
+from fusionbench.core.errors import DataError
+from fusionbench.core.progress import say
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -2,7 +2,7 @@
 
 Tasks return their errors as values, since an exception would abort any engine. An engine that loses a worker raises
 :class:`WorkerLost` after what was finished; the caller looks at what is missing and runs that again. Our own processes
-(:mod:`fusionbench.workers`) lose no other task than the one that killed its worker, and name it.
+(:mod:`fusionbench.core.workers`) lose no other task than the one that killed its worker, and name it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fusionbench.errors import UsageError
-from fusionbench.workers import Death, run_in_workers
+from fusionbench.core.errors import UsageError
+from fusionbench.core.workers import Death, run_in_workers
 
 T = TypeVar("T")
 _LOST = ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker")  # of loky, concurrent.futures, Dask

@@ -51,7 +51,7 @@ class _Bar:
 def say(message: str) -> None:
     """One line of talk on stderr."""
     if not QUIET:
-        from fusionbench.files import escaped
+        from fusionbench.core.io import escaped
 
         print("\n".join(map(escaped, message.split("\n"))), file=sys.stderr, flush=True)
 

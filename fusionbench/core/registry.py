@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from fusionbench.errors import UsageError, unknown_name
+from fusionbench.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -31,7 +31,7 @@ class Registry(Generic[T]):
         see: command that lists the names, for the error message.
 
     Example:
-        >>> from fusionbench.registry import Registry
+        >>> from fusionbench.core.registry import Registry
         >>> shapes = Registry("shape", "example.shapes", {"fraction": "fractions:Fraction"})
         >>> shapes.get("fraction")(1, 3)  # imported now
         Fraction(1, 3)
@@ -58,7 +58,7 @@ class Registry(Generic[T]):
             UsageError: the name is taken.
 
         Example:
-            >>> from fusionbench.registry import Registry
+            >>> from fusionbench.core.registry import Registry
             >>> rules = Registry("fusion rule", "example.rules", {})
             >>> @rules.register("mean")
             ... def mean(a, b):

@@ -69,7 +69,7 @@ class ImageSpec:
     ``crop`` is the height and width of the centre part that likelihoods count (28×28 of 32×32 for FusionMNIST).
 
     Example:
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> ImageSpec(channels=1, height=32, width=32, views=3, crop=(28, 28)).likelihood_dims  # FusionMNIST
         784
     """
@@ -208,7 +208,7 @@ class Metric:
     Example:
         >>> import numpy as np
         >>> from fusionbench import Metric
-        >>> from fusionbench.contracts import Tolerance
+        >>> from fusionbench.core.types import Tolerance
         >>> brightness = Metric(
         ...     name="brightness", version="1", title="Mean brightness", function=lambda fused: fused.mean(axis=(1, 2)),
         ...     needs="fused", better="higher", unit="grey levels", range=(0.0, 255.0),

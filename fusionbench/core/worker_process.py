@@ -1,4 +1,6 @@
-"""What a worker process runs: tasks from its standard input, one after the other. :mod:`fusionbench.workers` starts it.
+"""What a worker process runs: tasks from its standard input, one after the other.
+
+:mod:`fusionbench.core.workers` starts it.
 
 Messages in both directions are a length (8 bytes, little endian) and a pickle. A worker's standard output and error go
 to its log, its input is empty, and answers take a descriptor of their own, so that nothing that a task prints can be
@@ -22,7 +24,7 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
-from fusionbench.interrupts import silence
+from fusionbench.core.interrupts import silence
 
 LENGTH = struct.Struct("<Q")
 _AGAIN = 2.0  # seconds until a task that was interrupted, and may have swallowed it, is interrupted again

@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fusionbench import worker_process
+from fusionbench.core import worker_process
 from fusionbench.core.cpus import core_count
-from fusionbench.crashes import describe_exit, exit_remedy
-from fusionbench.errors import CannotMeasure
-from fusionbench.interrupts import check_interrupt, no_interrupt
-from fusionbench.progress import say
+from fusionbench.core.crashes import describe_exit, exit_remedy
+from fusionbench.core.errors import CannotMeasure
+from fusionbench.core.interrupts import check_interrupt, no_interrupt
+from fusionbench.core.progress import say
 
 _END_SECONDS = 10.0  # for workers without a task
 _PATIENCE = 3.0  # seconds of stopping before it is said what is waited for

@@ -20,19 +20,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fusionbench import progress, selftest
-from fusionbench.card import write_card
-from fusionbench.contracts import Source
+from fusionbench.core import progress
+from fusionbench.core.errors import CannotMeasure, DataError, FusionbenchError, Rejected
+from fusionbench.core.interrupts import check_interrupt
+from fusionbench.core.io import digest, file_sha256, write_json
 from fusionbench.core.locks import lock
-from fusionbench.engines import WorkerLost
-from fusionbench.errors import CannotMeasure, DataError, FusionbenchError, Rejected
-from fusionbench.files import digest, file_sha256, write_json
-from fusionbench.interrupts import check_interrupt
-from fusionbench.making import maker_of
-from fusionbench.prepare import cutouts_of, pixels_digest
-from fusionbench.recipes import AnyRecipe, Recipe
-from fusionbench.refused import is_small, leave_out_refused, reasons_of, refusal
-from fusionbench.shard_plans import (
+from fusionbench.core.parallel import WorkerLost
+from fusionbench.core.types import Source
+from fusionbench.core.workers import Death
+from fusionbench.data import self_test as selftest
+from fusionbench.data.card import write_card
+from fusionbench.data.preprocessing import cutouts_of, pixels_digest
+from fusionbench.data.recipes import AnyRecipe, Recipe
+from fusionbench.data.refused import is_small, leave_out_refused, reasons_of, refusal
+from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.shard_layout import (
     CRASHED,
     CUTOUTS,
     ShardPlan,
@@ -46,8 +48,8 @@ from fusionbench.shard_plans import (
     with_states,
     worker_count,
 )
-from fusionbench.shards import croissant
-from fusionbench.shards.manifest import (
+from fusionbench.data.shards import croissant
+from fusionbench.data.shards.manifest import (
     FILE,
     Manifest,
     ShardEntry,
@@ -57,11 +59,10 @@ from fusionbench.shards.manifest import (
     read_manifest,
     write_manifest,
 )
-from fusionbench.shards.ragged import pack
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import write_shard
+from fusionbench.data.shards.ragged import pack
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import write_shard
 from fusionbench.sources.file_notes import tell_notes
-from fusionbench.workers import Death
 
 JOURNAL = ".build"
 WORKERS_LOG = "workers.log"  # in the journal: what worker processes print
@@ -91,7 +92,8 @@ def make_arrays(
 ) -> tuple[dict[str, Any], str]:
     """The arrays of ``samples`` (n,) of a split, and the digest of their source images: :meth:`Maker.arrays`.
 
-    For many calls keep a maker (:func:`fusionbench.making.maker_of`): its rows may cost a look at every pixel.
+    For many calls keep a builder (:func:`fusionbench.data.sample_builders.maker_of`): its rows may take reading every
+    image.
     """
     maker = maker_of(recipe, source)
     return maker.arrays(split, samples, maker.rows(split)[samples], bank)
@@ -204,7 +206,7 @@ def build_dataset(
     """Build the data set of ``recipe`` below ``out`` and return its folder; finished ones are left alone.
 
     Args:
-        recipe: from :func:`fusionbench.recipes.load_recipe`.
+        recipe: from :func:`fusionbench.data.recipes.load_recipe`.
         source_dir: folder of the upstream files; None for embedded sources.
         out: root; the folder is ``<out>/<name>/<version>/<first 12 of the recipe's hash>``.
         jobs: worker processes, on which the bytes do not depend; 0: one a core, or none for a small data set.
@@ -212,7 +214,7 @@ def build_dataset(
         scheduler: address of a Dask scheduler (``tcp://host:8786``) whose workers make the shards instead of processes
             on this machine; they must see ``source_dir`` and ``out`` under the same names.
         skip_refused: read every file first and leave out those that are refused, which makes another recipe and data
-            set of it (:func:`fusionbench.refused.leave_out_refused`).
+            set of it (:func:`fusionbench.data.refused.leave_out_refused`).
 
     Raises:
         UsageError, DataError: bad source, no space, and so on; what is finished stays and the same call goes on.
@@ -223,7 +225,7 @@ def build_dataset(
         >>> import tempfile
         >>> from pathlib import Path
         >>> from fusionbench import build_dataset
-        >>> from fusionbench.recipes import load_recipe
+        >>> from fusionbench.data.recipes import load_recipe
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     built = build_dataset(load_recipe("fusiondigits"), out=folder)
         ...     print(built.relative_to(folder).parts[:2], (built / "manifest.json").is_file())

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.build import JOURNAL
-from fusionbench.errors import DataError
-from fusionbench.making import bank_of, maker_of
-from fusionbench.recipes import AnyRecipe
-from fusionbench.refused import leave_out_refused
-from fusionbench.shard_plans import open_source, plan_shards
-from fusionbench.shards.manifest import FILE, read_manifest
-from fusionbench.shards.ragged import pack
+from fusionbench.core.errors import DataError
+from fusionbench.data.build import JOURNAL
+from fusionbench.data.recipes import AnyRecipe
+from fusionbench.data.refused import leave_out_refused
+from fusionbench.data.sample_builders import bank_of, maker_of
+from fusionbench.data.shard_layout import open_source, plan_shards
+from fusionbench.data.shards.manifest import FILE, read_manifest
+from fusionbench.data.shards.ragged import pack
 
 _TIMED = 64  # samples made to estimate the time
 
@@ -42,7 +42,7 @@ class Plan:
 def plan_dataset(
     recipe: AnyRecipe, source_dir: str | Path | None = None, out: str | Path = "data", skip_refused: bool = False
 ) -> Plan:
-    """What :func:`fusionbench.build.build_dataset` with the same arguments would do.
+    """What :func:`fusionbench.data.build.build_dataset` with the same arguments would do.
 
     Raises:
         UsageError, DataError: as a build would before it starts.

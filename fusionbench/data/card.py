@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench.core.images import encode_png
-from fusionbench.files import write_bytes
-from fusionbench.shards import ragged
-from fusionbench.shards.manifest import Manifest
-from fusionbench.shards.reader import open_shard
+from fusionbench.core.io import write_bytes
+from fusionbench.data.shards import ragged
+from fusionbench.data.shards.manifest import Manifest
+from fusionbench.data.shards.reader import open_shard
 
 FILE, PICTURE = "README.md", "preview.png"
 _ROWS, _COLUMNS, _SCALE = 4, 3, 2

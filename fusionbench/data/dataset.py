@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import DataError, UsageError, unknown_name
-from fusionbench.pair_data import PairStream, sample_names
-from fusionbench.recipes import AnyRecipe, PairRecipe, Recipe, ViewMaker, recipe_from_spec
-from fusionbench.shards import ragged
-from fusionbench.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
-from fusionbench.shards.reader import Shard, open_shard
+from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.data.pair_stream import PairStream, sample_names
+from fusionbench.data.recipes import AnyRecipe, PairRecipe, Recipe, ViewMaker, recipe_from_spec
+from fusionbench.data.shards import ragged
+from fusionbench.data.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
+from fusionbench.data.shards.reader import Shard, open_shard
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,8 @@ class Arrays:
     """A split's arrays: ``targets`` (n,H,W[,C]) and ``views`` (n,V,H,W[,C]) uint8, ``params``, ``index``, ``label``.
 
     Registered pairs have no targets; whole ones have ``views`` of their own sizes
-    (:class:`fusionbench.shards.ragged.Ragged`) and ``shape`` (n,2), patches have ``pair`` (n,) and ``corner`` (n,2).
+    (:class:`fusionbench.data.shards.ragged.Ragged`) and ``shape`` (n,2), patches have ``pair`` (n,) and ``corner``
+    (n,2).
     """
 
     def __init__(self, columns: dict[str, Any]) -> None:
@@ -236,7 +237,7 @@ class Dataset:
         return sample_names(self, split, self._headers) if isinstance(self.recipe, PairRecipe) else None
 
     def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> Stream | PairStream:
-        """Batches of a split by index; see :class:`Stream`, and :class:`fusionbench.pair_data.PairStream`."""
+        """Batches of a split by index; see :class:`Stream`, and :class:`fusionbench.data.pair_stream.PairStream`."""
         if isinstance(self.recipe, PairRecipe):
             return PairStream(self, split, device, live)
         return Stream(self, split, device, live)
@@ -342,7 +343,7 @@ def open_dataset(name_or_folder: str | Path, root: str | Path = "data") -> Datas
     Example:
         >>> import tempfile
         >>> from fusionbench import build_dataset, open_dataset
-        >>> from fusionbench.recipes import load_recipe
+        >>> from fusionbench.data.recipes import load_recipe
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     dataset = open_dataset(build_dataset(load_recipe("fusiondigits"), out=folder))
         ...     batch = dataset.stream("test").batch([0, 1])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.data import Dataset
+from fusionbench.data.dataset import Dataset
 
 MAX_SAMPLES = 1000  # named one by one
 _BLOCK = 1024

@@ -11,11 +11,11 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from fusionbench import progress
+from fusionbench.core import progress
+from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.images import encode_png
-from fusionbench.data import Dataset
-from fusionbench.errors import UsageError, unknown_name
-from fusionbench.files import write_bytes, write_json
+from fusionbench.core.io import write_bytes, write_json
+from fusionbench.data.dataset import Dataset
 
 FORMS = ("png", "webdataset")
 _BLOCK = 256

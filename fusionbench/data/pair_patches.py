@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import digest
-from fusionbench.pair_recipes import PARTS, PairRecipe
-from fusionbench.prepare import chosen, pixels_digest
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.io import digest
+from fusionbench.data.pair_recipes import PARTS, PairRecipe
+from fusionbench.data.preprocessing import chosen, pixels_digest
 
 _BLOCK = 16  # pairs that are decoded at once
 

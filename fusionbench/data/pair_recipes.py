@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from fusionbench.contracts import ImageSpec
+from fusionbench.core.errors import UsageError
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.errors import UsageError
-from fusionbench.recipe_parts import Impossible, Part, RecipeBase, check_splits
+from fusionbench.core.types import ImageSpec
+from fusionbench.data.recipe_base import Impossible, Part, RecipeBase, check_splits
 from fusionbench.synth import CropFlip
 
 MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to fit its header
@@ -33,7 +33,7 @@ class PairRule(Part, kw_only=True, frozen=True):
     them, but nothing that has to be found in all images of a set: a recipe says what it makes.
 
     With ``patch``: squares of so many pixels whose corners are multiples of ``stride``. A patch is left out when
-    (P90 − P10)/P90 of either view is below ``contrast``, or P90 is 0; see :mod:`fusionbench.pair_making`.
+    (P90 − P10)/P90 of either view is below ``contrast``, or P90 is 0; see :mod:`fusionbench.data.pair_patches`.
     """
 
     luma: Literal["bt601/1"]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionbench.contracts import Batch
-from fusionbench.errors import DataError
-from fusionbench.shards.ragged import Ragged
+from fusionbench.core.errors import DataError
+from fusionbench.core.types import Batch
+from fusionbench.data.shards.ragged import Ragged
 
 if TYPE_CHECKING:
     import torch
 
-    from fusionbench.data import Dataset
+    from fusionbench.data.dataset import Dataset
 
 ON_DEVICE = 4 << 30  # bytes; the pixels of a larger split stay on disk, and crops are cut here and sent
 

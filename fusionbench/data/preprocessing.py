@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fusionbench.contracts import Source
-from fusionbench.errors import DataError, UsageError
-from fusionbench.recipe_parts import OccluderRule
-from fusionbench.recipes import ImageRule, OverlayRule, Recipe, SplitRule
-from fusionbench.source_files import numbers_of
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.types import Source
+from fusionbench.data.recipe_base import OccluderRule
+from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe, SplitRule
+from fusionbench.data.source_files import numbers_of
 from fusionbench.synth import CannyCut
 from fusionbench.synth.cutouts import iou
 

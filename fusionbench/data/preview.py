@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fusionbench.data import Dataset
-from fusionbench.pictures import contact_sheet, pair_sheet
+from fusionbench.core.figures import contact_sheet, pair_sheet
+from fusionbench.data.dataset import Dataset
 
 
 def draw_sheet(dataset: Dataset, split: str, indices: Sequence[int]) -> bytes:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.errors import DataError
-from fusionbench.files import digest
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import digest
 
 _PROSE = ("title", "description", "reference", "expect", "reasons")
 

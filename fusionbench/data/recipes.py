@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import DataError, unknown_name
-from fusionbench.files import read_bounded, shipped_folder
-from fusionbench.pair_recipes import PairRecipe
-from fusionbench.recipe_parts import (
+from fusionbench.core.errors import DataError, unknown_name
+from fusionbench.core.io import read_bounded, shipped_folder
+from fusionbench.core.types import ImageSpec
+from fusionbench.data.pair_recipes import PairRecipe
+from fusionbench.data.recipe_base import (
     Count,
     Impossible,
     Natural,

@@ -17,13 +17,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fusionbench import progress
-from fusionbench.contracts import Source
+from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
-from fusionbench.errors import DataError, UsageError
-from fusionbench.prepare import chosen, cut_out, occluders_of, prepare, read_images, views_of
-from fusionbench.recipes import AnyRecipe, PairRecipe, Recipe
-from fusionbench.source_files import has_files, names_of, numbers_of, plain
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.types import Source
+from fusionbench.data.preprocessing import chosen, cut_out, occluders_of, prepare, read_images, views_of
+from fusionbench.data.recipes import AnyRecipe, PairRecipe, Recipe
+from fusionbench.data.source_files import has_files, names_of, numbers_of, plain
 
 SHOWN = 8  # refused files on a terminal
 _IN_MESSAGE = 3  # in one line

@@ -1,8 +1,8 @@
 """What a recipe makes of a source, sample by sample: the one place where stored data come from.
 
 A maker of each kind of recipe answers the same four questions, so that building, planning, verifying and showing single
-samples need not know the kinds: :class:`ViewsMaker` for targets with views, :class:`fusionbench.pair_making.PairMaker`
-for registered pairs.
+samples need not know the kinds: :class:`ViewsMaker` for targets with views,
+:class:`fusionbench.data.pair_patches.PairMaker` for registered pairs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fusionbench.contracts import Source
-from fusionbench.files import digest
-from fusionbench.pair_making import PairMaker
-from fusionbench.pair_recipes import PairRecipe
-from fusionbench.prepare import chosen, cutouts_of, targets_of, views_of
-from fusionbench.recipes import AnyRecipe, Recipe
+from fusionbench.core.io import digest
+from fusionbench.core.types import Source
+from fusionbench.data.pair_patches import PairMaker
+from fusionbench.data.pair_recipes import PairRecipe
+from fusionbench.data.preprocessing import chosen, cutouts_of, targets_of, views_of
+from fusionbench.data.recipes import AnyRecipe, Recipe
 
 
 class Maker(Protocol):
@@ -53,7 +53,7 @@ class Maker(Protocol):
             rows: those of the samples.
             bank: the split's cut-outs where views have overlays.
 
-        Pictures of different sizes are a list where others are an array (:func:`fusionbench.shards.ragged.pack`).
+        Pictures of different sizes are a list where others are an array (:func:`fusionbench.data.shards.ragged.pack`).
         """
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
 
 _PHILOX = (0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B)
 # sha256 of what the functions below make
@@ -86,7 +86,7 @@ def pairs() -> str | None:
 
 def _pairs_digest() -> str:
     from fusionbench.core.images import luma
-    from fusionbench.pair_making import tenths
+    from fusionbench.data.pair_patches import tenths
     from fusionbench.synth import CropFlip
 
     pair = np.stack([pattern(48, 40), luma(pattern(48, 40, 3))])

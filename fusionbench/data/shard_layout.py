@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fusionbench import progress
-from fusionbench.contracts import Source
+from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
+from fusionbench.core.errors import CannotMeasure, DataError, FusionbenchError
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.engines import WorkerLost, run_tasks
-from fusionbench.errors import CannotMeasure, DataError, FusionbenchError
-from fusionbench.making import Maker, maker_of
-from fusionbench.prepare import occluders_of
-from fusionbench.recipes import AnyRecipe, Recipe
-from fusionbench.source_files import has_files, names_state, state_of
+from fusionbench.core.parallel import WorkerLost, run_tasks
+from fusionbench.core.types import Source
+from fusionbench.data.preprocessing import occluders_of
+from fusionbench.data.recipes import AnyRecipe, Recipe
+from fusionbench.data.sample_builders import Maker, maker_of
+from fusionbench.data.source_files import has_files, names_state, state_of
 from fusionbench.sources import SOURCES
 from fusionbench.sources.pair_folders import PairFolders, range_arguments
 
@@ -39,7 +39,7 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 class ShardPlan:
     """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from.
 
-    ``state`` changes when the files that they are read from do (:func:`fusionbench.source_files.state_of`).
+    ``state`` changes when the files that they are read from do (:func:`fusionbench.data.source_files.state_of`).
     """
 
     split: str
@@ -188,7 +188,7 @@ def look_at(
     """Number, rows, error and bug of one block; errors come back as values, so that no engine is aborted.
 
     Args:
-        names: what :func:`fusionbench.source_files.names_state` says of the block where the build was begun.
+        names: what :func:`fusionbench.data.source_files.names_state` says of the block where the build was begun.
     """
     nothing = np.empty(0, np.int64)
     try:
@@ -229,7 +229,7 @@ def run_away(
     log: Path | None = None,
     isolated: bool = False,
 ) -> Generator[T, None, None]:
-    """:func:`fusionbench.engines.run_tasks`, where workers do not say again what was said here."""
+    """:func:`fusionbench.core.parallel.run_tasks`, where workers do not say again what was said here."""
     if scheduler is None and jobs == 1 and not isolated:
         return run_tasks(function, tasks, jobs)
     tasks = [(function, *task) for task in tasks]

@@ -1,6 +1,6 @@
 """The image files that a source reads, by name: which image is in which file, and whether a file has changed.
 
-A source of image files has ``names(split)`` and ``paths(split, index)`` (:class:`fusionbench.contracts.Source`).
+A source of image files has ``names(split)`` and ``paths(split, index)`` (:class:`fusionbench.core.types.Source`).
 Others, embedded ones or those with one file for all images, have neither, and nothing here looks at their files.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.errors import DataError
-from fusionbench.files import digest
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import digest
 
 
 def has_files(source: Any) -> bool:

@@ -10,13 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fusionbench import progress
-from fusionbench.build import build_dataset
-from fusionbench.errors import DataError, FusionbenchError, UsageError
-from fusionbench.recipes import AnyRecipe
-from fusionbench.refused import leave_out_refused
-from fusionbench.shard_plans import open_source
-from fusionbench.shards.manifest import FILE, Manifest, read_manifest
+from fusionbench.core import progress
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import AnyRecipe
+from fusionbench.data.refused import leave_out_refused
+from fusionbench.data.shard_layout import open_source
+from fusionbench.data.shards.manifest import FILE, Manifest, read_manifest
 
 
 def is_url(out: str) -> bool:
@@ -31,7 +31,7 @@ def build_to_url(
 
     Args:
         url: any that fsspec knows; the library of its protocol (s3fs, gcsfs, …) must be installed.
-        jobs, skip_refused: as for :func:`fusionbench.build.build_dataset`.
+        jobs, skip_refused: as for :func:`fusionbench.data.build.build_dataset`.
 
     Raises:
         UsageError: an unknown protocol, or a data set that is finished there (it is never replaced).

@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fusionbench import progress
-from fusionbench.build import open_source
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.errors import DataError
-from fusionbench.files import file_sha256
-from fusionbench.making import Maker, maker_of
-from fusionbench.prepare import cutouts_of
-from fusionbench.recipes import Recipe
-from fusionbench.shards.manifest import FILE, ShardEntry
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import array_digests, content_digest
+from fusionbench.core import progress
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import file_sha256
+from fusionbench.data.build import open_source
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.preprocessing import cutouts_of
+from fusionbench.data.recipes import Recipe
+from fusionbench.data.sample_builders import Maker, maker_of
+from fusionbench.data.shards.manifest import FILE, ShardEntry
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import array_digests, content_digest
 
 MAX_PROBLEMS = 100  # reported one by one; a data set that is wrong everywhere needs no longer list
 _BLOCK = 256  # samples made again at once

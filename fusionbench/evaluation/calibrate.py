@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fusionbench.comparison import read_entries
-from fusionbench.errors import UsageError
-from fusionbench.progress import say
-from fusionbench.result import Result
+from fusionbench.core.errors import UsageError
+from fusionbench.core.progress import say
+from fusionbench.results.comparison import read_entries
+from fusionbench.results.schema import Result
 
 
 def complete_seeds(results: Path, runs: Path, data: Path, seeds: int, device: str = "auto") -> list[Result]:
@@ -19,9 +19,9 @@ def complete_seeds(results: Path, runs: Path, data: Path, seeds: int, device: st
         UsageError: the data set in ``data`` is not the one of the results.
         CannotMeasure: a training or score that is not finite.
     """
-    from fusionbench.data import open_dataset
-    from fusionbench.evaluate import Protocol, evaluate
-    from fusionbench.train import train
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.masked import Protocol, evaluate
+    from fusionbench.training.loop import train
 
     dataset = open_dataset(data)
     made = []

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fusionbench.errors import FusionbenchError, UsageError, unknown_name
-from fusionbench.registry import Registry
+from fusionbench.core.errors import FusionbenchError, UsageError, unknown_name
+from fusionbench.core.registry import Registry
 
 Card = dict[str, Any]
 
@@ -85,7 +85,7 @@ def source_card(name: str) -> Card:
 
 def recipe_card(name: str) -> Card:
     """A recipe: what its data set consists of and the identity that a correct build has."""
-    from fusionbench.recipes import load_recipe
+    from fusionbench.data.recipes import load_recipe
 
     recipe = load_recipe(name)
     spec = recipe.image_spec
@@ -107,7 +107,7 @@ def suite_card(name: str) -> Card:
     """A suite: data set, models and protocol."""
     import msgspec
 
-    from fusionbench.suites import load_suite
+    from fusionbench.evaluation.suites import load_suite
 
     suite = load_suite(name)
     rows = [row.key + (f" ({row.preset})" if row.preset else "") for row in suite.models]
@@ -125,7 +125,7 @@ def dataset_folders(root: Path) -> list[Path]:
 
 def dataset_card(folder: Path) -> Card:
     """A data set on disk, from its manifest."""
-    from fusionbench.shards.manifest import read_manifest
+    from fusionbench.data.shards.manifest import read_manifest
 
     manifest = read_manifest(folder)
     return {
@@ -166,10 +166,10 @@ def names(kind: str, root: Path = Path("data")) -> list[str]:
     if kind in ("models", "metrics", "sources"):
         return _registry(kind).names()
     if kind == "suites":
-        from fusionbench.suites import list_suites
+        from fusionbench.evaluation.suites import list_suites
 
         return list_suites()
-    from fusionbench.recipes import list_recipes
+    from fusionbench.data.recipes import list_recipes
 
     return list_recipes()
 

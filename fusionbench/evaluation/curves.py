@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.errors import UsageError
-from fusionbench.files import write_bytes
+from fusionbench.core.errors import UsageError
+from fusionbench.core.io import write_bytes
+from fusionbench.core.progress import progress
 from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import nll
-from fusionbench.progress import progress
-from fusionbench.run import read_run
-from fusionbench.runtime import find_device
+from fusionbench.training.run import read_run
+from fusionbench.training.runtime import find_device
 
 COLUMNS = ("inputs", "draws", "nll", "mse_min")
 

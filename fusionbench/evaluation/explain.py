@@ -1,6 +1,6 @@
 """Which definition gives a published number: every dialect, usual slip and treatment on the same images.
 
-found = explain("ssim", "1.03", rows)       # rows: from fusionbench.score.pair_files
+found = explain("ssim", "1.03", rows)       # rows: from fusionbench.evaluation.image_files.pair_files
 found[0].dialect, found[0].value, found[0].agrees
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.contracts import Metric
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import DecodedImage, luma, read_image
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.types import Metric
+from fusionbench.evaluation.image_files import Triple, fit_rows, read_row
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import DIALECTS, STANDARD
 from fusionbench.metrics.undefined import too_small
-from fusionbench.score import Triple, fit_rows, read_row
 
 # Names under which papers print another quantity.
 CONFUSED: Mapping[str, tuple[str, ...]] = {

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Range, Ranges
-from fusionbench.errors import DataError, UsageError
-from fusionbench.evaluate_pairs import score_pictures
-from fusionbench.pair_suites import suite_protocol, suite_ranges
-from fusionbench.pairsets import NO_RANGES, PairSet
-from fusionbench.progress import say
-from fusionbench.result import Result, load
+from fusionbench.core.progress import say
+from fusionbench.evaluation.pair_sets import NO_RANGES, PairSet
+from fusionbench.evaluation.pair_suites import suite_protocol, suite_ranges
+from fusionbench.evaluation.pairs import score_pictures
+from fusionbench.evaluation.suites import Suite, load_suite
+from fusionbench.results.schema import Result, load
 from fusionbench.sources import SOURCES
 from fusionbench.sources.pair_folders import PairFolders
 from fusionbench.sources.pairs import Pairs
-from fusionbench.suites import Suite, load_suite
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
 

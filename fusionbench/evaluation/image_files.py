@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.contracts import Metric
 from fusionbench.core.cpus import core_count
+from fusionbench.core.crashes import is_out_of_memory
+from fusionbench.core.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, images_in, read_image
-from fusionbench.crashes import is_out_of_memory
-from fusionbench.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
-from fusionbench.files import utf8, utf8_names
+from fusionbench.core.io import utf8, utf8_names
+from fusionbench.core.progress import progress
+from fusionbench.core.types import Metric
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
-from fusionbench.progress import progress
-from fusionbench.result import Score, not_available, summarise
+from fusionbench.results.schema import Score, not_available, summarise
 
 _NO_RANGES = Ranges()
 
@@ -50,7 +50,7 @@ class Scores:
         metrics: the records that were used, in order.
         dialect: ``standard/1`` or a dialect's id.
         summary: metric -> mean, sd, 95 % interval and number of images, over the images that have a value; without a
-            mean where a fused image brings it about that there is none (see :func:`fusionbench.result.summarise`).
+            mean where the fused image is the cause (see :func:`fusionbench.results.schema.summarise`).
         warnings: what the reader should know about the files.
         missing: stem -> the folders that lack it; these were not scored.
         not_available: stem -> metric -> why it has no value there.

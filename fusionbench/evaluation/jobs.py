@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.cpus import core_count
-from fusionbench.crashes import is_out_of_memory, note_crash, signal_name
-from fusionbench.errors import CannotMeasure, FusionbenchError, UsageError
-from fusionbench.interrupts import check_interrupt
-from fusionbench.progress import progress, say
-from fusionbench.worker_process import WorkerFault
-from fusionbench.workers import Death, Outcome, run_in_workers
+from fusionbench.core.crashes import is_out_of_memory, note_crash, signal_name
+from fusionbench.core.errors import CannotMeasure, FusionbenchError, UsageError
+from fusionbench.core.interrupts import check_interrupt
+from fusionbench.core.progress import progress, say
+from fusionbench.core.worker_process import WorkerFault
+from fusionbench.core.workers import Death, Outcome, run_in_workers
 
 if TYPE_CHECKING:
-    from fusionbench.result import Result
-    from fusionbench.suites import Suite, SuiteModel
+    from fusionbench.evaluation.suites import Suite, SuiteModel
+    from fusionbench.results.schema import Result
 
 # suite, row, seed, settings and the threads of a worker (None in this process) to the folder of what was made
 Work = Callable[["Suite", "SuiteModel", int, dict[str, Any], int | None], str]
@@ -150,8 +150,8 @@ def train_row(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any]
     """Train one row with one seed, with ``threads`` of a worker process; the run's folder."""
     import torch
 
-    from fusionbench.data import open_dataset
-    from fusionbench.train import train
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.training.loop import train
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -249,7 +249,7 @@ def _note(rows: Rows, suite: Suite, row: SuiteModel, seed: int, settings: dict[s
 
 def _note_in_run(folder: Path, death: Death) -> None:
     """Leave the reason in the folder of a training that it cut short, for whoever asks for its model."""
-    from fusionbench.run import read_run
+    from fusionbench.training.run import read_run
 
     with contextlib.suppress(FusionbenchError):
         if not read_run(folder).info.finished:
@@ -257,10 +257,10 @@ def _note_in_run(folder: Path, death: Death) -> None:
 
 
 def _planned(row: SuiteModel, settings: dict[str, Any]) -> int:
-    from fusionbench.data import open_dataset
+    from fusionbench.data.dataset import open_dataset
     from fusionbench.models import get_preset
-    from fusionbench.schedule import create_training
-    from fusionbench.train import planned_steps
+    from fusionbench.training.loop import planned_steps
+    from fusionbench.training.schedule import create_training
 
     training = create_training({**get_preset(row.name, row.preset).training, **row.training})
     return planned_steps(training, open_dataset(settings["folder"]).size("train"), settings["budget"])

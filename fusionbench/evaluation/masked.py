@@ -8,7 +8,7 @@ Every image of a split is scored at every number of inputs N = 0..V (the first N
 
 ``mean`` is the plain mean over N and the key for ranks. ``avg_paper`` weights the columns as the FusionVAE paper's
 loader does (its tables' ``avg``; there each column covers a disjoint share of the images, here all of them). Both are
-defined in :mod:`fusionbench.input_means` and stored image by image.
+defined in :mod:`fusionbench.results.input_means` and stored image by image.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fusionbench
-from fusionbench.contracts import Batch
-from fusionbench.errors import CannotMeasure, UsageError
-from fusionbench.files import digest, file_sha256, utf8
-from fusionbench.input_means import AVERAGES, averages, paper_weights
+from fusionbench.core.errors import CannotMeasure, UsageError
+from fusionbench.core.io import digest, file_sha256, utf8
+from fusionbench.core.progress import progress
+from fusionbench.core.types import Batch
 from fusionbench.metrics.mse_min import METRIC as MSE_MIN
 from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import METRIC as NLL
 from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
 from fusionbench.models import MODELS
-from fusionbench.progress import progress
-from fusionbench.result import (
+from fusionbench.results.input_means import AVERAGES, averages, paper_weights
+from fusionbench.results.schema import (
     DatasetIdentity,
     Identity,
     ModelIdentity,
@@ -48,8 +48,8 @@ from fusionbench.result import (
     save,
     summarise,
 )
-from fusionbench.run import Run, read_run
-from fusionbench.runtime import Runtime, compile_blocks, describe_host, launch
+from fusionbench.training.run import Run, read_run
+from fusionbench.training.runtime import Runtime, compile_blocks, describe_host, launch
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,7 @@ def evaluate(
     Example:
         >>> import tempfile
         >>> from fusionbench import build_dataset, create_model, evaluate, open_dataset
-        >>> from fusionbench.recipes import load_recipe
+        >>> from fusionbench.data.recipes import load_recipe
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     dataset = open_dataset(build_dataset(load_recipe("fusiondigits"), out=folder))
         ...     model = create_model("max-view", dataset.spec)  # not fitted: grey where there is no view
@@ -237,7 +237,7 @@ def _measure(
     batch: int | None,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Per-image columns (``id``, ``floor``, ``nll@0``, …) in the order of ``ids``; the seconds that the model took."""
-    from fusionbench.models._outputs import centre_crop
+    from fusionbench.models.vae.outputs import centre_crop
 
     spec, device = dataset.spec, runtime.device
     stream = dataset.stream(split, device=device, live=False)
@@ -314,7 +314,7 @@ def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subj
 
 def target_entropy(dataset: Any, split: str = "test") -> float:
     """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the crop."""
-    from fusionbench.models._outputs import centre_crop
+    from fusionbench.models.vae.outputs import centre_crop
 
     stream = dataset.stream(split, device="cpu", live=False)
     floors = []

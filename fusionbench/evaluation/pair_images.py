@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.images import encode_png
-from fusionbench.errors import DataError
-from fusionbench.files import read_bounded, write_bytes, write_json
-from fusionbench.pairsets import PairSet
-from fusionbench.progress import progress
-from fusionbench.result import Result
+from fusionbench.core.io import read_bounded, write_bytes, write_json
+from fusionbench.core.progress import progress
+from fusionbench.evaluation.pair_sets import PairSet
+from fusionbench.results.schema import Result
 
 FUSED, SOURCES = "fused", "sources"
 _SET = "set.json"  # written last: of which data set the sources are

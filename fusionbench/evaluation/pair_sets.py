@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.data import open_dataset
-from fusionbench.dataset_pairs import DatasetPairs, holds_dataset
-from fusionbench.errors import DataError, UsageError, unknown_name
-from fusionbench.files import digest
-from fusionbench.progress import say
-from fusionbench.result import DatasetIdentity
-from fusionbench.sources import SOURCES
+from fusionbench.core.io import digest
+from fusionbench.core.progress import say
+from fusionbench.data.dataset import open_dataset
+from fusionbench.evaluation.stored_pairs import DatasetPairs, holds_dataset
+from fusionbench.results.schema import DatasetIdentity
+from fusionbench.sources import SOURCES, is_pair_source
 from fusionbench.sources.pair_folders import range_arguments
 
 DATA = Path("data")  # where `fusionbench generate` puts data sets
@@ -113,11 +113,6 @@ def open_pairs(
     split = split or _usual(source)
     source.stems(split)
     return PairSet(source, split, limit)
-
-
-def is_pair_source(name: str) -> bool:
-    """Whether ``name`` is a registered source of pairs."""
-    return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")
 
 
 def means_pairs(name_or_folder: str) -> bool:

@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import FULL, read_image
-from fusionbench.dataset_pairs import holds_dataset
-from fusionbench.errors import DataError, FusionbenchError, UsageError
-from fusionbench.evaluate_pairs import PairsProtocol, evaluate_pairs, fuse_pair
-from fusionbench.files import write_bytes
+from fusionbench.core.io import write_bytes
+from fusionbench.core.progress import say
+from fusionbench.evaluation.jobs import Rows, learns, run_log, run_rows, run_settings, train_row
+from fusionbench.evaluation.pair_images import FUSED
+from fusionbench.evaluation.pair_sets import NO_RANGES, PairSet, open_pairs
+from fusionbench.evaluation.pairs import PairsProtocol, evaluate_pairs, fuse_pair
+from fusionbench.evaluation.stored_pairs import holds_dataset
+from fusionbench.evaluation.suites import Suite, SuiteModel, check_budget
 from fusionbench.models import MODELS, get_preset
-from fusionbench.pair_pictures import FUSED
-from fusionbench.pairsets import NO_RANGES, PairSet, open_pairs
-from fusionbench.progress import say
-from fusionbench.result import Result, load
-from fusionbench.suite_rows import Rows, learns, run_log, run_rows, run_settings, train_row
-from fusionbench.suites import Suite, SuiteModel, check_budget
+from fusionbench.results.schema import Result, load
 
 SHEET, SHOWN = "sheet.png", 3  # the sheet of a suite, and the pairs on it
 
@@ -41,7 +41,7 @@ def suite_pairs(
     before the suite's own.
 
     Raises:
-        UsageError, DataError: as :func:`fusionbench.pairsets.open_pairs`.
+        UsageError, DataError: as :func:`fusionbench.evaluation.pair_sets.open_pairs`.
     """
     if source_dir is None and holds_dataset(Path(data_root) / suite.dataset):
         source_dir = Path(data_root) / suite.dataset
@@ -77,8 +77,8 @@ def run_pair_suite(
 ) -> list[Result]:
     """Train the rows that learn, score what is not scored, and draw all of them side by side.
 
-    Arguments as those of :func:`fusionbench.suites.run_suite`. Rows are scored one after the other, so that no time
-    is measured beside another row's.
+    Arguments as those of :func:`fusionbench.evaluation.suites.run_suite`. Rows are scored one after the other, so that
+    no time is measured beside another row's.
 
     Raises:
         UsageError: a row that learns in a suite that does not train, or as :func:`suite_pairs`.
@@ -143,9 +143,9 @@ def training_folder(suite: Suite, data_root: str | Path) -> Path:
         UsageError: no such recipe.
         DataError: it is not below ``data_root`` and cannot be made without somebody's files.
     """
-    from fusionbench.build import build_dataset
-    from fusionbench.data import open_dataset
-    from fusionbench.recipes import load_recipe
+    from fusionbench.data.build import build_dataset
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.data.recipes import load_recipe
 
     assert suite.train is not None
     recipe = load_recipe(suite.train)
@@ -165,7 +165,7 @@ def training_folder(suite: Suite, data_root: str | Path) -> Path:
 
 def _tell_seen(suite: Suite, pairs: PairSet, folder: Path) -> None:
     """Say so when rows that learn are trained on pairs that they are scored on."""
-    from fusionbench.data import open_dataset
+    from fusionbench.data.dataset import open_dataset
 
     dataset = open_dataset(folder)
     if dataset.manifest.source.name == pairs.source.name:
@@ -200,7 +200,7 @@ def create(row: SuiteModel, pairs: PairSet) -> Any:
 
 
 def _spec(pairs: PairSet) -> Any:
-    from fusionbench.contracts import ImageSpec
+    from fusionbench.core.types import ImageSpec
 
     height, width = pairs.pair(0).shape[1:]
     return ImageSpec(1, height, width, 2)
@@ -208,7 +208,7 @@ def _spec(pairs: PairSet) -> Any:
 
 def _title(subject: Any) -> str:
     """What a model object, or the model of a run folder, is called."""
-    from fusionbench.run import read_run
+    from fusionbench.training.run import read_run
 
     found = MODELS.get(read_run(subject).info.model).title if isinstance(subject, str | Path) else subject.title
     return str(found)
@@ -240,8 +240,8 @@ def side_by_side(columns: Sequence[tuple[str, Any]], pairs: PairSet, stretch: bo
     Args:
         columns: what each is called, and a model object, a run's folder or a folder of pictures.
     """
-    from fusionbench.pictures import pair_sheet
-    from fusionbench.run import read_run
+    from fusionbench.core.figures import pair_sheet
+    from fusionbench.training.run import read_run
 
     made = []
     for _, value in columns:

@@ -23,20 +23,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fusionbench
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import encode_png, fit_ranges, images_in, read_image
-from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some
-from fusionbench.evaluate import Subject
-from fusionbench.files import digest, file_sha256, utf8, utf8_names, write_bytes
+from fusionbench.core.io import digest, file_sha256, utf8, utf8_names, write_bytes
+from fusionbench.core.progress import progress, say
+from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.evaluation.masked import Subject
+from fusionbench.evaluation.pair_images import fused_path, keeps_pictures, save_fused, save_sources
+from fusionbench.evaluation.pair_sets import PairSet
 from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
-from fusionbench.pair_pictures import fused_path, keeps_pictures, save_fused, save_sources
-from fusionbench.pairsets import PairSet
-from fusionbench.progress import progress, say
-from fusionbench.result import Identity, ModelIdentity, ProtocolIdentity, Result, identity_id, load, save, summarise
-from fusionbench.runtime import describe_host, launch
+from fusionbench.results.schema import (
+    Identity,
+    ModelIdentity,
+    ProtocolIdentity,
+    Result,
+    identity_id,
+    load,
+    save,
+    summarise,
+)
+from fusionbench.training.runtime import describe_host, launch
 
 if TYPE_CHECKING:
     import torch

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fusionbench.contracts import Batch
-from fusionbench.errors import UsageError
-from fusionbench.evaluate import _to_uint8, sample_grid
-from fusionbench.files import write_bytes
-from fusionbench.pictures import reconstruction_sheet, sample_sheet
-from fusionbench.result import Result, save
-from fusionbench.run import Run, read_run
+from fusionbench.core.errors import UsageError
+from fusionbench.core.figures import reconstruction_sheet, sample_sheet
+from fusionbench.core.io import write_bytes
+from fusionbench.core.types import Batch
+from fusionbench.evaluation.masked import _to_uint8, sample_grid
+from fusionbench.results.schema import Result, save
+from fusionbench.training.run import Run, read_run
 
 SAMPLES, RECONSTRUCTIONS = "samples.png", "reconstructions.png"
 SHOWN, RECONSTRUCTED = 4, 8  # samples on either sheet

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.errors import DataError, UsageError, unknown_name
-from fusionbench.shards.manifest import FILE
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.shards.manifest import FILE
 from fusionbench.sources import SOURCES
 
 
@@ -23,7 +23,7 @@ class DatasetPairs:
     A split of the source that is some pairs of a stored one, by name, is there as well.
 
     Args:
-        place: a folder as :func:`fusionbench.data.open_dataset` takes it.
+        place: a folder as :func:`fusionbench.data.dataset.open_dataset` takes it.
 
     Raises:
         UsageError: a data set that is not of whole pairs.

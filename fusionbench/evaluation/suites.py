@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Range, Ranges
-from fusionbench.errors import DataError, UsageError, unknown_name
-from fusionbench.files import read_bounded, shipped_folder
-from fusionbench.result import Result, load
-from fusionbench.suite_rows import RowsFailed as RowsFailed
-from fusionbench.suite_rows import run_folder as run_folder
-from fusionbench.suite_rows import run_rows, run_settings, train_row
+from fusionbench.core.io import read_bounded, shipped_folder
+from fusionbench.evaluation.jobs import RowsFailed as RowsFailed
+from fusionbench.evaluation.jobs import run_folder as run_folder
+from fusionbench.evaluation.jobs import run_rows, run_settings, train_row
+from fusionbench.results.schema import Result, load
 
 MAX_BYTES = 1 << 20
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -33,8 +33,8 @@ class SuiteProtocol(_Part, frozen=True):
 
     ``range_a``, ``range_b``: which values of the image files of pairs are black and white, as ``--range-a`` takes them.
 
-    ``masked/1`` is :class:`fusionbench.evaluate.Protocol`; ``pairs/1`` is
-    :class:`fusionbench.evaluate_pairs.PairsProtocol`, which has ``stretch`` and no draws.
+    ``masked/1`` is :class:`fusionbench.evaluation.masked.Protocol`; ``pairs/1`` is
+    :class:`fusionbench.evaluation.pairs.PairsProtocol`, which has ``stretch`` and no draws.
     """
 
     name: Literal["masked/1", "pairs/1"] = "masked/1"
@@ -171,7 +171,7 @@ def run_suite(
     if limit is not None:
         suite = msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, limit=limit))
     if suite.protocol.name == "pairs/1":
-        from fusionbench.pair_suites import run_pair_suite
+        from fusionbench.evaluation.pair_suites import run_pair_suite
 
         if draws is not None:
             raise UsageError(f"{suite.name} makes one image a pair and draws no samples: leave out --samples")
@@ -213,7 +213,7 @@ def check_budget(budget: str | None) -> None:
         UsageError: not a budget.
     """
     if budget is not None:
-        from fusionbench.schedule import Budget
+        from fusionbench.training.schedule import Budget
 
         Budget.parse(budget)
 
@@ -221,8 +221,8 @@ def check_budget(budget: str | None) -> None:
 def _draw_sheets(
     suite: Suite, found: dict[tuple[str, int], Result], rows: list[SuiteModel], settings: dict[str, Any]
 ) -> None:
-    from fusionbench.data import open_dataset
-    from fusionbench.sheets import has_sheets, save_sheets
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.sheets import has_sheets, save_sheets
 
     dataset = open_dataset(settings["folder"])
     for row in rows:
@@ -243,8 +243,8 @@ def _choose(suite: Suite, models: list[str] | None) -> list[SuiteModel]:
 
 def _dataset_folder(suite: Suite, root: Path, source_dir: str | Path | None) -> Path:
     """The finished data set of the suite's recipe, built when missing (a finished one is found, not made again)."""
-    from fusionbench.build import build_dataset
-    from fusionbench.recipes import load_recipe
+    from fusionbench.data.build import build_dataset
+    from fusionbench.data.recipes import load_recipe
 
     recipe = load_recipe(suite.dataset)
     return build_dataset(recipe, None if source_dir is None else Path(source_dir), root)
@@ -252,8 +252,8 @@ def _dataset_folder(suite: Suite, root: Path, source_dir: str | Path | None) -> 
 
 def _one(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], threads: int | None) -> str:
     """Train and score one row with one seed; the result's folder."""
-    from fusionbench.data import open_dataset
-    from fusionbench.evaluate import Protocol, evaluate
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.masked import Protocol, evaluate
 
     run = train_row(suite, row, seed, settings, threads)
     protocol = Protocol(suite.protocol.draws, suite.protocol.seed, suite.protocol.paper_batch)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fusionbench.contracts import Metric
-from fusionbench.registry import Registry
+from fusionbench.core.registry import Registry
+from fusionbench.core.types import Metric
 
 METRICS: Registry[Metric] = Registry(
     "metric",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import torch

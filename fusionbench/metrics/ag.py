@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fusionbench.contracts import Metric
-from fusionbench.errors import UsageError, unknown_name
+from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.types import Metric
 
 STANDARD = "standard/1"
 

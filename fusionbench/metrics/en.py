@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._histograms import Rounding, entropy, histogram, image_entropy
 from fusionbench.metrics._images import Array, Image, image_metric
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.contracts import Metric
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Metric
 from fusionbench.metrics import get_metric, list_metrics
 from fusionbench.metrics._images import Image, check_stacks, stack_like, to_images
 from fusionbench.metrics.dialects import STANDARD, get_dialect

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fusionbench.errors import some
+from fusionbench.core.errors import some
 
 # fact -> what it is, what follows; "copy 0" is a copy of the first source, and so on
 _FACTS = {

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fusionbench.contracts import Metric, Tolerance
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics.ag import central
 

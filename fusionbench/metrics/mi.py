@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._histograms import image_entropy, mutual_information
 from fusionbench.metrics._images import Array, Image, image_metric
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import bordered, gaussian, local_covariance, local_moments
 from fusionbench.metrics.ssim import K1, K2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import Array, Image, image_metric
 from fusionbench.metrics._moments import squared_error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 
 
 def mse_min(samples: Any, target: Any) -> np.ndarray:

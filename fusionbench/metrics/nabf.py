@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import bordered, sobel, sobel_in_order
 

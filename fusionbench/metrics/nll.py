@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 
 LN2 = math.log(2.0)
 

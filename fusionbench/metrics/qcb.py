@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._frequency import cycles, filtered, stretched
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import separable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import gaussian, local_covariance, local_moments
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import STANDARD
 

@@ -17,8 +17,8 @@ from typing import Literal
 
 import numpy as np
 
-from fusionbench.contracts import Metric
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
+from fusionbench.core.types import Metric
 
 Cause = Literal["size", "sources", "fused"]
 

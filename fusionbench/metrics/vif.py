@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side
 from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, separable
 

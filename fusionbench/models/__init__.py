@@ -5,37 +5,37 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.errors import UsageError, unknown_name
-from fusionbench.registry import Registry
+from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.registry import Registry
 
 if TYPE_CHECKING:
-    from fusionbench.contracts import ImageSpec, Preset
+    from fusionbench.core.types import ImageSpec, Preset
 
 MODELS: Registry = Registry(
     "model",
     "fusionbench.models",
     {
-        "cvae": "fusionbench.models.cvae:CVAE",
-        "cvae+s": "fusionbench.models.cvae:CVAEWithSkips",
-        "dae-fuse": "fusionbench.models.dae_fuse:DAEFuse",
-        "fcn": "fusionbench.models.fcn:FCN",
-        "fcn+s": "fusionbench.models.fcn:FCNWithSkips",
+        "cvae": "fusionbench.models.vae.cvae:CVAE",
+        "cvae+s": "fusionbench.models.vae.cvae:CVAEWithSkips",
+        "dae-fuse": "fusionbench.models.pairs.dae_fuse:DAEFuse",
+        "fcn": "fusionbench.models.vae.fcn:FCN",
+        "fcn+s": "fusionbench.models.vae.fcn:FCNWithSkips",
         "first-view": "fusionbench.models.trivial:FirstView",
-        "fusionvae": "fusionbench.models.fusionvae:FusionVAE",
-        "fusionvae-plus": "fusionbench.models.fusionvae_plus:FusionVAEPlus",
+        "fusionvae": "fusionbench.models.vae.fusionvae:FusionVAE",
+        "fusionvae-plus": "fusionbench.models.vae.fusionvae_plus:FusionVAEPlus",
         "max-view": "fusionbench.models.trivial:MaxView",
         "mean-image": "fusionbench.models.trivial:MeanImage",
-        "mfeif": "fusionbench.models.mfeif:MFEIF",
-        "average": "fusionbench.models.classical:Average",
-        "cbf": "fusionbench.models.cbf:CrossBilateral",
-        "contrast-pyramid": "fusionbench.models.classical:ContrastPyramid",
-        "copy-a": "fusionbench.models.classical:CopyA",
-        "copy-b": "fusionbench.models.classical:CopyB",
-        "gtf": "fusionbench.models.gtf:GradientTransfer",
-        "guided-filter": "fusionbench.models.classical:GuidedFilter",
-        "jsr-sd": "fusionbench.models.jsr_sd:JointSparse",
-        "laplacian-pyramid": "fusionbench.models.classical:LaplacianPyramid",
-        "wavelet": "fusionbench.models.wavelet:Wavelet",
+        "mfeif": "fusionbench.models.pairs.mfeif:MFEIF",
+        "average": "fusionbench.models.classical.pyramids:Average",
+        "cbf": "fusionbench.models.classical.cbf:CrossBilateral",
+        "contrast-pyramid": "fusionbench.models.classical.pyramids:ContrastPyramid",
+        "copy-a": "fusionbench.models.classical.pyramids:CopyA",
+        "copy-b": "fusionbench.models.classical.pyramids:CopyB",
+        "gtf": "fusionbench.models.classical.gtf:GradientTransfer",
+        "guided-filter": "fusionbench.models.classical.pyramids:GuidedFilter",
+        "jsr-sd": "fusionbench.models.classical.jsr_sd:JointSparse",
+        "laplacian-pyramid": "fusionbench.models.classical.pyramids:LaplacianPyramid",
+        "wavelet": "fusionbench.models.classical.wavelet:Wavelet",
     },
     see="fusionbench list models",
 )
@@ -55,7 +55,7 @@ def get_preset(name: str, preset: str | None) -> Preset:
         >>> preset.model["latents"], preset.training["epochs"], preset.note
         (8, 12, 'a minute on a CPU; not comparable with the paper')
     """
-    from fusionbench.contracts import Preset
+    from fusionbench.core.types import Preset
 
     presets = MODELS.get(name).PRESETS
     if preset is None:
@@ -73,7 +73,7 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
 
     Example:
         >>> from fusionbench import FusionbenchError, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> spec = ImageSpec(channels=1, height=16, width=16, views=3)
         >>> sum(parameter.numel() for parameter in create_model("cvae", spec, preset="tiny").parameters())
         90962

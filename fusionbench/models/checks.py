@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import torch
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.types import Batch, ImageSpec
 
 MASKED = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
 PAIRS = ImageSpec(channels=1, height=32, width=32, views=2)

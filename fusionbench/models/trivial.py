@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, Preset
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, ImageSpec, Preset
 
 _PRESETS: Mapping[str, Preset] = {"default": Preset(note="one pass over the training targets")}
 
@@ -24,7 +24,7 @@ class MeanImage(nn.Module):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("mean-image", ImageSpec(channels=1, height=1, width=2, views=1))
         >>> targets = torch.tensor([[[[0.0, 0.5]]], [[[0.5, 1.0]]]])
         >>> batch = Batch(targets, targets[:, None], torch.ones(2, 1, dtype=torch.bool), torch.arange(2))
@@ -72,7 +72,7 @@ class FirstView(MeanImage):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("first-view", ImageSpec(channels=1, height=1, width=2, views=2))
         >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
         >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
@@ -94,7 +94,7 @@ class MaxView(MeanImage):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("max-view", ImageSpec(channels=1, height=1, width=2, views=2))
         >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
         >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()

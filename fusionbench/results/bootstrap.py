@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fusionbench.errors import CannotMeasure, NotComparable
+from fusionbench.core.errors import CannotMeasure, NotComparable
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -59,7 +59,7 @@ class Difference:
     """Paired difference of two models' means, ``second - first``, with its bootstrap interval.
 
     Example:
-        >>> from fusionbench.stats import Difference
+        >>> from fusionbench.results.bootstrap import Difference
         >>> Difference(mean=0.5, low=0.1, high=0.9).separable, Difference(mean=0.5, low=-0.1, high=1.1).separable
         (True, False)
     """
@@ -80,7 +80,7 @@ def mean(values: ArrayLike) -> float:
     Results, comparisons, gates and pages use this one, and so show the same number to the last digit.
 
     Example:
-        >>> from fusionbench.stats import mean
+        >>> from fusionbench.results.bootstrap import mean
         >>> mean([1e16, 1.0, -1e16, 1.0])  # a plain sum loses the small ones
         0.5
     """
@@ -97,7 +97,7 @@ def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
     Example:
         >>> import numpy as np
         >>> from fusionbench import FusionbenchError
-        >>> from fusionbench.stats import check_table
+        >>> from fusionbench.results.bootstrap import check_table
         >>> [values.shape for values in check_table([np.zeros(4), np.zeros((3, 4))])]  # one run, three runs
         [(1, 4), (3, 4)]
         >>> try:
@@ -130,7 +130,7 @@ def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, see
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import bootstrap_means
+        >>> from fusionbench.results.bootstrap import bootstrap_means
         >>> first = np.array([1.0, 2.0, 6.0])
         >>> means = bootstrap_means([first, first + 1], resamples=1000)
         >>> means.shape, np.unique(means[:, 1] - means[:, 0]).round(4).tolist()  # the same images for both models
@@ -164,7 +164,7 @@ def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import interval
+        >>> from fusionbench.results.bootstrap import interval
         >>> low, high = interval(np.arange(101.0))
         >>> round(float(low), 4), round(float(high), 4)
         (2.5, 97.5)
@@ -178,7 +178,7 @@ def ranks(means: np.ndarray, better: Better) -> np.ndarray:
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import ranks
+        >>> from fusionbench.results.bootstrap import ranks
         >>> ranks(np.array([0.3, 0.1, 0.1]), "lower").tolist()
         [3, 1, 1]
     """
@@ -192,7 +192,7 @@ def rank_intervals(means: np.ndarray, better: Better, level: float = LEVEL) -> t
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import rank_intervals
+        >>> from fusionbench.results.bootstrap import rank_intervals
         >>> means = np.array([[0.1, 0.2, 0.5], [0.2, 0.1, 0.5]])  # in two resamples two models swap ranks
         >>> low, high = rank_intervals(means, "lower")
         >>> low.tolist(), high.tolist()
@@ -214,7 +214,7 @@ def compare(
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import compare
+        >>> from fusionbench.results.bootstrap import compare
         >>> errors = np.array([0.1, 0.4, 0.9, 0.2])
         >>> better, alike = errors - 0.05, errors + np.array([0.1, -0.1, 0.1, -0.1])
         >>> [(row.rank, row.tied) for row in compare([errors, better, alike], "lower")]
@@ -255,7 +255,7 @@ def run_sd(means: Sequence[float]) -> float | None:
     """Standard deviation (n - 1) of the means of training runs, the ± of papers; None for fewer than two.
 
     Example:
-        >>> from fusionbench.stats import run_sd
+        >>> from fusionbench.results.bootstrap import run_sd
         >>> round(run_sd([1.0, 1.2, 1.4]), 4), run_sd([1.0])
         (0.2, None)
     """
@@ -277,7 +277,7 @@ def paired_difference(
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import paired_difference
+        >>> from fusionbench.results.bootstrap import paired_difference
         >>> first = np.array([1.0, 5.0, 9.0, 13.0])  # images differ far more than models
         >>> difference = paired_difference(first, first + [0.5, 0.25, 0.5, 0.75])
         >>> difference.mean, difference.separable

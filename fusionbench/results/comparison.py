@@ -7,10 +7,11 @@ else than their model, so neither takes a rank.
 Example:
     >>> import tempfile
     >>> from fusionbench import create_model
-    >>> from fusionbench.comparison import compare_results, read_entries, require_comparable, same_model, title_of
-    >>> from fusionbench.contracts import ImageSpec
-    >>> from fusionbench.evaluate_pairs import evaluate_pairs
-    >>> from fusionbench.pairsets import open_pairs
+    >>> from fusionbench.results.comparison import compare_results, read_entries
+    >>> from fusionbench.results.comparison import require_comparable, same_model, title_of
+    >>> from fusionbench.core.types import ImageSpec
+    >>> from fusionbench.evaluation.pairs import evaluate_pairs
+    >>> from fusionbench.evaluation.pair_sets import open_pairs
     >>> pairs = open_pairs("pairs-demo", "all", None)
     >>> models = [create_model(name, ImageSpec(1, 256, 256, views=2)) for name in ("copy-a", "copy-b")]
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -36,11 +37,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fusionbench import stats
-from fusionbench.errors import DataError, NotComparable, UsageError
-from fusionbench.files import digest
-from fusionbench.input_means import MEAN, column_order, matches
-from fusionbench.result import Result, Score, load, load_per_image
+from fusionbench.core.errors import DataError, NotComparable, UsageError
+from fusionbench.core.io import digest
+from fusionbench.results import bootstrap as stats
+from fusionbench.results.input_means import MEAN, column_order, matches
+from fusionbench.results.schema import Result, Score, load, load_per_image
 
 # Scores that say the same as another one in another unit, or a bound of it: tables show them on request.
 SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
@@ -49,10 +50,10 @@ SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
 def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
     """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name.
 
-    Columns of a metric stand in the order of :func:`fusionbench.input_means.column_order`.
+    Columns of a metric stand in the order of :func:`fusionbench.results.input_means.column_order`.
 
     Example:
-        >>> from fusionbench.comparison import metric_order
+        >>> from fusionbench.results.comparison import metric_order
         >>> sorted(["nll@1", "mse_min@1", "nll_bpd@1"], key=metric_order)
         ['nll_bpd@1', 'nll@1', 'mse_min@1']
     """
@@ -120,7 +121,7 @@ def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = N
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.comparison import per_image
+        >>> from fusionbench.results.comparison import per_image
         >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
         >>> per_image(table, "nll@mean").tolist()
         [700.0, 300.0]
@@ -239,7 +240,7 @@ def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.comparison import common_images
+        >>> from fusionbench.results.comparison import common_images
         >>> mask, why = common_images([np.array([1.0, 2.0, np.nan]), np.array([3.0, np.nan, np.nan])])
         >>> mask.tolist(), why[0] == ""
         ([True, True, False], True)

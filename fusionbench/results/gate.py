@@ -19,13 +19,13 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench import stats
-from fusionbench.comparison import Entry, common_images, metric_order, per_image, read_entries
-from fusionbench.contracts import Tolerance
-from fusionbench.errors import CannotMeasure, DataError, NotComparable, Rejected, UsageError
-from fusionbench.files import digest, read_bounded, write_bytes
-from fusionbench.input_means import current_key, current_keys, mean_over_inputs, views_in, views_of
-from fusionbench.result import DatasetIdentity, ProtocolIdentity, Result, Score, load, load_per_image
+from fusionbench.core.errors import CannotMeasure, DataError, NotComparable, Rejected, UsageError
+from fusionbench.core.io import digest, read_bounded, write_bytes
+from fusionbench.core.types import Tolerance
+from fusionbench.results import bootstrap as stats
+from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
+from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_of
+from fusionbench.results.schema import DatasetIdentity, ProtocolIdentity, Result, Score, load, load_per_image
 
 SCHEMA = "fusionbench.baseline/1"
 MAX_BYTES = 64 << 20
@@ -158,7 +158,7 @@ def baseline_of(paths: Sequence[str | Path]) -> Baseline:
     """A baseline from results; training seeds of a model are averaged, and give it its noise when there are three.
 
     Raises:
-        UsageError, DataError, NotComparable: as :func:`fusionbench.comparison.read_entries`.
+        UsageError, DataError, NotComparable: as :func:`fusionbench.results.comparison.read_entries`.
     """
     entries = []
     for group in _by_task(paths):

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.gate import Case, Outcome, Verdict
+from fusionbench.results.gate import Case, Outcome, Verdict
 
 if TYPE_CHECKING:
     from rich.table import Table

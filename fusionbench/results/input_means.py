@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
 
 MEAN, PAPER_MEAN = "mean", "avg_paper"
 AVERAGES = (MEAN, PAPER_MEAN)

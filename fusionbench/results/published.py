@@ -16,13 +16,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench import result as schema
-from fusionbench.archive import Problem
-from fusionbench.errors import DataError, FusionbenchError, Rejected
-from fusionbench.files import read_bounded, write_bytes
-from fusionbench.input_means import AVERAGES, current_keys
+from fusionbench.core.errors import DataError, FusionbenchError, Problem, Rejected
+from fusionbench.core.io import read_bounded, write_bytes
+from fusionbench.core.text import Line, Link, Plain
 from fusionbench.metrics.dialects import DIALECTS
-from fusionbench.plaintext import Line, Link, Plain
+from fusionbench.results import schema
+from fusionbench.results.input_means import AVERAGES, current_keys
 
 SCHEMA = "fusionbench.published/1"
 MAX_BYTES = 256 << 10
@@ -143,8 +142,8 @@ def _problems(record: Record) -> list[tuple[str, str]]:
 
 def _views(record: Record, found: list[tuple[str, str]]) -> int:
     """Views of the data set; 0 for pairs."""
-    from fusionbench.pairsets import is_pair_source
-    from fusionbench.recipes import list_recipes, load_recipe
+    from fusionbench.data.recipes import list_recipes, load_recipe
+    from fusionbench.sources import is_pair_source
 
     if record.track == "pairs":
         source, _, split = record.dataset.partition("-")  # a source with several splits names its sets so

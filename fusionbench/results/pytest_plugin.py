@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from fusionbench.gate import Outcome
+    from fusionbench.results.gate import Outcome
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def fusionbench_gate() -> Callable[[str | Path, str | Path], Outcome]:
     """
 
     def check(candidate: str | Path, baseline: str | Path) -> Outcome:
-        from fusionbench.gate import describe, gate
+        from fusionbench.results.gate import describe, gate
 
         outcome = gate(candidate, baseline)
         if not outcome.ok:

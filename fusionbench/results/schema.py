@@ -8,10 +8,10 @@ refused.
 Example:
     >>> import tempfile
     >>> from fusionbench import create_model
-    >>> from fusionbench.contracts import ImageSpec
-    >>> from fusionbench.evaluate_pairs import evaluate_pairs
-    >>> from fusionbench.pairsets import open_pairs
-    >>> from fusionbench.result import load, load_folder, load_per_image, save
+    >>> from fusionbench.core.types import ImageSpec
+    >>> from fusionbench.evaluation.pairs import evaluate_pairs
+    >>> from fusionbench.evaluation.pair_sets import open_pairs
+    >>> from fusionbench.results.schema import load, load_folder, load_per_image, save
     >>> model = create_model("copy-a", ImageSpec(channels=1, height=256, width=256, views=2))
     >>> result = evaluate_pairs(model, open_pairs("pairs-demo", "all", None), out=None, device="cpu")
     >>> with tempfile.TemporaryDirectory() as root:
@@ -34,10 +34,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.errors import DataError, some
-from fusionbench.files import digest, read_bounded, write_bytes
-from fusionbench.input_means import complete, current_keys
+from fusionbench.core.errors import DataError, some
+from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.metrics.undefined import NotAvailable
+from fusionbench.results.input_means import complete, current_keys
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
@@ -124,9 +124,9 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     Example:
         >>> from fusionbench import create_model
-        >>> from fusionbench.contracts import ImageSpec
-        >>> from fusionbench.evaluate_pairs import evaluate_pairs
-        >>> from fusionbench.pairsets import open_pairs
+        >>> from fusionbench.core.types import ImageSpec
+        >>> from fusionbench.evaluation.pairs import evaluate_pairs
+        >>> from fusionbench.evaluation.pair_sets import open_pairs
         >>> model = create_model("copy-a", ImageSpec(channels=1, height=256, width=256, views=2))
         >>> pairs = open_pairs("pairs-demo", "all", None, limit=1)
         >>> result = evaluate_pairs(model, pairs, out=None, device="cpu")
@@ -163,7 +163,8 @@ def identity_id(identity: Identity) -> str:
     """Hex sha256 over the canonical JSON of identity: the cache key and the result's ``id``.
 
     Example:
-        >>> from fusionbench.result import DatasetIdentity, Identity, ModelIdentity, ProtocolIdentity, identity_id
+        >>> from fusionbench.results.schema import DatasetIdentity, Identity, ModelIdentity
+        >>> from fusionbench.results.schema import ProtocolIdentity, identity_id
         >>> identity = Identity(
         ...     model=ModelIdentity(name="average", version="1"),
         ...     dataset=DatasetIdentity(name="tno", version="1.0.0", split="test", id="", n=25, ids_sha256=""),
@@ -198,7 +199,7 @@ def summarise(
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.result import summarise
+        >>> from fusionbench.results.schema import summarise
         >>> score = summarise(np.array([1.0, 2.0, 3.0]), "lower", "nats")
         >>> score.mean, score.sd, [round(end, 3) for end in score.ci95]
         (2.0, 1.0, [0.868, 3.132])
@@ -237,7 +238,7 @@ def left_out(score: Score) -> list[NotAvailable]:
     Example:
         >>> import numpy as np
         >>> from fusionbench.metrics.undefined import NotAvailable
-        >>> from fusionbench.result import left_out, summarise
+        >>> from fusionbench.results.schema import left_out, summarise
         >>> missing = {NotAvailable("needs images of at least 41×41", "size"): ["small.png"]}
         >>> score = summarise(np.array([0.5, np.nan, 0.7]), "higher", "1", missing)
         >>> round(score.mean, 3), score.n, [why.cause for why in left_out(score)]
@@ -256,7 +257,7 @@ def not_available(score: Score) -> list[dict[str, Any]]:
     Example:
         >>> import numpy as np
         >>> from fusionbench.metrics.undefined import NotAvailable
-        >>> from fusionbench.result import not_available, summarise
+        >>> from fusionbench.results.schema import not_available, summarise
         >>> missing = {NotAvailable("a source is constant", "sources"): ["night.png"]}
         >>> [entry["images"] for entry in not_available(summarise(np.array([1.0, np.nan]), "higher", "1", missing))]
         [['night.png']]

@@ -5,11 +5,11 @@ A tie with the best carries a mark in every form, so that a copied table keeps t
 Example:
     >>> import tempfile
     >>> from fusionbench import create_model
-    >>> from fusionbench.comparison import compare_results
-    >>> from fusionbench.contracts import ImageSpec
-    >>> from fusionbench.evaluate_pairs import evaluate_pairs
-    >>> from fusionbench.pairsets import open_pairs
-    >>> from fusionbench.tables import as_csv, as_data, as_latex, as_markdown, as_tables, label, legend, order
+    >>> from fusionbench.results.comparison import compare_results
+    >>> from fusionbench.core.types import ImageSpec
+    >>> from fusionbench.evaluation.pairs import evaluate_pairs
+    >>> from fusionbench.evaluation.pair_sets import open_pairs
+    >>> from fusionbench.results.tables import as_csv, as_data, as_latex, as_markdown, as_tables, label, legend, order
     >>> pairs = open_pairs("pairs-demo", "all", None)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("copy-a", "copy-b"):
@@ -38,10 +38,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.comparison import Comparison, Entry
-from fusionbench.input_means import MEAN, column_order, is_count, subsample
-from fusionbench.result import Result, left_out
-from fusionbench.stats import Row
+from fusionbench.results.bootstrap import Row
+from fusionbench.results.comparison import Comparison, Entry
+from fusionbench.results.input_means import MEAN, column_order, is_count, subsample
+from fusionbench.results.schema import Result, left_out
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,7 +67,7 @@ def decimals(mean: float, low: float, high: float) -> int:
     """Places after the point that show two digits of the interval's half width (three digits of a mean without one).
 
     Example:
-        >>> from fusionbench.tables import decimals
+        >>> from fusionbench.results.tables import decimals
         >>> decimals(0.51234, low=0.49, high=0.53), decimals(512.34, low=500, high=520)
         (3, 0)
     """
@@ -82,8 +82,8 @@ def number(row: Row) -> tuple[str, str, str]:
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import compare
-        >>> from fusionbench.tables import number
+        >>> from fusionbench.results.bootstrap import compare
+        >>> from fusionbench.results.tables import number
         >>> (row,) = compare([np.array([0.1, 0.2, 0.3])], "lower")
         >>> number(row)
         ('0.20', '0.10', '0.30')
@@ -99,8 +99,8 @@ def spread_text(row: Row) -> str:
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import compare
-        >>> from fusionbench.tables import number, spread_text
+        >>> from fusionbench.results.bootstrap import compare
+        >>> from fusionbench.results.tables import number, spread_text
         >>> (row,) = compare([np.array([[0.1, 0.3], [0.2, 0.4]])], "lower")  # two training runs
         >>> number(row)[0] + spread_text(row)
         '0.25 ± 0.071'
@@ -116,8 +116,8 @@ def rank_text(row: Row) -> str:
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.stats import compare
-        >>> from fusionbench.tables import rank_text
+        >>> from fusionbench.results.bootstrap import compare
+        >>> from fusionbench.results.tables import rank_text
         >>> first, second = np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 4.0])
         >>> [rank_text(row) for row in compare([first, second, second + 9], "lower")]
         ['1–2', '1–2', '3']
@@ -347,11 +347,11 @@ def by_inputs(results: Sequence[Result], metric: str) -> Table:
     Example:
         >>> import numpy as np
         >>> from fusionbench import create_model
-        >>> from fusionbench.contracts import ImageSpec
-        >>> from fusionbench.evaluate_pairs import evaluate_pairs
-        >>> from fusionbench.pairsets import open_pairs
-        >>> from fusionbench.result import summarise
-        >>> from fusionbench.tables import by_inputs
+        >>> from fusionbench.core.types import ImageSpec
+        >>> from fusionbench.evaluation.pairs import evaluate_pairs
+        >>> from fusionbench.evaluation.pair_sets import open_pairs
+        >>> from fusionbench.results.schema import summarise
+        >>> from fusionbench.results.tables import by_inputs
         >>> pairs = open_pairs("pairs-demo", "all", None, limit=1)
         >>> model = create_model("copy-a", ImageSpec(1, 256, 256, views=2))
         >>> result = evaluate_pairs(model, pairs, out=None, device="cpu")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fusionbench.contracts import Source
-from fusionbench.registry import Registry
+from fusionbench.core.registry import Registry
+from fusionbench.core.types import Source
 
 SOURCES: Registry[type[Source]] = Registry(
     "source",
@@ -29,3 +29,8 @@ SOURCES: Registry[type[Source]] = Registry(
     },
     see="fusionbench list sources",
 )
+
+
+def is_pair_source(name: str) -> bool:
+    """Whether ``name`` is a registered source of pairs."""
+    return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")

@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import read_bounded
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.io import read_bounded
 from fusionbench.sources.file_notes import FileNotes
 
 _PARTITION = "list_eval_partition.txt"

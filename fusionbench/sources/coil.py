@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.sources.file_notes import FileNotes
 
 _NAME = re.compile(r"obj(\d{1,3})__(\d{1,3})\.png")

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 
 
 class Digits:

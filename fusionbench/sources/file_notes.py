@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionbench import progress
+from fusionbench.core import progress
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.images import DecodedImage, read_image
 

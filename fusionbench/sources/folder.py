@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.images import SUFFIXES
-from fusionbench.errors import DataError, UsageError
 from fusionbench.sources.file_notes import FileNotes
 
 

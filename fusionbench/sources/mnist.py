@@ -17,7 +17,7 @@ from typing import IO, ClassVar
 
 import numpy as np
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
 
 _FILES = {"train": ("train", 60_000), "test": ("t10k", 10_000)}
 _SHAPE = (28, 28)

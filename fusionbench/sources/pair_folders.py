@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fusionbench import progress
+from fusionbench.core import progress
+from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some, unknown_name
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
-from fusionbench.errors import DataError, SizesDiffer, UsageError, refuse_all, some, unknown_name
-from fusionbench.files import utf8_names
+from fusionbench.core.io import utf8_names
 from fusionbench.sources.file_notes import FileNotes, tell_notes
 
 _NO_RANGES = Ranges()

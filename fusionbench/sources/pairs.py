@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fusionbench.errors import unknown_name
+from fusionbench.core.errors import unknown_name
 from fusionbench.sources.pair_folders import Layout, PairFolders
 
 

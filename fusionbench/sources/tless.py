@@ -17,9 +17,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fusionbench.core.errors import DataError, UsageError, refuse_all
 from fusionbench.core.images import FULL
-from fusionbench.errors import DataError, UsageError, refuse_all
-from fusionbench.files import read_bounded
+from fusionbench.core.io import read_bounded
 from fusionbench.sources.file_notes import FileNotes
 
 _SIZE = (400, 400)

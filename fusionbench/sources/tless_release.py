@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_headers import PngHeader, png_header
 from fusionbench.core.images import FULL, DecodedImage, decode_image
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import file_sha256
+from fusionbench.core.io import file_sha256
 
 _MAX_VALUE = 1 << 20  # bytes of one PNG
 _GATE = threading.Lock()  # the library refuses a file that is open twice in a process

@@ -11,11 +11,10 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from fusionbench.errors import DataError
-from fusionbench.files import atomic_write
+from fusionbench.core.errors import DataError, Problem
+from fusionbench.core.io import atomic_write
 
 MAX_ARCHIVE = 2 << 30
 MAX_MEMBERS = 16
@@ -28,18 +27,6 @@ MAX_RATIO = 100.0
 _BLOCK = 1 << 20
 _END = struct.Struct("<4s4H2LH")
 _UNREADABLE = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is not allowed: in which file, which rule, and what to do."""
-
-    file: str
-    rule: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.rule}; {self.remedy}"
 
 
 def names(path: Path) -> list[str]:

@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 
 import fusionbench
-from fusionbench import result as schema
-from fusionbench.errors import DataError, Rejected, UsageError
-from fusionbench.files import digest, file_sha256, utf8_names
-from fusionbench.input_means import averages
-from fusionbench.predictions import (
+from fusionbench.core.errors import DataError, Rejected, UsageError
+from fusionbench.core.io import digest, file_sha256, utf8_names
+from fusionbench.results import schema
+from fusionbench.results.input_means import averages
+from fusionbench.submissions.predictions import (
     IMAGES,
     META,
     SAMPLES,
@@ -49,7 +49,7 @@ def write_samples(path: Path, samples: Any) -> None:
 
 def record_of_samples(samples: Any, data: Path, **words: Any) -> Predictions:
     """The record of samples (see :func:`write_samples`) for the test split of the data set in ``data``."""
-    from fusionbench.data import open_dataset
+    from fusionbench.data.dataset import open_dataset
 
     dataset = open_dataset(data)
     return Predictions(
@@ -59,7 +59,7 @@ def record_of_samples(samples: Any, data: Path, **words: Any) -> Predictions:
 
 def record_of_pictures(pictures: Mapping[str, Path], data: Path, **words: Any) -> Predictions:
     """The record of one PNG for every pair in ``data``."""
-    from fusionbench.pairsets import pairs_in
+    from fusionbench.evaluation.pair_sets import pairs_in
 
     pairs = pairs_in(data)
     return Predictions(
@@ -74,7 +74,7 @@ def draft(predictions: Path, data: Path, out: Path, words: Mapping[str, Any]) ->
         DataError, UsageError: what is there cannot be submitted.
     """
     from fusionbench.core.images import images_in
-    from fusionbench.submit import member
+    from fusionbench.submissions.submit import member
 
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         files: dict[str, Path] = {}
@@ -123,10 +123,10 @@ def score_once(folder: str, data: str, suite: str, out: str) -> None:
 
 
 def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
-    from fusionbench.data import open_dataset
-    from fusionbench.evaluate import Protocol
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.masked import Protocol
+    from fusionbench.evaluation.suites import load_suite
     from fusionbench.metrics.mse_min import METRIC, mse_min
-    from fusionbench.suites import load_suite
 
     rules, dataset = load_suite(suite), open_dataset(data)
     protocol = Protocol(rules.protocol.draws, rules.protocol.seed, rules.protocol.paper_batch)
@@ -161,8 +161,8 @@ def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, ou
 
 
 def _score_pictures(folder: Path, record: Predictions, data: Path, out: Path) -> None:
-    from fusionbench.evaluate_pairs import score_pictures
-    from fusionbench.pairsets import pairs_in
+    from fusionbench.evaluation.pair_sets import pairs_in
+    from fusionbench.evaluation.pairs import score_pictures
 
     pairs = pairs_in(data, record.split)
     score_pictures(folder / IMAGES, pairs, name=record.model, title=record.title, out=out)

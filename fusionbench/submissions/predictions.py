@@ -2,7 +2,7 @@
 
 Masked sets: ``predictions.h5`` with one data set ``samples``, uint8 (images, V+1, K, H, W[, C]): K draws for every
 number of inputs N = 0..V. Pairs: one 8-bit PNG for every pair, ``images/<id>.png``. Everything of a stranger's file is
-looked at in a child process with limits, sizes before content; see :mod:`fusionbench.sandbox`.
+looked at in a child process with limits, sizes before content; see :mod:`fusionbench.submissions.sandbox`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.archive import Problem
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import DataError, FusionbenchError
-from fusionbench.files import read_bounded, write_bytes
-from fusionbench.lint import remarks
+from fusionbench.core.errors import DataError, FusionbenchError, Problem
+from fusionbench.core.io import read_bounded, write_bytes
+from fusionbench.core.text import Digest, Line, Link, Note, Plain
+from fusionbench.core.types import ImageSpec
 from fusionbench.metrics.facts import fact_lines, facts
-from fusionbench.plaintext import Digest, Line, Link, Note, Plain
+from fusionbench.submissions.remarks import remarks
 
 META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"
 FINDINGS = "findings.json"  # written by the child beside what it looked at
@@ -110,7 +109,7 @@ def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[Any]:
     """
     import h5py
 
-    from fusionbench.shards.reader import hard_linked
+    from fusionbench.data.shards.reader import hard_linked
 
     try:
         with h5py.File(path, "r") as file:
@@ -165,7 +164,7 @@ def blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _examine_samples(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
-    from fusionbench.data import open_dataset
+    from fusionbench.data.dataset import open_dataset
 
     dataset = None if data is None else open_dataset(data)
     if dataset is not None:
@@ -204,7 +203,7 @@ def _shipped_spec(name: str) -> ImageSpec:
     Raises:
         DataError: no shipped recipe of a masked set has this name.
     """
-    from fusionbench.recipes import PairRecipe, list_recipes, load_recipe
+    from fusionbench.data.recipes import PairRecipe, list_recipes, load_recipe
 
     recipe = load_recipe(name) if name in list_recipes() else None
     if recipe is None or isinstance(recipe, PairRecipe):
@@ -246,7 +245,7 @@ def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
 
 def _examine_pictures(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
     from fusionbench.core.images import read_image
-    from fusionbench.pairsets import pairs_in
+    from fusionbench.evaluation.pair_sets import pairs_in
 
     files = {path.stem: path for path in sorted((folder / IMAGES).glob("*.png"))}
     if len(files) != record.images:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.io import file_sha256, write_bytes
 from fusionbench.core.locks import lock
-from fusionbench.errors import FusionbenchError
-from fusionbench.files import file_sha256, write_bytes
 
 STATES = ("incoming", "working", "done", "rejected")
 KINDS = (".zip", ".json")

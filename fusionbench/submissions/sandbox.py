@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionbench.progress import say
+from fusionbench.core.progress import say
 
 MEMORY = 24 << 30  # of address space, most of which torch reserves and never touches
 FILES = 4 << 30
@@ -39,8 +39,8 @@ class Done:
 
 def run_limited(function: str, arguments: Sequence[str], *, seconds: int) -> Done:
     """Call ``module:function`` of ours with texts as arguments, for at most ``seconds``."""
-    command = [sys.executable, "-m", "fusionbench.sandbox", str(seconds), function, *arguments]
-    root = str(Path(__file__).resolve().parents[1])  # fusionbench itself may be a checkout
+    command = [sys.executable, "-m", "fusionbench.submissions.sandbox", str(seconds), function, *arguments]
+    root = str(Path(__file__).resolve().parents[2])  # fusionbench itself may be a checkout
     environment = {"PATH": os.defpath, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "HOME": "/"}
     if "SYSTEMROOT" in os.environ:  # Windows starts no Python without it
         environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
@@ -110,7 +110,7 @@ def _leave_network() -> bool:
 
 
 def _main() -> None:
-    from fusionbench.errors import FusionbenchError
+    from fusionbench.core.errors import FusionbenchError
 
     seconds, function, *arguments = sys.argv[1:]
     print("network: none" if _leave_network() else "network: as the machine's", file=sys.stderr)

@@ -1,10 +1,10 @@
 """Submissions: pack, check, accept. Nothing of a submission is ever executed.
 
 A submission is a zip of ``submission.json`` and either ``weights.safetensors`` for a **registered** model, which are
-scored again, or what a model of any kind predicted; see :mod:`fusionbench.predictions`. Numbers of papers are a JSON
-without a zip; see :mod:`fusionbench.published`. The author and the maintainer
-run the same check, offline and without a GPU; accepting scores the submission. The status of a result is assigned here
-and is not a field of a submission.
+scored again, or what a model of any kind predicted; see :mod:`fusionbench.submissions.predictions`. Numbers of papers
+are a JSON without a zip; see :mod:`fusionbench.results.published`. The author and the maintainer run the same check,
+offline and without a GPU; accepting scores the submission. The status of a result is assigned here and is not a field
+of a submission.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.archive import Problem, extract_all, inspect, names
-from fusionbench.errors import DataError, FusionbenchError, Rejected, UsageError
-from fusionbench.files import atomic_write, file_sha256
-from fusionbench.plaintext import Digest, Line, Link, Note
-from fusionbench.published import Record, is_record, read_record
-from fusionbench.run import Run, RunInfo, read_run
+from fusionbench.core.errors import DataError, FusionbenchError, Problem, Rejected, UsageError
+from fusionbench.core.io import atomic_write, file_sha256
+from fusionbench.core.text import Digest, Line, Link, Note
+from fusionbench.results.published import Record, is_record, read_record
+from fusionbench.submissions.archive import extract_all, inspect, names
+from fusionbench.training.run import Run, RunInfo, read_run
 
 if TYPE_CHECKING:
-    from fusionbench.predictions import Predictions
+    from fusionbench.submissions.predictions import Predictions
 
 SCHEMA = "fusionbench.submission/1"
 META, WEIGHTS = "submission.json", "weights.safetensors"
@@ -114,7 +114,7 @@ def pack_predictions(
         DataError, UsageError: there is nothing that can be submitted.
         Rejected: the submission would be refused; names the first reason.
     """
-    from fusionbench.prediction_scores import draft as write_draft
+    from fusionbench.submissions.prediction_scores import draft as write_draft
 
     words = {"model": model, "title": title, "submitter": submitter, "link": link, "note": note}
     with tempfile.TemporaryDirectory() as folder:
@@ -175,11 +175,11 @@ def check(path: Path, unpacked: Path | None = None, data: Path | None = None) ->
 
 def _check_predictions(report: Report, folder: Path, data: Path | None) -> None:
     """Let a child process with limits look at what strangers made; its findings join ``report``."""
-    from fusionbench.predictions import FINDINGS, Findings, read_record
-    from fusionbench.sandbox import run_limited
+    from fusionbench.submissions.predictions import FINDINGS, Findings, read_record
+    from fusionbench.submissions.sandbox import run_limited
 
     place = "" if data is None else str(Path(data).resolve())
-    done = run_limited("fusionbench.predictions:examine_once", [str(folder), place], seconds=900)
+    done = run_limited("fusionbench.submissions.predictions:examine_once", [str(folder), place], seconds=900)
     if not done.ok:
         problem = Problem(Path(report.path).name, done.message, "make it again with `fusionbench pack`")
         report.problems.append(problem)
@@ -251,9 +251,9 @@ def _content_problems(submission: Submission, weights: Path) -> list[Problem]:
 
 def _load_problems(submission: Submission, weights: Path) -> list[Problem]:
     """Build the model and load the weights in a child process with limits, since parameters are a stranger's."""
-    from fusionbench.sandbox import run_limited
+    from fusionbench.submissions.sandbox import run_limited
 
-    done = run_limited("fusionbench.submit:load_once", [str(weights.parent)], seconds=120)
+    done = run_limited("fusionbench.submissions.submit:load_once", [str(weights.parent)], seconds=120)
     return [] if done.ok else [Problem(WEIGHTS, done.message, "pack the run again with this version of fusionbench")]
 
 
@@ -268,7 +268,7 @@ def as_run(folder: Path) -> Run:
 
 def load_once(folder: str) -> None:
     """In the child: build the model for its data set's shape and load the weights, strictly."""
-    from fusionbench.recipes import load_recipe
+    from fusionbench.data.recipes import load_recipe
 
     run = as_run(Path(folder))
     run.load_model(load_recipe(run.info.dataset_name).image_spec)
@@ -276,9 +276,9 @@ def load_once(folder: str) -> None:
 
 def score_once(folder: str, data: str, suite: str, out: str) -> None:
     """In the child: score the unpacked submission in ``folder`` as the suite says, into ``out``."""
-    from fusionbench.data import open_dataset
-    from fusionbench.evaluate import Protocol, evaluate
-    from fusionbench.suites import load_suite
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.masked import Protocol, evaluate
+    from fusionbench.evaluation.suites import load_suite
 
     rules = load_suite(suite)
     protocol = Protocol(rules.protocol.draws, rules.protocol.seed, rules.protocol.paper_batch)
@@ -304,9 +304,8 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
         Rejected: the check found problems, the data set is another one, or scoring failed or took too long.
         UsageError, DataError: the suite, the data set or the file is not there.
     """
-    from fusionbench import published
-    from fusionbench import result as schema
-    from fusionbench.sandbox import run_limited
+    from fusionbench.results import published, schema
+    from fusionbench.submissions.sandbox import run_limited
 
     if is_record(path):
         return published.accept(path, results)[0]
@@ -326,7 +325,7 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
             raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
         if isinstance(made, Submission):
             _check_dataset(path, made, data)
-        function = "fusionbench.submit:score_once" if weights else "fusionbench.prediction_scores:score_once"
+        function = f"fusionbench.submissions.{'submit' if weights else 'prediction_scores'}:score_once"
         arguments = [str(folder), str(Path(data).resolve()), suite or "", str(out)]
         done = run_limited(function, arguments, seconds=seconds)
         if not done.ok:
@@ -344,8 +343,8 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
 
 
 def _check_suite(suite: str, data: Path) -> None:
-    from fusionbench.data import open_dataset
-    from fusionbench.suites import load_suite
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.suites import load_suite
 
     rules, dataset = load_suite(suite), open_dataset(data)
     if dataset.name != rules.dataset:
@@ -353,7 +352,7 @@ def _check_suite(suite: str, data: Path) -> None:
 
 
 def _check_dataset(path: Path, submission: Submission, data: Path) -> None:
-    from fusionbench.data import open_dataset
+    from fusionbench.data.dataset import open_dataset
 
     ours, theirs = open_dataset(data).id, submission.run.dataset_id
     if theirs != ours:

@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fusionbench.errors import DataError
-from fusionbench.files import read_bounded
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import read_bounded
 
 KEEP = 2
 

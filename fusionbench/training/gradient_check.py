@@ -27,7 +27,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fusionbench.contract_checks import Row
+    from fusionbench.models.checks import Row
 
 RELATIVE = 3e-4  # of the norm of a parameter's gradient; wrong kernels are off by 1e-3 to 1, rounding mostly by 1e-6
 ROUNDING = 5.0  # times the error of the same step in float32 without oneDNN
@@ -102,7 +102,7 @@ def gradient_row(where: str, cls: type) -> Row:
         where: ``file.py:Class``, which child processes load again.
         cls: the class itself.
     """
-    from fusionbench.contract_checks import Row
+    from fusionbench.models.checks import Row
 
     name, about = "gradients_are_right_on_this_processor", "a training step agrees with float64, on one thread and two"
     if not hasattr(cls, "loss"):
@@ -113,7 +113,7 @@ def gradient_row(where: str, cls: type) -> Row:
 
 def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
     """Verdicts of one child until it ends; the last one says how it died, if it did."""
-    command = [sys.executable, "-c", "from fusionbench.gradient_check import main; main()"]
+    command = [sys.executable, "-c", "from fusionbench.training.gradient_check import main; main()"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None
     noise: list[str] = []
@@ -204,10 +204,10 @@ def _build(name: str, preset: str | None) -> tuple[Any, Any]:
     """A new model in training mode on the CPU, and a batch that it takes."""
     import torch
 
-    from fusionbench.contract_checks import load_class, subject_of
-    from fusionbench.contracts import ImageSpec
-    from fusionbench.errors import UsageError
+    from fusionbench.core.errors import UsageError
+    from fusionbench.core.types import ImageSpec
     from fusionbench.models import MODELS, create_model
+    from fusionbench.models.checks import load_class, subject_of
 
     torch.manual_seed(0)
     crop = (28, 28)
@@ -244,7 +244,7 @@ def _noise_batch(count: int, spec: Any, target: bool) -> Any:
     """Independent values everywhere: flat areas have ties, which rounding breaks one way or the other."""
     import torch
 
-    from fusionbench.contracts import Batch
+    from fusionbench.core.types import Batch
 
     generator = torch.Generator().manual_seed(7)
     size = (spec.channels, spec.height, spec.width)
@@ -284,7 +284,7 @@ def make_references(model: Any, batch: Any) -> Subject:
 
     Args:
         model: a torch module with ``loss`` and ``parameter_groups``, on the CPU in training mode; it is not changed.
-        batch: a :class:`fusionbench.contracts.Batch` of float32 tensors that it takes.
+        batch: a :class:`fusionbench.core.types.Batch` of float32 tensors that it takes.
     """
     names = {id(p): name for name, p in model.named_parameters()}
     references = []
@@ -307,7 +307,7 @@ def gradient_errors(subject: Subject, threads: int = 1) -> dict[str, tuple[float
 
     Both are in units of the gradient's norm.
     """
-    from fusionbench.safe_convolutions import to_training_layout
+    from fusionbench.training.safe_convolutions import to_training_layout
 
     found: dict[str, tuple[float, float]] = {}
     for reference in subject.references:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionbench.errors import UsageError
-from fusionbench.files import write_bytes
+from fusionbench.core.errors import UsageError
+from fusionbench.core.io import write_bytes
 
 COLUMNS = ("step", "epoch", "name", "value")
 

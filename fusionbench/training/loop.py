@@ -20,19 +20,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fusionbench import checkpoints
-from fusionbench.contracts import Batch
+from fusionbench.core.crashes import crash_note
+from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.locks import lock
-from fusionbench.crashes import crash_note
-from fusionbench.errors import CannotMeasure, UsageError
+from fusionbench.core.progress import progress, say
+from fusionbench.core.types import Batch
 from fusionbench.models import MODELS, create_model, get_preset
-from fusionbench.progress import progress, say
-from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
-from fusionbench.run import Run, RunInfo, read_run
-from fusionbench.runlog import RunLog
-from fusionbench.runtime import Runtime, compile_blocks, derive_seed, launch, not_compiled, seed_everything
-from fusionbench.safe_convolutions import to_training_layout
-from fusionbench.schedule import Budget, Training, check_groups, create_optimizer, create_training, learning_rate
+from fusionbench.training import checkpoints
+from fusionbench.training.averaging import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
+from fusionbench.training.log import RunLog
+from fusionbench.training.run import Run, RunInfo, read_run
+from fusionbench.training.runtime import Runtime, compile_blocks, derive_seed, launch, not_compiled, seed_everything
+from fusionbench.training.safe_convolutions import to_training_layout
+from fusionbench.training.schedule import (
+    Budget,
+    Training,
+    check_groups,
+    create_optimizer,
+    create_training,
+    learning_rate,
+)
 
 CHECKPOINT_SECONDS = 120.0
 LOG_EVERY = 10  # steps between rows of the log, and between looks at the loss on a GPU
@@ -74,7 +81,7 @@ def train(
     Example:
         >>> import tempfile
         >>> from fusionbench import build_dataset, open_dataset, train
-        >>> from fusionbench.recipes import load_recipe
+        >>> from fusionbench.data.recipes import load_recipe
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     dataset = open_dataset(build_dataset(load_recipe("fusiondigits"), out=folder))
         ...     run = train("fcn", dataset, out=f"{folder}/run", budget="2 steps", device="cpu")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.crashes import read_crash
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import read_bounded, write_bytes
-from fusionbench.result import ModelIdentity, TrainingIdentity
-from fusionbench.schedule import Training
+from fusionbench.core.crashes import read_crash
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.io import read_bounded, write_bytes
+from fusionbench.core.types import ImageSpec
+from fusionbench.results.schema import ModelIdentity, TrainingIdentity
+from fusionbench.training.schedule import Training
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +99,8 @@ class Run:
         """
         import torch
 
-        from fusionbench import checkpoints
         from fusionbench.models import create_model
+        from fusionbench.training import checkpoints
 
         if not self.info.finished:
             crash = read_crash(self.folder)

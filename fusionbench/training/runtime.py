@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionbench.errors import UsageError
-from fusionbench.progress import say
+from fusionbench.core.errors import UsageError
+from fusionbench.core.progress import say
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ def derive_seed(*words: int | str) -> int:
     """A 63-bit seed from words, e.g. ``derive_seed(0, dataset.id, "fcn")``: no two purposes share a stream.
 
     Example:
-        >>> from fusionbench.runtime import derive_seed
+        >>> from fusionbench.training.runtime import derive_seed
         >>> derive_seed(0, "fusiondigits", "fcn")
         6463107129121236356
         >>> derive_seed(0, "fusiondigits", "cvae") == derive_seed(0, "fusiondigits", "fcn")
@@ -45,7 +45,7 @@ def seed_everything(seed: int) -> None:
 
     Example:
         >>> import torch
-        >>> from fusionbench.runtime import seed_everything
+        >>> from fusionbench.training.runtime import seed_everything
         >>> seed_everything(7)
         >>> first = torch.rand(3)
         >>> seed_everything(7)
@@ -67,7 +67,7 @@ def find_device(name: str = "auto") -> torch.device:
 
     Example:
         >>> from fusionbench import FusionbenchError
-        >>> from fusionbench.runtime import find_device
+        >>> from fusionbench.training.runtime import find_device
         >>> find_device("cpu").type
         'cpu'
         >>> try:
@@ -100,7 +100,7 @@ class Runtime:
     Example:
         >>> import numpy as np
         >>> from types import SimpleNamespace
-        >>> from fusionbench.runtime import Runtime, find_device
+        >>> from fusionbench.training.runtime import Runtime, find_device
         >>> second = Runtime(SimpleNamespace(global_rank=1, world_size=3), find_device("cpu"), "fp32")
         >>> second.shard(np.arange(8)).tolist()
         [1, 4, 7]
@@ -147,7 +147,7 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
         UsageError: unknown or absent device, unknown precision.
 
     Example:
-        >>> from fusionbench.runtime import launch
+        >>> from fusionbench.training.runtime import launch
         >>> runtime = launch("cpu")
         >>> runtime.precision, runtime.rank, runtime.world_size, runtime.gather("result")
         ('fp32', 0, 1, ['result'])
@@ -200,7 +200,7 @@ def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = 
 
     Example:
         >>> import torch
-        >>> from fusionbench.runtime import compile_blocks, find_device
+        >>> from fusionbench.training.runtime import compile_blocks, find_device
         >>> compile_blocks(torch.nn.Linear(2, 2), find_device("cpu"))  # no class here has COMPILE = True
         False
     """
@@ -252,7 +252,7 @@ def not_compiled() -> Iterator[None]:
 
     Example:
         >>> import torch
-        >>> from fusionbench.runtime import not_compiled
+        >>> from fusionbench.training.runtime import not_compiled
         >>> layer = torch.nn.Linear(2, 2)
         >>> with not_compiled():  # a layer that compile_blocks has compiled runs as written
         ...     tuple(layer(torch.zeros(1, 2)).shape)
@@ -269,7 +269,7 @@ def describe_host(device: torch.device) -> dict[str, Any]:
     """What the provenance of a result says about the machine; no names, no paths.
 
     Example:
-        >>> from fusionbench.runtime import describe_host, find_device
+        >>> from fusionbench.training.runtime import describe_host, find_device
         >>> host = describe_host(find_device("cpu"))
         >>> host["device"], host["gpu"], sorted(host)[:4]
         ('cpu', None, ['cpus', 'device', 'gpu', 'machine'])

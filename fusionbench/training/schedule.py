@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from fusionbench.errors import UsageError, unknown_name
+from fusionbench.core.errors import UsageError, unknown_name
 
 
 class GroupTraining(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
@@ -46,7 +46,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         per_group: other values for single groups of parameters, e.g. ``{"critic": {"lr": 1e-4, "clip": 1.0}}``.
 
     Example:
-        >>> from fusionbench.schedule import create_training
+        >>> from fusionbench.training.schedule import create_training
         >>> training = create_training({"lr": 1e-3, "per_group": {"critic": {"lr": 1e-4}}})
         >>> training.of_group("generator").lr, training.of_group("critic").lr
         (0.001, 0.0001)
@@ -99,7 +99,7 @@ def create_training(params: dict[str, Any]) -> Training:
 
     Example:
         >>> from fusionbench import FusionbenchError
-        >>> from fusionbench.schedule import create_training
+        >>> from fusionbench.training.schedule import create_training
         >>> create_training({"epochs": 20, "batch": 8}).optimizer
         'adamax'
         >>> try:
@@ -143,7 +143,7 @@ def check_groups(training: Training, model: str, groups: Iterable[str]) -> None:
 
     Example:
         >>> from fusionbench import FusionbenchError
-        >>> from fusionbench.schedule import check_groups, create_training
+        >>> from fusionbench.training.schedule import check_groups, create_training
         >>> training = create_training({"per_group": {"critics": {"lr": 1e-4}}})
         >>> try:
         ...     check_groups(training, "mfeif", ["critic", "generator"])
@@ -162,7 +162,7 @@ def create_optimizer(parameters: Iterable[Any], training: Training) -> Any:
 
     Example:
         >>> import torch
-        >>> from fusionbench.schedule import create_optimizer, create_training
+        >>> from fusionbench.training.schedule import create_optimizer, create_training
         >>> training = create_training({"optimizer": "adam", "lr": 0.01})
         >>> optimizer = create_optimizer([torch.nn.Parameter(torch.zeros(2))], training)
         >>> type(optimizer).__name__, optimizer.param_groups[0]["lr"]
@@ -180,7 +180,7 @@ def learning_rate(training: Training, step: int, total: int) -> float:
     The epoch is counted as if ``total`` steps were all ``epochs``, so that a budget compresses the whole schedule.
 
     Example:
-        >>> from fusionbench.schedule import create_training, learning_rate
+        >>> from fusionbench.training.schedule import create_training, learning_rate
         >>> cosine = create_training({"lr": 1.0, "epochs": 5, "warmup_epochs": 1})
         >>> [round(learning_rate(cosine, step, total=10), 4) for step in range(10)]  # two steps an epoch
         [0.0, 0.5, 1.0, 1.0, 0.75, 0.75, 0.25, 0.25, 0.0, 0.0]
@@ -204,7 +204,7 @@ class Budget:
     """A limit on training: ``60s``, ``5m``, ``2h``, ``2000 steps`` or ``5%``. Schedules are compressed to fit.
 
     Example:
-        >>> from fusionbench.schedule import Budget
+        >>> from fusionbench.training.schedule import Budget
         >>> Budget.parse("2h").value, Budget.parse("5%").steps(2000), Budget.parse("300 steps").steps(2000)
         (7200.0, 100, 300)
     """
@@ -221,7 +221,7 @@ class Budget:
 
         Example:
             >>> from fusionbench import FusionbenchError
-            >>> from fusionbench.schedule import Budget
+            >>> from fusionbench.training.schedule import Budget
             >>> Budget.parse("5m")
             Budget(kind='seconds', value=300.0)
             >>> try:

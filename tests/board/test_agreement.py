@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from fusionbench.board.insight import add_mean_ranks, agreement
+from fusionbench.board.agreement import add_mean_ranks, agreement
+from fusionbench.board.citations import bibtex, tex
 from fusionbench.board.rows import Benchmark, benchmarks
-from fusionbench.board.take import bibtex, tex
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 
 @pytest.fixture(scope="module")

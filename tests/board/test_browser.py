@@ -13,7 +13,7 @@ import pytest
 from fusionbench.board import build_board
 from tests.board.chrome import Chrome
 from tests.board.test_explorer import with_pictures
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")]

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import result as schema
 from fusionbench.board import build_board
-from fusionbench.errors import DataError, NotComparable, UsageError
-from fusionbench.pictures import contact_sheet
-from fusionbench.published import accept, pack, shipped, template
-from tests.results import made_up
+from fusionbench.core.errors import DataError, NotComparable, UsageError
+from fusionbench.core.figures import contact_sheet
+from fusionbench.results import schema
+from fusionbench.results.published import accept, pack, shipped, template
+from tests.helpers.results import made_up
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)>"
 MNIST = {"dataset": {"name": "fusionmnist"}}

@@ -10,10 +10,10 @@ from PIL import Image
 
 from fusionbench.board import build_board
 from fusionbench.board.explorer import may_have_maps, pictures_of, qabf_map, qabf_parts, ssim_map
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.qabf import MAX
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 RNG = np.random.default_rng(5)
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionbench import board
-from fusionbench import result as schema
 from fusionbench.board import build_board
 from fusionbench.board.charts import COLOURS, Point, Series, chart, round_numbers, short
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.views import against_cost, by_draws, by_inputs, read_curves
-from fusionbench.curves import save_curves
-from fusionbench.errors import DataError
-from tests.results import made_up
+from fusionbench.core.errors import DataError
+from fusionbench.evaluation.curves import save_curves
+from fusionbench.results import schema
+from tests.helpers.results import made_up
 
 HOSTILE = "\"><script>alert('x')</script>"
 ROWS = [(n, k, 10.0 - n - k / 8, 0.5 / k) for n in range(4) for k in (1, 2, 4, 8)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fusionbench import progress
 from fusionbench.cli import main
+from fusionbench.core import progress
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:

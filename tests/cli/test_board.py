@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runner import run
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 
 def test_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

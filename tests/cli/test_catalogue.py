@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench import catalogue
-from fusionbench.build import build_dataset
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation import catalogue
 from fusionbench.metrics import METRICS
 from fusionbench.models import MODELS
-from fusionbench.recipes import load_recipe
 from tests.cli.runner import run
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench import stats
+from fusionbench.results import bootstrap as stats
 from tests.cli.runner import run
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 
 def test_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

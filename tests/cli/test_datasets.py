@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fusionbench.data import open_dataset
+from fusionbench.data.dataset import open_dataset
 from tests.cli.runner import run
+from tests.data.test_refused import BAD, TEXT, write
 from tests.sources import folders
-from tests.test_refused import BAD, TEXT, write
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 from packaging.requirements import Requirement
 
-from fusionbench import doctor
-from fusionbench.gradient_check import Case
-from fusionbench.package_probes import PROBES, Outcome
+from fusionbench.cli import diagnostics as doctor
+from fusionbench.cli.package_probes import PROBES, Outcome
+from fusionbench.training.gradient_check import Case
 from tests.cli.runner import run
 
 

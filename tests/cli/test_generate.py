@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fusionbench.recipes import load_recipe
-from tests import plugins
-from tests.test_build import DIGITS, contents
-from tests.test_refused import BAD, TEXT, write
+from fusionbench.data.recipes import load_recipe
+from tests.data.test_build import DIGITS, contents
+from tests.data.test_refused import BAD, TEXT, write
+from tests.helpers import plugins
 
 
 def run(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:

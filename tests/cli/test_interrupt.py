@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import plugins
+from tests.helpers import plugins
 
 psutil = pytest.importorskip("psutil", reason="processes cannot be listed without psutil")
 pytestmark = pytest.mark.slow

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.result import load, load_folder, load_per_image
+from fusionbench.results.schema import load, load_folder, load_per_image
 from tests.cli.runner import run
+from tests.evaluation.test_external import SUITE
+from tests.helpers.results import made_up
 from tests.metrics.scenes import scene
-from tests.results import made_up
-from tests.test_pair_outputs import SUITE
 
 BYTE = os.fsdecode(b"night\xff1")  # no UTF-8
 ESCAPE = "\x1b[31mred"  # would colour a terminal
@@ -146,10 +146,10 @@ def outputs(places: Path, results: Path) -> dict[str, list[object]]:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fusionbench.build import build_dataset
-    from fusionbench.data import open_dataset
-    from fusionbench.recipes import load_recipe
-    from fusionbench.submit import pack_predictions
+    from fusionbench.data.build import build_dataset
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.data.recipes import load_recipe
+    from fusionbench.submissions.submit import pack_predictions
 
     root = tmp_path_factory.mktemp("outputs")
     folder = build_dataset(load_recipe("fusiondigits"), out=root / "data")
@@ -222,7 +222,7 @@ def test_a_full_disk_behind_stdout_is_told() -> None:
 
 
 def test_a_fault_is_no_regression(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from fusionbench import catalogue
+    from fusionbench.evaluation import catalogue
 
     def broken(*_: object) -> list[dict[str, object]]:
         raise ZeroDivisionError("ours")

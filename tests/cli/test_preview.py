@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.recipes import load_recipe
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
 from tests.cli.runner import run
 
 

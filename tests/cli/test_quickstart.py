@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from fusionbench import result as schema
 from fusionbench.cli.quickstart import quickstart_command
-from fusionbench.gate import Outcome, baseline_of, write_baseline
-from fusionbench.suites import load_suite
-from tests import plugins
+from fusionbench.evaluation.suites import load_suite
+from fusionbench.results import schema
+from fusionbench.results.gate import Outcome, baseline_of, write_baseline
 from tests.cli.runner import run
+from tests.helpers import plugins
 
 BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "quickstart-smoke.json"
 MODELS = ("mean-image", "first-view", "max-view", "fcn", "cvae", "fusionvae")

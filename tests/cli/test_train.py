@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.recipes import load_recipe
-from tests import plugins
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
 from tests.cli.runner import run
+from tests.helpers import plugins
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.build import build_dataset
+from fusionbench.data.build import build_dataset
 from tests.cli.test_generate import run
-from tests.test_build import small_recipe
+from tests.data.test_build import small_recipe
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.contracts import Metric
-from fusionbench.errors import DataError, FusionbenchError, UsageError
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError
+from fusionbench.core.types import Metric
 from fusionbench.metrics import _images, get_metric, list_metrics
 from fusionbench.metrics.dialects import DIALECTS, get_dialect, list_dialects
 from fusionbench.metrics.engine import TABLE, SourcePair, available, score_images

@@ -1,6 +1,6 @@
 """What every registered model must do; a new model is under these tests the moment it is registered.
 
-The checks themselves are in ``fusionbench.contract_checks``, where users run them on classes of their own; here they
+The checks themselves are in ``fusionbench.models.checks``, where users run them on classes of their own; here they
 are also held to finding what is wrong.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from fusionbench.contract_checks import CHECKS, NotApplicable, Subject, check_class, load_class
 from fusionbench.models import MODELS, create_model
+from fusionbench.models.checks import CHECKS, NotApplicable, Subject, check_class, load_class
 from tests.cli.runner import run
 
 MODEL_NAMES = MODELS.names()
@@ -39,7 +39,7 @@ def test_registered_models(name: str, check: str) -> None:
 
 NET = """
 import torch
-from fusionbench.contracts import LossTerms, Preset
+from fusionbench.core.types import LossTerms, Preset
 
 
 class Net(torch.nn.Module):

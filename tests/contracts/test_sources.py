@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.contracts import Source
-from fusionbench.errors import FusionbenchError
+from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.types import Source
 from fusionbench.sources import SOURCES
 from tests.sources import folders, idx
 
@@ -113,7 +113,7 @@ def test_an_empty_folder_is_an_error_for_people(name: str, tmp_path: Path) -> No
 
 def test_every_image_file_has_a_name(source: Source) -> None:
     """Sources of image files name each of them, so that one can be refused, named and left out."""
-    from fusionbench.source_files import has_files, names_of
+    from fusionbench.data.source_files import has_files, names_of
 
     if not has_files(source):
         assert source.name in ("digits", "mnist", "fusiontless-release", "pairs-demo")  # one file, or none

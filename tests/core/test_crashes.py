@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.crashes import (
+from fusionbench.core.crashes import (
     NOTE,
     crash_note,
     describe_exit,
@@ -116,7 +116,7 @@ def test_a_note_from_outside_cannot_write_to_the_terminal(tmp_path: Path) -> Non
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from fusionbench.crashes import crash_note
+from fusionbench.core.crashes import crash_note
 with crash_note(Path(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGSEGV)
 """

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.errors import UsageError
-from fusionbench.pictures import contact_sheet, reconstruction_sheet, sample_sheet
+from fusionbench.core.errors import UsageError
+from fusionbench.core.figures import contact_sheet, reconstruction_sheet, sample_sheet
 
 RNG = np.random.default_rng(0)
 TARGETS = RNG.integers(0, 256, (5, 8, 6), dtype=np.uint8)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.images import (
     FULL,
     decode_image,
     read_image,
 )
-from fusionbench.errors import DataError
 from tests.core.image_files import ALL_KINDS, COLOUR, DEEP_COLOUR, encoded, png_that_says, save, tiff
 
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import (
     FULL,
@@ -21,7 +22,6 @@ from fusionbench.core.images import (
     read_image,
     read_values,
 )
-from fusionbench.errors import DataError
 from tests.core.image_files import COLOUR, DEEP, DEEP_COLOUR, GREY, png_that_says, save, tiff
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Range, Ranges, Values, percentiles, to_eight_bits
-from fusionbench.errors import DataError, UsageError
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.images import (
     FULL,
@@ -26,7 +27,6 @@ from fusionbench.core.images import (
     read_image,
     to_grey,
 )
-from fusionbench.errors import DataError
 from tests.core.image_files import COLOUR, DEEP, DEEP_COLOUR, GREY, encoded, png_that_says, save, tiff
 
 # 8 bits

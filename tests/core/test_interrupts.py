@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fusionbench.interrupts import check_interrupt, no_interrupt, one_interrupt
+from fusionbench.core.interrupts import check_interrupt, no_interrupt, one_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +68,7 @@ def test_what_became_of_it_in_an_import_does_not_matter() -> None:
 
 CALLBACK = """
 import signal
-from fusionbench.interrupts import check_interrupt, one_interrupt
+from fusionbench.core.interrupts import check_interrupt, one_interrupt
 class Thing:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)

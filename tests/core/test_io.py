@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench import files
-from fusionbench.errors import DataError
+from fusionbench.core import io as files
+from fusionbench.core.errors import DataError
 
 VALUES = st.recursive(
     st.none()

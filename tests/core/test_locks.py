@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from fusionbench.core import locks
+from fusionbench.core.errors import DataError
 from fusionbench.core.locks import lock
-from fusionbench.errors import DataError
 
 fcntl = pytest.importorskip("fcntl")  # what is taken away here
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.engines import WorkerLost, run_tasks
+from fusionbench.core.parallel import WorkerLost, run_tasks
 
 
 def square(number: int) -> int:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fusionbench import progress
+from fusionbench.core import progress
 
 
 def test_lines_where_stderr_is_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.errors import UsageError
-from fusionbench.registry import Registry
+from fusionbench.core.errors import UsageError
+from fusionbench.core.registry import Registry
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_registering(registry: Registry) -> None:
 
 PLUGIN = """
 from types import SimpleNamespace
-from fusionbench.contracts import Metric, Tolerance
+from fusionbench.core.types import Metric, Tolerance
 METRIC = Metric(name="half", version="1", title="Half", function=lambda fused: fused, needs="fused", better="higher",
                 unit="1", range=(0, 1), tolerance=Tolerance(0, 0, "exact"), reference="none")
 class Model: title, reference, version, PRESETS = "Third", "none", "1", {}

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import sandbox
+from fusionbench.core.io import shipped_folder
 from fusionbench.core.locks import lock
-from fusionbench.files import shipped_folder
-from fusionbench.shards.manifest import read_manifest
+from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.sources.pairs import Pairs
+from fusionbench.submissions import sandbox
 from tests.sources import folders
 
 # what Windows does not have; macOS lacks the first two
@@ -73,7 +73,7 @@ def test_every_limit_that_is_missing_is_named(
     real = subprocess.run
 
     def hidden(command: list[str], **options: object) -> object:
-        assert command[1:3] == ["-m", "fusionbench.sandbox"]
+        assert command[1:3] == ["-m", "fusionbench.submissions.sandbox"]
         script = "import sys; sys.modules['resource'] = None; from fusionbench import sandbox; sandbox._main()"
         return real([command[0], "-c", script, *command[3:]], **options)  # type: ignore[call-overload]
 

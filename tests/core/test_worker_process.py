@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from fusionbench.worker_process import WorkerFault, _pickled, read_message, write_message
+from fusionbench.core.worker_process import WorkerFault, _pickled, read_message, write_message
 
 
 def test_messages_come_back_one_by_one() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from fusionbench.errors import CannotMeasure, DataError
-from fusionbench.worker_process import WorkerFault
-from fusionbench.workers import Death, Outcome, run_in_workers
+from fusionbench.core.errors import CannotMeasure, DataError
+from fusionbench.core.worker_process import WorkerFault
+from fusionbench.core.workers import Death, Outcome, run_in_workers
 
 
 def act(what: str, *more: Any) -> Any:
@@ -145,7 +145,7 @@ def test_functions_of_a_script_without_a_guard(tmp_path: Path) -> None:
     """Scripts that call run_suite or build_dataset at their top, as users write them."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from fusionbench.workers import run_in_workers\n"
+        "from fusionbench.core.workers import run_in_workers\n"
         "def double(number): return 2 * number\n"
         "print(sorted(outcome.value for outcome in run_in_workers(double, [(1,), (2,)], 2)))\n"
     )
@@ -156,7 +156,7 @@ def test_functions_of_a_script_without_a_guard(tmp_path: Path) -> None:
 
 PEAK = """
 import os, signal
-from fusionbench.workers import run_in_workers
+from fusionbench.core.workers import run_in_workers
 def grow():
     held = bytearray(300 << 20)
     held[::4096] = bytes([1]) * len(held[::4096])
@@ -190,7 +190,7 @@ def test_closing_interrupts_the_tasks(tmp_path: Path) -> None:
 
 
 def test_a_task_that_does_not_stop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fusionbench.worker_process.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("fusionbench.core.worker_process.STOP_SECONDS", 0.1)
     running = run_in_workers(act, [("first",), ("deaf", tmp_path)], 2)
     assert next(running).value == ("first",)
     (path,) = until(lambda: list(tmp_path.iterdir()))
@@ -200,8 +200,8 @@ def test_a_task_that_does_not_stop_is_ended(tmp_path: Path, monkeypatch: pytest.
 
 ORPHANS = """
 import sys
-from fusionbench.workers import run_in_workers
-from tests.test_workers import act
+from fusionbench.core.workers import run_in_workers
+from tests.core.test_workers import act
 list(run_in_workers(act, [("wait", sys.argv[1])] * 2, 2))
 """
 
@@ -223,7 +223,7 @@ def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_python_that_cannot_run_is_a_death_and_not_a_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("fusionbench.workers.worker_process.__name__", "no_such_module")
+    monkeypatch.setattr("fusionbench.core.workers.worker_process.__name__", "no_such_module")
     (outcome,) = outcomes([("good",)], logs=lambda index: tmp_path / "log")
     assert outcome.death is not None and outcome.death.code == 1
     assert "No module named 'no_such_module'" in (tmp_path / "log").read_text()

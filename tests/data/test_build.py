@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import build
-from fusionbench.build import build_dataset, make_arrays, open_source, plan_shards
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError, Rejected
-from fusionbench.files import shipped_folder
-from fusionbench.making import maker_of
-from fusionbench.prepare import cutouts_of
-from fusionbench.recipes import Recipe, load_recipe, parse_recipe
-from fusionbench.shards.manifest import read_manifest
-from fusionbench.shards.writer import content_digest
-from fusionbench.verify import verify_dataset
+from fusionbench.core.errors import DataError, Rejected
+from fusionbench.core.io import shipped_folder
+from fusionbench.data import build
+from fusionbench.data.build import build_dataset, make_arrays, open_source, plan_shards
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.preprocessing import cutouts_of
+from fusionbench.data.recipes import Recipe, load_recipe, parse_recipe
+from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.shards.manifest import read_manifest
+from fusionbench.data.shards.writer import content_digest
+from fusionbench.data.verify import verify_dataset
 from tests.sources import folders
 
 DIGITS = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
@@ -111,9 +111,9 @@ def test_resuming_makes_what_is_not_intact(damage: str, tmp_path: Path, referenc
 BUILD = """
 import sys
 from pathlib import Path
-from fusionbench import progress
-from fusionbench.build import build_dataset
-from fusionbench.recipes import load_recipe
+from fusionbench.core import progress
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
 progress.QUIET = True
 if __name__ == "__main__":
     build_dataset(load_recipe(Path(sys.argv[1])), out=Path(sys.argv[2]), jobs=int(sys.argv[3]))

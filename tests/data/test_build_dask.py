@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.errors import UsageError
-from tests.test_build import contents, small_recipe
+from fusionbench.core.errors import UsageError
+from fusionbench.data.build import build_dataset
+from tests.data.test_build import contents, small_recipe
 
 distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 

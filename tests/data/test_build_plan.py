@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.errors import DataError
-from fusionbench.files import shipped_folder
-from fusionbench.plan import plan_dataset, status
-from fusionbench.recipes import parse_recipe
-from fusionbench.shards.reader import open_shard
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.build import build_dataset
+from fusionbench.data.build_plan import plan_dataset, status
+from fusionbench.data.recipes import parse_recipe
+from fusionbench.data.shards.reader import open_shard
+from tests.data.test_build import small_recipe
 from tests.sources import folders
-from tests.test_build import small_recipe
 
 
 def stored_bytes(folder: Path) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from tests.test_build import small_recipe
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from tests.data.test_build import small_recipe
 
 
 def test_card_and_picture(tmp_path: Path) -> None:

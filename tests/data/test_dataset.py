@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.build import build_dataset, make_arrays, open_source
-from fusionbench.data import Dataset, ShardedArray, open_dataset
-from fusionbench.errors import DataError, UsageError
-from tests.test_build import small_recipe
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.data.build import build_dataset, make_arrays, open_source
+from fusionbench.data.dataset import Dataset, ShardedArray, open_dataset
+from tests.data.test_build import small_recipe
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.difference import compare_datasets
-from fusionbench.recipes import Recipe, parse_recipe
-from tests.test_build import DIGITS, small_recipe
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.diff import compare_datasets
+from fusionbench.data.recipes import Recipe, parse_recipe
+from tests.data.test_build import DIGITS, small_recipe
 
 
 def changed(old: str, new: str) -> Recipe:

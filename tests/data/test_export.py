@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.build import build_dataset
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.errors import UsageError
-from fusionbench.export import export
-from fusionbench.files import shipped_folder
-from fusionbench.recipes import parse_recipe
+from fusionbench.core.errors import UsageError
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.export import export
+from fusionbench.data.recipes import parse_recipe
 from tests.cli.runner import run
+from tests.data.test_build import DIGITS
 from tests.sources import folders
-from tests.test_build import DIGITS
 
 
 @pytest.fixture(scope="module")

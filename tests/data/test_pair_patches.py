@@ -9,10 +9,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.build import open_source
-from fusionbench.making import maker_of
-from fusionbench.pair_making import grid, has_contrast, patches_of, tenths
-from fusionbench.recipes import load_recipe
+from fusionbench.data.build import open_source
+from fusionbench.data.pair_patches import grid, has_contrast, patches_of, tenths
+from fusionbench.data.recipes import load_recipe
+from fusionbench.data.sample_builders import maker_of
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(4, 20), st.integers(1, 30))

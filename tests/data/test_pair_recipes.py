@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError
-from fusionbench.files import shipped_folder
-from fusionbench.pairsets import open_pairs
-from fusionbench.recipes import PairRecipe, list_recipes, load_recipe, parse_recipe, recipe_from_spec
-from tests.pair_folders import PATCHES, TEXT, recipe
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import PairRecipe, list_recipes, load_recipe, parse_recipe, recipe_from_spec
+from fusionbench.evaluation.pair_sets import open_pairs
+from tests.helpers.pair_folders import PATCHES, TEXT, recipe
 
 
 def test_the_two_kinds() -> None:

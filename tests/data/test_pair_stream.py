@@ -15,31 +15,33 @@ import pytest
 import torch
 from PIL import Image
 
-from fusionbench import pair_data, pair_making, shard_plans
-from fusionbench.build import build_dataset, open_source
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.difference import compare_datasets
-from fusionbench.engines import WorkerLost
-from fusionbench.errors import CannotMeasure, DataError, UsageError
-from fusionbench.export import export
-from fusionbench.making import maker_of
-from fusionbench.pair_making import grid
-from fusionbench.pairsets import find_pairs, open_pairs
-from fusionbench.plan import plan_dataset
-from fusionbench.recipes import load_recipe
-from fusionbench.shards.manifest import read_manifest
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import write_shard
+from fusionbench.core.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.parallel import WorkerLost
+from fusionbench.core.workers import Death
+from fusionbench.data import pair_patches as pair_making
+from fusionbench.data import pair_stream as pair_data
+from fusionbench.data import shard_layout as shard_plans
+from fusionbench.data.build import build_dataset, open_source
+from fusionbench.data.build_plan import plan_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.diff import compare_datasets
+from fusionbench.data.export import export
+from fusionbench.data.pair_patches import grid
+from fusionbench.data.recipes import load_recipe
+from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.shards.manifest import read_manifest
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import write_shard
+from fusionbench.data.verify import verify_dataset
+from fusionbench.evaluation.pair_sets import find_pairs, open_pairs
 from fusionbench.sources.pair_folders import Layout
 from fusionbench.sources.pairs import Pairs
-from fusionbench.train import train
-from fusionbench.verify import verify_dataset
-from fusionbench.workers import Death
-from tests import pair_folders
+from fusionbench.training.loop import train
 from tests.cli.runner import run
-from tests.pair_folders import PATCHES, TEXT, recipe
-from tests.pairs import SMALLEST
-from tests.test_build import contents, start_build
+from tests.data.test_build import contents, start_build
+from tests.helpers import pair_folders
+from tests.helpers.pair_folders import PATCHES, TEXT, recipe
+from tests.helpers.pairs import SMALLEST
 
 KINDS = {"whole": TEXT, "patches": PATCHES}
 

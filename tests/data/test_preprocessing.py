@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusionbench.errors import DataError, UsageError
-from fusionbench.prepare import chosen, grey, prepare
-from fusionbench.recipes import ImageRule, SplitRule
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.data.preprocessing import chosen, grey, prepare
+from fusionbench.data.recipes import ImageRule, SplitRule
 from fusionbench.sources.digits import Digits
 
 

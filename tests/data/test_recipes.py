@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.errors import DataError, FusionbenchError, UsageError
-from fusionbench.files import shipped_folder
-from fusionbench.recipes import line_of, list_recipes, load_recipe, parse_recipe, recipe_from_spec
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.recipes import line_of, list_recipes, load_recipe, parse_recipe, recipe_from_spec
 
 DIGITS = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
 

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench import build, refused
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError, FusionbenchError, UsageError
-from fusionbench.files import digest
-from fusionbench.plan import plan_dataset
-from fusionbench.recipes import Recipe, parse_recipe
-from fusionbench.refused import find_refused, printable
-from fusionbench.shard_plans import open_source
-from fusionbench.shards.manifest import read_manifest
-from fusionbench.upload import build_to_url
-from fusionbench.verify import verify_dataset
-from tests import pair_folders
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError
+from fusionbench.core.io import digest
+from fusionbench.data import build, refused
+from fusionbench.data.build import build_dataset
+from fusionbench.data.build_plan import plan_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import Recipe, parse_recipe
+from fusionbench.data.refused import find_refused, printable
+from fusionbench.data.shard_layout import open_source
+from fusionbench.data.shards.manifest import read_manifest
+from fusionbench.data.upload import build_to_url
+from fusionbench.data.verify import verify_dataset
+from tests.data.test_build import contents
+from tests.helpers import pair_folders
 from tests.sources import folders
-from tests.test_build import contents
 
 TEXT = """
 format = "fusionbench.recipe/1"

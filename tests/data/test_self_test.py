@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fusionbench import selftest
-from fusionbench.build import build_dataset
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
+from fusionbench.data import self_test as selftest
+from fusionbench.data.build import build_dataset
 from tests.cli.runner import run
-from tests.test_build import small_recipe
+from tests.data.test_build import small_recipe
 
 
 def test_everything_is_as_known_here(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import build, pair_making
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError
-from fusionbench.recipes import AnyRecipe, load_recipe
-from fusionbench.shard_plans import open_source
-from fusionbench.shards.manifest import read_manifest
-from fusionbench.source_files import has_files, names_of, names_state, numbers_of, plain, state_of
-from tests import pair_folders
+from fusionbench.core.errors import DataError
+from fusionbench.data import build
+from fusionbench.data import pair_patches as pair_making
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import AnyRecipe, load_recipe
+from fusionbench.data.shard_layout import open_source
+from fusionbench.data.shards.manifest import read_manifest
+from fusionbench.data.source_files import has_files, names_of, names_state, numbers_of, plain, state_of
+from tests.data.test_build import contents
+from tests.data.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
+from tests.helpers import pair_folders
 from tests.sources import folders
-from tests.test_build import contents
-from tests.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
 
 __all__ = ["source_dir"]
 
@@ -66,9 +67,9 @@ def test_numbers_of_names(tmp_path: Path) -> None:
 GO = """
 import sys
 from pathlib import Path
-from fusionbench import progress
-from fusionbench.build import build_dataset
-from fusionbench.recipes import load_recipe
+from fusionbench.core import progress
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
 progress.QUIET = True
 if __name__ == "__main__":
     build_dataset(load_recipe(Path(sys.argv[1])), sys.argv[2], sys.argv[3], jobs=1, skip_refused=True)

@@ -10,13 +10,13 @@ from typing import Any
 import fsspec
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError, UsageError
-from fusionbench.shards.manifest import FILE
-from fusionbench.upload import build_to_url, is_url
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.shards.manifest import FILE
+from fusionbench.data.upload import build_to_url, is_url
 from tests.cli.runner import run
-from tests.test_build import contents, small_recipe
+from tests.data.test_build import contents, small_recipe
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusionbench.build import build_dataset
-from fusionbench.files import canonical_json, file_sha256
-from fusionbench.shards.manifest import identity, read_manifest
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import write_shard
-from fusionbench.verify import verify_dataset
-from tests.test_build import small_recipe
+from fusionbench.core.io import canonical_json, file_sha256
+from fusionbench.data.build import build_dataset
+from fusionbench.data.shards.manifest import identity, read_manifest
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import write_shard
+from fusionbench.data.verify import verify_dataset
+from tests.data.test_build import small_recipe
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_forged_sample_is_found_by_making_it_again(copy: Path) -> None:
     assert file_sha256(path) == entry["file_sha256"]
     import msgspec
 
-    from fusionbench.shards.manifest import SplitEntry
+    from fusionbench.data.shards.manifest import SplitEntry
 
     raw["id"] = identity({name: msgspec.convert(split, SplitEntry) for name, split in raw["splits"].items()})
     (copy / "manifest.json").write_bytes(canonical_json(raw))

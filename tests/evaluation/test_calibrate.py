@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import result as schema
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.evaluate import Protocol, evaluate
-from fusionbench.gate import SPREADS, gate, read_baseline, tolerance_of
-from fusionbench.recipes import load_recipe
-from fusionbench.train import train
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.results import schema
+from fusionbench.results.gate import SPREADS, gate, read_baseline, tolerance_of
+from fusionbench.training.loop import train
 from tests.cli.runner import run
 
 SEEDS = 3

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.curves import draw_curves, save_curves, steps_to
-from fusionbench.errors import UsageError
-from fusionbench.evaluate import Protocol, evaluate
-from fusionbench.train import train
-from tests.learning import MemoryDataset
+from fusionbench.core.errors import UsageError
+from fusionbench.evaluation.curves import draw_curves, save_curves, steps_to
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.training.loop import train
+from tests.helpers.learning import MemoryDataset
 
 DATA = MemoryDataset(train=16, test=6)
 

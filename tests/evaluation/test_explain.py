@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.errors import DataError, UsageError
-from fusionbench.explain import explain
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.evaluation.explain import explain
+from fusionbench.evaluation.image_files import Triple
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import DIALECTS
-from fusionbench.score import Triple
 from tests.metrics.scenes import scene
 
 
@@ -143,7 +143,7 @@ def test_images_that_are_too_small(row: Triple) -> None:
 
 @pytest.mark.data
 def test_cddfuse_published_ssim_is_recognised(real_data: Path) -> None:
-    from fusionbench.score import pair_files
+    from fusionbench.evaluation.image_files import pair_files
 
     rows, _ = pair_files(real_data / "tno" / "ir", real_data / "tno" / "vi", real_data / "fused" / "CDDFuse" / "tno")
     best = explain("ssim", "1.03", rows)[0]

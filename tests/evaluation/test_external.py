@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from fusionbench.board import build_board
-from fusionbench.errors import DataError, UsageError
-from fusionbench.evaluate_pairs import fuse_pair
-from fusionbench.pair_outputs import score_outputs
-from fusionbench.pair_suites import create
-from fusionbench.pairsets import open_pairs
-from fusionbench.result import load, load_folder
-from fusionbench.suites import SuiteModel, run_suite
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.evaluation.external import score_outputs
+from fusionbench.evaluation.pair_sets import open_pairs
+from fusionbench.evaluation.pair_suites import create
+from fusionbench.evaluation.pairs import fuse_pair
+from fusionbench.evaluation.suites import SuiteModel, run_suite
+from fusionbench.results.schema import load, load_folder
 from tests.cli.runner import run
 from tests.sources import folders
 

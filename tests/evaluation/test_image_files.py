@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench import score
-from fusionbench.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.errors import CannotMeasure, DataError, UsageError
+from fusionbench.evaluation import image_files as score
+from fusionbench.evaluation.image_files import pair_files, score_files
 from fusionbench.metrics.engine import TABLE, score_images
-from fusionbench.score import pair_files, score_files
 from tests.metrics.scenes import scene
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from fusionbench.errors import CannotMeasure, DataError, UsageError
-from fusionbench.run import read_run
-from fusionbench.suite_rows import Rows, RowsFailed, describe_error
-from fusionbench.suites import load_suite, run_suite
-from fusionbench.train import _Loop
-from fusionbench.worker_process import WorkerFault
-from tests import plugins
+from fusionbench.core.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.worker_process import WorkerFault
+from fusionbench.evaluation.jobs import Rows, RowsFailed, describe_error
+from fusionbench.evaluation.suites import load_suite, run_suite
+from fusionbench.training.loop import _Loop
+from fusionbench.training.run import read_run
+from tests.helpers import plugins
 
 ENDS = ("nothing", "SIGSEGV", "SIGKILL-once", "exit", "leave", "memory", "unpicklable", "data", "nan")
 FAILED = {

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import CannotMeasure, UsageError
-from fusionbench.evaluate import Protocol, evaluate, sample_grid, target_entropy
+from fusionbench.core.errors import CannotMeasure, UsageError
+from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.evaluation.masked import Protocol, evaluate, sample_grid, target_entropy
 from fusionbench.metrics.nll import nll
 from fusionbench.models import create_model
-from fusionbench.result import load, load_per_image
-from fusionbench.train import train
-from tests.learning import SPEC, MemoryDataset
+from fusionbench.results.schema import load, load_per_image
+from fusionbench.training.loop import train
+from tests.helpers.learning import SPEC, MemoryDataset
 
 DATA = MemoryDataset(train=32, test=10)
 PROTOCOL = Protocol(draws=4, paper_batch=3)

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench import result as schema
 from fusionbench.board import build_board
 from fusionbench.board.rows import benchmarks
-from fusionbench.build import build_dataset
-from fusionbench.comparison import compare_results
-from fusionbench.contracts import Batch
-from fusionbench.data import Dataset, open_dataset
-from fusionbench.evaluate import Protocol, evaluate, sample_grid
-from fusionbench.gate import baseline_of, gate, write_baseline
-from fusionbench.pictures import reconstruction_sheet, sample_sheet
-from fusionbench.preview import draw_sheet
-from fusionbench.recipes import parse_recipe
-from fusionbench.sheets import save_sheets
+from fusionbench.core.figures import reconstruction_sheet, sample_sheet
+from fusionbench.core.types import Batch
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.preview import draw_sheet
+from fusionbench.data.recipes import parse_recipe
+from fusionbench.evaluation.masked import Protocol, evaluate, sample_grid
+from fusionbench.evaluation.sheets import save_sheets
+from fusionbench.results import schema
+from fusionbench.results.comparison import compare_results
+from fusionbench.results.gate import baseline_of, gate, write_baseline
 from tests.cli.runner import run
 
 IMAGES, BATCH = 23, 4

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from fusionbench.board import build_board
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
-from fusionbench.evaluate_pairs import evaluate_pairs, score_pictures
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
+from fusionbench.evaluation.pair_sets import PairSet, open_pairs
+from fusionbench.evaluation.pairs import evaluate_pairs, score_pictures
+from fusionbench.evaluation.suites import run_suite
 from fusionbench.models import MODELS
-from fusionbench.pairsets import PairSet, open_pairs
-from fusionbench.suites import run_suite
 from tests.sources import folders
 
 SPEC = ImageSpec(channels=1, height=48, width=52, views=2)

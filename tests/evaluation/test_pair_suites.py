@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.build import build_dataset
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.external import score_outputs
+from fusionbench.evaluation.suites import RowsFailed, load_suite, run_suite
 from fusionbench.models import MODELS
-from fusionbench.pair_outputs import score_outputs
-from fusionbench.recipes import load_recipe
-from fusionbench.suites import RowsFailed, load_suite, run_suite
 from tests.cli.runner import run
-from tests.pairs import PairDataset
+from tests.helpers.pairs import PairDataset
 from tests.sources import folders
 
 SMALL = """
@@ -116,9 +116,11 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
 ) -> None:
     suite.write_text(TRAINED)
     opened: list[str] = []
-    monkeypatch.setattr("fusionbench.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train)
-    monkeypatch.setattr("fusionbench.pair_suites._tell_seen", lambda suite, pairs, folder: None)
-    monkeypatch.setattr("fusionbench.data.open_dataset", lambda folder: opened.append(folder) or PairDataset())
+    monkeypatch.setattr(
+        "fusionbench.evaluation.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train
+    )
+    monkeypatch.setattr("fusionbench.evaluation.pair_suites._tell_seen", lambda suite, pairs, folder: None)
+    monkeypatch.setattr("fusionbench.data.dataset.open_dataset", lambda folder: opened.append(folder) or PairDataset())
     place, out = suite.parent, suite.parent / "results"
     where: dict[str, Any] = {"source_dir": place / "set", "data_root": place / "data", "out": out, "device": "cpu"}
     results = run_suite(suite, sheets=True, jobs=1, **where)
@@ -137,16 +139,18 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     sheet = out / "pairs/sheet.png"
     drawn = sheet.stat().st_mtime_ns
 
-    monkeypatch.setattr("fusionbench.evaluate_pairs._score", None)  # nothing is scored again,
-    monkeypatch.setattr("fusionbench.train._Loop", None)  # and nothing is trained again
+    monkeypatch.setattr("fusionbench.evaluation.pairs._score", None)  # nothing is scored again,
+    monkeypatch.setattr("fusionbench.training.loop._Loop", None)  # and nothing is trained again
     again = run_suite(suite, sheets=True, jobs=1, **where)
     assert [result.id for result in again] == [result.id for result in results]
     assert sheet.stat().st_mtime_ns == drawn
     monkeypatch.undo()
 
-    monkeypatch.setattr("fusionbench.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train)
-    monkeypatch.setattr("fusionbench.pair_suites._tell_seen", lambda suite, pairs, folder: None)
-    monkeypatch.setattr("fusionbench.data.open_dataset", lambda folder: PairDataset())
+    monkeypatch.setattr(
+        "fusionbench.evaluation.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train
+    )
+    monkeypatch.setattr("fusionbench.evaluation.pair_suites._tell_seen", lambda suite, pairs, folder: None)
+    monkeypatch.setattr("fusionbench.data.dataset.open_dataset", lambda folder: PairDataset())
     cut = run_suite(suite, models=["mfeif-small", "copy-b"], budget="1 step", jobs=1, sheets=True, **where)
     assert [result.cut for result in cut] == [True, True, False] and cut[2].id == results[0].id
     assert sheet.stat().st_mtime_ns == drawn  # a part of the suite does not take the place of the whole

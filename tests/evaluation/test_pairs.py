@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import DataError, UsageError
-from fusionbench.evaluate_pairs import METRICS, PairsProtocol, evaluate_pairs, fuse_pair, score_pictures, to_luma
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.types import ImageSpec
+from fusionbench.evaluation.pair_sets import PairSet, open_pairs
+from fusionbench.evaluation.pairs import METRICS, PairsProtocol, evaluate_pairs, fuse_pair, score_pictures, to_luma
 from fusionbench.metrics import get_metric
 from fusionbench.models import MODELS
-from fusionbench.pairsets import PairSet, open_pairs
-from fusionbench.result import load, load_per_image
+from fusionbench.results.schema import load, load_per_image
 from tests.sources import folders
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fusionbench.evaluate import Protocol, evaluate
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.evaluation.sheets import RECONSTRUCTIONS, SAMPLES, has_sheets, reconstruction_grid, save_sheets, spread
 from fusionbench.models import create_model
-from fusionbench.result import load, load_per_image
-from fusionbench.sheets import RECONSTRUCTIONS, SAMPLES, has_sheets, reconstruction_grid, save_sheets, spread
-from fusionbench.train import train
-from tests.learning import SPEC, MemoryDataset
+from fusionbench.results.schema import load, load_per_image
+from fusionbench.training.loop import train
+from tests.helpers.learning import SPEC, MemoryDataset
 
 DATA = MemoryDataset(train=32, test=10)
 

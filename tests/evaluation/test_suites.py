@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench.cli.quickstart_steps import quickstart
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.data.recipes import list_recipes, load_recipe
+from fusionbench.evaluation.suites import list_suites, load_suite, run_folder, run_suite
 from fusionbench.models import MODELS
-from fusionbench.quickstart import quickstart
-from fusionbench.recipes import list_recipes, load_recipe
 from fusionbench.sources import SOURCES
-from fusionbench.suites import list_suites, load_suite, run_folder, run_suite
 
 SMALL = """
 format = "fusionbench.suite/1"
@@ -67,7 +67,7 @@ def test_run_and_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert first[2].identity.model.params["channels"] == 6
     assert len({result.id for result in first}) == 4
     assert (run_folder(load_suite(path), load_suite(path).models[2], 2, tmp_path / "runs") / "run.json").is_file()
-    monkeypatch.setattr("fusionbench.evaluate._measure", None)  # nothing is measured again
+    monkeypatch.setattr("fusionbench.evaluation.masked._measure", None)  # nothing is measured again
     assert [result.id for result in run_suite(path, **settings)] == [result.id for result in first]
     only = run_suite(path, models=["fcn"], **settings)
     assert [result.id for result in only] == [first[1].id]

@@ -13,18 +13,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusionbench.build import build_dataset
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.errors import DataError, UsageError
-from fusionbench.evaluate_pairs import evaluate_pairs
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.external import score_outputs
+from fusionbench.evaluation.image_files import score_files
+from fusionbench.evaluation.pair_sets import find_pairs
+from fusionbench.evaluation.pairs import evaluate_pairs
+from fusionbench.evaluation.suites import load_suite, run_suite
 from fusionbench.models import create_model
-from fusionbench.pair_outputs import score_outputs
-from fusionbench.pairsets import find_pairs
-from fusionbench.recipes import load_recipe
-from fusionbench.result import load, load_folder
-from fusionbench.score import score_files
+from fusionbench.results.schema import load, load_folder
 from fusionbench.sources.pairs import Pairs
-from fusionbench.suites import load_suite, run_suite
 from tests.cli.runner import run
 from tests.metrics.scenes import scene
 
@@ -187,7 +187,7 @@ def test_a_result_names_its_ranges_only_where_they_were_given(place: Path) -> No
 
 
 def _spec(pairs: object) -> object:
-    from fusionbench.pair_suites import _spec as spec
+    from fusionbench.evaluation.pair_suites import _spec as spec
 
     return spec(pairs)  # type: ignore[arg-type]
 

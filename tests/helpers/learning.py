@@ -1,4 +1,4 @@
-"""A data set in memory with the interface of ``fusionbench.data.Dataset``: simple shapes behind windows."""
+"""A data set in memory with the interface of ``fusionbench.data.dataset.Dataset``: simple shapes behind windows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fusionbench.contracts import Batch, ImageSpec
+from fusionbench.core.types import Batch, ImageSpec
 
 SPEC = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
 

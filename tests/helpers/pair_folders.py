@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fusionbench.recipes import PairRecipe, parse_recipe
+from fusionbench.data.recipes import PairRecipe, parse_recipe
 
 SIZES = ((40, 56), (64, 48), (33, 70), (48, 48), (40, 41))
 

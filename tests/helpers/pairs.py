@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.models._pairs import PairModel
-from fusionbench.models.dae_fuse import DAEFuse
-from fusionbench.models.mfeif import MFEIF
+from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.models.pairs.base import PairModel
+from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.mfeif import MFEIF
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)
 SMALLEST: dict[type[PairModel], dict] = {
@@ -47,7 +47,7 @@ def pair_batch(count: int = 2, height: int = 32, width: int = 32, seed: int = 0)
 
 
 class PairDataset:
-    """Pairs in memory with the interface of ``fusionbench.data.Dataset``."""
+    """Pairs in memory with the interface of ``fusionbench.data.dataset.Dataset``."""
 
     name, version, id, spec = "pairs-in-memory", "1.0.0", "pairs-in-memory", SPEC
 

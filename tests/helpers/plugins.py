@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionbench.contracts import LossTerms, Preset, Metric, Tolerance
-from fusionbench.errors import DataError
+from fusionbench.core.types import LossTerms, Preset, Metric, Tolerance
+from fusionbench.core.errors import DataError
 from fusionbench.sources.digits import Digits
 
 PLACE = Path(os.environ["PLACE"])  # where processes leave word
@@ -163,7 +163,7 @@ def suite(folder: Path, *ends: str) -> Path:
 
 def recipe(folder: Path) -> Path:
     """FusionDigits from the source that cannot be read everywhere, in five shards, of which the first can be made."""
-    from tests.test_build import DIGITS
+    from tests.data.test_build import DIGITS
 
     text = DIGITS.partition("[expect]")[0].replace("shard_size = 1024", "shard_size = 400")
     path = folder / "small.toml"

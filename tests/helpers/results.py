@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench import result as schema
+from fusionbench.results import schema
 
 METRICS = {"nll_bpd": "bits/dim", "mse_min": "1"}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.fft import dctn
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 from fusionbench.metrics.fmi import fmi
 from tests.metrics.scenes import floats, scene, stacks
 

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
-from fusionbench.models import _draws
+from fusionbench.models.vae import draws as _draws
 
 
 def linear_gaussian(draws: int, width: float) -> tuple[np.ndarray, np.ndarray]:

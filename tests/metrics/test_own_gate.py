@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import result as schema
-from fusionbench.files import digest
-from fusionbench.gate import Outcome, baseline_of, gate, read_baseline, write_baseline
+from fusionbench.core.io import digest
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.engine import available, score_images
+from fusionbench.results import schema
+from fusionbench.results.gate import Outcome, baseline_of, gate, read_baseline, write_baseline
 
 BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "metrics.json"
 COUNT, HEIGHT, WIDTH = 4, 176, 184  # MS-SSIM asks for 176 at least

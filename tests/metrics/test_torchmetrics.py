@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.torchmetrics import FusionMetric
 from tests.metrics.scenes import stacks

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fusionbench.contracts import Metric
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.types import Metric
 from fusionbench.metrics import get_metric, list_metrics
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.metrics.engine import TABLE, choose

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench import deprecation
-from fusionbench.deprecation import deprecated
+from fusionbench.core import deprecation
+from fusionbench.core.deprecation import deprecated
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +63,6 @@ def test_it_warns_once_for_each_name() -> None:
 
 
 def test_users_see_it_without_a_switch() -> None:
-    code = "from fusionbench.deprecation import deprecated\ndeprecated('--keep', '--cache', removed_in='9.0')"
+    code = "from fusionbench.core.deprecation import deprecated\ndeprecated('--keep', '--cache', removed_in='9.0')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert "FutureWarning: --keep is deprecated" in done.stderr

@@ -107,7 +107,7 @@ def test_the_handbook_has_every_metric_with_values(site: Path) -> None:
     import numpy as np
     from skimage.metrics import structural_similarity
 
-    from fusionbench.pairsets import open_pairs
+    from fusionbench.evaluation.pair_sets import open_pairs
 
     pairs = list(open_pairs("pairs-demo", None, None))
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}

@@ -18,22 +18,22 @@ import pytest
 import torch
 
 import fusionbench
-from fusionbench.errors import FusionbenchError, UsageError
+from fusionbench.core.errors import FusionbenchError, UsageError
+from fusionbench.core.registry import Registry
 from fusionbench.metrics import METRICS
 from fusionbench.models import MODELS
-from fusionbench.registry import Registry
 from fusionbench.sources import SOURCES
 
 LONGEST = 16  # statements: more is a tutorial, which belongs in docs/
 
 # Every public function and class of these has an example of its own, or its module's example calls it.
 COMPLETE = (
-    "fusionbench.comparison",
-    "fusionbench.registry",
-    "fusionbench.result",
-    "fusionbench.runtime",
-    "fusionbench.schedule",
-    "fusionbench.stats",
+    "fusionbench.results.comparison",
+    "fusionbench.core.registry",
+    "fusionbench.results.schema",
+    "fusionbench.training.runtime",
+    "fusionbench.training.schedule",
+    "fusionbench.results.bootstrap",
     "fusionbench.synth.arrays",
     "fusionbench.synth.augment",
     "fusionbench.synth.crops",
@@ -43,22 +43,22 @@ COMPLETE = (
     "fusionbench.synth.noise",
     "fusionbench.synth.overlay",
     "fusionbench.synth.random",
-    "fusionbench.tables",
+    "fusionbench.results.tables",
 )
 EXEMPT = {
-    "fusionbench.comparison.Comparison": "what compare_results returns",
-    "fusionbench.comparison.Entry": "what read_entries returns",
-    "fusionbench.result.DatasetIdentity": "a part of Identity, see identity_id",
-    "fusionbench.result.Identity": "see identity_id",
-    "fusionbench.result.ModelIdentity": "a part of Identity, see identity_id",
-    "fusionbench.result.Origin": "a field of Result",
-    "fusionbench.result.PerImage": "a field of Result",
-    "fusionbench.result.ProtocolIdentity": "a part of Identity, see identity_id",
-    "fusionbench.result.Score": "what summarise returns",
-    "fusionbench.result.TrainingIdentity": "a part of Identity, see identity_id",
-    "fusionbench.schedule.GroupTraining": "a field of Training",
-    "fusionbench.stats.Row": "what compare returns",
-    "fusionbench.tables.notes": "lines below the tables of a Comparison, see compare_results",
+    "fusionbench.results.comparison.Comparison": "what compare_results returns",
+    "fusionbench.results.comparison.Entry": "what read_entries returns",
+    "fusionbench.results.schema.DatasetIdentity": "a part of Identity, see identity_id",
+    "fusionbench.results.schema.Identity": "see identity_id",
+    "fusionbench.results.schema.ModelIdentity": "a part of Identity, see identity_id",
+    "fusionbench.results.schema.Origin": "a field of Result",
+    "fusionbench.results.schema.PerImage": "a field of Result",
+    "fusionbench.results.schema.ProtocolIdentity": "a part of Identity, see identity_id",
+    "fusionbench.results.schema.Score": "what summarise returns",
+    "fusionbench.results.schema.TrainingIdentity": "a part of Identity, see identity_id",
+    "fusionbench.training.schedule.GroupTraining": "a field of Training",
+    "fusionbench.results.bootstrap.Row": "what compare returns",
+    "fusionbench.results.tables.notes": "lines below the tables of a Comparison, see compare_results",
 }
 
 
@@ -158,7 +158,7 @@ def built_in(registry: Registry) -> Iterator[tuple[str, object]]:
 
 
 def test_every_public_name_has_an_example() -> None:
-    public = fusionbench._PUBLIC.items()  # by way of the module: fusionbench.train may be one by now
+    public = fusionbench._PUBLIC.items()  # by way of the module: fusionbench.training.loop may be one by now
     assert set(fusionbench._PUBLIC) == set(fusionbench.__all__) - {"__version__"}  # a string
     assert lacking((name, getattr(importlib.import_module(module), name)) for name, module in public) == []
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.data import open_dataset
-from fusionbench.gate import read_baseline
-from fusionbench.published import read_record
-from fusionbench.recipes import load_recipe
-from fusionbench.result import load, load_per_image, save
-from fusionbench.run import read_run
-from fusionbench.submit import check
-from fusionbench.suites import load_suite
-from fusionbench.verify import verify_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.data.verify import verify_dataset
+from fusionbench.evaluation.suites import load_suite
+from fusionbench.results.gate import read_baseline
+from fusionbench.results.published import read_record
+from fusionbench.results.schema import load, load_per_image, save
+from fusionbench.submissions.submit import check
+from fusionbench.training.run import read_run
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
@@ -170,12 +170,12 @@ def images(folder: Path) -> Path:
 
 def write_all(work: Path) -> dict[str, Path]:
     """Every format, by its own writer: golden name -> what was written (a folder for files that belong together)."""
-    from fusionbench.build import build_dataset
-    from fusionbench.evaluate import Protocol, evaluate
-    from fusionbench.gate import baseline_of, write_baseline
-    from fusionbench.published import pack as pack_numbers
-    from fusionbench.submit import pack, pack_predictions
-    from fusionbench.train import train
+    from fusionbench.data.build import build_dataset
+    from fusionbench.evaluation.masked import Protocol, evaluate
+    from fusionbench.results.gate import baseline_of, write_baseline
+    from fusionbench.results.published import pack as pack_numbers
+    from fusionbench.submissions.submit import pack, pack_predictions
+    from fusionbench.training.loop import train
 
     work.mkdir()
     (work / "recipe.toml").write_text(RECIPE)
@@ -292,7 +292,7 @@ def test_dataset_1_and_shard_1(tmp_path: Path) -> None:
 
 
 def test_dataset_1_is_what_is_built_today(tmp_path: Path) -> None:
-    from fusionbench.build import build_dataset
+    from fusionbench.data.build import build_dataset
 
     recipe = load_recipe(GOLDEN / "recipe-1.toml")
     folder = build_dataset(recipe, source_dir=images(tmp_path / "images"), out=tmp_path, jobs=1)
@@ -346,7 +346,7 @@ def changed_toml(path: Path, out: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "read"), [("recipe/1", load_recipe), ("suite/1", load_suite)])
 def test_an_unknown_field_is_refused_with_its_name(name: str, read: Callable[[Path], object], tmp_path: Path) -> None:
-    from fusionbench.errors import FusionbenchError
+    from fusionbench.core.errors import FusionbenchError
 
     with pytest.raises(FusionbenchError, match="unknown"):
         read(changed_toml(GOLDEN / FILES[name], tmp_path / "changed.toml"))

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fusionbench.build import build_dataset
 from fusionbench.cli import VERBS
-from fusionbench.gate import baseline_of, write_baseline
-from fusionbench.recipes import load_recipe
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.results.gate import baseline_of, write_baseline
+from tests.helpers.results import made_up
 from tests.metrics.scenes import scene
-from tests.results import made_up
 
 ROOT = Path(__file__).resolve().parents[1]
 # A sitecustomize of Python's own kind, so that worker processes have it, too.
@@ -210,7 +210,8 @@ def test_the_package_is_light(code: str, bench: Bench) -> None:
 def test_metrics_and_streams_need_no_torch_before_tensors(bench: Bench) -> None:
     code = """
 import numpy as np
-import fusionbench.curves, fusionbench.evaluate, fusionbench.evaluate_pairs, fusionbench.runtime
+import fusionbench.evaluation.curves, fusionbench.evaluation.masked
+import fusionbench.evaluation.pairs, fusionbench.training.runtime
 from fusionbench import get_metric, list_metrics, open_dataset
 images = np.random.default_rng(0).integers(0, 256, (3, 1, 192, 192), dtype=np.uint8)
 for name in list_metrics():
@@ -247,8 +248,8 @@ def test_predictions_are_packed_checked_and_scored_without_torch(bench: Bench) -
     code = f"""
 import zipfile
 zipfile.ZipFile('black.zip').extractall('black')
-from fusionbench.predictions import examine_once
-from fusionbench.prediction_scores import score_once
+from fusionbench.submissions.predictions import examine_once
+from fusionbench.submissions.prediction_scores import score_once
 examine_once('black', '{digits}')
 score_once('black', '{digits}', 'suite.toml', 'scored')
 """

@@ -131,7 +131,9 @@ def test_a_wheel_that_lacks_recipes_or_templates(checkout: Path, missing: str) -
 
 
 def test_what_is_deprecated_and_due(tool: ModuleType, checkout: Path) -> None:
-    code = "from fusionbench.deprecation import deprecated\ndef old():\n    deprecated('a', 'b', removed_in='{}')\n"
+    code = (
+        "from fusionbench.core.deprecation import deprecated\ndef old():\n    deprecated('a', 'b', removed_in='{}')\n"
+    )
     (checkout / "fusionbench/old.py").write_text(code.format("1.3"))
     assert "1 deprecations, none due" in tool.check_deprecations(checkout)
     (checkout / "fusionbench/old.py").write_text(code.format("1.2"))

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from fusionbench import stats
-from fusionbench.errors import CannotMeasure, NotComparable
+from fusionbench.core.errors import CannotMeasure, NotComparable
+from fusionbench.results import bootstrap as stats
 
 RNG = np.random.default_rng(7)
 

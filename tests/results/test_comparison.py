@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.comparison import common_images, compare_results, per_image, read_entries
-from fusionbench.errors import DataError, NotComparable, UsageError
-from fusionbench.result import load, load_per_image, save, summarise
-from tests.results import made_up
+from fusionbench.core.errors import DataError, NotComparable, UsageError
+from fusionbench.results.comparison import common_images, compare_results, per_image, read_entries
+from fusionbench.results.schema import load, load_per_image, save, summarise
+from tests.helpers.results import made_up
 
 
 def test_ranks_and_ties_from_files(tmp_path: Path) -> None:

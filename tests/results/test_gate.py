@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fusionbench import result as schema
-from fusionbench.contracts import Tolerance
-from fusionbench.errors import CannotMeasure, DataError, NotComparable, Rejected
-from fusionbench.gate import (
+from fusionbench.core.errors import CannotMeasure, DataError, NotComparable, Rejected
+from fusionbench.core.types import Tolerance
+from fusionbench.results import schema
+from fusionbench.results.gate import (
     BaselineScore,
     Outcome,
     baseline_of,
@@ -23,7 +23,7 @@ from fusionbench.gate import (
     write_baseline,
 )
 from tests.cli.runner import run
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 pytest_plugins = ["pytester"]
 TOLERANCE = 0.005

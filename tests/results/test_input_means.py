@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench import input_means as means
-from fusionbench import result as schema
-from fusionbench.comparison import compare_results
-from fusionbench.errors import DataError
-from fusionbench.evaluate import Protocol
-from tests.results import made_up
+from fusionbench.core.errors import DataError
+from fusionbench.evaluation.masked import Protocol
+from fusionbench.results import input_means as means
+from fusionbench.results import schema
+from fusionbench.results.comparison import compare_results
+from tests.helpers.results import made_up
 
 SHIPPED = Path(__file__).parents[1] / "benchmarks" / "results" / "fusioncoil-small" / "fusioncoil"
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench import result as schema
-from fusionbench.errors import DataError
+from fusionbench.core.errors import DataError
 from fusionbench.metrics.undefined import NotAvailable
-from tests.results import made_up
+from fusionbench.results import schema
+from tests.helpers.results import made_up
 
 
 def test_save_and_load(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench import tables
-from fusionbench.comparison import Comparison, compare_results
-from fusionbench.result import load
-from fusionbench.stats import Row
-from tests.results import made_up
+from fusionbench.results import tables
+from fusionbench.results.bootstrap import Row
+from fusionbench.results.comparison import Comparison, compare_results
+from fusionbench.results.schema import load
+from tests.helpers.results import made_up
 
 
 @pytest.fixture

@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench import result as schema
-from fusionbench import submit
-from fusionbench.archive import Problem
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import Rejected
-from fusionbench.evaluate import Protocol, evaluate
+from fusionbench.core.errors import Problem, Rejected
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.evaluation.pair_sets import pairs_in
 from fusionbench.metrics.engine import score_images
-from fusionbench.pairsets import pairs_in
-from fusionbench.prediction_scores import score_once
-from fusionbench.predictions import META, SAMPLES, examine
-from fusionbench.recipes import load_recipe
+from fusionbench.results import schema
+from fusionbench.submissions import submit
+from fusionbench.submissions.prediction_scores import score_once
+from fusionbench.submissions.predictions import META, SAMPLES, examine
 from tests.cli.runner import run
 from tests.metrics.scenes import scene
 
@@ -94,8 +93,8 @@ def test_samples_are_scored(
 
 def test_the_same_protocol_as_our_own_models(dataset: Path, suite: Path, tmp_path: Path) -> None:
     """What we score ourselves and what is sent in stand in one table; they differ by rounding to 8 bits at most."""
-    from fusionbench.comparison import compare_results
     from fusionbench.models import create_model
+    from fusionbench.results.comparison import compare_results
 
     opened = open_dataset(dataset)
     model = create_model("first-view", opened.spec)

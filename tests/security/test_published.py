@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from fusionbench import comparison, gate, published, submit
-from fusionbench import result as schema
 from fusionbench.board import build_board
-from fusionbench.errors import NotComparable, Rejected
-from fusionbench.inbox import serve
+from fusionbench.core.errors import NotComparable, Rejected
+from fusionbench.results import comparison, gate, published, schema
+from fusionbench.submissions import submit
+from fusionbench.submissions.queue import serve
 from tests.cli.runner import run
-from tests.results import made_up
+from tests.helpers.results import made_up
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from fusionbench import result as schema
-from fusionbench import sandbox, submit
-from fusionbench.archive import MAX_MEMBERS, extract
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError, Rejected
-from fusionbench.recipes import load_recipe
-from fusionbench.train import train
+from fusionbench.core.errors import DataError, Rejected
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.results import schema
+from fusionbench.submissions import sandbox, submit
+from fusionbench.submissions.archive import MAX_MEMBERS, extract
+from fusionbench.training.loop import train
 from tests.cli.runner import run
 
 META, WEIGHTS = submit.META, submit.WEIGHTS
@@ -268,9 +268,9 @@ def network() -> None:
 
 
 def test_the_child_is_limited() -> None:
-    done = sandbox.run_limited("tests.attacks.test_submissions:forever", [], seconds=3)
+    done = sandbox.run_limited("tests.security.test_submissions:forever", [], seconds=3)
     assert not done.ok and "longer than 3 s" in done.message
-    done = sandbox.run_limited("tests.attacks.test_submissions:network", [], seconds=120)
+    done = sandbox.run_limited("tests.security.test_submissions:network", [], seconds=120)
     if not done.network:  # where the system lets a process leave its network, only the loopback is left
         assert "interfaces ['lo']" in done.message
     assert "FUSIONBENCH_DATA" not in done.message and "TOKEN" not in done.message
@@ -280,7 +280,7 @@ def test_a_run_without_end_is_rejected(good: Path, dataset: Path, tmp_path: Path
     """Scoring that takes longer than it may ends, the submission is rejected, and the queue goes on."""
     from functools import partial
 
-    from fusionbench.inbox import serve
+    from fusionbench.submissions.queue import serve
 
     (tmp_path / "queue" / "incoming").mkdir(parents=True)
     for name in ("a.zip", "b.zip"):

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench import result as schema
 from fusionbench.board import build_board
-from fusionbench.board.insight import add_mean_ranks
+from fusionbench.board.agreement import add_mean_ranks
 from fusionbench.board.rows import benchmarks
-from fusionbench.comparison import compare_results
-from fusionbench.contracts import ImageSpec
-from fusionbench.evaluate_pairs import evaluate_pairs, score_pictures
+from fusionbench.core.types import ImageSpec
+from fusionbench.evaluation.pair_sets import PairSet, open_pairs
+from fusionbench.evaluation.pairs import evaluate_pairs, score_pictures
 from fusionbench.models import MODELS
-from fusionbench.pairsets import PairSet, open_pairs
-from fusionbench.tables import as_csv, as_data, as_latex, as_markdown
+from fusionbench.results import schema
+from fusionbench.results.comparison import compare_results
+from fusionbench.results.tables import as_csv, as_data, as_latex, as_markdown
 from tests.cli.runner import run
 from tests.metrics.scenes import scene
 from tests.sources import folders
@@ -146,7 +146,7 @@ def test_the_terminal_says_why(place: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_gate_holds_only_the_same_images_against_each_other(place: Path) -> None:
-    from fusionbench.gate import baseline_of, gate, read_baseline, write_baseline
+    from fusionbench.results.gate import baseline_of, gate, read_baseline, write_baseline
 
     path = next((place / "results").glob("*/honest/*/result.json"))
     write_baseline(place / "base.json", baseline_of([path]))

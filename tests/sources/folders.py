@@ -90,7 +90,7 @@ def tless_release(root: Path, monkeypatch: object, counts: tuple[int, int, int] 
 
     import lmdb
 
-    from fusionbench.files import file_sha256
+    from fusionbench.core.io import file_sha256
     from fusionbench.sources.tless_release import FusionTLessRelease
 
     parts = {}

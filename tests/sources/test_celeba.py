@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.core.errors import FusionbenchError
 from fusionbench.sources.celeba import CelebA, CelebAHalf
 from tests.sources import folders
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
 from fusionbench.sources import digits
 from fusionbench.sources.digits import Digits
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.core.errors import FusionbenchError
 from fusionbench.sources.folder import Folder
 from tests.sources import folders
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusionbench.errors import FusionbenchError
+from fusionbench.core.errors import FusionbenchError
 from fusionbench.sources.mnist import Mnist
 from tests.sources import idx
 

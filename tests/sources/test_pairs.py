@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.sources.pair_folders import PairFolders
 from fusionbench.sources.pairs import Harvard, Llvip, M3fd, Msrs, Pairs, PairsDemo, RoadScene, Tno, Vifb
 from tests.sources import folders

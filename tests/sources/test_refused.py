@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import shipped_folder
-from fusionbench.recipes import Recipe, load_recipe, parse_recipe
-from fusionbench.refused import find_refused
-from fusionbench.shard_plans import open_source
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.build import build_dataset
+from fusionbench.data.recipes import Recipe, load_recipe, parse_recipe
+from fusionbench.data.refused import find_refused
+from fusionbench.data.shard_layout import open_source
 from tests.sources import folders, idx
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import FusionbenchError
-from fusionbench.files import shipped_folder
-from fusionbench.recipes import parse_recipe
+from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.io import shipped_folder
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import parse_recipe
 from fusionbench.sources.tless import TLess
 from tests.sources import folders
 

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from fusionbench.build import build_dataset
-from fusionbench.data import open_dataset
-from fusionbench.errors import DataError, UsageError
-from fusionbench.files import file_sha256
-from fusionbench.recipes import load_recipe
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.io import file_sha256
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import load_recipe
+from fusionbench.data.verify import verify_dataset
 from fusionbench.sources.tless_release import FusionTLessRelease
-from fusionbench.verify import verify_dataset
 from tests.sources import folders
 
 lmdb = pytest.importorskip("lmdb", reason="the extra 'lmdb' is not installed")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from fusionbench.core.errors import Rejected
 from fusionbench.core.locks import lock
-from fusionbench.errors import Rejected
-from fusionbench.inbox import serve
+from fusionbench.submissions.queue import serve
 
 
 def put(queue: Path, name: str, content: bytes = b"zip") -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.images import read_image
-from fusionbench.lint import blockiness, correlation, remarks
+from fusionbench.submissions.remarks import blockiness, correlation, remarks
 from tests.metrics.scenes import scene
 
 SCENES = [scene(number, (96, 120)) for number in range(6)]

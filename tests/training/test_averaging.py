@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from fusionbench.refine import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
-from fusionbench.train import train
-from tests.learning import MemoryDataset
+from fusionbench.training.averaging import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
+from fusionbench.training.loop import train
+from tests.helpers.learning import MemoryDataset
 
 DATA = MemoryDataset(train=32)
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from fusionbench.gradient_check import Case, Verdict, check_gradients, remedy, tiny_cases
 from fusionbench.models import MODELS
-from fusionbench.safe_convolutions import replace_strided_pointwise, to_training_layout
+from fusionbench.training.gradient_check import Case, Verdict, check_gradients, remedy, tiny_cases
+from fusionbench.training.safe_convolutions import replace_strided_pointwise, to_training_layout
 
 # 18 million parameters on a slow float64 path: minutes each, so only where they are asked for (make test-isa FULL=1)
 LARGE = {"fusionceleba", "fusiontless"}
@@ -47,7 +47,7 @@ def test_a_training_step_of_every_model_is_right_on_this_processor(case: Case) -
 NET = """
 import os, signal, time
 import torch
-from fusionbench.contracts import LossTerms, Preset
+from fusionbench.core.types import LossTerms, Preset
 
 
 class Scaled(torch.autograd.Function):
@@ -138,7 +138,7 @@ def test_pointwise_convolutions_with_a_stride_are_replaced_by_the_same_map() -> 
 
 
 def test_no_registered_model_convolves_1x1_with_a_stride_when_it_is_trained() -> None:
-    from fusionbench.gradient_check import _build
+    from fusionbench.training.gradient_check import _build
 
     for name in LEARNING:
         preset = "tiny" if "tiny" in MODELS.get(name).PRESETS else next(iter(MODELS.get(name).PRESETS))

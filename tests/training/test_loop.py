@@ -13,16 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusionbench import checkpoints
-from fusionbench.build import build_dataset
-from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
-from fusionbench.data import open_dataset
-from fusionbench.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
 from fusionbench.models import MODELS, register_model
-from fusionbench.run import read_run
-from fusionbench.train import train
-from tests.learning import MemoryDataset
-from tests.test_build import small_recipe
+from fusionbench.training import checkpoints
+from fusionbench.training.loop import train
+from fusionbench.training.run import read_run
+from tests.data.test_build import small_recipe
+from tests.helpers.learning import MemoryDataset
 
 DATA = MemoryDataset(train=32)
 SHORT: dict[str, Any] = {"training": {"batch": 8, "epochs": 1, "warmup_epochs": 0.1}}  # 4 steps
@@ -188,7 +188,7 @@ def registered() -> Any:
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fusionbench.train.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("fusionbench.training.loop.CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(CannotMeasure, match=r"loss is nan at step 11; the last good state is .*00000010"):
         train("explodes", DATA, out=tmp_path)
     kept = checkpoints.list_checkpoints(tmp_path / "checkpoint")
@@ -221,7 +221,9 @@ def test_groups_have_rates_of_their_own(tmp_path: Path) -> None:
 
 def test_the_guard_sees_gradients_before_they_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr("fusionbench.train.GradientGuard.refuses", lambda self, norm: seen.append(norm) or False)
+    monkeypatch.setattr(
+        "fusionbench.training.loop.GradientGuard.refuses", lambda self, norm: seen.append(norm) or False
+    )
     train("adversaries", DATA, out=tmp_path, training={"guard": 3.0, "clip": 1e-3, "epochs": 0.5})
     assert len(seen) == 2 and min(seen) > 0.5
 

@@ -16,9 +16,9 @@ SCRIPT = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-from fusionbench.evaluate import Protocol, evaluate
-from fusionbench.train import train
-from tests.learning import MemoryDataset
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.training.loop import train
+from tests.helpers.learning import MemoryDataset
 
 model, out, inputs = sys.argv[1:]
 data = MemoryDataset(train=24, test=7)
@@ -64,7 +64,7 @@ def test_two_processes_are_one(model: str, inputs: str, tmp_path: Path) -> None:
 
 
 def test_statistics_of_no_rows() -> None:
-    from fusionbench.models._cells import SplitBatchNorm
+    from fusionbench.models.vae.cells import SplitBatchNorm
 
     norm = SplitBatchNorm(3).train()
     norm.views = 0

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from fusionbench.evaluate import Protocol, evaluate
-from fusionbench.models._cells import DecoderCell
-from fusionbench.runtime import compile_blocks
-from fusionbench.train import train
-from tests.learning import MemoryDataset
+from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.models.vae.cells import DecoderCell
+from fusionbench.training.loop import train
+from fusionbench.training.runtime import compile_blocks
+from tests.helpers.learning import MemoryDataset
 
 DATA = MemoryDataset(train=16, test=5)
 SHORT: dict[str, Any] = {"preset": "tiny", "device": "cpu", "training": {"batch": 8, "epochs": 2, "reestimate": 2}}
@@ -36,7 +36,7 @@ def captured_only(monkeypatch: pytest.MonkeyPatch) -> Any:
         original(self, backend="eager", dynamic=kwargs["dynamic"], fullgraph=True)
 
     monkeypatch.setattr(nn.Module, "compile", compile)
-    monkeypatch.setattr("fusionbench.runtime._compiler_problem", lambda device: "")
+    monkeypatch.setattr("fusionbench.training.runtime._compiler_problem", lambda device: "")
     yield compiled
     torch.compiler.reset()
 
@@ -77,8 +77,8 @@ def test_a_torch_that_is_too_old_trains_without_compiling(
 
 SCRIPT = """
 import torch
-from fusionbench.models._cells import DecoderCell
-from fusionbench.runtime import compile_blocks
+from fusionbench.models.vae.cells import DecoderCell
+from fusionbench.training.runtime import compile_blocks
 block = DecoderCell(4, 3)
 print(compile_blocks(block, torch.device("cpu")), block(torch.zeros(2, 4, 8, 8)).shape)
 """

@@ -8,8 +8,15 @@ import msgspec
 import pytest
 import torch
 
-from fusionbench.errors import UsageError
-from fusionbench.schedule import Budget, Training, check_groups, create_optimizer, create_training, learning_rate
+from fusionbench.core.errors import UsageError
+from fusionbench.training.schedule import (
+    Budget,
+    Training,
+    check_groups,
+    create_optimizer,
+    create_training,
+    learning_rate,
+)
 
 PAPER = create_training({"lr": 1e-2, "lr_min": 1e-4, "warmup_epochs": 5, "epochs": 400, "batch": 1600})
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fusionbench.shards.manifest import Manifest
+from fusionbench.data.shards.manifest import Manifest
 
 FILE = "croissant.json"
 _CONTEXT: dict[str, Any] = {

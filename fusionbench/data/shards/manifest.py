@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.errors import DataError
-from fusionbench.files import digest, read_bounded, write_json
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import digest, read_bounded, write_json
 
 FORMAT = "fusionbench.dataset/1"
 FILE = "manifest.json"

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionbench.errors import DataError
-from fusionbench.shards import ragged
-from fusionbench.shards.writer import ATTRIBUTE, FORMAT, MAX_HEADER
+from fusionbench.core.errors import DataError
+from fusionbench.data.shards import ragged
+from fusionbench.data.shards.writer import ATTRIBUTE, FORMAT, MAX_HEADER
 
 if TYPE_CHECKING:
     import h5py

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.errors import DataError
-from fusionbench.files import atomic_write, canonical_json, digest
-from fusionbench.shards.ragged import PIXELS
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import atomic_write, canonical_json, digest
+from fusionbench.data.shards.ragged import PIXELS
 
 FORMAT = "fusionbench.shard/1"
 ATTRIBUTE = b"fusionbench"
@@ -51,7 +51,7 @@ def content_digest(arrays: Mapping[str, np.ndarray], digests: Mapping[str, str] 
 def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``arrays`` (equal first lengths) atomically and return {arrays, bytes, content_sha256, file_sha256}.
 
-    The flat ``pixels`` of pairs of different sizes (:mod:`fusionbench.shards.ragged`) have a length of their own.
+    The flat ``pixels`` of pairs of different sizes (:mod:`fusionbench.data.shards.ragged`) have a length of their own.
 
     Args:
         path: the shard, which is replaced in one step.

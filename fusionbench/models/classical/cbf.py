@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
-from fusionbench.models.classical import _PAPER, PairRow
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
+from fusionbench.models.classical.pyramids import _PAPER, PairRow
 
 
 class CrossBilateral(PairRow):
@@ -36,7 +36,7 @@ class CrossBilateral(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("cbf", ImageSpec(channels=1, height=32, width=32, views=2))
         >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
         >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast

@@ -15,10 +15,10 @@ import math
 import torch
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
-from fusionbench.models._pairs import check_choice
-from fusionbench.models.classical import _PAPER, PairRow
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
+from fusionbench.models.classical.pyramids import _PAPER, PairRow
+from fusionbench.models.pairs.base import check_choice
 
 
 class GradientTransfer(PairRow):
@@ -44,7 +44,7 @@ class GradientTransfer(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("gtf", ImageSpec(channels=1, height=16, width=4, views=2))
         >>> infrared, visible = torch.full((16, 4), 0.6), torch.tensor([0.4, 0.2, 0.2, 0.2]).expand(16, 4)
         >>> pair = torch.stack([infrared, visible])[None, :, None]

@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models.classical import PairRow
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec, Preset
+from fusionbench.models.classical.pyramids import PairRow
 
 
 class JointSparse(PairRow):
@@ -52,7 +52,7 @@ class JointSparse(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("jsr-sd", ImageSpec(channels=1, height=24, width=24, views=2))
         >>> image = torch.rand(1, 1, 24, 24)
         >>> pair = torch.stack([image, image], dim=1)

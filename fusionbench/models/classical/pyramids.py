@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models._pairs import PairModel
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, ImageSpec, Preset
+from fusionbench.models.pairs.base import PairModel
 
 _NOTHING: Mapping[str, Preset] = {"default": Preset(note="nothing to train")}
 _PAPER: Mapping[str, Preset] = {"default": Preset(note="the paper's parameters; nothing to train")}
@@ -73,7 +73,7 @@ class CopyA(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("copy-a", ImageSpec(channels=1, height=1, width=2, views=2))
         >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
         >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
@@ -92,7 +92,7 @@ class CopyB(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("copy-b", ImageSpec(channels=1, height=1, width=2, views=2))
         >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
         >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
@@ -111,7 +111,7 @@ class Average(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("average", ImageSpec(channels=1, height=1, width=2, views=2))
         >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
         >>> model.fuse(Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).flatten().tolist()
@@ -150,7 +150,7 @@ class LaplacianPyramid(_Pyramid):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("laplacian-pyramid", ImageSpec(channels=1, height=32, width=32, views=2))
         >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
         >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
@@ -179,7 +179,7 @@ class ContrastPyramid(_Pyramid):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("contrast-pyramid", ImageSpec(channels=1, height=32, width=32, views=2))
         >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
         >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
@@ -213,7 +213,7 @@ class GuidedFilter(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("guided-filter", ImageSpec(channels=1, height=32, width=32, views=2))
         >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
         >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models.classical import PairRow
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec, Preset
+from fusionbench.models.classical.pyramids import PairRow
 
 
 class Wavelet(PairRow):
@@ -41,7 +41,7 @@ class Wavelet(PairRow):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("wavelet", ImageSpec(channels=1, height=32, width=32, views=2))
         >>> pair = torch.full((1, 2, 1, 32, 32), 0.5)
         >>> pair[0, 0, 0, 16, 16] = 0.9  # a point that only the first source shows; the average halves its contrast
@@ -60,7 +60,7 @@ class Wavelet(PairRow):
     def __init__(self, spec: ImageSpec, wavelet: str = "db2", levels: int = 4, window: int = 5, vote: int = 3) -> None:
         import pywt
 
-        from fusionbench.models._pairs import check_choice
+        from fusionbench.models.pairs.base import check_choice
 
         super().__init__(spec)
         check_choice(self.title, wavelet=(wavelet, pywt.wavelist(kind="discrete")))

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, LossTerms
-from fusionbench.errors import UsageError, unknown_name
+from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.types import Batch, ImageSpec, LossTerms
 from fusionbench.models.precision import at_least_float32
 
 

@@ -25,14 +25,14 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import ImageSpec, LossTerms, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models._discriminators import Discriminator, discriminator_loss, frozen, generator_loss
-from fusionbench.models._fusion_losses import INTENSITIES, TEXTURES, content_loss, decomposition_loss
-from fusionbench.models._pairs import PairModel, check_choice
-from fusionbench.models._residual import BasicBlock
-from fusionbench.models._restormer import BaseBlock, CrossAttention, RestormerBlock
-from fusionbench.models._vit import PatchTransformer
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec, LossTerms, Preset
+from fusionbench.models.pairs.base import PairModel, check_choice
+from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
+from fusionbench.models.pairs.losses import INTENSITIES, TEXTURES, content_loss, decomposition_loss
+from fusionbench.models.pairs.residual import BasicBlock
+from fusionbench.models.pairs.restormer import BaseBlock, CrossAttention, RestormerBlock
+from fusionbench.models.pairs.vit import PatchTransformer
 from fusionbench.models.precision import at_least_float32
 
 Pair = tuple[Tensor, Tensor]
@@ -132,7 +132,7 @@ class DAEFuse(PairModel):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("dae-fuse", ImageSpec(channels=1, height=32, width=32, views=2), preset="tiny")
         >>> pair = torch.rand(1, 2, 1, 20, 29)  # any size
         >>> tuple(model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).shape)

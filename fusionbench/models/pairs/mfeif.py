@@ -32,13 +32,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.contracts import ImageSpec, LossTerms, Preset
-from fusionbench.errors import UsageError
-from fusionbench.files import digest
-from fusionbench.models._discriminators import Discriminator, discriminator_loss, frozen, generator_loss
-from fusionbench.models._edges import edge_image
-from fusionbench.models._fusion_losses import TEXTURES, content_loss, intensity_loss
-from fusionbench.models._pairs import PairModel, check_choice
+from fusionbench.core.errors import UsageError
+from fusionbench.core.io import digest
+from fusionbench.core.types import ImageSpec, LossTerms, Preset
+from fusionbench.models.pairs.base import PairModel, check_choice
+from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
+from fusionbench.models.pairs.edges import edge_image
+from fusionbench.models.pairs.losses import TEXTURES, content_loss, intensity_loss
 from fusionbench.models.precision import at_least_float32
 
 PAPER_TRAINING = {"optimizer": "adam", "lr": 1e-4, "lr_min": 1e-4, "epochs": 41, "batch": 16, "inputs": "all"}
@@ -160,7 +160,7 @@ class MFEIF(PairModel):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("mfeif", ImageSpec(channels=1, height=32, width=32, views=2), preset="tiny")
         >>> pair = torch.rand(1, 2, 1, 20, 29)  # any size
         >>> tuple(model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).shape)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.models._padding import pad_to_multiple
+from fusionbench.models.pairs.padding import pad_to_multiple
 
 
 class TransformerBlock(nn.Module):

@@ -17,10 +17,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fusionbench.errors import unknown_name
-from fusionbench.models._cells import WNConv2d
-from fusionbench.models._encoder import Packing
+from fusionbench.core.errors import unknown_name
 from fusionbench.models.precision import at_least_float32
+from fusionbench.models.vae.cells import WNConv2d
+from fusionbench.models.vae.encoder import Packing
 
 Prepared = tuple[Tensor, Tensor]  # both with the samples as first dimension
 LOG_VARIANCE_LIMIT = 10.0

@@ -14,15 +14,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models import _draws
-from fusionbench.models._cells import DecoderCell, WNConv2d, fixed_weights
-from fusionbench.models._distributed import processes, sum_over_processes
-from fusionbench.models._encoder import Encoder, Encoding, Shape
-from fusionbench.models._normal import DiagonalNormal
-from fusionbench.models._outputs import create_output
-from fusionbench.models._regularise import StabilityPenalty
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.models.vae import draws as _draws
+from fusionbench.models.vae.batch_norm_sync import processes, sum_over_processes
+from fusionbench.models.vae.cells import DecoderCell, WNConv2d, fixed_weights
+from fusionbench.models.vae.encoder import Encoder, Encoding, Shape
+from fusionbench.models.vae.normal import DiagonalNormal
+from fusionbench.models.vae.outputs import create_output
+from fusionbench.models.vae.regularization import StabilityPenalty
 
 Noise = Callable[[int, Sequence[int]], Tensor]  # (group, shape of one row) -> (R, *shape)
 PENALTY_EVERY = 4  # the penalty is computed every 4th step with 4 times its weight: the same in expectation

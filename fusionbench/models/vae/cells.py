@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusionbench.models._distributed import synchronised_batch_norm
 from fusionbench.models.precision import at_least_float32
+from fusionbench.models.vae.batch_norm_sync import synchronised_batch_norm
 
 BN_MOMENTUM = 0.05
 RESIDUAL_SCALE = 0.1
@@ -137,7 +137,7 @@ class PhaseSkip(nn.Module):
 
     (N,C,H,W) -> (N,Cout,H/2,W/2) with even H and W; no pixel is thrown away. The phases are sliced and convolved with
     stride 1: oneDNN's gradient of 1×1 convolutions with a stride is wrong for few channels (see
-    ``fusionbench.safe_convolutions``).
+    ``fusionbench.training.safe_convolutions``).
     """
 
     def __init__(self, cin: int, cout: int) -> None:

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from fusionbench.contracts import ImageSpec, Preset
-from fusionbench.models._aggregate import create_aggregation
-from fusionbench.models._cells import WNConv2d
-from fusionbench.models._encoder import Encoding
-from fusionbench.models._family import LatentFamily, Noise, TopDown
-from fusionbench.models._normal import DiagonalNormal
-from fusionbench.models.fcn import Decoder
-from fusionbench.models.fusionvae import (
+from fusionbench.core.types import ImageSpec, Preset
+from fusionbench.models.vae.aggregation import create_aggregation
+from fusionbench.models.vae.base import LatentFamily, Noise, TopDown
+from fusionbench.models.vae.cells import WNConv2d
+from fusionbench.models.vae.encoder import Encoding
+from fusionbench.models.vae.fcn import Decoder
+from fusionbench.models.vae.fusionvae import (
     CELEBA_MODEL,
     CELEBA_TRAINING,
     MNIST_MODEL,
@@ -32,6 +31,7 @@ from fusionbench.models.fusionvae import (
     TINY_TRAINING,
     TLESS_TRAINING,
 )
+from fusionbench.models.vae.normal import DiagonalNormal
 
 
 class CVAE(LatentFamily):
@@ -45,7 +45,7 @@ class CVAE(LatentFamily):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("cvae", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
         >>> views, present = torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool)
         >>> tuple(model.log_weights(Batch(views[:, 0], views, present, torch.arange(2)), n=5, seed=0).shape)
@@ -105,7 +105,7 @@ class CVAEWithSkips(CVAE):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("cvae+s", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
         >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
         >>> tuple(model.sample(batch, n=4, seed=0).shape)

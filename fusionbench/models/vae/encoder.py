@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch
-from fusionbench.models._cells import BatchNorm, EncoderCell, SplitBatchNorm, WNConv2d
+from fusionbench.core.types import Batch
+from fusionbench.models.vae.cells import BatchNorm, EncoderCell, SplitBatchNorm, WNConv2d
 
 
 @dataclass(frozen=True)

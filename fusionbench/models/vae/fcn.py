@@ -22,11 +22,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, Preset
-from fusionbench.models._cells import DecoderCell
-from fusionbench.models._encoder import Encoding, Shape
-from fusionbench.models._family import Family, Noise, TopDown
-from fusionbench.models.fusionvae import (
+from fusionbench.core.types import Batch, ImageSpec, Preset
+from fusionbench.models.vae.base import Family, Noise, TopDown
+from fusionbench.models.vae.cells import DecoderCell
+from fusionbench.models.vae.encoder import Encoding, Shape
+from fusionbench.models.vae.fusionvae import (
     CELEBA_MODEL,
     CELEBA_TRAINING,
     MNIST_MODEL,
@@ -84,7 +84,7 @@ class FCN(Family):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("fcn", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
         >>> views, present = torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool)
         >>> weights = model.log_weights(Batch(views[:, 0], views, present, torch.arange(2)), n=5, seed=0)
@@ -132,7 +132,7 @@ class FCNWithSkips(FCN):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("fcn+s", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
         >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
         >>> tuple(model.fuse(batch).shape)

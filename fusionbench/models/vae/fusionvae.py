@@ -25,14 +25,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import ImageSpec, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models._aggregate import create_aggregation
-from fusionbench.models._cells import DecoderCell, WNConv2d
-from fusionbench.models._encoder import Encoding
-from fusionbench.models._family import LatentFamily, Noise, TopDown
-from fusionbench.models._normal import DiagonalNormal
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec, Preset
 from fusionbench.models.precision import at_least_float32
+from fusionbench.models.vae.aggregation import create_aggregation
+from fusionbench.models.vae.base import LatentFamily, Noise, TopDown
+from fusionbench.models.vae.cells import DecoderCell, WNConv2d
+from fusionbench.models.vae.encoder import Encoding
+from fusionbench.models.vae.normal import DiagonalNormal
 
 PAPER_TRAINING = {"optimizer": "adamax", "lr": 1e-2, "lr_min": 1e-4, "weight_decay": 3e-4, "eps": 1e-3}
 MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1600}
@@ -80,7 +80,7 @@ class FusionVAE(LatentFamily):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("fusionvae", ImageSpec(channels=1, height=16, width=16, views=3), preset="tiny")
         >>> batch = Batch(None, torch.rand(2, 3, 1, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
         >>> tuple(model.sample(batch, n=4, seed=0).shape)  # four draws for each of two samples

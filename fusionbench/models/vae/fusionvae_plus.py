@@ -28,12 +28,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusionbench.contracts import Batch, ImageSpec, LossTerms, Preset
-from fusionbench.errors import UsageError
-from fusionbench.models import _draws
-from fusionbench.models._cells import DecoderCell, WNConv2d
-from fusionbench.models._encoder import Encoding, Packing
-from fusionbench.models.fusionvae import (
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.models.precision import at_least_float32
+from fusionbench.models.vae import draws as _draws
+from fusionbench.models.vae.cells import DecoderCell, WNConv2d
+from fusionbench.models.vae.encoder import Encoding, Packing
+from fusionbench.models.vae.fusionvae import (
     CELEBA_MODEL,
     CELEBA_TRAINING,
     MNIST_MODEL,
@@ -46,7 +47,6 @@ from fusionbench.models.fusionvae import (
     TLESS_TRAINING,
     FusionVAE,
 )
-from fusionbench.models.precision import at_least_float32
 
 PLUS_TRAINING = {"inputs": "per-image", "ema": 0.999, "reestimate": 200}
 
@@ -112,7 +112,7 @@ class FusionVAEPlus(FusionVAE):
     Example:
         >>> import torch
         >>> from fusionbench import Batch, create_model
-        >>> from fusionbench.contracts import ImageSpec
+        >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("fusionvae-plus", ImageSpec(channels=3, height=16, width=16, views=3), preset="tiny")
         >>> batch = Batch(None, torch.rand(2, 3, 3, 16, 16), torch.ones(2, 3, dtype=torch.bool), torch.arange(2))
         >>> tuple(model.fuse(batch).shape), tuple(model.fuse(batch.with_inputs(1)).shape)  # three views, and one

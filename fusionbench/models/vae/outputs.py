@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import unknown_name
+from fusionbench.core.errors import unknown_name
+from fusionbench.core.types import ImageSpec
 from fusionbench.models.precision import at_least_float32
 
 MIXTURES = 10

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fusionbench.models._cells import WNConv2d
 from fusionbench.models.precision import at_least_float32
+from fusionbench.models.vae.cells import WNConv2d
 
 FIRST_ITERATIONS, ITERATIONS, EPS, VANISHING = 40, 4, 1e-3, 1e-2
 

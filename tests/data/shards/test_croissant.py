@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.build import build_dataset
-from tests.test_build import small_recipe
+from fusionbench.data.build import build_dataset
+from tests.data.test_build import small_recipe
 
 
 @pytest.fixture(scope="module")

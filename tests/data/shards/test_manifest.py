@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fusionbench.errors import DataError
-from fusionbench.files import canonical_json, digest
-from fusionbench.shards.manifest import Manifest, ShardEntry, SourceEntry, SplitEntry, identity, read_manifest
-from fusionbench.shards.manifest import write_manifest as write
+from fusionbench.core.errors import DataError
+from fusionbench.core.io import canonical_json, digest
+from fusionbench.data.shards.manifest import Manifest, ShardEntry, SourceEntry, SplitEntry, identity, read_manifest
+from fusionbench.data.shards.manifest import write_manifest as write
 
 SHA = "0123456789abcdef" * 4
 

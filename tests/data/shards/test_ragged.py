@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.errors import DataError
-from fusionbench.shards.ragged import MAX_SIDE, Ragged, pack, problem
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import MAX_HEADER, write_shard
+from fusionbench.core.errors import DataError
+from fusionbench.data.shards.ragged import MAX_SIDE, Ragged, pack, problem
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import MAX_HEADER, write_shard
 
 sizes = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=5)
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusionbench.errors import DataError
-from fusionbench.shards.reader import open_shard
-from fusionbench.shards.writer import FORMAT, write_shard
-from tests.shards.test_writer import some_arrays
+from fusionbench.core.errors import DataError
+from fusionbench.data.shards.reader import open_shard
+from fusionbench.data.shards.writer import FORMAT, write_shard
+from tests.data.shards.test_writer import some_arrays
 
 HEADER = json.dumps({"format": FORMAT}).encode()
 

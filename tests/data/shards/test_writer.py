@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fusionbench.errors import DataError
-from fusionbench.shards.writer import array_digests, content_digest, write_shard
+from fusionbench.core.errors import DataError
+from fusionbench.data.shards.writer import array_digests, content_digest, write_shard
 
 
 def some_arrays(n: int = 300) -> dict[str, np.ndarray]:
@@ -110,7 +110,7 @@ def test_arrays_of_different_lengths_are_a_bug(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, signal, sys, numpy as np
-from fusionbench.shards.writer import write_shard
+from fusionbench.data.shards.writer import write_shard
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

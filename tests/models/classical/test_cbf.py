@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.cbf import strength
-from tests.models.test_classical import fuse, pair
+from fusionbench.models.classical.cbf import strength
+from tests.models.classical.test_pyramids import fuse, pair
 
 SPEC = ImageSpec(1, 8, 8, 2)
 

@@ -9,11 +9,11 @@ import torch
 from scipy.fft import dctn
 from scipy.optimize import linprog
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.gtf import CosineSolver, divergence, gradient
-from tests.models.test_classical import fuse, pair
+from fusionbench.models.classical.gtf import CosineSolver, divergence, gradient
+from tests.models.classical.test_pyramids import fuse, pair
 
 SPEC = ImageSpec(1, 8, 8, 2)
 SHAPES = [(12, 15), (9, 8), (1, 7), (7, 1), (1, 1)]

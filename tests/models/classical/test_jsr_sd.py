@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import orthogonal_mp
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.jsr_sd import joint, pursuit
-from tests.models.test_classical import fuse, pair
+from fusionbench.models.classical.jsr_sd import joint, pursuit
+from tests.models.classical.test_pyramids import fuse, pair
 
 SPEC = ImageSpec(1, 8, 8, 2)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.ndimage import convolve1d, gaussian_filter
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.classical import box_mean, expand, guided, saliency, smooth
+from fusionbench.models.classical.pyramids import box_mean, expand, guided, saliency, smooth
 
 NAMES = ["average", "contrast-pyramid", "copy-a", "copy-b", "guided-filter", "laplacian-pyramid"]
 

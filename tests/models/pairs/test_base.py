@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
 from fusionbench.models import MODELS
-from fusionbench.models._pairs import PairModel
-from fusionbench.train import train
-from tests.pairs import SMALLEST, SPEC, PairDataset, pair_batch, smallest
+from fusionbench.models.pairs.base import PairModel
+from fusionbench.training.loop import train
+from tests.helpers.pairs import SMALLEST, SPEC, PairDataset, pair_batch, smallest
 
 every_model = pytest.mark.parametrize("model", SMALLEST, ids=lambda model: model.title)
 

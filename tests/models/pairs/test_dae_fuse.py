@@ -14,11 +14,11 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
-from fusionbench.errors import UsageError
-from fusionbench.models._fusion_losses import additive_intensity_loss, directed_texture_loss
-from fusionbench.models.dae_fuse import DAEFuse
-from fusionbench.schedule import check_groups, create_training, learning_rate
-from tests.pairs import SPEC, learn, pair_batch, smallest
+from fusionbench.core.errors import UsageError
+from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.losses import additive_intensity_loss, directed_texture_loss
+from fusionbench.training.schedule import check_groups, create_training, learning_rate
+from tests.helpers.pairs import SPEC, learn, pair_batch, smallest
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 

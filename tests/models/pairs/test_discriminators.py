@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusionbench.models._discriminators import (
+from fusionbench.models.pairs.discriminators import (
     ADVERSARIAL,
     Discriminator,
     discriminator_loss,

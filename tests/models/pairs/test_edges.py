@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from fusionbench.models._edges import edge_image
+from fusionbench.models.pairs.edges import edge_image
 
 
 def scipy_edges(image: np.ndarray) -> np.ndarray:

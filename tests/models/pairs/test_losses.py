@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
-from fusionbench.models._fusion_losses import (
+from fusionbench.models.pairs.losses import (
     additive_intensity_loss,
     content_loss,
     correlation,

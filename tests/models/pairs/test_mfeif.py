@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusionbench.errors import UsageError
-from fusionbench.models._edges import edge_image
-from fusionbench.models._fusion_losses import TEXTURES, content_loss, intensity_loss
-from fusionbench.models.mfeif import MFEIF, complementary_corruptions
-from tests.pairs import SPEC, learn, pair_batch, smallest
+from fusionbench.core.errors import UsageError
+from fusionbench.models.pairs.edges import edge_image
+from fusionbench.models.pairs.losses import TEXTURES, content_loss, intensity_loss
+from fusionbench.models.pairs.mfeif import MFEIF, complementary_corruptions
+from tests.helpers.pairs import SPEC, learn, pair_batch, smallest
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusionbench.models._padding import mirrored_indices, pad_to_multiple
+from fusionbench.models.pairs.padding import mirrored_indices, pad_to_multiple
 
 SIZES = st.integers(1, 20)
 

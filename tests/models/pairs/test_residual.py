@@ -2,7 +2,7 @@
 
 import torch
 
-from fusionbench.models._residual import BasicBlock
+from fusionbench.models.pairs.residual import BasicBlock
 
 
 def test_with_identity_kernels_it_is_relu_of_x_plus_relu_x() -> None:

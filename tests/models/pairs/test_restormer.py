@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusionbench.models._restormer import (
+from fusionbench.models.pairs.restormer import (
     BaseBlock,
     ChannelNorm,
     CrossAttention,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusionbench.models._vit import PatchTransformer, TransformerBlock
+from fusionbench.models.pairs.vit import PatchTransformer, TransformerBlock
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:

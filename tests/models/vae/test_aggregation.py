@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.errors import UsageError
-from fusionbench.models._aggregate import AGGREGATIONS, bayesian_aggregation, create_aggregation
-from fusionbench.models._encoder import Packing
+from fusionbench.core.errors import UsageError
+from fusionbench.models.vae.aggregation import AGGREGATIONS, bayesian_aggregation, create_aggregation
+from fusionbench.models.vae.encoder import Packing
 
 
 @settings(max_examples=50, deadline=None)

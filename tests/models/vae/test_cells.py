@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fusionbench.models._cells import DecoderCell, EncoderCell, PhaseSkip, UpSkip, WNConv2d, fixed_weights
+from fusionbench.models.vae.cells import DecoderCell, EncoderCell, PhaseSkip, UpSkip, WNConv2d, fixed_weights
 
 
 def test_weight_normalisation() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import stats
 
-from fusionbench.models import _draws
+from fusionbench.models.vae import draws as _draws
 
 
 def test_rows_do_not_depend_on_their_batch() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusionbench.contracts import Batch, ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.fusionvae import FusionVAE
-from tests.learning import SPEC, batch_of
+from fusionbench.models.vae.fusionvae import FusionVAE
+from tests.helpers.learning import SPEC, batch_of
 
 MNIST = ImageSpec(1, 32, 32, 3, (28, 28))
 CELEBA = ImageSpec(3, 64, 64, 3)

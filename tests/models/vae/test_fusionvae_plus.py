@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models._encoder import Packing
-from fusionbench.models.fusionvae_plus import SoftmaxPool
-from tests.learning import SPEC, batch_of
+from fusionbench.models.vae.encoder import Packing
+from fusionbench.models.vae.fusionvae_plus import SoftmaxPool
+from tests.helpers.learning import SPEC, batch_of
 
 
 @pytest.mark.parametrize(

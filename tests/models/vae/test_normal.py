@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fusionbench.models._normal import DiagonalNormal
+from fusionbench.models.vae.normal import DiagonalNormal
 
 
 def pair() -> tuple[DiagonalNormal, DiagonalNormal]:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.special import expit, logsumexp
 
-from fusionbench.contracts import ImageSpec
-from fusionbench.errors import UsageError
-from fusionbench.models._outputs import MIXTURES, Bernoulli, LogisticMixture, create_output
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import ImageSpec
+from fusionbench.models.vae.outputs import MIXTURES, Bernoulli, LogisticMixture, create_output
 
 GREY = ImageSpec(1, 2, 2, 3)
 RGB = ImageSpec(3, 2, 2, 3)

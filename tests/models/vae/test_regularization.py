@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fusionbench.models._cells import WNConv2d
-from fusionbench.models._regularise import StabilityPenalty
+from fusionbench.models.vae.cells import WNConv2d
+from fusionbench.models.vae.regularization import StabilityPenalty
 
 
 def test_penalty_is_the_sum_of_largest_singular_values_and_scales() -> None:

@@ -1,0 +1,1 @@
+"""Protocols and suites: models and image files to results."""

@@ -1,0 +1,1 @@
+"""Methods for pairs that learn nothing."""

@@ -1,0 +1,1 @@
+"""FusionVAE and its family."""

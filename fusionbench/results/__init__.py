@@ -1,0 +1,1 @@
+"""Results of one schema, their statistics, comparison, tables and the gate."""

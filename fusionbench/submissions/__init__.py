@@ -1,0 +1,1 @@
+"""Submissions from outside: packed, checked, scored and queued."""
