@@ -77,6 +77,14 @@ class Outcome:
     death: Death | None = None
 
 
+@dataclass(frozen=True)
+class Again:
+    """What a task returns that has more to do: it is called again, with the same arguments, behind those that wait.
+
+    Long tasks that do so keep all workers busy to the end, where their number is no multiple of the workers'.
+    """
+
+
 def run_in_workers(
     function: Callable[..., Any],
     tasks: Sequence[tuple[Any, ...]],
@@ -85,7 +93,7 @@ def run_in_workers(
     logs: Callable[[int], Path] | None = None,
     threads: int | None = None,
 ) -> Generator[Outcome, None, None]:
-    """Outcomes of ``function(*task)`` as they come, in any order; none is tried twice.
+    """Outcomes of ``function(*task)`` as they come, in any order; none is tried twice, but see :class:`Again`.
 
     Closing the generator stops the workers: a task gets :class:`KeyboardInterrupt`, as from Ctrl-C.
 
@@ -109,7 +117,11 @@ def run_in_workers(
             while todo and len(crew.busy) < jobs:
                 index = todo.popleft()
                 crew.give(index, files[index], (function, tasks[index]))
-            yield from crew.wait()
+            for outcome in crew.wait():
+                if isinstance(outcome.value, Again):
+                    todo.append(outcome.index)
+                else:
+                    yield outcome
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ A row that fails, or whose process dies, never stops the others: what it came to
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import traceback
@@ -21,15 +22,17 @@ from fusionbench.core.errors import CannotMeasure, FusionbenchError, UsageError
 from fusionbench.core.interrupts import check_interrupt
 from fusionbench.core.progress import progress, say
 from fusionbench.core.worker_process import WorkerFault
-from fusionbench.core.workers import Death, Outcome, run_in_workers
+from fusionbench.core.workers import Again, Death, Outcome, run_in_workers
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.suites import Suite, SuiteModel
     from fusionbench.results.schema import Result
+    from fusionbench.training.run import Run
 
 # suite, row, seed, settings and the threads of a worker (None in this process) to the folder of what was made
 Work = Callable[["Suite", "SuiteModel", int, dict[str, Any], int | None], str]
 Place = tuple[str, int]  # key of a row, and seed
+PARTS = 4  # of a row's training, where rows take turns; each starts anew from a checkpoint, which takes about a second
 
 
 class RowsFailed(CannotMeasure):
@@ -148,6 +151,12 @@ def learns(row: SuiteModel) -> bool:
 
 def train_row(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], threads: int | None) -> str:
     """Train one row with one seed, with ``threads`` of a worker process; the run's folder."""
+    return str(_train(suite, row, seed, settings, threads).folder)
+
+
+def _train(
+    suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], threads: int | None, at_most: int | None = None
+) -> Run:
     import torch
 
     from fusionbench.data.dataset import open_dataset
@@ -155,7 +164,7 @@ def train_row(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any]
 
     if threads is not None:
         torch.set_num_threads(threads)
-    run = train(
+    return train(
         row.name,
         open_dataset(settings["folder"]),
         out=run_folder(suite, row, seed, settings["runs"], settings["budget"]),
@@ -165,8 +174,18 @@ def train_row(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any]
         seed=seed,
         params=row.params,
         training=row.training,
+        at_most=at_most,
     )
-    return str(run.folder)
+
+
+def _in_parts(
+    one: Work, suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], threads: int | None
+) -> str | Again:
+    """A part of a row's training; with the last one what ``one`` makes of it."""
+    steps = math.ceil(_planned(row, settings) / PARTS)
+    if not _train(suite, row, seed, settings, threads, steps).info.finished:
+        return Again()
+    return one(suite, row, seed, settings, threads)
 
 
 def run_folder(suite: Suite, row: SuiteModel, seed: int, runs: str | Path, budget: str | None = None) -> Path:
@@ -205,6 +224,8 @@ def _in_workers(
     A worker that is killed while others run may have paid for their memory: its row is tried once more, alone. One that
     crashes in native code would crash again, and is not.
     """
+    from fusionbench.training.schedule import Budget
+
     if jobs > 1 and settings["device"] not in ("auto", "cpu"):
         raise UsageError("Several jobs share the cores of a CPU; use --jobs 1 on a GPU")
     threads = max(1, core_count() // jobs)
@@ -213,10 +234,17 @@ def _in_workers(
     names = ", ".join(dict.fromkeys(row.key for row, _ in work))
     say(f"{suite.name}: {len(work)} rows in {jobs} process{'es' if jobs > 1 else ''}: {names}")
 
+    # rows in turns, so that no core waits for the last row; not where seconds are counted, which turns would stretch
+    timed = settings["budget"] is not None and Budget.parse(settings["budget"]).kind == "seconds"
+    in_turns = len(work) % jobs != 0 and len(work) > jobs and not timed
+    function = partial(_in_parts, one) if in_turns else one
+
     def run(part: list[tuple[SuiteModel, int]], jobs: int) -> Generator[tuple[SuiteModel, int, Outcome], None, None]:
         tasks = [(suite, row, seed, settings, threads) for row, seed in part]
         logs = [run_log(suite, row, seed, settings) for row, seed in part]
-        with contextlib.closing(run_in_workers(one, tasks, jobs, logs=logs.__getitem__, threads=threads)) as outcomes:
+        with contextlib.closing(
+            run_in_workers(function, tasks, jobs, logs=logs.__getitem__, threads=threads)
+        ) as outcomes:
             for outcome in outcomes:
                 yield *part[outcome.index], outcome
 

@@ -62,6 +62,7 @@ def train(
     tensorboard: bool = False,
     compile: bool = False,
     on_step: Callable[[int], None] | None = None,
+    at_most: int | None = None,
 ) -> Run:
     """Train the registered model ``model`` on the split ``train`` of ``dataset`` into the folder ``out``.
 
@@ -73,6 +74,7 @@ def train(
         params, training: replace parameters of the preset.
         compile: compile the model's blocks; like ``precision`` it changes speed and rounding, and no identity.
         on_step: called after every step with the number of steps done.
+        at_most: steps of this call; a run with more is left unfinished, and the next call continues to the same bits.
 
     Raises:
         UsageError: unknown names, or a folder that holds another run.
@@ -118,7 +120,7 @@ def train(
                 return previous
             info = replace_state(info, previous.info)
         with crash_note(out) if runtime.rank == 0 else contextlib.nullcontext():
-            return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step).run()
+            return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step, at_most).run()
 
 
 def _as_written(params: dict[str, Any]) -> dict[str, Any]:
@@ -159,9 +161,11 @@ class _Loop:
         tensorboard: bool,
         compile: bool,
         on_step: Callable[[int], None] | None,
+        at_most: int | None,
     ) -> None:
         self.info, self.dataset, self.out, self.runtime = info, dataset, out, runtime
         self.limit, self.tensorboard, self.compile, self.on_step = limit, tensorboard, compile, on_step
+        self.at_most = at_most
         self.training = info.training
         self.base_seed = derive_seed(info.seed, dataset.id, info.model)
         seed_everything(self.base_seed)
@@ -172,8 +176,9 @@ class _Loop:
     def run(self) -> Run:
         if not hasattr(self.model, "loss"):
             self._fit()
-        else:
-            self._train()
+        elif not self._train():
+            self.runtime.fabric.barrier()
+            return Run(self.out, self.info)
         self.info.finished = True
         if self.runtime.rank == 0:
             checkpoints.save_weights(self.model, self.out / "weights.safetensors")
@@ -190,7 +195,8 @@ class _Loop:
             chunks = np.array_split(np.arange(count), max(1, -(-count // 512)))
             self.model.fit(stream.batch(chunk, epoch=0) for chunk in chunks)
 
-    def _train(self) -> None:
+    def _train(self) -> bool:
+        """Whether training has come to its end, or only to that of this call."""
         info, settings, device = self.info, self.training, self.runtime.device
         count = self.dataset.size("train")
         self.batch = min(settings.batch, count)
@@ -232,16 +238,20 @@ class _Loop:
                 if self.on_step is not None:
                     self.on_step(step)
                 stopping = self._agree(stopped(), step)
-                if time.monotonic() - self.saved > CHECKPOINT_SECONDS or stopping:
+                paused = self.at_most is not None and step - start >= self.at_most and step < self.total
+                if time.monotonic() - self.saved > CHECKPOINT_SECONDS or stopping or paused:
                     self._save(step)
                 if stopping:
                     raise KeyboardInterrupt
+                if paused:
+                    return False
             self._check(terms if start < self.total else {}, step)
         info.cut = self.total < info.planned_steps
         self._save(step)
         self._refine(stream, step)
         if not checkpoints.is_finite(self.model):
             raise CannotMeasure(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
+        return True
 
     def _refine(self, stream: Any, step: int) -> None:
         """At the end: averaged weights take the place of the last ones, and their batch statistics are measured."""
