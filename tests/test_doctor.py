@@ -134,6 +134,9 @@ def test_a_package_that_fails_for_lack_of_another_sends_people_there(monkeypatch
     }
     fabric, rich, _ = doctor.check_imports(outcomes)
     assert fabric.remedy == "torch comes first" and "--force-reinstall" in rich.remedy
+    lost = Outcome(False, "libcublas.so not found")  # torch's own trouble, which whatever imports it has, too
+    fabric, torch, _ = doctor.check_imports({"lightning-fabric": lost, "torch": lost})
+    assert fabric.remedy == "torch comes first" and "pytorch.org" in torch.remedy
 
 
 def test_devices_of_torch() -> None:

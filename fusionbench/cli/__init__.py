@@ -105,14 +105,28 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (ImportError, AttributeError) as error:
-        package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
-        if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "") == "cv2":
-            package = "cv2"  # what is left when one of two OpenCV packages is removed
-        if package in ("", "fusionbench"):  # ours to mend, and the traceback says where
-            raise
-        print(f"fusionbench: {package} cannot be used ({error}); see `fusionbench doctor`", file=sys.stderr)
-        sys.exit(3)
     except MemoryError:
         print("fusionbench: out of memory; try a smaller batch, fewer draws or --jobs 1", file=sys.stderr)
         sys.exit(3)
+    except Exception as error:
+        package = _unusable(error)
+        if not package:  # ours to mend, and the traceback says where
+            raise
+        text = " ".join(str(error).split())
+        print(f"fusionbench: {package} cannot be used ({text}); see `fusionbench doctor`", file=sys.stderr)
+        sys.exit(3)
+
+
+def _unusable(error: Exception) -> str:
+    """The required package that is missing, that cannot be imported, or of which a part is gone; else nothing."""
+    import traceback
+
+    from fusionbench.package_probes import PROBES
+
+    found = error.name or "" if isinstance(error, ImportError) else ""
+    if isinstance(error, AttributeError):  # what is left of cv2 when one of two OpenCV packages is removed
+        found = getattr(error.obj, "__name__", "")
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "<module>"]
+    names = [found, *(frame.f_globals.get("__name__", "") for frame in frames)]
+    required = {module for module, _ in PROBES.values()}
+    return next((name.partition(".")[0] for name in names if name.partition(".")[0] in required), "")
