@@ -109,14 +109,6 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (ImportError, AttributeError) as error:
-        package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
-        if isinstance(error, AttributeError) and getattr(error.obj, "__name__", "") == "cv2":
-            package = "cv2"  # what is left when one of two OpenCV packages is removed
-        if package in ("", "fusionbench"):  # ours to mend, and the traceback says where
-            raise
-        print(f"fusionbench: {package} cannot be used ({error}); see `fusionbench doctor`", file=sys.stderr)
-        sys.exit(3)
     except MemoryError:
         _leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3)
     except OSError as error:
@@ -129,10 +121,12 @@ def main(args: list[str] | None = None) -> None:
         # around what cannot be written: the whole may be a file of megabytes
         near = str(error.object)[max(0, error.start - 60) : error.end + 20]
         _leave(f"a name that is not UTF-8 cannot be stored: …{near}…; rename the file or folder", 2)
-    except Exception:  # a fault of ours or of a plugin's: never the exit code of a regression
+    except Exception as error:
+        if package := _unusable(error):
+            _leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
         import traceback
 
-        traceback.print_exc()
+        traceback.print_exc()  # a fault of ours or of a plugin's: never the exit code of a regression
         _leave("this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above", 3)
 
 
@@ -161,3 +155,18 @@ def _print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="fusionbench.names")
+
+
+def _unusable(error: Exception) -> str:
+    """The required package that is missing, that cannot be imported, or of which a part is gone; else nothing."""
+    import traceback
+
+    from fusionbench.cli.package_probes import PROBES
+
+    found = error.name or "" if isinstance(error, ImportError) else ""
+    if isinstance(error, AttributeError):  # what is left of cv2 when one of two OpenCV packages is removed
+        found = getattr(error.obj, "__name__", "")
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "<module>"]
+    names = [found, *(frame.f_globals.get("__name__", "") for frame in frames)]
+    required = {module for module, _ in PROBES.values()}
+    return next((name.partition(".")[0] for name in names if name.partition(".")[0] in required), "")

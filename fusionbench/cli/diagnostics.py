@@ -220,7 +220,7 @@ def check_imports(outcomes: Mapping[str, Outcome] | None = None) -> Iterator[Fin
     if outcomes is None:
         names = [name for name in PROBES if name != "torchvision" and _version(name) is not None]
         outcomes = try_packages(names)
-    good = []
+    good, texts = [], {name: outcome.text for name, outcome in outcomes.items()}
     broken = {name for name in ("numpy", "torch") if not (outcomes[name].ok if name in outcomes else _version(name))}
     for name, outcome in outcomes.items():
         if not outcome.ok:
@@ -228,8 +228,10 @@ def check_imports(outcomes: Mapping[str, Outcome] | None = None) -> Iterator[Fin
             detail = f"{name} is installed and cannot be used: {outcome.text}"
             if name in OPENCV and ("no attribute" in outcome.text or "No module named 'cv2'" in outcome.text):
                 detail += "; this is left when one of two OpenCV packages is removed"
-            below = next((base for base in broken - {name} if base in outcome.text), None)
-            remedy = _remedy(name) if below is None else f"{below} comes first"
+            below = [
+                each for each in sorted(broken - {name}) if each in outcome.text or texts.get(each) == outcome.text
+            ]
+            remedy = f"{below[0]} comes first" if below else _remedy(name)
             yield Finding(checks.get(name, "imports"), "fail", detail, remedy)
         elif name == "torch":
             yield from _torch_findings(outcome.facts)

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,19 @@ def _click() -> None:
     import click
 
     _expect(click.style("x", fg="red").endswith("\x1b[0m"))
+
+
+def _cloudpickle() -> None:
+    import cloudpickle
+
+    _expect(cloudpickle.loads(cloudpickle.dumps(lambda: 1))() == 1)
+
+
+def _filelock() -> None:
+    from filelock import SoftFileLock
+
+    with tempfile.TemporaryDirectory() as folder, SoftFileLock(os.path.join(folder, "probe.lock")) as lock:
+        _expect(lock.is_locked)
 
 
 def _h5py() -> dict[str, Any]:
@@ -178,6 +192,8 @@ def _torch() -> dict[str, Any]:
 PROBES: dict[str, tuple[str, Callable[[], dict[str, Any] | None]]] = {
     "numpy": ("numpy", _numpy),  # first: others fail with it
     "click": ("click", _click),
+    "cloudpickle": ("cloudpickle", _cloudpickle),
+    "filelock": ("filelock", _filelock),
     "h5py": ("h5py", _h5py),
     "jinja2": ("jinja2", _jinja2),
     "joblib": ("joblib", _joblib),

@@ -94,7 +94,7 @@ def test_broken_packages_are_a_line_each(tmp_path: Path) -> None:
     """The whole verb on an installation with four broken packages: four lines with a remedy, and no traceback."""
     for name, text in BROKEN.items():
         (tmp_path / name).write_text(text)
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
     command = [sys.executable, "-m", "fusionbench", "doctor", "--json"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
@@ -135,6 +135,9 @@ def test_a_package_that_fails_for_lack_of_another_sends_people_there(monkeypatch
     }
     fabric, rich, _ = doctor.check_imports(outcomes)
     assert fabric.remedy == "torch comes first" and "--force-reinstall" in rich.remedy
+    lost = Outcome(False, "libcublas.so not found")  # torch's own trouble, which whatever imports it has, too
+    fabric, torch, _ = doctor.check_imports({"lightning-fabric": lost, "torch": lost})
+    assert fabric.remedy == "torch comes first" and "pytorch.org" in torch.remedy
 
 
 def test_devices_of_torch() -> None:

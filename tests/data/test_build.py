@@ -233,7 +233,7 @@ def test_real_images_match_their_golden_digests(name: str, real_data: Path, rege
     """The first samples of each split; with an overlay, the whole bank of cut-outs."""
     recipe = load_recipe(name)
     folder, count = REAL[name]
-    path = Path(__file__).parent / "golden" / f"{name}.json"
+    path = Path(__file__).parents[1] / "golden" / f"{name}.json"
     source = open_source(recipe, real_data / folder)
     for split, expected in recipe.expect.probe.items():
         assert build.probe(source, split) == expected

@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 import pytest
 
-from fusionbench.cli import VERBS
+from fusionbench.cli import VERBS, main
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.results.gate import baseline_of, write_baseline
 from tests.helpers.results import made_up
 from tests.metrics.scenes import scene
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # A sitecustomize of Python's own kind, so that worker processes have it, too.
 HOOK = """
 import atexit, os, sys
@@ -123,6 +123,31 @@ def test_the_hook_refuses_torch(bench: Bench) -> None:
     train = bench.python("-m", "fusionbench", "train", "fcn", "--data", "data/fusiondigits")
     assert train.code == 3 and train.refused == ["torch"]
     assert train.err.splitlines()[-1].startswith("fusionbench: torch cannot be used") and "doctor" in train.err
+
+
+def test_a_torch_that_lacks_a_library_is_one_line(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch.so: not found')")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+sys.meta_path.pop(0)
+from fusionbench.cli import main
+main()
+"""
+    done = bench.python("-c", code, "train", "fcn", "--data", "data/fusiondigits")
+    assert done.code == 3 and done.err.count("\n") == 1, done.err
+    assert done.err.startswith("fusionbench: torch cannot be used (libtorch.so: not found); see ")
+
+
+def test_an_error_of_ours_keeps_its_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'x'")
+
+    monkeypatch.setattr("fusionbench.cli.cli.main", fail)
+    with pytest.raises(AttributeError):
+        main(["list"])
 
 
 def test_an_empty_opencv_is_one_line(bench: Bench, tmp_path: Path) -> None:
