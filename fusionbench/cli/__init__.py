@@ -11,6 +11,7 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
@@ -98,7 +99,7 @@ def main(args: list[str] | None = None) -> None:
             cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
             sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
     except FusionbenchError as error:
-        _leave(str(error), error.exit_code)
+        _leave(str(error), error.exit_code, error.details)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -130,11 +131,11 @@ def main(args: list[str] | None = None) -> None:
         _leave("this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above", 3)
 
 
-def _leave(message: str, code: int) -> NoReturn:
-    """Say one line, with what could move a terminal's cursor escaped, and leave."""
+def _leave(message: str, code: int, details: Sequence[str] = ()) -> NoReturn:
+    """Say one line, and one a detail, with what could move a terminal's cursor escaped, and leave."""
     from fusionbench.core.io import escaped
 
-    print(f"fusionbench: {escaped(message)}", file=sys.stderr)
+    print("\n  ".join([f"fusionbench: {escaped(message)}", *map(escaped, details)]), file=sys.stderr)
     sys.exit(code)
 
 

@@ -24,7 +24,7 @@ REGISTER = "resize or register them, fusionbench does not"
 
 
 class FusionbenchError(Exception):
-    """Base of all errors that are meant for a person. ``exit_code`` is the process's.
+    """Base of all errors that are meant for a person. ``exit_code`` is the process's; ``details`` are further lines.
 
     Example:
         >>> from fusionbench import FusionbenchError, get_metric
@@ -36,6 +36,7 @@ class FusionbenchError(Exception):
     """
 
     exit_code = 2
+    details: Sequence[str] = ()
 
 
 class UsageError(FusionbenchError):

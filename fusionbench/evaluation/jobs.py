@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Work = Callable[["Suite", "SuiteModel", int, dict[str, Any], int | None], str]
 Place = tuple[str, int]  # key of a row, and seed
 PARTS = 4  # of a row's training, where rows take turns; each starts anew from a checkpoint, which takes about a second
+WORTH = 400  # steps of a row below which turns would gain nothing
 
 
 class RowsFailed(CannotMeasure):
@@ -48,7 +49,8 @@ class RowsFailed(CannotMeasure):
         if len(lines) == 1:
             super().__init__(f"{suite}: the row {lines[0]}")
         else:
-            super().__init__("\n  ".join([f"{suite}: {len(lines)} rows failed:", *lines]))
+            super().__init__(f"{suite}: {len(lines)} rows failed:")
+            self.details = lines
         self.failed, self.results = failed, list(results)
 
 
@@ -236,7 +238,8 @@ def _in_workers(
 
     # rows in turns, so that no core waits for the last row; not where seconds are counted, which turns would stretch
     timed = settings["budget"] is not None and Budget.parse(settings["budget"]).kind == "seconds"
-    in_turns = len(work) % jobs != 0 and len(work) > jobs and not timed
+    long = min(_planned(row, settings) for row, _ in work) >= WORTH
+    in_turns = len(work) % jobs != 0 and len(work) > jobs and long and not timed
     function = partial(_in_parts, one) if in_turns else one
 
     def run(part: list[tuple[SuiteModel, int]], jobs: int) -> Generator[tuple[SuiteModel, int, Outcome], None, None]:

@@ -15,7 +15,7 @@ import pytest
 
 from fusionbench.core.errors import CannotMeasure, DataError
 from fusionbench.core.worker_process import WorkerFault
-from fusionbench.core.workers import Death, Outcome, run_in_workers
+from fusionbench.core.workers import Again, Death, Outcome, run_in_workers
 
 
 def act(what: str, *more: Any) -> Any:
@@ -35,6 +35,10 @@ def act(what: str, *more: Any) -> Any:
         return sys.stdin.read()
     elif what == "generator":
         return (number for number in range(3))
+    elif what == "again":
+        with open(more[0], "a") as stream:
+            stream.write(f"{more[1]}\n")
+        return Again() if Path(more[0]).read_text().split().count(more[1]) < 3 else more[1]
     elif what == "pid":
         return os.getpid()
     elif what == "wait":
@@ -102,6 +106,13 @@ def test_who_is_alone_has_nobody_beside() -> None:
 def test_workers_are_used_again_and_not_more_than_asked_for() -> None:
     assert len({outcome.value for outcome in outcomes([("pid",)] * 8)}) <= 2
     assert os.getpid() not in {outcome.value for outcome in outcomes([("pid",)], 1)}
+
+
+def test_tasks_that_have_more_to_do_take_turns(tmp_path: Path) -> None:
+    log = str(tmp_path / "order")
+    found = outcomes([("again", log, name) for name in "abc"], jobs=1)
+    assert [outcome.value for outcome in found] == ["a", "b", "c"]
+    assert Path(log).read_text().split() == list("abcabcabc")
 
 
 @pytest.mark.parametrize(

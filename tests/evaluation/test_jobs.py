@@ -162,3 +162,39 @@ def test_errors_in_one_line(error: Exception, line: str) -> None:
 
 def test_the_suite_of_these_tests_is_one(tmp_path: Path) -> None:
     assert [row.key for row in load_suite(plugins.suite(tmp_path, "nothing")).models] == ["mean-image", "nothing"]
+
+
+SUITE = """
+format = "fusionbench.suite/1"
+name = "turns"
+title = "three rows on two workers"
+dataset = "fusiondigits"
+
+[protocol]
+draws = 2
+limit = 4
+"""
+ROW = """
+[[models]]
+name = "fcn"
+label = "fcn-{seed}"
+preset = "tiny"
+seeds = [{seed}]
+"""
+
+
+@pytest.mark.slow
+def test_rows_in_turns_learn_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fusionbench.evaluation import jobs
+
+    path = tmp_path / "turns.toml"
+    path.write_text(SUITE + "".join(ROW.format(seed=seed) for seed in range(3)))
+    found = {}
+    for worth, name in ((1, "turns"), (10**9, "one")):
+        monkeypatch.setattr(jobs, "WORTH", worth)
+        where = {"data_root": tmp_path / "data", "out": tmp_path / name / "results"}
+        rows = run_suite(path, jobs=2, budget="6 steps", device="cpu", **where)
+        found[name] = [row.identity for row in rows], [row.scores["nll@mean"].mean for row in rows]
+        log = (tmp_path / name / "runs/turns/fcn-0-seed0-6steps.log").read_text()
+        assert log.count("going on from step") == (2 if name == "turns" else 0)  # 2 and 2 and 2 steps
+    assert found["turns"] == found["one"]

@@ -62,6 +62,16 @@ def test_two_steps_and_two_more_are_four_steps(model: str, tmp_path: Path) -> No
     assert not same(weights(different.folder), weights(whole.folder))
 
 
+def test_a_run_in_parts_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    whole = train("fusionvae-plus", DATA, out=tmp_path / "whole", preset="tiny", **SHORT)  # averages, re-estimates
+    for steps in (3, 4):
+        run = train("fusionvae-plus", DATA, out=tmp_path / "parts", preset="tiny", at_most=3, **SHORT)
+        assert (run.info.steps, run.info.finished) == (steps, steps == 4)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts")) and whole.info.finished
+    done = train("fusionvae-plus", DATA, out=tmp_path / "once", preset="tiny", at_most=4, **SHORT)
+    assert done.info.finished, "as many steps as there are"
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
     before = (tmp_path / "weights.safetensors").stat().st_mtime_ns
