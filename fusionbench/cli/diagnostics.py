@@ -351,7 +351,7 @@ def check_plugins() -> Iterator[Finding]:
     from fusionbench.models import MODELS
     from fusionbench.sources import SOURCES
 
-    registries: tuple[Registry, ...] = (MODELS, METRICS, SOURCES)
+    registries: tuple[Registry[Any], ...] = (MODELS, METRICS, SOURCES)
     plugins = [(registry, name) for registry in registries for name in registry.names() if registry.is_plugin(name)]
     for registry, name in plugins:
         try:

@@ -128,6 +128,16 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
     live: LiveRule | None = None
 
     @property
+    def kind(self) -> Literal["views"]:
+        """What a sample is: views of a target."""
+        return "views"
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether samples have a known target."""
+        return True
+
+    @property
     def image_spec(self) -> ImageSpec:
         """Shape of one sample."""
         rule = self.image

@@ -93,7 +93,8 @@ class SoftmaxPrior(nn.Module):
         return self.pool(packed, packing), packing.count
 
     def forward(self, prepared: tuple[Tensor, Tensor], projected: Tensor | None, state: Tensor | None) -> Tensor:
-        return self.conv(prepared[0] if projected is None else prepared[0] + projected)
+        result: Tensor = self.conv(prepared[0] if projected is None else prepared[0] + projected)
+        return result
 
 
 class FusionVAEPlus(FusionVAE):
@@ -185,7 +186,8 @@ class FusionVAEPlus(FusionVAE):
             return None
         key = _draws.stream_key(self.noise_seed, "hide", step)
         uniform = torch.special.ndtr(_draws.normal(batch.ids, torch.zeros_like(batch.ids), (1,), key).flatten())
-        return uniform < self.hide
+        result: Tensor = uniform < self.hide
+        return result
 
     def prepare(self, encoding: Encoding) -> Any:
         pooled, target, has_views = super().prepare(encoding)
@@ -211,4 +213,5 @@ class FusionVAEPlus(FusionVAE):
     @staticmethod
     def _add(state: Tensor, context: Tensor, prepared: Any) -> Tensor:
         """The context where the decoder sees the views; elsewhere the state as it is, without even a bias."""
-        return state + context * prepared[5][:, None, None, None]
+        result: Tensor = state + context * prepared[5][:, None, None, None]
+        return result
