@@ -137,6 +137,7 @@ class Metric:
             ``"samples"``: ``function(samples, target)`` of (n,N,C,H,W) and (N,C,H,W) in [0,1];
             ``"log_weights"``: ``function(log_weights)`` of (n,N) nats.
         better: which direction is an improvement.
+        label: its short name in the heads of tables; by default ``name``.
         unit, range, reference: for tables, checks and cards.
         tolerance: for the gate.
         exploits: known ways to score well without fusing well.
@@ -184,3 +185,4 @@ class Metric:
     min_pixels: int = 1
     min_reason: str = ""
     undefined: tuple[str, ...] = ()
+    label: str = ""

@@ -17,12 +17,11 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, unknown_name
 from fusionbench.core.io import read_bounded, shipped_folder
+from fusionbench.core.text import Count, Natural
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.recipe_base import (
-    Count,
     Impossible,
-    Natural,
     Part,
     RecipeBase,
     SplitRule,

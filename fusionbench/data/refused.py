@@ -19,7 +19,7 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
-from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.errors import DataError, UsageError, some
 from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.io import escaped
 from fusionbench.data.preprocessing import chosen, cut_out, occluders_of, prepare, read_images, views_of
@@ -286,13 +286,12 @@ def refusal(recipe: AnyRecipe, source: Source, *, bar: bool = True) -> DataError
         return None  # something else is wrong, and was said
     if not found.refused:
         return None
-    first = "; ".join(f"{escaped(one.name)} ({one.reason})" for one in found.refused[:_IN_MESSAGE])
-    more = f" and {len(found.refused) - _IN_MESSAGE:,} more" if len(found.refused) > _IN_MESSAGE else ""
+    first = some([f"{escaped(one.name)} ({one.reason})" for one in found.refused], "; ", _IN_MESSAGE)
     remedy = "repair them" + (
         "" if cannot_skip(recipe, source) else ", or leave them out with `generate --skip-refused`"
     )
     return DataError(
-        f"{root_of(source)}: {found.head()}: {first}{more}; {remedy}; `fusionbench recipe check` with the same "
+        f"{root_of(source)}: {found.head()}: {first}; {remedy}; `fusionbench recipe check` with the same "
         "--source-dir lists all"
     )
 

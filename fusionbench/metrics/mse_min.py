@@ -56,6 +56,7 @@ METRIC = Metric(
     name="mse_min",
     version="1",
     title="mean squared error of the best of K draws",
+    label="MSE_min",
     function=mse_min,
     needs="samples",
     better="lower",

@@ -101,6 +101,7 @@ METRIC = Metric(
     name="nll",
     version="1",
     title="negative log-likelihood",
+    label="NLL",
     function=nll,
     needs="log_weights",
     better="lower",

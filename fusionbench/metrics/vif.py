@@ -198,6 +198,7 @@ METRIC = Metric(
     name="vif",
     version="1",
     title="Visual information fidelity",
+    label="VIF",
     function=vif,
     needs="pair",
     better="higher",
