@@ -91,7 +91,7 @@ class PairSource(Source, Protocol):
 def has_files(source: type[Source]) -> TypeGuard[type[FileSource]]: ...
 @overload
 def has_files(source: Source) -> TypeGuard[FileSource]: ...
-def has_files(source: object) -> bool:
+def has_files(source: Source | type[Source]) -> bool:
     """Whether every image of a source is in a file, or a pair in two, that can be named."""
     return hasattr(source, "names") and hasattr(source, "paths")
 
