@@ -14,7 +14,7 @@ NAMES = {"dataset", "stream", "model", "source", "protocol"}
 UNTYPED = {"Any", "object"}
 # What is left, in rooms that are being rebuilt. Entries may only be taken out.
 ALLOWED = {
-    "evaluation/curves.py: sample_curves(dataset)",
+    "evaluation/curves.py: draw_curves(dataset)",
     "evaluation/masked.py: Subject.model",
     "evaluation/masked.py: Subject.of(model)",
     "evaluation/masked.py: evaluate(dataset)",
@@ -38,10 +38,8 @@ def hidden(tree: ast.Module) -> Iterator[str]:
     def untyped(name: str, annotation: ast.expr | None) -> bool:
         if name not in NAMES:
             return False
-        parts = (
-            set() if annotation is None else {part.strip() for part in ast.unparse(annotation).strip("'\"").split("|")}
-        )
-        return annotation is None or bool(parts & UNTYPED)
+        written = "object" if annotation is None else ast.unparse(annotation).strip("'\"")
+        return bool({part.strip() for part in written.split("|")} & UNTYPED)
 
     def visit(body: list[ast.stmt], prefix: str) -> Iterator[str]:
         for node in body:
@@ -79,11 +77,12 @@ def test_no_public_signature_hides_what_it_takes() -> None:
         ("def f(dataset: Any) -> None: ...", ["f(dataset)"]),
         ("def f(*, model: 'Any | None' = None) -> None: ...", ["f(model)"]),
         ("def f(stream, other: Any) -> None: ...", ["f(stream)"]),
-        ("class A:\n    source: object\n    def __init__(self, protocol: Any) -> None: ...", ["A.source", "A.__init__(protocol)"]),
+        ("class A:\n    source: object", ["A.source"]),
+        ("class A:\n    def __init__(self, protocol: Any) -> None: ...", ["A.__init__(protocol)"]),
         ("def f(dataset: Dataset, model: Model | None, other: Any) -> None: ...", []),
         ("def _f(dataset: Any) -> None: ...\nclass _A:\n    model: Any", []),
     ],
-)  # fmt: skip
+)
 def test_the_search_finds_them(code: str, names: list[str]) -> None:
     assert list(hidden(ast.parse(code))) == names
 
