@@ -91,4 +91,5 @@ def _spearman(rows: list[BoardRow], one: Column, other: Column) -> Agreement:
 def _average_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1, equal values sharing the mean of their places."""
     below = (values[:, None] > values).sum(axis=1)
-    return below + ((values[:, None] == values).sum(axis=1) + 1) / 2
+    result: np.ndarray = below + ((values[:, None] == values).sum(axis=1) + 1) / 2
+    return result

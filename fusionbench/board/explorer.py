@@ -86,7 +86,8 @@ def qabf_map(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Both sources are weighted by their edges as in Qabf. Where neither has an edge nothing can be lost: 1.
     """
     weighted, weights = qabf_parts(fused, a, b)
-    return np.divide(weighted, weights, out=np.ones_like(weights), where=weights > 0)
+    result: np.ndarray = np.divide(weighted, weights, out=np.ones_like(weights), where=weights > 0)
+    return result
 
 
 def qabf_parts(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

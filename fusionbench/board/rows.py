@@ -13,6 +13,7 @@ from fusionbench.board.published_rows import add_dialects, beside, column_title,
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
 from fusionbench.data.recipes import load_recipe
+from fusionbench.metrics import label_of
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import (
     SECONDARY,
@@ -26,7 +27,7 @@ from fusionbench.results.comparison import (
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.results.published import shipped
 from fusionbench.results.schema import Result, Score, left_out, load
-from fusionbench.results.tables import METRIC_TITLES, decimals, rank_text
+from fusionbench.results.tables import decimals, rank_text
 
 
 def what_was_measured(result: Result) -> str:
@@ -115,7 +116,7 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
             for key in keys
         ]
         hidden = SECONDARY.get(metric) in metrics
-        title = METRIC_TITLES.get(metric, metric)
+        title = label_of(metric)
         groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
     return groups
 

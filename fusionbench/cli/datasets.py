@@ -106,10 +106,10 @@ def sample_command(
     from fusionbench.core.errors import unknown_name
     from fusionbench.core.images import encode_png
     from fusionbench.core.io import write_bytes
-    from fusionbench.data.build import open_source
     from fusionbench.data.recipes import load_recipe
     from fusionbench.data.refused import leave_out_refused
     from fusionbench.data.sample_builders import bank_of, maker_of
+    from fusionbench.data.shard_layout import open_source
 
     recipe = load_recipe(name)
     if split not in recipe.splits:

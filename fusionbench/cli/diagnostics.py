@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fusionbench.cli.package_probes import PROBES, Outcome, try_packages
+from fusionbench.core.cpus import core_count
 
 if TYPE_CHECKING:
     from fusionbench.training.gradient_check import Case
@@ -68,10 +69,9 @@ def check_python() -> Iterator[Finding]:
 def usable_cores() -> int:
     """Cores that this process may use: affinity and cgroup limits count."""
     try:
-        import joblib
+        return core_count()
     except Exception:  # a broken joblib has a line of its own
         return os.cpu_count() or 1
-    return int(joblib.cpu_count())
 
 
 def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
@@ -353,7 +353,7 @@ def check_plugins() -> Iterator[Finding]:
     from fusionbench.models import MODELS
     from fusionbench.sources import SOURCES
 
-    registries: tuple[Registry, ...] = (MODELS, METRICS, SOURCES)
+    registries: tuple[Registry[Any], ...] = (MODELS, METRICS, SOURCES)
     plugins = [(registry, name) for registry in registries for name in registry.names() if registry.is_plugin(name)]
     for registry, name in plugins:
         try:

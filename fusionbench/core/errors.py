@@ -81,7 +81,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], see: str | None = N
 
 def some(names: Sequence[str], between: str = ", ", shown: int = 8) -> str:
     """The first names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
     return between.join(names[:shown]) + more
 
 

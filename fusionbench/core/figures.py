@@ -46,7 +46,15 @@ class _Page:
         self.draw: ImageDraw.ImageDraw = ImageDraw.Draw(self.image)
 
     def text(
-        self, x: float, y: float, text: str, size: int, *, bold: bool = False, colour: tuple = INK, anchor: str = "la"
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: int,
+        *,
+        bold: bool = False,
+        colour: tuple[int, int, int] = INK,
+        anchor: str = "la",
     ) -> None:
         self.draw.text((x, y), text, fill=colour, font=_font(size, bold), anchor=anchor)
 
@@ -155,7 +163,8 @@ def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
     factor = max(1, -(-max(picture.shape) // side))
     height, width = (max(1, length // factor) for length in picture.shape)
     squares = picture[: height * factor, : width * factor].reshape(height, -1, width, factor)
-    return squares.mean((1, 3)).round().astype(np.uint8)
+    result: np.ndarray = squares.mean((1, 3)).round().astype(np.uint8)
+    return result
 
 
 def sample_sheet(

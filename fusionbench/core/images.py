@@ -160,7 +160,8 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 def _rounded_thousandths() -> np.ndarray:
     """Every sum of weighted channels in whole levels, uint8 (255001,): looking up is four times as fast as dividing."""
     down, rest = np.divmod(np.arange(255_001), 1000)
-    return (down + ((rest > 500) | ((rest == 500) & (down % 2 == 1)))).astype(np.uint8)
+    result: np.ndarray = (down + ((rest > 500) | ((rest == 500) & (down % 2 == 1)))).astype(np.uint8)
+    return result
 
 
 def encode_png(pixels: np.ndarray, *, small: bool = False) -> bytes:

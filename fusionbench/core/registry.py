@@ -99,13 +99,15 @@ class Registry(Generic[T]):
     def _load(self, name: str) -> T:
         if name in self._builtin:
             module, _, attribute = self._builtin[name].partition(":")
-            return getattr(importlib.import_module(module), attribute)
+            found: T = getattr(importlib.import_module(module), attribute)
+            return found
         if name not in self._plugins:
             raise unknown_name(self.kind, name, self.names(), self.see)
         try:
-            return self._plugins[name].load()
+            found = self._plugins[name].load()
         except Exception as error:
             raise UsageError(f"The {self.kind} {name!r} of {self.origin(name)} cannot be loaded: {error}") from error
+        return found
 
     def names(self) -> list[str]:
         """All names, sorted; nothing is imported for it.

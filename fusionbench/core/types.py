@@ -1,65 +1,34 @@
-"""Interfaces of sources, batches, models and metrics.
+"""Records that every room knows: batches, shapes of samples, presets, losses and metrics.
 
-Contract tests (``tests/test_contracts_*.py``) run over everything that is registered, so a new
-source, model or metric is tested from the moment it is registered.
+What a source, data set, stream or model must offer is in :mod:`fusionbench.core.interfaces`; its names can be imported
+from here, too. Contract tests (``tests/contracts``) run over everything that is registered, so a new source, model or
+metric is tested from the moment it is registered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
+
+from fusionbench.core.interfaces import Dataset, Model, Source, Stream
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import Tensor
 
-
-@runtime_checkable
-class Source(Protocol):
-    """Upstream images, as they are before a recipe touches them.
-
-    A source is constructed with the folder that holds its files (``None`` for embedded
-    ones) and checks on construction that they are what they should be; it never writes.
-
-    Five abilities are discovered by presence: ``read_list(split, indices)`` for images of mixed sizes, a list of
-    uint8 (h, w, c); ``visible_mask(split, index)``, uint8 (h, w) or None, the truth that cut-outs are held against;
-    ``views(split, indices)``, uint8 (n, V, h, w, c), views that come with the source; ``names(split)`` with
-    ``paths(split, index)``, the name of every image, in order, and the files it is read from: then a single file can be
-    refused, named and left out; and ``fixed(split)``, why none of a split may be left out ("" where it may).
-    ``read`` of such a source may be called by several threads at once.
-
-    Raises (constructor and ``read``):
-        DataError: missing, truncated, swapped or hostile files: one line, naming the file and the remedy.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    licence: ClassVar[str]  # of the data, as its owner states it
-    citation: ClassVar[str]
-    homepage: ClassVar[str]
-    redistributable: ClassVar[bool]
-    splits: Sequence[str]
-
-    def __init__(self, root: Path | None) -> None: ...
-
-    def length(self, split: str) -> int:
-        """Number of images of a split."""
-        ...
-
-    def read(self, split: str, indices: np.ndarray) -> np.ndarray:
-        """Images as uint8 (n, H, W, C), in the order of ``indices``."""
-        ...
-
-    def labels(self, split: str) -> np.ndarray | None:
-        """Class labels as int64 (length,), or None when the source has none."""
-        ...
-
-    def fingerprint(self, split: str) -> str:
-        """Hex sha256 over a split's decoded pixels: tells a differing decoder from a differing generator."""
-        ...
+__all__ = [
+    "Batch",
+    "Dataset",
+    "ImageSpec",
+    "LossTerms",
+    "Metric",
+    "Model",
+    "Preset",
+    "Source",
+    "Stream",
+    "Tolerance",
+]
 
 
 @dataclass(frozen=True)
@@ -128,30 +97,6 @@ class Batch:
         return Batch(target, self.views.to(device), self.present.to(device), self.ids.to(device))
 
 
-class Model(Protocol):
-    """A fusion model: a ``torch.nn.Module`` built as ``Class(spec: ImageSpec, **params)``.
-
-    Abilities are discovered by presence (``hasattr``); a model has those that make sense for it:
-
-    * trainable: ``loss(batch, group, step) -> LossTerms`` and ``parameter_groups() -> {"main": [...]}``
-      (``{"generator": ..., "critic": ...}`` for adversarial ones);
-    * ``plan(steps, seed)``: called by the training loop before the first step, and again when a budget changes the
-      number of steps: for annealing, phases and noise that are functions of the step;
-    * ``fit(batches)``: learns statistics in one pass (the mean image) instead of by gradients;
-    * ``fuse(batch) -> (N,C,H,W)`` in [0,1]: one deterministic image per sample;
-    * ``sample(batch, n, seed) -> (n,N,C,H,W)`` in [0,1]: mean images of draws from the prior path p(z|X);
-    * ``log_weights(batch, n, seed) -> (n,N)`` float64 nats: log importance weights of p(y|X); the harness
-      does the log-mean-exp. ``n`` draws for every image; a model without latents returns n equal rows.
-
-    Draws are keyed by (seed, sample id, draw number), so neither batch size nor order can change them.
-    """
-
-    title: ClassVar[str]
-    reference: ClassVar[str]
-    version: ClassVar[str]  # raised when the same weights would give other numbers
-    PRESETS: ClassVar[Mapping[str, Preset]]
-
-
 @dataclass(frozen=True)
 class Preset:
     """A named configuration: constructor parameters and training parameters of a model, with where they come from."""
@@ -192,6 +137,7 @@ class Metric:
             ``"samples"``: ``function(samples, target)`` of (n,N,C,H,W) and (N,C,H,W) in [0,1];
             ``"log_weights"``: ``function(log_weights)`` of (n,N) nats.
         better: which direction is an improvement.
+        label: its short name in the heads of tables; by default ``name``.
         unit, range, reference: for tables, checks and cards.
         tolerance: for the gate.
         exploits: known ways to score well without fusing well.
@@ -239,3 +185,4 @@ class Metric:
     min_pixels: int = 1
     min_reason: str = ""
     undefined: tuple[str, ...] = ()
+    label: str = ""

@@ -46,7 +46,8 @@ def _reduced(strip: np.ndarray) -> np.ndarray:
     factor = -(-strip.shape[1] // _WIDEST)
     height, width = (side // factor for side in strip.shape)
     squares = strip[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    return (squares.sum(axis=(1, 3), dtype=np.int64) // factor**2).astype(np.uint8)
+    result: np.ndarray = (squares.sum(axis=(1, 3), dtype=np.int64) // factor**2).astype(np.uint8)
+    return result
 
 
 def _framed(strips: list[np.ndarray], number: int) -> np.ndarray:

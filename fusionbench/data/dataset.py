@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class ShardedArray:
         return sum(part.nbytes for part in self._parts)
 
     def __len__(self) -> int:
-        return self.shape[0]
+        result: int = self.shape[0]
+        return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         whole = np.asarray(self._parts[0]) if len(self._parts) == 1 and not copy else np.concatenate(self._parts)
@@ -54,7 +55,8 @@ class ShardedArray:
     def __getitem__(self, key: Any) -> np.ndarray:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         if first is Ellipsis:
-            return self._range(0, len(self))[key]
+            result: np.ndarray = self._range(0, len(self))[key]
+            return result
         if isinstance(first, slice):
             start, stop, step = first.indices(len(self))
             if step == 1:
@@ -164,6 +166,16 @@ class Dataset:
         if name not in self.manifest.splits:
             raise unknown_name(f"split of {self.name}", name, self.manifest.splits)
         return self.manifest.splits[name]
+
+    @property
+    def kind(self) -> Literal["views", "pairs"]:
+        """What a sample is: ``views`` of a target, or a registered pair."""
+        return self.recipe.kind
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether samples have a known target."""
+        return self.recipe.has_targets
 
     def size(self, split: str) -> int:
         """Number of samples of a split."""
@@ -323,7 +335,8 @@ def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | to
             value = torch.from_numpy(np.require(value, requirements=["W", "C"]))  # a copy when it is a memory map
         value = value.to(device)
         value = value.unsqueeze(-3) if spec.channels == 1 else value.movedim(-1, -3).contiguous()
-        return value.to(torch.float32) / 255
+        result: torch.Tensor = value.to(torch.float32) / 255
+        return result
 
     present = torch.ones((len(ids), spec.views), dtype=torch.bool, device=device)
     return Batch(image(targets), image(views), present, torch.as_tensor(ids, dtype=torch.int64, device=device))

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.errors import DataError
+from fusionbench.core.interfaces import Source
 from fusionbench.core.io import digest
 from fusionbench.data.pair_recipes import PARTS, PairRecipe
 from fusionbench.data.preprocessing import chosen, pixels_digest
+from fusionbench.data.source_files import need_pairs
 
 _BLOCK = 16  # pairs that are decoded at once
 
@@ -51,7 +53,8 @@ def has_contrast(patches: np.ndarray, limit: int) -> np.ndarray:
     if limit == 0:
         return np.ones(patches.shape[:-2], bool)
     low, high = tenths(patches.reshape(-1, *patches.shape[-2:]))
-    return ((high > 0) & ((high - low) * PARTS >= limit * high)).reshape(patches.shape[:-2])
+    result: np.ndarray = ((high > 0) & ((high - low) * PARTS >= limit * high)).reshape(patches.shape[:-2])
+    return result
 
 
 def patches_of(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
@@ -65,10 +68,8 @@ def patches_of(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
 class PairMaker:
     """Pairs; a row is the number of the pair in the source's split, and for patches also top and left."""
 
-    def __init__(self, recipe: PairRecipe, source: Any) -> None:
-        if not hasattr(source, "read_pairs"):
-            raise UsageError(f"The source {source.name!r} has no pairs; see `fusionbench list sources`")
-        self.recipe, self.source = recipe, source
+    def __init__(self, recipe: PairRecipe, source: Source) -> None:
+        self.recipe, self.source = recipe, need_pairs(source)
         self._found: dict[str, list[np.ndarray]] = {}  # of patches: rows of the first so many blocks
 
     def rows(self, split: str) -> np.ndarray:

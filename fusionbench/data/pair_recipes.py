@@ -64,6 +64,16 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
     live: CropRule | None = None
 
     @property
+    def kind(self) -> Literal["pairs"]:
+        """What a sample is: a registered pair."""
+        return "pairs"
+
+    @property
+    def has_targets(self) -> bool:
+        """No pair has a known target."""
+        return False
+
+    @property
     def whole(self) -> bool:
         """Whether whole pairs are stored, each of its own size."""
         return self.pairs.patch is None

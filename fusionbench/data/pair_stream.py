@@ -90,7 +90,8 @@ class PairStream:
         pixels, offsets, sides = self._resident
         height, width = (sides[:, axis].index_select(0, where) for axis in (0, 1))
         params = self._cropper.params(where, height, width, epoch)
-        return self._cropper.gather(pixels, offsets.index_select(0, where), height, width, params)
+        result: torch.Tensor = self._cropper.gather(pixels, offsets.index_select(0, where), height, width, params)
+        return result
 
 
 def resident(views: Any, sides: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.types import Source
-from fusionbench.data.recipe_base import OccluderRule
-from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe, SplitRule
+from fusionbench.data.recipe_base import OccluderRule, SplitRule
+from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe
 from fusionbench.data.source_files import numbers_of
 from fusionbench.synth import CannyCut
 from fusionbench.synth.cutouts import iou

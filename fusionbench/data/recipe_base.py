@@ -10,12 +10,10 @@ import msgspec
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import digest
+from fusionbench.core.text import Count, RecipeName
 
 _PROSE = ("title", "description", "reference", "expect", "reasons")
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Natural = Annotated[int, msgspec.Meta(ge=0)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
 
@@ -75,11 +73,11 @@ class RecipeBase(Part, kw_only=True, frozen=True):
     bytes."""
 
     format: Literal["fusionbench.recipe/1"]
-    name: Name
+    name: RecipeName
     version: Version
     title: str
     source: SourceRule
-    splits: Annotated[dict[Name, SplitRule], msgspec.Meta(min_length=1, max_length=16)]
+    splits: Annotated[dict[RecipeName, SplitRule], msgspec.Meta(min_length=1, max_length=16)]
     shard_size: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
     description: str = ""

@@ -17,12 +17,11 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, unknown_name
 from fusionbench.core.io import read_bounded, shipped_folder
+from fusionbench.core.text import Count, Natural
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.recipe_base import (
-    Count,
     Impossible,
-    Natural,
     Part,
     RecipeBase,
     SplitRule,
@@ -126,6 +125,16 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
     image: ImageRule
     views: ViewRule
     live: LiveRule | None = None
+
+    @property
+    def kind(self) -> Literal["views"]:
+        """What a sample is: views of a target."""
+        return "views"
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether samples have a known target."""
+        return True
 
     @property
     def image_spec(self) -> ImageSpec:

@@ -19,11 +19,12 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
-from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.types import Source
+from fusionbench.core.errors import DataError, UsageError, some
+from fusionbench.core.interfaces import Source, has_files
+from fusionbench.core.io import escaped
 from fusionbench.data.preprocessing import chosen, cut_out, occluders_of, prepare, read_images, views_of
 from fusionbench.data.recipes import AnyRecipe, PairRecipe, Recipe
-from fusionbench.data.source_files import has_files, names_of, numbers_of, plain
+from fusionbench.data.source_files import names_of, need_pairs, numbers_of
 
 SHOWN = 8  # refused files on a terminal
 _IN_MESSAGE = 3  # in one line
@@ -133,11 +134,12 @@ def _others(recipe: AnyRecipe, source: Source, uses: list[_Use]) -> list[_Use]:
     return others
 
 
-def _pair_reader(source: Any, split: str) -> Callable[[np.ndarray], object]:
-    return lambda numbers: source.read_pairs(split, numbers)
+def _pair_reader(source: Source, split: str) -> Callable[[np.ndarray], object]:
+    pairs = need_pairs(source)
+    return lambda numbers: pairs.read_pairs(split, numbers)
 
 
-def _reader(source: Any, split: str, pairs: bool) -> Callable[[np.ndarray], object]:
+def _reader(source: Source, split: str, pairs: bool) -> Callable[[np.ndarray], object]:
     return _pair_reader(source, split) if pairs else lambda numbers: read_images(source, split, numbers)
 
 
@@ -192,7 +194,7 @@ def _attempts(source: Source, uses: list[_Use]) -> Iterator[tuple[_Use, np.ndarr
                 return
 
 
-def reason_of(error: Exception, source: Any, split: str, number: int) -> str:
+def reason_of(error: Exception, source: Source, split: str, number: int) -> str:
     """Why a file is refused, the same on every machine: without the source's folder, in one printable line."""
     text = str(error)
     if has_files(source):
@@ -202,23 +204,16 @@ def reason_of(error: Exception, source: Any, split: str, number: int) -> str:
                 text = text.replace(spelled, _below(path, source))
         if len(paths) == 1:
             text = text.removeprefix(f"{_below(paths[0], source)}: ")
-    return printable(text)[:_REASON]
+    return escaped(text)[:_REASON]
 
 
-def _below(path: Path, source: Any) -> str:
+def _below(path: Path, source: Source) -> str:
     """A file's path below the source's folder, with ``/``."""
-    try:
-        return path.relative_to(source.root).as_posix()
-    except (AttributeError, ValueError):
-        return path.name
+    root: Path | None = getattr(source, "root", None)
+    return path.name if root is None or not path.is_relative_to(root) else path.relative_to(root).as_posix()
 
 
-def printable(text: str) -> str:
-    """One line without control characters, of which a file's name can be made."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain(text))
-
-
-def cannot_skip(recipe: AnyRecipe, source: Any) -> str:
+def cannot_skip(recipe: AnyRecipe, source: Source) -> str:
     """Why ``--skip-refused`` does not go with a source or recipe; "" where it does."""
     if not has_files(source):
         return f"the source {source.name!r} is not made of single image files"
@@ -277,7 +272,7 @@ def reasons_of(recipe: AnyRecipe) -> dict[str, dict[str, str]]:
 def listing(refused: list[RefusedFile], rest: str) -> list[str]:
     """One line for each of the first refused files, and one that counts the rest and says what lists them."""
     lines = [
-        f"{printable(one.name)}: {one.reason}{'' if one.used else ' (the recipe does not use it)'}"
+        f"{escaped(one.name)}: {one.reason}{'' if one.used else ' (the recipe does not use it)'}"
         for one in refused[:SHOWN]
     ]
     return lines + ([f"and {len(refused) - SHOWN:,} more; {rest}"] if len(refused) > SHOWN else [])
@@ -291,18 +286,17 @@ def refusal(recipe: AnyRecipe, source: Source, *, bar: bool = True) -> DataError
         return None  # something else is wrong, and was said
     if not found.refused:
         return None
-    first = "; ".join(f"{printable(one.name)} ({one.reason})" for one in found.refused[:_IN_MESSAGE])
-    more = f" and {len(found.refused) - _IN_MESSAGE:,} more" if len(found.refused) > _IN_MESSAGE else ""
+    first = some([f"{escaped(one.name)} ({one.reason})" for one in found.refused], "; ", _IN_MESSAGE)
     remedy = "repair them" + (
         "" if cannot_skip(recipe, source) else ", or leave them out with `generate --skip-refused`"
     )
     return DataError(
-        f"{root_of(source)}: {found.head()}: {first}{more}; {remedy}; `fusionbench recipe check` with the same "
+        f"{root_of(source)}: {found.head()}: {first}; {remedy}; `fusionbench recipe check` with the same "
         "--source-dir lists all"
     )
 
 
-def is_small(source: Any, recipe: AnyRecipe) -> bool:
+def is_small(source: Source, recipe: AnyRecipe) -> bool:
     """Whether reading every file that the recipe uses costs hardly anything; patches need it before a shard anyway."""
     if not has_files(source) or not getattr(recipe, "whole", True):
         return False
@@ -320,6 +314,6 @@ def is_small(source: Any, recipe: AnyRecipe) -> bool:
     return True
 
 
-def root_of(source: Any) -> str:
+def root_of(source: Source) -> str:
     """The folder of a source, for messages."""
-    return printable(str(getattr(source, "root", source.name)))
+    return escaped(str(getattr(source, "root", source.name)))

@@ -22,7 +22,8 @@ from fusionbench.data.recipes import AnyRecipe, Recipe
 class Maker(Protocol):
     """Makes the samples of one recipe from one source."""
 
-    source: Any
+    @property
+    def source(self) -> Source: ...
 
     def rows(self, split: str) -> np.ndarray:
         """What each sample of a split is made from: int64 (n,) or (n, k). It may cost a look at every pixel.
@@ -116,7 +117,7 @@ class ViewsMaker:
         return {}
 
 
-def maker_of(recipe: AnyRecipe, source: Any) -> Maker:
+def maker_of(recipe: AnyRecipe, source: Source) -> Maker:
     """The maker of a recipe's kind.
 
     Raises:

@@ -25,7 +25,8 @@ def pattern(height: int, width: int, channels: int = 1) -> np.ndarray:
     y, x, c = np.mgrid[0:height, 0:width, 0:channels]
     blob = 150 * ((y - height // 2) ** 2 + 2 * (x - width // 2) ** 2 < (height // 3) ** 2)
     image = (blob + (y * 7 + x * 3 + c * 31) % 64).astype(np.uint8)
-    return image if channels > 1 else image[..., 0]
+    result: np.ndarray = image if channels > 1 else image[..., 0]
+    return result
 
 
 def philox() -> str | None:

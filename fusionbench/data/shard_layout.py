@@ -19,12 +19,12 @@ from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
 from fusionbench.core.errors import CannotMeasure, DataError, FusionbenchError
 from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.parallel import WorkerLost, run_tasks
-from fusionbench.core.types import Source
 from fusionbench.data.preprocessing import occluders_of
 from fusionbench.data.recipes import AnyRecipe, Recipe
 from fusionbench.data.sample_builders import Maker, maker_of
-from fusionbench.data.source_files import has_files, names_state, state_of
+from fusionbench.data.source_files import names_state, state_of
 from fusionbench.sources import SOURCES
 from fusionbench.sources.pair_folders import PairFolders, range_arguments
 
@@ -91,7 +91,9 @@ def _source_with(
 ) -> Source:
     for fresh in (False, True):
         source = open_source(recipe, source_dir, fresh)
-        if not state or names_state(source, *used(source)) == state.partition(".")[0]:
+        if not state:
+            return source
+        if has_files(source) and names_state(source, *used(source)) == state.partition(".")[0]:
             return source
     raise DataError("files came or went in the source's folder while the data set was made; run the same command again")
 
@@ -178,7 +180,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
         maker.learn(split, block, found.get(number))
 
 
-def _names_of_block(recipe: AnyRecipe, source: Any, split: str, block: np.ndarray) -> str:
+def _names_of_block(recipe: AnyRecipe, source: Source, split: str, block: np.ndarray) -> str:
     return names_state(source, recipe.splits[split].source, block) if has_files(source) else ""
 
 

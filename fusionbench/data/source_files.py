@@ -1,39 +1,39 @@
 """The image files that a source reads, by name: which image is in which file, and whether a file has changed.
 
-A source of image files has ``names(split)`` and ``paths(split, index)`` (:class:`fusionbench.core.types.Source`).
-Others, embedded ones or those with one file for all images, have neither, and nothing here looks at their files.
+A source of image files is a :class:`fusionbench.core.interfaces.FileSource`: it has ``names(split)`` and
+``paths(split, index)``. Others, embedded ones or those with one file for all images, have neither, and nothing here
+looks at their files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fusionbench.core.errors import DataError
-from fusionbench.core.io import digest
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.interfaces import FileSource, PairSource, Source, has_files, has_pairs
+from fusionbench.core.io import digest, utf8
 
 
-def has_files(source: Any) -> bool:
-    """Whether every image of a source is in a file, or a pair in two, that can be named."""
-    return hasattr(source, "names") and hasattr(source, "paths")
+def need_pairs(source: Source) -> PairSource:
+    """``source`` as a source of registered pairs.
+
+    Raises:
+        UsageError: it has no pairs.
+    """
+    if not has_pairs(source):
+        raise UsageError(f"The source {source.name!r} has no pairs; see `fusionbench list sources`")
+    return source
 
 
-def names_of(source: Any, split: str) -> list[str]:
+def names_of(source: FileSource, split: str) -> list[str]:
     """Names of all images of a split, in order, as JSON can hold them: a byte that is not UTF-8 becomes ``\\xHH``."""
-    return [plain(name) for name in source.names(split)]
+    return [utf8(name) for name in source.names(split)]
 
 
-def plain(name: str) -> str:
-    """A file's name in UTF-8: each byte that is not UTF-8, which Python spells as a surrogate, becomes ``\\xHH``."""
-    if name.isascii():
-        return name
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def numbers_of(source: Any, split: str, names: Sequence[str]) -> np.ndarray:
+def numbers_of(source: Source, split: str, names: Sequence[str]) -> np.ndarray:
     """Which images of a split have these names: int64, ascending.
 
     Raises:
@@ -52,7 +52,7 @@ def numbers_of(source: Any, split: str, names: Sequence[str]) -> np.ndarray:
     return np.array(sorted(place[name] for name in names), np.int64)
 
 
-def state_of(source: Any, split: str, numbers: np.ndarray) -> str:
+def state_of(source: Source, split: str, numbers: np.ndarray) -> str:
     """Text that changes when these images of a split are other files: "<names>.<sizes and times>"; "" without files."""
     if not has_files(source):
         return ""
@@ -60,10 +60,10 @@ def state_of(source: Any, split: str, numbers: np.ndarray) -> str:
     return f"{names_state(source, split, numbers)}.{digest(stats)[:32]}"
 
 
-def names_state(source: Any, split: str, numbers: np.ndarray) -> str:
+def names_state(source: FileSource, split: str, numbers: np.ndarray) -> str:
     """The first part of :func:`state_of`, which no clock and no other machine changes."""
     names = source.names(split)
-    return digest([split, [plain(names[number]) for number in numbers.tolist() if number < len(names)]])[:32]
+    return digest([split, [utf8(names[number]) for number in numbers.tolist() if number < len(names)]])[:32]
 
 
 def _stat(path: Path) -> list[int]:

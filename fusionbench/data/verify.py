@@ -10,12 +10,13 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError
+from fusionbench.core.interfaces import Source
 from fusionbench.core.io import file_sha256
-from fusionbench.data.build import open_source
 from fusionbench.data.dataset import Dataset, open_dataset
 from fusionbench.data.preprocessing import cutouts_of
 from fusionbench.data.recipes import Recipe
 from fusionbench.data.sample_builders import Maker, maker_of
+from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import FILE, ShardEntry
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import array_digests, content_digest
@@ -153,7 +154,7 @@ def _check_shard(report: Report, dataset: Dataset, split: str, entry: ShardEntry
 def _regenerate(
     report: Report,
     dataset: Dataset,
-    source: Any,
+    source: Source,
     maker: Maker,
     split: str,
     samples: np.ndarray,
@@ -203,4 +204,5 @@ def _same(one: Any, two: Any) -> np.ndarray:
     """Which samples of two arrays, or of two lists of pictures, are equal: bool (n,)."""
     if isinstance(one, list):
         return np.array([np.array_equal(a, b) for a, b in zip(one, two, strict=True)], bool)
-    return (one == two).reshape(len(one), -1).all(axis=1)
+    result: np.ndarray = (one == two).reshape(len(one), -1).all(axis=1)
+    return result

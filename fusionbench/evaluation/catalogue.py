@@ -139,14 +139,18 @@ def dataset_card(folder: Path) -> Card:
     }
 
 
-def _registry(kind: str) -> Registry:
+def _registry(kind: str) -> Registry[Any]:
     if kind == "models":
-        from fusionbench.models import MODELS as found
-    elif kind == "metrics":
-        from fusionbench.metrics import METRICS as found
-    else:
-        from fusionbench.sources import SOURCES as found
-    return found
+        from fusionbench.models import MODELS
+
+        return MODELS
+    if kind == "metrics":
+        from fusionbench.metrics import METRICS
+
+        return METRICS
+    from fusionbench.sources import SOURCES
+
+    return SOURCES
 
 
 _CARDS: dict[str, Callable[[str], Card]] = {

@@ -44,6 +44,7 @@ def draw_curves(
     model = read_run(run).load_model(dataset.spec, find_device(device))
     if not hasattr(model, "sample"):
         raise UsageError(f"{model.title} has nothing to draw: its scores do not depend on the number of draws")
+    assert hasattr(model, "log_weights")
     counts = steps_to(draws)
     ids = np.arange(dataset.size(split) if limit is None else min(limit, dataset.size(split)))
     stream = dataset.stream(split, device=find_device(device), live=False)

@@ -231,7 +231,8 @@ def _truncated(picture: DecodedImage) -> np.ndarray:
     """Luma whose fraction is cut off instead of rounded, (1, h, w)."""
     if picture.pixels.ndim == 2:
         return picture.pixels[None]
-    return np.floor(picture.pixels @ np.array([0.299, 0.587, 0.114]) + 1e-9).astype(np.uint8)[None]
+    result: np.ndarray = np.floor(picture.pixels @ np.array([0.299, 0.587, 0.114]) + 1e-9).astype(np.uint8)[None]
+    return result
 
 
 def _video(picture: DecodedImage) -> np.ndarray:
@@ -252,7 +253,8 @@ def _channel_mean(picture: DecodedImage) -> np.ndarray:
     """Colour made grey by the plain mean of its channels, (1, h, w)."""
     if picture.pixels.ndim == 2:
         return picture.pixels[None]
-    return np.rint(picture.pixels.mean(-1)).astype(np.uint8)[None]
+    result: np.ndarray = np.rint(picture.pixels.mean(-1)).astype(np.uint8)[None]
+    return result
 
 
 TREATMENTS: Mapping[str, Treatment] = {

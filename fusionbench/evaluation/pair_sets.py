@@ -41,7 +41,8 @@ class PairSet:
     @cached_property
     def stems(self) -> list[str]:
         """Names of the pairs, in order."""
-        return self.source.stems(self.split)[: self.limit]
+        result: list[str] = self.source.stems(self.split)[: self.limit]
+        return result
 
     @property
     def ranges(self) -> Ranges:
@@ -74,7 +75,8 @@ class PairSet:
         Raises:
             DataError: an unreadable picture, or two sizes.
         """
-        return self.source.read_pairs(self.split, np.array([index]))[0]
+        result: np.ndarray = self.source.read_pairs(self.split, np.array([index]))[0]
+        return result
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.pair(index) for index in range(len(self)))

@@ -79,7 +79,8 @@ class DatasetPairs:
         return [np.array(self._view(*places[index])) for index in np.asarray(indices, np.int64).tolist()]
 
     def _view(self, stored: str, number: int) -> np.ndarray:
-        return self.dataset.arrays(stored).views[number]
+        result: np.ndarray = self.dataset.arrays(stored).views[number]
+        return result
 
     def fingerprint(self, split: str) -> str:
         """What the source says of the same pairs, from the names and pixels that are stored.

@@ -14,14 +14,14 @@ import msgspec
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.io import read_bounded, shipped_folder
+from fusionbench.core.text import Count
+from fusionbench.core.text import SuiteName as Name
 from fusionbench.evaluation.jobs import RowsFailed as RowsFailed
 from fusionbench.evaluation.jobs import run_folder as run_folder
 from fusionbench.evaluation.jobs import run_rows, run_settings, train_row
 from fusionbench.results.schema import Result, load
 
 MAX_BYTES = 1 << 20
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9+._-]{0,63}$")]
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusionbench.core.errors import UsageError
 from fusionbench.core.registry import Registry
 from fusionbench.core.types import Metric
 
@@ -61,3 +62,22 @@ def get_metric(name: str, dialect: str = "standard/1") -> Metric:
     from fusionbench.metrics.dialects import in_dialect
 
     return in_dialect(metric, dialect)
+
+
+def label_of(score: str) -> str:
+    """Short name of a score in the heads of tables; the score's own name where nobody gave another.
+
+    Scores that come with a metric have theirs from it: ``nll_bpd`` is the NLL in bits, ``elbo`` its looser bound.
+
+    Example:
+        >>> from fusionbench.metrics import label_of
+        >>> label_of("ms_ssim"), label_of("nll_bpd"), label_of("elbo"), label_of("speed")
+        ('MS-SSIM', 'NLL', 'negative ELBO', 'speed')
+    """
+    name = score.removesuffix("_bpd")
+    if name == "elbo":
+        return "negative ELBO"
+    try:
+        return METRICS.get(name).label or score
+    except UsageError:  # the metric of a package that is not installed here
+        return score

@@ -93,7 +93,8 @@ class Image:
         """The intermediate called ``key``, computed by ``compute`` on first use and cached."""
         if key not in self._cache:
             self._cache[key] = compute()
-        return self._cache[key]
+        found: T = self._cache[key]
+        return found
 
     def with_pixels(self, pixels: Array) -> Image:
         """Another image (a smaller scale, a band) with the same persistence."""

@@ -30,7 +30,8 @@ def gaussian(size: int, sigma: float) -> np.ndarray:
     """(size,) weights of a Gaussian around the middle tap, sum 1; a 2-D window is their outer product."""
     taps = np.arange(size) - (size - 1) / 2
     weights = np.exp(-(taps**2) / (2 * sigma**2))
-    return weights / weights.sum()
+    result: np.ndarray = weights / weights.sum()
+    return result
 
 
 @functools.cache

@@ -50,6 +50,7 @@ METRIC = Metric(
     name="ag",
     version="1",
     title="Average gradient",
+    label="AG",
     function=ag,
     needs="fused",
     better="higher",

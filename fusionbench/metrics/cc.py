@@ -30,6 +30,7 @@ METRIC = Metric(
     name="cc",
     version="1",
     title="Correlation coefficient",
+    label="CC",
     function=cc,
     needs="pair",
     better="higher",

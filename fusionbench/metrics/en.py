@@ -38,6 +38,7 @@ METRIC = Metric(
     name="en",
     version="1",
     title="Entropy",
+    label="EN",
     function=en,
     needs="fused",
     better="higher",

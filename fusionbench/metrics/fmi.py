@@ -140,6 +140,7 @@ METRIC = Metric(
     name="fmi",
     version="1",
     title="Feature mutual information",
+    label="FMI",
     function=fmi,
     needs="pair",
     better="higher",

@@ -51,6 +51,7 @@ METRIC = Metric(
     name="mi",
     version="1",
     title="Mutual information",
+    label="MI",
     function=mi,
     needs="pair",
     better="higher",

@@ -98,6 +98,7 @@ METRIC = Metric(
     name="ms_ssim",
     version="1",
     title="Multi-scale structural similarity",
+    label="MS-SSIM",
     function=ms_ssim,
     needs="pair",
     better="higher",

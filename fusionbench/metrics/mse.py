@@ -28,6 +28,7 @@ METRIC = Metric(
     name="mse",
     version="1",
     title="Mean squared error",
+    label="MSE",
     function=mse,
     needs="pair",
     better="lower",

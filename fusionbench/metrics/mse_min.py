@@ -26,7 +26,8 @@ def mse_min(samples: Any, target: Any) -> np.ndarray:
         >>> mse_min(samples[:1], target).round(4).tolist(), mse_min(samples, target).round(4).tolist()
         ([0.25], [0.01])
     """
-    return np.asarray(squared_errors(samples, target)).min(axis=0)
+    result: np.ndarray = np.asarray(squared_errors(samples, target)).min(axis=0)
+    return result
 
 
 def squared_errors(samples: Any, target: Any) -> np.ndarray:
@@ -55,6 +56,7 @@ METRIC = Metric(
     name="mse_min",
     version="1",
     title="mean squared error of the best of K draws",
+    label="MSE_min",
     function=mse_min,
     needs="samples",
     better="lower",

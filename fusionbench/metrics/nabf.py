@@ -83,6 +83,7 @@ METRIC = Metric(
     name="nabf",
     version="1",
     title="Fusion artefacts N^{AB/F}",
+    label="Nabf",
     function=nabf,
     needs="pair",
     better="lower",

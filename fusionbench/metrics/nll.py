@@ -32,7 +32,8 @@ def nll(log_weights: np.ndarray) -> np.ndarray:
     largest = weights.max(axis=0)
     shift = np.where(np.isfinite(largest), largest, 0.0)
     with np.errstate(divide="ignore"):
-        return -(shift + np.log(np.exp(weights - shift).mean(axis=0)))
+        result: np.ndarray = -(shift + np.log(np.exp(weights - shift).mean(axis=0)))
+        return result
 
 
 def negative_elbo(log_weights: np.ndarray) -> np.ndarray:
@@ -45,7 +46,8 @@ def negative_elbo(log_weights: np.ndarray) -> np.ndarray:
         >>> negative_elbo(log_weights).tolist(), nll(log_weights).round(4).tolist()
         ([101.0], [100.5662])
     """
-    return -np.asarray(log_weights, np.float64).mean(axis=0)
+    result: np.ndarray = -np.asarray(log_weights, np.float64).mean(axis=0)
+    return result
 
 
 def effective_samples(log_weights: np.ndarray) -> np.ndarray:
@@ -61,7 +63,8 @@ def effective_samples(log_weights: np.ndarray) -> np.ndarray:
     """
     weights = np.asarray(log_weights, np.float64)
     scaled = np.exp(weights - weights.max(axis=0))
-    return scaled.sum(axis=0) ** 2 / np.square(scaled).sum(axis=0)
+    result: np.ndarray = scaled.sum(axis=0) ** 2 / np.square(scaled).sum(axis=0)
+    return result
 
 
 def bits_per_dimension(nats: np.ndarray, dims: int) -> np.ndarray:
@@ -90,13 +93,15 @@ def entropy_floor(targets: np.ndarray) -> np.ndarray:
     y = np.asarray(targets, np.float64).reshape(len(targets), -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(y > 0, -y * np.log(y), 0.0) + np.where(y < 1, -(1 - y) * np.log1p(-y), 0.0)
-    return terms.sum(axis=1)
+    result: np.ndarray = terms.sum(axis=1)
+    return result
 
 
 METRIC = Metric(
     name="nll",
     version="1",
     title="negative log-likelihood",
+    label="NLL",
     function=nll,
     needs="log_weights",
     better="lower",

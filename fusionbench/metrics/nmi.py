@@ -42,6 +42,7 @@ METRIC = Metric(
     name="nmi",
     version="1",
     title="Normalised mutual information",
+    label="NMI",
     function=nmi,
     needs="pair",
     better="higher",

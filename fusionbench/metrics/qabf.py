@@ -126,6 +126,7 @@ METRIC = Metric(
     name="qabf",
     version="1",
     title="Edge preservation Q^{AB/F}",
+    label="Qabf",
     function=qabf,
     needs="pair",
     better="higher",

@@ -89,6 +89,7 @@ METRIC = Metric(
     name="qcb",
     version="1",
     title="Chen–Blum's contrast preservation Q_CB",
+    label="Qcb",
     function=qcb,
     needs="pair",
     better="higher",

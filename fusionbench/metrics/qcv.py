@@ -86,6 +86,7 @@ METRIC = Metric(
     name="qcv",
     version="1",
     title="Chen–Varshney's perceptual difference Q_CV",
+    label="Qcv",
     function=qcv,
     needs="pair",
     better="lower",

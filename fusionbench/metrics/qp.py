@@ -173,6 +173,7 @@ METRIC = Metric(
     name="qp",
     version="1",
     title="Zhao's phase congruency measure Q_P",
+    label="Qp",
     function=qp,
     needs="pair",
     better="higher",

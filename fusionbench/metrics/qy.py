@@ -67,6 +67,7 @@ METRIC = Metric(
     name="qy",
     version="1",
     title="Yang's structural similarity measure Q_Y",
+    label="Qy",
     function=qy,
     needs="pair",
     better="higher",

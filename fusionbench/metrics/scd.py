@@ -31,6 +31,7 @@ METRIC = Metric(
     name="scd",
     version="1",
     title="Sum of the correlations of differences",
+    label="SCD",
     function=scd,
     needs="pair",
     better="higher",

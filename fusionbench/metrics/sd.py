@@ -48,6 +48,7 @@ METRIC = Metric(
     name="sd",
     version="1",
     title="Standard deviation",
+    label="SD",
     function=sd,
     needs="fused",
     better="higher",

@@ -42,6 +42,7 @@ METRIC = Metric(
     name="sf",
     version="1",
     title="Spatial frequency",
+    label="SF",
     function=sf,
     needs="fused",
     better="higher",

@@ -78,7 +78,8 @@ def taps(scale: int, window: str) -> np.ndarray:
         return gaussian(size, size / 5)
     # floor division of a negative number places the first tap one further out than the last
     weights = np.exp(-(np.linspace(-size // 2, size // 2, size) ** 2) / (2 * (size / 5) ** 2))
-    return weights / weights.sum()
+    result: np.ndarray = weights / weights.sum()
+    return result
 
 
 def at_scale(image: Image, scale: int, window: str = "centred", border: Border = "valid") -> Image:
@@ -197,6 +198,7 @@ METRIC = Metric(
     name="vif",
     version="1",
     title="Visual information fidelity",
+    label="VIF",
     function=vif,
     needs="pair",
     better="higher",

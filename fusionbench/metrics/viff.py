@@ -75,6 +75,7 @@ METRIC = Metric(
     name="viff",
     version="1",
     title="Visual information fidelity for fusion",
+    label="VIFF",
     function=viff,
     needs="pair",
     better="higher",

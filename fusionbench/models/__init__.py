@@ -6,12 +6,13 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.interfaces import Model
 from fusionbench.core.registry import Registry
 
 if TYPE_CHECKING:
     from fusionbench.core.types import ImageSpec, Preset
 
-MODELS: Registry = Registry(
+MODELS: Registry[type[Model]] = Registry(
     "model",
     "fusionbench.models",
     {
@@ -65,7 +66,7 @@ def get_preset(name: str, preset: str | None) -> Preset:
     return presets[preset]
 
 
-def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overrides: Any) -> Any:
+def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overrides: Any) -> Model:
     """A new, untrained model: the parameters of its preset, replaced by ``overrides``.
 
     Raises:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.interfaces import Model, is_trainable
 from fusionbench.core.types import Batch, ImageSpec
 
 MASKED = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
@@ -51,10 +52,10 @@ def batch_of(count: int, spec: ImageSpec, target: bool = True) -> Batch:
 class Subject:
     """A model class with the function that makes one for an ``ImageSpec``: (spec) -> module."""
 
-    cls: Any
-    build: Callable[[ImageSpec], Any]
+    cls: type[Model]
+    build: Callable[[ImageSpec], Model]
 
-    def fresh(self) -> tuple[Any, Batch]:
+    def fresh(self) -> tuple[Model, Batch]:
         """A new model and a batch that it takes: masked views, or a pair where it refuses those."""
         torch.manual_seed(0)
         try:
@@ -66,7 +67,7 @@ class Subject:
         return model, batch
 
     @cached_property
-    def ready(self) -> tuple[Any, Batch]:
+    def ready(self) -> tuple[Model, Batch]:
         """One model in evaluation mode, made once."""
         model, batch = self.fresh()
         return model.eval(), batch
@@ -83,7 +84,7 @@ class Subject:
             raise NotApplicable("a model of pairs")
 
 
-def answers(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+def answers(model: Model, batch: Batch) -> dict[str, torch.Tensor]:
     """Everything that a model says about a batch, samples first."""
     found = {}
     with torch.no_grad():
@@ -159,6 +160,7 @@ def draws_do_not_depend_on_their_number(subject: Subject) -> None:
     """the first of three draws is the only draw of one; draws and seeds differ"""
     subject.need("sample")
     model, batch = subject.ready
+    assert hasattr(model, "sample")
     with torch.no_grad():
         three, one = model.sample(batch, 3, seed=5), model.sample(batch, 1, seed=5)
         other = model.sample(batch, 1, seed=6)
@@ -179,7 +181,7 @@ def absent_views_do_not_matter(subject: Subject) -> None:
         expected = answers(model, given)
         for key, value in answers(model, dirty).items():
             _that(torch.equal(value, expected[key]), f"{key} sees absent views with {inputs} inputs")
-        if hasattr(model, "loss"):
+        if is_trainable(model):
             model.train()
             before = {k: v.clone() for k, v in model.state_dict().items()}
             group = next(iter(model.parameter_groups()))
@@ -209,6 +211,7 @@ def every_parameter_learns(subject: Subject) -> None:
     """every parameter stands in one group and gets a finite gradient"""
     subject.need("loss")
     model, batch = subject.fresh()
+    assert is_trainable(model)
     if hasattr(model, "plan"):
         model.plan(8, 0)
     present = batch.present.clone()
@@ -305,7 +308,7 @@ class ContractReport:
         return "\n".join(lines)
 
 
-def load_class(where: str) -> Any:
+def load_class(where: str) -> type[Model]:
     """The class of ``file.py:Class``. It runs the file: for a user's own code on the user's own machine only.
 
     Raises:
@@ -327,10 +330,10 @@ def load_class(where: str) -> Any:
     found = getattr(module, name, None)
     if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
         raise UsageError(f"{file}: has no torch.nn.Module called {name!r}")
-    return found
+    return cast("type[Model]", found)  # the checks look at the rest
 
 
-def subject_of(cls: Any) -> Subject:
+def subject_of(cls: type[Model]) -> Subject:
     """A class as a subject, built with its smallest preset: ``tiny``, or the first."""
     presets = getattr(cls, "PRESETS", None) or {}
     preset = presets.get("tiny") or next(iter(presets.values()), None)
@@ -338,7 +341,7 @@ def subject_of(cls: Any) -> Subject:
     return Subject(cls, lambda spec: cls(spec, **params))
 
 
-def check_class(cls: Any) -> ContractReport:
+def check_class(cls: type[Model]) -> ContractReport:
     """Run every check on a class. An error in the model's code is a check that fails, with the error as its reason."""
     subject = subject_of(cls)
     report = ContractReport(cls.__name__, None)

@@ -184,7 +184,8 @@ def ranks(means: np.ndarray, better: Better) -> np.ndarray:
     """
     loss = means if better == "lower" else -means
     # Comparing all pairs costs m² per row, which for the models of a board is less than sorting with ties.
-    return 1 + np.sum(loss[..., None, :] < loss[..., :, None], axis=-1)
+    result: np.ndarray = 1 + np.sum(loss[..., None, :] < loss[..., :, None], axis=-1)
+    return result
 
 
 def rank_intervals(means: np.ndarray, better: Better, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

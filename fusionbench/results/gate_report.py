@@ -103,7 +103,8 @@ def as_junit(outcome: Outcome) -> bytes:
         else:
             ElementTree.SubElement(element, "system-out").text = _xml(case.reason)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    result: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    return result
 
 
 def _xml(text: str) -> str:

@@ -29,13 +29,14 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, some
 from fusionbench.core.io import digest, read_bounded, write_bytes
+from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
 from fusionbench.results.input_means import complete, current_keys
 
@@ -44,11 +45,10 @@ MAX_BYTES = 4 << 20
 MAX_TABLE = 1 << 30  # of a table per image, unpacked
 _NAMED = 8  # images named beside the reason why they have no value
 Status = Literal["verified", "scored", "published"]
-Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class ModelIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    name: Name
+    name: ResultName
     version: str
     params: dict[str, Any] = {}
     weights_sha256: str | None = None
@@ -56,7 +56,7 @@ class ModelIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class DatasetIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    name: Name
+    name: ResultName
     version: str
     split: str
     id: str  # the data set's citable identity, from its manifest
@@ -65,7 +65,7 @@ class DatasetIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class ProtocolIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    name: Name
+    name: ResultName
     version: str
     seed: int
     params: dict[str, Any] = {}  # everything that changes a score: draws, crop, temperature, …

@@ -38,6 +38,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import Row
 from fusionbench.results.comparison import Comparison, Entry
 from fusionbench.results.input_means import MEAN, column_order, is_count, subsample
@@ -48,19 +49,6 @@ if TYPE_CHECKING:
 
 MAX_COUNTS = 6  # numbers of inputs that fit beside each other on a terminal, nats and bits in each
 ARROW = {"higher": "↑", "lower": "↓"}
-METRIC_TITLES = {
-    "nll": "NLL",
-    "nll_bpd": "NLL",
-    "elbo": "negative ELBO",
-    "elbo_bpd": "negative ELBO",
-    "mse_min": "MSE_min",
-    "ms_ssim": "MS-SSIM",
-    "psnr_target": "PSNR to the target",
-    "ssim_target": "SSIM to the target",
-    **{name: name.upper() for name in ("ag", "cc", "en", "fmi", "mi", "mse", "nmi", "psnr", "scd", "sd", "sf", "ssim")},
-    **{name: name.upper() for name in ("vif", "viff")},
-    **{name: name.capitalize() for name in ("nabf", "qabf", "qcb", "qcv", "qp", "qy")},
-}
 
 
 def decimals(mean: float, low: float, high: float) -> int:
@@ -372,7 +360,7 @@ def by_inputs(results: Sequence[Result], metric: str) -> Table:
     bits = any(key.startswith(f"{metric}_bpd@") for result in results for key in result.scores)
     unit += "" if not unit else ", bits/dim)" if bits else ")"
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="bold")
-    table.title = f"{METRIC_TITLES.get(metric, metric)}{unit}, {found.better if found else 'lower'} is better"
+    table.title = f"{label_of(metric)}{unit}, {found.better if found else 'lower'} is better"
     table.add_column("model", min_width=16, no_wrap=True)
     for column in columns:
         table.add_column("mean" if column == MEAN else f"N = {column}", justify="right", no_wrap=True, min_width=8)

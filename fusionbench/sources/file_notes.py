@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench.core import progress
+from fusionbench.core.errors import some
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.images import DecodedImage, read_image
-
-_SHOWN = 8  # names in a message before the rest is counted
 
 
 class FileNotes:
@@ -42,5 +41,4 @@ def tell_notes(place: object, notes: Mapping[str, str]) -> None:
     """Say notes (path -> note) of the files of one ``place``: a line for each kind, with the first names."""
     for note in sorted(set(notes.values())):
         names = sorted(Path(path).name for path, found in notes.items() if found == note)
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        progress.say(f"note: {place}: {len(names)} files: {note} ({', '.join(names[:_SHOWN])}{more})")
+        progress.say(f"note: {place}: {len(names)} files: {note} ({some(names)})")

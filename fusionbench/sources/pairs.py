@@ -231,4 +231,5 @@ def _thermal(rgb: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     box = np.asarray(sum(warm[y : y + height, x : x + width] for y in range(5) for x in range(5)))
     low, high = box.min(), box.max()
-    return ((box - low) * 255 // (high - low)).astype(np.uint8)
+    result: np.ndarray = ((box - low) * 255 // (high - low)).astype(np.uint8)
+    return result

@@ -125,4 +125,5 @@ def _channels(colour: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
 
 
 def _tint(picture: np.ndarray) -> np.ndarray:
-    return picture[..., 0].astype(np.int16) - picture[..., 2]
+    result: np.ndarray = picture[..., 0].astype(np.int16) - picture[..., 2]
+    return result

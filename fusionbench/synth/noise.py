@@ -60,7 +60,8 @@ def scaled(level: int) -> np.ndarray:
     magnitude = (np.abs(wide) * level + UNIT * 128) // (UNIT * 256)
     out = (np.sign(wide) * magnitude).astype(np.int16)
     out.flags.writeable = False
-    return out
+    result: np.ndarray = out
+    return result
 
 
 @dataclass(frozen=True)

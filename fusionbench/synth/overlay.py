@@ -81,7 +81,8 @@ class OverlayViews:
 
     @cached_property
     def _bordered(self) -> np.ndarray:
-        return augment.bordered(np.ascontiguousarray(self.bank))
+        result: np.ndarray = augment.bordered(np.ascontiguousarray(self.bank))
+        return result
 
     def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
         """The targets of a live epoch."""

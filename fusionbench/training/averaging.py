@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fusionbench.core.interfaces import Module
+
 WINDOW = 101  # recent gradient norms that the guard compares with
 MOST_IN_A_ROW = 3
 
@@ -19,19 +21,19 @@ class WeightAverage:
     The first steps use a smaller decay, (1+t)/(10+t), so that the start is forgotten.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
         self.shadow = {name: value.detach().clone() for name, value in model.named_parameters()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: Module) -> None:
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in model.named_parameters():
             self.shadow[name].lerp_(value.detach(), weight)
 
     @torch.no_grad()
-    def copy_to(self, model: nn.Module) -> None:
+    def copy_to(self, model: Module) -> None:
         """Put the average in the place of the parameters."""
         for name, value in model.named_parameters():
             value.copy_(self.shadow[name])
@@ -82,7 +84,7 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
 
 
 @torch.no_grad()
-def reestimate_statistics(model: nn.Module, passes: int, run: Callable[[int], Any]) -> None:
+def reestimate_statistics(model: Module, passes: int, run: Callable[[int], Any]) -> None:
     """Measure the batch statistics again: plain means over ``passes`` calls of ``run(i)`` in training mode.
 
     Running statistics follow the weights with a delay and, when batches have different numbers of views, the last

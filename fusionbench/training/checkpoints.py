@@ -20,20 +20,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusionbench.core.errors import DataError
+from fusionbench.core.interfaces import Module
 from fusionbench.core.io import read_bounded
 
 KEEP = 2
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
+def save_weights(model: Module, path: Path) -> None:
     """Write a model's state (contiguous copies, on the CPU) atomically."""
     _save({name: value.detach() for name, value in model.state_dict().items()}, path)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: Module, path: Path) -> None:
     """Load a model's state, exactly: same names, shapes and types, all finite.
 
     Raises:
@@ -50,7 +51,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def is_finite(model: nn.Module) -> bool:
+def is_finite(model: Module) -> bool:
     """Whether every parameter and buffer is finite."""
     values = [v for v in model.state_dict().values() if v.is_floating_point()]
     return bool(torch.stack([torch.isfinite(v).all() for v in values]).all()) if values else True
@@ -59,7 +60,7 @@ def is_finite(model: nn.Module) -> bool:
 def save_checkpoint(
     folder: Path,
     step: int,
-    model: nn.Module,
+    model: Module,
     optimizers: Mapping[str, torch.optim.Optimizer],
     state: Mapping[str, Any],
     extra: Mapping[str, Tensor],
@@ -97,7 +98,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], device: torch.device
+    path: Path, model: Module, optimizers: Mapping[str, torch.optim.Optimizer], device: torch.device
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Put a checkpoint back into the model, the optimisers and the random generators; its ``state`` and ``extra``.
 

@@ -24,9 +24,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fusionbench.core.interfaces import Model, Trainable
+    from fusionbench.core.types import Batch, ImageSpec
     from fusionbench.models.checks import Row
 
 RELATIVE = 3e-4  # of the norm of a parameter's gradient; wrong kernels are off by 1e-3 to 1, rounding mostly by 1e-6
@@ -200,11 +204,12 @@ def _excess(error: float, allowed: float) -> float:
     return error / allowed if error == error else float("inf")  # a gradient that is not a number is wrong
 
 
-def _build(name: str, preset: str | None) -> tuple[Any, Any]:
+def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
     """A new model in training mode on the CPU, and a batch that it takes."""
     import torch
 
     from fusionbench.core.errors import UsageError
+    from fusionbench.core.interfaces import is_trainable
     from fusionbench.core.types import ImageSpec
     from fusionbench.models import MODELS, create_model
     from fusionbench.models.checks import load_class, subject_of
@@ -219,7 +224,7 @@ def _build(name: str, preset: str | None) -> tuple[Any, Any]:
         if preset in ("fusionceleba", "small"):
             shapes.insert(0, (coloured, 2))
 
-        build: Callable[[ImageSpec], Any] = partial(create_model, name, preset=preset)
+        build: Callable[[ImageSpec], Model] = partial(create_model, name, preset=preset)
     else:
         build = subject_of(load_class(name)).build
     refused: UsageError | None = None
@@ -235,12 +240,13 @@ def _build(name: str, preset: str | None) -> tuple[Any, Any]:
             batch = replace(batch, present=torch.arange(3) < given)
         if hasattr(model, "plan"):
             model.plan(8, 0)
+        assert is_trainable(model)
         return model.train(), batch
     assert refused is not None
     raise refused
 
 
-def _noise_batch(count: int, spec: Any, target: bool) -> Any:
+def _noise_batch(count: int, spec: ImageSpec, target: bool) -> Batch:
     """Independent values everywhere: flat areas have ties, which rounding breaks one way or the other."""
     import torch
 
@@ -260,7 +266,7 @@ class Reference:
 
     group: str
     step: int
-    exact: dict[str, Any]
+    exact: dict[str, Tensor]
     scale: dict[str, float]
     rounding: dict[str, float]
 
@@ -269,8 +275,8 @@ class Reference:
 class Subject:
     """A model with a batch, and the steps that it is compared in."""
 
-    model: Any
-    batch: Any
+    model: Trainable
+    batch: Batch
     references: list[Reference]
 
 
@@ -279,7 +285,7 @@ def _references(model: str, preset: str | None) -> Subject:
     return make_references(*_build(model, preset))
 
 
-def make_references(model: Any, batch: Any) -> Subject:
+def make_references(model: Trainable, batch: Batch) -> Subject:
     """Exact gradients and what rounding does to them in the plain layout, on one thread.
 
     Args:
@@ -325,18 +331,18 @@ def gradient_errors(subject: Subject, threads: int = 1) -> dict[str, tuple[float
     return found
 
 
-def _error(gradient: Any, truth: Any, scale: float) -> float:
+def _error(gradient: Tensor, truth: Tensor, scale: float) -> float:
     return float((gradient.double() - truth).norm()) / scale
 
 
-def _doubled(batch: Any) -> Any:
+def _doubled(batch: Batch) -> Batch:
     target = None if batch.target is None else batch.target.double()
     return replace(batch, target=target, views=batch.views.double())
 
 
 def _gradients(
-    model: Any, batch: Any, group: str, step: int, chosen: list[str], onednn: bool = False, threads: int = 1
-) -> dict[str, Any]:
+    model: Trainable, batch: Batch, group: str, step: int, chosen: list[str], onednn: bool = False, threads: int = 1
+) -> dict[str, Tensor]:
     import torch
 
     before = torch.get_num_threads()
@@ -348,4 +354,5 @@ def _gradients(
     finally:
         torch.set_num_threads(before)
     parameters = dict(model.named_parameters())
-    return {name: parameters[name].grad for name in chosen if parameters[name].grad is not None}
+    gradients = {name: parameters[name].grad for name in chosen}
+    return {name: gradient for name, gradient in gradients.items() if gradient is not None}

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fusionbench.core.crashes import crash_note
 from fusionbench.core.errors import CannotMeasure, UsageError
+from fusionbench.core.interfaces import Dataset, Stream, Trainable, is_trainable
 from fusionbench.core.locks import lock
 from fusionbench.core.progress import progress, say
 from fusionbench.core.types import Batch
@@ -49,7 +50,7 @@ OVERTIME = 1.5  # a budget in seconds ends here whatever the plan says
 
 def train(
     model: str,
-    dataset: Any,
+    dataset: Dataset,
     *,
     out: str | Path,
     preset: str | None = None,
@@ -130,7 +131,8 @@ def _as_written(params: dict[str, Any]) -> dict[str, Any]:
         UsageError: a value that JSON does not have.
     """
     try:
-        return msgspec.json.decode(msgspec.json.encode(params))
+        result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(params))
+        return result
     except (TypeError, msgspec.MsgspecError) as error:
         raise UsageError(f"Model parameters: {error}; use numbers, text, lists and true or false") from error
 
@@ -154,7 +156,7 @@ class _Loop:
     def __init__(
         self,
         info: RunInfo,
-        dataset: Any,
+        dataset: Dataset,
         out: Path,
         runtime: Runtime,
         limit: Budget | None,
@@ -174,9 +176,9 @@ class _Loop:
         self._orders: dict[int, np.ndarray] = {}
 
     def run(self) -> Run:
-        if not hasattr(self.model, "loss"):
+        if not is_trainable(self.model):
             self._fit()
-        elif not self._train():
+        elif not self._train(self.model):
             self.runtime.fabric.barrier()
             return Run(self.out, self.info)
         self.info.finished = True
@@ -195,7 +197,7 @@ class _Loop:
             chunks = np.array_split(np.arange(count), max(1, -(-count // 512)))
             self.model.fit(stream.batch(chunk, epoch=0) for chunk in chunks)
 
-    def _train(self) -> bool:
+    def _train(self, model: Trainable) -> bool:
         """Whether training has come to its end, or only to that of this call."""
         info, settings, device = self.info, self.training, self.runtime.device
         count = self.dataset.size("train")
@@ -205,8 +207,8 @@ class _Loop:
             raise UsageError(f"A batch of {self.batch} cannot be shared equally by {self.runtime.world_size} processes")
         info.planned_steps = planned_steps(settings, count)
         self.total = info.total_steps or (self.limit.steps(info.planned_steps) if self.limit else info.planned_steps)
-        to_training_layout(self.model, device)
-        groups = self.model.parameter_groups()
+        to_training_layout(model, device)
+        groups = model.parameter_groups()
         check_groups(settings, info.model, groups)
         self.settings = {name: settings.of_group(name) for name in groups}
         optimizers = {name: create_optimizer(params, self.settings[name]) for name, params in groups.items()}
@@ -216,7 +218,7 @@ class _Loop:
         self._plan()
         if self.compile:
             compile_blocks(self.model, device, static=settings.inputs != "per-image")
-        stepper, *wrapped = self.runtime.fabric.setup(_Stepper(self.model), *optimizers.values())
+        stepper, *wrapped = self.runtime.fabric.setup(_Stepper(model), *optimizers.values())
         self.stepper, self.optimizers = stepper, dict(zip(optimizers, wrapped, strict=True))
         stream = self.dataset.stream("train", device=device, live=settings.live)
         self.model.train()
@@ -248,19 +250,19 @@ class _Loop:
             self._check(terms if start < self.total else {}, step)
         info.cut = self.total < info.planned_steps
         self._save(step)
-        self._refine(stream, step)
+        self._refine(model, stream, step)
         if not checkpoints.is_finite(self.model):
             raise CannotMeasure(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
         return True
 
-    def _refine(self, stream: Any, step: int) -> None:
+    def _refine(self, model: Trainable, stream: Stream, step: int) -> None:
         """At the end: averaged weights take the place of the last ones, and their batch statistics are measured."""
         if self.average is not None:
             self.average.copy_to(self.model)
         group = next(iter(self.optimizers))
 
         def run(index: int) -> None:
-            self.model.loss(self._batch(stream, step + index), group, step + index)
+            model.loss(self._batch(stream, step + index), group, step + index)
 
         # a training cut to a few steps is not to end with more passes than it had
         with not_compiled():
@@ -293,7 +295,7 @@ class _Loop:
             self.average.update(self.model)
         return terms
 
-    def _batch(self, stream: Any, step: int) -> Batch:
+    def _batch(self, stream: Stream, step: int) -> Batch:
         """This process's part of the samples of ``step``, with the number of views that the step has."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch not in self._orders:
@@ -390,7 +392,7 @@ class _Loop:
 class _Stepper(nn.Module):
     """A model's loss as a forward pass, which is what distributed and mixed-precision wrappers understand."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Trainable) -> None:
         super().__init__()
         self.model = model
 

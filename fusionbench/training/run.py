@@ -18,6 +18,8 @@ from fusionbench.training.schedule import Training
 if TYPE_CHECKING:
     import torch
 
+    from fusionbench.core.interfaces import Model
+
 _CONFIGURATION = ("model", "version", "preset", "params", "training", "dataset_id", "seed", "budget")
 
 
@@ -91,7 +93,7 @@ class Run:
                 "choose another folder or remove this one"
             )
 
-    def load_model(self, spec: ImageSpec, device: torch.device | str = "cpu") -> Any:
+    def load_model(self, spec: ImageSpec, device: torch.device | str = "cpu") -> Model:
         """The trained model, in evaluation mode.
 
         Raises:

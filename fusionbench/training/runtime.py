@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.interfaces import Module
 from fusionbench.core.progress import say
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
     """
     import torch
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     if precision not in PRECISIONS:
         raise UsageError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
@@ -187,7 +188,7 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
 RECOMPILE_LIMIT = 256  # torch's 8 is less than the widths, resolutions and numbers of views of one kind of block
 
 
-def compile_blocks(model: torch.nn.Module, device: torch.device, static: bool = False) -> bool:
+def compile_blocks(model: Module, device: torch.device, static: bool = False) -> bool:
     """Compile the blocks of a model in place: modules whose class has ``COMPILE = True``. Names of weights stay.
 
     Blocks of one kind and shape share what is compiled, which a whole network of a hundred blocks does not; and what

@@ -9,10 +9,14 @@ same map, and no such kernel is asked for.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from fusionbench.core.interfaces import Module
+
+M = TypeVar("M", bound=Module)
 
 
 class TakeEvery:
@@ -26,7 +30,7 @@ class TakeEvery:
         return (x[..., :: self.rows, :: self.columns], *inputs[1:])
 
 
-def replace_strided_pointwise(model: nn.Module) -> list[str]:
+def replace_strided_pointwise(model: Module) -> list[str]:
     """Turn every 1×1 convolution with a stride into slicing and a convolution with stride 1, in place.
 
     Outputs, parameters and their names stay; calling it twice changes nothing. Returns the names of the layers.
@@ -44,9 +48,9 @@ def replace_strided_pointwise(model: nn.Module) -> list[str]:
     return names
 
 
-def to_training_layout(model: nn.Module, device: torch.device | str) -> nn.Module:
+def to_training_layout(model: M, device: torch.device | str) -> M:
     """``model`` on ``device`` as it is trained: channels_last (1.3 times as fast on a CPU), safe convolutions."""
-    model.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device=torch.device(device), memory_format=torch.channels_last)
     if torch.device(device).type == "cpu":
         replace_strided_pointwise(model)
     return model

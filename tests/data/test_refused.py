@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError
-from fusionbench.core.io import digest
+from fusionbench.core.io import digest, escaped
 from fusionbench.data import build, refused
 from fusionbench.data.build import build_dataset
 from fusionbench.data.build_plan import plan_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import Recipe, parse_recipe
-from fusionbench.data.refused import find_refused, printable
+from fusionbench.data.refused import find_refused
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.data.upload import build_to_url
@@ -279,7 +279,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         pytest.skip("this file system takes names in UTF-8 alone")
     found = find_refused(recipe(), open_source(recipe(), root))
     assert {one.name for one in found.refused} == {"a\nb\x1b[2J.png", "\\xffz.png"}
-    assert {printable(one.name) for one in found.refused} == {"a\\nb\\x1b[2J.png", "\\xffz.png"}
+    assert {escaped(one.name) for one in found.refused} == {"a\\x0ab\\x1b[2J.png", "\\xffz.png"}
     assert "\x1b" not in str(refused.refusal(recipe(), open_source(recipe(), root)))
     folder = build_dataset(recipe(), root, tmp_path / "out", skip_refused=True)
     assert read_manifest(folder).left_out["all"].keys() == {"a\nb\x1b[2J.png", "\\xffz.png"}

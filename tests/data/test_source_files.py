@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError
+from fusionbench.core.io import utf8
 from fusionbench.data import build
 from fusionbench.data import pair_patches as pair_making
 from fusionbench.data.build import build_dataset
@@ -21,7 +22,7 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import AnyRecipe, load_recipe
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import read_manifest
-from fusionbench.data.source_files import has_files, names_of, names_state, numbers_of, plain, state_of
+from fusionbench.data.source_files import has_files, names_of, names_state, numbers_of, state_of
 from tests.data.test_build import contents
 from tests.data.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
 from tests.helpers import pair_folders
@@ -55,7 +56,7 @@ def test_sources_without_files_have_no_state() -> None:
 
 def test_names_in_utf8() -> None:
     for name, expected in {"a.png": "a.png", "é/ü.png": "é/ü.png", "\udcff.png": "\\xff.png"}.items():
-        assert plain(name) == expected and plain(name).encode()
+        assert utf8(name) == expected and utf8(name).encode()
 
 
 def test_numbers_of_names(tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class CosineSolver:
         n = x.shape[-1]
         mirrored = torch.cat((torch.zeros_like(x[..., :1]), x[..., 1:].flip(-1)), -1)
         half = torch.complex(x, -mirrored)[..., : n // 2 + 1] * self.phase[axis][: n // 2 + 1].conj()
-        return torch.fft.irfft(half, n)
+        result: Tensor = torch.fft.irfft(half, n)
+        return result
 
 
 def gradient(u: Tensor) -> Tensor:

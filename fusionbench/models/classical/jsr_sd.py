@@ -155,7 +155,8 @@ class JointSparse(PairRow):
                 warnings.simplefilter("ignore", RuntimeWarning)
                 rows = learner.fit(values).components_
         found = torch.from_numpy(rows).to(details)
-        return found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        result: Tensor = found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return result
 
     def saliency(self, code: Tensor, rows: int, columns: int) -> Tensor:
         """Saliency (n,1) of patches by their own coefficients (n, atoms): √(local · global).

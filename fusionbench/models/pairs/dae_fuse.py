@@ -142,8 +142,8 @@ class DAEFuse(PairModel):
     """
 
     title = "DAE-Fuse"
-    reference = "DAE-Fuse, arXiv 2409.10080"
-    version = "1"
+    reference: ClassVar[str] = "DAE-Fuse, arXiv 2409.10080"
+    version: ClassVar[str] = "1"
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(
@@ -274,13 +274,15 @@ class DAEFuse(PairModel):
         skip = (
             torch.logit(at_least_float32(images), EDGE) if self.add_brighter else images if self.add_visible else None
         )
-        return self.decoder(torch.cat((detail, low), 1), skip=skip)
+        result: Tensor = self.decoder(torch.cat((detail, low), 1), skip=skip)
+        return result
 
     def _decode_pair(self, a: Tensor, b: Tensor, detail: Tensor, low: Tensor) -> Tensor:
         of_a, of_b = torch.cat((detail, low), 1).chunk(2)
         of_a, of_b = self.cross[0](of_a, of_b), self.cross[-1](of_b, of_a)
         brighter = torch.logit(at_least_float32(torch.maximum(a, b)), EDGE) if self.add_brighter else None
-        return self.decoder(of_a, of_b, skip=b if self.add_visible else brighter)
+        result: Tensor = self.decoder(of_a, of_b, skip=b if self.add_visible else brighter)
+        return result
 
     def _forward(self, a: Tensor, b: Tensor, phase: int) -> Forward:
         images = torch.cat((a, b))

@@ -39,7 +39,8 @@ class Discriminator(nn.Module):
         self.score = nn.Linear(channels, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.score(self.features(images).mean((2, 3))).squeeze(1)
+        result: Tensor = self.score(self.features(images).mean((2, 3))).squeeze(1)
+        return result
 
     def compare(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of real and generated images, computed in one batch."""

@@ -59,7 +59,8 @@ def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SI
     variance_y = (yy - mean_y**2).clamp(min=0)
     similarity = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
     similarity = similarity / ((mean_x**2 + mean_y**2 + SSIM_C1) * (variance_x + variance_y + SSIM_C2))
-    return similarity.flatten(1).mean(1)
+    result: Tensor = similarity.flatten(1).mean(1)
+    return result
 
 
 def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: float = 1.0) -> Tensor:

@@ -98,7 +98,8 @@ class Constructor(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         low, middle, deep = features
         x = self.middle(torch.cat((self.deep(deep), middle), 1))
-        return self.output(self.low(torch.cat((x, low), 1)))
+        result: Tensor = self.output(self.low(torch.cat((x, low), 1)))
+        return result
 
 
 class EdgeAttention(nn.Module):
@@ -114,7 +115,8 @@ class EdgeAttention(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(small, maps, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image + edge_image(image))
+        result: Tensor = self.layers(image + edge_image(image))
+        return result
 
 
 def blend(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
@@ -171,8 +173,8 @@ class MFEIF(PairModel):
     """
 
     title = "MFEIF"
-    reference = "Liu et al., IEEE TCSVT 2022"
-    version = "1"
+    reference: ClassVar[str] = "Liu et al., IEEE TCSVT 2022"
+    version: ClassVar[str] = "1"
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "full": Preset(
@@ -257,7 +259,8 @@ class MFEIF(PairModel):
 
     def reconstruct(self, image: Tensor) -> Tensor:
         """Stage 1's auto-encoder: (N,1,H,W) → (N,1,H,W)."""
-        return self.constructor(self.extractor(image))
+        result: Tensor = self.constructor(self.extractor(image))
+        return result
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a and b (N,1,H,W)."""
@@ -273,7 +276,8 @@ class MFEIF(PairModel):
             if self.gate == "sigmoid":
                 logits_a, logits_b = torch.sigmoid(logits_a), torch.sigmoid(logits_b)
             joined.append(at_least_float32(deep_a * logits_a + deep_b * logits_b).softmax(1).to(deep_a.dtype))
-        return self.constructor(joined)
+        result: Tensor = self.constructor(joined)
+        return result
 
     def _join(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         if self.skip == "attention":

@@ -45,7 +45,8 @@ def channel_attention(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> T
         lengths = [x.norm(dim=-1, keepdim=True).clamp(min=1e-6) for x in (q, k)]
         cosines = q @ k.transpose(-2, -1) / lengths[0] / lengths[1].transpose(-2, -1)
         weights = (cosines * at_least_float32(temperature.view(heads, 1, 1))).softmax(dim=-1)
-    return (weights.to(v.dtype) @ v).reshape(shape)
+    result: Tensor = (weights.to(v.dtype) @ v).reshape(shape)
+    return result
 
 
 class TransposedAttention(nn.Module):
@@ -62,7 +63,8 @@ class TransposedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.local(self.point(x)).chunk(3, dim=1)
-        return self.project(channel_attention(q, k, v, self.temperature))
+        result: Tensor = self.project(channel_attention(q, k, v, self.temperature))
+        return result
 
 
 class CrossAttention(nn.Module):
@@ -91,7 +93,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor) -> Tensor:
         k, v = self.key_value(self.norm_other(other)).chunk(2, dim=1)
-        return x + self.project(channel_attention(self.query(self.norm(x)), k, v, self.temperature))
+        result: Tensor = x + self.project(channel_attention(self.query(self.norm(x)), k, v, self.temperature))
+        return result
 
 
 class GatedFeedForward(nn.Module):
@@ -111,7 +114,8 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.local(self.widen(x)).chunk(2, dim=1)
-        return self.project(F.gelu(gate) * value)
+        result: Tensor = self.project(F.gelu(gate) * value)
+        return result
 
 
 class RestormerBlock(nn.Module):
@@ -127,7 +131,8 @@ class RestormerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.feed_forward(self.norm2(x))
+        result: Tensor = x + self.feed_forward(self.norm2(x))
+        return result
 
 
 class BaseBlock(RestormerBlock):

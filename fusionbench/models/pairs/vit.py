@@ -31,7 +31,8 @@ class TransformerBlock(nn.Module):
         q, k, v = self.qkv(self.norm1(tokens)).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, count, width)
         tokens = tokens + self.project(attended)
-        return tokens + self.narrow(F.gelu(self.widen(self.norm2(tokens))))
+        result: Tensor = tokens + self.narrow(F.gelu(self.widen(self.norm2(tokens))))
+        return result
 
 
 class PatchTransformer(nn.Module):

@@ -53,10 +53,13 @@ class _Pooled(nn.Module):
         if projected is None or not self.member:
             if self.pool == "mean":
                 pooled = pooled / count.clamp(min=1)
-            return self.conv(pooled if projected is None else pooled + projected)
-        if self.pool == "mean":
-            return self.conv((pooled + projected) / (count + 1))
-        return self.conv(torch.where(count > 0, torch.maximum(pooled, projected), projected))
+            joined = pooled if projected is None else pooled + projected
+        elif self.pool == "mean":
+            joined = (pooled + projected) / (count + 1)
+        else:
+            joined = torch.where(count > 0, torch.maximum(pooled, projected), projected)
+        result: Tensor = self.conv(joined)
+        return result
 
 
 class _Bayesian(nn.Module):

@@ -21,7 +21,8 @@ def sum_over_processes(value: Tensor) -> Tensor:
         return value
     from torch.distributed.nn.functional import all_reduce
 
-    return all_reduce(value)
+    total: Tensor = all_reduce(value)
+    return total
 
 
 def synchronised_batch_norm(

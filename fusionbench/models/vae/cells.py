@@ -50,7 +50,8 @@ class WNConv2d(nn.Conv2d):
             return self.weight * (self.log_norm.exp() / (norm + 1e-5))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.effective_weight(), self.bias)
+        result: Tensor = self._conv_forward(x, self.effective_weight(), self.bias)
+        return result
 
 
 @contextlib.contextmanager
@@ -167,7 +168,8 @@ class EncoderCell(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(F.silu(self.bn1(x)))
         inner = self.conv2(F.silu(self.bn2(inner)))
-        return self.skip(x) + RESIDUAL_SCALE * self.gate(inner)
+        result: Tensor = self.skip(x) + RESIDUAL_SCALE * self.gate(inner)
+        return result
 
 
 class UpSkip(nn.Module):
@@ -225,7 +227,10 @@ class DecoderCell(nn.Module):
             inner = F.interpolate(inner, scale_factor=2, mode="nearest")
         inner = F.silu(F.conv2d(inner, *depthwise, padding=2, groups=len(depthwise[0])), inplace=True)
         residual = F.conv2d(inner, *project)
-        return self.skip(x) + residual * self.gate.gates(at_least_float32(residual).mean(dim=(2, 3)) / RESIDUAL_SCALE)
+        result: Tensor = self.skip(x) + residual * self.gate.gates(
+            at_least_float32(residual).mean(dim=(2, 3)) / RESIDUAL_SCALE
+        )
+        return result
 
     def forward(self, x: Tensor) -> Tensor:
         if self._folded is not None:
@@ -236,4 +241,5 @@ class DecoderCell(nn.Module):
         if self.up:
             inner = F.interpolate(inner, scale_factor=2, mode="nearest")
         inner = F.silu(self.bn2(self.depthwise(inner)))
-        return self.skip(x) + RESIDUAL_SCALE * self.gate(self.bn3(self.project(inner)))
+        result: Tensor = self.skip(x) + RESIDUAL_SCALE * self.gate(self.bn3(self.project(inner)))
+        return result

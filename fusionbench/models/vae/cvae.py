@@ -14,23 +14,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from fusionbench.core.types import ImageSpec, Preset
+from fusionbench.models.vae import presets
 from fusionbench.models.vae.aggregation import create_aggregation
 from fusionbench.models.vae.base import LatentFamily, Noise, TopDown
 from fusionbench.models.vae.cells import WNConv2d
 from fusionbench.models.vae.encoder import Encoding
 from fusionbench.models.vae.fcn import Decoder
-from fusionbench.models.vae.fusionvae import (
-    CELEBA_MODEL,
-    CELEBA_TRAINING,
-    MNIST_MODEL,
-    MNIST_TRAINING,
-    SMALL_MODEL,
-    SMALL_NOTE,
-    SMALL_TRAINING,
-    TINY_MODEL,
-    TINY_TRAINING,
-    TLESS_TRAINING,
-)
 from fusionbench.models.vae.normal import DiagonalNormal
 
 
@@ -55,16 +44,20 @@ class CVAE(LatentFamily):
     title = "CVAE"
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "fusionmnist": Preset(
-            MNIST_MODEL | {"channels": 9, "latents": 10}, MNIST_TRAINING, "within 5 % of FusionVAE's 0.672 M"
+            presets.MNIST_MODEL | {"channels": 9, "latents": 10},
+            presets.MNIST_TRAINING,
+            "within 5 % of FusionVAE's 0.672 M",
         ),
         "fusionceleba": Preset(
-            CELEBA_MODEL | {"channels": 34, "latents": 20, "output": "logistic-mixture"},
-            CELEBA_TRAINING,
+            presets.CELEBA_MODEL | {"channels": 34, "latents": 20, "output": "logistic-mixture"},
+            presets.CELEBA_TRAINING,
             "within 5 % of 18.37 M",
         ),
-        "fusiontless": Preset(CELEBA_MODEL | {"channels": 34, "latents": 20}, TLESS_TRAINING, "within 5 % of 18.34 M"),
-        "small": Preset(SMALL_MODEL | {"latents": 20}, SMALL_TRAINING, SMALL_NOTE),
-        "tiny": Preset(TINY_MODEL | {"latents": 8}, TINY_TRAINING, "a minute on a CPU; not comparable with the paper"),
+        "fusiontless": Preset(
+            presets.CELEBA_MODEL | {"channels": 34, "latents": 20}, presets.TLESS_TRAINING, "within 5 % of 18.34 M"
+        ),
+        "small": Preset(presets.SMALL_MODEL | {"latents": 20}, presets.SMALL_TRAINING, presets.SMALL_NOTE),
+        "tiny": Preset(presets.TINY_MODEL | {"latents": 8}, presets.TINY_TRAINING, presets.TINY_NOTE),
     }
     skips = False
 

@@ -58,9 +58,11 @@ class Packing:
         """(M,…) -> (N,V,…), absent views filled."""
         n, v = self.present.shape
         if len(packed) == n * v:
-            return packed.unflatten(0, (n, v))
+            whole: Tensor = packed.unflatten(0, (n, v))
+            return whole
         padded = packed.new_full((n * v, *packed.shape[1:]), fill)
-        return padded.index_copy(0, self.index, packed).unflatten(0, (n, v))
+        result: Tensor = padded.index_copy(0, self.index, packed).unflatten(0, (n, v))
+        return result
 
     def max(self, packed: Tensor) -> Tensor:
         """Maximum over a sample's present views: (M,…) -> (N,…); zero for samples without any."""

@@ -23,21 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.core.types import Batch, ImageSpec, Preset
+from fusionbench.models.vae import presets
 from fusionbench.models.vae.base import Family, Noise, TopDown
 from fusionbench.models.vae.cells import DecoderCell
 from fusionbench.models.vae.encoder import Encoding, Shape
-from fusionbench.models.vae.fusionvae import (
-    CELEBA_MODEL,
-    CELEBA_TRAINING,
-    MNIST_MODEL,
-    MNIST_TRAINING,
-    SMALL_MODEL,
-    SMALL_NOTE,
-    SMALL_TRAINING,
-    TINY_MODEL,
-    TINY_TRAINING,
-    TLESS_TRAINING,
-)
 
 
 class Decoder(nn.Module):
@@ -94,13 +83,17 @@ class FCN(Family):
 
     title = "FCN"
     PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(MNIST_MODEL | {"channels": 9}, MNIST_TRAINING, "within 5 % of FusionVAE's 0.672 M"),
-        "fusionceleba": Preset(
-            CELEBA_MODEL | {"channels": 34, "output": "logistic-mixture"}, CELEBA_TRAINING, "within 5 % of 18.37 M"
+        "fusionmnist": Preset(
+            presets.MNIST_MODEL | {"channels": 9}, presets.MNIST_TRAINING, "within 5 % of FusionVAE's 0.672 M"
         ),
-        "fusiontless": Preset(CELEBA_MODEL | {"channels": 34}, TLESS_TRAINING, "within 5 % of 18.34 M"),
-        "small": Preset(SMALL_MODEL, SMALL_TRAINING, SMALL_NOTE),
-        "tiny": Preset(TINY_MODEL, TINY_TRAINING, "a minute on a CPU; not comparable with the paper"),
+        "fusionceleba": Preset(
+            presets.CELEBA_MODEL | {"channels": 34, "output": "logistic-mixture"},
+            presets.CELEBA_TRAINING,
+            "within 5 % of 18.37 M",
+        ),
+        "fusiontless": Preset(presets.CELEBA_MODEL | {"channels": 34}, presets.TLESS_TRAINING, "within 5 % of 18.34 M"),
+        "small": Preset(presets.SMALL_MODEL, presets.SMALL_TRAINING, presets.SMALL_NOTE),
+        "tiny": Preset(presets.TINY_MODEL, presets.TINY_TRAINING, presets.TINY_NOTE),
     }
     skips = False
 

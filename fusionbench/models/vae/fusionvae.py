@@ -28,26 +28,12 @@ from torch import Tensor, nn
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec, Preset
 from fusionbench.models.precision import at_least_float32
+from fusionbench.models.vae import presets
 from fusionbench.models.vae.aggregation import create_aggregation
 from fusionbench.models.vae.base import LatentFamily, Noise, TopDown
 from fusionbench.models.vae.cells import DecoderCell, WNConv2d
 from fusionbench.models.vae.encoder import Encoding
 from fusionbench.models.vae.normal import DiagonalNormal
-
-PAPER_TRAINING = {"optimizer": "adamax", "lr": 1e-2, "lr_min": 1e-4, "weight_decay": 3e-4, "eps": 1e-3}
-MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1600}
-CELEBA_TRAINING = PAPER_TRAINING | {"epochs": 90, "warmup_epochs": 5, "batch": 128}
-TLESS_TRAINING = PAPER_TRAINING | {"epochs": 500, "warmup_epochs": 5, "batch": 64}
-SMALL_TRAINING = PAPER_TRAINING | {"lr": 5e-3, "epochs": 30, "warmup_epochs": 1, "batch": 64}
-TINY_TRAINING = PAPER_TRAINING | {"epochs": 12, "warmup_epochs": 0.5, "batch": 16, "inputs": "per-image"}
-
-MNIST_MODEL = {"channels": 8, "groups": [5, 2], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
-CELEBA_MODEL = {"channels": 32, "groups": [10, 5, 2], "cells": 2, "blocks": 1, "block_cells": 2, "regularise": 1e-1}
-SMALL_MODEL = {"channels": 16, "groups": [4, 2, 1], "cells": 1, "blocks": 1, "block_cells": 2, "regularise": 1e-1}
-TINY_MODEL = {"channels": 4, "groups": [2, 1], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
-
-
-SMALL_NOTE = "half the base width for 64×64 images, minutes of a GPU; not comparable with the paper"
 
 
 class Group(nn.Module):
@@ -89,13 +75,17 @@ class FusionVAE(LatentFamily):
 
     title = "FusionVAE"
     PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(MNIST_MODEL | {"latents": 10}, MNIST_TRAINING, "the authors' command line; 0.672 M"),
-        "fusionceleba": Preset(
-            CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"}, CELEBA_TRAINING, "18.37 M parameters"
+        "fusionmnist": Preset(
+            presets.MNIST_MODEL | {"latents": 10}, presets.MNIST_TRAINING, "the authors' command line; 0.672 M"
         ),
-        "fusiontless": Preset(CELEBA_MODEL | {"latents": 20}, TLESS_TRAINING, "18.34 M parameters"),
-        "small": Preset(SMALL_MODEL | {"latents": 20}, SMALL_TRAINING, SMALL_NOTE),
-        "tiny": Preset(TINY_MODEL | {"latents": 8}, TINY_TRAINING, "a minute on a CPU; not comparable with the paper"),
+        "fusionceleba": Preset(
+            presets.CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"},
+            presets.CELEBA_TRAINING,
+            "18.37 M parameters",
+        ),
+        "fusiontless": Preset(presets.CELEBA_MODEL | {"latents": 20}, presets.TLESS_TRAINING, "18.34 M parameters"),
+        "small": Preset(presets.SMALL_MODEL | {"latents": 20}, presets.SMALL_TRAINING, presets.SMALL_NOTE),
+        "tiny": Preset(presets.TINY_MODEL | {"latents": 8}, presets.TINY_TRAINING, presets.TINY_NOTE),
     }
 
     def __init__(

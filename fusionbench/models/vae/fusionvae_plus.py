@@ -32,21 +32,10 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
 from fusionbench.models.precision import at_least_float32
 from fusionbench.models.vae import draws as _draws
+from fusionbench.models.vae import presets
 from fusionbench.models.vae.cells import DecoderCell, WNConv2d
 from fusionbench.models.vae.encoder import Encoding, Packing
-from fusionbench.models.vae.fusionvae import (
-    CELEBA_MODEL,
-    CELEBA_TRAINING,
-    MNIST_MODEL,
-    MNIST_TRAINING,
-    SMALL_MODEL,
-    SMALL_NOTE,
-    SMALL_TRAINING,
-    TINY_MODEL,
-    TINY_TRAINING,
-    TLESS_TRAINING,
-    FusionVAE,
-)
+from fusionbench.models.vae.fusionvae import FusionVAE
 
 PLUS_TRAINING = {"inputs": "per-image", "ema": 0.999, "reestimate": 200}
 
@@ -93,7 +82,8 @@ class SoftmaxPrior(nn.Module):
         return self.pool(packed, packing), packing.count
 
     def forward(self, prepared: tuple[Tensor, Tensor], projected: Tensor | None, state: Tensor | None) -> Tensor:
-        return self.conv(prepared[0] if projected is None else prepared[0] + projected)
+        result: Tensor = self.conv(prepared[0] if projected is None else prepared[0] + projected)
+        return result
 
 
 class FusionVAEPlus(FusionVAE):
@@ -123,18 +113,24 @@ class FusionVAEPlus(FusionVAE):
     reference: ClassVar[str] = "fusionbench; after FusionVAE, ECCV 2022"
     version: ClassVar[str] = "2"
     PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(MNIST_MODEL | {"latents": 10}, MNIST_TRAINING | PLUS_TRAINING, "within 5 % of 0.672 M"),
+        "fusionmnist": Preset(
+            presets.MNIST_MODEL | {"latents": 10}, presets.MNIST_TRAINING | PLUS_TRAINING, "within 5 % of 0.672 M"
+        ),
         "fusionceleba": Preset(
-            CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"},
-            CELEBA_TRAINING | PLUS_TRAINING,
+            presets.CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"},
+            presets.CELEBA_TRAINING | PLUS_TRAINING,
             "within 5 % of 18.37 M",
         ),
-        "fusiontless": Preset(CELEBA_MODEL | {"latents": 20}, TLESS_TRAINING | PLUS_TRAINING, "within 5 % of 18.34 M"),
-        "small": Preset(SMALL_MODEL | {"latents": 20}, SMALL_TRAINING | PLUS_TRAINING, SMALL_NOTE),
+        "fusiontless": Preset(
+            presets.CELEBA_MODEL | {"latents": 20}, presets.TLESS_TRAINING | PLUS_TRAINING, "within 5 % of 18.34 M"
+        ),
+        "small": Preset(
+            presets.SMALL_MODEL | {"latents": 20}, presets.SMALL_TRAINING | PLUS_TRAINING, presets.SMALL_NOTE
+        ),
         "tiny": Preset(
-            TINY_MODEL | {"latents": 8},
-            TINY_TRAINING | {"ema": 0.98, "reestimate": 50},
-            "a minute on a CPU; not comparable with the paper",
+            presets.TINY_MODEL | {"latents": 8},
+            presets.TINY_TRAINING | {"ema": 0.98, "reestimate": 50},
+            presets.TINY_NOTE,
         ),
     }
 
@@ -185,7 +181,8 @@ class FusionVAEPlus(FusionVAE):
             return None
         key = _draws.stream_key(self.noise_seed, "hide", step)
         uniform = torch.special.ndtr(_draws.normal(batch.ids, torch.zeros_like(batch.ids), (1,), key).flatten())
-        return uniform < self.hide
+        result: Tensor = uniform < self.hide
+        return result
 
     def prepare(self, encoding: Encoding) -> Any:
         pooled, target, has_views = super().prepare(encoding)
@@ -211,4 +208,5 @@ class FusionVAEPlus(FusionVAE):
     @staticmethod
     def _add(state: Tensor, context: Tensor, prepared: Any) -> Tensor:
         """The context where the decoder sees the views; elsewhere the state as it is, without even a bias."""
-        return state + context * prepared[5][:, None, None, None]
+        result: Tensor = state + context * prepared[5][:, None, None, None]
+        return result
