@@ -80,7 +80,7 @@ def test_another_package_offers_a_model_a_metric_and_a_source(tmp_path: Path) ->
         "third-broken = third_party:Missing\nmean-image = third_party:Model\n"
         "[fusionbench.sources]\nthird-source = third_party:Source\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
     done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, env=environment, check=True)
     found = json.loads(done.stdout)
     assert (found["metric"], found["model"], found["source"], found["listed"]) == ("Half", "Third", "CC0", True)

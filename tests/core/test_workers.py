@@ -149,7 +149,7 @@ def test_functions_of_a_script_without_a_guard(tmp_path: Path) -> None:
         "def double(number): return 2 * number\n"
         "print(sorted(outcome.value for outcome in run_in_workers(double, [(1,), (2,)], 2)))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("[2, 4]\n", "")
 
@@ -207,7 +207,7 @@ list(run_in_workers(act, [("wait", sys.argv[1])] * 2, 2))
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", ORPHANS, str(tmp_path)], cwd=Path(__file__).parents[1])
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANS, str(tmp_path)], cwd=Path(__file__).parents[2])
     until(lambda: len(list(tmp_path.iterdir())) == 2)
     pids = [int(path.name) for path in tmp_path.iterdir()]
     parent.kill()

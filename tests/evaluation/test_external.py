@@ -173,7 +173,7 @@ def test_real_outputs_of_a_method_from_the_command_line(
     more = ["--suite", tmp_path / "five.toml", "--name", "cddfuse", "--out", tmp_path / "out", "--json"]
     code, out, err = run(capsys, "score", *places, *more)
     assert code == 0 and "belong to no pair" not in err
-    (kept,) = Path(__file__).parents[1].glob("benchmarks/results/tno/cddfuse/*/images.csv")
+    (kept,) = Path(__file__).parents[2].glob("benchmarks/results/tno/cddfuse/*/images.csv")
     lines = [line.split(",") for line in kept.read_text().splitlines()[:6]]
     for place, key in list(enumerate(lines[0]))[1:]:
         mean = np.mean([float(line[place]) for line in lines[1:]])

@@ -110,7 +110,7 @@ README = {"en": 7.12, "sd": 46.00, "sf": 13.15, "mi": 2.19, "scd": 1.76, "vif": 
 
 def test_kept_results_print_the_numbers_of_cddfuse_and_stand_on_their_pictures(real_data: Path) -> None:
     """The kept row agrees with the table of CDDFuse's authors, and two of its images score the same today."""
-    (kept,) = Path(__file__).parents[1].glob("benchmarks/results/tno/cddfuse/*/result.json")
+    (kept,) = Path(__file__).parents[2].glob("benchmarks/results/tno/cddfuse/*/result.json")
     scores = load(kept).scores
     for name, printed in README.items():
         assert scores[f"{name}@cddfuse"].mean == pytest.approx(printed, abs=0.005001)

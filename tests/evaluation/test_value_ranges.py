@@ -278,7 +278,7 @@ def test_a_recipe_says_what_black_and_white_are(place: Path) -> None:
 
 def test_kept_results_have_the_identity_that_they_had() -> None:
     """Shipped results of pairs know nothing of ranges."""
-    root = Path(__file__).parents[1] / "benchmarks/results/tno"
+    root = Path(__file__).parents[2] / "benchmarks/results/tno"
     results = [load(path.parent) for path in sorted(root.glob("*/*/result.json"))[:3]]
     assert results
     for result in results:

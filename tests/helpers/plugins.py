@@ -185,6 +185,6 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     (package / "crashers.py").write_text(MODULE)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: crashers\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(ENTRY_POINTS)
-    paths = [str(package), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(package), str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
     return {**os.environ, **threads, "PLACE": str(folder), "PYTHONPATH": os.pathsep.join(paths), **more}

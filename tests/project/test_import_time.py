@@ -23,7 +23,7 @@ from fusionbench.results.gate import baseline_of, write_baseline
 from tests.helpers.results import made_up
 from tests.metrics.scenes import scene
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # A sitecustomize of Python's own kind, so that worker processes have it, too.
 HOOK = """
 import atexit, os, sys

@@ -22,7 +22,7 @@ from fusionbench.results import schema
 from fusionbench.results.comparison import compare_results
 from tests.helpers.results import made_up
 
-SHIPPED = Path(__file__).parents[1] / "benchmarks" / "results" / "fusioncoil-small" / "fusioncoil"
+SHIPPED = Path(__file__).parents[2] / "benchmarks" / "results" / "fusioncoil-small" / "fusioncoil"
 
 
 def scores_of(views: int, images: int, seed: int = 0) -> dict[str, np.ndarray]:
