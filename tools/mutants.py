@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import difflib
 import importlib
 import itertools
 import json
@@ -120,8 +121,8 @@ def mutant_at(source: str, place: Place) -> Mutant | None:
             return None
     except (SyntaxError, AttributeError):  # Cosmic Ray does not know exceptions with a dot in their names
         return None
-    pairs = zip(source.splitlines(), code.splitlines(), strict=False)
-    old, new = next((one.strip(), two.strip()) for one, two in pairs if one != two)
+    changes = [line for line in difflib.unified_diff(source.splitlines(), code.splitlines(), n=0)][2:]
+    old, new = ("\n".join(line[1:].strip() for line in changes if line[0] == sign) for sign in "-+")
     return Mutant(place.operator, place.start[0], code, old, new)
 
 

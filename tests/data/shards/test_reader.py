@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fusionbench.core.errors import DataError
+from fusionbench.data.shards import ragged
 from fusionbench.data.shards.reader import _inspect, open_shard
 from fusionbench.data.shards.writer import FORMAT, MAX_HEADER, write_shard
 from tests.data.shards.test_writer import some_arrays
@@ -216,9 +217,10 @@ def test_numbers_of_data_sets_and_dimensions_have_limits(tmp_path: Path) -> None
         with h5py.File(path, "w", libver="earliest") as file:
             file.attrs["fusionbench"] = np.bytes_(HEADER)
             for i in range(count):
-                file[f"d{i}"] = np.zeros(shape, "u1")
+                file[f"d{i}"] = np.ones(shape, "u1")
         if fits:
-            assert len(open_shard(path).arrays) == count
+            arrays = open_shard(path).arrays
+            assert len(arrays) == count and all(np.array_equal(array, np.ones(shape)) for array in arrays.values())
         else:
             with pytest.raises(DataError, match=r"17 objects where 1 to 16|has type \|u1 and shape"):
                 open_shard(path)
@@ -247,3 +249,31 @@ def test_a_header_has_a_limit(tmp_path: Path, extra: int) -> None:
             open_shard(path)
     else:
         assert open_shard(path).header["format"] == FORMAT
+
+
+@pytest.mark.parametrize("kind", ["chunked", "compact"])
+@pytest.mark.parametrize("length", [0, 8])
+def test_only_contiguous_data_sets_are_mapped(tmp_path: Path, kind: str, length: int) -> None:
+    """By their layout alone, also where there is nothing in them."""
+    path = tmp_path / "made.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.attrs["fusionbench"] = np.bytes_(HEADER)
+        if kind == "chunked":
+            file.create_dataset("views", (length,), "u1", chunks=(8,), maxshape=(8,))
+        else:
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_layout(h5py.h5d.COMPACT)
+            h5py.h5d.create(file.id, b"views", h5py.h5t.STD_U8LE, h5py.h5s.create_simple((length,)), plist)
+    with pytest.raises(DataError, match="'views' is virtual, external or chunked"):
+        open_shard(path)
+
+
+def test_pairs_of_their_own_sizes_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    arrays = ragged.pack({"index": np.arange(2), "views": [np.ones((2, 3, 4), "u1"), np.ones((2, 5, 2), "u1")]})
+    write_shard(path, arrays, {})
+    shard = open_shard(path)
+    assert len(shard) == 2 and set(shard.arrays) == set(arrays)
+    write_shard(path, {**arrays, ragged.PIXELS: arrays[ragged.PIXELS][:-1]}, {})
+    with pytest.raises(DataError, match="do not use it"):
+        open_shard(path)
