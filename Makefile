@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test test-isa test-browser test-oldest perf lint docs release-check clean
+.PHONY: quickstart test test-isa test-browser test-oldest mutants perf lint docs release-check clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -66,6 +66,12 @@ test-oldest:
 	tests/contracts/test_metrics.py tests/contracts/test_models.py tests/evaluation/test_curves.py tests/cli/test_diagnostics.py \
 	tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/project/test_import_time.py tests/cli/test_package_probes.py \
 	tests/training/test_averaging.py tests/training/test_runtime.py tests/training/test_schedule.py tests/training/test_loop.py $(PYTEST_ARGS)
+
+# Tests of the tests: a fixed sample of small changes of the core files, each of which a test has to notice; a quarter of an
+# hour on one core. FULL=1 tries all of them, which takes hours. The score goes to benchmarks/mutants.json.
+mutants: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[mutants]'
+	$(BIN)/python tools/mutants.py $(if $(FULL),--full) $(MUTANTS_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,48 +1,37 @@
-"""Looks at the machine and the installation: what is there, what is missing, what to do about it.
+"""Looks at the installation, and at the machine: what is there, what is missing, what to do about it.
 
 A further check is a function that yields findings, and a line in ``CHECKS``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from fusionbench.cli.machine import (
+    GIB,
+    Finding,
+    check_encoding,
+    check_folder,
+    check_memory,
+    check_processor,
+    check_python,
+    check_threads,
+    usable_cores,
+)
 from fusionbench.cli.package_probes import PROBES, Outcome, try_packages
-from fusionbench.core.cpus import core_count
 
 if TYPE_CHECKING:
     from fusionbench.training.gradient_check import Case
 
-GIB = 1 << 30
 # All of them put their files into one folder, cv2: the last one installed wins, and removing one takes it away.
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ISA_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
-# of /proc/cpuinfo: those that numerical libraries choose their code by
-INSTRUCTIONS = ("sse4_1", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 CPU_TORCH = "PyTorch's own CPU index, see pytorch.org/get-started"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check: ``ok``, ``warn`` (works, but look at it) or ``fail`` (something will not work), and the remedy."""
-
-    check: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    remedy: str = ""
 
 
 def examine(folder: Path = Path(), without: Collection[str] = ()) -> list[Finding]:
@@ -58,97 +47,6 @@ def examine(folder: Path = Path(), without: Collection[str] = ()) -> list[Findin
             text = " ".join(f"{type(error).__name__}: {error}".split())[:240]
             findings.append(Finding(name, "fail", f"could not be examined: {text}", "report this line"))
     return findings
-
-
-def check_python() -> Iterator[Finding]:
-    """Which Python on which system; an older one than 3.11 does not get this far."""
-    version = f"{platform.python_implementation()} {platform.python_version()}, {platform.platform()}"
-    yield Finding("python", "ok", version)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: affinity and cgroup limits count."""
-    try:
-        return core_count()
-    except Exception:  # a broken joblib has a line of its own
-        return os.cpu_count() or 1
-
-
-def check_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Iterator[Finding]:
-    """Model, instruction sets, usable cores, and what the environment takes away from them."""
-    model, flags = platform.processor() or platform.machine(), set[str]()
-    with contextlib.suppress(OSError):
-        pairs = [line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines()]
-        fields = {key.strip().lower(): value.strip() for key, _, value in reversed(pairs)}  # the first core's win
-        model = fields.get("model name", model)
-        flags = set(fields.get("flags", fields.get("features", "")).split())
-    if platform.system() == "Darwin":
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            model = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or model
-    usable, total = usable_cores(), os.cpu_count() or 1
-    cores = f"{usable} cores" if usable == total else f"{usable} of {total} cores usable (affinity, container)"
-    known = " ".join(flag for flag in INSTRUCTIONS if flag in flags)
-    limits = [f"{name}={os.environ[name]}" for name in ISA_LIMITS if os.environ.get(name)]
-    yield Finding("processor", "ok", ", ".join(part for part in (model, cores, known, *limits) if part))
-
-
-def check_threads() -> Iterator[Finding]:
-    """Numbers of threads that the environment asks numerical libraries for."""
-    given = {name: os.environ[name] for name in THREADS if os.environ.get(name)}
-    cores = usable_cores()
-    wrong = [f"{name}={value}" for name, value in given.items() if not value.isdecimal() or not int(value)]
-    many = [f"{name}={value}" for name, value in given.items() if value.isdecimal() and int(value) > cores]
-    if wrong:
-        yield Finding("threads", "warn", f"no number of threads: {', '.join(wrong)}", "unset them, or write a number")
-    elif many:
-        detail = f"{', '.join(many)} for {cores} usable cores: threads would wait for each other"
-        yield Finding("threads", "warn", detail, "unset them, or set them to the number of cores")
-    else:
-        yield Finding("threads", "ok", ", ".join(f"{k}={v}" for k, v in given.items()) or "as the libraries choose")
-
-
-def check_memory(root: Path = Path("/")) -> Iterator[Finding]:
-    """Memory of the machine and of the container; ``root`` is where ``proc`` and ``sys`` are."""
-    free = total = None
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = [line.split() for line in (root / "proc/meminfo").read_text().splitlines()]
-        table = {words[0]: int(words[1]) * 1024 for words in lines}
-        total, free = table.get("MemTotal:"), table.get("MemAvailable:")
-    if total is None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _container_memory(root)
-    if limit is not None and (total is None or limit[0] < total):
-        total, free = limit[0], min(limit[0] - limit[1], limit[0] if free is None else free)
-    if total is None:
-        yield Finding("memory", "ok", "not known on this system")
-        return
-    detail = f"{total / GIB:.1f} GiB" + (f", {free / GIB:.1f} GiB free" if free is not None else "")
-    if limit is not None and total == limit[0]:
-        detail += " (limit of the container)"
-    if (total if free is None else free) < 2 * GIB:
-        remedy = "close other programs, or use fewer --jobs: every worker process loads its own libraries"
-        yield Finding("memory", "warn", detail, remedy)
-    else:
-        yield Finding("memory", "ok", detail)
-
-
-def _container_memory(root: Path) -> tuple[int, int] | None:
-    """Limit and use in bytes of the control group (version 2, or 1) that this process is in, where it has a limit."""
-    group = ""
-    with contextlib.suppress(OSError):
-        rows = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
-        group = next((row[2] for row in rows if len(row) == 3 and row[0] == "0"), "").strip("/")
-    base = root / "sys/fs/cgroup"
-    for folder, most, now in (
-        (base / group, "memory.max", "memory.current"),
-        (base, "memory.max", "memory.current"),
-        (base / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
-            return int((folder / most).read_text()), int((folder / now).read_text())
-    return None
 
 
 def _required() -> list[str] | None:
@@ -296,39 +194,6 @@ def check_torchvision(load: Callable[[str], object] = _load_apart) -> Iterator[F
         yield Finding("torchvision", "ok", importlib.metadata.version("torchvision"))
 
 
-def check_folder(folder: Path, name: str = "folder") -> Iterator[Finding]:
-    """The folder can be written and has room."""
-    folder = folder.resolve()
-    try:
-        with tempfile.TemporaryFile(dir=folder) as stream:
-            stream.write(b"fusionbench")
-            stream.flush()
-    except OSError as error:
-        detail = f"{folder} cannot be written: {error.strerror}"
-        remedy = (
-            "set TMPDIR to another folder" if name == "temporary" else "work in a folder of your own, or give --out"
-        )
-        yield Finding(name, "fail", detail, remedy)
-        return
-    free = shutil.disk_usage(folder).free
-    if free < GIB:
-        remedy = "free some space: quickstart needs 0.1 GiB, FusionMNIST 0.5 GiB"
-        yield Finding(name, "warn", f"{folder}: only {free / GIB:.2f} GiB free", remedy)
-    else:
-        yield Finding(name, "ok", f"{folder}: writable, {free / GIB:,.0f} GiB free")
-
-
-def check_encoding() -> Iterator[Finding]:
-    """Tables use a few characters outside ASCII."""
-    names = {"stdout": getattr(sys.stdout, "encoding", None) or "ascii", "files": sys.getfilesystemencoding()}
-    bad = [f"{name} {encoding}" for name, encoding in names.items() if encoding.lower().replace("-", "") != "utf8"]
-    if bad:
-        remedy = "set PYTHONUTF8=1 or a UTF-8 locale, for example LC_ALL=C.UTF-8"
-        yield Finding("encoding", "warn", f"not UTF-8: {', '.join(bad)}", remedy)
-    else:
-        yield Finding("encoding", "ok", "UTF-8")
-
-
 def check_shipped_files() -> Iterator[Finding]:
     """Recipes, suites and page templates came with the installation."""
     from fusionbench.core.io import shipped_folder
@@ -366,7 +231,6 @@ def check_plugins() -> Iterator[Finding]:
         yield Finding("plugins", "ok", "none")
 
 
-# name -> check of the folder where data and results would be written; a name is used when the check itself fails
 def check_gradients(cases: Iterable[Case] | None = None) -> Iterator[Finding]:
     """One training step of every model that learns, with its smallest preset, against float64; in a child process."""
     from fusionbench.core.progress import progress
@@ -390,6 +254,7 @@ def check_gradients(cases: Iterable[Case] | None = None) -> Iterator[Finding]:
         yield Finding("gradients", "ok", f"{detail} {worst.error:.1g} of a gradient ({worst.case}, {worst.layer})")
 
 
+# name -> check of the folder where data and results would be written; a name is used when the check itself fails
 CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "python": lambda folder: check_python(),
     "processor": lambda folder: check_processor(),

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import time
-import traceback
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +18,29 @@ import msgspec
 import numpy as np
 
 from fusionbench.core import progress
-from fusionbench.core.errors import CannotMeasure, DataError, FusionbenchError, Rejected
+from fusionbench.core.errors import CannotMeasure, DataError, Rejected
 from fusionbench.core.interrupts import check_interrupt
-from fusionbench.core.io import digest, file_sha256, write_json
+from fusionbench.core.io import digest, write_json
 from fusionbench.core.locks import lock
 from fusionbench.core.parallel import WorkerLost
 from fusionbench.core.types import Source
 from fusionbench.core.workers import Death
 from fusionbench.data import self_test as selftest
+from fusionbench.data.build_shards import JOURNAL, ShardOutcome, Unread, build_shard, read_note, reading
+from fusionbench.data.build_shards import make_arrays as make_arrays  # was here in the first release
 from fusionbench.data.card import write_card
-from fusionbench.data.preprocessing import cutouts_of, pixels_digest
-from fusionbench.data.recipes import AnyRecipe, Recipe
+from fusionbench.data.preprocessing import pixels_digest
+from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import is_small, leave_out_refused, reasons_of, refusal
 from fusionbench.data.sample_builders import maker_of
 from fusionbench.data.shard_layout import (
     CRASHED,
-    CUTOUTS,
     ShardPlan,
     look,
     open_source,
     plan_cutouts,
     plan_shards,
     run_away,
-    source_of_shard,
     task_root,
     with_states,
     worker_count,
@@ -59,139 +56,10 @@ from fusionbench.data.shards.manifest import (
     read_manifest,
     write_manifest,
 )
-from fusionbench.data.shards.ragged import pack
-from fusionbench.data.shards.reader import open_shard
-from fusionbench.data.shards.writer import write_shard
 from fusionbench.sources.file_notes import tell_notes
 
-JOURNAL = ".build"
 WORKERS_LOG = "workers.log"  # in the journal: what worker processes print
 ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest of the work is tried again
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a task came to: an error message for people (``unread``: it is of the source), one for us, the end of its
-    worker, or none of them; notes by the path of the file.
-    """
-
-    plan: ShardPlan
-    error: str = ""
-    bug: str = ""
-    unread: bool = False
-    notes: dict[str, str] = field(default_factory=dict)
-    death: Death | None = None  # of the worker
-
-
-class _Unread(DataError):
-    """The first file of the source that a build could not use; what is told names all of them."""
-
-
-def make_arrays(
-    recipe: AnyRecipe, source: Source, split: str, samples: np.ndarray, bank: np.ndarray | None = None
-) -> tuple[dict[str, Any], str]:
-    """The arrays of ``samples`` (n,) of a split, and the digest of their source images: :meth:`Maker.arrays`.
-
-    For many calls keep a builder (:func:`fusionbench.data.sample_builders.maker_of`): its rows may take reading every
-    image.
-    """
-    maker = maker_of(recipe, source)
-    return maker.arrays(split, samples, maker.rows(split)[samples], bank)
-
-
-def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> Outcome:
-    """Make one shard and note it in the journal; errors come back as values, so that no engine is aborted."""
-    try:
-        with contextlib.suppress(ImportError):
-            import cv2
-
-            cv2.setNumThreads(1)
-        source = source_of_shard(recipe, source_dir, plan)
-        covered: list[int] = []
-        agreement = None
-        facts: dict[str, Any] = {}
-        arrays: dict[str, Any]
-        if plan.rows is None:
-            assert isinstance(recipe, Recipe)  # no other has cut-outs
-            with _reading():
-                arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
-        else:
-            bank = None
-            if plan.split in recipe.banks:
-                bank = open_shard(folder / plan_cutouts(recipe, plan.split).file).arrays["cutouts"]
-            maker = maker_of(recipe, source)
-            with _reading():
-                arrays, source_sha256 = maker.arrays(plan.split, np.arange(plan.start, plan.stop), plan.rows, bank)
-            covered = maker.covered(plan.split, arrays, bank)
-            facts = maker.facts(plan.split, plan.rows)
-        count = len(arrays["index"])
-        header = {
-            **facts,
-            "dataset": recipe.name,
-            "version": recipe.version,
-            "recipe_sha256": recipe.hash,
-            "split": plan.split,
-            "start": plan.start,
-            "n": count,
-        }
-        written = write_shard(folder / plan.file, pack(arrays), header)
-        note = {
-            "entry": {
-                "file": plan.file,
-                "start": plan.start,
-                "n": count,
-                "source_sha256": source_sha256,
-                **written,
-            },
-            "covered": covered,
-            "cutouts_iou": agreement,
-            "recipe_sha256": recipe.hash,
-            "state": plan.state,
-        }
-        write_json(_note_path(folder, plan), note)
-        return Outcome(plan, notes=source.notes.take() if hasattr(source, "notes") else {})
-    except FusionbenchError as error:
-        return Outcome(plan, error=str(error), unread=isinstance(error, _Unread))
-    except MemoryError:
-        return Outcome(plan, error="out of memory; try fewer --jobs or a smaller shard_size in the recipe")
-    except Exception:
-        return Outcome(plan, bug=traceback.format_exc())
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        raise _Unread(str(error)) from error
-
-
-def _note_path(folder: Path, plan: ShardPlan) -> Path:
-    return folder / JOURNAL / f"{plan.file}.json"
-
-
-def _note(recipe: AnyRecipe, folder: Path, plan: ShardPlan, written: bool = False) -> dict[str, Any] | None:
-    """The journal's note on a shard, when the shard is there and intact.
-
-    A shard that was ``written`` a moment ago, and hashed on its way to the disk, is not read back.
-    """
-    try:
-        note = json.loads(_note_path(folder, plan).read_bytes())
-        entry = note["entry"]
-        path = folder / plan.file
-        made = recipe.made_views(plan.split)
-        right = (
-            note["recipe_sha256"] == recipe.hash
-            and note.get("state", "") == plan.state  # of the files that it was made from
-            and entry["file"] == plan.file
-            and (plan.number == CUTOUTS or (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start))
-            and (plan.number == CUTOUTS or len(note["covered"]) == made)
-            and path.stat().st_size == entry["bytes"]
-            and (written or file_sha256(path) == entry["file_sha256"])
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return note if right else None
 
 
 def build_dataset(
@@ -246,7 +114,7 @@ def build_dataset(
     try:
         _probe(recipe, source)
         maker = maker_of(recipe, source)
-        with _reading():
+        with reading():
             look(recipe, maker, source_dir, jobs, scheduler)
             plans = with_states(recipe, source, plan_shards(recipe, maker))
         with lock(folder / JOURNAL / "lock", wait=False) as held:
@@ -255,7 +123,7 @@ def build_dataset(
         progress.say(f"{folder}: another build is at work here; waiting for it")
         with lock(folder / JOURNAL / "lock"):
             return _build(recipe, source_dir, folder, plans, jobs, False, scheduler)
-    except _Unread as error:
+    except Unread as error:
         raise (refusal(recipe, source) or DataError(str(error))) from error
 
 
@@ -274,11 +142,11 @@ def _build(
     _sweep(folder)
     banks = with_states(recipe, source, [plan_cutouts(recipe, split) for split in recipe.banks])
     for plan in banks:  # before the shards, which are made from them
-        if force or _note(recipe, folder, plan) is None:
+        if force or read_note(recipe, folder, plan) is None:
             progress.say(f"{recipe.name}: cutting out the occluders of {plan.split}")
             _raise(build_shard(recipe, str(source_dir) if source_dir is not None else None, folder, plan))
     remarks: dict[str, str] = {}
-    notes = {} if force else {plan: note for plan in plans if (note := _note(recipe, folder, plan))}
+    notes = {} if force else {plan: note for plan in plans if (note := read_note(recipe, folder, plan))}
     if notes and len(notes) < len(plans):
         progress.say(f"{recipe.name}: {len(notes)} of {len(plans)} shards are there; making the others")
     with progress.progress(recipe.name, len(plans), "shards", done=len(notes)) as bar:
@@ -299,7 +167,7 @@ def _build(
                     _raise(outcome)
                     remarks |= outcome.notes
                     written.add(outcome.plan)
-            notes.update({plan: note for plan in todo if (note := _note(recipe, folder, plan, plan in written))})
+            notes.update({plan: note for plan in todo if (note := read_note(recipe, folder, plan, plan in written))})
             if last:
                 break
     missing = [plan for plan in plans if plan not in notes]
@@ -337,11 +205,11 @@ def _sweep(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _raise(outcome: Outcome) -> None:
+def _raise(outcome: ShardOutcome) -> None:
     if outcome.bug:
         raise RuntimeError(f"building {outcome.plan.file} failed:\n{outcome.bug}")
     if outcome.error:
-        raise (_Unread if outcome.unread else DataError)(f"{outcome.plan.file}: {outcome.error}")
+        raise (Unread if outcome.unread else DataError)(f"{outcome.plan.file}: {outcome.error}")
 
 
 def _run(
@@ -353,8 +221,8 @@ def _run(
     bar: progress.Task,
     scheduler: str | None = None,
     alone: bool = False,
-) -> Generator[Outcome, None, None]:
-    """Outcomes of making the shards ``todo``; ``alone``: one at a time, yet not in this process."""
+) -> Generator[ShardOutcome, None, None]:
+    """ShardOutcomes of making the shards ``todo``; ``alone``: one at a time, yet not in this process."""
     root, started, samples = task_root(source_dir, scheduler), time.monotonic(), 0
     folder = folder if scheduler is None else folder.absolute()
     jobs = worker_count(jobs, sum(plan.stop - plan.start for plan in todo) * recipe.work, len(todo))
@@ -373,13 +241,13 @@ def _run(
         if not alone:
             progress.say(f"{recipe.name}: a worker was lost; making its shards again")
         for index, death in lost.deaths.items():
-            yield Outcome(todo[index], death=death)
+            yield ShardOutcome(todo[index], death=death)
 
 
 def _probe(recipe: AnyRecipe, source: Source) -> None:
     """Compare the first decoded source images with the digests in the recipe, before anything is written."""
     for split, expected in recipe.expect.probe.items():
-        with _reading():
+        with reading():
             found = probe(source, split)
         if found != expected:
             raise DataError(
@@ -414,7 +282,7 @@ def _finish(
         n = sum(shard.n for shard in shards)
         covered = np.sum([notes[plan]["covered"] for plan in mine], axis=0).tolist()
         coverage = [round(count / (n * pixels), 6) for count in covered]
-        bank = next((_note(recipe, folder, plan) for plan in banks if plan.split == split), None)
+        bank = next((read_note(recipe, folder, plan) for plan in banks if plan.split == split), None)
         cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
         splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.core.errors import DataError
-from fusionbench.data.build import JOURNAL
+from fusionbench.data.build_shards import JOURNAL
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
 from fusionbench.data.sample_builders import bank_of, maker_of

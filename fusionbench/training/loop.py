@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from fusionbench.core.types import Batch
 from fusionbench.models import MODELS, create_model, get_preset
 from fusionbench.training import checkpoints
 from fusionbench.training.averaging import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
+from fusionbench.training.batches import StepBatches
 from fusionbench.training.log import RunLog
 from fusionbench.training.run import Run, RunInfo, read_run
 from fusionbench.training.runtime import Runtime, compile_blocks, derive_seed, launch, not_compiled, seed_everything
@@ -173,7 +173,6 @@ class _Loop:
         seed_everything(self.base_seed)
         self.model = create_model(info.model, dataset.spec, **info.params)
         info.parameters = sum(p.numel() for p in self.model.parameters())
-        self._orders: dict[int, np.ndarray] = {}
 
     def run(self) -> Run:
         if not is_trainable(self.model):
@@ -201,8 +200,8 @@ class _Loop:
         """Whether training has come to its end, or only to that of this call."""
         info, settings, device = self.info, self.training, self.runtime.device
         count = self.dataset.size("train")
-        self.batch = min(settings.batch, count)
-        self.per_epoch = count // self.batch
+        self.batches = StepBatches(settings, count, self.base_seed, self.runtime)
+        self.batch, self.per_epoch = self.batches.batch, self.batches.per_epoch
         if self.batch % self.runtime.world_size:
             raise UsageError(f"A batch of {self.batch} cannot be shared equally by {self.runtime.world_size} processes")
         info.planned_steps = planned_steps(settings, count)
@@ -227,7 +226,7 @@ class _Loop:
             self.earlier = info.seconds
             step = start
             while step < self.total:
-                batch = self._batch(stream, step)
+                batch = self.batches.of_step(stream, step)
                 terms = self._step(batch, step)
                 step += 1
                 info.steps, info.seconds = step, self.earlier + time.monotonic() - self.begun
@@ -262,7 +261,7 @@ class _Loop:
         group = next(iter(self.optimizers))
 
         def run(index: int) -> None:
-            model.loss(self._batch(stream, step + index), group, step + index)
+            model.loss(self.batches.of_step(stream, step + index), group, step + index)
 
         # a training cut to a few steps is not to end with more passes than it had
         with not_compiled():
@@ -294,26 +293,6 @@ class _Loop:
         if self.average is not None:
             self.average.update(self.model)
         return terms
-
-    def _batch(self, stream: Stream, step: int) -> Batch:
-        """This process's part of the samples of ``step``, with the number of views that the step has."""
-        epoch, position = divmod(step, self.per_epoch)
-        if epoch not in self._orders:
-            generator = np.random.Generator(np.random.Philox(derive_seed(self.base_seed, "order", epoch)))
-            self._orders = {epoch: generator.permutation(self.dataset.size("train"))}
-        indices = self._orders[epoch][position * self.batch : (position + 1) * self.batch]
-        generator = np.random.Generator(np.random.Philox(derive_seed(self.base_seed, "inputs", step)))
-        batch = stream.batch(self.runtime.shard(indices), epoch=epoch)
-        views = batch.present.shape[1]
-        if self.training.inputs == "all" or batch.target is None:
-            return batch
-        if self.training.inputs == "per-batch":
-            counts = np.full(len(indices), generator.integers(0, views + 1))
-        else:
-            counts = generator.integers(0, views + 1, len(indices))
-        given = torch.from_numpy(self.runtime.shard(counts)).to(batch.present.device)
-        first = torch.arange(views, device=given.device) < given[:, None]
-        return replace(batch, present=batch.present & first)
 
     def _check(self, terms: dict[str, Tensor], step: int) -> None:
         for name, value in terms.items():

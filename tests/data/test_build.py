@@ -15,7 +15,7 @@ import pytest
 
 from fusionbench.core.errors import DataError, Rejected
 from fusionbench.core.io import shipped_folder
-from fusionbench.data import build
+from fusionbench.data import build, build_shards
 from fusionbench.data.build import build_dataset, make_arrays, open_source, plan_shards
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.preprocessing import cutouts_of
@@ -174,14 +174,14 @@ def test_a_killed_worker_costs_only_its_shards(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_task_that_fails_says_where_and_keeps_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = build.write_shard
+    real = build_shards.write_shard
 
     def full(path: Path, arrays: object, header: object) -> object:
         if "00004-of" in path.name:
             raise DataError(f"{path}: cannot write: No space left on device")
         return real(path, arrays, header)
 
-    monkeypatch.setattr(build, "write_shard", full)
+    monkeypatch.setattr(build_shards, "write_shard", full)
     with pytest.raises(DataError, match="No space left") as caught:
         build_dataset(small_recipe(), out=tmp_path)
     assert "00004-of" in str(caught.value) and "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError
 from fusionbench.core.io import digest, escaped
-from fusionbench.data import build, refused
+from fusionbench.data import build, build_shards, refused
 from fusionbench.data.build import build_dataset
 from fusionbench.data.build_plan import plan_dataset
 from fusionbench.data.dataset import open_dataset
@@ -163,7 +163,7 @@ def test_another_failure_is_not_taken_for_a_refused_file(
     def full(path: Path, *_: object) -> object:
         raise DataError(f"{path}: cannot write: No space left on device")
 
-    monkeypatch.setattr(build, "write_shard", full)
+    monkeypatch.setattr(build_shards, "write_shard", full)
     monkeypatch.setattr(build, "refusal", lambda *_, **__: pytest.fail("every file was read again"))
     monkeypatch.setattr(build, "is_small", lambda *_: False)
     with pytest.raises(DataError, match="No space left"):

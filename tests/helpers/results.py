@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,5 +64,44 @@ def made_up(
         scores=scores,
         cost={"parameters": 0 if family == "trivial" else 12345, "train_seconds": 61.5},
         provenance={"fusionbench": "0.1.0"},
+    )
+    return schema.save(made, root, table)
+
+
+def saved(
+    root: Path,
+    name: str,
+    values: Mapping[str, Sequence[float]],
+    *,
+    ids: Sequence[int | str] | None = None,
+    better: Literal["higher", "lower"] = "higher",
+    seed: int = 0,
+    family: Literal["trivial", "classical", "model"] = "model",
+    cut: bool = False,
+    dataset: Mapping[str, Any] | None = None,
+) -> Path:
+    """Save a result with exactly these per-image values by score key, the rows in the order of ``ids``."""
+    n = len(next(iter(values.values())))
+    ids = list(range(n)) if ids is None else list(ids)
+    table = {"id": ids, **{key: np.asarray(column, float) for key, column in values.items()}}
+    training = schema.TrainingIdentity(preset="tiny", seed=seed, steps=5, planned_steps=50 if cut else 5, cut=cut)
+    identity = schema.Identity(
+        model=schema.ModelIdentity(name=name, version="1", weights_sha256=f"{seed:064x}", source="fusionbench 0.1.0"),
+        dataset=schema.DatasetIdentity(
+            **{"name": "pairs-demo", "version": "1.0.0", "split": "test", "id": "d" * 64, "n": n}
+            | {"ids_sha256": "e" * 64}
+            | dict(dataset or {})
+        ),
+        protocol=schema.ProtocolIdentity(name="pairs", version="1", seed=0),
+        metrics=dict.fromkeys((key.partition("@")[0] for key in values), "1"),
+        training=None if family == "trivial" else training,
+    )
+    made = schema.Result(
+        id=schema.identity_id(identity),
+        status="verified",
+        family=family,
+        title=name,
+        identity=identity,
+        scores={key: schema.summarise(np.asarray(column, float), better, "1") for key, column in values.items()},
     )
     return schema.save(made, root, table)

@@ -125,3 +125,17 @@ def test_coverage_of_the_interval() -> None:
 def test_what_cannot_be_compared(table: list[np.ndarray], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         stats.compare(table, "lower")
+
+
+def test_the_documented_numbers() -> None:
+    assert (stats.RESAMPLES, stats.LEVEL, stats.SEEDS_NEEDED) == (10_000, 0.95, 3)
+    table = [np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])]
+    assert stats.compare(table, "lower") == stats.compare(table, "lower", resamples=10_000, level=0.95, seed=0)
+    assert stats.paired_difference(*table) == stats.paired_difference(*table, resamples=10_000, level=0.95, seed=0)
+
+
+def test_what_was_found_cannot_be_changed() -> None:
+    (row,) = stats.compare([np.array([1.0, 2.0])], "lower", resamples=10)
+    for found in (row, stats.Difference(1.0, 0.5, 1.5)):
+        with pytest.raises(AttributeError):
+            found.mean = 0.0  # type: ignore[misc]

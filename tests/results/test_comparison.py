@@ -11,7 +11,7 @@ import pytest
 from fusionbench.core.errors import DataError, NotComparable, UsageError
 from fusionbench.results.comparison import common_images, compare_results, per_image, read_entries
 from fusionbench.results.schema import load, load_per_image, save, summarise
-from tests.helpers.results import made_up
+from tests.helpers.results import made_up, saved
 
 
 def test_ranks_and_ties_from_files(tmp_path: Path) -> None:
@@ -156,3 +156,53 @@ def test_a_score_that_nobody_has_is_shown(tmp_path: Path) -> None:
     assert (
         found.scores["mse_min@0"] == [None] and found.better["mse_min@0"] == "lower" and found.counted["mse_min@0"] == 0
     )
+
+
+def test_images_are_matched_by_id_and_not_by_their_place(tmp_path: Path) -> None:
+    """Three files with the same images in three orders; every value names its image, so a mix-up shows."""
+    orders = {"first": [3, 1, 2], "second": [1, 2, 3], "third": [2, 3, 1]}
+    for name, ids in orders.items():
+        shift = list(orders).index(name) / 4
+        saved(tmp_path, name, {"vif": [100.0**i + shift for i in ids], "ssim": [i + shift for i in ids]}, ids=ids)
+    for entry in read_entries([tmp_path]):
+        shift = list(orders).index(entry.title) / 4
+        assert entry.ids == [1, 2, 3]
+        assert entry.values["vif"].tolist() == [[100.0**i + shift for i in (1, 2, 3)]]
+        assert entry.values["ssim"].tolist() == [[i + shift for i in (1, 2, 3)]]
+    found = compare_results([tmp_path], scores=["vif"], resamples=500)
+    for entry, row in zip(found.entries, found.scores["vif"], strict=True):
+        assert row is not None
+        # the same difference on every image: in pairs its interval is a point, out of step it is a million wide
+        expected = list(orders).index(entry.title) / 4 - 0.5
+        assert (row.difference_low, row.difference_high) == pytest.approx((expected, expected), abs=1e-9)
+        assert row.tied == (entry.title == "third")
+
+
+def test_runs_of_one_model_are_matched_by_id_too(tmp_path: Path) -> None:
+    saved(tmp_path, "net", {"vif": [30.0, 10.0, 20.0]}, ids=["c", "a", "b"], seed=0)
+    saved(tmp_path, "net", {"vif": [11.0, 21.0, 31.0]}, ids=["a", "b", "c"], seed=1)
+    (entry,) = read_entries([tmp_path])
+    assert entry.ids == ["a", "b", "c"]
+    assert sorted(entry.values["vif"].tolist()) == [[10.0, 20.0, 30.0], [11.0, 21.0, 31.0]]
+
+
+def test_names_that_are_numbers_and_text_are_other_images(tmp_path: Path) -> None:
+    saved(tmp_path, "a", {"vif": [1.0, 2.0]}, ids=["01", "02"])
+    saved(tmp_path, "b", {"vif": [1.0, 2.0]}, ids=[1, 2])
+    with pytest.raises(NotComparable, match="0 of the 2"):
+        read_entries([tmp_path])
+
+
+def test_a_value_that_is_missing_moves_with_its_image(tmp_path: Path) -> None:
+    """No row has image 2; each file has it at another place."""
+    nan = float("nan")
+    for name, ids, values in (("a", [2, 1, 3], [nan, 1.0, 3.0]), ("b", [1, 2, 3], [0.5, nan, 2.5])):
+        folder = saved(tmp_path, name, {"vif": values}, ids=ids)
+        made = load(folder)
+        made.scores["vif"] = summarise(np.array([1.0, 3.0]), "higher", "1")
+        save(made, tmp_path, load_per_image(folder))
+    found = compare_results([tmp_path], resamples=100)
+    assert found.counted == {"vif": 2} and found.not_ranked == {"vif": {}}
+    first, second = found.scores["vif"]
+    assert first is not None and second is not None and (first.mean, second.mean) == (2.0, 1.5)
+    assert second.difference_low == second.difference_high == -0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -172,3 +173,37 @@ def test_means_leave_out_only_what_no_method_has_a_value_for() -> None:
 def test_what_a_file_says_of_missing_values_is_checked(listed: object) -> None:
     score = schema.Score(mean=1.0, n=1, better="higher", unit="1", extra={"not_available": listed})
     assert schema.not_available(score) == [] and schema.left_out(score) == []
+
+
+def test_sizes_have_limits_to_the_byte(tmp_path: Path) -> None:
+    """4 MiB for a result: one that is as large is read, one byte more is not."""
+    path = made_up(tmp_path) / "result.json"
+    content = path.read_bytes()
+    path.write_bytes(content.ljust(4 * 1024 * 1024))
+    assert schema.load(path).title == "CVAE"
+    path.write_bytes(content.ljust(4 * 1024 * 1024 + 1))
+    with pytest.raises(DataError):
+        schema.load(path)
+
+
+@pytest.mark.parametrize("rows", ["1,2.0\n2\n", "1,2.0\n2,3.0,4.0\n"])
+def test_a_table_with_rows_of_other_lengths_is_refused(tmp_path: Path, rows: str) -> None:
+    """Its digest is the one that the result names, so that nothing else would notice."""
+    folder = schema.save(schema.load(made_up(tmp_path)), tmp_path, {"id": [1, 2], "m": [2.0, 3.0]})
+    content = ("id,m\n" + rows).encode()
+    (folder / "images.csv").write_bytes(content)
+    path = folder / "result.json"
+    path.write_text(
+        json.dumps(
+            json.loads(path.read_text())
+            | {
+                "per_image": {
+                    "file": "images.csv",
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                    "columns": ["id", "m"],
+                }
+            }
+        )
+    )
+    with pytest.raises((DataError, ValueError)):
+        schema.load_per_image(folder)

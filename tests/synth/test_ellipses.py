@@ -78,3 +78,15 @@ def test_coverage_is_the_published_one() -> None:
         for view, share in enumerate(published):
             union |= law.mask(law.params(KEY, np.arange(2000), size, size, view=view), size, size)
             assert abs(np.mean(union > 0) - share) < 0.01
+
+
+def test_large_masks_do_not_overflow() -> None:
+    """e²·Δr² is beyond 32 bits here; a few rows of the mask by fractions."""
+    law = Ellipses(1, (500, 500), ellipticity=(1900, 2048))
+    params = np.array([[[300, 4, 500, 2000]], [[0, 0, 500, 1900]]], np.int16)
+    masks = law.mask(params, 640, 16)
+    for mask, ((row, column, radius, e),) in zip(masks, params.tolist(), strict=True):
+        ratio = Fraction(e, 256)
+        for r in (0, 100, 121, 122, 123, 124, 300, 470, 477, 478, 479, 480, 639):
+            inside = [ratio * (r - row) ** 2 + (c - column) ** 2 / ratio <= radius**2 for c in range(16)]
+            assert (mask[r] > 0).tolist() == inside, r

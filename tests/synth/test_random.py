@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,12 @@ def test_bounded_integers_are_even() -> None:
 def test_bounded_refuses_a_range_that_it_cannot_cover() -> None:
     with pytest.raises(ValueError, match="16-bit"):
         bounded(np.zeros(1, np.uint16), 0, 40000)
+
+
+@pytest.mark.parametrize("name", ["fusiondigits", "größe", "\u6570\u5b57"])
+def test_a_key_is_the_digest_of_its_identity_in_utf8(name: str) -> None:
+    """Keys in the order of the alphabet, no spaces, letters as they are: written out here."""
+    text = '{"algorithm":"ellipse/1","dataset":"' + name + '","seed":7,"split":"train"}'
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    words = [int.from_bytes(bytes.fromhex(digest[at : at + 16]), "little") for at in (0, 16)]
+    assert list(stream_key("ellipse/1", name, "train", 7)) == words

@@ -12,12 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
 from fusionbench.models import MODELS
 from fusionbench.training.gradient_check import Case, Verdict, check_gradients, remedy, tiny_cases
-from fusionbench.training.safe_convolutions import replace_strided_pointwise, to_training_layout
 
 # 18 million parameters on a slow float64 path: minutes each, so only where they are asked for (make test-isa FULL=1)
 LARGE = {"fusionceleba", "fusiontless"}
@@ -115,34 +112,3 @@ def test_a_step_that_does_not_end_is_ended(tmp_path: Path) -> None:
     case = Case(written(tmp_path, "hang", "time.sleep(3600)"))
     (verdict,) = check_gradients([case], seconds=15)
     assert "did not end within 15 s" in verdict.problem
-
-
-def test_pointwise_convolutions_with_a_stride_are_replaced_by_the_same_map() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(4, 6, 1, stride=2),
-        nn.Conv2d(6, 6, 1, stride=(1, 3), groups=2),
-        nn.Conv2d(6, 2, 3, stride=2, padding=1),
-    )
-    padded = nn.Conv2d(2, 2, 1, stride=2, padding=1)
-    x = torch.randn(3, 4, 17, 22, requires_grad=True)
-    expected = model(x)
-    gradient = torch.autograd.grad(expected.square().sum(), [x, *model.parameters()])
-    assert replace_strided_pointwise(model) == ["0", "1"]
-    assert replace_strided_pointwise(model) == [] and replace_strided_pointwise(padded) == []
-    answer = model(x)
-    torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-6)
-    for new, old in zip(torch.autograd.grad(answer.square().sum(), [x, *model.parameters()]), gradient, strict=True):
-        torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-5)
-    assert set(model.state_dict()) == {"0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"}
-
-
-def test_no_registered_model_convolves_1x1_with_a_stride_when_it_is_trained() -> None:
-    from fusionbench.training.gradient_check import _build
-
-    for name in LEARNING:
-        preset = "tiny" if "tiny" in MODELS.get(name).PRESETS else next(iter(MODELS.get(name).PRESETS))
-        model = to_training_layout(_build(name, preset)[0], "cpu")
-        for path, layer in model.named_modules():
-            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
-                assert layer.stride == (1, 1), f"{name}: {path}"

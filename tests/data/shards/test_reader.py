@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fusionbench.core.errors import DataError
-from fusionbench.data.shards.reader import open_shard
-from fusionbench.data.shards.writer import FORMAT, write_shard
+from fusionbench.data.shards import ragged
+from fusionbench.data.shards.reader import _inspect, open_shard
+from fusionbench.data.shards.writer import FORMAT, MAX_HEADER, write_shard
 from tests.data.shards.test_writer import some_arrays
 
 HEADER = json.dumps({"format": FORMAT}).encode()
@@ -160,3 +162,118 @@ def test_no_damage_to_the_headers_makes_it_crash(tmp_path: Path, flips: list[tup
     else:
         for array in shard.arrays.values():  # whatever it is, it lies inside the file
             array.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i2", "<i8"])
+def test_values_end_with_the_file_to_the_byte(tmp_path: Path, dtype: str) -> None:
+    """A data set that lies one byte too far would crash whoever reads it.
+
+    Newer releases of HDF5 look, too, so that our own check is called with the size of a file that was cut behind it.
+    """
+    values = np.arange(1000).astype(dtype)
+    path, content, offset = shard_of(tmp_path, values)
+    assert open_shard(path).arrays["views"].tolist() == values.tolist()
+    last = len(content) - values.nbytes
+    path.write_bytes(moved(content, offset, last, values.nbytes))
+    assert open_shard(path).arrays["views"].tobytes() == path.read_bytes()[-values.nbytes :], "just inside"
+    for beyond in (1, 2, 7, 8, 511, 512, 4095, 4096, 4097, 1 << 40):
+        path.write_bytes(moved(content, offset, last + beyond, values.nbytes))
+        with pytest.raises(DataError, match=r"claims 1000 values|invalid dataset size"):
+            open_shard(path)
+    path.write_bytes(content)
+    end = offset + values.nbytes
+    for size in (end, end + 1, end + 4096):
+        assert _inspect(path, size)[1] == {"views": (values.dtype.str, (1000,), offset)}
+    for size in (end - 1, end - values.itemsize, end - 4095, end - 4096, end - 4097, 0):
+        with pytest.raises(DataError, match=rf"'views' claims 1000 values, the file has {size} bytes"):
+            _inspect(path, size)
+
+
+def shard_of(folder: Path, values: np.ndarray) -> tuple[Path, bytes, int]:
+    """A shard with one data set: its path, its bytes and where the values lie."""
+    path = folder / "made.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.attrs["fusionbench"] = np.bytes_(HEADER)
+        file["views"] = values
+    with h5py.File(path) as file:
+        return path, path.read_bytes(), int(file["views"].id.get_offset())
+
+
+def moved(content: bytes, offset: int, to: int, size: int) -> bytes:
+    """The file with the address of its one data set changed: a layout message is address and size, 8 bytes each."""
+    place = struct.pack("<QQ", offset, size)
+    assert content.count(place) == 1
+    return content.replace(place, struct.pack("<QQ", to, size))
+
+
+def test_numbers_of_data_sets_and_dimensions_have_limits(tmp_path: Path) -> None:
+    path = tmp_path / "made.h5"
+    for count, shape, fits in (
+        (16, (2,), True),
+        (17, (2,), False),
+        (1, (2, 1, 1, 1, 1, 1), True),
+        (1, (2,) * 7, False),
+    ):
+        with h5py.File(path, "w", libver="earliest") as file:
+            file.attrs["fusionbench"] = np.bytes_(HEADER)
+            for i in range(count):
+                file[f"d{i}"] = np.ones(shape, "u1")
+        if fits:
+            arrays = open_shard(path).arrays
+            assert len(arrays) == count and all(np.array_equal(array, np.ones(shape)) for array in arrays.values())
+        else:
+            with pytest.raises(DataError, match=r"17 objects where 1 to 16|has type \|u1 and shape"):
+                open_shard(path)
+
+
+def test_an_array_without_values_takes_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "made.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.attrs["fusionbench"] = np.bytes_(HEADER)
+        file["views"] = np.zeros((3, 0), "u1")
+        file["index"] = np.arange(3)
+    shard = open_shard(path)
+    assert shard.arrays["views"].shape == (3, 0) and len(shard) == 3 and shard.arrays["index"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_header_has_a_limit(tmp_path: Path, extra: int) -> None:
+    """HDF5 keeps an attribute of up to 64 KiB in the object header; the limit is ours."""
+    path = tmp_path / "made.h5"
+    text = json.dumps({"format": FORMAT}).encode().ljust(MAX_HEADER + extra)
+    with h5py.File(path, "w", libver="latest") as file:
+        file["views"] = np.zeros(3, "u1")
+        file.attrs.create("fusionbench", np.bytes_(text), dtype=f"S{len(text)}")
+    if extra:
+        with pytest.raises(DataError, match="header is not a short text"):
+            open_shard(path)
+    else:
+        assert open_shard(path).header["format"] == FORMAT
+
+
+@pytest.mark.parametrize("kind", ["chunked", "compact"])
+@pytest.mark.parametrize("length", [0, 8])
+def test_only_contiguous_data_sets_are_mapped(tmp_path: Path, kind: str, length: int) -> None:
+    """By their layout alone, also where there is nothing in them."""
+    path = tmp_path / "made.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.attrs["fusionbench"] = np.bytes_(HEADER)
+        if kind == "chunked":
+            file.create_dataset("views", (length,), "u1", chunks=(8,), maxshape=(8,))
+        else:
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_layout(h5py.h5d.COMPACT)
+            h5py.h5d.create(file.id, b"views", h5py.h5t.STD_U8LE, h5py.h5s.create_simple((length,)), plist)
+    with pytest.raises(DataError, match="'views' is virtual, external or chunked"):
+        open_shard(path)
+
+
+def test_pairs_of_their_own_sizes_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    arrays = ragged.pack({"index": np.arange(2), "views": [np.ones((2, 3, 4), "u1"), np.ones((2, 5, 2), "u1")]})
+    write_shard(path, arrays, {})
+    shard = open_shard(path)
+    assert len(shard) == 2 and set(shard.arrays) == set(arrays)
+    write_shard(path, {**arrays, ragged.PIXELS: arrays[ragged.PIXELS][:-1]}, {})
+    with pytest.raises(DataError, match="do not use it"):
+        open_shard(path)

@@ -1,0 +1,47 @@
+"""Which samples a training step has, and how many of their views: functions of the seed and the step alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from fusionbench.core.interfaces import Stream
+from fusionbench.core.types import Batch
+from fusionbench.training.runtime import Runtime, derive_seed
+from fusionbench.training.schedule import Training
+
+
+class StepBatches:
+    """Draws the batches of a training on ``samples`` samples.
+
+    An epoch is a permutation of the samples, cut into whole batches; what is left over is not seen in that epoch. With
+    several processes each one gets its part of the batch.
+    """
+
+    def __init__(self, training: Training, samples: int, seed: int, runtime: Runtime) -> None:
+        self.training, self.samples, self.seed, self.runtime = training, samples, seed, runtime
+        self.batch = min(training.batch, samples)
+        self.per_epoch = samples // self.batch
+        self._orders: dict[int, np.ndarray] = {}
+
+    def of_step(self, stream: Stream, step: int) -> Batch:
+        """This process's part of the samples of ``step``, with the number of views that the step has."""
+        epoch, position = divmod(step, self.per_epoch)
+        if epoch not in self._orders:
+            generator = np.random.Generator(np.random.Philox(derive_seed(self.seed, "order", epoch)))
+            self._orders = {epoch: generator.permutation(self.samples)}
+        indices = self._orders[epoch][position * self.batch : (position + 1) * self.batch]
+        generator = np.random.Generator(np.random.Philox(derive_seed(self.seed, "inputs", step)))
+        batch = stream.batch(self.runtime.shard(indices), epoch=epoch)
+        views = batch.present.shape[1]
+        if self.training.inputs == "all" or batch.target is None:
+            return batch
+        if self.training.inputs == "per-batch":
+            counts = np.full(len(indices), generator.integers(0, views + 1))
+        else:
+            counts = generator.integers(0, views + 1, len(indices))
+        given = torch.from_numpy(self.runtime.shard(counts)).to(batch.present.device)
+        first = torch.arange(views, device=given.device) < given[:, None]
+        return replace(batch, present=batch.present & first)

@@ -1,0 +1,125 @@
+"""Rows of a table, from results whose values are written down here, so that ranks and wins are counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fusionbench.board.page_model import Benchmark, BoardRow
+from fusionbench.board.rows import benchmarks, what_was_measured
+from fusionbench.core.errors import NotComparable
+from fusionbench.results.schema import load
+from tests.helpers.results import saved
+
+RESAMPLES = 200
+TRIVIAL = {"vif": [0.5, 0.25, 0.75], "qabf": [0.5, 0.5, 0.5], "ssim": [1.0, 0.5, 0.0]}  # means of 0.5 each
+
+
+def table(root: Path) -> Benchmark:
+    (found,) = benchmarks(root, RESAMPLES)
+    return found
+
+
+def rows(root: Path) -> dict[str, BoardRow]:
+    return {row.title: row for row in table(root).rows}
+
+
+@pytest.mark.parametrize(
+    ("mine", "beats"),
+    [
+        ({"vif": [0.75, 0.5, 1.0], "qabf": [0.75, 0.75, 0.75], "ssim": [1.0, 1.0, 0.5]}, "3 of 3"),
+        ({"vif": [0.5, 0.25, 0.75], "qabf": [0.5, 0.5, 0.5], "ssim": [1.0, 0.5, 0.0]}, "0 of 3"),
+        ({"vif": [0.25, 0.75, 0.5], "qabf": [0.75, 0.75, 0.75], "ssim": [0.0, 0.0, 0.0]}, "1 of 3"),
+        ({"vif": [0.75, 0.5, 1.0]}, "1 of 1"),
+        ({"mi": [1.0, 1.0, 1.0]}, ""),
+    ],
+    ids=["better in all", "the same values", "the same mean", "one in common", "nothing in common"],
+)
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_tie_with_a_trivial_row_is_not_beaten(
+    tmp_path: Path, better: str, mine: dict[str, list[float]], beats: str
+) -> None:
+    sign = 1 if better == "higher" else -1
+    for name, values, family in (("copy", TRIVIAL, "trivial"), ("net", mine, "model")):
+        signed = {key: [sign * value for value in column] for key, column in values.items()}
+        saved(tmp_path, name, signed, better=better, family=family)  # type: ignore[arg-type]
+    found = rows(tmp_path)
+    assert (found["net"].beats, found["copy"].beats) == (beats, "")
+
+
+def test_every_trivial_row_has_to_be_beaten(tmp_path: Path) -> None:
+    saved(tmp_path, "copy-a", {"vif": [0.25, 0.25], "ssim": [0.75, 0.75]}, family="trivial")
+    saved(tmp_path, "copy-b", {"vif": [0.75, 0.75], "ssim": [0.25, 0.25]}, family="trivial")
+    saved(tmp_path, "middle", {"vif": [0.5, 0.5], "ssim": [0.5, 0.5]})
+    saved(tmp_path, "above", {"vif": [1.0, 1.0], "ssim": [0.5, 0.5]})
+    saved(tmp_path, "cut", {"vif": [1.0, 1.0], "ssim": [1.0, 1.0]}, cut=True)
+    found = rows(tmp_path)
+    assert {name: row.beats for name, row in found.items() if row.family == "model"} == {
+        "middle": "0 of 2",
+        "above": "1 of 2",
+        "cut": "",  # stopped before its end: it is not judged
+    }
+
+
+def test_ranks_best_and_order_of_rows(tmp_path: Path) -> None:
+    for name, shift in (("second", 0.25), ("first", 0.5), ("third", 0.0)):
+        saved(tmp_path, name, {"vif": [shift + 0.125, shift + 0.25, shift]})
+    saved(tmp_path, "unfinished", {"vif": [9.0, 9.0, 9.0]}, cut=True)
+    found = table(tmp_path)
+    assert [row.title for row in found.rows] == ["first", "second", "third", "unfinished"]
+    assert [row.ranks["vif"].value for row in found.rows[:3]] == [1, 2, 3]
+    assert [row.cells["vif"].best for row in found.rows] == [True, False, False, False]
+    assert "vif" not in found.rows[3].ranks and found.rows[3].kind == "cut" and "5 of 50 steps" in found.rows[3].note
+    assert [row.title for row in found.kind("ranked")] == ["first", "second", "third"]
+
+
+def test_equal_values_share_the_rank(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        saved(tmp_path, name, {"vif": [0.5, 0.25]})
+    found = rows(tmp_path)
+    assert [(row.ranks["vif"].value, row.cells["vif"].best, row.cells["vif"].tied) for row in found.values()] == [
+        (1, True, True)
+    ] * 2
+
+
+def test_runs_of_a_model_are_one_row_with_their_spread(tmp_path: Path) -> None:
+    for seed, mean in enumerate((1.0, 2.0, 3.0)):  # standard deviation with n - 1: 1
+        saved(tmp_path, "net", {"vif": [mean - 0.5, mean + 0.5]}, seed=seed)
+    (row,) = table(tmp_path).rows
+    assert row.runs == 3 and row.cells["vif"].value == 2.0 and "3 training runs" in row.note
+    shown, _, spread = row.cells["vif"].text.partition(" ± ")
+    assert (float(shown), float(spread)) == (2.0, 1.0)
+    assert "over 3 training runs: " in row.cells["vif"].note
+
+
+def test_images_are_matched_by_id_whatever_their_order(tmp_path: Path) -> None:
+    """Same images, other order: the difference is the same on every image, so the interval has no length."""
+    saved(tmp_path, "a", {"vif": [1.0, 5.0, 9.0]}, ids=[1, 2, 3])
+    saved(tmp_path, "b", {"vif": [8.75, 0.75, 4.75]}, ids=[3, 1, 2])
+    found = rows(tmp_path)
+    assert [found[name].cells["vif"].tied for name in "ab"] == [True, False]
+    assert [found[name].ranks["vif"].text for name in "ab"] == ["1", "2"]
+
+
+def test_other_data_is_another_table(tmp_path: Path) -> None:
+    first = load(saved(tmp_path, "a", {"vif": [1.0, 2.0]}))
+    same = load(saved(tmp_path, "b", {"ssim": [1.0, 2.0]}))
+    other = load(saved(tmp_path, "c", {"vif": [1.0, 2.0]}, dataset={"split": "valid"}))
+    assert what_was_measured(first) == what_was_measured(same) != what_was_measured(other)
+    found = benchmarks(tmp_path, RESAMPLES)
+    assert [{row.title for row in one.rows} for one in found] == [{"a", "b"}, {"c"}]
+    gap = next(row for row in found[0].rows if row.title == "b").cells["vif"]
+    assert (gap.text, gap.value) == ("", None)
+    assert len({one.slug for one in found}) == 2
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path, "a", {"vif": [1.0, 2.0]}, ids=[1, 2])
+    saved(tmp_path, "b", {"vif": [1.0, 2.0]}, ids=[1, 3])
+    with pytest.raises(NotComparable, match="1 of the 2"):
+        benchmarks(tmp_path, RESAMPLES)
+
+
+def test_no_results_are_no_tables(tmp_path: Path) -> None:
+    assert benchmarks(tmp_path) == []

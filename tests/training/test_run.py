@@ -1,0 +1,122 @@
+"""``run.json``: read strictly, written as it was, and a folder that holds another run is not taken over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.types import ImageSpec
+from fusionbench.models import create_model
+from fusionbench.training import checkpoints
+from fusionbench.training.run import Run, RunInfo, read_run
+from fusionbench.training.schedule import create_training
+
+SPEC = ImageSpec(channels=1, height=8, width=8, views=2)
+
+
+def info(**changes: Any) -> RunInfo:
+    fields: dict[str, Any] = {
+        "model": "mean-image",
+        "version": "1",
+        "source": "fusionbench",
+        "preset": "default",
+        "params": {},
+        "training": create_training({"batch": 8}),
+        "dataset_name": "fusiondigits",
+        "dataset_version": "1.0.0",
+        "dataset_id": "a" * 64,
+        "seed": 3,
+    }
+    return RunInfo(**fields | changes)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    written = info(
+        steps=7, total_steps=9, planned_steps=20, seconds=1.5, cut=True, budget="9 steps", params={"z": [1, 2]}
+    )
+    written.write(tmp_path)
+    assert read_run(tmp_path) == Run(tmp_path, written)
+    fields = json.loads((tmp_path / "run.json").read_text())
+    assert fields["format"] == "fusionbench.run/1" and (fields["steps"], fields["seed"]) == (7, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "fusionbench.run/2"},
+        {"unknown": 1},
+        {"seed": "3"},
+        {"steps": 1.5},
+        {"finished": None},
+        {"model": None},
+    ],
+)
+def test_another_content_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    info().write(tmp_path)
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(DataError, match=r"run\.json: not a fusionbench run") as caught:
+        read_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run\.json"):
+        read_run(tmp_path)
+    for content in ("", "{", "[]", "[" * 100_000, "{}"):
+        (tmp_path / "run.json").write_text(content)
+        with pytest.raises(DataError, match="not a fusionbench run"):
+            read_run(tmp_path)
+    (tmp_path / "run.json").write_text(" " * ((1 << 20) + 1))
+    with pytest.raises(DataError):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"model": "first-view"}, "model"),
+        ({"version": "2"}, "version"),
+        ({"preset": None}, "preset"),
+        ({"params": {"latent": 2}}, "params"),
+        ({"training": create_training({"batch": 9})}, "training"),
+        ({"dataset_id": "b" * 64}, "dataset_id"),
+        ({"seed": 4}, "seed"),
+        ({"budget": "5 steps"}, "budget"),
+    ],
+)
+def test_another_configuration_is_another_run(tmp_path: Path, change: dict[str, Any], name: str) -> None:
+    with pytest.raises(UsageError, match=rf"holds another run \({name} is .* choose another folder"):
+        Run(tmp_path, info()).check_same(info(**change))
+
+
+def test_progress_and_names_are_no_configuration(tmp_path: Path) -> None:
+    other = info(steps=5, total_steps=8, seconds=2.0, finished=True, cut=True, parameters=4, dataset_name="renamed")
+    Run(tmp_path, info()).check_same(other)
+
+
+def test_identities_say_what_was_trained() -> None:
+    made = info(steps=5, planned_steps=10, cut=True, params={"z": 2})
+    training, model = made.identity(), made.model_identity("f" * 64)
+    assert (training.preset, training.seed, training.steps, training.planned_steps) == ("default", 3, 5, 10)
+    assert training.cut and training.dataset_id == "a" * 64 and training.params == made.training.identity()
+    assert (model.name, model.version, model.params) == ("mean-image", "1", {"z": 2})
+    assert (model.weights_sha256, model.source) == ("f" * 64, "fusionbench")
+
+
+def test_a_finished_run_gives_its_model(tmp_path: Path) -> None:
+    model = create_model("mean-image", SPEC)
+    model.mean.copy_(torch.arange(64.0).reshape(1, 8, 8) / 64)
+    checkpoints.save_weights(model, tmp_path / "weights.safetensors")
+    loaded = Run(tmp_path, info(finished=True)).load_model(SPEC)
+    assert torch.equal(loaded.mean, model.mean) and not loaded.training
+    with pytest.raises(DataError, match="another model"):
+        Run(tmp_path, info(finished=True)).load_model(ImageSpec(channels=3, height=8, width=8, views=2))
+    with pytest.raises(DataError, match="training has not finished; run the same train command again"):
+        Run(tmp_path, info()).load_model(SPEC)
