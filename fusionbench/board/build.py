@@ -64,7 +64,7 @@ def build_board(
     Raises:
         UsageError: no results, or ``out`` has an ``index.html`` that is not a board's.
         DataError: a damaged result or picture, or ``out`` cannot be written.
-        NotComparable: results of one data set and protocol that were scored with different metric versions.
+        NotComparableError: results of one data set and protocol that were scored with different metric versions.
 
     Example:
         >>> import tempfile

@@ -39,7 +39,7 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     """Every group of comparable results below ``root``, in the order of their titles.
 
     Raises:
-        DataError, NotComparable: a damaged result; metric versions or image ids that differ within a group.
+        DataError, NotComparableError: a damaged result; metric versions or image ids that differ within a group.
     """
     groups: dict[str, list[tuple[Path, Result]]] = {}
     published = {result.id: result for result in shipped()}

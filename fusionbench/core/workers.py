@@ -29,7 +29,7 @@ from typing import IO, Any
 from fusionbench.core import worker_process
 from fusionbench.core.cpus import core_count
 from fusionbench.core.crashes import describe_exit, exit_remedy
-from fusionbench.core.errors import CannotMeasure
+from fusionbench.core.errors import MeasurementError
 from fusionbench.core.interrupts import check_interrupt, no_interrupt
 from fusionbench.core.progress import say
 
@@ -95,7 +95,7 @@ def run_in_workers(
         threads: of each worker's numeric libraries, unless the environment sets them; None shares the cores.
 
     Raises:
-        CannotMeasure: no worker can be started.
+        MeasurementError: no worker can be started.
     """
     if logs is None:
         handle, name = tempfile.mkstemp(prefix="fusionbench-", suffix=".log")
@@ -207,10 +207,10 @@ def _outcome(index: int, answer: bytes) -> Outcome:
     try:
         value = pickle.loads(body)
     except Exception as error:
-        value, good = worker_process.WorkerFault(f"{type(error).__name__}: {error}"), False
+        value, good = worker_process.WorkerFaultError(f"{type(error).__name__}: {error}"), False
     if good:
         return Outcome(index, value=value)
-    value.__cause__ = worker_process.WorkerFault(f"in a worker process:\n{trace}")
+    value.__cause__ = worker_process.WorkerFaultError(f"in a worker process:\n{trace}")
     return Outcome(index, error=value)
 
 
@@ -236,7 +236,7 @@ class _Worker:
                     **options,
                 )
         except OSError as error:
-            raise CannotMeasure(f"A worker process cannot be started ({error}); try --jobs 1") from error
+            raise MeasurementError(f"A worker process cannot be started ({error}); try --jobs 1") from error
         self.index, self.beside = -1, False
         self.code: int | None = None
         self.peak: int | None = None

@@ -17,9 +17,9 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
-from fusionbench.core.errors import CannotMeasure, DataError, FusionbenchError
+from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.core.parallel import WorkerLost, run_tasks
+from fusionbench.core.parallel import WorkerLostError, run_tasks
 from fusionbench.core.types import Source
 from fusionbench.data.preprocessing import occluders_of
 from fusionbench.data.recipes import AnyRecipe, Recipe
@@ -137,7 +137,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
 
     Raises:
         DataError: an unreadable picture.
-        CannotMeasure: a worker died, and another one over the same pairs.
+        MeasurementError: a worker died, and another one over the same pairs.
     """
     work = [(split, block) for split in recipe.splits for block in maker.blocks(split)]
     jobs = worker_count(jobs, sum(len(block) for _, block in work) * _LOOK, len(work))
@@ -151,7 +151,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     found: dict[int, np.ndarray] = {}
     with progress.progress(f"{recipe.name}: looking at pairs", len(work), "blocks") as bar:
 
-        def collect(part: list[tuple[Any, ...]], jobs: int, **options: Any) -> WorkerLost | None:
+        def collect(part: list[tuple[Any, ...]], jobs: int, **options: Any) -> WorkerLostError | None:
             try:
                 with contextlib.closing(run_away(look_at, part, jobs, scheduler, **options)) as outcomes:
                     for number, rows, error, bug in outcomes:
@@ -161,7 +161,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
                             raise DataError(error)
                         found[number] = rows
                         bar.advance()
-            except WorkerLost as lost:
+            except WorkerLostError as lost:
                 return lost
             return None
 
@@ -171,7 +171,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
             lost = collect([task for task in tasks if task[3] not in found], 1, isolated=True)
             if lost is not None:
                 death = next(iter(lost.deaths.values()))
-                raise CannotMeasure(f"{recipe.name}: a worker that looked at pairs {death.text(CRASHED)}")
+                raise MeasurementError(f"{recipe.name}: a worker that looked at pairs {death.text(CRASHED)}")
         elif lost is not None:
             progress.say(f"{recipe.name}: a worker was lost; looking at the rest here")
     for number, (split, block) in enumerate(work):

@@ -1,7 +1,7 @@
 """What every model must do, as checks that anybody can run: on registered models in our tests, on a class of your own
 with ``fusionbench check my_model.py:Net``. Each check takes a :class:`Subject` and raises AssertionError with a reason.
 
-A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicable`.
+A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicableError`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ PAIRS = ImageSpec(channels=1, height=32, width=32, views=2)
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 2e-5}
 
 
-class NotApplicable(Exception):
+class NotApplicableError(Exception):
     """The model lacks the ability that a check is about."""
+
+
+NotApplicable = NotApplicableError  # the name of the first release, which is the same class
 
 
 def batch_of(count: int, spec: ImageSpec, target: bool = True) -> Batch:
@@ -72,15 +75,15 @@ class Subject:
         return model.eval(), batch
 
     def need(self, *abilities: str) -> None:
-        """Raise NotApplicable unless the class has all of these methods."""
+        """Raise NotApplicableError unless the class has all of these methods."""
         missing = [ability for ability in abilities if not hasattr(self.cls, ability)]
         if missing:
-            raise NotApplicable(f"no {missing[0]}")
+            raise NotApplicableError(f"no {missing[0]}")
 
     def need_masked(self) -> None:
-        """Raise NotApplicable for models of registered pairs, whose views are all there always."""
+        """Raise NotApplicableError for models of registered pairs, whose views are all there always."""
         if self.ready[1].target is None:
-            raise NotApplicable("a model of pairs")
+            raise NotApplicableError("a model of pairs")
 
 
 def answers(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
@@ -347,7 +350,7 @@ def check_class(cls: Any) -> ContractReport:
         try:
             check(subject)
             report.rows.append(Row(name, about, "passes"))
-        except NotApplicable as error:
+        except NotApplicableError as error:
             report.rows.append(Row(name, about, "does not apply", str(error)))
         except Exception as error:
             report.rows.append(Row(name, about, "fails", _line(error)))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import CannotMeasure, DataError, NotComparable, Rejected, UsageError
+from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError, UsageError
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
@@ -116,9 +116,9 @@ class Outcome:
         """Raise what the verdict calls for.
 
         Raises:
-            Rejected, CannotMeasure, NotComparable: with the first case that is to blame.
+            RejectedError, MeasurementError, NotComparableError: with the first case that is to blame.
         """
-        kinds = {1: Rejected, 3: CannotMeasure, 4: NotComparable}
+        kinds = {1: RejectedError, 3: MeasurementError, 4: NotComparableError}
         if not self.ok:
             code = self.exit_code
             guilty = [case for case in self.cases if EXIT_CODE[case.verdict] == code]
@@ -158,7 +158,7 @@ def baseline_of(paths: Sequence[str | Path]) -> Baseline:
     """A baseline from results; training seeds of a model are averaged, and give it its noise when there are three.
 
     Raises:
-        UsageError, DataError, NotComparable: as :func:`fusionbench.results.comparison.read_entries`.
+        UsageError, DataError, NotComparableError: as :func:`fusionbench.results.comparison.read_entries`.
     """
     entries = []
     for group in _by_task(paths):

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.core.errors import DataError, FusionbenchError, Problem, Rejected
+from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Line, Link, Plain
 from fusionbench.metrics.dialects import DIALECTS
@@ -232,11 +232,11 @@ def pack(numbers: Path, out: Path) -> Path:
 
     Raises:
         DataError: there is no such file.
-        Rejected: names everything that is wrong.
+        RejectedError: names everything that is wrong.
     """
     record, problems = read_record(numbers)
     if record is None or problems:
-        raise Rejected(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
+        raise RejectedError(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
     write_bytes(out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     return out
 
@@ -246,19 +246,21 @@ def accept(path: Path, results: Path) -> list[Path]:
 
     Raises:
         DataError: there is no such file.
-        Rejected: the check found problems, or a row is there already with other numbers.
+        RejectedError: the check found problems, or a row is there already with other numbers.
     """
     record, problems = read_record(path)
     if record is None or problems:
-        raise Rejected(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
+        raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
     made = results_of(record)
     ours = {result.id for result in shipped()}
     for result in made:
         if result.id in ours:
-            raise Rejected(f"{path}: {result.title}: this row of this paper comes with fusionbench; leave it out")
+            raise RejectedError(f"{path}: {result.title}: this row of this paper comes with fusionbench; leave it out")
         folder = result.folder(results)
         if (folder / "result.json").exists() and schema.load(folder).scores != result.scores:
-            raise Rejected(f"{path}: {result.title}: entered before with other numbers; remove {folder} to replace it")
+            raise RejectedError(
+                f"{path}: {result.title}: entered before with other numbers; remove {folder} to replace it"
+            )
     return [schema.save(result, results) for result in made]
 
 

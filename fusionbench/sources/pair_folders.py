@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fusionbench.core import progress
-from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some, unknown_name
+from fusionbench.core.errors import DataError, SizeMismatchError, UsageError, refuse_all, some, unknown_name
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
 from fusionbench.core.io import utf8_names
@@ -202,7 +202,7 @@ class PairFolders:
         a, b = (self.notes.add(path, read_image(path, wanted, option=option)).grey() for path, wanted, option in sides)
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
-            raise SizesDiffer(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
+            raise SizeMismatchError(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
         return np.stack((a, b))
 
     def views(self, split: str, indices: np.ndarray) -> np.ndarray:
