@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -97,3 +98,14 @@ def test_the_figure_is_the_same_every_time(tool: ModuleType, tmp_path: Path) -> 
         tool.draw(numbers, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "a.svg").read_bytes()
+
+
+def test_the_page_names_modules_that_exist(tool: ModuleType) -> None:
+    rooms = tool.rooms_in_order(ROOT / ".importlinter", "fusionbench")
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = set(re.findall(rf"(?<![\w./])(?:{'|'.join(rooms)})\.[a-z_]+(?:\.[a-z_]+)?(?![\w(])", text))
+    assert len(names) > 40
+    for name in sorted(names):
+        path = ROOT / "fusionbench" / name.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), f"docs/architecture.md: {name}"
+    assert " < ".join(rooms) in text

@@ -12,7 +12,7 @@ import pytest
 
 from fusionbench.cli import VERBS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 GENERATED = re.compile(r"(?:\.\./)*reference/(?:metrics|api|command-line)|(?:metrics|api)/|command-line")
 EXAMPLE = re.compile(r"<!-- tested -->\n```(sh|python)\n(.*?)```", re.DOTALL)
