@@ -34,7 +34,7 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
     rows = benchmark.kind("ranked")
-    # a metric that can score no image of the set (too small ones, say) judges nobody
+    # a metric that can score no image of the set (too small ones, say) ranks no model
     columns = [c for c in judging(benchmark) if any(row.cells[c.key].value is not None for row in rows)]
     rows = [row for row in rows if row.entry and all(c.key in row.entry.values for c in columns)]
     rows = [row for row in rows if all(row.cells[c.key].value is not None for c in columns)]

@@ -40,8 +40,8 @@ MANIFEST = "board-files.json"
 MAX_PICTURE = 32 << 20
 SHEETS = {
     "contact-sheet": "Targets and their views",
-    "sheet": "Pairs and what every model makes of them",
-    "samples": "What the models make of {inputs}",
+    "sheet": "Pairs and the outputs of all models",
+    "samples": "Outputs of the models for {inputs}",
     "reconstructions": "What the models keep of a target that they are given",
 }
 
@@ -56,14 +56,14 @@ def build_board(
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
 
-    ``anonymous`` leaves out what tells who made a result: submitters and the titles they chose, hosts, commands.
+    ``anonymous`` leaves out what identifies authors: submitters and the titles they chose, hosts, commands.
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
 
     Raises:
         UsageError: no results, or ``out`` has an ``index.html`` that is not a board's.
-        DataError: a damaged result or picture, or ``out`` cannot be written.
+        DataError: a damaged result or image, or ``out`` cannot be written.
         NotComparableError: results of one data set and protocol that were scored with different metric versions.
 
     Example:
@@ -107,7 +107,7 @@ def build_board(
 
 
 def _make_anonymous(found: list[Benchmark]) -> None:
-    """Take out what tells a reviewer who made a result."""
+    """Remove what identifies the author of a result."""
     for row in (row for benchmark in found for row in benchmark.rows if row.entry is not None):
         assert row.entry is not None
         for result in row.entry.results:
@@ -235,7 +235,7 @@ def _script(data: object) -> bytes:
 def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
     """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
 
-    Five digits are kept: these are for pictures; the downloads have all of them. Null: the metric cannot score
+    Five digits are kept: these are for display; the downloads have all of them. Null: the metric cannot score
     the image.
     """
     rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
@@ -276,7 +276,7 @@ def _add_fused(
     sources: Mapping[int, tuple[Path, Path]],
     ids: Sequence[int | str],
 ) -> dict[str, list[int]]:
-    """Fused pictures of a result and their maps; which images have which, of those whose sources are there."""
+    """Fused images of a result and their maps; which images have which, of those whose sources are there."""
     shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
     for number, path in pictures_of(folder / "fused", ids).items():
         if number not in sources:
@@ -320,7 +320,7 @@ def _model_pictures(files: Files, row: BoardRow, benchmark: Benchmark) -> list[d
     for folder, result in zip(row.folders, row.entry.results, strict=True):
         for number, (caption, name) in enumerate(result.pictures.items()):
             if Path(name).name != name:
-                raise DataError(f"{folder / 'result.json'}: picture {name!r} is outside the result's folder")
+                raise DataError(f"{folder / 'result.json'}: image {name!r} is outside the result's folder")
             copy = f"pictures/{benchmark.slug}-{row.slug}-{result.id[:12]}-{number}.png"
             files[copy] = picture(folder / name)
             shown.append({"file": copy, "caption": caption})
@@ -333,7 +333,7 @@ def picture(path: Path) -> bytes:
     Raises:
         DataError: missing, larger than 32 MiB, or no PNG.
     """
-    content = read_bounded(path, MAX_PICTURE, "picture")
+    content = read_bounded(path, MAX_PICTURE, "image")
     if png_header(content) is None:
         raise DataError(f"{path}: not a PNG")
     return content

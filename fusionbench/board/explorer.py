@@ -1,4 +1,4 @@
-"""Pictures of single images on a board: sources, what each model made of them, and where its scores come from.
+"""Single images on a board: sources, the output of each model, and maps of its scores.
 
 They are shown where they lie as PNG, named by the image's id, beside the results::
 
@@ -41,7 +41,7 @@ def sources_of(dataset: Path, ids: Sequence[int | str]) -> dict[int, tuple[Path,
 
 
 def may_have_maps(fused: Path, a: Path, b: Path) -> bool:
-    """Whether the three pictures are large enough for local maps; only their heads are read.
+    """Whether the three images are large enough for local maps; only their heads are read.
 
     Raises:
         DataError: not PNGs, or sizes that differ.
@@ -64,7 +64,7 @@ def local_map(kind: str, fused: Path, a: Path, b: Path) -> bytes:
     """PNG of the local ``ssim`` or ``qabf``, of the size of the images: black 0, white 1.
 
     Raises:
-        DataError: an unreadable picture.
+        DataError: an unreadable image.
     """
     planes = [read_image(path, FULL).grey() for path in (fused, a, b)]
     values = (ssim_map if kind == "ssim" else qabf_map)(*planes)

@@ -30,7 +30,7 @@ from fusionbench.results.tables import METRIC_TITLES, decimals, rank_text
 
 
 def what_was_measured(result: Result) -> str:
-    """Key that results share when they may stand in one table; a metric that a model lacks does not part them."""
+    """Key that results share when they belong in one table; a metric that a model lacks does not separate them."""
     dataset, protocol = msgspec.to_builtins(result.identity.dataset), msgspec.to_builtins(result.identity.protocol)
     return digest([dataset, protocol])
 
@@ -131,7 +131,7 @@ def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders:
     elif entry.cut:
         notes.append("cut short")
     if result.status == "scored":
-        notes.append("scored from submitted pictures")
+        notes.append("scored from submitted images")
     cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
     cost = {
         name: Cell(f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}", float(value))
@@ -257,7 +257,7 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
         for column in keys:
             mine = row.cells[column.key].value
             theirs = [value for other in trivial if (value := other.cells[column.key].value) is not None]
-            # a metric that a model lacks is not judged; a value that it should have and has not beats nobody
+            # a metric that a model lacks does not count; a missing value beats no row
             if not theirs or (mine is None and not row.cells[column.key].text):
                 continue
             judged += 1

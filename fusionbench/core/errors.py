@@ -85,7 +85,7 @@ def some(names: Sequence[str], between: str = ", ", shown: int = 8) -> str:
 
 
 class SizeMismatchError(DataError):
-    """Images that belong together have different sizes; :func:`refuse_all` says once what to do about all of them."""
+    """Images that belong together have different sizes; :func:`refuse_all` gives the remedy for all of them once."""
 
     def __init__(self, sizes: str) -> None:
         super().__init__(f"{sizes}; {REGISTER}")
@@ -93,7 +93,7 @@ class SizeMismatchError(DataError):
 
 
 def refuse_all(problems: Sequence[DataError], head: str) -> None:
-    """Refuse what has problems, in one line that names all of them; one problem stands for itself.
+    """Raise one error that names all problems on one line; a single problem is raised as it is.
 
     Raises:
         DataError: there is a problem.

@@ -1,7 +1,7 @@
 """Modules of the first release under the names that they had then.
 
 A plugin or script that imports one of them gets the new module's contents and one warning with the new name. The names
-stand here and nowhere else; the whole file goes with version 0.3.
+are listed here and nowhere else; the whole file goes with version 0.3.
 """
 
 from __future__ import annotations

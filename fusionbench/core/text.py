@@ -1,4 +1,4 @@
-"""Kinds of text that a stranger's record may hold, as msgspec types: no markup, no control characters, bounded."""
+"""Constrained string types for records from outside, for msgspec: no markup, no control characters, bounded."""
 
 from __future__ import annotations
 

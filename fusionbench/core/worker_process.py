@@ -3,7 +3,7 @@
 :mod:`fusionbench.core.workers` starts it.
 
 Messages in both directions are a length (8 bytes, little endian) and a pickle. A worker's standard output and error go
-to its log, its input is empty, and answers take a descriptor of their own, so that nothing that a task prints can be
+to its log, its input is empty, and answers use a separate descriptor, so that nothing that a task prints can be
 taken for an answer. The end of the standard input asks a worker to stop: it comes too when the parent is killed, on
 every system, so that no worker outlives the program.
 """

@@ -1,7 +1,7 @@
 """Tasks in worker processes of our own: one task at a time in each, so that a worker that dies names its task.
 
 Pools of the standard library and of joblib are broken as a whole when one of their processes is killed, and do not say
-which task it had. Here the others go on. Workers are started with :mod:`subprocess` in a process group of their own,
+which task it had. Here the others continue. Workers are started with :mod:`subprocess` in a separate process group,
 which Ctrl-C at a terminal does not reach: the parent asks them to stop, and waits for it. They run what can be pickled;
 a function of ``__main__`` is sent by value, so that scripts need no guard.
 """
@@ -265,7 +265,7 @@ class _Worker:
         if self.code is None and hasattr(os, "wait4"):
             try:
                 pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else in this program has waited for it
+            except ChildProcessError:  # other code of this program has waited for it
                 self.code = self.process.poll()
             else:
                 if pid:

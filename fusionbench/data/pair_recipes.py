@@ -19,7 +19,7 @@ from fusionbench.synth import CropFlip
 MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to fit its header
 PARTS = 1000  # ``contrast`` in whole thousandths, so that the test is one of integers
 VIEWS = 2
-_DECODING = 1_000_000  # about as much work as so many masked values; a pair is two pictures to decode
+_DECODING = 1_000_000  # about as much work as so many masked values; a pair is two images to decode
 _USED = "`source`, `without`, `every`, `part`, `first`"
 _UNUSED = ("classes", "per_class", "occluders", "views")
 

@@ -98,7 +98,7 @@ class RecipeBase(Part, kw_only=True, frozen=True):
         return digest(self.spec)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As plain values: defaults are told from equal values by identity, which pickling objects would lose, and
+        """As plain values: defaults differ from equal values by identity, which pickling objects would lose, and
         with it the hash."""
         return msgspec.convert, (msgspec.to_builtins(self), type(self))
 

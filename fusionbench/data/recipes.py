@@ -176,7 +176,7 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         }
         if self.views.overlay is not None:
             if bank is None:
-                raise ValueError("views with overlays are made from a bank of cut-outs")
+                raise ValueError("views with overlays need a bank of cut-outs")
             over = self.views.overlay
             return OverlayViews(**common, overlays=Overlays(over.count, over.scale, over.rotate, over.flip), bank=bank)
         masks, noise = self.views.masks, self.views.noise
@@ -225,7 +225,7 @@ def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
         return _recipe_of(table)
     except msgspec.ValidationError as error:
         reason, path = reason_and_path(error)
-        if path.startswith("splits[...]"):  # the key is not told: find the split that is wrong by itself
+        if path.startswith("splits[...]"):  # the key is not given: find the split that is wrong alone
             for name, rule in table["splits"].items():
                 try:
                     msgspec.convert(rule, SplitRule)
@@ -239,7 +239,7 @@ def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
 
 
 def recipe_from_spec(spec: dict[str, Any], where: str) -> AnyRecipe:
-    """The recipe whose :attr:`Recipe.spec` stands in a manifest (its prose is empty).
+    """The recipe whose :attr:`Recipe.spec` is in a manifest (its prose is empty).
 
     Raises:
         DataError: not a valid recipe.

@@ -1,4 +1,4 @@
-"""Which shards a data set has, and which samples: known before any is made, so that no worker has to count.
+"""Which shards a data set has, and which samples: known before any is built, so that no worker has to count.
 
 Where samples depend on pixels (patches of pairs), every pair is looked at once for it, by as many processes as build.
 """
@@ -37,7 +37,7 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from.
+    """One shard to build: samples start..stop-1 of a split, into ``file``; ``rows`` indexes their source images.
 
     ``state`` changes when the files that they are read from do (:func:`fusionbench.data.source_files.state_of`).
     """
@@ -97,7 +97,7 @@ def _source_with(
 
 
 def numbers_of_shard(recipe: AnyRecipe, source: Source, plan: ShardPlan) -> tuple[str, np.ndarray]:
-    """The split of the source and the numbers in it that a shard, or a bank of cut-outs, is made from."""
+    """The split of the source and the numbers in it that a shard, or a bank of cut-outs, needs."""
     if plan.rows is not None:
         return recipe.splits[plan.split].source, maker_of(recipe, source).numbers(plan.rows)
     assert isinstance(recipe, Recipe)  # no other has cut-outs
@@ -136,13 +136,13 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     """Tell ``maker`` the rows that it would have to look at pixels for, found by worker processes where there are some.
 
     Raises:
-        DataError: an unreadable picture.
+        DataError: an unreadable image.
         MeasurementError: a worker died, and another one over the same pairs.
     """
     work = [(split, block) for split in recipe.splits for block in maker.blocks(split)]
     jobs = worker_count(jobs, sum(len(block) for _, block in work) * _LOOK, len(work))
     if not work or (jobs == 1 and scheduler is None):
-        return  # the maker looks by itself when it is asked
+        return  # the builder scans on request
     root = task_root(source_dir, scheduler)
     tasks = [
         (recipe, root, split, number, block, _names_of_block(recipe, maker.source, split, block))

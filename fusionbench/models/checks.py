@@ -1,4 +1,4 @@
-"""What every model must do, as checks that anybody can run: on registered models in our tests, on a class of your own
+"""The checks of the model contract: for registered models in our tests, for your own class
 with ``fusionbench check my_model.py:Net``. Each check takes a :class:`Subject` and raises AssertionError with a reason.
 
 A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicableError`.
@@ -171,7 +171,7 @@ def draws_do_not_depend_on_their_number(subject: Subject) -> None:
 
 
 def absent_views_do_not_matter(subject: Subject) -> None:
-    """what stands in an absent view changes neither answers nor loss"""
+    """the content of an absent view changes neither outputs nor loss"""
     subject.need_masked()
     model, batch = subject.ready
     for inputs in range(batch.views.shape[1]):
@@ -209,7 +209,7 @@ def mixed_numbers_of_views(subject: Subject) -> None:
 
 
 def every_parameter_learns(subject: Subject) -> None:
-    """every parameter stands in one group and gets a finite gradient"""
+    """every parameter is in one group and gets a finite gradient"""
     subject.need("loss")
     model, batch = subject.fresh()
     if hasattr(model, "plan"):

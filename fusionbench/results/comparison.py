@@ -50,7 +50,7 @@ SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
 def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
     """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name.
 
-    Columns of a metric stand in the order of :func:`fusionbench.results.input_means.column_order`.
+    Columns of a metric are in the order of :func:`fusionbench.results.input_means.column_order`.
 
     Example:
         >>> from fusionbench.results.comparison import metric_order
@@ -188,7 +188,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
             raise UsageError(f"{path}: no result.json in this folder")
         files += [file for file in found if file not in files]
     loaded = [(file, load(file)) for file in files]
-    if any(result.status != "published" for _, result in loaded):  # numbers of papers lie beside, and take no part
+    if any(result.status != "published" for _, result in loaded):  # numbers of papers take no part
         named = {Path(path) for path in paths}
         loaded = [(file, made) for file, made in loaded if made.status != "published" or file in named]
     require_comparable([result for _, result in loaded])
@@ -296,7 +296,7 @@ def compare_results(
         table[key] = [None] * len(entries)
         ranked = [i for i, entry in enumerate(entries) if key in entry.values and not entry.cut]
         cut = [i for i, entry in enumerate(entries) if key in entry.values and entry.cut]
-        # Cut runs stay among themselves: they get means and intervals here, and nobody shows their ranks.
+        # Cut runs are compared among themselves: they get means and intervals here; their ranks are not shown.
         for group in (ranked, cut):
             mask, reasons = common_images([entries[i].values[key] for i in group])
             why |= {i: reason for i, reason in zip(group, reasons, strict=True) if reason}

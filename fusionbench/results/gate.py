@@ -1,10 +1,10 @@
 """A gate for CI: has a metric become worse, by more than its tolerance and beyond doubt?
 
 A score *regressed* when its mean moved in the worse direction by more than ``atol + rtol·|baseline|`` **and** the
-paired 95 % bootstrap interval of the per-image difference leaves zero out. Either rule alone raises false alarms: any
+paired 95 % bootstrap interval of the per-image difference excludes zero. Either rule alone raises false alarms: any
 drop is found in half of all unchanged pairs, and an interval alone in one of twenty.
 
-What could not be measured and what is not comparable are verdicts of their own with exit codes of their own, so
+What could not be measured and what is not comparable are separate verdicts with separate exit codes, so
 that a crash never reads as a regression.
 """
 
@@ -66,7 +66,7 @@ class BaselineEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """What two results of the same model on the same task share, whatever their weights."""
+        """What two results of the same model on the same task share, for any weights."""
         return _key(self.model, self.model_params, self.dataset.name, self.dataset.split, self.protocol.name)
 
 

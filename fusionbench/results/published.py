@@ -3,7 +3,7 @@
 A record holds one paper's numbers on one data set. Values stand as they are printed, as text, so that places are kept
 and nothing that is no plain number can be written. What a record says is checked against the metrics, dialects and data
 sets that are known here; the status ``published`` is assigned here and is no field of it. The records that ship with
-the package lie in ``board/data`` and go the same way as a submitted one.
+the package are in ``board/data`` and are handled like submitted ones.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     scores: Annotated[dict[Key, Number | Printed], msgspec.Meta(min_length=1, max_length=200)]
 
     def __post_init__(self) -> None:
-        self.scores = current_keys(self.scores)  # a ValueError here is told as a part of the record that is not valid
+        self.scores = current_keys(self.scores)  # a ValueError here is reported as an invalid part of the record
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -210,7 +210,7 @@ def _score_problems(
     if name not in record.metrics:
         return [(f"{where}: {name!r} is not described under `metrics`", "say its unit, direction and table there")]
     if name not in known:
-        return []  # told already, once
+        return []  # reported already
     if record.track == "pairs" and column:
         return [(f"{where}: pairs have no columns", f"write {name!r}; `dialect` says whose definition it is")]
     if record.track == "masked" and column not in (*map(str, range(views + 1)), *AVERAGES):

@@ -1,4 +1,4 @@
-"""What steadies training: averaged weights, batch statistics measured anew, and a guard against exploding gradients."""
+"""Averaged weights (EMA), re-estimated batch statistics, and a filter of exploding gradients."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@
       const heading = body.querySelector(".heading");
       if (heading) heading.hidden = !body.querySelector("tr:not(.heading):not([hidden])");
     }
-    const kept = words.length ? " (trivial rows stay whatever is searched for)" : "";
+    const kept = words.length ? " (trivial rows stay visible)" : "";
     tools.querySelector("output").textContent = words.length || asked.length ? `${shown} rows${kept}` : "";
   };
   for (const filter of filters) {
