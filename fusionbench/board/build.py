@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench import __version__
-from fusionbench.board.agreement import add_mean_ranks, agreement, judging
+from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
 from fusionbench.board.citations import bibtex
-from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
+from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, local_map, may_have_maps, sources_of
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, TRACKS, Benchmark, BoardRow, Column, slug
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 MANIFEST = "board-files.json"
-MAX_PICTURE = 32 << 20
+MAX_IMAGE_BYTES = 32 << 20
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "sheet": "Pairs and the outputs of all models",
@@ -174,7 +174,7 @@ def _add_benchmark(
         filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
         gaps=gaps(benchmark),
-        judging=_weighable(benchmark),
+        ranking_columns=_weighable(benchmark),
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
@@ -224,7 +224,11 @@ def _sheet_caption(name: str, benchmark: Benchmark) -> str:
 def _weighable(benchmark: Benchmark) -> list[Column]:
     """The columns whose ranks readers may weigh: those that at least two ranked rows have."""
     rows = benchmark.kind("ranked")
-    return [column for column in judging(benchmark) if sum(row.cells[column.key].value is not None for row in rows) > 1]
+    return [
+        column
+        for column in ranking_columns(benchmark)
+        if sum(row.cells[column.key].value is not None for row in rows) > 1
+    ]
 
 
 def _script(data: object) -> bytes:
@@ -278,13 +282,13 @@ def _add_fused(
 ) -> dict[str, list[int]]:
     """Fused images of a result and their maps; which images have which, of those whose sources are there."""
     shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
-    for number, path in pictures_of(folder / "fused", ids).items():
+    for number, path in image_files(folder / "fused", ids).items():
         if number not in sources:
             continue
         paths = (path, *sources[number])
         files[f"{place}/fused/{number}.png"] = partial(picture, path)
         shown["fused"].append(number)
-        if may_have_maps(*paths) and len(shown["ssim"]) < MOST_MAPS:
+        if may_have_maps(*paths) and len(shown["ssim"]) < MAX_MAPS:
             for kind in KINDS:
                 files[f"{place}/{kind}/{number}.png"] = partial(local_map, kind, *paths)
                 shown[kind].append(number)
@@ -310,7 +314,7 @@ def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     ):
         name = f"data/{benchmark.slug}.{suffix}"
         files[name], made[name], texts[name] = text.encode(), label, text
-    files[f"data/{benchmark.slug}/take.js"] = _script(texts)
+    files[f"data/{benchmark.slug}/exports.js"] = _script(texts)
     return made
 
 
@@ -333,7 +337,7 @@ def picture(path: Path) -> bytes:
     Raises:
         DataError: missing, larger than 32 MiB, or no PNG.
     """
-    content = read_bounded(path, MAX_PICTURE, "image")
+    content = read_bounded(path, MAX_IMAGE_BYTES, "image")
     if png_header(content) is None:
         raise DataError(f"{path}: not a PNG")
     return content

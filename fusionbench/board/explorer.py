@@ -21,11 +21,11 @@ from fusionbench.core.images import FULL, encode_png, read_image
 
 SOURCES = ("a", "b")
 KINDS = ("ssim", "qabf")
-MOST_MAPS = 50  # images of one result that get local maps; each takes a good part of a second at a megapixel
+MAX_MAPS = 50  # images of one result that get local maps; each takes a good part of a second at a megapixel
 SMALLEST = 11  # pixels of the shorter side: SSIM's window
 
 
-def pictures_of(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
+def image_files(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
     """Place in ``ids`` -> PNG in ``folder`` that carries this id as its name. Names come from the folder alone."""
     if not folder.is_dir():
         return {}
@@ -36,7 +36,7 @@ def pictures_of(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
 
 def sources_of(dataset: Path, ids: Sequence[int | str]) -> dict[int, tuple[Path, Path]]:
     """Place in ``ids`` -> both sources, of the images that have both."""
-    a, b = (pictures_of(dataset / "sources" / name, ids) for name in SOURCES)
+    a, b = (image_files(dataset / "sources" / name, ids) for name in SOURCES)
     return {place: (a[place], b[place]) for place in a if place in b}
 
 

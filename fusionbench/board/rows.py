@@ -79,8 +79,8 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: li
     if not theirs:  # the paper's way to average matters beside the paper's rows only
         for group in groups:
             group.columns[:] = [column for column in group.columns if not column.key.endswith(f"@{PAPER_MEAN}")]
-    hollow = [published_row(result, groups) for result in theirs]
-    rows += [row for row in hollow if any(cell.value is not None for cell in row.cells.values())]
+    reference_rows = [published_row(result, groups) for result in theirs]
+    rows += [row for row in reference_rows if any(cell.value is not None for cell in row.cells.values())]
     return Benchmark(
         slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}"),
         title=f"{data_title(dataset.name)} {dataset.version}",

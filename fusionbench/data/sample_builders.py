@@ -1,7 +1,7 @@
 """Builds samples from a recipe and a source: the only place where stored data come from.
 
-A maker of each kind of recipe answers the same four questions, so that building, planning, verifying and showing single
-samples need not know the kinds: :class:`ViewsMaker` for targets with views,
+Every kind of recipe has one class with the same interface, so that building, planning, verifying and showing single
+samples do not depend on the kind: :class:`ViewsMaker` for targets with views,
 :class:`fusionbench.data.pair_patches.PairMaker` for registered pairs.
 """
 
@@ -20,7 +20,7 @@ from fusionbench.data.recipes import AnyRecipe, Recipe
 
 
 class Maker(Protocol):
-    """Makes the samples of one recipe from one source."""
+    """Builds the samples of one recipe from one source."""
 
     source: Any
 
@@ -33,7 +33,7 @@ class Maker(Protocol):
         ...
 
     def blocks(self, split: str) -> list[np.ndarray]:
-        """Parts of the source that :meth:`rows` would have to look at; none where it need not."""
+        """Parts of the source that :meth:`rows` has to read; none where it need not read any."""
         ...
 
     def look(self, split: str, block: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ class Maker(Protocol):
         ...
 
     def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
-        """Take what another maker found in the next block of a split; None: look at it here."""
+        """Merge the index that a worker computed for the next block of a split; None: compute it here."""
         ...
 
     def arrays(
@@ -66,7 +66,7 @@ class Maker(Protocol):
         ...
 
     def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
-        """What the header of a shard of these rows says beside what every header does."""
+        """Entries of a shard's header for these rows, beyond those of every header."""
         ...
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 WINDOW = 101  # recent gradient norms that the guard compares with
-MOST_IN_A_ROW = 3
+MAX_SKIPS_IN_A_ROW = 3
 
 
 class WeightAverage:
@@ -58,7 +58,7 @@ class GradientGuard:
 
     def refuses(self, norm: float) -> bool:
         extreme = len(self.recent) >= 10 and norm > self.factor * statistics.median(self.recent)
-        if (extreme or norm != norm) and self.skipped < MOST_IN_A_ROW:
+        if (extreme or norm != norm) and self.skipped < MAX_SKIPS_IN_A_ROW:
             self.skipped += 1
             return True
         self.skipped = 0
