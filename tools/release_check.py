@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("make test", "make test-oldest", "make test-browser", "make docs", "make quickstart")
 
 
-class Failed(Exception):
+class ReleaseError(Exception):
     """A check that failed: what is wrong and what to do."""
 
 
@@ -37,19 +37,19 @@ def version(root: Path) -> str:
     text = (root / "fusionbench" / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
     if found is None:
-        raise Failed('fusionbench/__init__.py has no line __version__ = "…"')
+        raise ReleaseError('fusionbench/__init__.py has no line __version__ = "…"')
     try:
         if str(Version(found[1])) != found[1]:
-            raise Failed(f"the version {found[1]} is written {Version(found[1])} in normal form")
+            raise ReleaseError(f"the version {found[1]} is written {Version(found[1])} in normal form")
     except InvalidVersion as error:
-        raise Failed(f"the version {found[1]} is not one (PEP 440)") from error
+        raise ReleaseError(f"the version {found[1]} is not one (PEP 440)") from error
     return found[1]
 
 
 def check_version(root: Path) -> str:
     here = version(root)
     if "version = attr: fusionbench.__version__" not in (root / "setup.cfg").read_text(encoding="utf-8"):
-        raise Failed("setup.cfg does not read the version from fusionbench.__version__")
+        raise ReleaseError("setup.cfg does not read the version from fusionbench.__version__")
     return f"version {here}, from fusionbench/__init__.py"
 
 
@@ -58,19 +58,19 @@ def check_changelog(root: Path) -> str:
     text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## \[([^\]]+)\](.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     if here not in sections:
-        raise Failed(f"CHANGELOG.md has no heading ## [{here}] - YYYY-MM-DD; rename [Unreleased]")
+        raise ReleaseError(f"CHANGELOG.md has no heading ## [{here}] - YYYY-MM-DD; rename [Unreleased]")
     heading, _, body = sections[here].partition("\n")
     date = re.fullmatch(r" - (\d{4}-\d{2}-\d{2})", heading)
     try:
         day = datetime.date.fromisoformat(date[1] if date else "")
     except ValueError as error:
-        raise Failed(f"CHANGELOG.md: the heading of {here} ends in {heading!r}, not in ' - 2026-01-31'") from error
+        raise ReleaseError(f"CHANGELOG.md: the heading of {here} ends in {heading!r}, not ' - 2026-01-31'") from error
     if day > datetime.date.today() + datetime.timedelta(days=1):
-        raise Failed(f"CHANGELOG.md: {here} is dated {day}, which is to come")
+        raise ReleaseError(f"CHANGELOG.md: {here} is dated {day}, which is to come")
     if not body.strip():
-        raise Failed(f"CHANGELOG.md says nothing about {here}")
+        raise ReleaseError(f"CHANGELOG.md says nothing about {here}")
     if re.sub(r"^###.*$", "", sections.get("Unreleased", "").partition("\n")[2], flags=re.MULTILINE).strip():
-        raise Failed("CHANGELOG.md still has entries under [Unreleased]; move them to the release")
+        raise ReleaseError("CHANGELOG.md still has entries under [Unreleased]; move them to the release")
     return f"changelog has {here}, {day}"
 
 
@@ -83,7 +83,7 @@ def deprecations(root: Path) -> Iterator[tuple[str, str]]:
                 place = f"{path.relative_to(root).as_posix()}:{node.lineno}"
                 given = [word.value for word in node.keywords if word.arg == "removed_in"] or node.args[2:3]
                 if not given or not isinstance(given[0], ast.Constant):
-                    raise Failed(f"{place}: removed_in has to be a literal version")
+                    raise ReleaseError(f"{place}: removed_in has to be a literal version")
                 yield place, str(given[0].value)
 
 
@@ -91,7 +91,7 @@ def check_deprecations(root: Path) -> str:
     here, found = Version(version(root)), list(deprecations(root))
     due = [f"{place} ({removed})" for place, removed in found if Version(removed) <= here]
     if due:
-        raise Failed(f"deprecated and due in {here}: {', '.join(due)}; remove it")
+        raise ReleaseError(f"deprecated and due in {here}: {', '.join(due)}; remove it")
     return f"{len(found)} deprecations, none due"
 
 
@@ -102,7 +102,7 @@ def git(root: Path, *arguments: str) -> str:
 def check_tree(root: Path) -> str:
     changed = git(root, "status", "--porcelain").splitlines()
     if changed:
-        raise Failed(f"the working tree is not clean: {len(changed)} files, first {changed[0][3:]}")
+        raise ReleaseError(f"the working tree is not clean: {len(changed)} files, first {changed[0][3:]}")
     return f"tree is clean at {git(root, 'rev-parse', '--short=12', 'HEAD').strip()}"
 
 
@@ -110,10 +110,10 @@ def check_tag(root: Path, tag: str | None) -> str:
     wanted = f"v{version(root)}"
     if tag is None:
         if git(root, "tag", "--list", wanted).strip():
-            raise Failed(f"the tag {wanted} is there already; raise __version__")
+            raise ReleaseError(f"the tag {wanted} is there already; raise __version__")
         return f"tag {wanted} is free"
     if tag != wanted:
-        raise Failed(f"the tag is {tag} and the version says {wanted}")
+        raise ReleaseError(f"the tag is {tag} and the version says {wanted}")
     return f"tag {tag} is the version"
 
 
@@ -122,7 +122,7 @@ def build(source: Path, out: Path, what: str) -> Path:
     code = f"import setuptools.build_meta as backend; print(backend.build_{what}({str(out)!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
     if done.returncode:
-        raise Failed(f"the {what} does not build: {' '.join(done.stderr.split())[-300:]}")
+        raise ReleaseError(f"the {what} does not build: {' '.join(done.stderr.split())[-300:]}")
     return out / done.stdout.split()[-1]
 
 
@@ -143,16 +143,16 @@ def check_wheel(path: Path, wanted: set[str], label: str) -> None:
     names = set(zipfile.ZipFile(path).namelist())
     lacking = sorted(wanted - names)
     if lacking:
-        raise Failed(f"{label} lacks {len(lacking)} files, first {lacking[0]}; see package_data in setup.cfg")
+        raise ReleaseError(f"{label} lacks {len(lacking)} files, first {lacking[0]}; see package_data in setup.cfg")
     if not any(name.endswith("LICENSE") for name in names):
-        raise Failed(f"{label} has no licence")
+        raise ReleaseError(f"{label} has no licence")
 
 
 def check_contents(root: Path, dist: Path | None) -> str:
     wanted, here = wanted_files(root), version(root)
     for kind in ("datasets_recipes/", "benchmarks/", "board/templates/"):
         if not any(kind in name for name in wanted):
-            raise Failed(f"no tracked file below {kind}: run this in a complete checkout")
+            raise ReleaseError(f"no tracked file below {kind}: run this in a complete checkout")
     with tempfile.TemporaryDirectory() as temporary:
         copy, out, unpacked = (Path(temporary) / name for name in ("copy", "out", "unpacked"))
         out.mkdir()
@@ -162,7 +162,7 @@ def check_contents(root: Path, dist: Path | None) -> str:
                 shutil.copy(root / name, copy / name)
         sdist, wheel = build(copy, out, "sdist"), build(copy, out, "wheel")
         if sdist.name != f"fusionbench-{here}.tar.gz" or not wheel.name.startswith(f"fusionbench-{here}-py3-none-any"):
-            raise Failed(f"built {sdist.name} and {wheel.name}, not {here}")
+            raise ReleaseError(f"built {sdist.name} and {wheel.name}, not {here}")
         check_wheel(wheel, wanted, "the wheel")
         with tarfile.open(sdist) as archive:
             archive.extractall(unpacked, filter="data")
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     for check in checks:
         try:
             print(f"ok      {check()}", flush=True)
-        except Failed as error:
+        except ReleaseError as error:
             failed += 1
             print(f"FAILED  {error}", flush=True)
     print("\nA release also needs these to pass, on a quiet machine:")

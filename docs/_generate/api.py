@@ -40,7 +40,7 @@ def first_line(tree: ast.AST) -> str:
 
 
 def table_text(text: str) -> str:
-    """Text that stands in a cell of a Markdown table; docstrings mark code as reStructuredText does."""
+    """Text for a cell of a Markdown table; docstrings mark code as reStructuredText does."""
     import re
 
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.replace("``", "`"))

@@ -11,7 +11,7 @@ from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import common_images
 
 MAX_RESAMPLES = 2000  # of the mean rank: its interval is shown with two digits
-FEWEST_ROWS = 4  # a rank correlation of three rows is one of four numbers
+MIN_ROWS = 4  # a rank correlation of three rows is one of four numbers
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Agreement:
     rows: int
 
 
-def judging(benchmark: Benchmark) -> list[Column]:
+def ranking_columns(benchmark: Benchmark) -> list[Column]:
     """The columns that rank, of the metrics that are shown at first."""
     return [column for group in benchmark.groups if not group.hidden for column in group.columns if column.rank_key]
 
@@ -34,8 +34,8 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
     rows = benchmark.kind("ranked")
-    # a metric that can score no image of the set (too small ones, say) judges nobody
-    columns = [c for c in judging(benchmark) if any(row.cells[c.key].value is not None for row in rows)]
+    # a metric that can score no image of the set (too small ones, say) ranks no model
+    columns = [c for c in ranking_columns(benchmark) if any(row.cells[c.key].value is not None for row in rows)]
     rows = [row for row in rows if row.entry and all(c.key in row.entry.values for c in columns)]
     rows = [row for row in rows if all(row.cells[c.key].value is not None for c in columns)]
     if len(columns) < 2 or len(rows) < 2:
@@ -71,7 +71,7 @@ def agreement(benchmark: Benchmark) -> tuple[list[Column], list[list[Agreement]]
 
     +1: the two metrics order the rows alike; −1: what one calls best the other calls worst.
     """
-    columns = judging(benchmark)
+    columns = ranking_columns(benchmark)
     rows = benchmark.kind("ranked")
     return columns, [[_spearman(rows, one, other) for other in columns] for one in columns]
 
@@ -79,7 +79,7 @@ def agreement(benchmark: Benchmark) -> tuple[list[Column], list[list[Agreement]]
 def _spearman(rows: list[BoardRow], one: Column, other: Column) -> Agreement:
     pairs = [(row.cells[one.key].value, row.cells[other.key].value) for row in rows]
     known = np.array([pair for pair in pairs if None not in pair], np.float64).reshape(-1, 2)
-    if len(known) < FEWEST_ROWS:
+    if len(known) < MIN_ROWS:
         return Agreement(None, len(known))
     placed = [_average_ranks(values) for values in known.T]
     if any(values.std() == 0 for values in placed):

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench import __version__
-from fusionbench.board.agreement import add_mean_ranks, agreement, judging
+from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
 from fusionbench.board.citations import bibtex
-from fusionbench.board.explorer import KINDS, MOST_MAPS, SOURCES, local_map, may_have_maps, pictures_of, sources_of
+from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, local_map, may_have_maps, sources_of
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, TRACKS, Benchmark, BoardRow, Column, slug
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 MANIFEST = "board-files.json"
-MAX_PICTURE = 32 << 20
+MAX_IMAGE_BYTES = 32 << 20
 SHEETS = {
     "contact-sheet": "Targets and their views",
-    "sheet": "Pairs and what every model makes of them",
-    "samples": "What the models make of {inputs}",
+    "sheet": "Pairs and the outputs of all models",
+    "samples": "Outputs of the models for {inputs}",
     "reconstructions": "What the models keep of a target that they are given",
 }
 
@@ -56,15 +56,15 @@ def build_board(
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
 
-    ``anonymous`` leaves out what tells who made a result: submitters and the titles they chose, hosts, commands.
+    ``anonymous`` leaves out what identifies authors: submitters and the titles they chose, hosts, commands.
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
 
     Raises:
         UsageError: no results, or ``out`` has an ``index.html`` that is not a board's.
-        DataError: a damaged result or picture, or ``out`` cannot be written.
-        NotComparable: results of one data set and protocol that were scored with different metric versions.
+        DataError: a damaged result or image, or ``out`` cannot be written.
+        NotComparableError: results of one data set and protocol that were scored with different metric versions.
 
     Example:
         >>> import tempfile
@@ -107,7 +107,7 @@ def build_board(
 
 
 def _make_anonymous(found: list[Benchmark]) -> None:
-    """Take out what tells a reviewer who made a result."""
+    """Remove what identifies the author of a result."""
     for row in (row for benchmark in found for row in benchmark.rows if row.entry is not None):
         assert row.entry is not None
         for result in row.entry.results:
@@ -174,7 +174,7 @@ def _add_benchmark(
         filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
         gaps=gaps(benchmark),
-        judging=_weighable(benchmark),
+        ranking_columns=_weighable(benchmark),
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
@@ -224,7 +224,11 @@ def _sheet_caption(name: str, benchmark: Benchmark) -> str:
 def _weighable(benchmark: Benchmark) -> list[Column]:
     """The columns whose ranks readers may weigh: those that at least two ranked rows have."""
     rows = benchmark.kind("ranked")
-    return [column for column in judging(benchmark) if sum(row.cells[column.key].value is not None for row in rows) > 1]
+    return [
+        column
+        for column in ranking_columns(benchmark)
+        if sum(row.cells[column.key].value is not None for row in rows) > 1
+    ]
 
 
 def _script(data: object) -> bytes:
@@ -235,7 +239,7 @@ def _script(data: object) -> bytes:
 def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
     """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
 
-    Five digits are kept: these are for pictures; the downloads have all of them. Null: the metric cannot score
+    Five digits are kept: these are for display; the downloads have all of them. Null: the metric cannot score
     the image.
     """
     rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
@@ -276,15 +280,15 @@ def _add_fused(
     sources: Mapping[int, tuple[Path, Path]],
     ids: Sequence[int | str],
 ) -> dict[str, list[int]]:
-    """Fused pictures of a result and their maps; which images have which, of those whose sources are there."""
+    """Fused images of a result and their maps; which images have which, of those whose sources are there."""
     shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
-    for number, path in pictures_of(folder / "fused", ids).items():
+    for number, path in image_files(folder / "fused", ids).items():
         if number not in sources:
             continue
         paths = (path, *sources[number])
         files[f"{place}/fused/{number}.png"] = partial(picture, path)
         shown["fused"].append(number)
-        if may_have_maps(*paths) and len(shown["ssim"]) < MOST_MAPS:
+        if may_have_maps(*paths) and len(shown["ssim"]) < MAX_MAPS:
             for kind in KINDS:
                 files[f"{place}/{kind}/{number}.png"] = partial(local_map, kind, *paths)
                 shown[kind].append(number)
@@ -310,7 +314,7 @@ def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     ):
         name = f"data/{benchmark.slug}.{suffix}"
         files[name], made[name], texts[name] = text.encode(), label, text
-    files[f"data/{benchmark.slug}/take.js"] = _script(texts)
+    files[f"data/{benchmark.slug}/exports.js"] = _script(texts)
     return made
 
 
@@ -320,7 +324,7 @@ def _model_pictures(files: Files, row: BoardRow, benchmark: Benchmark) -> list[d
     for folder, result in zip(row.folders, row.entry.results, strict=True):
         for number, (caption, name) in enumerate(result.pictures.items()):
             if Path(name).name != name:
-                raise DataError(f"{folder / 'result.json'}: picture {name!r} is outside the result's folder")
+                raise DataError(f"{folder / 'result.json'}: image {name!r} is outside the result's folder")
             copy = f"pictures/{benchmark.slug}-{row.slug}-{result.id[:12]}-{number}.png"
             files[copy] = picture(folder / name)
             shown.append({"file": copy, "caption": caption})
@@ -333,7 +337,7 @@ def picture(path: Path) -> bytes:
     Raises:
         DataError: missing, larger than 32 MiB, or no PNG.
     """
-    content = read_bounded(path, MAX_PICTURE, "picture")
+    content = read_bounded(path, MAX_IMAGE_BYTES, "image")
     if png_header(content) is None:
         raise DataError(f"{path}: not a PNG")
     return content

@@ -1,6 +1,6 @@
 """Small charts as SVG in the page: lines with intervals, and points that are links. No script, no style attributes.
 
-Every chart has a title and a description for those who do not see it; numbers stand in a table beside it.
+Every chart has a title and a description for screen readers; numbers are in a table beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """``kind``: ``c0`` … ``c7``, ``grey`` (trivial) or ``paper`` (hollow)."""
+    """``kind``: ``c0`` … ``c7``, ``grey`` (trivial) or ``paper`` (published)."""
 
     label: str
     points: Sequence[Point]
@@ -41,7 +41,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of numbers on ``begin`` … ``end`` of the picture."""
+    """A range of numbers on ``begin`` … ``end`` of the chart."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""What readers take away to cite a board: BibTeX of the comparison and of the papers whose numbers it shows."""
+"""Citation export of a board: BibTeX of the comparison and of the papers whose numbers it shows."""
 
 from __future__ import annotations
 

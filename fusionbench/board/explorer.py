@@ -1,4 +1,4 @@
-"""Pictures of single images on a board: sources, what each model made of them, and where its scores come from.
+"""Single images on a board: sources, the output of each model, and maps of its scores.
 
 They are shown where they lie as PNG, named by the image's id, beside the results::
 
@@ -21,11 +21,11 @@ from fusionbench.core.images import FULL, encode_png, read_image
 
 SOURCES = ("a", "b")
 KINDS = ("ssim", "qabf")
-MOST_MAPS = 50  # images of one result that get local maps; each takes a good part of a second at a megapixel
+MAX_MAPS = 50  # images of one result that get local maps; each takes a good part of a second at a megapixel
 SMALLEST = 11  # pixels of the shorter side: SSIM's window
 
 
-def pictures_of(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
+def image_files(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
     """Place in ``ids`` -> PNG in ``folder`` that carries this id as its name. Names come from the folder alone."""
     if not folder.is_dir():
         return {}
@@ -36,12 +36,12 @@ def pictures_of(folder: Path, ids: Sequence[int | str]) -> dict[int, Path]:
 
 def sources_of(dataset: Path, ids: Sequence[int | str]) -> dict[int, tuple[Path, Path]]:
     """Place in ``ids`` -> both sources, of the images that have both."""
-    a, b = (pictures_of(dataset / "sources" / name, ids) for name in SOURCES)
+    a, b = (image_files(dataset / "sources" / name, ids) for name in SOURCES)
     return {place: (a[place], b[place]) for place in a if place in b}
 
 
 def may_have_maps(fused: Path, a: Path, b: Path) -> bool:
-    """Whether the three pictures are large enough for local maps; only their heads are read.
+    """Whether the three images are large enough for local maps; only their heads are read.
 
     Raises:
         DataError: not PNGs, or sizes that differ.
@@ -64,7 +64,7 @@ def local_map(kind: str, fused: Path, a: Path, b: Path) -> bytes:
     """PNG of the local ``ssim`` or ``qabf``, of the size of the images: black 0, white 1.
 
     Raises:
-        DataError: an unreadable picture.
+        DataError: an unreadable image.
     """
     planes = [read_image(path, FULL).grey() for path in (fused, a, b)]
     values = (ssim_map if kind == "ssim" else qabf_map)(*planes)

@@ -1,4 +1,4 @@
-"""What a page is made of before any HTML: columns, groups of them, cells, rows, and the benchmark that holds them."""
+"""The data of a page before any HTML: columns, groups of them, cells, rows, and the benchmark that holds them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Group:
 
     @property
     def about(self) -> str:
-        """Unit and direction in words."""
+        """Unit and direction as text."""
         return ", ".join(([] if self.unit in ("", "1") else [self.unit]) + [f"{self.better} is better"])
 
 

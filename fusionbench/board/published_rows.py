@@ -1,4 +1,4 @@
-"""Rows of numbers from papers: hollow, without a rank, beside our own runs with the gap."""
+"""Reference rows with numbers from papers: without a rank, with the gap to our own runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _plain(dataset: str) -> str:
 
 
 def add_dialects(groups: Sequence[Group], published: Sequence[Result]) -> None:
-    """A column for every definition that only papers used, so that their numbers stand apart from ours."""
+    """A column for every definition that only papers used, so that their numbers are separate from ours."""
     for group in groups:
         keys = {column.key for column in group.columns}
         for result in published:
@@ -124,7 +124,7 @@ def reproduces(row: BoardRow, other: BoardRow) -> bool:
 
 
 def papers(benchmark: Benchmark, anonymous: bool) -> list[tuple[Paper, list[str], tuple[str, ...], str]]:
-    """Every paper of a page with the rows from it, its caveats, and who entered it (nobody where that is hidden)."""
+    """Every paper of a page with the rows from it, its caveats, and who entered it (empty where that is hidden)."""
     found: dict[tuple[Paper, tuple[str, ...], str], list[str]] = {}
     for row in benchmark.kind("published"):
         if row.published is not None:

@@ -31,7 +31,7 @@ from fusionbench.results.tables import decimals, rank_text
 
 
 def what_was_measured(result: Result) -> str:
-    """Key that results share when they may stand in one table; a metric that a model lacks does not part them."""
+    """Key that results share when they belong in one table; a metric that a model lacks does not separate them."""
     dataset, protocol = msgspec.to_builtins(result.identity.dataset), msgspec.to_builtins(result.identity.protocol)
     return digest([dataset, protocol])
 
@@ -40,7 +40,7 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     """Every group of comparable results below ``root``, in the order of their titles.
 
     Raises:
-        DataError, NotComparable: a damaged result; metric versions or image ids that differ within a group.
+        DataError, NotComparableError: a damaged result; metric versions or image ids that differ within a group.
     """
     groups: dict[str, list[tuple[Path, Result]]] = {}
     published = {result.id: result for result in shipped()}
@@ -80,8 +80,8 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: li
     if not theirs:  # the paper's way to average matters beside the paper's rows only
         for group in groups:
             group.columns[:] = [column for column in group.columns if not column.key.endswith(f"@{PAPER_MEAN}")]
-    hollow = [published_row(result, groups) for result in theirs]
-    rows += [row for row in hollow if any(cell.value is not None for cell in row.cells.values())]
+    reference_rows = [published_row(result, groups) for result in theirs]
+    rows += [row for row in reference_rows if any(cell.value is not None for cell in row.cells.values())]
     return Benchmark(
         slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}"),
         title=f"{data_title(dataset.name)} {dataset.version}",
@@ -132,7 +132,7 @@ def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders:
     elif entry.cut:
         notes.append("cut short")
     if result.status == "scored":
-        notes.append("scored from submitted pictures")
+        notes.append("scored from submitted images")
     cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
     cost = {
         name: Cell(f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}", float(value))
@@ -258,7 +258,7 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
         for column in keys:
             mine = row.cells[column.key].value
             theirs = [value for other in trivial if (value := other.cells[column.key].value) is not None]
-            # a metric that a model lacks is not judged; a value that it should have and has not beats nobody
+            # a metric that a model lacks does not count; a missing value beats no row
             if not theirs or (mine is None and not row.cells[column.key].text):
                 continue
             judged += 1

@@ -1,6 +1,6 @@
-"""The cells of a benchmark's table in the order on the page, and what is told about them on demand.
+"""The cells of a benchmark's table in the order on the page, and their notes on demand.
 
-The page carries texts only. Notes (intervals, numbers of images) lie in a file of their own that is loaded when a
+The page carries texts only. Notes (intervals, numbers of images) are in a separate file that is loaded when a
 reader first points at the table; with 200 models they are most of the bytes.
 """
 
@@ -22,7 +22,7 @@ class Slot:
     mark: str
     classes: str
     note: str
-    inline: bool  # the note stands in the page: it gives the reason for what is missing
+    inline: bool  # the note is in the page: it gives the reason for what is missing
 
 
 def slots(row: BoardRow, benchmark: Benchmark, costs: Mapping[str, object], mean_rank: bool) -> list[Slot]:

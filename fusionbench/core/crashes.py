@@ -1,4 +1,4 @@
-"""How a process ended that did not finish its work: in words for people, and as a note in a run folder.
+"""How a process ended that did not finish its work: as text for users, and as a note in a run folder.
 
 A process that is killed or crashes in native code cannot report it. Where it was a worker, its parent reads the exit
 code; where it was alone, ``faulthandler`` writes the stack to the note in the run folder.

@@ -1,7 +1,7 @@
-"""Errors for people: what is wrong, where, and what to do, in one line.
+"""Errors for users: what is wrong, where, and what to do, on one line.
 
 Every error that a user can cause derives from :class:`FusionbenchError`; the command
-line prints its message and leaves with its ``exit_code``:
+line prints its message and exits with its ``exit_code``:
 
 ====  ==========================================
 code  meaning
@@ -47,19 +47,19 @@ class DataError(FusionbenchError):
     """A file that is missing, damaged or not what it says it is (exit code 2)."""
 
 
-class Rejected(FusionbenchError):
-    """A check was made and failed: a regression, a refused submission, a failed verification (exit code 1)."""
+class RejectedError(FusionbenchError):
+    """A check failed: a regression, a refused submission, a failed verification (exit code 1)."""
 
     exit_code = 1
 
 
-class CannotMeasure(FusionbenchError):
+class MeasurementError(FusionbenchError):
     """Nothing could be measured, for example because the loss is not finite (exit code 3)."""
 
     exit_code = 3
 
 
-class NotComparable(FusionbenchError):
+class NotComparableError(FusionbenchError):
     """Two results that do not measure the same thing (exit code 4)."""
 
     exit_code = 4
@@ -85,8 +85,8 @@ def some(names: Sequence[str], between: str = ", ", shown: int = 8) -> str:
     return between.join(names[:shown]) + more
 
 
-class SizesDiffer(DataError):
-    """Images that belong together have different sizes; :func:`refuse_all` says once what to do about all of them."""
+class SizeMismatchError(DataError):
+    """Images that belong together have different sizes; :func:`refuse_all` gives the remedy for all of them once."""
 
     def __init__(self, sizes: str) -> None:
         super().__init__(f"{sizes}; {REGISTER}")
@@ -94,7 +94,7 @@ class SizesDiffer(DataError):
 
 
 def refuse_all(problems: Sequence[DataError], head: str) -> None:
-    """Refuse what has problems, in one line that names all of them; one problem stands for itself.
+    """Raise one error that names all problems on one line; a single problem is raised as it is.
 
     Raises:
         DataError: there is a problem.
@@ -102,11 +102,18 @@ def refuse_all(problems: Sequence[DataError], head: str) -> None:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        sizes = sorted(problem.sizes for problem in problems if isinstance(problem, SizesDiffer))
-        parts = sorted(str(problem) for problem in problems if not isinstance(problem, SizesDiffer))
+        sizes = sorted(problem.sizes for problem in problems if isinstance(problem, SizeMismatchError))
+        parts = sorted(str(problem) for problem in problems if not isinstance(problem, SizeMismatchError))
         texts = [some(parts, "; ")] if parts else []
         texts += [f"{len(sizes)} of different sizes ({some(sizes, '; ')}): {REGISTER}"] if sizes else []
         raise DataError(f"{head}: {'; '.join(texts)}")
+
+
+# Names of the first release, which plugins catch; they are the same classes.
+Rejected = RejectedError
+CannotMeasure = MeasurementError
+NotComparable = NotComparableError
+SizesDiffer = SizeMismatchError
 
 
 @dataclass(frozen=True)

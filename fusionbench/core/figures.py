@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 PAPER, INK, SOFT, LINE = (255, 255, 255), (28, 32, 38), (110, 117, 126), (214, 218, 224)
-MARGIN, GAP, BLOCK_GAP = 28, 6, 30  # pixels around the sheet, between pictures, between groups of pictures
+MARGIN, GAP, BLOCK_GAP = 28, 6, 30  # pixels around the sheet, between images, between groups of images
 TITLE, HEAD, SMALL = 22, 14, 12  # font sizes in pixels
 SMALLEST = 72  # small images are enlarged until their longer side has at least this many pixels
 
@@ -37,7 +37,7 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 class _Page:
-    """A white page that collects text and pictures and becomes a PNG."""
+    """A white page that collects text and images and becomes a PNG."""
 
     def __init__(self, width: int, height: int) -> None:
         from PIL import Image, ImageDraw
@@ -133,15 +133,15 @@ def contact_sheet(
 def pair_sheet(
     lines: Sequence[Sequence[np.ndarray]], names: Sequence[str], *, title: str = "", side: int = 256
 ) -> bytes:
-    """Pairs and what methods made of them: a line a pair, a column a name. Returns PNG.
+    """Pairs and the outputs of methods: one line per pair, one column per name. Returns PNG.
 
-    lines: uint8 (h,w) pictures, of one size within a line; larger ones than ``side`` are shown at a whole fraction.
+    lines: uint8 (h,w) images, of one size within a line; larger ones than ``side`` are shown at a whole fraction.
 
     Raises:
-        UsageError: no lines, or one that has not a picture for every name.
+        UsageError: no lines, or one without an image for every name.
     """
     if not lines or any(len(line) != len(names) for line in lines):
-        raise UsageError(f"pair sheet: every line needs {len(names)} pictures, and there must be one")
+        raise UsageError(f"pair sheet: every line needs {len(names)} images, and there must be one")
     small = [[_reduced(picture, side) for picture in line] for line in lines]
     column = max(line[0].shape[1] for line in small) + GAP
     top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
@@ -159,7 +159,7 @@ def pair_sheet(
 
 
 def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
-    """At most ``side`` pixels wide and high: every pixel the mean of a square of the picture."""
+    """At most ``side`` pixels wide and high: every pixel the mean of a square of the image."""
     factor = max(1, -(-max(picture.shape) // side))
     height, width = (max(1, length // factor) for length in picture.shape)
     squares = picture[: height * factor, : width * factor].reshape(height, -1, width, factor)
@@ -176,7 +176,7 @@ def sample_sheet(
     caption: str = "",
     labels: Sequence[str] | None = None,
 ) -> bytes:
-    """What models make of 0..V inputs, in the arrangement of Figure 3 of the FusionVAE paper (arXiv 2209.11277).
+    """Outputs of models for 0..V inputs, in the arrangement of Figure 3 of the FusionVAE paper (arXiv 2209.11277).
 
     views: uint8 (n,V,H,W[,C]); targets: uint8 (n,H,W[,C]); draws: model title -> uint8 (n,V+1,D,H,W[,C]), the
     D draws of a model for every number of inputs 0..V. One block a sample, one row a number of inputs. Returns PNG.
@@ -247,7 +247,7 @@ def reconstruction_sheet(
     caption: str = "",
     labels: Sequence[str] | None = None,
 ) -> bytes:
-    """Targets beside what models make of them, as Figures 7 to 9 of the FusionVAE paper (arXiv 2209.11277).
+    """Targets beside their reconstructions by models, as in Figures 7 to 9 of the FusionVAE paper (arXiv 2209.11277).
 
     targets: uint8 (n,H,W[,C]); made: model title -> uint8 (n,M,H,W[,C]), for M = 1 or for every number of inputs
     0..M-1 that stood beside the target. One row a sample. Returns PNG.
@@ -305,14 +305,14 @@ def _images(values: np.ndarray, what: str, dimensions: int) -> np.ndarray:
     values = np.asarray(values)
     grey = values.ndim == dimensions
     if values.dtype != np.uint8 or not (grey or (values.ndim == dimensions + 1 and values.shape[-1] in (1, 3))):
-        raise UsageError(f"{what}: expected uint8 pictures of 1 or 3 channels, got {values.dtype} {values.shape}")
+        raise UsageError(f"{what}: expected uint8 images of 1 or 3 channels, got {values.dtype} {values.shape}")
     if 0 in values.shape:
         raise UsageError(f"{what}: nothing to show, the shape is {values.shape}")
     return values if grey or values.shape[-1] == 3 else values[..., 0]
 
 
 def _scale(size: tuple[int, ...]) -> tuple[int, int, int]:
-    """Whole factor that makes a small picture visible, and the height and width it then has."""
+    """Whole factor that makes a small image visible, and the height and width it then has."""
     scale = max(1, -(-SMALLEST // max(size)))
     return scale, size[0] * scale, size[1] * scale
 

@@ -45,7 +45,7 @@ class Values:
 
     Attributes:
         pixels: (H,W) or (H,W,3): uint8, uint16, uint32, int8, int16, int32 or finite float32.
-        full: the largest value of the type; None for signed and floating-point types, which have no white of their own.
+        full: the largest value of the type; None for signed and floating-point types, which have no white value.
         bits: of the type, a channel.
     """
 
@@ -230,7 +230,7 @@ def to_eight_bits(values: Values, wanted: Range | None, name: str, option: str) 
 
 
 def _refuse_unclear(values: Values, name: str, option: str) -> None:
-    """Refuse values of which nobody knows how bright they are meant to be."""
+    """Refuse values whose black and white are unknown."""
     low, high = values.span
     if values.full is None:
         advice = "0:1" if low >= 0 and high <= 1 else "LOW:HIGH or percentile:1,99"

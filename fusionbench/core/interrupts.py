@@ -45,7 +45,7 @@ def one_interrupt() -> Iterator[None]:
     """
     handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
     if threading.current_thread() is not threading.main_thread() or handler is not signal.default_int_handler:
-        yield  # it is ignored, or somebody else's
+        yield  # it is ignored, or another handler's
         return
 
     def interrupt(number: int, frame: Any) -> None:

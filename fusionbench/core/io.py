@@ -127,7 +127,7 @@ def read_bounded(path: str | Path, limit: int, what: str) -> bytes:
     Raises:
         DataError: missing, unreadable, not a regular file, or larger than ``limit``.
     """
-    try:  # one stat and one read: sources call this for every one of 200,000 pictures
+    try:  # one stat and one read: sources call this for every one of 200,000 images
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             raise DataError(f"{path}: no such {what}")
@@ -148,7 +148,7 @@ def _cannot_write(path: Path, error: OSError | ValueError) -> DataError:
 
 
 def append_text(path: str | Path, text: str) -> None:
-    """Add ``text`` to the end of a file, made when missing.
+    """Add ``text`` to the end of a file, created when missing.
 
     Raises:
         DataError: the file cannot be written.

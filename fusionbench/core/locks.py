@@ -1,4 +1,4 @@
-"""Locks between processes, on file systems with and without locks of their own.
+"""Locks between processes, on file systems with and without support for locks.
 
 Where the system locks files (``flock``, ``LockFileEx``), a lock ends with its process, however that ends. Some network
 file systems refuse (NFS without lockd and Lustre without ``-o flock`` answer ENOLCK or ENOSYS), and some systems have
@@ -30,7 +30,7 @@ _MAX_RECORD = 1024  # bytes of a marker
 
 @contextlib.contextmanager
 def lock(path: str | Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold an advisory lock on the file ``path``, made when missing, or on the marker ``<path>.held`` (see above).
+    """Hold an advisory lock on the file ``path``, created when missing, or on the marker ``<path>.held`` (see above).
 
     Yields True when the lock is held; with ``wait=False`` yields False when another process has it. Where that other
     process left a marker that cannot be checked from here, one line on stderr names the marker.
@@ -86,11 +86,11 @@ def _acquire(path: Path, wait: bool) -> BaseFileLock | None:
 
 
 def _clear(marker: Path) -> bool | None:
-    """Whether no marker stands in the way, once one of a process of this host that is gone has been removed.
+    """Whether no marker is in the way, once one of a process of this host that is gone has been removed.
 
-    None where that cannot be said now: the marker is half written, or another process looks at it. Only the holder of
-    a second marker, ``<marker>.check``, removes one, so nobody removes the new marker of a third. The library's own way
-    exchanges two names atomically, which is what network file systems refuse.
+    None where that is unknown now: the marker is half written, or another process looks at it. Only the holder of a
+    second marker, ``<marker>.check``, removes one, so that no process removes the new marker of a third. The library's
+    own way exchanges two names atomically, which network file systems refuse.
     """
     from filelock import SoftFileLock, Timeout
 

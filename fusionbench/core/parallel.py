@@ -1,8 +1,8 @@
 """Runs tasks: in this process, in worker processes, or on a Dask cluster.
 
 Tasks return their errors as values, since an exception would abort any engine. An engine that loses a worker raises
-:class:`WorkerLost` after what was finished; the caller looks at what is missing and runs that again. Our own processes
-(:mod:`fusionbench.core.workers`) lose no other task than the one that killed its worker, and name it.
+:class:`WorkerLostError` after the finished results; the caller finds out what is missing and runs that again. Our own
+processes (:mod:`fusionbench.core.workers`) lose only the task that killed its worker, and name it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOST = ("TerminatedWorkerError", "BrokenProcessPool", "KilledWorker")  # of lok
 _HOPELESS = 12  # deaths with no task finished between them: the fault is not in single tasks
 
 
-class WorkerLost(Exception):
+class WorkerLostError(Exception):
     """Workers died and their tasks with them.
 
     Attributes:
@@ -30,6 +30,9 @@ class WorkerLost(Exception):
     def __init__(self, message: str, deaths: dict[int, Death] | None = None) -> None:
         super().__init__(message)
         self.deaths = deaths or {}
+
+
+WorkerLost = WorkerLostError  # the name of the first release, which is the same class
 
 
 def run_tasks(
@@ -51,7 +54,7 @@ def run_tasks(
 
     Raises:
         UsageError: no Dask, or no scheduler at the address.
-        WorkerLost: workers were killed or crashed.
+        WorkerLostError: workers were killed or crashed.
     """
     if scheduler is None and jobs == 1 and not isolated:
         yield from (function(*task) for task in tasks)
@@ -63,7 +66,7 @@ def run_tasks(
         except Exception as error:
             if type(error).__name__ not in _LOST:
                 raise
-            raise WorkerLost(str(error)) from error
+            raise WorkerLostError(str(error)) from error
 
 
 def _in_workers(
@@ -85,7 +88,7 @@ def _in_workers(
             if in_a_row == _HOPELESS:
                 break
     if deaths:
-        raise WorkerLost(f"a worker {next(iter(deaths.values()))}", deaths)
+        raise WorkerLostError(f"a worker {next(iter(deaths.values()))}", deaths)
 
 
 def _on_dask(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], scheduler: str) -> Generator[T, None, None]:

@@ -49,7 +49,7 @@ class _Bar:
 
 
 def say(message: str) -> None:
-    """One line of talk on stderr."""
+    """Log one line on stderr."""
     if not QUIET:
         from fusionbench.core.io import escaped
 

@@ -1,6 +1,6 @@
 """One small registry for everything that has a name.
 
-A registered thing is one file plus one line: built-in names stand in a table of
+A registered thing is one file plus one line: built-in names are in a table of
 ``name -> "module:attribute"`` and are imported on first use; a third-party package
 offers the same through an entry point of the registry's group; a script may use
 :meth:`Registry.register`.

@@ -1,7 +1,7 @@
 """Modules of the first release under the names that they had then.
 
 A plugin or script that imports one of them gets the new module's contents and one warning with the new name. The names
-stand here and nowhere else; the whole file goes with version 0.3.
+are listed here and nowhere else; the whole file goes with version 0.3.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 
 from fusionbench.core.deprecation import deprecated
 
-REMOVED_IN = "0.3"
 # Below ``fusionbench``. Not here: ``train`` and ``evaluate``, which are functions of the package, and modules with a
 # leading underscore, which were never public.
 RENAMED = {
@@ -131,7 +130,7 @@ class _Finder(MetaPathFinder):
         if package != "fusionbench" or old not in RENAMED:
             return None
         new = f"fusionbench.{RENAMED[old]}"
-        deprecated(name, new, removed_in=REMOVED_IN)
+        deprecated(name, new, removed_in="0.3")
         return ModuleSpec(name, _Loader(new))
 
 

@@ -1,4 +1,4 @@
-"""Kinds of text and numbers that records may hold, as msgspec types: no markup, no control characters, bounded."""
+"""Constrained strings and numbers for records from outside, for msgspec: no markup, no control characters, bounded."""
 
 from __future__ import annotations
 

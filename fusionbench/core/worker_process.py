@@ -3,7 +3,7 @@
 :mod:`fusionbench.core.workers` starts it.
 
 Messages in both directions are a length (8 bytes, little endian) and a pickle. A worker's standard output and error go
-to its log, its input is empty, and answers take a descriptor of their own, so that nothing that a task prints can be
+to its log, its input is empty, and answers use a separate descriptor, so that nothing that a task prints can be
 taken for an answer. The end of the standard input asks a worker to stop: it comes too when the parent is killed, on
 every system, so that no worker outlives the program.
 """
@@ -31,8 +31,11 @@ _AGAIN = 2.0  # seconds until a task that was interrupted, and may have swallowe
 STOP_SECONDS = 120.0  # for a task that is asked to stop: the step of training in hand, and saving its state
 
 
-class WorkerFault(Exception):
-    """An exception or a result of a worker that cannot be sent to its parent, told in words."""
+class WorkerFaultError(Exception):
+    """An exception or a result of a worker that cannot be sent to its parent, described in text."""
+
+
+WorkerFault = WorkerFaultError  # the name of the first release, which is the same class
 
 
 def read_message(stream: BinaryIO) -> bytes | None:
@@ -164,4 +167,4 @@ def _pickled(error: BaseException) -> bytes:
         said = str(error)
     except Exception:
         said = "(without words)"
-    return pickle.dumps(WorkerFault(f"{type(error).__name__}: {said}"))
+    return pickle.dumps(WorkerFaultError(f"{type(error).__name__}: {said}"))

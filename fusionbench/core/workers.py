@@ -1,7 +1,7 @@
 """Tasks in worker processes of our own: one task at a time in each, so that a worker that dies names its task.
 
 Pools of the standard library and of joblib are broken as a whole when one of their processes is killed, and do not say
-which task it had. Here the others go on. Workers are started with :mod:`subprocess` in a process group of their own,
+which task it had. Here the others continue. Workers are started with :mod:`subprocess` in a separate process group,
 which Ctrl-C at a terminal does not reach: the parent asks them to stop, and waits for it. They run what can be pickled;
 a function of ``__main__`` is sent by value, so that scripts need no guard.
 """
@@ -29,7 +29,7 @@ from typing import IO, Any
 from fusionbench.core import worker_process
 from fusionbench.core.cpus import core_count
 from fusionbench.core.crashes import describe_exit, exit_remedy
-from fusionbench.core.errors import CannotMeasure
+from fusionbench.core.errors import MeasurementError
 from fusionbench.core.interrupts import check_interrupt, no_interrupt
 from fusionbench.core.progress import say
 
@@ -103,7 +103,7 @@ def run_in_workers(
         threads: of each worker's numeric libraries, unless the environment sets them; None shares the cores.
 
     Raises:
-        CannotMeasure: no worker can be started.
+        MeasurementError: no worker can be started.
     """
     if logs is None:
         handle, name = tempfile.mkstemp(prefix="fusionbench-", suffix=".log")
@@ -219,10 +219,10 @@ def _outcome(index: int, answer: bytes) -> Outcome:
     try:
         value = pickle.loads(body)
     except Exception as error:
-        value, good = worker_process.WorkerFault(f"{type(error).__name__}: {error}"), False
+        value, good = worker_process.WorkerFaultError(f"{type(error).__name__}: {error}"), False
     if good:
         return Outcome(index, value=value)
-    value.__cause__ = worker_process.WorkerFault(f"in a worker process:\n{trace}")
+    value.__cause__ = worker_process.WorkerFaultError(f"in a worker process:\n{trace}")
     return Outcome(index, error=value)
 
 
@@ -248,7 +248,7 @@ class _Worker:
                     **options,
                 )
         except OSError as error:
-            raise CannotMeasure(f"A worker process cannot be started ({error}); try --jobs 1") from error
+            raise MeasurementError(f"A worker process cannot be started ({error}); try --jobs 1") from error
         self.index, self.beside = -1, False
         self.code: int | None = None
         self.peak: int | None = None
@@ -277,7 +277,7 @@ class _Worker:
         if self.code is None and hasattr(os, "wait4"):
             try:
                 pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else in this program has waited for it
+            except ChildProcessError:  # other code of this program has waited for it
                 self.code = self.process.poll()
             else:
                 if pid:

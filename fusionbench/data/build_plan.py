@@ -18,7 +18,7 @@ from fusionbench.data.shard_layout import open_source, plan_shards
 from fusionbench.data.shards.manifest import FILE, read_manifest
 from fusionbench.data.shards.ragged import pack
 
-_TIMED = 64  # samples made to estimate the time
+_TIMED = 64  # samples built to estimate the time
 
 
 @dataclass(frozen=True)

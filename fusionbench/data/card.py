@@ -18,7 +18,7 @@ _WIDEST = 256  # pixels of a pair side by side, before it is enlarged
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
-    """Write card and picture of the finished shards in ``folder``, from the manifest that is about to be written."""
+    """Write card and preview of the finished shards in ``folder``, from the manifest that is about to be written."""
     write_bytes(folder / PICTURE, _picture(folder, manifest))
     write_bytes(folder / FILE, _text(manifest).encode())
 
@@ -35,7 +35,7 @@ def _picture(folder: Path, manifest: Manifest) -> bytes:
     if "targets" not in arrays:  # whole pairs can be large and of any size
         strips = [_framed([_reduced(strip) for strip in strips], i) for i in range(len(strips))]
     strips += [np.full_like(strips[0], 128)] * (_ROWS * _COLUMNS - len(strips))
-    # one grey line between samples, so that rows and columns can be told apart
+    # one grey line between samples, so that rows and columns can be distinguished
     framed = [np.pad(strip, ((1, 1), (1, 1), *[(0, 0)] * (strip.ndim - 2)), constant_values=128) for strip in strips]
     rows = [np.concatenate(framed[i : i + _COLUMNS], axis=1) for i in range(0, len(framed), _COLUMNS)]
     return encode_png(np.concatenate(rows).repeat(_SCALE, axis=0).repeat(_SCALE, axis=1))

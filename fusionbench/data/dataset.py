@@ -1,7 +1,7 @@
 """Opens data sets: arrays by memory map, and batches for training and scoring, stored or live.
 
 A :class:`Stream` keeps the clean uint8 targets of a split on the device and makes the views of a whole batch there,
-with the functions that made the stored ones: live views of epoch 0 are the stored views, byte for byte.
+with the functions that produced the stored ones: live views of epoch 0 are the stored views, byte for byte.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ class Stream:
 
     Args:
         live: views are made on the device for the epoch that is asked for, from the clean targets, which are uploaded
-            once; otherwise the stored views are read whatever the epoch.
+            once; otherwise the stored views are read for every epoch.
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:

@@ -103,7 +103,7 @@ def _compare(a: Dataset, b: Dataset, split: str, array: str) -> ArrayDifference 
 def _gaps(one: Any, two: Any) -> Iterator[tuple[int, np.ndarray]]:
     """Absolute differences of a block, a row a sample, and the number of the first row.
 
-    Pictures of different sizes come one by one; of two that do not have the same size every pixel counts as 255 off.
+    Images of different sizes come one by one; of two that do not have the same size every pixel counts as 255 off.
     """
     if not isinstance(one, list):
         yield 0, np.abs(one.astype(np.int64) - two.astype(np.int64)).reshape(len(one), -1)

@@ -1,7 +1,7 @@
 """Copies of a data set in other forms: folders of PNG, or WebDataset shards (extra ``export``).
 
 An export is for other tools; the data set with its digests stays what is cited. ``export.json`` beside it says from
-which one it was made. Pictures are lossless PNG.
+which one it was made. Images are lossless PNG.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def export(dataset: Dataset, form: str, out: str | Path) -> Path:
     * ``png``: ``<split>/<index>-target.png``, ``<split>/<index>-view1.png`` … and ``<split>/labels.csv``;
     * ``webdataset``: ``<split>-000000.tar`` … with ``target.png``, ``view1.png`` …, ``cls`` for each index.
 
-    Registered pairs have no target; their names stand in the column ``name`` of ``labels.csv``, or in ``txt``.
+    Registered pairs have no target; their names are in the column ``name`` of ``labels.csv``, or in ``txt``.
 
     Raises:
         UsageError: an unknown form, a folder that is not empty, or a library that is not installed.
@@ -49,7 +49,7 @@ def export(dataset: Dataset, form: str, out: str | Path) -> Path:
 
 
 def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple[int, dict[str, bytes], str]]:
-    """Index, pictures by name, and label or name of every sample."""
+    """Index, images by name, and label or name of every sample."""
     arrays, labels = dataset.arrays(split), dataset.labels(split)
     told = dataset.names(split) or ([""] * dataset.size(split) if labels is None else [str(n) for n in labels.tolist()])
     for start in range(0, dataset.size(split), _BLOCK):

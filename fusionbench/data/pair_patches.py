@@ -23,7 +23,7 @@ _BLOCK = 16  # pairs that are decoded at once
 
 
 def grid(height: int, width: int, patch: int, stride: int) -> np.ndarray:
-    """Top and left of every patch of a picture: int64 (n, 2), row by row; empty where it is smaller than a patch."""
+    """Top and left of every patch of an image: int64 (n, 2), row by row; empty where it is smaller than a patch."""
     tops, lefts = (np.arange(0, max(side - patch + 1, 0), stride) for side in (height, width))
     return np.stack(np.meshgrid(tops, lefts, indexing="ij"), -1).reshape(-1, 2).astype(np.int64)
 

@@ -13,13 +13,13 @@ import msgspec
 from fusionbench.core.errors import UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.types import ImageSpec
-from fusionbench.data.recipe_base import Impossible, Part, RecipeBase, check_splits
+from fusionbench.data.recipe_base import Part, RecipeBase, RecipeValueError, check_splits
 from fusionbench.synth import CropFlip
 
 MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to fit its header
 PARTS = 1000  # ``contrast`` in whole thousandths, so that the test is one of integers
 VIEWS = 2
-_DECODING = 1_000_000  # about as much work as so many masked values; a pair is two pictures to decode
+_DECODING = 1_000_000  # about as much work as so many masked values; a pair is two images to decode
 _USED = "`source`, `without`, `every`, `part`, `first`"
 _UNUSED = ("classes", "per_class", "occluders", "views")
 
@@ -125,32 +125,36 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
         return CropFlip(self.name, split, self.seed, spec.height, spec.width, *flips)
 
     def check(self) -> None:
-        """Raise :class:`Impossible` for values that are of the right type and cannot work."""
+        """Raise :class:`RecipeValueError` for values that are of the right type and cannot work."""
         check_splits(self)
         for name, split in self.splits.items():
             for key in _UNUSED:
                 if getattr(split, key) not in (None, False):
-                    raise Impossible(f"splits.{name}.{key}", f"splits of pairs have {_USED}")
+                    raise RecipeValueError(f"splits.{name}.{key}", f"splits of pairs have {_USED}")
         rule, live = self.pairs, self.live
         try:
             found = self.ranges.given
         except UsageError as error:
-            raise Impossible("pairs", f"range_a or range_b: {error}") from error
+            raise RecipeValueError("pairs", f"range_a or range_b: {error}") from error
         for side, value_range in found.items():
             if value_range.whole_set:
-                raise Impossible(f"pairs.range_{side}", f"{value_range} looks at a whole set; write what it found")
+                raise RecipeValueError(
+                    f"pairs.range_{side}", f"{value_range} looks at a whole set; write what it found"
+                )
         if (rule.patch is None) != (rule.stride is None):
-            raise Impossible("pairs", "`patch` and `stride` belong together")
+            raise RecipeValueError("pairs", "`patch` and `stride` belong together")
         if abs((rule.contrast or 0) * PARTS - self.contrast) > 1e-9:
-            raise Impossible("pairs.contrast", f"{rule.contrast} is not in whole thousandths")
+            raise RecipeValueError("pairs.contrast", f"{rule.contrast} is not in whole thousandths")
         crop = live.crop if live is not None else None
         if rule.patch is not None:
             if crop is not None:
-                raise Impossible("live.crop", "patches have one size; it goes with whole pairs")
+                raise RecipeValueError("live.crop", "patches have one size; it goes with whole pairs")
             return
         if rule.contrast is not None:
-            raise Impossible("pairs.contrast", "leaves out patches, and needs `patch` and `stride`")
+            raise RecipeValueError("pairs.contrast", "leaves out patches, and needs `patch` and `stride`")
         if crop is None:
-            raise Impossible("live", "whole pairs need `crop`: the height and width that training takes of them")
+            raise RecipeValueError("live", "whole pairs need `crop`: the height and width that training takes of them")
         if self.shard_size > MAX_WHOLE:
-            raise Impossible("shard_size", f"{self.shard_size} is above {MAX_WHOLE}, the most whole pairs of a shard")
+            raise RecipeValueError(
+                "shard_size", f"{self.shard_size} is above {MAX_WHOLE}, the most whole pairs per shard"
+            )

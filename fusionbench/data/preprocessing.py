@@ -36,7 +36,7 @@ def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str
         have = ", ".join(source.splits)
         raise UsageError(f"The source {source.name!r} has no split {rule.source!r}; it has: {have}")
     if rule.views is not None and not hasattr(source, "views"):
-        raise UsageError(f"The source {source.name!r} has no views of its own; remove `views` from the recipe's splits")
+        raise UsageError(f"The source {source.name!r} has no views; remove `views` from the recipe's splits")
     indices = np.arange(source.length(rule.source))
     if rule.without is not None:
         stems, others = (source.stems(split) for split in (rule.source, rule.without))  # type: ignore[attr-defined]
@@ -203,7 +203,7 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
 
 
 def occluders_of(recipe: Recipe, source: Source, split: str) -> np.ndarray:
-    """Indices into the source of the images that cut-outs of a split are made from: int64 (m,), ascending.
+    """Indices into the source of the images from which the cut-outs of a split are taken: int64 (m,), ascending.
 
     Raises:
         UsageError: too many, or none can be cut.

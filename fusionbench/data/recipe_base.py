@@ -96,7 +96,7 @@ class RecipeBase(Part, kw_only=True, frozen=True):
         return digest(self.spec)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As plain values: defaults are told from equal values by identity, which pickling objects would lose, and
+        """As plain values: defaults differ from equal values by identity, which pickling objects would lose, and
         with it the hash."""
         return msgspec.convert, (msgspec.to_builtins(self), type(self))
 
@@ -105,7 +105,7 @@ class RecipeBase(Part, kw_only=True, frozen=True):
         return Path(out) / self.name / self.version / self.hash[:12]
 
 
-class Impossible(Exception):
+class RecipeValueError(Exception):
     """A value of the right type that cannot work, at a key path."""
 
     def __init__(self, path: str, reason: str) -> None:
@@ -114,18 +114,18 @@ class Impossible(Exception):
 
 
 def check_splits(recipe: RecipeBase) -> None:
-    """Raise :class:`Impossible` where keys of a split contradict each other."""
+    """Raise :class:`RecipeValueError` where keys of a split contradict each other."""
     used = {name for rule in recipe.splits.values() for name in (rule.source, getattr(rule.occluders, "source", ""))}
     for source, names in recipe.source.leave_out.items():
         if source not in used:
-            raise Impossible(f"source.leave_out.{source}", f"no split is made from {source!r}")
+            raise RecipeValueError(f"source.leave_out.{source}", f"no split is made from {source!r}")
         if names != sorted(set(names)):
-            raise Impossible(f"source.leave_out.{source}", "names must be sorted, each of them once")
+            raise RecipeValueError(f"source.leave_out.{source}", "names must be sorted, each of them once")
     for name, split in recipe.splits.items():
         if (split.every is None) != (split.part is None):
-            raise Impossible(f"splits.{name}", "`every` and `part` belong together")
+            raise RecipeValueError(f"splits.{name}", "`every` and `part` belong together")
         if split.per_class and split.every is None:
-            raise Impossible(f"splits.{name}.per_class", "needs `every`")
+            raise RecipeValueError(f"splits.{name}.per_class", "needs `every`")
 
 
 def reason_and_path(error: msgspec.ValidationError) -> tuple[str, str]:

@@ -21,9 +21,9 @@ from fusionbench.core.text import Count, Natural
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.recipe_base import (
-    Impossible,
     Part,
     RecipeBase,
+    RecipeValueError,
     SplitRule,
     check_splits,
     invalid,
@@ -166,7 +166,7 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         return self.views.count if self.splits[split].views is None else 0
 
     def check(self) -> None:
-        """Raise :class:`Impossible` for values that are of the right type and cannot work."""
+        """Raise :class:`RecipeValueError` for values that are of the right type and cannot work."""
         check_splits(self)
         _check(self)
 
@@ -185,7 +185,7 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         }
         if self.views.overlay is not None:
             if bank is None:
-                raise ValueError("views with overlays are made from a bank of cut-outs")
+                raise ValueError("views with overlays need a bank of cut-outs")
             over = self.views.overlay
             return OverlayViews(**common, overlays=Overlays(over.count, over.scale, over.rotate, over.flip), bank=bank)
         masks, noise = self.views.masks, self.views.noise
@@ -234,7 +234,7 @@ def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
         return _recipe_of(table)
     except msgspec.ValidationError as error:
         reason, path = reason_and_path(error)
-        if path.startswith("splits[...]"):  # the key is not told: find the split that is wrong by itself
+        if path.startswith("splits[...]"):  # the key is not given: find the split that is wrong alone
             for name, rule in table["splits"].items():
                 try:
                     msgspec.convert(rule, SplitRule)
@@ -243,19 +243,19 @@ def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
                     path = f"splits.{name}.{below}".rstrip(".")
                     break
         raise invalid(where, text, path, reason) from error
-    except Impossible as error:
+    except RecipeValueError as error:
         raise invalid(where, text, error.path, error.reason) from error
 
 
 def recipe_from_spec(spec: dict[str, Any], where: str) -> AnyRecipe:
-    """The recipe whose :attr:`Recipe.spec` stands in a manifest (its prose is empty).
+    """The recipe whose :attr:`Recipe.spec` is in a manifest (its prose is empty).
 
     Raises:
         DataError: not a valid recipe.
     """
     try:
         return _recipe_of({**spec, "title": ""})
-    except (msgspec.ValidationError, Impossible) as error:
+    except (msgspec.ValidationError, RecipeValueError) as error:
         raise DataError(f"{where}: its recipe is not valid: {error}") from error
 
 
@@ -272,52 +272,56 @@ def _check(recipe: Recipe) -> None:
     image = recipe.image
     small = min(image.height, image.width)
     if 2 * image.pad >= small:
-        raise Impossible("image.pad", f"{image.pad} leaves nothing of {image.height}×{image.width}")
+        raise RecipeValueError("image.pad", f"{image.pad} leaves nothing of {image.height}×{image.width}")
     if image.likelihood_crop is not None:
         crop = image.likelihood_crop
         if crop[0] > image.height or crop[1] > image.width:
-            raise Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} is larger than the image")
+            raise RecipeValueError("image.likelihood_crop", f"{crop[0]}×{crop[1]} is larger than the image")
         if (image.height - crop[0]) % 2 or (image.width - crop[1]) % 2:
-            raise Impossible("image.likelihood_crop", f"{crop[0]}×{crop[1]} cannot be centred in the image")
+            raise RecipeValueError("image.likelihood_crop", f"{crop[0]}×{crop[1]} cannot be centred in the image")
     if sum(choice not in (None, False) for choice in (image.crop, image.square, image.crop_half)) > 1:
-        raise Impossible("image", "`crop`, `square` and `crop_half` exclude each other")
+        raise RecipeValueError("image", "`crop`, `square` and `crop_half` exclude each other")
     if image.via is not None and image.resize is None:
-        raise Impossible("image.via", "needs image.resize")
+        raise RecipeValueError("image.via", "needs image.resize")
     _check_views(recipe)
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
-        raise Impossible("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
+        raise RecipeValueError("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():
         if split.without is not None:
-            raise Impossible(f"splits.{name}.without", "leaves out registered pairs, and goes with the table `pairs`")
+            raise RecipeValueError(f"splits.{name}.without", "leaves out registered pairs and needs the table `pairs`")
         if split.views == "source":
             if split.occluders is not None:
-                raise Impossible(f"splits.{name}", "`occluders` make views, and this split takes the source's")
+                raise RecipeValueError(f"splits.{name}", "`occluders` make views, and this split takes the source's")
         elif (split.occluders is None) != (recipe.views.overlay is None):
-            raise Impossible(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
+            raise RecipeValueError(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
 
 
 def _check_views(recipe: Recipe) -> None:
     image, masks, overlay = recipe.image, recipe.views.masks, recipe.views.overlay
     if (masks is None) == (overlay is None):
-        raise Impossible("views", "needs either `masks` or `overlay`")
+        raise RecipeValueError("views", "needs either `masks` or `overlay`")
     if masks is not None:
         low, high = masks.radius
         if low > high:
-            raise Impossible("views.masks.radius", f"smallest {low} is above largest {high}")
+            raise RecipeValueError("views.masks.radius", f"smallest {low} is above largest {high}")
         if high > max(image.height, image.width):
-            raise Impossible("views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})")
+            raise RecipeValueError(
+                "views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})"
+            )
         if sum(masks.margin) >= min(image.height, image.width):
-            raise Impossible("views.masks.margin", f"{masks.margin} leaves no place for a centre")
+            raise RecipeValueError("views.masks.margin", f"{masks.margin} leaves no place for a centre")
         e_low, e_high = masks.ellipticity
         if not 0.125 <= e_low <= e_high <= 8:
-            raise Impossible("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
+            raise RecipeValueError("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
     if overlay is not None:
         if recipe.views.noise is not None:
-            raise Impossible("views.noise", "goes with views.masks, not with views.overlay")
+            raise RecipeValueError("views.noise", "goes with views.masks, not with views.overlay")
         if overlay.count[0] > overlay.count[1]:
-            raise Impossible("views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}")
+            raise RecipeValueError(
+                "views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}"
+            )
         if overlay.scale >= overlay.size:
-            raise Impossible("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
+            raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
         cut = overlay.cut
         if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
-            raise Impossible("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
+            raise RecipeValueError("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")

@@ -68,7 +68,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class _Use:
-    """Images of one split of the source, and what a recipe makes of them."""
+    """Images of one split of the source, and the result of a recipe for them."""
 
     split: str
     numbers: np.ndarray
@@ -77,7 +77,7 @@ class _Use:
 
 
 def find_refused(recipe: AnyRecipe, source: Source, *, everything: bool = False, bar: bool = True) -> Findings:
-    """Make what ``recipe`` makes of every file of ``source``, and note which are refused; nothing is written.
+    """Apply ``recipe`` to every file of ``source``, and note which are refused; nothing is written.
 
     Args:
         everything: also read the files of these splits of the source that the recipe does not choose.
@@ -231,7 +231,7 @@ def leave_out_refused(recipe: AnyRecipe, source: Source) -> AnyRecipe:
     """``recipe`` with every refused file in ``source.leave_out``, and its reason in ``reasons``; as it is without any.
 
     What is left out is part of the recipe, so its hash, its folder and the data set's id are others than without, the
-    same on every machine, and a build that goes on where it stopped goes on with the same files or in another folder.
+    same on every machine, and a build that resumes uses the same files or another folder.
 
     Raises:
         UsageError: no file of this source may be left out.

@@ -1,7 +1,7 @@
-"""What a recipe makes of a source, sample by sample: the one place where stored data come from.
+"""Builds samples from a recipe and a source: the only place where stored data come from.
 
-A maker of each kind of recipe answers the same four questions, so that building, planning, verifying and showing single
-samples need not know the kinds: :class:`ViewsMaker` for targets with views,
+Every kind of recipe has one class with the same interface, so that building, planning, verifying and showing single
+samples do not depend on the kind: :class:`ViewsMaker` for targets with views,
 :class:`fusionbench.data.pair_patches.PairMaker` for registered pairs.
 """
 
@@ -20,13 +20,13 @@ from fusionbench.data.recipes import AnyRecipe, Recipe
 
 
 class Maker(Protocol):
-    """Makes the samples of one recipe from one source."""
+    """Builds the samples of one recipe from one source."""
 
     @property
     def source(self) -> Source: ...
 
     def rows(self, split: str) -> np.ndarray:
-        """What each sample of a split is made from: int64 (n,) or (n, k). It may cost a look at every pixel.
+        """Index of the source images of each sample of a split: int64 (n,) or (n, k). May read every image.
 
         Raises:
             UsageError, DataError: the source lacks the split, or nothing is left of it.
@@ -34,27 +34,27 @@ class Maker(Protocol):
         ...
 
     def blocks(self, split: str) -> list[np.ndarray]:
-        """Parts of the source that :meth:`rows` would have to look at; none where it need not."""
+        """Parts of the source that :meth:`rows` has to read; none where it need not read any."""
         ...
 
     def look(self, split: str, block: np.ndarray) -> np.ndarray:
-        """The rows that are made from one block. A pure function of recipe and source."""
+        """The rows of one block. A pure function of recipe and source."""
         ...
 
     def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
-        """Take what another maker found in the next block of a split; None: look at it here."""
+        """Merge the index that a worker computed for the next block of a split; None: compute it here."""
         ...
 
     def arrays(
         self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
     ) -> tuple[dict[str, Any], str]:
-        """The arrays of ``samples`` (n,) of a split, and the sha256 of the source images that they are made from.
+        """The arrays of ``samples`` (n,) of a split, and the sha256 of the source images of these samples.
 
         Args:
             rows: those of the samples.
             bank: the split's cut-outs where views have overlays.
 
-        Pictures of different sizes are a list where others are an array (:func:`fusionbench.data.shards.ragged.pack`).
+        Images of different sizes are a list where others are an array (:func:`fusionbench.data.shards.ragged.pack`).
         """
         ...
 
@@ -63,11 +63,11 @@ class Maker(Protocol):
         ...
 
     def numbers(self, rows: np.ndarray) -> np.ndarray:
-        """The images or pairs of the source that rows are made from: int64, each once, ascending."""
+        """The images or pairs of the source that rows need: int64, each once, ascending."""
         ...
 
     def facts(self, split: str, rows: np.ndarray) -> dict[str, Any]:
-        """What the header of a shard of these rows says beside what every header does."""
+        """Entries of a shard's header for these rows, beyond those of every header."""
         ...
 
 
@@ -127,7 +127,7 @@ def maker_of(recipe: AnyRecipe, source: Source) -> Maker:
 
 
 def bank_of(recipe: AnyRecipe, source: Source, split: str) -> np.ndarray | None:
-    """The cut-outs of a split made from the source, where the recipe has some."""
+    """The cut-outs of a split, where the recipe has some."""
     if not isinstance(recipe, Recipe) or split not in recipe.banks:
         return None
     return cutouts_of(recipe, source, split)[0]["cutouts"]

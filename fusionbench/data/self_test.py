@@ -21,7 +21,7 @@ _PAIRS = "b7444b975f476fc03d56f4529fa2c611cafd2b79d1333b353003760d5ceed215"
 
 
 def pattern(height: int, width: int, channels: int = 1) -> np.ndarray:
-    """A fixed picture with edges and gradients, from integers: uint8 (height, width[, channels])."""
+    """A fixed image with edges and gradients, from integers: uint8 (height, width[, channels])."""
     y, x, c = np.mgrid[0:height, 0:width, 0:channels]
     blob = 150 * ((y - height // 2) ** 2 + 2 * (x - width // 2) ** 2 < (height // 3) ** 2)
     image = (blob + (y * 7 + x * 3 + c * 31) % 64).astype(np.uint8)

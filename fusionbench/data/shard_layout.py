@@ -1,4 +1,4 @@
-"""Which shards a data set has, and which samples: known before any is made, so that no worker has to count.
+"""Which shards a data set has, and which samples: known before any is built, so that no worker has to count.
 
 Where samples depend on pixels (patches of pairs), every pair is looked at once for it, by as many processes as build.
 """
@@ -17,10 +17,10 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.cpus import core_count
-from fusionbench.core.errors import CannotMeasure, DataError, FusionbenchError
+from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.interfaces import Source, has_files
-from fusionbench.core.parallel import WorkerLost, run_tasks
+from fusionbench.core.parallel import WorkerLostError, run_tasks
 from fusionbench.data.preprocessing import occluders_of
 from fusionbench.data.recipes import AnyRecipe, Recipe
 from fusionbench.data.sample_builders import Maker, maker_of
@@ -37,7 +37,7 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard to make: samples start..stop-1 of a split, into ``file``; ``rows`` is what they are made from.
+    """One shard to build: samples start..stop-1 of a split, into ``file``; ``rows`` indexes their source images.
 
     ``state`` changes when the files that they are read from do (:func:`fusionbench.data.source_files.state_of`).
     """
@@ -99,7 +99,7 @@ def _source_with(
 
 
 def numbers_of_shard(recipe: AnyRecipe, source: Source, plan: ShardPlan) -> tuple[str, np.ndarray]:
-    """The split of the source and the numbers in it that a shard, or a bank of cut-outs, is made from."""
+    """The split of the source and the numbers in it that a shard, or a bank of cut-outs, needs."""
     if plan.rows is not None:
         return recipe.splits[plan.split].source, maker_of(recipe, source).numbers(plan.rows)
     assert isinstance(recipe, Recipe)  # no other has cut-outs
@@ -138,13 +138,13 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     """Tell ``maker`` the rows that it would have to look at pixels for, found by worker processes where there are some.
 
     Raises:
-        DataError: an unreadable picture.
-        CannotMeasure: a worker died, and another one over the same pairs.
+        DataError: an unreadable image.
+        MeasurementError: a worker died, and another one over the same pairs.
     """
     work = [(split, block) for split in recipe.splits for block in maker.blocks(split)]
     jobs = worker_count(jobs, sum(len(block) for _, block in work) * _LOOK, len(work))
     if not work or (jobs == 1 and scheduler is None):
-        return  # the maker looks by itself when it is asked
+        return  # the builder scans on request
     root = task_root(source_dir, scheduler)
     tasks = [
         (recipe, root, split, number, block, _names_of_block(recipe, maker.source, split, block))
@@ -153,7 +153,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
     found: dict[int, np.ndarray] = {}
     with progress.progress(f"{recipe.name}: looking at pairs", len(work), "blocks") as bar:
 
-        def collect(part: list[tuple[Any, ...]], jobs: int, **options: Any) -> WorkerLost | None:
+        def collect(part: list[tuple[Any, ...]], jobs: int, **options: Any) -> WorkerLostError | None:
             try:
                 with contextlib.closing(run_away(look_at, part, jobs, scheduler, **options)) as outcomes:
                     for number, rows, error, bug in outcomes:
@@ -163,7 +163,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
                             raise DataError(error)
                         found[number] = rows
                         bar.advance()
-            except WorkerLost as lost:
+            except WorkerLostError as lost:
                 return lost
             return None
 
@@ -173,7 +173,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
             lost = collect([task for task in tasks if task[3] not in found], 1, isolated=True)
             if lost is not None:
                 death = next(iter(lost.deaths.values()))
-                raise CannotMeasure(f"{recipe.name}: a worker that looked at pairs {death.text(CRASHED)}")
+                raise MeasurementError(f"{recipe.name}: a worker that looked at pairs {death.text(CRASHED)}")
         elif lost is not None:
             progress.say(f"{recipe.name}: a worker was lost; looking at the rest here")
     for number, (split, block) in enumerate(work):

@@ -1,4 +1,4 @@
-"""Data sets on object stores: made in a local scratch folder, sent through fsspec, the manifest last.
+"""Data sets on object stores: built in a local scratch folder, sent through fsspec, the manifest last.
 
 Object stores have no rename, but an object appears whole or not at all. So the order of the writes is what keeps a
 stopped upload from looking finished: shards and descriptions first, ``manifest.json`` when they are all there.
@@ -51,7 +51,7 @@ def build_to_url(
             return shown, read_manifest(folder)
     except FusionbenchError:
         raise
-    except Exception as error:  # every store has exceptions of its own
+    except Exception as error:  # every store has other exceptions
         reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
         raise DataError(
             f"{shown}: cannot write ({reason}); no {FILE} was written; run the same command again"

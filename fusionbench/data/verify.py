@@ -1,4 +1,4 @@
-"""Checks a data set on disk: files and contents against the manifest, and samples made again from their index."""
+"""Checks a data set on disk: files and contents against the manifest, and samples regenerated from their index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import array_digests, content_digest
 
 MAX_PROBLEMS = 100  # reported one by one; a data set that is wrong everywhere needs no longer list
-_BLOCK = 256  # samples made again at once
+_BLOCK = 256  # samples regenerated at once
 
 
 @dataclass
@@ -81,7 +81,7 @@ def verify_dataset(
 
     Raises:
         DataError: not a data set, or a manifest that contradicts itself.
-        UsageError: samples are to be made again and the source is not there.
+        UsageError: samples are to be regenerated and the source is missing.
     """
     dataset = folder if isinstance(folder, Dataset) else open_dataset(folder)
     manifest = dataset.manifest
@@ -201,7 +201,7 @@ def _regenerate(
 
 
 def _same(one: Any, two: Any) -> np.ndarray:
-    """Which samples of two arrays, or of two lists of pictures, are equal: bool (n,)."""
+    """Which samples of two arrays, or of two lists of images, are equal: bool (n,)."""
     if isinstance(one, list):
         return np.array([np.array_equal(a, b) for a, b in zip(one, two, strict=True)], bool)
     result: np.ndarray = (one == two).reshape(len(one), -1).all(axis=1)

@@ -3,7 +3,7 @@
     values, missing = measure(fused, a, b, metrics)      # one fused image and its sources
     missing["vif"].reason                                # "needs images of at least 41×41 pixels: …"
 
-What is missing is told apart by its cause. The size and the sources are the same for every method, so a mean may leave
+Missing values are distinguished by cause. The size and the sources are the same for every method, so a mean may leave
 such images out for all of them alike. What the fused image brings about is its method's doing: no mean may leave that
 out, or a method could drop the images on which it does badly.
 """
@@ -25,7 +25,7 @@ Cause = Literal["size", "sources", "fused"]
 
 @dataclass(frozen=True)
 class NotAvailable:
-    """Why a metric has no value for an image, in words without the image's name or size, and what brings it about."""
+    """Why a metric has no value for an image, as text without the image's name or size, and its cause."""
 
     reason: str
     cause: Cause
@@ -108,7 +108,7 @@ def why_undefined(metric: Metric, value: float, images: Sequence[np.ndarray]) ->
     What the record does not explain counts as the fused image's doing.
     """
     what = "infinite" if math.isinf(value) else "undefined"
-    # what the sources bring about comes first: it would be so whatever the fused image was
+    # causes in the sources come first: they hold for every fused image
     known = [(name, CONDITIONS[name]) for name in metric.undefined if name in CONDITIONS]
     for name, condition in sorted(known, key=lambda item: item[1].cause == "fused"):
         if condition.holds(*images):

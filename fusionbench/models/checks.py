@@ -1,7 +1,7 @@
-"""What every model must do, as checks that anybody can run: on registered models in our tests, on a class of your own
+"""The checks of the model contract: for registered models in our tests, for your own class
 with ``fusionbench check my_model.py:Net``. Each check takes a :class:`Subject` and raises AssertionError with a reason.
 
-A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicable`.
+A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicableError`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ PAIRS = ImageSpec(channels=1, height=32, width=32, views=2)
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 2e-5}
 
 
-class NotApplicable(Exception):
+class NotApplicableError(Exception):
     """The model lacks the ability that a check is about."""
+
+
+NotApplicable = NotApplicableError  # the name of the first release, which is the same class
 
 
 def batch_of(count: int, spec: ImageSpec, target: bool = True) -> Batch:
@@ -73,15 +76,15 @@ class Subject:
         return model.eval(), batch
 
     def need(self, *abilities: str) -> None:
-        """Raise NotApplicable unless the class has all of these methods."""
+        """Raise NotApplicableError unless the class has all of these methods."""
         missing = [ability for ability in abilities if not hasattr(self.cls, ability)]
         if missing:
-            raise NotApplicable(f"no {missing[0]}")
+            raise NotApplicableError(f"no {missing[0]}")
 
     def need_masked(self) -> None:
-        """Raise NotApplicable for models of registered pairs, whose views are all there always."""
+        """Raise NotApplicableError for models of registered pairs, whose views are all there always."""
         if self.ready[1].target is None:
-            raise NotApplicable("a model of pairs")
+            raise NotApplicableError("a model of pairs")
 
 
 def answers(model: Model, batch: Batch) -> dict[str, torch.Tensor]:
@@ -170,7 +173,7 @@ def draws_do_not_depend_on_their_number(subject: Subject) -> None:
 
 
 def absent_views_do_not_matter(subject: Subject) -> None:
-    """what stands in an absent view changes neither answers nor loss"""
+    """the content of an absent view changes neither outputs nor loss"""
     subject.need_masked()
     model, batch = subject.ready
     for inputs in range(batch.views.shape[1]):
@@ -208,7 +211,7 @@ def mixed_numbers_of_views(subject: Subject) -> None:
 
 
 def every_parameter_learns(subject: Subject) -> None:
-    """every parameter stands in one group and gets a finite gradient"""
+    """every parameter is in one group and gets a finite gradient"""
     subject.need("loss")
     model, batch = subject.fresh()
     assert is_trainable(model)
@@ -350,7 +353,7 @@ def check_class(cls: type[Model]) -> ContractReport:
         try:
             check(subject)
             report.rows.append(Row(name, about, "passes"))
-        except NotApplicable as error:
+        except NotApplicableError as error:
             report.rows.append(Row(name, about, "does not apply", str(error)))
         except Exception as error:
             report.rows.append(Row(name, about, "fails", _line(error)))

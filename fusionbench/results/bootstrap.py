@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fusionbench.core.errors import CannotMeasure, NotComparable
+from fusionbench.core.errors import MeasurementError, NotComparableError
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -91,8 +91,8 @@ def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Per-image values of m models, each (n,) or (runs, n), as float64 (runs, n).
 
     Raises:
-        NotComparable: the models have different numbers of images.
-        CannotMeasure: no models, no images, or a value that is not finite.
+        NotComparableError: the models have different numbers of images.
+        MeasurementError: no models, no images, or a value that is not finite.
 
     Example:
         >>> import numpy as np
@@ -108,13 +108,15 @@ def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     rows = [np.atleast_2d(np.asarray(values, np.float64)) for values in table]
     if not rows or rows[0].size == 0:
-        raise CannotMeasure("nothing to compare: no models or no images")
+        raise MeasurementError("nothing to compare: no models or no images")
     if len({values.shape[1] for values in rows}) > 1:
-        raise NotComparable(f"the models have {', '.join(str(v.shape[1]) for v in rows)} images; they must be the same")
+        raise NotComparableError(
+            f"the models have {', '.join(str(v.shape[1]) for v in rows)} images; they must be the same"
+        )
     for number, values in enumerate(rows):
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
-            raise CannotMeasure(f"model {number + 1} of {len(rows)} has {bad} values that are not finite")
+            raise MeasurementError(f"model {number + 1} of {len(rows)} has {bad} values that are not finite")
     return rows
 
 
@@ -126,7 +128,7 @@ def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, see
     fewer runs are averaged.
 
     Raises:
-        NotComparable, CannotMeasure: as :func:`check_table`.
+        NotComparableError, MeasurementError: as :func:`check_table`.
 
     Example:
         >>> import numpy as np
@@ -211,7 +213,7 @@ def compare(
     """Rank m models on one score from their per-image values, each (n,) or (runs, n).
 
     Raises:
-        NotComparable, CannotMeasure: as :func:`check_table`.
+        NotComparableError, MeasurementError: as :func:`check_table`.
 
     Example:
         >>> import numpy as np
@@ -274,7 +276,7 @@ def paired_difference(
     """Mean of ``second - first`` over the same images, each (n,) or (runs, n), with its interval.
 
     Raises:
-        NotComparable, CannotMeasure: as :func:`check_table`.
+        NotComparableError, MeasurementError: as :func:`check_table`.
 
     Example:
         >>> import numpy as np

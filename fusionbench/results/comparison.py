@@ -37,7 +37,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, NotComparable, UsageError
+from fusionbench.core.errors import DataError, NotComparableError, UsageError
 from fusionbench.core.io import digest
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.input_means import MEAN, column_order, matches
@@ -50,7 +50,7 @@ SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
 def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
     """Sort key for score keys: the likelihood first, as in the papers, secondary scores last, otherwise by name.
 
-    Columns of a metric stand in the order of :func:`fusionbench.results.input_means.column_order`.
+    Columns of a metric are in the order of :func:`fusionbench.results.input_means.column_order`.
 
     Example:
         >>> from fusionbench.results.comparison import metric_order
@@ -141,7 +141,7 @@ def require_comparable(results: Sequence[Result]) -> None:
     """Refuse results that do not measure the same thing.
 
     Raises:
-        NotComparable: says which results differ in what.
+        NotComparableError: says which results differ in what.
     """
     if not results:  # a board of rows that have means only
         return
@@ -152,13 +152,13 @@ def require_comparable(results: Sequence[Result]) -> None:
             theirs = msgspec.to_builtins(getattr(other.identity, part))
             for name, value in mine.items():
                 if theirs[name] != value:
-                    raise NotComparable(
+                    raise NotComparableError(
                         f"{_named(other)} and {_named(first)} differ in {part} {name}: {theirs[name]!r} and {value!r}; "
                         "score them again on the same data under the same protocol"
                     )
         for metric, version in first.identity.metrics.items():
             if other.identity.metrics.get(metric, version) != version:
-                raise NotComparable(
+                raise NotComparableError(
                     f"{_named(other)} and {_named(first)} were scored with versions "
                     f"{other.identity.metrics[metric]} and {version} of {metric}; score them again"
                 )
@@ -179,7 +179,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
     Raises:
         UsageError: no results in a folder.
         DataError: a damaged result.
-        NotComparable: different things were measured, or a row has no per-image values.
+        NotComparableError: different things were measured, or a row has no per-image values.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -188,7 +188,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
             raise UsageError(f"{path}: no result.json in this folder")
         files += [file for file in found if file not in files]
     loaded = [(file, load(file)) for file in files]
-    if any(result.status != "published" for _, result in loaded):  # numbers of papers lie beside, and take no part
+    if any(result.status != "published" for _, result in loaded):  # numbers of papers take no part
         named = {Path(path) for path in paths}
         loaded = [(file, made) for file, made in loaded if made.status != "published" or file in named]
     require_comparable([result for _, result in loaded])
@@ -200,7 +200,9 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
             continue
         seen.add(result.id)
         if result.per_image is None:
-            raise NotComparable(f"{file}: {_named(result)} has no per-image values, so it cannot be compared in pairs")
+            raise NotComparableError(
+                f"{file}: {_named(result)} has no per-image values, which a paired comparison needs"
+            )
         table = load_per_image(file)
         if "id" not in table:
             raise DataError(f"{file}: its per-image table has no column 'id'")
@@ -209,7 +211,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
             ids = table["id"][order]
         elif not np.array_equal(ids, table["id"][order]):
             common = len(np.intersect1d(ids, table["id"]))
-            raise NotComparable(
+            raise NotComparableError(
                 f"{file}: {_named(result)} has {len(table['id'])} images, {common} of the {len(ids)} of the others; "
                 "means over different images cannot be compared"
             )
@@ -270,7 +272,7 @@ def compare_results(
     (``@mean``) and every key without a column, in the usual unit. The former name ``@avg4`` is understood.
 
     Raises:
-        UsageError, DataError, NotComparable: as :func:`read_entries`; no score fits the patterns.
+        UsageError, DataError, NotComparableError: as :func:`read_entries`; no score fits the patterns.
     """
     entries = read_entries(paths)
     every = sorted({key for entry in entries for key in (*entry.values, *entry.lacking)}, key=_by_column)
@@ -294,7 +296,7 @@ def compare_results(
         table[key] = [None] * len(entries)
         ranked = [i for i, entry in enumerate(entries) if key in entry.values and not entry.cut]
         cut = [i for i, entry in enumerate(entries) if key in entry.values and entry.cut]
-        # Cut runs stay among themselves: they get means and intervals here, and nobody shows their ranks.
+        # Cut runs are compared among themselves: they get means and intervals here; their ranks are not shown.
         for group in (ranked, cut):
             mask, reasons = common_images([entries[i].values[key] for i in group])
             why |= {i: reason for i, reason in zip(group, reasons, strict=True) if reason}

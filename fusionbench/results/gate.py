@@ -1,10 +1,10 @@
 """A gate for CI: has a metric become worse, by more than its tolerance and beyond doubt?
 
 A score *regressed* when its mean moved in the worse direction by more than ``atol + rtol·|baseline|`` **and** the
-paired 95 % bootstrap interval of the per-image difference leaves zero out. Either rule alone raises false alarms: any
+paired 95 % bootstrap interval of the per-image difference excludes zero. Either rule alone raises false alarms: any
 drop is found in half of all unchanged pairs, and an interval alone in one of twenty.
 
-What could not be measured and what is not comparable are verdicts of their own with exit codes of their own, so
+What could not be measured and what is not comparable are separate verdicts with separate exit codes, so
 that a crash never reads as a regression.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import CannotMeasure, DataError, NotComparable, Rejected, UsageError
+from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError, UsageError
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
@@ -66,7 +66,7 @@ class BaselineEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """What two results of the same model on the same task share, whatever their weights."""
+        """What two results of the same model on the same task share, for any weights."""
         return _key(self.model, self.model_params, self.dataset.name, self.dataset.split, self.protocol.name)
 
 
@@ -116,9 +116,9 @@ class Outcome:
         """Raise what the verdict calls for.
 
         Raises:
-            Rejected, CannotMeasure, NotComparable: with the first case that is to blame.
+            RejectedError, MeasurementError, NotComparableError: with the first case that is to blame.
         """
-        kinds = {1: Rejected, 3: CannotMeasure, 4: NotComparable}
+        kinds = {1: RejectedError, 3: MeasurementError, 4: NotComparableError}
         if not self.ok:
             code = self.exit_code
             guilty = [case for case in self.cases if EXIT_CODE[case.verdict] == code]
@@ -158,7 +158,7 @@ def baseline_of(paths: Sequence[str | Path]) -> Baseline:
     """A baseline from results; training seeds of a model are averaged, and give it its noise when there are three.
 
     Raises:
-        UsageError, DataError, NotComparable: as :func:`fusionbench.results.comparison.read_entries`.
+        UsageError, DataError, NotComparableError: as :func:`fusionbench.results.comparison.read_entries`.
     """
     entries = []
     for group in _by_task(paths):

@@ -164,7 +164,7 @@ def current_keys(values: Mapping[str, T]) -> dict[str, T]:
     """A mapping by score key with every key as it is called now, in the same order.
 
     Raises:
-        ValueError: a score stands there under its former and its present name.
+        ValueError: a score is there under its former and its present name.
     """
     found = {current_key(key): value for key, value in values.items()}
     if len(found) < len(values):
@@ -180,7 +180,7 @@ def matches(key: str, pattern: str) -> bool:
 
 
 def renaming(patterns: Iterable[str]) -> str | None:
-    """One line for whoever asks for scores by a former name, None where nobody does."""
+    """A note for scores that are requested by a former name; None where there are none."""
     old = list(dict.fromkeys(pattern for pattern in patterns if current_key(pattern) != pattern))
     if not old:
         return None

@@ -3,7 +3,7 @@
 A record holds one paper's numbers on one data set. Values stand as they are printed, as text, so that places are kept
 and nothing that is no plain number can be written. What a record says is checked against the metrics, dialects and data
 sets that are known here; the status ``published`` is assigned here and is no field of it. The records that ship with
-the package lie in ``board/data`` and go the same way as a submitted one.
+the package are in ``board/data`` and are handled like submitted ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.core.errors import DataError, FusionbenchError, Problem, Rejected
+from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Line, Link, Plain
 from fusionbench.metrics.dialects import DIALECTS
@@ -74,7 +74,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     scores: Annotated[dict[Key, Number | Printed], msgspec.Meta(min_length=1, max_length=200)]
 
     def __post_init__(self) -> None:
-        self.scores = current_keys(self.scores)  # a ValueError here is told as a part of the record that is not valid
+        self.scores = current_keys(self.scores)  # a ValueError here is reported as an invalid part of the record
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -210,7 +210,7 @@ def _score_problems(
     if name not in record.metrics:
         return [(f"{where}: {name!r} is not described under `metrics`", "say its unit, direction and table there")]
     if name not in known:
-        return []  # told already, once
+        return []  # reported already
     if record.track == "pairs" and column:
         return [(f"{where}: pairs have no columns", f"write {name!r}; `dialect` says whose definition it is")]
     if record.track == "masked" and column not in (*map(str, range(views + 1)), *AVERAGES):
@@ -232,11 +232,11 @@ def pack(numbers: Path, out: Path) -> Path:
 
     Raises:
         DataError: there is no such file.
-        Rejected: names everything that is wrong.
+        RejectedError: names everything that is wrong.
     """
     record, problems = read_record(numbers)
     if record is None or problems:
-        raise Rejected(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
+        raise RejectedError(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
     write_bytes(out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     return out
 
@@ -246,19 +246,21 @@ def accept(path: Path, results: Path) -> list[Path]:
 
     Raises:
         DataError: there is no such file.
-        Rejected: the check found problems, or a row is there already with other numbers.
+        RejectedError: the check found problems, or a row is there already with other numbers.
     """
     record, problems = read_record(path)
     if record is None or problems:
-        raise Rejected(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
+        raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
     made = results_of(record)
     ours = {result.id for result in shipped()}
     for result in made:
         if result.id in ours:
-            raise Rejected(f"{path}: {result.title}: this row of this paper comes with fusionbench; leave it out")
+            raise RejectedError(f"{path}: {result.title}: this row of this paper comes with fusionbench; leave it out")
         folder = result.folder(results)
         if (folder / "result.json").exists() and schema.load(folder).scores != result.scores:
-            raise Rejected(f"{path}: {result.title}: entered before with other numbers; remove {folder} to replace it")
+            raise RejectedError(
+                f"{path}: {result.title}: entered before with other numbers; remove {folder} to replace it"
+            )
     return [schema.save(result, results) for result in made]
 
 

@@ -1,7 +1,7 @@
 """``celeba`` and ``celeba-half``: aligned and cropped faces of CelebA in the official partition.
 
 The folder holds ``img_align_celeba/*.jpg`` (178×218; halves: ``half_89x109/*.jpg`` or ``img_align_celeba/``) and
-``list_eval_partition.txt``, whose lines are ``000001.jpg 0`` with 0 train, 1 validation, 2 test. Pictures that are
+``list_eval_partition.txt``, whose lines are ``000001.jpg 0`` with 0 train, 1 validation, 2 test. Images that are
 listed and not there are left out, so that a part of CelebA makes a (smaller) data set.
 """
 
@@ -24,7 +24,7 @@ _PARTITION = "list_eval_partition.txt"
 _LINE = re.compile(r"(\d{6})\.jpg\s+([012])")
 _PICTURE = re.compile(r"\d{6}\.jpg")
 _PARTS = {" 0": "train", " 1": "validation", " 2": "test"}
-_TRIED = 8  # pictures of a split, until one can be read
+_TRIED = 8  # images of a split, until one can be read
 _SPLITS = ("train", "validation", "test")
 
 
@@ -33,7 +33,7 @@ class CelebA:
 
     name: ClassVar[str] = "celeba"
     title: ClassVar[str] = "CelebA, aligned and cropped faces, 178×218"
-    licence: ClassVar[str] = "non-commercial research only; the pictures may not be passed on"
+    licence: ClassVar[str] = "non-commercial research only; the images may not be redistributed"
     citation: ClassVar[str] = "Z. Liu, P. Luo, X. Wang, X. Tang: Deep Learning Face Attributes in the Wild, ICCV 2015"
     homepage: ClassVar[str] = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
     redistributable: ClassVar[bool] = False
@@ -51,7 +51,7 @@ class CelebA:
         self._files = self._partition()
         self.splits: Sequence[str] = tuple(split for split in _SPLITS if self._files[split])
         if not self.splits:
-            raise DataError(f"{self.pictures}: none of the pictures that {_PARTITION} lists is here")
+            raise DataError(f"{self.pictures}: none of the images that {_PARTITION} lists is here")
         for split in self.splits:
             self._try(split)
 

@@ -1,4 +1,4 @@
-"""Image files as sources read them, with what was done to them while reading, said once a set."""
+"""Image files as sources read them, with notes on conversions while reading, once per set."""
 
 from __future__ import annotations
 

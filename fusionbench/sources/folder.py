@@ -1,6 +1,6 @@
-"""``folder``: any folder of pictures (PNG, JPEG, TIFF, WebP, BMP, PNM), of one or of mixed sizes.
+"""``folder``: any folder of images (PNG, JPEG, TIFF, WebP, BMP, PNM), of one or of mixed sizes.
 
-Pictures lie in the folder itself, or in subfolders that are then the classes (numbered from 1 in the order of their
+Images lie in the folder itself, or in subfolders that are then the classes (numbered from 1 in the order of their
 names). They are taken in the order of their paths; a link that leads out of the folder is refused when it is read.
 """
 
@@ -19,7 +19,7 @@ from fusionbench.sources.file_notes import FileNotes
 
 
 class Folder:
-    """Split ``all``: RGB pictures; labels when there are subfolders.
+    """Split ``all``: RGB images; labels when there are subfolders.
 
     Example:
         >>> import tempfile
@@ -36,16 +36,16 @@ class Folder:
     """
 
     name: ClassVar[str] = "folder"
-    title: ClassVar[str] = "A folder of pictures"
-    licence: ClassVar[str] = "as the owner of the pictures states"
-    citation: ClassVar[str] = "the owner of the pictures"
+    title: ClassVar[str] = "A folder of images"
+    licence: ClassVar[str] = "as the owner of the images states"
+    citation: ClassVar[str] = "the owner of the images"
     homepage: ClassVar[str] = ""
     redistributable: ClassVar[bool] = False
     splits: Sequence[str] = ("all",)
 
     def __init__(self, root: Path | None) -> None:
         if root is None:
-            raise UsageError("This recipe makes a data set from your pictures: name their folder with --source-dir DIR")
+            raise UsageError("This recipe builds a data set from your images: name their folder with --source-dir DIR")
         self.root, self.notes = Path(root), FileNotes()
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
@@ -55,10 +55,10 @@ class Folder:
         self._outside = {path for path in self._paths if not path.resolve().is_relative_to(inside)}
         self._names = [path.relative_to(self.root).as_posix() for path in self._paths]
         if not self._paths:
-            raise DataError(f"{self.root}: no pictures here or in its subfolders (looked for {', '.join(SUFFIXES)})")
+            raise DataError(f"{self.root}: no images here or in its subfolders (looked for {', '.join(SUFFIXES)})")
         classes = sorted({path.parent.name for path in self._paths if path.parent != self.root})
         if classes and any(path.parent == self.root for path in self._paths):
-            raise DataError(f"{self.root}: pictures lie both here and in subfolders; put them all in one kind of place")
+            raise DataError(f"{self.root}: images lie both here and in subfolders; put all of them in one or the other")
         number = {name: i for i, name in enumerate(classes, 1)}
         self._labels = np.array([number[path.parent.name] for path in self._paths], np.int64) if classes else None
 
@@ -71,13 +71,13 @@ class Folder:
         return len(self._paths)
 
     def read_list(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
-        """Pictures of whatever sizes they have: n of uint8 (h, w, 3)."""
+        """Images of their own sizes: n of uint8 (h, w, 3)."""
         self._check(split)
         return [self._read(self._paths[index]) for index in np.asarray(indices, np.int64).tolist()]
 
     def _read(self, path: Path) -> np.ndarray:
         if path in self._outside:
-            raise DataError(f"{path}: leads out of the folder; copy the picture instead of linking it")
+            raise DataError(f"{path}: leads out of the folder; copy the image instead of linking it")
         return self.notes.rgb(path)
 
     def names(self, split: str) -> Sequence[str]:
@@ -90,7 +90,7 @@ class Folder:
         return (self._paths[index],)
 
     def read(self, split: str, indices: np.ndarray) -> np.ndarray:
-        """Pictures of one size.
+        """Images of one size.
 
         Raises:
             DataError: they have different sizes; :meth:`read_list` reads those.

@@ -127,5 +127,5 @@ def _read_values(path: Path, kind: str, count: int) -> np.ndarray:
         if len(content) < size:
             raise DataError(f"{path}: truncated: {len(content)} of {size} values; fetch it again")
         if _read(path, stream, 1):
-            raise DataError(f"{path}: goes on after the {size} values of MNIST; fetch it again")
+            raise DataError(f"{path}: continues after the {size} values of MNIST; download it again")
     return np.frombuffer(content, np.uint8)

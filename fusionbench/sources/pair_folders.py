@@ -1,4 +1,4 @@
-"""Two folders of pictures that belong together by stem: what every source of registered pairs is made of."""
+"""Two folders of images paired by stem: the base of every source of registered pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fusionbench.core import progress
-from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some, unknown_name
+from fusionbench.core.errors import DataError, SizeMismatchError, UsageError, refuse_all, some, unknown_name
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
 from fusionbench.core.io import utf8_names
@@ -42,12 +42,12 @@ class PairFolders:
 
     Args:
         root: the folder that holds the folders of the table.
-        strict: refuse images without a partner instead of listing them and going on.
+        strict: refuse images without a partner instead of listing and skipping them.
         ranges: which values of views 0 (a) and 1 (b) are black and white.
 
     Raises:
         UsageError: no folder named.
-        DataError: no split of the table there, no pair in one, or with ``strict`` pictures without a partner.
+        DataError: no split of the table there, no pair in one, or with ``strict`` images without a partner.
     """
 
     name: ClassVar[str]
@@ -59,7 +59,7 @@ class PairFolders:
 
     def __init__(self, root: Path | None, strict: bool = False, ranges: Ranges = _NO_RANGES) -> None:
         if root is None:
-            raise UsageError(f"The source {self.name!r} is made of files: name their folder with --source-dir DIR")
+            raise UsageError(f"The source {self.name!r} reads files: name their folder with --source-dir DIR")
         self._begin(Path(root), ranges)
         for split, places in self.LAYOUTS.items():
             for place in places:
@@ -139,7 +139,7 @@ class PairFolders:
             if not missing:
                 continue
             names = some([f"{stem} (not in {place})" for stem, place in missing.items()])
-            text = f"{self.root}: {len(missing)} pictures of {split!r} lack a partner: {names}"
+            text = f"{self.root}: {len(missing)} images of {split!r} lack a partner: {names}"
             if strict:
                 raise DataError(f"{text}; add them, or leave out --strict")
             progress.say(f"warning: {text}; they are left out")
@@ -153,7 +153,7 @@ class PairFolders:
         return list(self._files[split])
 
     def files(self, split: str) -> dict[str, tuple[Path, Path]]:
-        """Stem -> the two picture files of the pair, in the order of :meth:`stems`."""
+        """Stem -> the two image files of the pair, in the order of :meth:`stems`."""
         self.stems(split)
         return dict(self._files[split])
 
@@ -180,7 +180,7 @@ class PairFolders:
         return f"{len(only)} pairs by name" if only else ""
 
     def missing(self, split: str) -> dict[str, str]:
-        """Stem -> folder that lacks it, of the pictures that were left out."""
+        """Stem -> folder that lacks it, of the images that were left out."""
         self.stems(split)
         return dict(self._missing[split])
 
@@ -188,10 +188,10 @@ class PairFolders:
         return len(self.stems(split))
 
     def read_pairs(self, split: str, indices: np.ndarray) -> list[np.ndarray]:
-        """Pairs of whatever sizes they have: n of uint8 (2, h, w).
+        """Pairs of their own sizes: n of uint8 (2, h, w).
 
         Raises:
-            DataError: an unreadable picture, or a pair whose two pictures differ in size.
+            DataError: an unreadable image, or a pair whose two images differ in size.
         """
         stems = self.stems(split)
         return [self._read(split, stems[index]) for index in np.asarray(indices, np.int64).tolist()]
@@ -202,7 +202,7 @@ class PairFolders:
         a, b = (self.notes.add(path, read_image(path, wanted, option=option)).grey() for path, wanted, option in sides)
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
-            raise SizesDiffer(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
+            raise SizeMismatchError(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
         return np.stack((a, b))
 
     def views(self, split: str, indices: np.ndarray) -> np.ndarray:
@@ -217,7 +217,7 @@ class PairFolders:
         return np.stack(found)[..., None] if found else np.empty((0, 2, 1, 1, 1), np.uint8)
 
     def read(self, split: str, indices: np.ndarray) -> np.ndarray:
-        """View 1, the picture that shows structure, of pairs of one size: uint8 (n, h, w, 1)."""
+        """View 1, the image that shows structure, of pairs of one size: uint8 (n, h, w, 1)."""
         return self.views(split, indices)[:, 1].copy()
 
     def labels(self, split: str) -> np.ndarray | None:
@@ -225,7 +225,7 @@ class PairFolders:
         return None
 
     def fingerprint(self, split: str) -> str:
-        """Hex sha256 over names and decoded pixels; what was done to the pixels while reading is said once.
+        """Hex sha256 over names and decoded pixels; conversions while reading are reported once.
 
         Raises:
             DataError: pairs that cannot be read, all of them in one line.
@@ -256,7 +256,7 @@ def range_arguments(kind: Any, name: str, ranges: Ranges) -> dict[str, Ranges]:
     """What the constructor ``kind`` of the source ``name`` takes for ``ranges``: nothing without any.
 
     Raises:
-        UsageError: ranges for a source that is not made of image files.
+        UsageError: ranges for a source without image files.
     """
     if ranges and not (isinstance(kind, type) and issubclass(kind, PairFolders)):
         raise UsageError(f"The source {name!r} reads no folders of image files: it takes no ranges")
@@ -285,5 +285,5 @@ def _stems(folder: Path, tail: str) -> dict[str, Path]:
     found = utf8_names(images_in(folder))
     ours = {stem.removesuffix(tail): path for stem, path in found.items() if stem.endswith(tail)}
     if not ours:
-        raise DataError(f"{folder}: no picture here has a stem that ends in {tail!r} ({next(iter(found))}, …)")
+        raise DataError(f"{folder}: no image here has a stem that ends in {tail!r} ({next(iter(found))}, …)")
     return ours

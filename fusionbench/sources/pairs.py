@@ -1,4 +1,4 @@
-"""Registered pairs of two sensors: two folders whose pictures belong together by stem.
+"""Registered pairs of two sensors: two folders whose images are paired by stem.
 
 View 0 is the sensor that shows what the eye does not see (infrared, CT, PET, SPECT), view 1 the one that shows
 structure (visible, MRI). Both become uint8 luma by the rules of :mod:`fusionbench.core.images`.
@@ -36,9 +36,9 @@ class Pairs(PairFolders):
     """
 
     name = "pairs"
-    title: ClassVar[str] = "Two folders of pictures, paired by stem"
-    licence = "as the owner of the pictures states"
-    citation: ClassVar[str] = "the owner of the pictures"
+    title: ClassVar[str] = "Two folders of images, paired by stem"
+    licence = "as the owner of the images states"
+    citation: ClassVar[str] = "the owner of the images"
     LAYOUTS: ClassVar[Mapping[str, Sequence[Layout]]] = {
         "all": (Layout("a", "b"), Layout("ir", "vi"), Layout("infrared", "visible"))
     }
@@ -62,7 +62,7 @@ class Tno(PairFolders):
     }
 
 
-# The pairs of RoadScene that CDDFuse scores, numbers of pictures called FLIR_...
+# The pairs of RoadScene that CDDFuse scores, numbers of images called FLIR_...
 _CDDFUSE_50 = (
     "00211 00977 01130 04269 04424 04484 04512 04593 04688 04722 04943 05005 05064 05105 05857 05879 "
     "05893 05914 05955 06282 06325 06392 06430 06506 06570 06795 06974 06993 06995 07190 07206 07209 "
@@ -147,7 +147,7 @@ class Vifb(PairFolders):
 
 
 class PairsDemo:
-    """Split ``all``: three free colour pictures with a made thermal-like partner; nothing to fetch.
+    """Split ``all``: three free colour images with a synthetic thermal-like partner; nothing to fetch.
 
     View 1 is the luma. View 0 has the reddish bright and the bluish dark, (2R − B + 255)/3 in whole numbers, as the
     mean of a 5×5 box, stretched to 0..255: less detail and another contrast, as thermal cameras have. It shows nothing
@@ -164,7 +164,7 @@ class PairsDemo:
     """
 
     name: ClassVar[str] = "pairs-demo"
-    title: ClassVar[str] = "Three pictures of scikit-image with a made thermal-like partner"
+    title: ClassVar[str] = "Three images of scikit-image with a synthetic thermal-like partner"
     licence: ClassVar[str] = "public domain (astronaut) and CC0 (chelsea, coffee)"
     citation: ClassVar[str] = "S. van der Walt et al.: scikit-image, PeerJ 2:e453, 2014"
     homepage: ClassVar[str] = "https://scikit-image.org"
@@ -174,7 +174,7 @@ class PairsDemo:
     _PICTURES: ClassVar[dict[str, tuple[int, int]]] = {"astronaut": (0, 0), "chelsea": (20, 100), "coffee": (60, 200)}
 
     def __init__(self, root: Path | None = None, strict: bool = False) -> None:
-        pass  # the pictures are part of scikit-image, whatever folder is named
+        pass  # the images are part of scikit-image, whatever folder is named
 
     @cached_property
     def _pairs(self) -> np.ndarray:

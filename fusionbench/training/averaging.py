@@ -1,4 +1,4 @@
-"""What steadies training: averaged weights, batch statistics measured anew, and a guard against exploding gradients."""
+"""Averaged weights (EMA), re-estimated batch statistics, and a filter of exploding gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fusionbench.core.interfaces import Module
 
 WINDOW = 101  # recent gradient norms that the guard compares with
-MOST_IN_A_ROW = 3
+MAX_SKIPS_IN_A_ROW = 3
 
 
 class WeightAverage:
@@ -60,7 +60,7 @@ class GradientGuard:
 
     def refuses(self, norm: float) -> bool:
         extreme = len(self.recent) >= 10 and norm > self.factor * statistics.median(self.recent)
-        if (extreme or norm != norm) and self.skipped < MOST_IN_A_ROW:
+        if (extreme or norm != norm) and self.skipped < MAX_SKIPS_IN_A_ROW:
             self.skipped += 1
             return True
         self.skipped = 0

@@ -116,7 +116,7 @@ def load_checkpoint(
             optimizer.load_state_dict(_unflatten(tensors, f"optimizer.{name}.", state["optimizers"][name]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{path}: damaged checkpoint: {error}; remove this folder to go on from an older one"
+            f"{path}: damaged checkpoint: {error}; remove this folder to resume from an older one"
         ) from error
     return state, {name[6:]: value for name, value in tensors.items() if name.startswith("extra.")}
 

@@ -89,7 +89,7 @@ def tiny_cases(threads: Sequence[int] = (1, 2)) -> list[Case]:
 
 
 def check_gradients(cases: Iterable[Case], seconds: float = SECONDS) -> Iterator[Verdict]:
-    """A verdict for every case, in order, made in child processes: one that dies takes only its own case with it."""
+    """A verdict for every case, in order, computed in child processes: one that dies loses only its own case."""
     left = list(cases)
     while left:
         answered = 0

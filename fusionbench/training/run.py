@@ -79,7 +79,7 @@ class Run:
     info: RunInfo
 
     def check_same(self, wanted: RunInfo) -> None:
-        """Refuse to go on with another configuration.
+        """Refuse to resume with another configuration.
 
         Raises:
             UsageError: names what differs.
@@ -107,8 +107,8 @@ class Run:
         if not self.info.finished:
             crash = read_crash(self.folder)
             if crash is not None:
-                raise DataError(f"{self.folder}: training did not finish: it {crash}; the same command goes on then")
-            raise DataError(f"{self.folder}: training has not finished; run the same train command again to go on")
+                raise DataError(f"{self.folder}: training did not finish: it {crash}; the same command resumes it")
+            raise DataError(f"{self.folder}: training has not finished; run the same train command again to resume")
         model = create_model(self.info.model, spec, **self.info.params)
         checkpoints.load_weights(model, self.folder / "weights.safetensors")
         return model.to(device=device, memory_format=torch.channels_last).eval()

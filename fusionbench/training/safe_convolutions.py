@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Module)
 
 
 class TakeEvery:
-    """A forward pre-hook: only every ``rows``-th row and ``columns``-th column of an input (N,C,H,W) goes on."""
+    """A forward pre-hook: only every ``rows``-th row and ``columns``-th column of an input (N,C,H,W) is passed on."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns

@@ -42,7 +42,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         guard: leave out a step whose gradient norm exceeds this many times the recent median; 0 for never.
         ema: decay of averaged weights, which are then the ones that are kept; 0 for none.
         reestimate: batches from which the batch statistics are measured again at the end; 0 keeps the running ones.
-        live: views made anew every epoch instead of the stored ones.
+        live: views generated anew every epoch instead of the stored ones.
         per_group: other values for single groups of parameters, e.g. ``{"critic": {"lr": 1e-4, "clip": 1.0}}``.
 
     Example:
@@ -81,7 +81,7 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         return msgspec.structs.replace(self, **changes, per_group={})
 
     def identity(self) -> dict[str, Any]:
-        """What a result's identity holds of them. Fields of :data:`_LATER` stand in it only where they are not at
+        """What a result's identity holds of them. Fields of :data:`_LATER` are in it only where they are not at
         their defaults, so that what was trained before they existed keeps its name."""
         defaults = Training()
         same = {name for name in _LATER if getattr(self, name) == getattr(defaults, name)}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.board import build_board
-from fusionbench.board.explorer import may_have_maps, pictures_of, qabf_map, qabf_parts, ssim_map
+from fusionbench.board.explorer import image_files, may_have_maps, qabf_map, qabf_parts, ssim_map
 from fusionbench.core.errors import DataError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.qabf import MAX
@@ -73,7 +73,7 @@ def test_a_picture_without_its_sources_is_left_out(tmp_path: Path) -> None:
 def test_ids_are_names_not_paths(tmp_path: Path) -> None:
     save(tmp_path / "secret.png", smooth())
     save(tmp_path / "fused" / "01.png", smooth())
-    assert pictures_of(tmp_path / "fused", ["../secret", "/etc/passwd", "01"]) == {2: tmp_path / "fused" / "01.png"}
+    assert image_files(tmp_path / "fused", ["../secret", "/etc/passwd", "01"]) == {2: tmp_path / "fused" / "01.png"}
 
 
 def test_sizes_that_differ_are_refused(tmp_path: Path) -> None:

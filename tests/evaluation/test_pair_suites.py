@@ -214,7 +214,7 @@ def test_missing_partners_are_listed_kept_with_the_result_and_refused_when_asked
     folders.save(files / "a/2.png", np.linspace(0, 65535, 50 * 50).reshape(50, 50).astype(np.uint16))
     words = ["run", suite, "--source-dir", files, "--out", out, "--device", "cpu", "--models", "copy-b", "--json"]
     code, said, err = run(capsys, *words)
-    assert code == 0 and "1 pictures of 'all' lack a partner: 1 (not in a)" in err
+    assert code == 0 and "1 images of 'all' lack a partner: 1 (not in a)" in err
     assert "1 files: 16 bits scaled to 8 (2.png)" in err
     assert json.loads(said)["provenance"]["left_out"] == {"1": "a"}
     code, said, err = run(capsys, "-q", *words, "--strict")

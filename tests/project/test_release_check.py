@@ -101,7 +101,7 @@ def test_faults_of_version_and_changelog(
     tool: ModuleType, checkout: Path, name: str, old: str, new: str, reason: str
 ) -> None:
     edit(checkout, name, old, new)
-    with pytest.raises(tool.Failed) as caught:  # the two checks that read these files
+    with pytest.raises(tool.ReleaseError) as caught:  # the two checks that read these files
         tool.check_version(checkout)
         tool.check_changelog(checkout)
     assert reason in str(caught.value)
@@ -110,14 +110,14 @@ def test_faults_of_version_and_changelog(
 def test_a_tree_that_is_not_clean_and_a_tag_that_is_taken(tool: ModuleType, checkout: Path) -> None:
     assert "clean" in tool.check_tree(checkout)
     (checkout / "new.txt").write_text("x")
-    with pytest.raises(tool.Failed, match=r"new\.txt"):
+    with pytest.raises(tool.ReleaseError, match=r"new\.txt"):
         tool.check_tree(checkout)
     assert "free" in tool.check_tag(checkout, None)
     git(checkout, "tag", "v1.2.0")
-    with pytest.raises(tool.Failed, match="there already"):
+    with pytest.raises(tool.ReleaseError, match="there already"):
         tool.check_tag(checkout, None)
     assert "is the version" in tool.check_tag(checkout, "v1.2.0")
-    with pytest.raises(tool.Failed, match=r"v1\.3\.0"):
+    with pytest.raises(tool.ReleaseError, match=r"v1\.3\.0"):
         tool.check_tag(checkout, "v1.3.0")
 
 
@@ -137,7 +137,7 @@ def test_what_is_deprecated_and_due(tool: ModuleType, checkout: Path) -> None:
     (checkout / "fusionbench/old.py").write_text(code.format("1.3"))
     assert "1 deprecations, none due" in tool.check_deprecations(checkout)
     (checkout / "fusionbench/old.py").write_text(code.format("1.2"))
-    with pytest.raises(tool.Failed, match=r"old\.py:3 \(1\.2\)"):
+    with pytest.raises(tool.ReleaseError, match=r"old\.py:3 \(1\.2\)"):
         tool.check_deprecations(checkout)
 
 

@@ -34,7 +34,7 @@ def test_halves_are_a_source_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("000001.jpg 3\n", "line 1"), ("\n../../etc/passwd 0\n", "line 2"), ("000009.jpg 0\n", "none of the pictures")],
+    [("000001.jpg 3\n", "line 1"), ("\n../../etc/passwd 0\n", "line 2"), ("000009.jpg 0\n", "none of the images")],
 )
 def test_a_bad_partition_is_named(text: str, message: str, tmp_path: Path) -> None:
     folders.celeba(tmp_path)

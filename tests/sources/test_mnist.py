@@ -51,7 +51,7 @@ BAD = {
     "empty": (b"", "truncated"),
     "half a header": (GOOD[:9], "truncated"),
     "truncated": (GOOD[:-1], "truncated"),
-    "too long": (GOOD + b"\0", "goes on after"),
+    "too long": (GOOD + b"\0", "continues after"),
     "labels in its place": (idx.contents()["train-labels-idx1-ubyte"], "swapped"),
     "test images in its place": (idx.contents()["t10k-images-idx3-ubyte"], "swapped"),
     "lies about its size": (struct.pack(">4I", 2051, 0xFFFFFFFF, 28, 28) + GOOD[16:], "it says 4294967295×28×28"),
@@ -87,7 +87,7 @@ def test_a_gzip_bomb_is_not_expanded(tmp_path: Path) -> None:
     import tracemalloc
 
     tracemalloc.start()
-    with pytest.raises(FusionbenchError, match="goes on after"):
+    with pytest.raises(FusionbenchError, match="continues after"):
         read_everything(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -34,7 +34,7 @@ def test_missing_partners_are_listed_or_refused(tmp_path: Path, capsys: pytest.C
     source = Pairs(tmp_path)
     assert source.stems("all") == ["01"] and source.missing("all") == {"02": "b", "x3": "a"}
     said = capsys.readouterr().err
-    assert "2 pictures" in said and "02 (not in b)" in said and "x3 (not in a)" in said
+    assert "2 images" in said and "02 (not in b)" in said and "x3 (not in a)" in said
     with pytest.raises(DataError, match="--strict"):
         Pairs(tmp_path, strict=True)
 

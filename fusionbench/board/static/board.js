@@ -100,7 +100,7 @@
       const heading = body.querySelector(".heading");
       if (heading) heading.hidden = !body.querySelector("tr:not(.heading):not([hidden])");
     }
-    const kept = words.length ? " (trivial rows stay whatever is searched for)" : "";
+    const kept = words.length ? " (trivial rows stay visible)" : "";
     tools.querySelector("output").textContent = words.length || asked.length ? `${shown} rows${kept}` : "";
   };
   for (const filter of filters) {
@@ -210,21 +210,21 @@
   for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, annotate, { once: true });
 
   // Copy buttons beside the downloads.
-  const take = document.querySelector(".take");
-  for (const place of take?.querySelectorAll("span") ?? []) {
+  const exports = document.querySelector(".exports");
+  for (const place of exports?.querySelectorAll("span") ?? []) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "copy";
     button.setAttribute("aria-label", `copy as ${place.textContent}`);
     place.append(" ", button);
     button.addEventListener("click", async () => {
-      const said = take.querySelector("output");
+      const said = exports.querySelector("output");
       try {
-        const texts = await data(`${folder}take.js`);
+        const texts = await data(`${folder}exports.js`);
         await navigator.clipboard.writeText(texts[place.querySelector("a").getAttribute("href")]);
         said.textContent = `${place.querySelector("a").textContent} copied`;
       } catch {
-        said.textContent = "This browser does not let the page copy; take the file instead.";
+        said.textContent = "This browser does not let the page copy; use the file instead.";
       }
     });
   }

@@ -89,7 +89,7 @@
     try {
       loaded = await Promise.all(["scores", ...wanted].map((name) => data(`${folder}${name}.js`)));
     } catch {
-      body.textContent = "The values of single images could not be loaded; they lie beside this page in data/.";
+      body.textContent = "The values of single images could not be loaded; they are beside this page in data/.";
       return;
     }
     if (mine !== picked().join()) return; // another choice was made while these values were loading

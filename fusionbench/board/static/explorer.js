@@ -1,5 +1,5 @@
 "use strict";
-// One image at a time: both sources, what each model made of them, their difference, blink and slider, local maps.
+// One image at a time: both sources, the output of each model, their difference, blink and slider, local maps.
 (() => {
   const board = window.fusionbenchBoard;
   const { state, folder, remember } = board;
@@ -29,10 +29,10 @@
     return element;
   };
 
-  // Two pictures on one place, any two: a slider uncovers the second, blinking shows them in turn.
+  // Two images on top of each other, any two: a slider uncovers the second, blinking shows them in turn.
   let blinking;
   const stopBlinking = () => { clearInterval(blinking); blinking = undefined; };
-  const chosen = []; // names of the two pictures, kept from image to image
+  const chosen = []; // names of the two, kept from image to image
   const over = (parent, pictures) => { // pictures: [name, source] of everything that may be laid over another
     const stack = figure(parent, "One over another");
     stack.parentElement.classList.add("wide");
@@ -55,7 +55,7 @@
     });
     const slider = document.createElement("input");
     Object.assign(slider, { type: "range", min: 0, max: 100, value: 50 });
-    slider.setAttribute("aria-label", "share of the picture that shows the first");
+    slider.setAttribute("aria-label", "share of the area that shows the first");
     const slide = () => { top.style.clipPath = `inset(0 0 0 ${slider.value}%)`; };
     slider.addEventListener("input", slide);
     controls.append(slider);
@@ -78,7 +78,7 @@
     stopBlinking();
     const element = document.createElement("section");
     element.className = "explorer";
-    const heading = make("h3", element, "Pictures: choose a point above");
+    const heading = make("h3", element, "Images: choose a point above");
     heading.tabIndex = -1;
     const controls = make("p", element, undefined, "controls");
     const step = (by) => {

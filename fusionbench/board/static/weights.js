@@ -1,6 +1,6 @@
 "use strict";
 // What matters to whom: the reader weighs the metrics and sees the order that follows, and how often each model would
-// lead if somebody else weighed them. Loaded when its panel is opened.
+// lead under other weights. Loaded when its panel is opened.
 (() => {
   const { state, table, heads, rows, name, remember } = window.fusionbenchBoard;
   const panel = document.querySelector(".weights");

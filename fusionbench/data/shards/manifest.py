@@ -36,7 +36,7 @@ class ShardEntry(_Part, frozen=True):
     content_sha256: Sha256
     arrays: dict[str, Sha256]  # of the bytes of each array, to tell which one is damaged
     file_sha256: Sha256
-    source_sha256: Sha256  # of the decoded source images that the shard was made from
+    source_sha256: Sha256  # of the decoded source images of the shard
 
 
 class SplitEntry(_Part, frozen=True):
@@ -84,7 +84,7 @@ def identity(splits: dict[str, SplitEntry], left_out: LeftOut | None = None) -> 
     """The data set's id: sha256 over {split: content digests in order}.
 
     Where files were left out it is over {"splits": these digests, "left_out": {source split: names in order}}: another
-    data set, whatever its pixels. The reasons do not enter it, because libraries word them differently.
+    data set, for any pixels. The reasons do not enter it, because libraries word them differently.
     """
     digests = {
         name: [shard.content_sha256 for shard in (*split.shards, *([split.cutouts] if split.cutouts else []))]

@@ -14,7 +14,7 @@ import numpy as np
 
 PIXELS, OFFSETS, SHAPE, VIEWS = "pixels", "offsets", "shape", "views"
 COUNT = 2  # views of a pair
-MAX_SIDE = 1 << 16  # of a picture: products of two sides are far from overflowing
+MAX_SIDE = 1 << 16  # of an image: products of two sides are far from overflowing
 
 
 def pack(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -67,7 +67,7 @@ class Ragged(Sequence[np.ndarray]):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, 2): the sizes of the pictures are no part of it."""
+        """(n, 2): the sizes of the images are no part of it."""
         return len(self), COUNT
 
     @property

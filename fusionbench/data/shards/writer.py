@@ -51,7 +51,7 @@ def content_digest(arrays: Mapping[str, np.ndarray], digests: Mapping[str, str] 
 def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``arrays`` (equal first lengths) atomically and return {arrays, bytes, content_sha256, file_sha256}.
 
-    The flat ``pixels`` of pairs of different sizes (:mod:`fusionbench.data.shards.ragged`) have a length of their own.
+    The flat ``pixels`` of pairs of different sizes (:mod:`fusionbench.data.shards.ragged`) have another length.
 
     Args:
         path: the shard, which is replaced in one step.
@@ -112,7 +112,7 @@ def _lay_out(path: str, arrays: Mapping[str, np.ndarray], header: bytes) -> dict
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
     access.set_alignment(_THRESHOLD, _ALIGNMENT)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)  # closed means closed, whatever still refers to it
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)  # closed even where something still refers to it
     file = h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access)
     offsets = {}
     try:
@@ -132,7 +132,7 @@ def _lay_out(path: str, arrays: Mapping[str, np.ndarray], header: bytes) -> dict
         attribute = h5py.h5a.create(file, ATTRIBUTE, h5py.h5t.py_create(text.dtype), scalar)
         attribute.write(text)
         h5py.h5f.flush(file)
-    except RuntimeError as error:  # how h5py tells of a full disk
+    except RuntimeError as error:  # how h5py reports a full disk
         raise OSError(errno.ENOSPC if f"errno = {errno.ENOSPC}" in str(error) else errno.EIO, str(error)) from error
     finally:
         with contextlib.suppress(RuntimeError):

@@ -10,7 +10,7 @@ Image Fusion", ECCV 2022, arXiv 2209.11277), after the configuration that the au
 
 What differs from the text of the paper, and why:
 
-* Groups stand in the order of the authors' command lines (most groups at the finest latent resolution); table 6 of the
+* Groups are in the order of the authors' command lines (most groups at the finest latent resolution); table 6 of the
   supplement lists them the other way round. ``group_order="table"`` builds that one.
 * The posterior is q(z|y) and not a residual of the prior: a residual on a prior that depends on X would not be q(z|y).
 * p(z_l | no views) for l > 1 is Conv_p(e_l), and p(z_1 | no views) = N(0, I).

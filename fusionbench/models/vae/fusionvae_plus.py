@@ -17,7 +17,7 @@ Why some views are hidden, and why the posterior is q(z|y) and not a change of t
 views the model is a plain VAE, whose latents have to hold the whole target. FusionVAE learns that from every sample,
 as its q(z|y) and p(y|z) know nothing of the views. A decoder or a posterior that sees them leaves to the latents only
 what the views lack, so that the case without any is learned from the quarter of the samples that have none.
-docs/models.md has the measurements.
+docs/reproduction.md has the measurements.
 """
 
 from __future__ import annotations
