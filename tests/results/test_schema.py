@@ -193,17 +193,7 @@ def test_a_table_with_rows_of_other_lengths_is_refused(tmp_path: Path, rows: str
     content = ("id,m\n" + rows).encode()
     (folder / "images.csv").write_bytes(content)
     path = folder / "result.json"
-    path.write_text(
-        json.dumps(
-            json.loads(path.read_text())
-            | {
-                "per_image": {
-                    "file": "images.csv",
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                    "columns": ["id", "m"],
-                }
-            }
-        )
-    )
+    named = {"file": "images.csv", "sha256": hashlib.sha256(content).hexdigest(), "columns": ["id", "m"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"per_image": named}))
     with pytest.raises((DataError, ValueError)):
         schema.load_per_image(folder)
