@@ -187,7 +187,7 @@ def test_a_result_names_its_ranges_only_where_they_were_given(place: Path) -> No
 
 
 def _spec(pairs: object) -> object:
-    from fusionbench.evaluation.pair_suites import _spec as spec
+    from fusionbench.evaluation.pair_sheet import pair_spec as spec
 
     return spec(pairs)  # type: ignore[arg-type]
 
