@@ -112,45 +112,50 @@ def _samples_in(path: Path) -> Any:
 
 
 def score_once(folder: str, data: str, suite: str, out: str) -> None:
-    """In the child: score the unpacked predictions in ``folder``, into ``out``; pairs have no suite."""
+    """In the child: score the unpacked predictions in ``folder`` into ``out``; ``suite`` is "" where none is needed."""
+    from fusionbench.submissions.prediction_kinds import KINDS
+
     record = read_record(Path(folder))
-    if record.kind == "masked":
-        _score_samples(Path(folder), record, Path(data), suite, Path(out))
-    else:
-        _score_pictures(Path(folder), record, Path(data), Path(out))
+    KINDS[record.kind].score(Path(folder), record, Path(data), suite, Path(out))
 
 
-def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
-    from fusionbench.data.dataset import open_dataset
+def score_samples(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
+    """Score the samples of a masked set as the suite says.
+
+    Raises:
+        Rejected: other images, another number of draws, or a suite of another protocol.
+    """
     from fusionbench.evaluation.make_result import make_result
-    from fusionbench.evaluation.masked import MaskedImages, Protocol
+    from fusionbench.evaluation.protocols import PROTOCOLS
     from fusionbench.evaluation.suites import load_suite
     from fusionbench.metrics.mse_min import METRIC, mse_min
 
-    rules, dataset = load_suite(suite), open_dataset(data)
-    protocol = Protocol(rules.protocol.draws, rules.protocol.seed, rules.protocol.paper_batch)
-    images = MaskedImages(dataset, rules.split, rules.protocol.limit)
-    count = len(images.ids)
+    rules = load_suite(suite)
+    protocol, options = PROTOCOLS.get(rules.protocol.name), rules.protocol
+    if protocol.name != record.kind:
+        raise Rejected(f"predictions for the protocol {record.kind}; the suite {suite} is scored under {protocol.key}")
+    images = protocol.open(str(data), options, split=rules.split)
+    dataset, count = images.dataset, len(images.ids)
     if (record.split, record.images) != (rules.split, count):
         raise Rejected(f"predictions for {record.images} images of {record.split}; {count} of {rules.split} are scored")
     spec, targets = dataset.spec, dataset.arrays(rules.split).targets
     columns: list[list[np.ndarray]] = [[] for _ in range(spec.views + 1)]
     with open_samples(folder / SAMPLES, count, spec) as samples:
         draws = samples.shape[2]
-        if draws not in (1, protocol.draws):
-            raise Rejected(f"{draws} draws; the protocol asks for {protocol.draws}, or 1 of a deterministic model")
+        if draws not in (1, options.draws):
+            raise Rejected(f"{draws} draws; the protocol asks for {options.draws}, or 1 of a deterministic model")
         for begin, values in blocks(samples):
             target = targets[begin : begin + len(values)] / 255.0
             for inputs, column in enumerate(columns):
                 column.append(mse_min(np.moveaxis(values[:, inputs], 1, 0) / 255.0, target))
     scored = {f"mse_min@{inputs}": np.concatenate(column) for inputs, column in enumerate(columns)}
-    scored |= averages(scored, "mse_min", spec.views, protocol.paper_batch)
+    scored |= averages(scored, "mse_min", spec.views, options.paper_batch)
     table: dict[str, np.ndarray] = {"id": images.ids, **scored}
     content = {"predictions_sha256": file_sha256(folder / SAMPLES)}
     identity = schema.Identity(
         model=schema.ModelIdentity(name=record.model, version="1", params=content),
         dataset=images.identity,
-        protocol=protocol.identity(spec),
+        protocol=protocol.identity(options, images),
         metrics={METRIC.name: METRIC.version},
     )
     made = make_result(identity, title=record.title, status="scored", with_command=False)
@@ -158,7 +163,12 @@ def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, ou
     schema.save(made, out, table)
 
 
-def _score_pictures(folder: Path, record: Predictions, data: Path, out: Path) -> None:
+def score_images(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
+    """Score one image for every pair in ``data``; no suite is needed.
+
+    Raises:
+        DataError: images that lack, differ in size or cannot be read.
+    """
     from fusionbench.evaluation.pair_sets import pairs_in
     from fusionbench.evaluation.pairs import score_pictures
 

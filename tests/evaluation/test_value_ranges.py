@@ -232,7 +232,7 @@ def test_a_suite_has_ranges_of_its_own(place: Path) -> None:
     assert other.identity.protocol.params["range_a"] == "0:20000"
     for text, said in (
         (SUITE.replace('"pairs/1"', '"pairs/1"\nrange_a = "14"'), "no range of values"),
-        (SUITE.replace('"pairs/1"', '"masked/1"\nrange_b = "14bit"'), "belong to the protocol pairs/1"),
+        (SUITE.replace('"pairs/1"', '"masked/1"\nrange_b = "14bit"'), "range_b` belongs to the protocol pairs/1"),
     ):
         (place / "bad.toml").write_text(text)
         with pytest.raises(DataError, match=said):
