@@ -272,7 +272,7 @@ class SimpleProtocol(BaseProtocol):
         for key, score in result.scores.items():
             if score.mean is None and not score.extra.get("not_available"):
                 raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
-        result.cost = subject.cost() | {"ms_per_image": 1000 * seconds / data.identity.n}
+        result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
         result.provenance["host"] = describe_host(runtime.device)
         if out is not None and runtime.rank == 0:
             save(result, out, table)
