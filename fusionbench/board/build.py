@@ -18,7 +18,7 @@ from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_colum
 from fusionbench.board.citations import bibtex
 from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, local_map, may_have_maps, sources_of
 from fusionbench.board.filters import board_filters, row_filters
-from fusionbench.board.page_model import COST, TRACKS, Benchmark, BoardRow, Column, slug
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, Column, slug
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import notes, slots
@@ -359,7 +359,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(version=__version__, title_of=title_of, plain=_plain, tracks=TRACKS)
+    environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
     return environment
 
 

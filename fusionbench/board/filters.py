@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusionbench.board.page_model import NEEDS, TRACKS, Benchmark, BoardRow, Column, Group
+from fusionbench.board.page_model import NEEDS, Benchmark, BoardRow, Column, Group
 
 Filter = tuple[str, str, list[tuple[str, str]]]  # name, label, (value, text) of every choice
 
@@ -28,8 +28,11 @@ def row_filters(benchmark: Benchmark) -> list[Filter]:
 
 def board_filters(benchmarks: Sequence[Benchmark]) -> list[Filter]:
     """Filters of the first page: track and data set, and which rows a benchmark should have."""
-    tracks, names = {one.track for one in benchmarks}, {one.first.identity.dataset.name for one in benchmarks}
-    found = _filter("track", "Track", ((value, TRACKS.get(value, value)) for value in sorted(tracks)))
+    tracks, names = (
+        {one.track: one.track_title for one in benchmarks},
+        {one.first.identity.dataset.name for one in benchmarks},
+    )
+    found = _filter("track", "Track", sorted(tracks.items()))
     found += _filter("dataset", "Data set", ((value, value) for value in sorted(names)))
     return found + _shared([row for one in benchmarks for row in one.measured])
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry
 from fusionbench.results.published import Paper
 from fusionbench.results.schema import Result
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.protocols.base import BaseProtocol
 
 Kind = Literal["ranked", "cut", "published"]
 
@@ -122,8 +126,19 @@ class Benchmark:
 
     @property
     def track(self) -> str:
-        """``masked`` or ``pairs`` (keys of :data:`TRACKS`), or the name of another protocol."""
+        """``masked``, ``pairs``, or the name of another protocol."""
         return self.first.identity.protocol.name
+
+    @property
+    def protocol(self) -> BaseProtocol | None:
+        """The protocol of these results; None where it is not installed here."""
+        identity = self.first.identity.protocol
+        return known_protocol(f"{identity.name}/{identity.version}")
+
+    @property
+    def track_title(self) -> str:
+        """What readers call the protocol; its name where it is not installed here."""
+        return self.track if self.protocol is None else self.protocol.title
 
     @property
     def measured(self) -> list[BoardRow]:
@@ -147,7 +162,6 @@ NEEDS = {
     "gpu": "a GPU",
     "program": "a program from elsewhere",
 }
-TRACKS = {"masked": "masked views", "pairs": "registered pairs"}
 
 
 def slug(text: str) -> str:

@@ -13,6 +13,7 @@ from fusionbench.board.published_rows import add_dialects, beside, column_title,
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
 from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.metrics import label_of
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import (
@@ -68,7 +69,7 @@ def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: li
         if result.per_image is None:
             bare.setdefault(same_model(result), Entry([])).results.append(result)
     entries += bare.values()
-    groups = _groups(entries)
+    groups = _groups(entries, first)
     theirs = [result for result in published if beside(result, first)]
     add_dialects(groups, theirs)
     places = {group.metric: _places(entries, group) for group in groups}
@@ -99,7 +100,10 @@ def data_title(name: str) -> str:
     return name
 
 
-def _groups(entries: Sequence[Entry]) -> list[Group]:
+def _groups(entries: Sequence[Entry], first: Result) -> list[Group]:
+    identity = first.identity.protocol
+    protocol = known_protocol(f"{identity.name}/{identity.version}")
+    titles = {} if protocol is None else protocol.titles
     scores: dict[str, Score] = {}
     for entry in entries:
         scores |= {key: score for key, score in entry.results[0].scores.items() if key not in scores}
@@ -116,7 +120,7 @@ def _groups(entries: Sequence[Entry]) -> list[Group]:
             for key in keys
         ]
         hidden = SECONDARY.get(metric) in metrics
-        title = label_of(metric)
+        title = titles.get(metric) or label_of(metric)
         groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
     return groups
 

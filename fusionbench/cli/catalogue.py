@@ -19,6 +19,7 @@ _COLUMNS = {
     "sources": ("title", "licence"),
     "recipes": ("version", "source", "title"),
     "suites": ("title",),
+    "protocols": ("title", "about"),
     "datasets": ("version", "id", "splits", "folder"),
 }
 _ROOT = click.option(
@@ -26,7 +27,7 @@ _ROOT = click.option(
 )
 
 
-@click.command("list", short_help="List models, metrics, sources, recipes, data sets or suites.")
+@click.command("list", short_help="List models, metrics, sources, recipes, data sets, suites or protocols.")
 @click.argument("kind", required=False, type=click.Choice(catalogue.KINDS))
 @click.argument("pattern", required=False)
 @_ROOT
@@ -78,7 +79,7 @@ def _short(value: Any, column: str) -> str:
 @_ROOT
 @click.option("--json", "as_json", is_flag=True, help="The card as a JSON object; an array when several have the name.")
 def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> None:
-    """Show the card of NAME: a model, metric, source, recipe, data set or suite.
+    """Show the card of NAME: a model, metric, source, recipe, data set, suite or protocol.
 
     Example: fusionbench describe mse_min
     """

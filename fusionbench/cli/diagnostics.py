@@ -212,13 +212,14 @@ def check_shipped_files() -> Iterator[Finding]:
 
 
 def check_plugins() -> Iterator[Finding]:
-    """Every model, metric and source of another package can be loaded."""
+    """Every model, metric, source and protocol of another package can be loaded."""
     from fusionbench.core.registry import Registry
+    from fusionbench.evaluation.protocols import PROTOCOLS
     from fusionbench.metrics import METRICS
     from fusionbench.models import MODELS
     from fusionbench.sources import SOURCES
 
-    registries: tuple[Registry[Any], ...] = (MODELS, METRICS, SOURCES)
+    registries: tuple[Registry[Any], ...] = (MODELS, METRICS, SOURCES, PROTOCOLS)
     plugins = [(registry, name) for registry in registries for name in registry.names() if registry.is_plugin(name)]
     for registry, name in plugins:
         try:

@@ -20,8 +20,9 @@ from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset
 from fusionbench.evaluation.jobs import learns
 from fusionbench.evaluation.masked import sample_grid
+from fusionbench.evaluation.run_suite import run_suite
 from fusionbench.evaluation.sheets import reconstruction_grid, spread
-from fusionbench.evaluation.suites import RowsFailed, Suite, SuiteModel, load_suite, run_folder, run_suite
+from fusionbench.evaluation.suites import RowsFailed, Suite, SuiteModel, load_suite, run_folder
 from fusionbench.results.input_means import inputs_text
 from fusionbench.results.schema import Result
 from fusionbench.training.schedule import Budget
@@ -54,7 +55,7 @@ def quickstart(
     A row that fails does not stop the others: the pages show those, and ``failed`` of what is returned says the rest.
 
     Args:
-        jobs: processes, as for :func:`fusionbench.evaluation.suites.run_suite`.
+        jobs: processes, as for :func:`fusionbench.evaluation.run_suite.run_suite`.
 
     Raises:
         Rejected: the data set on disk is damaged.

@@ -12,10 +12,10 @@ import click
 
 from fusionbench.cli.range_options import range_options
 from fusionbench.core.errors import UsageError, unknown_name
-from fusionbench.core.progress import say
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
+    from fusionbench.evaluation.protocols.base import BaseProtocol
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
 _STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner.")
@@ -91,9 +91,10 @@ def train_command(
 @click.option("-d", "--data", required=True, help="A data set, or pairs: a folder, or a name (a set's below data/).")
 @click.option(
     "--protocol",
-    type=click.Choice(["masked", "pairs"]),
-    help="How to score [pairs where --data names a source or a data set of pairs, else masked].",
+    help="How to score, see `fusionbench list protocols` [pairs where --data names a source or a data set of pairs, "
+    "else masked].",
 )
+@click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="Option of the protocol; repeatable.")
 @click.option("--split", help="[test; pairs without one: their first]")
 @click.option("-k", "--samples", type=click.IntRange(min=1), default=100, show_default=True, help="Draws per image, K.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
@@ -118,6 +119,7 @@ def evaluate_command(
     runs: tuple[Path, ...],
     data: str,
     protocol: str | None,
+    extra: tuple[str, ...],
     split: str | None,
     samples: int,
     seed: int,
@@ -146,64 +148,23 @@ def evaluate_command(
 
     Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
     """
-    from fusionbench.evaluation.pair_sets import means_pairs
+    from fusionbench.evaluation.protocols import find_protocol, protocol_for
+    from fusionbench.evaluation.protocols.base import OPENS
 
-    given = {
-        name for name in context.params if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-    }
-    if (protocol or ("pairs" if source_dir or means_pairs(data) else "masked")) == "pairs":
-        _refuse(given & {"samples", "seed", "paper_batch", "precision", "compile", "curves", "sheets"}, "masked")
-        from fusionbench.core.image_ranges import Ranges
-        from fusionbench.evaluation.pair_sets import find_pairs
-        from fusionbench.evaluation.pairs import METRICS, PairsProtocol, evaluate_pairs
-
-        ranges = Ranges(range_a, range_b)
-        pairs = find_pairs(data, split, source_dir, limit=limit, strict=strict, ranges=ranges)
-        rules = PairsProtocol(stretch=stretch)
-        scored = [
-            evaluate_pairs(run, pairs, protocol=rules, out=out, device=device, force=force, keep_pictures=keep_pictures)
-            for run in runs
-        ]
-        _show(scored, out, as_json)
-        if len(scored) > 1:
-            _show_together([result.folder(out) for result in scored], METRICS)
-        return
-    _refuse(given & {"source_dir", "stretch", "range_a", "range_b", "strict", "keep_pictures"}, "pairs")
-    from fusionbench.data.dataset import open_dataset
-    from fusionbench.evaluation.masked import Protocol, evaluate
-
-    split = split or "test"
-    dataset = open_dataset(data)
-    results = []
-    for run in runs:
-        result = evaluate(
-            run,
-            dataset,
-            split=split,
-            protocol=Protocol(samples, seed, paper_batch),
-            out=out,
-            device=device,
-            precision=precision,
-            limit=limit,
-            force=force,
-            compile=compile,
-        )
-        if curves:
-            from fusionbench.evaluation.curves import draw_curves, save_curves
-
-            try:
-                rows = draw_curves(run, dataset, draws=samples, seed=seed, split=split, device=device, limit=limit)
-                save_curves(rows, result.folder(out) / "curves.csv")
-            except UsageError as error:  # a model without draws: its scores stand nevertheless
-                say(f"No curves: {error}")
-        if sheets:
-            from fusionbench.evaluation.sheets import save_sheets
-
-            save_sheets(run, dataset, result, out)
-        results.append(result)
+    rules = find_protocol(protocol) if protocol else protocol_for(data, source_dir)
+    given = _given(context)
+    _refuse(rules, set(given))
+    options = {key: value for key, value in given.items() if key == "limit" or key in rules.own_options}
+    for key in ("range_a", "range_b"):
+        if key in options:
+            options[key] = str(options[key])
+    checked = rules.options(**options, **_settings(extra, "--option"))
+    opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
+    takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
+    results = [rules.evaluate(run, opened, checked, out=out, device=device, force=force, **takes) for run in runs]
     _show(results, out, as_json)
     if len(results) > 1:
-        _show_together([result.folder(out) for result in results])
+        _show_together([result.folder(out) for result in results], rules.columns)
 
 
 @click.command("run")
@@ -250,7 +211,8 @@ def run_command(
 
     Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
     """
-    from fusionbench.evaluation.suites import RowsFailed, run_suite
+    from fusionbench.evaluation.jobs import RowsFailed
+    from fusionbench.evaluation.run_suite import run_suite
 
     try:
         results = run_suite(
@@ -277,11 +239,28 @@ def run_command(
     _show(results, out, as_json)
 
 
-def _refuse(options: set[str], protocol: str) -> None:
-    """Tell of options that the other protocol has."""
-    if options:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(options))
-        raise UsageError(f"{flags}: for --protocol {protocol} only")
+def _given(context: click.Context) -> dict[str, Any]:
+    """The options that somebody gave, by the names that protocols have for them."""
+    return {
+        "draws" if name == "samples" else name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+
+
+def _refuse(protocol: BaseProtocol, given: set[str]) -> None:
+    """Tell of options that other protocols have and this one does not.
+
+    Raises:
+        UsageError: there are some.
+    """
+    from fusionbench.evaluation.protocols.base import flag, others_options
+
+    refused = others_options(protocol, given)
+    if refused:
+        owner = next(iter(refused.values()))
+        flags = ", ".join(sorted(flag(option) for option, other in refused.items() if other == owner))
+        raise UsageError(f"{flags}: for --protocol {owner} only")
 
 
 def _show(results: list[Any], out: Path, as_json: bool) -> None:
@@ -293,7 +272,7 @@ def _show(results: list[Any], out: Path, as_json: bool) -> None:
         click.echo(json.dumps(body) if as_json else str(folder))
 
 
-def _show_together(folders: list[Path], scores: Sequence[str] = ("nll@*", "nll_bpd@*", "mse_min@*")) -> None:
+def _show_together(folders: list[Path], scores: Sequence[str]) -> None:
     """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
     from fusionbench.core import progress
     from fusionbench.results import tables
@@ -322,16 +301,27 @@ def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[
     own, general = parameters_of(MODELS.get(model)), Training.__struct_fields__
     params: dict[str, Any] = {}
     training: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {setting!r}: write KEY=VALUE, for example --set lr=0.003")
+    for key, value in _settings(settings, "--set", "--set lr=0.003").items():
         if key not in own and key not in general:
             see = f"fusionbench describe {model}"
             raise unknown_name(f"parameter of {model} and of training", key, [*own, *general], see)
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text  # a bare word
         (training if key in Training.__struct_fields__ else params)[key] = value
     return params, training
+
+
+def _settings(settings: Sequence[str], option: str, example: str = "--option draws=20") -> dict[str, Any]:
+    """``KEY=VALUE`` texts, the values read as TOML; what is no TOML is a bare word.
+
+    Raises:
+        UsageError: another form.
+    """
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} {setting!r}: write KEY=VALUE, for example {example}")
+        try:
+            found[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = text
+    return found

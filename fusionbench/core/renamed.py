@@ -59,7 +59,7 @@ RENAMED = {
     "pair_outputs": "evaluation.external",
     "pair_pictures": "evaluation.pair_images",
     "pair_recipes": "data.pair_recipes",
-    "pair_suites": "evaluation.pair_suites",
+    "pair_suites": "evaluation.run_suite",
     "pairsets": "evaluation.pair_sets",
     "pictures": "core.figures",
     "plaintext": "core.text",

@@ -1,4 +1,4 @@
-"""What there is by name: models, metrics, sources, recipes, suites, and data sets on disk.
+"""What there is by name: models, metrics, sources, recipes, suites, protocols, and data sets on disk.
 
 A listing is never lost to one bad plugin or one damaged folder: its line carries the error instead.
 """
@@ -118,6 +118,22 @@ def suite_card(name: str) -> Card:
     return {"title": suite.title, "about": about, **where, "models": rows, "protocol": protocol}
 
 
+def protocol_card(name: str) -> Card:
+    """A protocol: what is given and scored, its options with their defaults, and its scores in the order of tables."""
+    from fusionbench.evaluation.protocols import PROTOCOLS
+
+    protocol = PROTOCOLS.get(name)
+    return {
+        "title": protocol.title,
+        "about": " ".join(protocol.about.split()),
+        "options": {"limit": None, **protocol.own_options},
+        "takes": sorted(protocol.takes),
+        "columns": list(protocol.columns),
+        "version": protocol.version,
+        "where": _where(type(protocol)),
+    }
+
+
 def dataset_folders(root: Path) -> list[Path]:
     """Version folders of finished data sets below ``root``."""
     return sorted(path.parent for path in Path(root).glob("*/*/*/manifest.json"))
@@ -148,6 +164,10 @@ def _registry(kind: str) -> Registry[Any]:
         from fusionbench.metrics import METRICS
 
         return METRICS
+    if kind == "protocols":
+        from fusionbench.evaluation.protocols import PROTOCOLS
+
+        return PROTOCOLS
     from fusionbench.sources import SOURCES
 
     return SOURCES
@@ -159,7 +179,9 @@ _CARDS: dict[str, Callable[[str], Card]] = {
     "sources": source_card,
     "recipes": recipe_card,
     "suites": suite_card,
+    "protocols": protocol_card,
 }
+_REGISTERED = ("models", "metrics", "sources", "protocols")
 KINDS = (*_CARDS, "datasets")
 
 
@@ -167,7 +189,7 @@ def names(kind: str, root: Path = Path("data")) -> list[str]:
     """Names of one kind; for ``datasets`` those below ``root``."""
     if kind == "datasets":
         return list(dict.fromkeys(folder.parent.parent.name for folder in dataset_folders(root)))
-    if kind in ("models", "metrics", "sources"):
+    if kind in _REGISTERED:
         return _registry(kind).names()
     if kind == "suites":
         from fusionbench.evaluation.suites import list_suites
@@ -187,7 +209,7 @@ def listing(kind: str, root: Path = Path("data")) -> list[Card]:
 
 def _card(kind: str, name: str) -> Card:
     card = _safely(name, partial(_CARDS[kind], name))
-    if kind in ("models", "metrics", "sources"):
+    if kind in _REGISTERED:
         card["origin"] = _registry(kind).origin(name)
     return card
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.progress import say
 from fusionbench.evaluation.pair_sets import NO_RANGES, PairSet
-from fusionbench.evaluation.pair_suites import suite_protocol, suite_ranges
-from fusionbench.evaluation.pairs import score_pictures
+from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.suites import Suite, load_suite
 from fusionbench.results.schema import Result, load
 from fusionbench.sources import SOURCES
@@ -57,18 +57,20 @@ def score_outputs(
         DataError: pictures that lack, differ in size or cannot be read.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
-    if suite.protocol.name != "pairs/1":
-        raise UsageError(f"{suite.name} is no suite of registered pairs; see docs/submissions.md for its samples")
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r}: a method's name has small letters, digits, + . _ and -, for example my-method")
-    pairs = pairs_between(suite, a, b, strict=strict, ranges=Ranges.parse(range_a, range_b))
-    result = score_pictures(
-        fused,
-        pairs,
+    protocol = PROTOCOLS.get(suite.protocol.name)
+    ranges = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
+    if not ranges.keys() - protocol.own_options.keys():
+        suite = msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, **ranges))
+    data = protocol.open_images(suite, Path(a), Path(b), strict=strict)
+    result = protocol.score_images(
+        Path(fused),
+        data,
+        suite.protocol,
         name=name,
         title=title or name,
         note=note,
-        protocol=suite_protocol(suite),
         out=out,
         keep_pictures=keep_pictures,
         strict=strict,
@@ -89,7 +91,7 @@ def pairs_between(
         UsageError: a data set without pairs.
         DataError: folders without pairs, or others than those of an embedded source.
     """
-    kind, ranges = SOURCES.get(suite.dataset), suite_ranges(suite, ranges)
+    kind = SOURCES.get(suite.dataset)
     if isinstance(kind, type) and issubclass(kind, PairFolders):
         return PairSet(kind.between(a, b, suite.split, strict, ranges), suite.split, suite.protocol.limit)
     if not hasattr(kind, "read_pairs"):

@@ -13,46 +13,36 @@ defined in :mod:`fusionbench.results.input_means` and stored image by image.
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-import fusionbench
 from fusionbench.core.errors import CannotMeasure, UsageError
-from fusionbench.core.io import digest, file_sha256, utf8
+from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Batch
+from fusionbench.evaluation.make_result import make_result, saved_result
+from fusionbench.evaluation.subject import Subject as Subject
 from fusionbench.metrics.mse_min import METRIC as MSE_MIN
 from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import METRIC as NLL
 from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
-from fusionbench.models import MODELS
 from fusionbench.results.input_means import AVERAGES, averages, paper_weights
 from fusionbench.results.schema import (
     DatasetIdentity,
     Identity,
-    ModelIdentity,
-    Origin,
     ProtocolIdentity,
     Result,
     Score,
-    identity_id,
-    load,
     save,
     summarise,
 )
 from fusionbench.training.run import Run, read_run
 from fusionbench.training.runtime import Runtime, compile_blocks, describe_host, launch
-
-if TYPE_CHECKING:
-    import torch
 
 _SAMPLE_BYTES = {"cpu": 128 << 20, "cuda": 4 << 30}  # memory for the drawn images of one batch
 _MAX_BATCH = 512
@@ -85,6 +75,33 @@ class Protocol:
         return paper_weights(images, views, self.paper_batch)
 
 
+@dataclass(frozen=True)
+class MaskedImages:
+    """The first ``limit`` images of a split of a data set of masked views (all for None)."""
+
+    dataset: Any
+    split: str = "test"
+    limit: int | None = None
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Indices of the images: (n,)."""
+        size = self.dataset.size(self.split)
+        return np.arange(size if self.limit is None else min(self.limit, size))
+
+    @property
+    def identity(self) -> DatasetIdentity:
+        """What a result says about its data."""
+        return DatasetIdentity(
+            name=self.dataset.name,
+            version=self.dataset.version,
+            split=self.split,
+            id=self.dataset.id,
+            n=len(self.ids),
+            ids_sha256=digest(self.ids.tolist()),
+        )
+
+
 def evaluate(
     model: Any,
     dataset: Any,
@@ -99,6 +116,7 @@ def evaluate(
     title: str | None = None,
     force: bool = False,
     compile: bool = False,
+    params: dict[str, Any] | None = None,
 ) -> Result:
     """Score a run (its folder, or a :class:`Run`) or a model object on a split, and save the result below ``out``.
 
@@ -108,6 +126,7 @@ def evaluate(
         limit: only the first ``limit`` images; part of the identity.
         batch: images at a time; chosen by memory when None. It changes no draw.
         title: what tables call the row; the model's title when None.
+        params: parameters that a model object was built with; part of the identity (a run knows its own).
         compile: compile the model's blocks; as ``precision``, in the provenance and not in the identity.
 
     Raises:
@@ -128,49 +147,29 @@ def evaluate(
     protocol = protocol or Protocol()
     if protocol.draws < 1:
         raise UsageError(f"{protocol.draws} draws: at least one is needed")
-    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+    clock = time.monotonic()
     runtime = launch(device, precision)
-    subject = Subject.of(model, dataset.spec, runtime.device)
-    ids = np.arange(dataset.size(split) if limit is None else min(limit, dataset.size(split)))
+    subject = Subject.of(model, dataset.spec, runtime.device, params)
+    images = MaskedImages(dataset, split, limit)
     identity = Identity(
         model=subject.identity,
-        dataset=DatasetIdentity(
-            name=dataset.name,
-            version=dataset.version,
-            split=split,
-            id=dataset.id,
-            n=len(ids),
-            ids_sha256=digest(ids.tolist()),
-        ),
+        dataset=images.identity,
         protocol=protocol.identity(dataset.spec),
         metrics={m.name: m.version for m in (NLL, MSE_MIN) if m.name in subject.metrics},
-        training=subject.run.info.identity() if subject.run else None,
+        training=subject.training,
     )
-    result = Result(
-        id=identity_id(identity),
-        status="verified",
-        family=subject.family,
-        title=title or subject.title,
-        identity=identity,
-        scores={},
-        origin=Origin(kind="run"),
-    )
-    if out is not None and not force and (result.folder(out) / "result.json").is_file():
-        return load(result.folder(out))
+    result = make_result(identity, title=title or subject.title, family=subject.family)
+    if (found := saved_result(result, out, force)) is not None:
+        return found
     compiled = compile and compile_blocks(subject.model, runtime.device)
-    table, seconds = _measure(subject, dataset, split, ids, protocol, runtime, batch)
+    table, seconds = _measure(subject, dataset, split, images.ids, protocol, runtime, batch)
     views = dataset.spec.views
     result.scores = _summarise(table, protocol, dataset.spec, subject)
-    result.cost = {
-        "parameters": subject.parameters,
+    result.cost = subject.cost() | {
         "seconds": round(time.monotonic() - clock, 3),
-        "ms_per_image": 1000 * seconds / (len(ids) * (views + 1)),
-        "train_hours": None if subject.run is None else subject.run.info.seconds / 3600,
+        "ms_per_image": 1000 * seconds / (len(images.ids) * (views + 1)),
     }
-    result.provenance = {
-        "fusionbench": fusionbench.__version__,
-        "started": started.isoformat(timespec="seconds"),
-        "command": [utf8(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
+    result.provenance |= {
         "host": describe_host(runtime.device),
         "precision": runtime.precision,
         "world_size": runtime.world_size,
@@ -183,48 +182,6 @@ def evaluate(
         save(result, out, table)
     runtime.fabric.barrier()
     return result
-
-
-@dataclass
-class Subject:
-    """What is measured: a model, how it is called, and where its weights come from."""
-
-    model: Any
-    identity: ModelIdentity
-    title: str
-    family: Any
-    parameters: int
-    run: Run | None
-
-    @classmethod
-    def of(cls, model: Any, spec: Any, device: torch.device) -> Subject:
-        run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
-        if run is not None:
-            model = run.load_model(spec, device)
-            identity = run.info.model_identity(file_sha256(run.folder / "weights.safetensors"))
-        else:
-            model = model.to(device).eval()
-            name = next((n for n in MODELS.names() if MODELS.get(n) is type(model)), type(model).__name__.lower())
-            identity = ModelIdentity(name=name, version=model.version, weights_sha256=_state_sha256(model))
-        parameters = sum(p.numel() for p in model.parameters())
-        family = getattr(model, "family", "model")
-        subject = cls(model, identity, model.title, family, parameters, run)
-        if not subject.metrics:
-            raise UsageError(f"{model.title} has none of log_weights, sample and fuse: there is nothing to score")
-        return subject
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        abilities = {"nll": ("log_weights",), "mse_min": ("sample", "fuse")}
-        return tuple(name for name, methods in abilities.items() if any(hasattr(self.model, m) for m in methods))
-
-
-def _state_sha256(model: torch.nn.Module) -> str:
-    total = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        total.update(name.encode())
-        total.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()
 
 
 def _measure(

@@ -11,9 +11,7 @@ stays outside: Y is fused, Cb and Cr of the visible picture are kept.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,26 +20,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import fusionbench
 from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import encode_png, fit_ranges, images_in, read_image
-from fusionbench.core.io import digest, file_sha256, utf8, utf8_names, write_bytes
+from fusionbench.core.io import digest, file_sha256, utf8_names, write_bytes
 from fusionbench.core.progress import progress, say
 from fusionbench.core.types import Batch, ImageSpec
-from fusionbench.evaluation.masked import Subject
+from fusionbench.evaluation.make_result import make_result, saved_result
 from fusionbench.evaluation.pair_images import fused_path, keeps_pictures, save_fused, save_sources
 from fusionbench.evaluation.pair_sets import PairSet
+from fusionbench.evaluation.subject import Subject
 from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.results.schema import (
     Identity,
     ModelIdentity,
+    Origin,
     ProtocolIdentity,
     Result,
-    identity_id,
-    load,
+    TrainingIdentity,
     save,
     summarise,
 )
@@ -123,14 +121,11 @@ def evaluate_pairs(
     protocol, runtime = protocol or PairsProtocol(), launch(device, "fp32")
     _ = pairs.identity  # looks at every pair: one line says what is wrong with all of them
     height, width = pairs.pair(0).shape[1:]
-    subject = Subject.of(model, ImageSpec(1, height, width, 2), runtime.device)
+    subject = Subject.of(model, ImageSpec(1, height, width, 2), runtime.device, params)
     if not hasattr(subject.model, "fuse"):
         raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
-    if params and subject.run is None:
-        subject.identity.params = dict(params)
-    result = _result(pairs, protocol, subject.identity, title or subject.title)
-    result.identity.training = subject.run.info.identity() if subject.run else None
-    result.id, result.family = identity_id(result.identity), subject.family
+    about: dict[str, Any] = {"title": title or subject.title, "family": subject.family}
+    result = _result(pairs, protocol, subject.identity, training=subject.training, **about)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
     seconds: list[float] = []
     peaks: list[float] = []
@@ -141,14 +136,12 @@ def evaluate_pairs(
             fused = subject.model.fuse(batch)
         return to_luma(fused, protocol.stretch)
 
-    if out is not None and not force and (result.folder(out) / "result.json").is_file():
-        return _again(result, pairs, fuse, out, keep)
+    if (found := saved_result(result, out, force)) is not None:
+        return _again(found, pairs, fuse, keep)
     table = _score(result, pairs, fuse, keep, torch.get_num_threads())
-    result.cost = {
-        "parameters": subject.parameters,
+    result.cost = subject.cost() | {
         "ms_per_image": 1000 * statistics.median(seconds),
         "peak_mib": max(peaks) if peaks else None,
-        "train_hours": None if subject.run is None else subject.run.info.seconds / 3600,
     }
     result.provenance["host"] = describe_host(runtime.device)
     if out is not None:
@@ -202,9 +195,8 @@ def score_pictures(
     ranges = fit_ranges(replace(pairs.ranges, fused=wanted), {"fused": [files[stem] for stem in pairs.stems]})
     made_of = digest([[stem, file_sha256(files[stem])] for stem in pairs.stems])
     identity = ModelIdentity(name=name, version="pictures", weights_sha256=made_of)
-    result = _result(pairs, protocol, identity, title, wanted, ranges)  # looks at every pair
-    result.status, result.origin.kind, result.origin.note = "scored", "submission", note
-    result.id = identity_id(result.identity)
+    about: dict[str, Any] = {"title": title, "status": "scored", "origin": Origin(kind="submission", note=note)}
+    result = _result(pairs, protocol, identity, wanted, ranges, **about)  # looks at every pair
 
     def read(index: int, pair: np.ndarray) -> np.ndarray:
         path = files[pairs.stems[index]]
@@ -216,8 +208,8 @@ def score_pictures(
 
     _check_pictures(fused, pairs, read)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
-    if out is not None and (result.folder(out) / "result.json").is_file():
-        return _again(result, pairs, read, out, keep)
+    if (found := saved_result(result, out)) is not None:
+        return _again(found, pairs, read, keep)
     table = _score(result, pairs, read, keep, jobs or joblib.cpu_count())
     if out is not None:
         save(result, out, table)
@@ -239,26 +231,23 @@ def _result(
     pairs: PairSet,
     protocol: PairsProtocol,
     model: ModelIdentity,
-    title: str,
     wanted: Range | None = None,
     ranges: Ranges | None = None,
+    training: TrainingIdentity | None = None,
+    **about: Any,
 ) -> Result:
     """A result without scores. ``wanted``: the range asked for fused files; ``ranges``: what became of all ranges."""
     metrics = {key: metric.version for key, metric in _records().items()}
     rules, asked = protocol.identity(), getattr(pairs.source, "ranges", Ranges())
     rules.params |= (pairs.ranges if ranges is None else ranges).params()
-    identity = Identity(model=model, dataset=pairs.identity, protocol=rules, metrics=metrics)
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    provenance: dict[str, Any] = {
-        "fusionbench": fusionbench.__version__,
-        "started": started,
-        "command": [utf8(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])],
-    }
+    result = make_result(
+        Identity(model=model, dataset=pairs.identity, protocol=rules, metrics=metrics, training=training), **about
+    )
     if hasattr(pairs.source, "missing") and (left_out := pairs.source.missing(pairs.split)):
-        provenance["left_out"] = left_out  # pictures without a partner
+        result.provenance["left_out"] = left_out  # pictures without a partner
     if asked := replace(asked, fused=wanted).texts():
-        provenance["ranges"] = asked  # as they were given: the protocol has what `auto` found
-    return Result(id="", status="verified", title=title, identity=identity, scores={}, provenance=provenance)
+        result.provenance["ranges"] = asked  # as they were given: the protocol has what `auto` found
+    return result
 
 
 def _records() -> dict[str, Any]:
@@ -286,12 +275,11 @@ def score_pair(
     return values, missing, facts(fused, [*pair])
 
 
-def _again(result: Result, pairs: PairSet, make: Maker, out: str | Path, keep: str | Path | None) -> Result:
-    """The result that lies there already, and the pictures that are to lie beside it."""
+def _again(found: Result, pairs: PairSet, make: Maker, keep: str | Path | None) -> Result:
+    """A result that lies there already, with the images that are to lie beside it."""
     if keep is not None:
         save_sources(pairs, keep)
-        save_fused(result, pairs, keep, make)
-    found = load(result.folder(out))
+        save_fused(found, pairs, keep, make)
     _tell(found)
     return found
 

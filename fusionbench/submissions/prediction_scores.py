@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -12,9 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-import fusionbench
 from fusionbench.core.errors import DataError, Rejected, UsageError
-from fusionbench.core.io import digest, file_sha256, utf8_names
+from fusionbench.core.io import file_sha256, utf8_names
 from fusionbench.results import schema
 from fusionbench.results.input_means import averages
 from fusionbench.submissions.predictions import (
@@ -114,75 +112,65 @@ def _samples_in(path: Path) -> Any:
 
 
 def score_once(folder: str, data: str, suite: str, out: str) -> None:
-    """In the child: score the unpacked predictions in ``folder``, into ``out``; pairs have no suite."""
+    """In the child: score the unpacked predictions in ``folder`` into ``out``; ``suite`` is "" where none is needed."""
+    from fusionbench.submissions.prediction_kinds import KINDS
+
     record = read_record(Path(folder))
-    if record.kind == "masked":
-        _score_samples(Path(folder), record, Path(data), suite, Path(out))
-    else:
-        _score_pictures(Path(folder), record, Path(data), Path(out))
+    KINDS[record.kind].score(Path(folder), record, Path(data), suite, Path(out))
 
 
-def _score_samples(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
-    from fusionbench.data.dataset import open_dataset
-    from fusionbench.evaluation.masked import Protocol
+def score_samples(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
+    """Score the samples of a masked set as the suite says.
+
+    Raises:
+        Rejected: other images, another number of draws, or a suite of another protocol.
+    """
+    from fusionbench.evaluation.make_result import make_result
+    from fusionbench.evaluation.protocols import PROTOCOLS
     from fusionbench.evaluation.suites import load_suite
     from fusionbench.metrics.mse_min import METRIC, mse_min
 
-    rules, dataset = load_suite(suite), open_dataset(data)
-    protocol = Protocol(rules.protocol.draws, rules.protocol.seed, rules.protocol.paper_batch)
-    size = dataset.size(rules.split)
-    count = size if rules.protocol.limit is None else min(size, rules.protocol.limit)
+    rules = load_suite(suite)
+    protocol, options = PROTOCOLS.get(rules.protocol.name), rules.protocol
+    if protocol.name != record.kind:
+        raise Rejected(f"predictions for the protocol {record.kind}; the suite {suite} is scored under {protocol.key}")
+    images = protocol.open(str(data), options, split=rules.split)
+    dataset, count = images.dataset, len(images.ids)
     if (record.split, record.images) != (rules.split, count):
         raise Rejected(f"predictions for {record.images} images of {record.split}; {count} of {rules.split} are scored")
     spec, targets = dataset.spec, dataset.arrays(rules.split).targets
     columns: list[list[np.ndarray]] = [[] for _ in range(spec.views + 1)]
     with open_samples(folder / SAMPLES, count, spec) as samples:
         draws = samples.shape[2]
-        if draws not in (1, protocol.draws):
-            raise Rejected(f"{draws} draws; the protocol asks for {protocol.draws}, or 1 of a deterministic model")
+        if draws not in (1, options.draws):
+            raise Rejected(f"{draws} draws; the protocol asks for {options.draws}, or 1 of a deterministic model")
         for begin, values in blocks(samples):
             target = targets[begin : begin + len(values)] / 255.0
             for inputs, column in enumerate(columns):
                 column.append(mse_min(np.moveaxis(values[:, inputs], 1, 0) / 255.0, target))
     scored = {f"mse_min@{inputs}": np.concatenate(column) for inputs, column in enumerate(columns)}
-    scored |= averages(scored, "mse_min", spec.views, protocol.paper_batch)
-    table: dict[str, np.ndarray] = {"id": np.arange(count), **scored}
-    scores = {key: schema.summarise(values, "lower", "1", draws=draws) for key, values in scored.items()}
-    task = schema.DatasetIdentity(
-        name=dataset.name,
-        version=dataset.version,
-        split=rules.split,
-        id=dataset.id,
-        n=count,
-        ids_sha256=digest(list(range(count))),
+    scored |= averages(scored, "mse_min", spec.views, options.paper_batch)
+    table: dict[str, np.ndarray] = {"id": images.ids, **scored}
+    content = {"predictions_sha256": file_sha256(folder / SAMPLES)}
+    identity = schema.Identity(
+        model=schema.ModelIdentity(name=record.model, version="1", params=content),
+        dataset=images.identity,
+        protocol=protocol.identity(options, images),
+        metrics={METRIC.name: METRIC.version},
     )
-    content = file_sha256(folder / SAMPLES)
-    _save(record, content, task, protocol.identity(spec), {METRIC.name: METRIC.version}, scores, table, out)
+    made = make_result(identity, title=record.title, status="scored", with_command=False)
+    made.scores = {key: schema.summarise(values, "lower", "1", draws=draws) for key, values in scored.items()}
+    schema.save(made, out, table)
 
 
-def _score_pictures(folder: Path, record: Predictions, data: Path, out: Path) -> None:
+def score_images(folder: Path, record: Predictions, data: Path, suite: str, out: Path) -> None:
+    """Score one image for every pair in ``data``; no suite is needed.
+
+    Raises:
+        DataError: images that lack, differ in size or cannot be read.
+    """
     from fusionbench.evaluation.pair_sets import pairs_in
     from fusionbench.evaluation.pairs import score_pictures
 
     pairs = pairs_in(data, record.split)
     score_pictures(folder / IMAGES, pairs, name=record.model, title=record.title, out=out)
-
-
-def _save(
-    record: Predictions,
-    content: str,
-    task: schema.DatasetIdentity,
-    protocol: schema.ProtocolIdentity,
-    metrics: dict[str, str],
-    scores: dict[str, schema.Score],
-    table: Mapping[str, Any],
-    out: Path,
-) -> None:
-    model = schema.ModelIdentity(name=record.model, version="1", params={"predictions_sha256": content})
-    identity = schema.Identity(model=model, dataset=task, protocol=protocol, metrics=metrics)
-    made = schema.Result(
-        id=schema.identity_id(identity), status="scored", title=record.title, identity=identity, scores=scores
-    )
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    made.provenance = {"fusionbench": fusionbench.__version__, "started": started}
-    schema.save(made, out, table)

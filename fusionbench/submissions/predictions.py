@@ -74,6 +74,8 @@ def examine_once(folder: str, data: str) -> None:
 
 def examine(folder: Path, data: Path | None) -> Findings:
     """Everything that is wrong with an unpacked submission of predictions, and what is remarkable about it."""
+    from fusionbench.submissions.prediction_kinds import KINDS
+
     found = Findings(problems=[], notes=[])
     try:
         record = read_record(folder)
@@ -83,11 +85,11 @@ def examine(folder: Path, data: Path | None) -> Findings:
     if _is_registered(record.model):
         remedy = f"call it {record.model}-ours, or submit the weights"
         found.problems.append(Problem(META, f"{record.model!r} is the name of a model of fusionbench", remedy))
-    file = SAMPLES if record.kind == "masked" else IMAGES
+    kind = KINDS[record.kind]
     try:
-        (_examine_samples if record.kind == "masked" else _examine_pictures)(folder, record, data, found)
+        kind.examine(folder, record, data, found)
     except FusionbenchError as error:
-        found.problems.append(Problem(file, str(error).replace(f"{folder}/", ""), _AGAIN))
+        found.problems.append(Problem(kind.file, str(error).replace(f"{folder}/", ""), _AGAIN))
     return found
 
 
@@ -163,7 +165,12 @@ def blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
             raise DataError(f"images from {begin} cannot be read ({' '.join(str(error).split())[:160]})") from error
 
 
-def _examine_samples(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+def examine_samples(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+    """Look at the samples of a masked set: shape and type, and what is remarkable about them.
+
+    Raises:
+        DataError: samples or a data set that cannot be read.
+    """
     from fusionbench.data.dataset import open_dataset
 
     dataset = None if data is None else open_dataset(data)
@@ -243,7 +250,12 @@ def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
     return ""
 
 
-def _examine_pictures(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+def examine_images(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+    """Look at the images of pairs: one for every pair, 8-bit PNG of its size, and what is remarkable about them.
+
+    Raises:
+        DataError: pairs that cannot be read.
+    """
     from fusionbench.core.images import read_image
     from fusionbench.evaluation.pair_sets import pairs_in
 

@@ -276,22 +276,13 @@ def load_once(folder: str) -> None:
 
 def score_once(folder: str, data: str, suite: str, out: str) -> None:
     """In the child: score the unpacked submission in ``folder`` as the suite says, into ``out``."""
-    from fusionbench.data.dataset import open_dataset
-    from fusionbench.evaluation.masked import Protocol, evaluate
+    from fusionbench.evaluation.protocols import PROTOCOLS
     from fusionbench.evaluation.suites import load_suite
 
     rules = load_suite(suite)
-    protocol = Protocol(rules.protocol.draws, rules.protocol.seed, rules.protocol.paper_batch)
-    dataset = open_dataset(data)
-    evaluate(
-        as_run(Path(folder)),
-        dataset,
-        split=rules.split,
-        protocol=protocol,
-        out=out,
-        device="cpu",
-        limit=rules.protocol.limit,
-    )
+    protocol = PROTOCOLS.get(rules.protocol.name)
+    opened = protocol.open(data, rules.protocol, split=rules.split)
+    protocol.evaluate(as_run(Path(folder)), opened, rules.protocol, out=out, device="cpu")
 
 
 def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, seconds: int = 3600) -> Path:
@@ -305,6 +296,7 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
         UsageError, DataError: the suite, the data set or the file is not there.
     """
     from fusionbench.results import published, schema
+    from fusionbench.submissions.prediction_kinds import KINDS
     from fusionbench.submissions.sandbox import run_limited
 
     if is_record(path):
@@ -321,7 +313,7 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
         if not report.ok or made is None or isinstance(made, Record):
             raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
         weights = isinstance(made, Submission)
-        if suite is None and (isinstance(made, Submission) or made.kind == "masked"):
+        if suite is None and (isinstance(made, Submission) or KINDS[made.kind].needs_suite):
             raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
         if isinstance(made, Submission):
             _check_dataset(path, made, data)

@@ -12,8 +12,8 @@ from fusionbench.board import build_board
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.evaluation.external import score_outputs
 from fusionbench.evaluation.pair_sets import open_pairs
-from fusionbench.evaluation.pair_suites import create
 from fusionbench.evaluation.pairs import fuse_pair
+from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.suites import SuiteModel, run_suite
 from fusionbench.results.schema import load, load_folder
 from tests.cli.runner import run
@@ -43,7 +43,7 @@ def place(tmp_path: Path) -> Path:
             folders.save(tmp_path / f"set/{side}/{stem}.png", rng.integers(0, 256, shape, np.uint8))
     (tmp_path / "small.toml").write_text(SUITE)
     pairs = open_pairs("pairs", "all", tmp_path / "set")
-    model = create(SuiteModel(name="average"), pairs)
+    model = PROTOCOLS.get("pairs/1").create(SuiteModel(name="average"), pairs)
     for index, pair in enumerate(pairs):
         folders.save(tmp_path / f"fused/{pairs.stems[index]}.bmp", fuse_pair(model, pair, index))
     return tmp_path

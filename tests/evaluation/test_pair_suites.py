@@ -117,9 +117,9 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     suite.write_text(TRAINED)
     opened: list[str] = []
     monkeypatch.setattr(
-        "fusionbench.evaluation.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train
+        "fusionbench.evaluation.run_suite.training_folder", lambda suite, root: Path(root) / suite.train
     )
-    monkeypatch.setattr("fusionbench.evaluation.pair_suites._tell_seen", lambda suite, pairs, folder: None)
+    monkeypatch.setattr("fusionbench.evaluation.protocols.pairs.RegisteredPairs.before_training", lambda *given: None)
     monkeypatch.setattr("fusionbench.data.dataset.open_dataset", lambda folder: opened.append(folder) or PairDataset())
     place, out = suite.parent, suite.parent / "results"
     where: dict[str, Any] = {"source_dir": place / "set", "data_root": place / "data", "out": out, "device": "cpu"}
@@ -147,9 +147,9 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     monkeypatch.undo()
 
     monkeypatch.setattr(
-        "fusionbench.evaluation.pair_suites.training_folder", lambda suite, root: Path(root) / suite.train
+        "fusionbench.evaluation.run_suite.training_folder", lambda suite, root: Path(root) / suite.train
     )
-    monkeypatch.setattr("fusionbench.evaluation.pair_suites._tell_seen", lambda suite, pairs, folder: None)
+    monkeypatch.setattr("fusionbench.evaluation.protocols.pairs.RegisteredPairs.before_training", lambda *given: None)
     monkeypatch.setattr("fusionbench.data.dataset.open_dataset", lambda folder: PairDataset())
     cut = run_suite(suite, models=["mfeif-small", "copy-b"], budget="1 step", jobs=1, sheets=True, **where)
     assert [result.cut for result in cut] == [True, True, False] and cut[2].id == results[0].id

@@ -187,7 +187,7 @@ def test_a_result_names_its_ranges_only_where_they_were_given(place: Path) -> No
 
 
 def _spec(pairs: object) -> object:
-    from fusionbench.evaluation.pair_suites import _spec as spec
+    from fusionbench.evaluation.pair_sheet import pair_spec as spec
 
     return spec(pairs)  # type: ignore[arg-type]
 
@@ -232,7 +232,7 @@ def test_a_suite_has_ranges_of_its_own(place: Path) -> None:
     assert other.identity.protocol.params["range_a"] == "0:20000"
     for text, said in (
         (SUITE.replace('"pairs/1"', '"pairs/1"\nrange_a = "14"'), "no range of values"),
-        (SUITE.replace('"pairs/1"', '"masked/1"\nrange_b = "14bit"'), "belong to the protocol pairs/1"),
+        (SUITE.replace('"pairs/1"', '"masked/1"\nrange_b = "14bit"'), "range_b` belongs to the protocol pairs/1"),
     ):
         (place / "bad.toml").write_text(text)
         with pytest.raises(DataError, match=said):

@@ -1,0 +1,165 @@
+"""``pairs/1``: every registered pair of a source's split, fused at its own size and scored against both sources.
+
+How pairs are scored stands in :mod:`fusionbench.evaluation.pairs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusionbench.core.image_ranges import Range, Ranges
+from fusionbench.core.progress import say
+from fusionbench.evaluation.protocols.base import BaseProtocol, ScoredRow
+from fusionbench.evaluation.protocols.base import Options as BaseOptions
+from fusionbench.metrics.engine import TABLE
+from fusionbench.results.schema import ProtocolIdentity, Result
+
+if TYPE_CHECKING:
+    from fusionbench.core.types import ImageSpec
+    from fusionbench.evaluation.pair_sets import PairSet
+    from fusionbench.evaluation.pairs import PairsProtocol as Settings
+    from fusionbench.evaluation.suites import Suite
+
+
+class PairsOptions(BaseOptions, kw_only=True, frozen=True):
+    """``stretch``: every fused image is stretched to its full range before it is rounded.
+
+    ``range_a``, ``range_b``: which values of the image files of pairs are black and white, as ``--range-a`` takes them.
+    """
+
+    stretch: bool = False
+    range_a: str | None = None
+    range_b: str | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.ranges
+
+    @property
+    def ranges(self) -> Ranges:
+        """The ranges of both views.
+
+        Raises:
+            UsageError: a text that is none.
+        """
+        return Ranges(Range.of(self.range_a), Range.of(self.range_b))
+
+
+class RegisteredPairs(BaseProtocol):
+    """The protocol ``pairs/1``; ``open`` takes a source of pairs, a data set of whole pairs, or a folder of pairs."""
+
+    name, version, title = "pairs", "1", "registered pairs"
+    about = "A model fuses every registered pair at its own size; the fused image is scored against both sources."
+    columns = (*TABLE, "cc")
+    Options = PairsOptions
+    takes = frozenset({"source_dir", "strict", "keep_pictures"})
+    lacks = "makes one image a pair and draws no samples"
+    ignored = frozenset({"draws", "seed", "paper_batch"})  # suites of the first release could name them
+
+    def settings(self, options: PairsOptions) -> Settings:
+        """The options as :func:`fusionbench.evaluation.pairs.evaluate_pairs` takes them."""
+        from fusionbench.evaluation.pairs import PairsProtocol
+
+        return PairsProtocol(stretch=options.stretch)
+
+    def identity(self, options: PairsOptions, data: PairSet) -> ProtocolIdentity:
+        """The options, and the ranges that were found in the image files."""
+        rules = self.settings(options).identity()
+        rules.params |= data.ranges.params()
+        return rules
+
+    def claims(self, data: str, source_dir: Path | None) -> bool:
+        """Whether a source of pairs, or a data set of them, is called so, or there is a folder of upstream files."""
+        from fusionbench.evaluation.pair_sets import means_pairs
+
+        return source_dir is not None or means_pairs(data)
+
+    def open(
+        self,
+        data: str,
+        options: PairsOptions,
+        *,
+        split: str | None = None,
+        source_dir: Path | None = None,
+        strict: bool = False,
+    ) -> PairSet:
+        """As :func:`fusionbench.evaluation.pair_sets.find_pairs`."""
+        from fusionbench.evaluation.pair_sets import find_pairs
+
+        return find_pairs(data, split, source_dir, limit=options.limit, strict=strict, ranges=options.ranges)
+
+    def open_suite(
+        self, suite: Suite, *, data_root: Path, source_dir: Path | None = None, strict: bool = False
+    ) -> PairSet:
+        """The pairs of the files in ``source_dir``, or of a data set of whole pairs there.
+
+        Without ``source_dir``: of the data set of the suite's name below ``data_root``, where there is one.
+        """
+        from fusionbench.evaluation.pair_sets import open_pairs
+        from fusionbench.evaluation.stored_pairs import holds_dataset
+
+        if source_dir is None and holds_dataset(data_root / suite.dataset):
+            source_dir = data_root / suite.dataset
+        limit, ranges = suite.protocol.limit, suite.protocol.ranges
+        return open_pairs(suite.dataset, suite.split, source_dir, limit=limit, strict=strict, ranges=ranges)
+
+    def before_training(self, suite: Suite, data: PairSet, folder: Path) -> None:
+        """Say so when rows that learn are trained on pairs that they are scored on."""
+        from fusionbench.data.dataset import open_dataset
+
+        dataset = open_dataset(folder)
+        if dataset.manifest.source.name == data.source.name:
+            names = dataset.names("train") or []
+            seen = {stem for name in names for stem in (name, name.rpartition("@")[0])} & set(data.stems)
+            if seen:
+                say(
+                    f"note: {len(seen)} of the {len(data)} pairs that {suite.name} scores are in {suite.train}: "
+                    "rows that learn have seen them"
+                )
+
+    def spec(self, data: PairSet) -> ImageSpec:
+        """The shape of the first pair: pairs may have any size."""
+        from fusionbench.evaluation.pair_sheet import pair_spec
+
+        return pair_spec(data)
+
+    def evaluate(
+        self,
+        model: Any,
+        data: PairSet,
+        options: PairsOptions,
+        *,
+        out: str | Path | None = "results",
+        device: str = "auto",
+        title: str | None = None,
+        params: dict[str, Any] | None = None,
+        force: bool = False,
+        keep_pictures: bool | None = None,
+    ) -> Result:
+        """As :func:`fusionbench.evaluation.pairs.evaluate_pairs`, which it calls."""
+        from fusionbench.evaluation.pairs import evaluate_pairs
+
+        settings: dict[str, Any] = {"out": out, "device": device, "title": title, "params": params, "force": force}
+        return evaluate_pairs(model, data, protocol=self.settings(options), keep_pictures=keep_pictures, **settings)
+
+    def draw_suite(self, suite: Suite, rows: Sequence[ScoredRow], data: PairSet, out: Path, *, whole: bool) -> None:
+        """The sheet of a few pairs with what every row makes of them."""
+        from fusionbench.evaluation.pair_sheet import draw_sheet
+
+        draw_sheet(suite, rows, data, out, whole=whole)
+
+    def open_images(self, suite: Suite, a: Path, b: Path, *, strict: bool = False) -> PairSet:
+        """As :func:`fusionbench.evaluation.external.pairs_between`."""
+        from fusionbench.evaluation.external import pairs_between
+
+        return pairs_between(suite, a, b, strict=strict, ranges=suite.protocol.ranges)
+
+    def score_images(self, fused: Path, data: PairSet, options: PairsOptions, **about: Any) -> Result:
+        """As :func:`fusionbench.evaluation.pairs.score_pictures`."""
+        from fusionbench.evaluation.pairs import score_pictures
+
+        return score_pictures(fused, data, protocol=self.settings(options), **about)
+
+
+PROTOCOL = RegisteredPairs()
