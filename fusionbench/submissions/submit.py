@@ -318,7 +318,8 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
         if isinstance(made, Submission):
             _check_dataset(path, made, data)
         function = f"fusionbench.submissions.{'submit' if weights else 'prediction_scores'}:score_once"
-        arguments = [str(folder), str(Path(data).resolve()), suite or "", str(out)]
+        place = str(Path(suite).resolve()) if suite and suite.endswith(".toml") else suite  # the child runs elsewhere
+        arguments = [str(folder), str(Path(data).resolve()), place or "", str(out)]
         done = run_limited(function, arguments, seconds=seconds)
         if not done.ok:
             raise Rejected(f"{path}: could not be scored: {done.message}")

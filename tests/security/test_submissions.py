@@ -292,13 +292,16 @@ def test_a_run_without_end_is_rejected(good: Path, dataset: Path, tmp_path: Path
     assert [path.name for path in sorted((tmp_path / "queue" / "rejected").glob("*.zip"))] == ["a.zip", "b.zip"]
 
 
-def test_accepting(good: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accepting(
+    good: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite = tmp_path / "small.toml"
     suite.write_text(
         'format = "fusionbench.suite/1"\nname = "small"\ntitle = "Small"\ndataset = "fusiondigits"\n'
         '[protocol]\ndraws = 1\nlimit = 20\n[[models]]\nname = "mean-image"\n'
     )
-    arguments = ("--suite", suite, "--data", dataset, "--results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    arguments = ("--suite", "small.toml", "--data", dataset, "--results", tmp_path / "results")
     code, out, err = run(capsys, "accept", good, *arguments)
     assert code == 0, err
     result = schema.load(Path(out.strip()))
