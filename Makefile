@@ -24,7 +24,7 @@ test: lint
 # parameters to the check of gradients, which takes an hour.
 ISAS := SSE41 AVX2 default
 THREADS := 1 2
-ISA_TESTS := tests/training/test_gradient_check.py tests/models tests/metrics tests/training/test_loop.py tests/training/test_averaging.py \
+ISA_TESTS := tests/training/test_gradient_check.py tests/training/test_safe_convolutions.py tests/models tests/metrics tests/training/test_loop.py tests/training/test_averaging.py \
 	tests/training/test_schedule.py tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/evaluation/test_image_files.py \
 	tests/contracts/test_models.py tests/contracts/test_metrics.py tests/synth tests/data/shards tests/data/test_build.py
 test-isa: $(STAMP)
@@ -63,9 +63,9 @@ test-oldest:
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	.venv-oldest/bin/python -m pytest tests/synth tests/data/shards tests/sources tests/data/test_build.py tests/data/test_dataset.py \
 	tests/data/test_verify.py tests/data/test_recipes.py tests/data/test_preprocessing.py tests/data/test_self_test.py tests/metrics tests/models \
-	tests/contracts/test_metrics.py tests/contracts/test_models.py tests/evaluation/test_curves.py tests/cli/test_diagnostics.py \
+	tests/contracts/test_metrics.py tests/contracts/test_models.py tests/evaluation/test_curves.py tests/cli/test_diagnostics.py tests/cli/test_machine.py \
 	tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/project/test_import_time.py tests/cli/test_package_probes.py \
-	tests/training/test_averaging.py tests/training/test_runtime.py tests/training/test_schedule.py tests/training/test_loop.py $(PYTEST_ARGS)
+	tests/training/test_averaging.py tests/training/test_batches.py tests/training/test_runtime.py tests/training/test_schedule.py tests/training/test_loop.py $(PYTEST_ARGS)
 
 # Tests of the tests: a fixed sample of small changes of the core files, each of which a test has to notice; a quarter of an
 # hour on one core. FULL=1 tries all of them, which takes hours. The score goes to benchmarks/mutants.json.
