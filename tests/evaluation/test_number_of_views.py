@@ -210,4 +210,4 @@ def test_sheets_have_a_row_for_every_number_of_inputs(made: Made, tmp_path: Path
     (tmp_path / made.dataset.name / "samples.png").write_bytes((result.folder(tmp_path) / "samples.png").read_bytes())
     text = build_board(tmp_path, tmp_path / "site", resamples=100).read_text()
     spoken = {1: "0 and 1 input", 2: "0, 1 and 2 inputs", 5: "0 to 5 inputs"}[made.views]
-    assert f"<figcaption>What the models make of {spoken}</figcaption>" in text
+    assert f"<figcaption>Outputs of the models for {spoken}</figcaption>" in text
