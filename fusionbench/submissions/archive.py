@@ -131,14 +131,14 @@ def extract(archive: zipfile.ZipFile, name: str, limit: int, out: Path) -> list[
             while block := member.read(_BLOCK):
                 done += len(block)
                 if done > limit:
-                    raise _TooLong
+                    raise _TooLongError
                 copy.write(block)
-    except _TooLong:
+    except _TooLongError:
         return [Problem(name, f"unpacks to more than {limit:,} bytes", "see docs/submissions.md")]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         return [Problem(name, f"cannot be unpacked: {error}", "make it again with `fusionbench pack`")]
     return []
 
 
-class _TooLong(Exception):
+class _TooLongError(Exception):
     pass
