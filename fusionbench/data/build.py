@@ -26,7 +26,7 @@ from fusionbench.core.parallel import WorkerLost
 from fusionbench.core.types import Source
 from fusionbench.core.workers import Death
 from fusionbench.data import self_test as selftest
-from fusionbench.data.build_shards import JOURNAL, ShardOutcome, Unread, build_shard, read_note, reading
+from fusionbench.data.build_shards import JOURNAL, ShardOutcome, UnreadError, build_shard, read_note, reading
 from fusionbench.data.build_shards import make_arrays as make_arrays  # was here in the first release
 from fusionbench.data.card import write_card
 from fusionbench.data.preprocessing import pixels_digest
@@ -123,7 +123,7 @@ def build_dataset(
         progress.say(f"{folder}: another build is at work here; waiting for it")
         with lock(folder / JOURNAL / "lock"):
             return _build(recipe, source_dir, folder, plans, jobs, False, scheduler)
-    except Unread as error:
+    except UnreadError as error:
         raise (refusal(recipe, source) or DataError(str(error))) from error
 
 
@@ -209,7 +209,7 @@ def _raise(outcome: ShardOutcome) -> None:
     if outcome.bug:
         raise RuntimeError(f"building {outcome.plan.file} failed:\n{outcome.bug}")
     if outcome.error:
-        raise (Unread if outcome.unread else DataError)(f"{outcome.plan.file}: {outcome.error}")
+        raise (UnreadError if outcome.unread else DataError)(f"{outcome.plan.file}: {outcome.error}")
 
 
 def _run(

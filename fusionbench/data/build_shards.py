@@ -44,7 +44,7 @@ class ShardOutcome:
     death: Death | None = None  # of the worker
 
 
-class Unread(DataError):
+class UnreadError(DataError):
     """The first file of the source that a build could not use; what is told names all of them."""
 
 
@@ -112,7 +112,7 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
         write_json(note_path(folder, plan), note)
         return ShardOutcome(plan, notes=source.notes.take() if hasattr(source, "notes") else {})
     except FusionbenchError as error:
-        return ShardOutcome(plan, error=str(error), unread=isinstance(error, Unread))
+        return ShardOutcome(plan, error=str(error), unread=isinstance(error, UnreadError))
     except MemoryError:
         return ShardOutcome(plan, error="out of memory; try fewer --jobs or a smaller shard_size in the recipe")
     except Exception:
@@ -124,7 +124,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise Unread(str(error)) from error
+        raise UnreadError(str(error)) from error
 
 
 def note_path(folder: Path, plan: ShardPlan) -> Path:
