@@ -8,8 +8,10 @@ def core_count() -> int:
 
     Works on every system: affinity is asked for only where the system has it.
 
-    >>> core_count() >= 1
-    True
+    Example:
+        >>> from fusionbench.core.cpus import core_count
+        >>> core_count() >= 1
+        True
     """
     from joblib import cpu_count  # slow to import
 
