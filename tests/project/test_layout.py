@@ -35,7 +35,6 @@ UNTESTED = [
     "evaluation/catalogue.py",
     "evaluation/pair_sets.py",
     "evaluation/stored_pairs.py",
-    "metrics/_windows.py",
     "metrics/dialects.py",
     "models/checks.py",
     "models/vae/base.py",

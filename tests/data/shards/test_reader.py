@@ -221,6 +221,7 @@ def test_numbers_of_data_sets_and_dimensions_have_limits(tmp_path: Path) -> None
         if fits:
             arrays = open_shard(path).arrays
             assert len(arrays) == count and all(np.array_equal(array, np.ones(shape)) for array in arrays.values())
+            assert all(isinstance(array, np.memmap) for array in arrays.values()), "of the file, whatever memory holds"
         else:
             with pytest.raises(DataError, match=r"17 objects where 1 to 16|has type \|u1 and shape"):
                 open_shard(path)
