@@ -203,12 +203,17 @@ def explained(settings: dict[str, Any], file: File, mutant: Mutant) -> str | Non
     return None
 
 
-def report(settings: dict[str, Any], files: list[File]) -> dict[str, Any]:
-    """What is kept: the commit, numbers of each file and the survivors."""
+def state_of(files: list[File]) -> str:
+    """The commit, and whether the files or their tests differ from it."""
     git = ["git", "-C", str(ROOT)]
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     names = [name for file in files for name in (file.path, *file.tests)]
     clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *names], check=False).returncode == 0
+    return commit + ("" if clean else " and changes")
+
+
+def report(settings: dict[str, Any], files: list[File], state: str) -> dict[str, Any]:
+    """What is kept: the commit, numbers of each file and the survivors."""
     rows = {}
     for file in files:
         survivors = [mutant for mutant in file.mutants if file.outcomes.get(mutant) == "survived"]
@@ -230,7 +235,7 @@ def report(settings: dict[str, Any], files: list[File]) -> dict[str, Any]:
     from importlib.metadata import version
 
     return {
-        "commit": commit + ("" if clean else " and changes"),
+        "commit": state,
         "seed": settings["seed"],
         "cosmic_ray": version("cosmic-ray"),
         "tried": sum(row["tried"] for row in rows.values()),
@@ -267,6 +272,7 @@ def main(arguments: list[str]) -> int:
     sys.dont_write_bytecode = True
     for name in PRELOADED:
         importlib.import_module(name)
+    state = state_of(files)  # now: people go on working while this runs
     with copied_tree() as tree:
         for file in files:
             start = time.monotonic()
@@ -283,7 +289,7 @@ def main(arguments: list[str]) -> int:
                     why = explained(settings, file, mutant)
                     note = "" if why is None else f"   ({why})"
                     print(f"{file.path}:{mutant.line}: {mutant.old}  ->  {mutant.new}{note}", flush=True)
-    made = report(settings, files)
+    made = report(settings, files, state)
     given.out.write_text(json.dumps(made, indent=1) + "\n")
     for path, row in made["files"].items():
         print(f"{path}: {row['noticed']} of {row['tried']} noticed, {row['equivalent']} equivalent", file=sys.stderr)
