@@ -16,8 +16,7 @@ from typing import Any
 
 from fusionbench.core.deprecation import deprecated
 
-# Below ``fusionbench``. Not here: ``train`` and ``evaluate``, which are functions of the package, and modules with a
-# leading underscore, which were never public.
+# Below ``fusionbench``. Not here: modules with a leading underscore, which were never public.
 RENAMED = {
     "archive": "submissions.archive",
     "build": "data.build",
@@ -101,6 +100,10 @@ RENAMED = {
     "upload": "data.upload",
     "verify": "data.verify",
 }
+# Modules whose names are those of public functions: they cannot be both, so these get one line instead.
+FUNCTIONS = {"train": "training.loop", "evaluate": "evaluation.masked"}
+# Names of the first release in modules that call them otherwise now.
+NAMES = {"read_picture": "read_image", "pictures_in": "images_in", "Picture": "DecodedImage"}
 
 
 class _Loader(Loader):
@@ -116,7 +119,9 @@ class _Loader(Loader):
         found = importlib.import_module(self.new)
 
         def look_up(name: str) -> Any:
-            return getattr(found, name)
+            if name.startswith("__"):  # __path__ would let submodules be found, and loaded, a second time
+                raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+            return getattr(found, NAMES.get(name, name))
 
         module.__dict__["__getattr__"] = look_up
         module.__doc__ = found.__doc__
@@ -127,11 +132,14 @@ class _Finder(MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         package, _, old = name.partition(".")
+        if package == "fusionbench" and old in FUNCTIONS:
+            new = f"fusionbench.{FUNCTIONS[old]}"
+            raise ModuleNotFoundError(f"{name} is a function now; what the module had is in {new}", name=name)
         if package != "fusionbench" or old not in RENAMED:
             return None
         new = f"fusionbench.{RENAMED[old]}"
         deprecated(name, new, removed_in="0.3")
-        return ModuleSpec(name, _Loader(new))
+        return ModuleSpec(name, _Loader(new), is_package=any(other.startswith(f"{old}.") for other in RENAMED))
 
 
 def install() -> None:

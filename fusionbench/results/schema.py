@@ -335,19 +335,19 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
     content = _table(folder / result.per_image.file)
     if hashlib.sha256(content).hexdigest() != result.per_image.sha256:
         raise DataError(f"{folder / result.per_image.file}: sha256 differs from the one in result.json")
-    rows = list(csv.reader(io.StringIO(content.decode())))
-    header, body = rows[0], rows[1:]
-    if header != result.per_image.columns:
-        raise DataError(f"{folder / result.per_image.file}: columns {header} are not those of result.json")
     table: dict[str, np.ndarray] = {}
-    for name, column in zip(header, zip(*body, strict=True), strict=True):
-        if name == "id":
-            # names such as 01 are no numbers: they have to come back as they were written
-            numeric = all(value.isdecimal() and str(int(value)) == value for value in column)
-            table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
-        else:
-            table[name] = np.array([float(value) for value in column])
     try:
+        rows = list(csv.reader(io.StringIO(content.decode())))
+        header, body = (rows or [[]])[0], rows[1:]
+        if header != result.per_image.columns:
+            raise DataError(f"columns {header} are not those of result.json")
+        for name, column in zip(header, zip(*body, strict=True), strict=True):
+            if name == "id":
+                # names such as 01 are no numbers: they have to come back as they were written
+                numeric = all(value.isdecimal() and str(int(value)) == value for value in column)
+                table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
+            else:
+                table[name] = np.array([float(value) for value in column])
         table = current_keys(table)
         complete(table, result.scores, result.identity.protocol.params)
     except (ValueError, DataError) as error:

@@ -118,7 +118,16 @@ def gradient_row(where: str, cls: type) -> Row:
 def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
     """Verdicts of one child until it ends; the last one says how it died, if it did."""
     command = [sys.executable, "-c", "from fusionbench.training.gradient_check import main; main()"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # threads that wait must not take a core from those that work: with a busy machine this is most of the time
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+    child = subprocess.Popen(
+        command,
+        env={**os.environ, **waiting},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None
     noise: list[str] = []
     reader = threading.Thread(target=lambda: noise.extend(child.stderr or ()), daemon=True)

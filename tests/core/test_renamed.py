@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 from fusionbench.core import deprecation
-from fusionbench.core.renamed import REMOVED_IN, RENAMED, install
+from fusionbench.core.renamed import RENAMED, install
 
 ROOT = Path(__file__).parents[2]
 # Public modules below ``fusionbench`` in the first release, but for those whose names are still theirs.
@@ -125,13 +125,7 @@ def test_no_module_of_the_first_release_is_forgotten() -> None:
     assert set(RENAMED) == set(FIRST_RELEASE)
 
 
-# TODO: their parent passes the new package's __path__ on, so that Python finds the file again and runs a second copy.
-COPIED = pytest.mark.xfail(strict=True, reason="a second copy of the module, with classes of its own")
-
-
-@pytest.mark.parametrize(
-    "old", [pytest.param(old, marks=COPIED if old.startswith("shards.") else ()) for old in sorted(RENAMED)]
-)
+@pytest.mark.parametrize("old", sorted(RENAMED))
 def test_an_old_name_is_the_new_module_and_warns_once(old: str, fresh: None) -> None:
     name, new = f"fusionbench.{old}", f"fusionbench.{RENAMED[old]}"
     module, warned = imported(name)
@@ -144,7 +138,7 @@ def test_an_old_name_is_the_new_module_and_warns_once(old: str, fresh: None) -> 
     with pytest.raises(AttributeError):
         _ = module.no_such_name
     assert [(w.category, str(w.message)) for w in warned] == [
-        (FutureWarning, f"{each} is deprecated and will be removed in fusionbench {REMOVED_IN}; use {to} instead")
+        (FutureWarning, f"{each} is deprecated and will be removed in fusionbench 0.3; use {to} instead")
         for each, to in ([(name.rpartition(".")[0], new.rpartition(".")[0])] if old.startswith("shards.") else [])
         + [(name, new)]
     ]
@@ -301,3 +295,9 @@ def test_a_plugin_of_the_first_release_registers(tmp_path: Path) -> None:
     warned = [line for line in done.stderr.splitlines() if "FutureWarning" in line]
     assert len(warned) == 5, "contracts, open_dataset of data, errors, imread, registry"
     assert all(line.startswith(str(tmp_path / "old_plugin.py")) for line in warned)
+
+
+@pytest.mark.parametrize(("old", "new"), [("train", "training.loop"), ("evaluate", "evaluation.masked")])
+def test_a_module_whose_name_is_a_function_s_says_where_it_is(old: str, new: str, fresh: None) -> None:
+    with pytest.raises(ModuleNotFoundError, match=f"fusionbench.{old} is a function now.* fusionbench.{new}"):
+        importlib.import_module(f"fusionbench.{old}")

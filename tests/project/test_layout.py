@@ -22,6 +22,11 @@ NEEDS_TESTS = 40  # lines of code from which on a module has a test file of its 
 
 # modules of more than NEEDS_TESTS lines of code without tests/<room>/test_<module>.py
 UNTESTED = [
+    "evaluation/pair_sheet.py",
+    "evaluation/protocols/masked.py",
+    "evaluation/protocols/pairs.py",
+    "evaluation/run_suite.py",
+    "evaluation/subject.py",
     "board/charts.py",
     "board/page_model.py",
     "board/published_rows.py",
@@ -52,7 +57,7 @@ UNTESTED = [
 ]
 
 # files of more than MOST_LINES lines
-LONG = ["fusionbench/results/tables.py", "tests/data/test_pair_stream.py"]
+LONG = ["tests/data/test_pair_stream.py"]
 
 # public classes and functions that several modules define: name and number of modules
 SHARED = {
@@ -66,9 +71,11 @@ SHARED = {
     "check_gradients": 2,
     "correlation": 3,
     "covariance": 2,
+    "Dataset": 2,
     "Decoder": 2,
     "describe": 2,
     "Difference": 2,
+    "draw_sheet": 2,
     "edges": 2,
     "Encoder": 2,
     "examine": 3,
@@ -76,6 +83,7 @@ SHARED = {
     "Group": 2,
     "listing": 2,
     "main": 4,
+    "MaskedViews": 2,
     "mean": 2,
     "Metric": 2,
     "names": 2,
@@ -88,9 +96,11 @@ SHARED = {
     "read_record": 2,
     "Report": 2,
     "Row": 3,
+    "score_images": 2,
     "score_once": 2,
     "sobel": 2,
     "ssim": 2,
+    "Stream": 2,
     "stream_key": 2,
     "Subject": 3,
     "views_of": 2,
