@@ -114,6 +114,8 @@ def main(args: list[str] | None = None) -> None:
     except MemoryError:
         _leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3)
     except OSError as error:
+        if package := _unusable(error):  # a library that it needs could not be loaded
+            _leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
         if error.filename is None:
             with contextlib.suppress(OSError, ValueError):  # what is left of stdout cannot be written either
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

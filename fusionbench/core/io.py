@@ -147,6 +147,19 @@ def _cannot_write(path: Path, error: OSError | ValueError) -> DataError:
     return DataError(f"{path}: cannot write: {reason}; {remedy}")
 
 
+def make_folder(path: str | Path) -> Path:
+    """The folder ``path``, made when missing: before long work, so that a place that cannot be written shows first.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _cannot_write(Path(path), error) from error
+    return Path(path)
+
+
 def append_text(path: str | Path, text: str) -> None:
     """Add ``text`` to the end of a file, created when missing.
 

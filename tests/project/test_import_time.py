@@ -146,8 +146,10 @@ def test_an_error_of_ours_keeps_its_traceback(
         raise AttributeError("'NoneType' object has no attribute 'x'")
 
     monkeypatch.setattr("fusionbench.cli.cli.main", fail)
-    with pytest.raises(AttributeError):
+    with pytest.raises(SystemExit) as left:
         main(["list"])
+    err = capsys.readouterr().err
+    assert left.value.code == 3 and "in fail" in err and "AttributeError: 'NoneType' object has no attribute" in err
 
 
 def test_an_empty_opencv_is_one_line(bench: Bench, tmp_path: Path) -> None:
@@ -170,13 +172,13 @@ WORKING = {
     "verify --self-test": {"numpy", "cv2"},
     "preview data/fusiondigits -o sheet.png": SHARDS | {"PIL"},
     "diff data/fusiondigits data/fusiondigits": SHARDS,
-    "export data/fusiondigits --to png -o png": SHARDS | {"cv2"},
-    "generate fusiondigits --out other --jobs 1": SHARDS | {"cv2"},
+    "export data/fusiondigits --to png -o png": SHARDS | {"cv2", "PIL"},
+    "generate fusiondigits --out other --jobs 1": SHARDS | {"cv2", "PIL"},
     "plan fusiondigits": {"numpy", "cv2"},
     "status data": {"numpy"},
-    "sample fusiondigits test 3 -o samples": {"numpy", "cv2"},
+    "sample fusiondigits test 3 -o samples": {"numpy", "cv2", "PIL"},
     "recipe check mine.toml": {"numpy"},
-    "recipe check digits.toml": {"numpy", "cv2"},
+    "recipe check digits.toml": {"numpy", "cv2", "joblib"},  # images are read in threads
     "compare results": {"numpy", "rich"},
     "compare results --csv": {"numpy", "rich"},
     "gate results --baseline new.json --update-baseline": {"numpy", "rich"},
