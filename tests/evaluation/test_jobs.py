@@ -108,7 +108,7 @@ def test_rows_in_this_process_do_not_stop_each_other_either(small: Path, monkeyp
     place = small.parent
     where: dict[str, Any] = {"data_root": place, "out": place / "results", "jobs": 1}
 
-    def fail(self: object) -> object:
+    def fail(self: object, model: object) -> object:
         raise {1: DataError("that.png: damaged"), 2: KeyError("a bug")}[self.info.seed]  # type: ignore[attr-defined]
 
     monkeypatch.setattr(_Loop, "_train", fail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +108,10 @@ def test_golden_digests(regen: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch before 2.6 cannot compile it")
+@pytest.mark.skipif(
+    os.environ.get("FUSIONBENCH_TEST_ISA", "default") != "default",
+    reason="the compiler reads this processor's instructions and torch the variables: a mix that no processor has",
+)
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_torch_gives_the_same_bytes() -> None:
     maker = MaskedViews("compiled", "train", 0, 8, 8, 1, 1, Ellipses(1, (1, 4)), Noise.of(0.25))  # compiles sooner
