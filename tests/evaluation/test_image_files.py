@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.image_ranges import Ranges
 from fusionbench.evaluation import image_files as score
 from fusionbench.evaluation.image_files import pair_files, score_files
 from fusionbench.metrics.engine import TABLE, score_images
@@ -178,14 +179,14 @@ def test_refusals_are_one_line(folders: dict[str, Path], tmp_path: Path) -> None
 def test_memory_that_runs_out_in_a_thread_is_one_line(
     jobs: int, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = score._read
+    real = score.read_row
 
-    def read(row: score.Triple) -> object:
+    def read(row: score.Triple, ranges: Ranges) -> object:
         if row.id == "n1":
             np.empty(1 << 60, np.uint8)
-        return real(row)
+        return real(row, ranges)
 
-    monkeypatch.setattr(score, "_read", read)
+    monkeypatch.setattr(score, "read_row", read)
     with pytest.raises(CannotMeasure, match=r"n1: out of memory while scoring it; try --jobs 1"):
         score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=jobs)
 
