@@ -22,7 +22,7 @@ from fusionbench.results import schema
 from fusionbench.results.comparison import compare_results
 from tests.helpers.results import made_up
 
-SHIPPED = Path(__file__).parents[2] / "benchmarks" / "results" / "fusioncoil-small" / "fusioncoil"
+FORMER = Path(__file__).parents[1] / "golden" / "results" / "first-release"
 
 
 def scores_of(views: int, images: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -205,9 +205,9 @@ def test_the_order_of_the_images_changes_nothing(tmp_path: Path) -> None:
     assert compare_results([tmp_path], scores=["*"], resamples=200).scores != before.scores
 
 
-def test_a_shipped_result_stands_beside_a_new_one(tmp_path: Path) -> None:
+def test_a_result_of_the_first_release_is_compared_with_a_new_one(tmp_path: Path) -> None:
     """FCN of COIL, scored before the mean had its name, and a row that differs from it by 0.01 in every column."""
-    shutil.copytree(SHIPPED / "fcn", tmp_path / "fusioncoil" / "fcn")
+    shutil.copytree(FORMER / "fcn", tmp_path / "fusioncoil" / "fcn")
     folder = next((tmp_path / "fusioncoil" / "fcn").iterdir())
     raw = json.loads((folder / "result.json").read_text())["scores"]
     assert "mse_min@avg4" in raw and "mse_min@mean" not in raw
