@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.cli.package_probes import try_packages
+from fusionbench.core.package_probes import try_packages
 
 
 @pytest.fixture
