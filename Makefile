@@ -64,7 +64,7 @@ test-oldest:
 	.venv-oldest/bin/python -m pytest tests/synth tests/data/shards tests/sources tests/data/test_build.py tests/data/test_dataset.py \
 	tests/data/test_verify.py tests/data/test_recipes.py tests/data/test_preprocessing.py tests/data/test_self_test.py tests/metrics tests/models \
 	tests/contracts/test_metrics.py tests/contracts/test_models.py tests/evaluation/test_curves.py tests/cli/test_diagnostics.py tests/cli/test_machine.py \
-	tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/project/test_import_time.py tests/core/test_package_probes.py \
+	tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/project/test_import_time.py tests/data/test_package_probes.py \
 	tests/training/test_averaging.py tests/training/test_batches.py tests/training/test_runtime.py tests/training/test_schedule.py tests/training/test_loop.py $(PYTEST_ARGS)
 
 # Tests of the tests: a fixed sample of small changes of the core files, each of which a test has to notice; a quarter of an

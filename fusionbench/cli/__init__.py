@@ -165,7 +165,7 @@ def _unusable(error: Exception) -> str:
     """The required package that is missing, that cannot be imported, or of which a part is gone; else nothing."""
     import traceback
 
-    from fusionbench.core.package_probes import PROBES
+    from fusionbench.data.package_probes import PROBES
 
     found = error.name or "" if isinstance(error, ImportError) else ""
     if isinstance(error, AttributeError):  # what is left of cv2 when one of two OpenCV packages is removed

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from fusionbench.cli import diagnostics as doctor
-from fusionbench.core.package_probes import PROBES, Outcome
+from fusionbench.data.package_probes import PROBES, Outcome
 from fusionbench.training.gradient_check import Case
 from tests.cli.runner import run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.core.package_probes import try_packages
+from fusionbench.data.package_probes import try_packages
 
 
 @pytest.fixture
