@@ -230,7 +230,7 @@ def _in_child(names: Sequence[str], seconds: float) -> tuple[dict[str, Outcome],
     """The outcomes that a child reported, and how it ended."""
     # The child has this process's path, so that it finds the packages that this process would.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    code = "import sys; from fusionbench.data import package_probes; package_probes.report(sys.argv[1:])"
+    code = "import sys, fusionbench.data.package_probes as probes; probes.report(sys.argv[1:])"
     command = [sys.executable, "-P", "-W", "ignore", "-c", code, *names]
     try:
         done = subprocess.run(
