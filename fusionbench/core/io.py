@@ -147,17 +147,19 @@ def _cannot_write(path: Path, error: OSError | ValueError) -> DataError:
     return DataError(f"{path}: cannot write: {reason}; {remedy}")
 
 
-def make_folder(path: str | Path) -> Path:
-    """The folder ``path``, made when missing: before long work, so that a place that cannot be written shows first.
+def require_folder(path: str | Path) -> None:
+    """Refuse a place that cannot be a folder, before long work; nothing is made.
 
     Raises:
-        DataError: it cannot be made.
+        DataError: the nearest place there is on the way to it is a file, or a folder that cannot be written.
     """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise _cannot_write(Path(path), error) from error
-    return Path(path)
+    place = Path(path).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise DataError(f"{path}: cannot write: {place} is not a folder; check the folder")
+    if not os.access(place, os.W_OK):
+        raise DataError(f"{path}: cannot write: no permission in {place}; check the folder")
 
 
 def append_text(path: str | Path, text: str) -> None:

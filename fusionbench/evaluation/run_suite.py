@@ -14,7 +14,7 @@ import msgspec
 
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Range
-from fusionbench.core.io import make_folder
+from fusionbench.core.io import require_folder
 from fusionbench.evaluation.jobs import Rows, learns, run_folder, run_log, run_rows, run_settings, train_row
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.protocols.base import BaseProtocol, ScoredRow, flag, others_options
@@ -78,7 +78,7 @@ def run_suite(
     given = {"strict": strict} if "strict" in protocol.takes else {}
     data = protocol.open_suite(suite, data_root=root, source_dir=source_dir, **given)
     _ = data.identity  # looks at what is scored: what is wrong with an image is told before anything is trained
-    make_folder(out)
+    require_folder(out)
     settings = run_settings(Path(), out, runs, device, budget)
     if protocol.trains_on_dataset:
         settings["folder"] = str(protocol.dataset_folder(data))
