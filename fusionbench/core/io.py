@@ -157,9 +157,9 @@ def require_folder(path: str | Path) -> None:
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        raise DataError(f"{path}: cannot write: {place} is not a folder; check the folder")
+        raise DataError(f"{path}: cannot write: Not a directory; check the folder")
     if not os.access(place, os.W_OK):
-        raise DataError(f"{path}: cannot write: no permission in {place}; check the folder")
+        raise DataError(f"{path}: cannot write: Permission denied; check the folder")
 
 
 def append_text(path: str | Path, text: str) -> None:
