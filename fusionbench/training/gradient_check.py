@@ -14,6 +14,7 @@ worse.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -138,18 +139,21 @@ def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
         timed_out.append(True)
         child.kill()
 
-    answered = 0
+    answered, last = 0, None
     timer = threading.Timer(seconds, kill)
     try:
         timer.start()
-        child.stdin.write(json.dumps([asdict(case) for case in cases]))
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended before it could read: its exit code says how
+            child.stdin.write(json.dumps([asdict(case) for case in cases]))
+            child.stdin.close()
         for line in child.stdout:
             timer.cancel()
             timer = threading.Timer(seconds, kill)
             timer.start()
             body = json.loads(line)
-            yield Verdict(Case(**body.pop("case")), **body)
+            if last is not None:
+                yield last
+            last = Verdict(Case(**body.pop("case")), **body)
             answered += 1
         code = child.wait()
     finally:
@@ -159,27 +163,38 @@ def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
             child.wait()
         reader.join(timeout=5)
         child.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
         child.stderr.close()
+    if last is not None:
+        # damaged memory may show only when the process ends: then no verdict before it is to be trusted, least the last
+        damaged = answered == len(cases) and code != 0 and last.ok
+        yield replace(last, problem=_death("the process", code, bool(timed_out), seconds, noise)) if damaged else last
     if answered < len(cases):
-        yield Verdict(cases[answered], _death(code, bool(timed_out), seconds, "".join(noise)))
+        yield Verdict(cases[answered], _death("the training step", code, bool(timed_out), seconds, noise))
 
 
-def _death(code: int, timed_out: bool, seconds: float, noise: str) -> str:
+def _death(what: str, code: int, timed_out: bool, seconds: float, noise: Sequence[str]) -> str:
     if timed_out:
-        what = f"the training step did not end within {seconds:.0f} s"
+        end = f"did not end within {seconds:.0f} s"
     elif code < 0:
-        what = f"the training step crashed ({signal.Signals(-code).name})"
+        end = f"crashed ({signal.Signals(-code).name})"
     else:
-        last = noise.strip().splitlines()[-1:] or ["no message"]
-        what = f"the training step ended with exit code {code}: {last[0]}"
-    return f"{what}; {remedy()}"
+        said = "".join(noise).strip().splitlines()[-1:] or ["no message"]
+        end = f"ended with exit code {code}: {said[0]}"
+    return f"{what} {end}; {remedy()}"
 
 
 def remedy() -> str:
     """What a user can do about a wrong kernel."""
-    level = os.environ.get("ONEDNN_MAX_CPU_ISA")
-    try_next = "ONEDNN_MAX_CPU_ISA=AVX2" if level is None else "ONEDNN_MAX_CPU_ISA=SSE41"
-    return f"train with {try_next} set, or with another release of torch, and check again with `fusionbench doctor`"
+    level = os.environ.get("ONEDNN_MAX_CPU_ISA", "DEFAULT").upper()
+    older = {
+        "SSE41": "",
+        "AVX2": "ONEDNN_MAX_CPU_ISA=SSE41 set, or with ",
+        "AVX": "ONEDNN_MAX_CPU_ISA=SSE41 set, or with ",
+    }
+    first = older.get(level, "ONEDNN_MAX_CPU_ISA=AVX2 set, or with ")
+    return f"train with {first}another release of torch, and check again with `fusionbench doctor`"
 
 
 def main() -> None:

@@ -109,6 +109,23 @@ def test_what_crashes_or_hangs_costs_no_other_case(tmp_path: Path) -> None:
     assert "ZeroDivisionError: of its own" in found[3].problem
 
 
+def test_memory_that_is_damaged_shows_when_the_process_ends(tmp_path: Path) -> None:
+    good = Case(written(tmp_path, "good"))
+    late = Case(written(tmp_path, "late", "import atexit; atexit.register(os.abort)"))
+    first, last = check_gradients([good, late])
+    assert first.ok and "the process crashed (SIGABRT)" in last.problem and remedy() in last.problem
+
+
+@pytest.mark.parametrize(
+    ("level", "words"), [("AVX2", "SSE41 set"), ("SSE41", "train with another"), (None, "AVX2 set")]
+)
+def test_the_remedy_is_not_what_is_set_already(level: str | None, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if level is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", level)
+    assert words in remedy()
+
+
 def test_a_step_that_does_not_end_is_ended(tmp_path: Path) -> None:
     case = Case(written(tmp_path, "hang", "time.sleep(3600)"))
     (verdict,) = check_gradients([case], seconds=15)
