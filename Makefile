@@ -76,7 +76,7 @@ mutants: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo --cache-dir=build/import-linter >build/lint-imports.txt || { cat build/lint-imports.txt; exit 1; }
+	found=$$($(BIN)/lint-imports --no-logo --cache-dir=build/import-linter 2>&1) || { echo "$$found"; exit 1; }
 
 # The documentation site, in build/site: every link and reference is checked, and nothing is fetched.
 docs: $(STAMP)
