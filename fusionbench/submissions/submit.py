@@ -9,6 +9,7 @@ of a submission.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fusionbench.submissions.kinds import kind_of, kind_to_pack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionReport
@@ -44,3 +45,43 @@ def accept_submission(path: Path, scoring: Scoring) -> Path:
         UsageError, DataError: the suite, the data set or the file is not there.
     """
     return kind_of(path).accept(path, scoring)
+
+
+def __getattr__(name: str) -> Any:
+    """The names of the first release, until version 0.3."""
+    from fusionbench.core.deprecation import deprecated
+    from fusionbench.submissions.kinds import weights
+
+    former: dict[str, tuple[Any, str]] = {
+        "pack": (_pack, "pack_submission"),
+        "pack_predictions": (_pack_predictions, "pack_submission"),
+        "check": (_check, "check_submission"),
+        "accept": (_accept, "accept_submission"),
+        "Report": (SubmissionReport, "SubmissionReport"),
+        "Submission": (weights.Submission, "kinds.weights.Submission"),
+    }
+    if name not in former:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found, new = former[name]
+    place = "fusionbench.submissions" if new.startswith("kinds.") else __name__
+    deprecated(f"{__name__}.{name}", f"{place}.{new}", removed_in="0.3")
+    return found
+
+
+def _pack(run_folder: Path, out: Path, *, title: str, submitter: str, link: str | None = None, note: str = "") -> Path:
+    pack_submission(PackRequest(run_folder, out, title, submitter, link, note))
+    return out
+
+
+def _pack_predictions(
+    predictions: Path, out: Path, *, data: Path, model: str, title: str, submitter: str, link: str | None, note: str
+) -> SubmissionReport:
+    return pack_submission(PackRequest(predictions, out, title, submitter, link, note, model, data))
+
+
+def _check(path: Path, unpacked: None = None, data: Path | None = None) -> SubmissionReport:
+    return check_submission(path, data)
+
+
+def _accept(path: Path, *, data: Path | None, suite: str | None, results: Path, seconds: int = 3600) -> Path:
+    return accept_submission(path, Scoring(results, data, suite, seconds))
