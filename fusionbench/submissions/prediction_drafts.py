@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,10 +15,13 @@ from fusionbench.core.io import utf8_names
 from fusionbench.submissions.archive import archive_entry, write_record
 from fusionbench.submissions.predictions import IMAGES, SAMPLES, Predictions, pairs_of
 
+if TYPE_CHECKING:
+    import h5py
+
 Draft = tuple[Predictions, dict[str, Path]]  # the record, and file in the archive -> file to copy
 
 
-def write_samples(path: Path, samples: Any) -> None:
+def write_samples(path: Path, samples: h5py.Dataset | np.ndarray) -> None:
     """Write ``predictions.h5``: samples uint8 (images, V+1, K, H, W[, C]), gzipped image by image.
 
     Raises:
@@ -37,7 +40,7 @@ def write_samples(path: Path, samples: Any) -> None:
             made[index] = samples[index]
 
 
-def record_of_samples(samples: Any, data: Path, **words: Any) -> Predictions:
+def record_of_samples(samples: h5py.Dataset | np.ndarray, data: Path, **words: Any) -> Predictions:
     """The record of samples (see :func:`write_samples`) for the test split of the data set in ``data``."""
     from fusionbench.data.dataset import open_dataset
 
@@ -102,7 +105,7 @@ def write_prediction_draft(predictions: Path, data: Path, out: Path, words: Mapp
                     stream.write(block)
 
 
-def _samples_in(path: Path) -> Any:
+def _samples_in(path: Path) -> h5py.Dataset | np.ndarray:
     import h5py
 
     if not path.is_file():

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -26,6 +26,8 @@ from fusionbench.submissions.archive import MAX_META, META
 from fusionbench.submissions.remarks import remarks
 
 if TYPE_CHECKING:
+    import h5py
+
     from fusionbench.evaluation.pair_sets import PairSet
 
 SAMPLES, IMAGES = "predictions.h5", "images"
@@ -108,7 +110,7 @@ def _is_registered(name: str) -> bool:
 
 
 @contextmanager
-def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[Any]:
+def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[h5py.Dataset]:
     """The checked HDF5 data set of ``images`` × (V+1) × K images; nothing is read before its sizes are known.
 
     Raises:
@@ -132,7 +134,7 @@ def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[Any]:
         raise DataError(f"{path}: a damaged HDF5 file ({' '.join(str(error).split())[:160]})") from error
 
 
-def _check_layout(path: Path, samples: Any) -> None:
+def _check_layout(path: Path, samples: h5py.Dataset) -> None:
     import h5py
 
     plist = samples.id.get_create_plist()
@@ -156,7 +158,7 @@ def _check_shape(path: Path, shape: tuple[int, ...] | None, images: int, spec: I
         raise DataError(f"{path}: 'samples' claims {math.prod(map(int, shape)):,} bytes (limit {MAX_VALUES:,})")
 
 
-def sample_blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
+def sample_blocks(samples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
     """(first image, uint8 values) in order, about 32 MiB at a time.
 
     Raises:

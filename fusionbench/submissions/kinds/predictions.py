@@ -39,7 +39,8 @@ class PredictionsKind(ArchiveKind[Predictions]):
 
     def contents(self, names: list[str]) -> tuple[dict[str, int], bool]:
         """The record, and what the kind of predictions consists of."""
-        kind = next(kind for kind in PREDICTION_KINDS.values() if kind.is_in(names))
+        kinds = list(PREDICTION_KINDS.values())
+        kind = next((kind for kind in kinds if kind.is_in(names)), kinds[0])
         return {META: MAX_META, **kind.limits}, kind.images
 
     def write_draft(self, request: PackRequest, draft: Path) -> None:

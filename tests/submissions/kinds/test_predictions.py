@@ -51,6 +51,11 @@ def test_samples_and_images_are_not_sent_together(tmp_path: Path) -> None:
     assert (problem.file, problem.rule) == ("images/a.png", f"only {META}, {SAMPLES} may be in the archive")
 
 
+def test_an_archive_without_predictions(tmp_path: Path) -> None:
+    (problem,) = PREDICTIONS.check(zipped(tmp_path / "a.zip", {META: b"{}"})).problems
+    assert (problem.file, problem.rule) == (SAMPLES, "missing")
+
+
 @pytest.mark.parametrize("words", [{"model": "mine"}, {"data": Path("pairs")}])
 def test_model_and_data_are_both_named(words: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="predictions need both --model NAME and --data FOLDER"):
