@@ -43,25 +43,17 @@ def pack_command(
 
     Example: fusionbench pack runs/cvae -o cvae.zip --title CVAE --submitter "A. Author"
     """
-    from fusionbench.results import published
-    from fusionbench.submissions.submit import pack, pack_predictions
+    from fusionbench.submissions.kinds.base import PackRequest
+    from fusionbench.submissions.submit import pack_submission
 
     if template:
+        from fusionbench.results import published
+
         click.echo(published.template(), nl=False)
         return
     if made is None or out is None:
         raise UsageError("name what to pack, and the file to write with --out")
-    if made.suffix in (".toml", ".json"):
-        click.echo(str(published.pack(made, out)))
-        return
-    if title is None or submitter is None:
-        raise UsageError("a submission needs --title, what tables call the model, and --submitter")
-    if model is None and data is None:
-        click.echo(str(pack(made, out, title=title, submitter=submitter, link=link, note=note)))
-        return
-    if model is None or data is None:
-        raise UsageError("predictions need both --model NAME and --data FOLDER; a run needs neither")
-    report = pack_predictions(made, out, data=data, model=model, title=title, submitter=submitter, link=link, note=note)
+    report = pack_submission(PackRequest(made, out, title, submitter, link, note, model, data))
     for remark in report.notes:
         say(f"remark: {remark}")
     click.echo(str(out))
@@ -79,12 +71,12 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
 
     Example: fusionbench check cvae.zip
     """
-    from fusionbench.submissions.submit import check
+    from fusionbench.submissions.submit import check_submission
 
     if ".py:" in submission:
         _check_class(submission, as_json)
         return
-    report = check(Path(submission), data=data)
+    report = check_submission(Path(submission), data=data)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
     else:
@@ -127,19 +119,24 @@ def accept_command(
 
     Example: fusionbench accept cvae.zip --suite quickstart --data data/fusiondigits --results results
     """
-    from fusionbench.submissions.queue import KINDS, serve
-    from fusionbench.submissions.submit import accept
+    from fusionbench.submissions.kinds import acceptable_kinds
+    from fusionbench.submissions.kinds.base import Scoring
+    from fusionbench.submissions.queue import serve
+    from fusionbench.submissions.submit import accept_submission
 
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
-    if data is not None and not data.is_dir():  # our mistake, for which no submission of a queue may be rejected
-        raise UsageError(f"{data}: no such folder; name the data set's with --data")
-    score = partial(accept, data=data, suite=suite, results=results, seconds=seconds)
+    # One object for a single submission and for a queue, checked first: a queue rejects nothing for our own mistake.
+    scoring = Scoring(results, data, suite, seconds)
+    scoring.check_data()
     if submission is not None:
-        click.echo(str(score(submission)))
+        click.echo(str(accept_submission(submission, scoring)))
         return
     assert queue is not None
+    scoring.check_suite()
+    kinds = acceptable_kinds(data is not None)
     if data is None:
-        say("without --data only published numbers (.json) of the queue can be accepted; archives wait")
-    for handled in serve(queue, score, KINDS if data is not None else (".json",)):
+        names = ", ".join(f"{kind.title} ({kind.suffix})" for kind in kinds)
+        say(f"without --data only {names} of the queue can be accepted; archives wait")
+    for handled in serve(queue, partial(accept_submission, scoring=scoring), [kind.suffix for kind in kinds]):
         click.echo(f"{handled.item}: {handled.message}")

@@ -1,6 +1,8 @@
-"""Reads zip files from strangers: whitelisted names, sizes known before anything is read, nothing extracted by name.
+"""Zip archives of submissions: written the same every time, and read without trust.
 
-All problems are found at once. ``zipfile`` itself is only let loose on a directory whose length was looked at first.
+When one is read, names are whitelisted, sizes are known before anything is read, and nothing is extracted to the name
+that it claims. All problems are found at once. The size of the central directory is validated before ``zipfile`` parses
+it.
 """
 
 from __future__ import annotations
@@ -13,23 +15,42 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from fusionbench.core.errors import DataError, Problem
 from fusionbench.core.io import atomic_write
 
+META = "submission.json"
+MAX_META = 64 << 10  # bytes
 MAX_ARCHIVE = 2 << 30
 MAX_MEMBERS = 16
 MAX_DIRECTORY = 64 << 10  # bytes of the central directory
-MAX_PICTURES = 5000
-MAX_PICTURE = 64 << 20  # bytes of one
+MAX_IMAGES = 5000
+MAX_IMAGE = 64 << 20  # bytes of one
 MAX_UNPACKED = 4 << 30  # bytes of all files together
-PICTURE = re.compile(r"images/[A-Za-z0-9][A-Za-z0-9._+-]{0,99}\.png")
+IMAGE = re.compile(r"images/[A-Za-z0-9][A-Za-z0-9._+-]{0,99}\.png")
 MAX_RATIO = 100.0
 _BLOCK = 1 << 20
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same archive
 _END = struct.Struct("<4s4H2LH")
 _UNREADABLE = (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error)
 
 
-def names(path: Path) -> list[str]:
+def archive_entry(name: str, method: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+    """An entry to write that is the same whenever and wherever it is made: a fixed time, a plain file."""
+    entry = zipfile.ZipInfo(name, _FIXED_TIME)
+    entry.external_attr = 0o100644 << 16
+    entry.compress_type = method
+    return entry
+
+
+def write_record(archive: zipfile.ZipFile, record: msgspec.Struct) -> None:
+    """Write ``submission.json``: the same record gives the same bytes."""
+    text = msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1)
+    archive.writestr(archive_entry(META), text)
+
+
+def member_names(path: Path) -> list[str]:
     """Names in a zip with at most as many files as any submission may have; none when it cannot be read as one."""
     try:
         if path.stat().st_size > MAX_ARCHIVE or _directory_problem(path, True):
@@ -40,10 +61,10 @@ def names(path: Path) -> list[str]:
         return []
 
 
-def inspect(path: Path, limits: Mapping[str, int], pictures: bool = False) -> list[Problem]:
+def inspect(path: Path, limits: Mapping[str, int], images: bool = False) -> list[Problem]:
     """What is wrong with a zip that should hold exactly the files of ``limits`` (name -> most bytes).
 
-    With ``pictures`` it holds 1 to 5000 files ``images/<id>.png`` as well.
+    With ``images`` it holds 1 to 5000 files ``images/<id>.png`` as well.
     Nothing is decompressed. An empty list means that :func:`extract` may be called.
 
     Raises:
@@ -54,7 +75,7 @@ def inspect(path: Path, limits: Mapping[str, int], pictures: bool = False) -> li
         raise DataError(f"{path}: no such submission")
     if path.stat().st_size > MAX_ARCHIVE:
         return [Problem(path.name, f"larger than {MAX_ARCHIVE >> 20} MiB", "send weights of one model only")]
-    problem = _directory_problem(path, pictures)
+    problem = _directory_problem(path, images)
     if problem:
         return [Problem(path.name, problem, again)]
     try:
@@ -63,7 +84,7 @@ def inspect(path: Path, limits: Mapping[str, int], pictures: bool = False) -> li
     except _UNREADABLE as error:
         return [Problem(path.name, f"not a zip file that can be read: {error}", again)]
     problems = []
-    allowed = f"{', '.join(limits)} and images/<id>.png" if pictures else ", ".join(limits)
+    allowed = f"{', '.join(limits)} and images/<id>.png" if images else ", ".join(limits)
     seen: set[str] = set()
     for member in members:
         # the name as the file has it; repr keeps control characters out of the message
@@ -71,7 +92,7 @@ def inspect(path: Path, limits: Mapping[str, int], pictures: bool = False) -> li
         if name.casefold() in seen:
             problems.append(Problem(shown, "its name stands twice in the archive", again))
         seen.add(name.casefold())
-        most = limits.get(name, MAX_PICTURE if pictures and PICTURE.fullmatch(name) else None)
+        most = limits.get(name, MAX_IMAGE if images and IMAGE.fullmatch(name) else None)
         if most is None:
             problems.append(Problem(shown, f"only {allowed} may be in the archive", "remove it"))
             continue
@@ -92,11 +113,11 @@ def inspect(path: Path, limits: Mapping[str, int], pictures: bool = False) -> li
     return problems
 
 
-def _directory_problem(path: Path, pictures: bool) -> str | None:
+def _directory_problem(path: Path, images: bool) -> str | None:
     """Whether the end record promises a directory that is safe to parse."""
     most, room = MAX_MEMBERS, MAX_DIRECTORY
-    if pictures:
-        most, room = MAX_MEMBERS + MAX_PICTURES, MAX_DIRECTORY + 256 * MAX_PICTURES
+    if images:
+        most, room = MAX_MEMBERS + MAX_IMAGES, MAX_DIRECTORY + 256 * MAX_IMAGES
     with open(path, "rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - _END.size - 0xFFFF))
@@ -115,11 +136,11 @@ def _directory_problem(path: Path, pictures: bool) -> str | None:
 
 
 def extract_all(path: Path, limits: Mapping[str, int], folder: Path) -> list[Problem]:
-    """Copy the files of an archive without problems into ``folder``, pictures into its ``images``."""
+    """Copy the files of an archive without problems into ``folder``, images into its ``images``."""
     problems = []
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            problems += extract(archive, name, limits.get(name, MAX_PICTURE), folder / name)
+            problems += extract(archive, name, limits.get(name, MAX_IMAGE), folder / name)
     return problems
 
 

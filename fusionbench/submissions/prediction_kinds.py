@@ -5,39 +5,72 @@ A kind is called like the protocol under which it is scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionbench.submissions.prediction_scores import score_images, score_samples
+from fusionbench.submissions.prediction_drafts import Draft, draft_images, draft_samples
+from fusionbench.submissions.prediction_scores import score_pair_images, score_samples
 from fusionbench.submissions.predictions import (
     IMAGES,
     SAMPLES,
-    Findings,
+    PredictionFindings,
     Predictions,
     examine_images,
     examine_samples,
 )
 
+MAX_SAMPLES = (2 << 30) - (1 << 20)  # bytes of the file of samples
+
 
 @dataclass(frozen=True)
-class Kind:
+class PredictionKind:
     """One kind of predictions.
 
     Attributes:
         file: what the predictions lie in, for messages.
+        limits: file beside the record -> most bytes; all are in the archive.
+        images: whether images are in the archive.
         needs_suite: whether a suite has to say how they are scored.
+        drafts: whether predictions that somebody wants to pack are of this kind.
+        draft: the record and the files of predictions for data; files may be made in a temporary folder.
         examine: looks at unpacked predictions, beside the data where they are given.
         score: scores unpacked predictions on the data as the suite says, into a folder of results.
     """
 
     file: str
+    limits: Mapping[str, int]
+    images: bool
     needs_suite: bool
-    examine: Callable[[Path, Predictions, Path | None, Findings], None]
+    drafts: Callable[[Path], bool]
+    draft: Callable[[Path, Path, Path, Mapping[str, str | None]], Draft]
+    examine: Callable[[Path, Predictions, Path | None, PredictionFindings], None]
     score: Callable[[Path, Predictions, Path, str, Path], None]
 
+    def is_in(self, names: Sequence[str]) -> bool:
+        """Whether an archive of files with these names has predictions of this kind."""
+        return any(name in self.limits or (self.images and name.startswith(f"{IMAGES}/")) for name in names)
 
-KINDS = {
-    "masked": Kind(SAMPLES, True, examine_samples, score_samples),
-    "pairs": Kind(IMAGES, False, examine_images, score_images),
+
+PREDICTION_KINDS = {
+    "masked": PredictionKind(
+        file=SAMPLES,
+        limits={SAMPLES: MAX_SAMPLES},
+        images=False,
+        needs_suite=True,
+        drafts=lambda path: not path.is_dir(),
+        draft=draft_samples,
+        examine=examine_samples,
+        score=score_samples,
+    ),
+    "pairs": PredictionKind(
+        file=IMAGES,
+        limits={},
+        images=True,
+        needs_suite=False,
+        drafts=Path.is_dir,
+        draft=draft_images,
+        examine=examine_images,
+        score=score_pair_images,
+    ),
 }

@@ -1,8 +1,8 @@
-"""Submitted predictions: what a model made of every sample, scored here. No weights, so no likelihood.
+"""Submitted predictions: what a model made of every sample. No weights, so no likelihood.
 
 Masked sets: ``predictions.h5`` with one data set ``samples``, uint8 (images, V+1, K, H, W[, C]): K draws for every
-number of inputs N = 0..V. Pairs: one 8-bit PNG for every pair, ``images/<id>.png``. Everything of a stranger's file is
-looked at in a child process with limits, sizes before content; see :mod:`fusionbench.submissions.sandbox`.
+number of inputs N = 0..V. Pairs: one 8-bit PNG for every pair, ``images/<id>.png``. Submitted files are read in a child
+process with limits, sizes before content; see :mod:`fusionbench.submissions.sandbox`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,26 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError, Problem
+from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.core.types import ImageSpec
 from fusionbench.metrics.facts import fact_lines, facts
+from fusionbench.submissions.archive import MAX_META, META
 from fusionbench.submissions.remarks import remarks
 
-META, SAMPLES, IMAGES = "submission.json", "predictions.h5", "images"
+if TYPE_CHECKING:
+    import h5py
+
+    from fusionbench.evaluation.pair_sets import PairSet
+
+SAMPLES, IMAGES = "predictions.h5", "images"
 FINDINGS = "findings.json"  # written by the child beside what it looked at
 MAX_VALUES = 8 << 30  # bytes of all samples
 MAX_CHUNK = 64 << 20
@@ -47,45 +54,45 @@ class Predictions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     images: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
-class Findings(msgspec.Struct):
+class PredictionFindings(msgspec.Struct):
     """``problems`` refuse a submission, ``notes`` are for its reader."""
 
     problems: list[Problem] = []
     notes: list[str] = []
 
 
-def read_record(folder: Path) -> Predictions:
+def read_prediction_record(folder: Path) -> Predictions:
     """The record of an unpacked submission.
 
     Raises:
         DataError: not a record.
     """
     try:
-        return msgspec.json.decode(read_bounded(folder / META, 64 << 10, "record"), type=Predictions)
+        return msgspec.json.decode(read_bounded(folder / META, MAX_META, "record"), type=Predictions)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"not a fusionbench.predictions/1 record: {error}") from error
 
 
 def examine_once(folder: str, data: str) -> None:
-    """In the child: look at an unpacked submission, beside the data set in ``data`` where it is not ""."""
-    findings = examine(Path(folder), Path(data) if data else None)
+    """In the child: look at an unpacked submission, beside the data set or pairs ``data`` where they are not ""."""
+    findings = examine_predictions(Path(folder), Path(data) if data else None)
     write_bytes(Path(folder) / FINDINGS, msgspec.json.encode(findings))
 
 
-def examine(folder: Path, data: Path | None) -> Findings:
+def examine_predictions(folder: Path, data: Path | None) -> PredictionFindings:
     """Everything that is wrong with an unpacked submission of predictions, and what is remarkable about it."""
-    from fusionbench.submissions.prediction_kinds import KINDS
+    from fusionbench.submissions.prediction_kinds import PREDICTION_KINDS
 
-    found = Findings(problems=[], notes=[])
+    found = PredictionFindings(problems=[], notes=[])
     try:
-        record = read_record(folder)
+        record = read_prediction_record(folder)
     except DataError as error:
         found.problems.append(Problem(META, str(error), _AGAIN))
         return found
     if _is_registered(record.model):
         remedy = f"call it {record.model}-ours, or submit the weights"
         found.problems.append(Problem(META, f"{record.model!r} is the name of a model of fusionbench", remedy))
-    kind = KINDS[record.kind]
+    kind = PREDICTION_KINDS[record.kind]
     try:
         kind.examine(folder, record, data, found)
     except FusionbenchError as error:
@@ -103,7 +110,7 @@ def _is_registered(name: str) -> bool:
 
 
 @contextmanager
-def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[Any]:
+def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[h5py.Dataset]:
     """The checked HDF5 data set of ``images`` × (V+1) × K images; nothing is read before its sizes are known.
 
     Raises:
@@ -127,7 +134,7 @@ def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[Any]:
         raise DataError(f"{path}: a damaged HDF5 file ({' '.join(str(error).split())[:160]})") from error
 
 
-def _check_layout(path: Path, samples: Any) -> None:
+def _check_layout(path: Path, samples: h5py.Dataset) -> None:
     import h5py
 
     plist = samples.id.get_create_plist()
@@ -151,8 +158,8 @@ def _check_shape(path: Path, shape: tuple[int, ...] | None, images: int, spec: I
         raise DataError(f"{path}: 'samples' claims {math.prod(map(int, shape)):,} bytes (limit {MAX_VALUES:,})")
 
 
-def blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
-    """(first image, uint8 values) by and by, about 32 MiB at a time.
+def sample_blocks(samples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    """(first image, uint8 values) in order, about 32 MiB at a time.
 
     Raises:
         DataError: content that cannot be read.
@@ -165,7 +172,7 @@ def blocks(samples: Any) -> Iterator[tuple[int, np.ndarray]]:
             raise DataError(f"images from {begin} cannot be read ({' '.join(str(error).split())[:160]})") from error
 
 
-def examine_samples(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+def examine_samples(folder: Path, record: Predictions, data: Path | None, found: PredictionFindings) -> None:
     """Look at the samples of a masked set: shape and type, and what is remarkable about them.
 
     Raises:
@@ -192,7 +199,7 @@ def examine_samples(folder: Path, record: Predictions, data: Path | None, found:
     single: list[tuple[str, list[str]]] = []
     with open_samples(folder / SAMPLES, record.images, spec) as samples:
         first, ignored = samples[:_LINTED, -1, 0], True
-        for begin, values in blocks(samples):
+        for begin, values in sample_blocks(samples):
             ignored = ignored and bool((values == values[:, :1]).all())
             for index, image in enumerate(values[:, -1, 0], begin):  # what is made of all views
                 single.append((str(index), facts(image, [] if views is None else [*views[index]])))
@@ -224,10 +231,21 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return to_grey(np.asarray(image))
 
 
-# Pictures of pairs
+# Images of pairs
 
 
-def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
+def pairs_of(data: str | Path, split: str | None = None) -> PairSet:
+    """The pairs that ``--data`` means: a folder of pairs, a data set of whole pairs, or the name of an embedded source.
+
+    Raises:
+        UsageError, DataError: no such pairs or split, or images without a partner.
+    """
+    from fusionbench.evaluation.pair_sets import find_pairs
+
+    return find_pairs(data, split, strict=True)
+
+
+def _image_problem(path: Path, size: tuple[int, int] | None) -> str:
     """Why a PNG is not taken, "" when it is fine; decoded only when its header is right."""
     from fusionbench.core.image_headers import PNG_HEAD, png_header
     from fusionbench.core.images import MAX_PIXELS, read_image
@@ -250,53 +268,63 @@ def _picture_problem(path: Path, size: tuple[int, int] | None) -> str:
     return ""
 
 
-def examine_images(folder: Path, record: Predictions, data: Path | None, found: Findings) -> None:
+def examine_images(folder: Path, record: Predictions, data: Path | None, found: PredictionFindings) -> None:
     """Look at the images of pairs: one for every pair, 8-bit PNG of its size, and what is remarkable about them.
 
     Raises:
         DataError: pairs that cannot be read.
     """
-    from fusionbench.core.images import read_image
-    from fusionbench.evaluation.pair_sets import pairs_in
-
     files = {path.stem: path for path in sorted((folder / IMAGES).glob("*.png"))}
     if len(files) != record.images:
         found.problems.append(Problem(META, f"{record.images} images are named, {len(files)} are there", _AGAIN))
-    sources: dict[str, tuple[Path, Path]] = {}
-    if data is not None:
-        pairs = pairs_in(data, record.split)
+    pairs = None if data is None else pairs_of(data, record.split)
+    places: dict[str, int] = {}
+    if pairs is not None:
         if pairs.identity.id != record.dataset_id:
             message = f"made for pairs {record.dataset_id[:12]}, these are {pairs.identity.id[:12]}"
             found.problems.append(Problem(META, message, "fuse these pairs"))
-        sources = pairs.source.files(record.split)
-        for name in sorted(sources.keys() ^ files.keys()):
+        places = {name: place for place, name in enumerate(pairs.stems)}
+        for name in sorted(places.keys() ^ files.keys()):
             rule = "no such pair" if name in files else "missing"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
     for name, path in files.items():
-        size = read_image(sources[name][0]).pixels.shape[:2] if name in sources else None
-        problem = _picture_problem(path, size)
+        size = None
+        if pairs is not None and name in places:
+            _, height, width = pairs.pair(places[name]).shape
+            size = (height, width)
+        problem = _image_problem(path, size)
         if problem:
             remedy = "save the model's output as 8-bit PNG of the sources' size"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", problem, remedy))
-    if not found.problems and sources:
-        found.notes += _picture_notes(files, sources)
+    if not found.problems and pairs is not None:
+        found.notes += _image_notes(files, pairs, places)
 
 
-def _picture_notes(files: dict[str, Path], sources: dict[str, tuple[Path, Path]]) -> list[str]:
+def _image_notes(files: dict[str, Path], pairs: PairSet, places: dict[str, int]) -> list[str]:
+    """What is remarkable about the fused images of all pairs."""
     from fusionbench.core.images import read_image
 
     fused, rows, colour = [], [], []
     single: list[tuple[str, list[str]]] = []
     titles = ("the first source", "the second source")
     for number, name in enumerate(files):
-        picture = read_image(files[name])
-        pair = [read_image(path) for path in sources[name]]
-        single.append((name, facts(picture.grey(), [source.grey() for source in pair])))
+        image, pair = read_image(files[name]), pairs.pair(places[name])
+        single.append((name, facts(image.grey(), [*pair])))
         if number >= _LINTED:
             continue
-        fused.append(picture.grey())
-        rows.append([source.grey() for source in pair])
-        tinted = [source for source in pair if source.pixels.ndim == 3]
-        if picture.pixels.ndim == 3 and tinted:
-            colour.append((picture.pixels, tinted[-1].pixels))
+        fused.append(image.grey())
+        rows.append([*pair])
+        if image.pixels.ndim == 3 and (tinted := _colours(pairs, places[name])) is not None:
+            colour.append((image.pixels, tinted))
     return fact_lines(single, len(files), titles) + remarks(fused, rows, titles, colour)
+
+
+def _colours(pairs: PairSet, place: int) -> np.ndarray | None:
+    """The last image of a pair that has colours, uint8 (h, w, 3); None where none has, or where they are not stored."""
+    from fusionbench.core.images import read_image
+
+    source: Source = pairs.source
+    if not has_files(source):
+        return None
+    images = [read_image(path) for path in source.paths(pairs.split, place)]
+    return next((image.pixels for image in reversed(images) if image.pixels.ndim == 3), None)

@@ -1,23 +1,23 @@
 """A queue of submissions that is nothing but folders: incoming, working, done, rejected, with a log beside each item.
 
 Several workers may serve one queue: an item is locked before it is moved. The lock dies with its worker, so what a
-killed worker left in ``working`` is taken up by the next one. Nothing is ever silently stuck.
+killed worker left in ``working`` is taken up by the next one: no item stays there unnoticed.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import file_sha256, write_bytes
 from fusionbench.core.locks import lock
+from fusionbench.submissions.kinds import KINDS
 
 STATES = ("incoming", "working", "done", "rejected")
-KINDS = (".zip", ".json")
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,21 @@ class Handled:
     message: str
 
 
-def serve(queue: Path, handle: Callable[[Path], Path], kinds: Sequence[str] = KINDS) -> list[Handled]:
+def serve(queue: Path, handle: Callable[[Path], Path], suffixes: Collection[str] | None = None) -> list[Handled]:
     """Handle everything that waits in ``queue``; ``handle`` scores one file and returns the result's folder.
 
-    Only files that end in one of ``kinds`` are taken up.
+    Only files that end in one of ``suffixes`` are taken up; None stands for those of all kinds of submission.
 
     An item whose handling raises a :class:`FusionbenchError` is rejected with the message in its log. Any other error
     is ours: the item goes back to ``incoming`` and the error is raised.
     """
+    if suffixes is None:
+        suffixes = {kind.suffix for kind in KINDS}
     for state in STATES:
         (queue / state).mkdir(parents=True, exist_ok=True)
     handled = []
     waiting = {
-        path.name for state in ("working", "incoming") for path in (queue / state).iterdir() if path.suffix in kinds
+        path.name for state in ("working", "incoming") for path in (queue / state).iterdir() if path.suffix in suffixes
     }
     for name in sorted(waiting):
         with lock(queue / "working" / f".{name}.lock", wait=False) as mine:

@@ -38,7 +38,7 @@ def blockiness(pictures: Sequence[np.ndarray]) -> float:
     return float(means[0] / rest - 1) if rest else float("inf")
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
+def pearson_coefficient(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson's coefficient of two arrays of one shape; NaN where one is flat."""
     x, y = x.astype(np.float64).ravel(), y.astype(np.float64).ravel()
     x, y = x - x.mean(), y - y.mean()
@@ -98,7 +98,7 @@ def _stretch(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]
 def _copies(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> list[str]:
     lines = []
     for k, name in enumerate(names):
-        values = np.array([correlation(picture, row[k]) for picture, row in zip(fused, sources, strict=True)])
+        values = np.array([pearson_coefficient(picture, row[k]) for picture, row in zip(fused, sources, strict=True)])
         values = values[np.isfinite(values)]
         if len(values) >= _LEAST and float(np.median(values)) >= COPY:
             close = int((values >= COPY).sum())
@@ -113,7 +113,7 @@ def _channels(colour: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
     """Red minus blue of the fused pictures against that of the sources, as they are and with the two exchanged."""
     if len(colour) < _LEAST:
         return ""
-    values = np.array([correlation(_tint(fused), _tint(source)) for fused, source in colour])
+    values = np.array([pearson_coefficient(_tint(fused), _tint(source)) for fused, source in colour])
     values = values[np.isfinite(values)]
     if not len(values) or not float(np.median(values)) < -SWAPPED:
         return ""

@@ -1,7 +1,7 @@
-"""Runs one of our own functions on a stranger's data in a child process with limits.
+"""Runs one of our own functions on submitted data in a child process with limits.
 
 Limits: wall-clock time, CPU time, memory, size of files, no core dumps, an empty environment, and no network where the
-system lets a process give it up. Our own code runs, only tensors and text are theirs: this is the second line.
+system lets a process give it up. Only our own code runs and nothing submitted is executed: this is defence in depth.
 Wall-clock time and the environment are limited everywhere; limits that a system does not have (Windows has no
 ``setrlimit``, macOS none of memory) are named on stderr.
 """

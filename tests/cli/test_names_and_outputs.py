@@ -149,15 +149,15 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fusionbench.data.build import build_dataset
     from fusionbench.data.dataset import open_dataset
     from fusionbench.data.recipes import load_recipe
-    from fusionbench.submissions.submit import pack_predictions
+    from fusionbench.submissions.kinds.base import PackRequest
+    from fusionbench.submissions.submit import pack_submission
 
     root = tmp_path_factory.mktemp("outputs")
     folder = build_dataset(load_recipe("fusiondigits"), out=root / "data")
     views = open_dataset(folder).arrays("test").views[:4]
     np.save(root / "samples.npy", np.repeat(views[:, :1, None], 4, axis=1))
-    pack_predictions(
-        root / "samples.npy", root / "s.zip", data=folder, model="theirs", title="t", submitter="s", link=None, note=""
-    )
+    words = {"model": "theirs", "title": "t", "submitter": "s"}
+    pack_submission(PackRequest(root / "samples.npy", root / "s.zip", data=folder, **words))
     (root / "digits.toml").write_text(
         'format = "fusionbench.suite/1"\nname = "few"\ntitle = "few"\ndataset = "fusiondigits"\n'
         '[protocol]\ndraws = 1\nlimit = 4\n[[models]]\nname = "mean-image"\n'

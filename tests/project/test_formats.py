@@ -23,7 +23,7 @@ from fusionbench.evaluation.suites import load_suite
 from fusionbench.results.gate import read_baseline
 from fusionbench.results.published import read_record
 from fusionbench.results.schema import load, load_per_image, save
-from fusionbench.submissions.submit import check
+from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
 
 ROOT = Path(__file__).parents[2]
@@ -174,7 +174,8 @@ def write_all(work: Path) -> dict[str, Path]:
     from fusionbench.evaluation.masked import Protocol, evaluate
     from fusionbench.results.gate import baseline_of, write_baseline
     from fusionbench.results.published import pack as pack_numbers
-    from fusionbench.submissions.submit import pack, pack_predictions
+    from fusionbench.submissions.kinds.base import PackRequest
+    from fusionbench.submissions.submit import pack_submission
     from fusionbench.training.loop import train
 
     work.mkdir()
@@ -192,12 +193,11 @@ def write_all(work: Path) -> dict[str, Path]:
     # submissions are for data sets that come with fusionbench
     digits_folder = build_dataset(load_recipe("fusiondigits"), source_dir=None, out=work, jobs=1)
     train("mean-image", open_dataset(digits_folder), out=work / "digits-run")
-    pack(
-        work / "digits-run", work / "submission.zip", title="Golden", submitter="A. Author", link="https://example.org"
-    )
+    author = {"title": "Golden", "submitter": "A. Author", "link": "https://example.org"}
+    pack_submission(PackRequest(work / "digits-run", work / "submission.zip", **author))
     np.save(work / "samples.npy", np.full((2, 4, 1, 32, 32), 7, np.uint8))
-    words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "link": None, "note": "a note"}
-    pack_predictions(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words)
+    words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "note": "a note"}
+    pack_submission(PackRequest(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words))
     pack_numbers(work / "numbers.toml", work / "published.json")
     return {
         "recipe-1.toml": work / "recipe.toml",
@@ -329,7 +329,7 @@ def test_baseline_1() -> None:
 
 @pytest.mark.parametrize("name", ["submission/1", "predictions/1", "published/1"])
 def test_submissions(name: str) -> None:
-    report = check(GOLDEN / FILES[name])
+    report = check_submission(GOLDEN / FILES[name])
     assert report.ok, report.problems
 
 

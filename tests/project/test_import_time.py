@@ -276,9 +276,9 @@ def test_predictions_are_packed_checked_and_scored_without_torch(bench: Bench) -
 import zipfile
 zipfile.ZipFile('black.zip').extractall('black')
 from fusionbench.submissions.predictions import examine_once
-from fusionbench.submissions.prediction_scores import score_once
+from fusionbench.submissions.prediction_scores import score_predictions_once
 examine_once('black', '{digits}')
-score_once('black', '{digits}', 'suite.toml', 'scored')
+score_predictions_once('black', '{digits}', 'suite.toml', 'scored')
 """
     done = bench.python("-c", code)
     assert done.code == 0 and not done.refused, done.err

@@ -1,11 +1,7 @@
-"""Submitted predictions: good ones are scored as our own are, and every attack on a reader is refused in one line."""
+"""Hostile predictions: every attack on a reader of samples and images is refused in one line."""
 
 from __future__ import annotations
 
-import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,23 +9,22 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
 
-from fusionbench.core.errors import Problem, Rejected
 from fusionbench.data.build import build_dataset
-from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
-from fusionbench.evaluation.masked import Protocol, evaluate
-from fusionbench.evaluation.pair_sets import pairs_in
-from fusionbench.metrics.engine import score_images
-from fusionbench.results import schema
-from fusionbench.submissions import submit
-from fusionbench.submissions.prediction_scores import score_once
-from fusionbench.submissions.predictions import META, SAMPLES, examine
-from tests.cli.runner import run
-from tests.metrics.scenes import scene
-
-IMAGES, DRAWS = 20, 2
+from fusionbench.submissions.archive import META
+from fusionbench.submissions.predictions import SAMPLES, examine_predictions
+from fusionbench.submissions.submit import check_submission
+from tests.helpers.submissions import (
+    DRAWS,
+    IMAGES,
+    drawn_pairs,
+    noisy_samples,
+    png_of,
+    sample_record,
+    unpacked_images,
+    zipped,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,81 +34,21 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def samples(dataset: Path) -> np.ndarray:
-    """Noise around the first view; other noise for every draw and number of inputs."""
-    views = open_dataset(dataset).arrays("test").views[:IMAGES, 0].astype(np.int16)
-    noise = np.random.default_rng(0).integers(-9, 10, (IMAGES, 4, DRAWS, *views.shape[1:]))
-    return np.clip(views[:, None, None] + noise, 0, 255).astype(np.uint8)
+    return noisy_samples(dataset)
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("suite") / "small.toml"
-    path.write_text(
-        'format = "fusionbench.suite/1"\nname = "small"\ntitle = "Small"\ndataset = "fusiondigits"\n'
-        f'[protocol]\ndraws = {DRAWS}\nlimit = {IMAGES}\n[[models]]\nname = "mean-image"\n'
-    )
-    return path
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn_pairs(tmp_path_factory.mktemp("pairs") / "scenes")
 
 
-def record(folder: Path, **changes: Any) -> bytes:
-    opened = open_dataset(folder)
-    made = {"schema": "fusionbench.predictions/1", "kind": "masked", "title": "Theirs", "submitter": "Ada"}
-    made |= {"model": "theirs", "dataset": opened.name, "dataset_id": opened.id, "images": IMAGES}
-    return json.dumps(made | changes).encode()
+@pytest.fixture
+def unpacked(pairs: Path, tmp_path: Path) -> Path:
+    return unpacked_images(pairs, tmp_path)
 
 
 def problems(folder: Path, data: Path | None = None) -> list[str]:
-    return [str(problem) for problem in examine(folder, data).problems]
-
-
-def test_samples_are_scored(
-    dataset: Path, samples: np.ndarray, suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    np.save(tmp_path / "samples.npy", samples)
-    words = ("--title", "Theirs", "--submitter", "Ada", "--model", "theirs", "--data", dataset)
-    code, out, err = run(capsys, "pack", tmp_path / "samples.npy", "-o", tmp_path / "s.zip", *words)
-    assert code == 0, err
-    code, out, err = run(capsys, "check", tmp_path / "s.zip")
-    assert code == 0 and "fine: Theirs, predictions of theirs on fusiondigits" in out
-    arguments = ("--suite", suite, "--data", dataset, "--results", tmp_path / "results")
-    code, out, err = run(capsys, "accept", tmp_path / "s.zip", *arguments)
-    assert code == 0, err
-    result, table = schema.load(Path(out.strip())), schema.load_per_image(Path(out.strip()))
-    assert (result.status, result.title, result.origin.submitter) == ("scored", "Theirs", "Ada")
-    assert not any(key.startswith("nll") for key in result.scores)
-    targets = open_dataset(dataset).arrays("test").targets[:IMAGES].astype(float)
-    for inputs in range(4):  # an oracle of its own: one image and one draw at a time
-        for index in range(IMAGES):
-            errors = [((samples[index, inputs, k] - targets[index]) ** 2).mean() / 255**2 for k in range(DRAWS)]
-            assert table[f"mse_min@{inputs}"][index] == pytest.approx(min(errors), rel=1e-12)
-    mean = np.mean([table[f"mse_min@{inputs}"] for inputs in range(4)])
-    assert result.scores["mse_min@mean"].mean == pytest.approx(mean, rel=1e-12)
-    assert result.scores["mse_min@3"].extra == {"draws": DRAWS}
-
-
-def test_the_same_protocol_as_our_own_models(dataset: Path, suite: Path, tmp_path: Path) -> None:
-    """What we score ourselves and what is sent in stand in one table; they differ by rounding to 8 bits at most."""
-    from fusionbench.models import create_model
-    from fusionbench.results.comparison import compare_results
-
-    opened = open_dataset(dataset)
-    model = create_model("first-view", opened.spec)
-    if hasattr(model, "fit"):
-        model.fit([opened.stream("train", live=False).batch(range(100))])
-    batch = opened.stream("test", live=False).batch(range(IMAGES))
-    given = [model.fuse(batch.with_inputs(inputs)).squeeze(1).numpy() for inputs in range(4)]
-    (tmp_path / META).write_bytes(record(dataset))
-    with h5py.File(tmp_path / SAMPLES, "w") as file:
-        file["samples"] = np.rint(255 * np.stack(given, 1)[:, :, None]).astype(np.uint8)
-    score_once(str(tmp_path), str(dataset), str(suite), str(tmp_path / "results"))
-    protocol = Protocol(draws=DRAWS)
-    ours = evaluate(model, opened, protocol=protocol, out=tmp_path / "results", device="cpu", limit=IMAGES)
-    rows = compare_results([tmp_path / "results"], scores=["mse_min@*"])
-    assert {entry.title for entry in rows.entries} == {"Theirs", ours.title}
-    theirs = next(iter(row for row in schema.load_folder(tmp_path / "results") if row.status == "scored"))
-    for key in ("mse_min@0", "mse_min@3", "mse_min@mean", "mse_min@avg_paper"):
-        assert theirs.scores[key].mean == pytest.approx(ours.scores[key].mean, abs=1e-3)
-    assert theirs.scores["mse_min@3"].mean == pytest.approx(ours.scores["mse_min@3"].mean, abs=1e-7), "views are 8-bit"
+    return [str(problem) for problem in examine_predictions(folder, data).problems]
 
 
 def h5(folder: Path, make: Callable[[h5py.File], Any]) -> Path:
@@ -171,7 +106,7 @@ def _filtered(file: h5py.File) -> None:
     ],
 )
 def test_hostile_hdf5(dataset: Path, tmp_path: Path, make: Callable[[h5py.File], Any], message: str) -> None:
-    (tmp_path / META).write_bytes(record(dataset))
+    (tmp_path / META).write_bytes(sample_record(dataset))
     (line,) = problems(h5(tmp_path, make))
     assert message in line and "\n" not in line and str(tmp_path) not in line
     assert (tmp_path / SAMPLES).stat().st_size < 1 << 20, "the attack is small on disk"
@@ -179,7 +114,7 @@ def test_hostile_hdf5(dataset: Path, tmp_path: Path, make: Callable[[h5py.File],
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 1000, -200])
 def test_truncated_hdf5(dataset: Path, samples: np.ndarray, tmp_path: Path, keep: int) -> None:
-    (tmp_path / META).write_bytes(record(dataset))
+    (tmp_path / META).write_bytes(sample_record(dataset))
     h5(tmp_path, lambda f: f.create_dataset("samples", data=samples, chunks=(1, *SHAPE[1:]), compression="gzip"))
     content = (tmp_path / SAMPLES).read_bytes()
     (tmp_path / SAMPLES).write_bytes(content[:keep])
@@ -188,7 +123,7 @@ def test_truncated_hdf5(dataset: Path, samples: np.ndarray, tmp_path: Path, keep
 
 
 def test_a_damaged_chunk(dataset: Path, samples: np.ndarray, tmp_path: Path) -> None:
-    (tmp_path / META).write_bytes(record(dataset))
+    (tmp_path / META).write_bytes(sample_record(dataset))
     h5(tmp_path, lambda f: f.create_dataset("samples", data=samples, chunks=(1, *SHAPE[1:]), compression="gzip"))
     with h5py.File(tmp_path / SAMPLES) as file:
         place = file["samples"].id.get_chunk_info(5)
@@ -220,7 +155,7 @@ def test_a_damaged_chunk(dataset: Path, samples: np.ndarray, tmp_path: Path) -> 
 def test_records_that_are_not_right(
     dataset: Path, samples: np.ndarray, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    (tmp_path / META).write_bytes(record(dataset, **changes))
+    (tmp_path / META).write_bytes(sample_record(dataset, **changes))
     h5(tmp_path, lambda file: file.create_dataset("samples", data=samples))
     assert any(message in line for line in problems(tmp_path, dataset))
 
@@ -232,76 +167,20 @@ def test_records_that_are_none(tmp_path: Path, text: bytes) -> None:
     assert line.startswith(META) and len(line) < 500
 
 
-def test_all_draws_but_those_of_the_protocol(dataset: Path, samples: np.ndarray, suite: Path, tmp_path: Path) -> None:
-    (tmp_path / META).write_bytes(record(dataset))
-    h5(tmp_path, lambda f: f.create_dataset("samples", data=np.concatenate([samples, samples], axis=2)))
-    with pytest.raises(Rejected, match="4 draws; the protocol asks for 2"):
-        score_once(str(tmp_path), str(dataset), str(suite), str(tmp_path / "results"))
-    (tmp_path / META).write_bytes(record(dataset, images=10))
-    with pytest.raises(Rejected, match="predictions for 10 images of test; 20 of test are scored"):
-        score_once(str(tmp_path), str(dataset), str(suite), str(tmp_path / "results"))
-
-
-# Pictures of pairs
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four pairs, and in ``fused`` an honest picture of each."""
-    root = tmp_path_factory.mktemp("pairs") / "scenes"
-    for number in range(4):
-        for folder, image in zip(("fused", "ir", "vi"), scene(number, (64, 80)), strict=True):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(root / folder / f"{number:02}.png")
-    return root
-
-
-@pytest.fixture
-def unpacked(pairs: Path, tmp_path: Path) -> Path:
-    (tmp_path / "images").mkdir()
-    for path in (pairs / "fused").iterdir():
-        (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
-    made = {"schema": "fusionbench.predictions/1", "kind": "pairs", "title": "Theirs", "submitter": "Ada"}
-    made |= {"model": "theirs", "dataset": "pairs", "split": "all", "images": 4}
-    made["dataset_id"] = pairs_in(pairs).identity.id
-    (tmp_path / META).write_text(json.dumps(made))
-    return tmp_path
-
-
-def test_pictures_are_scored(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--title", "Theirs", "--submitter", "Ada", "--model", "theirs", "--data", pairs)
-    code, out, err = run(capsys, "pack", pairs / "fused", "-o", tmp_path / "p.zip", *words)
-    assert code == 0, err
-    code, out, err = run(capsys, "accept", tmp_path / "p.zip", "--data", pairs, "--results", tmp_path / "results")
-    assert code == 0, err
-    result, table = schema.load(Path(out.strip())), schema.load_per_image(Path(out.strip()))
-    assert (result.status, result.identity.protocol.name) == ("scored", "pairs")
-    stack = [np.stack(images) for images in zip(*(scene(k, (64, 80)) for k in range(4)), strict=True)]
-    for name, values in score_images(*stack).items():
-        np.testing.assert_allclose(table[name], values, rtol=1e-12)
-        assert result.scores[name].mean == pytest.approx(values.mean(), rel=1e-12)
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
-
-
-def png(width: int, height: int, bits: int = 8, colour: int = 0, data: bytes = b"") -> bytes:
-    ihdr = chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + ihdr + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+# Images of pairs
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (png(60_000, 60_000), "60000×60000 pixels"),
-        (png(0xFFFFFFFF, 0xFFFFFFFF), "4294967295×4294967295 pixels"),
-        (png(0, 64), "0×64 pixels"),
-        (png(80, 64, 16), "16 bits of colour type 0"),
-        (png(80, 64, 8, 3), "8 bits of colour type 3"),
-        (png(80, 64, 8, 6), "8 bits of colour type 6"),
-        (png(80, 63, data=bytes(81 * 63)), "80×63 pixels, its sources have 80×64"),
-        (png(80, 64), "not a readable"),
+        (png_of(60_000, 60_000), "60000×60000 pixels"),
+        (png_of(0xFFFFFFFF, 0xFFFFFFFF), "4294967295×4294967295 pixels"),
+        (png_of(0, 64), "0×64 pixels"),
+        (png_of(80, 64, 16), "16 bits of colour type 0"),
+        (png_of(80, 64, 8, 3), "8 bits of colour type 3"),
+        (png_of(80, 64, 8, 6), "8 bits of colour type 6"),
+        (png_of(80, 63, data=bytes(81 * 63)), "80×63 pixels, its sources have 80×64"),
+        (png_of(80, 64), "not a readable"),
         (b"", "not a PNG"),
         (b"\xff\xd8\xff\xe0 JPEG by another name" * 9, "not a PNG"),
     ],
@@ -311,20 +190,6 @@ def test_hostile_pictures(pairs: Path, unpacked: Path, content: bytes, message: 
     (line,) = problems(unpacked, pairs)
     assert message in line and line.startswith("images/02.png")
     assert problems(unpacked) or "its sources" in message, "without the data all but the size is found as well"
-
-
-def test_pictures_that_are_not_the_pairs(pairs: Path, unpacked: Path) -> None:
-    assert problems(unpacked, pairs) == []
-    (unpacked / "images" / "03.png").rename(unpacked / "images" / "xx.png")
-    told = problems(unpacked, pairs)
-    assert len(told) == 2 and "images/03.png: missing" in told[0] and "images/xx.png: no such pair" in told[1]
-
-
-def zipped(path: Path, parts: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -340,48 +205,6 @@ def zipped(path: Path, parts: dict[str, bytes]) -> Path:
     ],
 )
 def test_names_in_the_archive(unpacked: Path, tmp_path: Path, extra: list[str], message: str) -> None:
-    parts = {META: (unpacked / META).read_bytes(), "images/0.png": png(1, 1)} | {name: b"x" for name in extra}
-    report = submit.check(zipped(tmp_path / "a.zip", parts))
+    parts = {META: (unpacked / META).read_bytes(), "images/0.png": png_of(1, 1)} | {name: b"x" for name in extra}
+    report = check_submission(zipped(tmp_path / "a.zip", parts))
     assert any(message in str(problem) for problem in report.problems)
-
-
-def test_the_child_looks_at_the_files(unpacked: Path, pairs: Path, tmp_path: Path) -> None:
-    """A check of a whole archive: the findings come back from the process that looked."""
-    parts = {META: (unpacked / META).read_bytes()}
-    parts |= {f"images/{k:02}.png": (pairs / "fused" / f"{k:02}.png").read_bytes() for k in range(4)}
-    report = submit.check(zipped(tmp_path / "good.zip", parts), data=pairs)
-    assert report.ok and report.about == "Theirs, predictions of theirs on pairs"
-    parts["images/01.png"] = png(60_000, 60_000)
-    (problem,) = submit.check(zipped(tmp_path / "bad.zip", parts)).problems
-    assert isinstance(problem, Problem) and problem.file == "images/01.png" and "60000×60000" in problem.rule
-
-
-def test_mistakes_at_the_command_line(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("-o", tmp_path / "x.zip", "--title", "T", "--submitter", "S")
-    code, _, err = run(capsys, "pack", pairs / "fused", *words, "--model", "mine")
-    assert code == 2 and "both --model NAME and --data FOLDER" in err
-    code, _, err = run(capsys, "pack", tmp_path / "none", *words, "--model", "mine", "--data", pairs)
-    assert code == 2 and "none: no such file or folder" in err
-    np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
-    (tmp_path / "queue" / "incoming").mkdir(parents=True)
-    (tmp_path / "queue" / "incoming" / "a.zip").write_bytes(b"waits")
-    settings = ("--data", tmp_path / "none", "--results", tmp_path / "results")
-    assert run(capsys, "accept", "--queue", tmp_path / "queue", *settings)[0] == 2
-    assert (tmp_path / "queue" / "incoming" / "a.zip").exists(), "our own mistake rejects nobody"
-    code, _, err = run(capsys, "pack", tmp_path / "pickled.npy", *words, "--model", "mine", "--data", pairs)
-    assert code == 2 and "no samples in it" in err and not (tmp_path / "x.zip").exists()
-
-
-def test_samples_that_copy_a_view_or_are_black_are_told(dataset: Path, tmp_path: Path) -> None:
-    views = open_dataset(dataset).arrays("test").views[:IMAGES]
-    made = np.random.default_rng(4).integers(0, 256, (IMAGES, 4, DRAWS, *views.shape[2:]), np.uint8)
-    made[3, -1, 0], made[5, -1, 0], made[6, -1, 0] = 0, 200, views[6, 2]
-    (tmp_path / META).write_bytes(record(dataset))
-    with h5py.File(tmp_path / SAMPLES, "w") as file:
-        file["samples"] = made
-    notes = examine(tmp_path, dataset).notes
-    assert "the fused image is black in 1 of 20 images (3)" in notes
-    assert "the fused image is constant in 1 of 20 images (5)" in notes
-    assert "the fused image is identical to view 3 in 1 of 20 images (6)" in notes
-    assert "the fused image is black in 1 of 20 images (3)" in examine(tmp_path, None).notes
-    assert not any("identical" in note for note in examine(tmp_path, None).notes)

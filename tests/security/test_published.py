@@ -1,4 +1,4 @@
-"""Records of published numbers from strangers: what is no plain number of a known metric is refused in a clear line."""
+"""Hostile records of published numbers: what is no plain number of a known metric is refused in a clear line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pytest
 from fusionbench.board import build_board
 from fusionbench.core.errors import NotComparable, Rejected
 from fusionbench.results import comparison, gate, published, schema
-from fusionbench.submissions import submit
-from fusionbench.submissions.queue import serve
-from tests.cli.runner import run
+from fusionbench.submissions.kinds.base import Scoring
+from fusionbench.submissions.submit import accept_submission, check_submission
 from tests.helpers.results import made_up
 
 SCRIPT = "<script>alert(1)</script>"
@@ -34,12 +33,12 @@ def written(path: Path, record: dict[str, Any]) -> Path:
 
 
 def refused(path: Path, message: str) -> None:
-    report = submit.check(path)
+    report = check_submission(path)
     told = [str(problem) for problem in report.problems]
     assert not report.ok and any(message in line for line in told), told
     assert all("\n" not in line for line in told)
     with pytest.raises(Rejected):
-        submit.accept(path, data=None, suite=None, results=path.parent / "results")
+        accept_submission(path, Scoring(path.parent / "results"))
     assert not (path.parent / "results").exists()
 
 
@@ -49,33 +48,6 @@ def pairs(record: dict[str, Any], dialect: str | None = "cddfuse", **scores: str
     rows = [{"title": "Theirs", "model": "theirs", "scores": scores}]
     made = {**record, "dataset": "tno", "track": "pairs", "metrics": metrics, "rows": rows}
     return made if dialect is None else {**made, "dialect": dialect}
-
-
-def test_a_good_record_goes_the_whole_way(
-    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(capsys, "check", written(tmp_path / "a.json", record))
-    assert code == 0 and "fine: 1 published rows on fusionmnist" in out
-    code, out, err = run(capsys, "accept", tmp_path / "a.json", "--results", tmp_path / "results")
-    assert code == 0, err
-    result = schema.load(Path(out.strip()))
-    assert (result.status, result.origin.kind, result.origin.submitter) == ("published", "paper", "A. Reader")
-    assert result.scores["nll_bpd@0"].mean == 0.1593 and result.per_image is None
-    assert result.scores["nll_bpd@0"].extra["printed"] == "15.93"
-    again = submit.accept(tmp_path / "a.json", data=None, suite=None, results=tmp_path / "results")
-    assert again == Path(out.strip()), "the same numbers again change nothing"
-
-
-def test_packing_a_table_from_a_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, text, _ = run(capsys, "pack", "--template")
-    assert code == 0
-    (tmp_path / "numbers.toml").write_text(text)
-    code, _, err = run(capsys, "pack", tmp_path / "numbers.toml", "-o", tmp_path / "numbers.json")
-    assert code == 0 and submit.check(tmp_path / "numbers.json").ok, err
-    (tmp_path / "numbers.toml").write_text(text.replace('"3.14"', '"3.14e2"'))
-    code, _, err = run(capsys, "pack", tmp_path / "numbers.toml", "-o", tmp_path / "other.json")
-    assert code == 1 and "cannot be submitted" in err and not (tmp_path / "other.json").exists()
-    assert run(capsys, "pack")[0] == 2 and run(capsys, "pack", tmp_path, "-o", tmp_path / "x.zip")[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -166,7 +138,7 @@ def test_no_record_at_all(tmp_path: Path, content: bytes) -> None:
 def test_sets_of_pairs(record: dict[str, Any], tmp_path: Path) -> None:
     for name, known in (("msrs", True), ("harvard-mri-ct", True), ("imagenet", False), ("fusionmnist", False)):
         made = {**pairs(record, "cddfuse", vif="0.5"), "dataset": name}
-        assert submit.check(written(tmp_path / "a.json", made)).ok is known, name
+        assert check_submission(written(tmp_path / "a.json", made)).ok is known, name
 
 
 def test_sign_and_scale(record: dict[str, Any], tmp_path: Path) -> None:
@@ -174,43 +146,26 @@ def test_sign_and_scale(record: dict[str, Any], tmp_path: Path) -> None:
     record["metrics"]["nll_bpd"].update(better="higher", scale="-0.01")
     record["rows"][0]["scores"] = {"nll_bpd@0": "-15.90"}
     record["metrics"]["nll_bpd"].pop("runs_table")
-    folder = submit.accept(written(tmp_path / "a.json", record), data=None, suite=None, results=tmp_path / "results")
+    folder = accept_submission(written(tmp_path / "a.json", record), Scoring(tmp_path / "results"))
     score = schema.load(folder).scores["nll_bpd@0"]
     assert (score.mean, score.better, score.extra["places"]) == (0.159, "lower", 4)
 
 
 def test_numbers_are_entered_once(record: dict[str, Any], tmp_path: Path) -> None:
-    submit.accept(written(tmp_path / "a.json", record), data=None, suite=None, results=tmp_path / "results")
+    accept_submission(written(tmp_path / "a.json", record), Scoring(tmp_path / "results"))
     record["rows"][0]["scores"]["mse_min@0"] = "0.01"
     with pytest.raises(Rejected, match="entered before with other numbers; remove"):
-        submit.accept(written(tmp_path / "b.json", record), data=None, suite=None, results=tmp_path / "results")
+        accept_submission(written(tmp_path / "b.json", record), Scoring(tmp_path / "results"))
     record["rows"][0]["title"] = "FusionVAE"
     with pytest.raises(Rejected, match="comes with fusionbench"):
-        submit.accept(written(tmp_path / "b.json", record), data=None, suite=None, results=tmp_path / "results")
-
-
-def test_a_queue_takes_records_and_archives(record: dict[str, Any], tmp_path: Path) -> None:
-    incoming = tmp_path / "queue" / "incoming"
-    incoming.mkdir(parents=True)
-    written(incoming / "good.json", record)
-    written(incoming / "bad.json", {**record, "status": "verified"})
-    (incoming / "bad.zip").write_bytes(b"no zip")
-    bad, good = serve(
-        tmp_path / "queue",
-        lambda path: submit.accept(path, data=None, suite=None, results=tmp_path / "results"),
-        (".json",),
-    )
-    assert good.result is not None and good.item.name == "good.json" and "unknown field" in bad.message
-    assert (incoming / "bad.zip").exists(), "an archive waits for somebody with the data"
-    names = sorted(path.name for path in (tmp_path / "queue" / "rejected").iterdir())
-    assert names == ["bad.json", "bad.log"]
+        accept_submission(written(tmp_path / "b.json", record), Scoring(tmp_path / "results"))
 
 
 def test_published_rows_take_no_part_in_comparisons(record: dict[str, Any], tmp_path: Path) -> None:
     results = tmp_path / "results"
     for name in ("cvae", "fcn"):
         made_up(results, name, dataset={"name": "fusionmnist"})
-    folder = submit.accept(written(tmp_path / "a.json", record), data=None, suite=None, results=results)
+    folder = accept_submission(written(tmp_path / "a.json", record), Scoring(results))
     assert len(comparison.compare_results([results], resamples=50).entries) == 2
     assert len(gate.baseline_of([results]).entries) == 2
     with pytest.raises(NotComparable):
@@ -220,9 +175,7 @@ def test_published_rows_take_no_part_in_comparisons(record: dict[str, Any], tmp_
 def test_definitions_that_only_papers_used_get_a_column(record: dict[str, Any], tmp_path: Path) -> None:
     """A number of another definition stands under its own head, never in the ranked column."""
     results = tmp_path / "results"
-    folder = submit.accept(
-        written(tmp_path / "a.json", pairs(record, "unnamed", vif="1.25")), data=None, suite=None, results=results
-    )
+    folder = accept_submission(written(tmp_path / "a.json", pairs(record, "unnamed", vif="1.25")), Scoring(results))
     assert schema.load(folder).scores["vif@unnamed"].mean == 1.25
     _pair_results(results)
     page = build_board(results, tmp_path / "site", resamples=50).read_text()
@@ -250,7 +203,7 @@ def _pair_results(root: Path) -> None:
 def test_the_former_name_of_the_mean_is_read(record: dict[str, Any], tmp_path: Path) -> None:
     scores = record["rows"][0]["scores"]
     scores["nll_bpd@avg4"] = "15.00"
-    submit.accept(written(tmp_path / "a.json", record), data=None, suite=None, results=tmp_path / "results")
+    accept_submission(written(tmp_path / "a.json", record), Scoring(tmp_path / "results"))
     (result,) = schema.load_folder(tmp_path / "results")
     assert result.scores["nll_bpd@mean"].mean == 0.15 and "nll_bpd@avg4" not in result.scores
     scores["nll_bpd@mean"] = "15.01"

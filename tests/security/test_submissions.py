@@ -1,4 +1,4 @@
-"""Submissions from strangers: every attack is made here, refused in one clear line, and nothing of it is run."""
+"""Hostile submissions of weights: every attack is made here, refused in one clear line, and nothing of it is run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import pickle
 import stat
 import struct
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +16,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from fusionbench.core.errors import DataError, Rejected
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
-from fusionbench.results import schema
-from fusionbench.submissions import sandbox, submit
-from fusionbench.submissions.archive import MAX_MEMBERS, extract
+from fusionbench.submissions.archive import MAX_MEMBERS, META, extract
+from fusionbench.submissions.kinds.base import PackRequest, Scoring
+from fusionbench.submissions.kinds.weights import FILE as WEIGHTS
+from fusionbench.submissions.submit import accept_submission, check_submission, pack_submission
 from fusionbench.training.loop import train
-from tests.cli.runner import run
-
-META, WEIGHTS = submit.META, submit.WEIGHTS
+from tests.helpers.submissions import zipped
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,9 @@ def run_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def good(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return submit.pack(run_folder, tmp_path_factory.mktemp("sub") / "good.zip", title="Mean, sent in", submitter="Ada")
+    out = tmp_path_factory.mktemp("sub") / "good.zip"
+    pack_submission(PackRequest(run_folder, out, "Mean, sent in", "Ada"))
+    return out
 
 
 @pytest.fixture
@@ -51,15 +50,8 @@ def parts(good: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def zipped(path: Path, parts: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return path
-
-
 def refused(path: Path, *messages: str) -> None:
-    report = submit.check(path)
+    report = check_submission(path)
     told = [str(problem) for problem in report.problems]
     assert not report.ok
     for message in messages:
@@ -78,17 +70,6 @@ def with_weights(parts: dict[str, bytes], content: bytes) -> dict[str, bytes]:
 
     right = with_meta(parts, lambda meta: meta.update(weights_sha256=hashlib.sha256(content).hexdigest()))
     return {**right, WEIGHTS: content}
-
-
-def test_a_good_one_passes(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert submit.check(good).ok
-    code, out, _ = run(capsys, "check", good)
-    assert code == 0 and "fine: Mean, sent in, mean-image on fusiondigits" in out
-
-
-def test_packing_twice_gives_the_same_bytes(good: Path, run_folder: Path, tmp_path: Path) -> None:
-    again = submit.pack(run_folder, tmp_path / "again.zip", title="Mean, sent in", submitter="Ada")
-    assert again.read_bytes() == good.read_bytes()
 
 
 class _Payload:
@@ -253,29 +234,6 @@ def test_a_model_without_end(parts: dict[str, bytes], tmp_path: Path) -> None:
     refused(zipped(tmp_path / "a.zip", with_meta(parts, edit)), WEIGHTS)
 
 
-def forever() -> None:
-    """In the child of the next test."""
-    while True:
-        time.sleep(0.1)
-
-
-def network() -> None:
-    """In the child: say whether a way out is left."""
-    import socket
-
-    names = [name for _, name in socket.if_nameindex()]
-    raise DataError(f"interfaces {names}, environment {sorted(os.environ)}")
-
-
-def test_the_child_is_limited() -> None:
-    done = sandbox.run_limited("tests.security.test_submissions:forever", [], seconds=3)
-    assert not done.ok and "longer than 3 s" in done.message
-    done = sandbox.run_limited("tests.security.test_submissions:network", [], seconds=120)
-    if not done.network:  # where the system lets a process leave its network, only the loopback is left
-        assert "interfaces ['lo']" in done.message
-    assert "FUSIONBENCH_DATA" not in done.message and "TOKEN" not in done.message
-
-
 def test_a_run_without_end_is_rejected(good: Path, dataset: Path, tmp_path: Path) -> None:
     """Scoring that takes longer than it may ends, the submission is rejected, and the queue goes on."""
     from functools import partial
@@ -285,35 +243,8 @@ def test_a_run_without_end_is_rejected(good: Path, dataset: Path, tmp_path: Path
     (tmp_path / "queue" / "incoming").mkdir(parents=True)
     for name in ("a.zip", "b.zip"):
         (tmp_path / "queue" / "incoming" / name).write_bytes(good.read_bytes() if name == "a.zip" else b"not a zip")
-    score = partial(submit.accept, data=dataset, suite="quickstart", results=tmp_path / "results", seconds=1)
+    score = partial(accept_submission, scoring=Scoring(tmp_path / "results", dataset, "quickstart", seconds=1))
     first, second = serve(tmp_path / "queue", score)
     assert "could not be scored: took longer than 1 s" in first.message or "over its limit" in first.message
     assert "not a zip" in second.message and not (tmp_path / "results").exists()
     assert [path.name for path in sorted((tmp_path / "queue" / "rejected").glob("*.zip"))] == ["a.zip", "b.zip"]
-
-
-def test_accepting(
-    good: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    suite = tmp_path / "small.toml"
-    suite.write_text(
-        'format = "fusionbench.suite/1"\nname = "small"\ntitle = "Small"\ndataset = "fusiondigits"\n'
-        '[protocol]\ndraws = 1\nlimit = 20\n[[models]]\nname = "mean-image"\n'
-    )
-    monkeypatch.chdir(tmp_path)
-    arguments = ("--suite", "small.toml", "--data", dataset, "--results", tmp_path / "results")
-    code, out, err = run(capsys, "accept", good, *arguments)
-    assert code == 0, err
-    result = schema.load(Path(out.strip()))
-    assert (result.status, result.title, result.origin.submitter) == ("verified", "Mean, sent in", "Ada")
-    assert result.scores["mse_min@mean"].n == 20
-    assert result.identity.model.source.startswith("fusionbench "), "said by us, not by the record"
-
-
-def test_accepting_the_wrong_data(good: Path, dataset: Path, parts: dict[str, bytes], tmp_path: Path) -> None:
-    other = zipped(tmp_path / "a.zip", with_meta(parts, lambda meta: meta["run"].update(dataset_id="0" * 64)))
-    with pytest.raises(Rejected, match="trained on data set 000000000000"):
-        submit.accept(other, data=dataset, suite="quickstart", results=tmp_path / "r")
-    with pytest.raises(Rejected, match="is fusiondigits, the suite fusionmnist is about"):
-        submit.accept(good, data=dataset, suite="fusionmnist", results=tmp_path / "r")
-    assert not (tmp_path / "r").exists()

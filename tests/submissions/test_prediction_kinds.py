@@ -9,7 +9,7 @@ import pytest
 
 from fusionbench.core.errors import Rejected
 from fusionbench.evaluation.protocols import find_protocol
-from fusionbench.submissions.prediction_kinds import KINDS
+from fusionbench.submissions.prediction_kinds import PREDICTION_KINDS
 from fusionbench.submissions.predictions import Predictions
 
 
@@ -17,7 +17,7 @@ def test_every_kind_of_a_record_is_there_and_is_a_protocol() -> None:
     import typing
 
     kinds = get_args(typing.get_type_hints(Predictions)["kind"])
-    assert set(kinds) == set(KINDS)
+    assert set(kinds) == set(PREDICTION_KINDS)
     assert [find_protocol(kind).name for kind in kinds] == list(kinds)
 
 
@@ -34,4 +34,4 @@ def test_samples_are_not_scored_under_another_protocol(tmp_path: Path) -> None:
     with pytest.raises(
         Rejected, match=r"predictions for the protocol masked; the suite pairs-demo is scored under pairs/1"
     ):
-        KINDS["masked"].score(tmp_path, record, tmp_path, "pairs-demo", tmp_path / "out")
+        PREDICTION_KINDS["masked"].score(tmp_path, record, tmp_path, "pairs-demo", tmp_path / "out")

@@ -119,3 +119,11 @@ def test_a_locked_item_is_left_alone(tmp_path: Path) -> None:
     with lock(tmp_path / "working" / ".a.zip.lock"):
         assert serve(tmp_path, handle) == []
     assert len(serve(tmp_path, handle)) == 1
+
+
+def test_only_files_of_these_suffixes_are_taken_up(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.json", "c.txt"):
+        put(tmp_path, name)
+    assert [handled.item.name for handled in serve(tmp_path, handle, (".json",))] == ["b.json"]
+    assert [handled.item.name for handled in serve(tmp_path, handle)] == ["a.zip"], "those of every kind"
+    assert state(tmp_path)["incoming"] == ["c.txt"]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.images import read_image
-from fusionbench.submissions.remarks import blockiness, correlation, remarks
+from fusionbench.submissions.remarks import blockiness, pearson_coefficient, remarks
 from tests.metrics.scenes import scene
 
 SCENES = [scene(number, (96, 120)) for number in range(6)]
@@ -74,7 +74,7 @@ def test_degenerate_pictures() -> None:
     flat = [np.full((32, 32), 7, np.uint8)] * 4
     assert remarks(flat, [[image, image] for image in flat], NAMES) == []
     assert remarks([], [], NAMES) == []
-    assert np.isnan(correlation(flat[0], flat[0])) and np.isnan(blockiness(flat)) and np.isnan(blockiness([]))
+    assert np.isnan(pearson_coefficient(flat[0], flat[0])) and np.isnan(blockiness(flat)) and np.isnan(blockiness([]))
     tiny = [np.random.default_rng(k).integers(0, 255, (9, 9), dtype=np.uint8) for k in range(4)]
     assert isinstance(remarks(tiny, [[image, image.T] for image in tiny], NAMES), list)
 

@@ -1,0 +1,132 @@
+"""What the kinds of submission that are a zip have in common: drafts, the check of an archive, scoring in a sandbox."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from fusionbench.core.errors import FusionbenchError, Rejected, UsageError
+from fusionbench.core.io import atomic_write
+from fusionbench.submissions.archive import extract_all, inspect, member_names
+from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
+
+
+class ArchiveRecord(Protocol):
+    """What the record of every archive says: what tables call it, and who submits it."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def submitter(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=ArchiveRecord)
+
+
+class ArchiveKind(SubmissionKind, Generic[Record]):
+    """A kind of submission that is a zip of ``submission.json`` and the files that it is about.
+
+    Attributes:
+        scorer: ``module:function``, called in the sandbox with the unpacked folder, the data, the suite ("" without
+            one) and the folder for the result.
+    """
+
+    suffix: ClassVar[str] = ".zip"
+    scorer: ClassVar[str]
+
+    @abstractmethod
+    def contents(self, names: list[str]) -> tuple[dict[str, int], bool]:
+        """File -> most bytes of an archive with these names, all of which it must have; whether it has images, too."""
+
+    @abstractmethod
+    def write_draft(self, request: PackRequest, draft: Path) -> None:
+        """Write an archive that was not checked yet.
+
+        Raises:
+            UsageError, DataError: there is nothing that can be submitted, or something was not said about it.
+        """
+
+    @abstractmethod
+    def examine(self, folder: Path, data: Path | None, report: SubmissionReport) -> None:
+        """Add to ``report`` what is wrong with an unpacked submission, its record, and what the record is about."""
+
+    @abstractmethod
+    def read(self, folder: Path) -> Record:
+        """The record of an unpacked submission that passed the check."""
+
+    def needs_suite(self, record: Record) -> bool:
+        """Whether a suite has to say how a submission is scored."""
+        return True
+
+    def check_data(self, path: Path, record: Record, data: Path) -> None:
+        """Compare the data that will be scored with those of the record.
+
+        Raises:
+            Rejected: they are others.
+        """
+
+    def pack(self, request: PackRequest) -> SubmissionReport:
+        """Write the archive to ``request.out``; it passes the check or is not written."""
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / "submission.zip"
+            self.write_draft(request, draft)
+            report = self.check(draft, request.data)
+            if not report.ok:
+                raise Rejected(f"{request.made}: cannot be submitted: {report.problems[0]}")
+            with open(draft, "rb") as source, atomic_write(request.out) as stream:
+                shutil.copyfileobj(source, stream)
+        return report
+
+    def check(self, path: Path, data: Path | None = None) -> SubmissionReport:
+        """Check the archive, then its content in a temporary folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self.unpack(path, Path(folder), data)
+
+    def unpack(self, path: Path, folder: Path, data: Path | None) -> SubmissionReport:
+        """Check a submission as :meth:`check` does; its files stay in ``folder``, which is there and empty."""
+        limits, images = self.contents(member_names(path))
+        report = SubmissionReport(str(path), inspect(path, limits, images))
+        if report.ok:
+            report.problems += extract_all(path, limits, folder)
+        if report.ok:
+            self.examine(folder, data, report)
+        return report
+
+    def accept(self, path: Path, scoring: Scoring) -> Path:
+        """Check the submission, score it in a child process with limits, and save the result with our status."""
+        from fusionbench.submissions.sandbox import run_limited
+
+        if scoring.data is None:
+            raise UsageError(f"{path}: name the data set's folder, or the folder of pairs, with --data")
+        with tempfile.TemporaryDirectory() as temporary:
+            folder, out = Path(temporary) / "submission", Path(temporary) / "results"
+            folder.mkdir()
+            scoring.check_suite()
+            report = self.unpack(path, folder, scoring.data)
+            if not report.ok:
+                raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
+            record = self.read(folder)
+            if scoring.suite is None and self.needs_suite(record):
+                raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
+            self.check_data(path, record, scoring.data)
+            arguments = [str(folder), scoring.data_place, scoring.suite_place, str(out)]
+            done = run_limited(self.scorer, arguments, seconds=scoring.seconds)
+            if not done.ok:
+                raise Rejected(f"{path}: could not be scored: {done.message}")
+            return self._save(path, record, report, out, scoring.results)
+
+    def _save(self, path: Path, record: Record, report: SubmissionReport, scored: Path, results: Path) -> Path:
+        """Save what the child left in ``scored``: its numbers, with status, title and origin from here."""
+        from fusionbench.results import schema
+
+        try:
+            (file,) = scored.glob("**/result.json")
+            result, table = schema.load(file), schema.load_per_image(file)
+        except (ValueError, FusionbenchError) as error:
+            raise Rejected(f"{path}: scoring left no valid result: {error}") from error
+        result.status, result.title = self.status, record.title
+        result.origin = schema.Origin(kind="submission", submitter=record.submitter, note="; ".join(report.notes))
+        return schema.save(result, results, table)

@@ -1,0 +1,192 @@
+"""What a kind of submission offers: ``pack``, ``check``, ``accept`` and the queue ask it and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from fusionbench.core.errors import Problem, Rejected, UsageError
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """What is packed, the file to write, and what the author says about it; not every kind asks for all of it.
+
+    Attributes:
+        made: a run's folder, predictions, or a table of numbers.
+        title, submitter: what tables call the model, and who submits it.
+        link, note: an https address with more about it, and what readers should know.
+        model, data: of predictions: what folders of results call the model, and what was predicted.
+    """
+
+    made: Path
+    out: Path
+    title: str | None = None
+    submitter: str | None = None
+    link: str | None = None
+    note: str = ""
+    model: str | None = None
+    data: Path | None = None
+
+    @property
+    def author(self) -> dict[str, Any]:
+        """Title, submitter, link and note, as records have them.
+
+        Raises:
+            UsageError: no title or no submitter.
+        """
+        if self.title is None or self.submitter is None:
+            raise UsageError("a submission needs --title, what tables call the model, and --submitter")
+        return {"title": self.title, "submitter": self.submitter, "link": self.link, "note": self.note}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How submissions are scored: one object for a single one and for all of a queue.
+
+    Attributes:
+        results: root of the results.
+        data: folder or name of the data set or the pairs; published numbers need none.
+        suite: name or ``.toml`` file of the suite whose protocol applies; fused images of pairs need none.
+        seconds: most time for scoring one.
+    """
+
+    results: Path
+    data: Path | None = None
+    suite: str | None = None
+    seconds: int = 3600
+
+    @cached_property
+    def data_place(self) -> str:
+        """The data as a process that runs elsewhere finds them; "" without data."""
+        return "" if self.data is None else str(resolve_data(self.data))
+
+    @cached_property
+    def suite_place(self) -> str:
+        """The suite as a process that runs elsewhere finds it; "" without one."""
+        is_file = self.suite is not None and self.suite.endswith(".toml")
+        return str(Path(self.suite or "").resolve()) if is_file else self.suite or ""
+
+    def check_data(self) -> None:
+        """See whether there is what ``data`` names; nothing is read.
+
+        Raises:
+            UsageError: no such folder, and no embedded source of pairs of this name.
+        """
+        if self.data is not None and resolve_data(self.data).is_absolute() and not Path(self.data_place).is_dir():
+            raise UsageError(f"{self.data}: no such folder; name the data set's with --data")
+
+    def check_suite(self) -> None:
+        """See whether there is a suite of this name, and whether it is about the data; nothing without a suite.
+
+        Raises:
+            UsageError, DataError: no such suite, or no data set where one was named.
+            Rejected: the suite is about another data set.
+        """
+        from fusionbench.data.dataset import open_dataset
+        from fusionbench.evaluation.suites import load_suite
+
+        if self.suite is None:
+            return
+        rules = load_suite(self.suite)
+        if self.data is None:
+            return
+        dataset = open_dataset(self.data)
+        if dataset.name != rules.dataset:
+            raise Rejected(f"{self.data}: is {dataset.name}, the suite {self.suite} is about {rules.dataset}")
+
+
+def named_data(data: Path) -> Path:
+    """Data by their folder, or by their name in ``data/``, where ``fusionbench generate`` puts data sets."""
+    from fusionbench.evaluation.pair_sets import DATA
+
+    return DATA / data if not data.exists() and str(data) == data.name and (DATA / data).is_dir() else data
+
+
+def resolve_data(data: Path) -> Path:
+    """Data as a process that runs elsewhere finds them: an absolute folder, or the name of an embedded source."""
+    from fusionbench.core.interfaces import has_files
+    from fusionbench.sources import SOURCES, is_pair_source
+
+    found, name = named_data(data), str(data)
+    embedded = not found.exists() and is_pair_source(name) and not has_files(SOURCES.get(name))
+    return data if embedded else found.resolve()
+
+
+@dataclass
+class SubmissionReport:
+    """What a check found. ``ok`` when there are no problems; ``notes`` are remarks that refuse nothing.
+
+    ``about``: title, model and data set of the record in one line.
+    """
+
+    path: str
+    problems: list[Problem] = field(default_factory=list)
+    submission: msgspec.Struct | None = None
+    notes: list[str] = field(default_factory=list)
+    about: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        problems = [vars(problem) for problem in self.problems]
+        facts = None if self.submission is None else msgspec.to_builtins(self.submission)
+        return {"ok": self.ok, "file": self.path, "problems": problems, "notes": self.notes, "submission": facts}
+
+
+class SubmissionKind(ABC):
+    """One kind of submission.
+
+    Attributes:
+        title: what messages call it.
+        suffix: what the names of its files end in; the queue takes up no others.
+        status: that of its results; assigned here and no field of a submission.
+        needs_data: whether accepting it needs the data that were scored.
+    """
+
+    title: ClassVar[str]
+    suffix: ClassVar[str]
+    status: ClassVar[Literal["verified", "scored", "published"]]
+    needs_data: ClassVar[bool] = True
+
+    @abstractmethod
+    def claims(self, path: Path) -> bool:
+        """Whether a submitted file, which need not be there, is of this kind; looks at names alone."""
+
+    @abstractmethod
+    def packs(self, request: PackRequest) -> bool:
+        """Whether what somebody wants to pack becomes a submission of this kind."""
+
+    @abstractmethod
+    def pack(self, request: PackRequest) -> SubmissionReport:
+        """Write a submission to ``request.out`` when it passes :meth:`check`; the report of the check.
+
+        Raises:
+            UsageError, DataError: there is nothing that can be submitted, or something was not said about it.
+            Rejected: the submission would be refused; names the reason.
+        """
+
+    @abstractmethod
+    def check(self, path: Path, data: Path | None = None) -> SubmissionReport:
+        """Everything that is wrong with a submission, beside ``data`` where the kind compares with them.
+
+        Raises:
+            DataError: there is no such file.
+        """
+
+    @abstractmethod
+    def accept(self, path: Path, scoring: Scoring) -> Path:
+        """Check a submission again, score it and save the result; its folder.
+
+        Raises:
+            Rejected: the check found problems, the data are others, or scoring failed or took too long.
+            UsageError, DataError: the suite, the data or the file is not there.
+        """

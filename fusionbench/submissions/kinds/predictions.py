@@ -1,0 +1,80 @@
+"""Predictions of any model as a submission, scored here; see :mod:`fusionbench.submissions.predictions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import msgspec
+
+from fusionbench.core.errors import Problem, UsageError
+from fusionbench.submissions.archive import MAX_META, META, member_names
+from fusionbench.submissions.kinds.archives import ArchiveKind
+from fusionbench.submissions.kinds.base import PackRequest, SubmissionReport, named_data, resolve_data
+from fusionbench.submissions.prediction_drafts import write_prediction_draft
+from fusionbench.submissions.prediction_kinds import PREDICTION_KINDS
+from fusionbench.submissions.predictions import (
+    FINDINGS,
+    PredictionFindings,
+    Predictions,
+    read_prediction_record,
+)
+
+
+class PredictionsKind(ArchiveKind[Predictions]):
+    """Samples of a masked set, or one fused image for every pair."""
+
+    title: ClassVar[str] = "predictions"
+    status: ClassVar[Literal["verified", "scored", "published"]] = "scored"
+    scorer: ClassVar[str] = "fusionbench.submissions.prediction_scores:score_predictions_once"
+
+    def claims(self, path: Path) -> bool:
+        """An archive with samples or images."""
+        names = member_names(path)
+        return any(kind.is_in(names) for kind in PREDICTION_KINDS.values())
+
+    def packs(self, request: PackRequest) -> bool:
+        """Whatever was predicted on data, or by a model, that had to be named."""
+        return request.model is not None or request.data is not None
+
+    def contents(self, names: list[str]) -> tuple[dict[str, int], bool]:
+        """The record, and what the kind of predictions consists of."""
+        kinds = list(PREDICTION_KINDS.values())
+        kind = next((kind for kind in kinds if kind.is_in(names)), kinds[0])
+        return {META: MAX_META, **kind.limits}, kind.images
+
+    def write_draft(self, request: PackRequest, draft: Path) -> None:
+        """What was predicted, with a record of the data that it was predicted on."""
+        author = request.author
+        if request.model is None or request.data is None:
+            raise UsageError("predictions need both --model NAME and --data FOLDER; a run needs neither")
+        write_prediction_draft(request.made, named_data(request.data), draft, author | {"model": request.model})
+
+    def examine(self, folder: Path, data: Path | None, report: SubmissionReport) -> None:
+        """Let a child process with limits look at files that are not ours; its findings join ``report``."""
+        from fusionbench.submissions.sandbox import run_limited
+
+        place = "" if data is None else str(resolve_data(data))
+        done = run_limited("fusionbench.submissions.predictions:examine_once", [str(folder), place], seconds=900)
+        if not done.ok:
+            problem = Problem(Path(report.path).name, done.message, "make it again with `fusionbench pack`")
+            report.problems.append(problem)
+            return
+        found = msgspec.json.decode((folder / FINDINGS).read_bytes(), type=PredictionFindings)
+        report.problems += found.problems
+        report.notes += found.notes
+        if report.ok:
+            record = self.read(folder)
+            report.submission = record
+            report.about = f"{record.title}, predictions of {record.model} on {record.dataset}"
+
+    def read(self, folder: Path) -> Predictions:
+        """The record of an unpacked submission."""
+        return read_prediction_record(folder)
+
+    def needs_suite(self, record: Predictions) -> bool:
+        """As the kind of predictions says: images of pairs are scored without one."""
+        return PREDICTION_KINDS[record.kind].needs_suite
+
+
+PREDICTIONS = PredictionsKind()
