@@ -15,7 +15,7 @@ import numpy as np
 from fusionbench.synth import augment
 from fusionbench.synth.arrays import Array, cast, is_tensor, like, stack
 from fusionbench.synth.augment import Augment
-from fusionbench.synth.random import LANES, bounded, lanes, stream_key, words
+from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint16_outputs, uint64_outputs
 
 ID = "overlay/1"
 FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
@@ -47,7 +47,7 @@ class Overlays:
     @property
     def blocks(self) -> int:
         """Philox blocks per sample and view."""
-        return -(-self.fields // LANES)
+        return -(-self.fields // UINT16_PER_BLOCK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class OverlayViews:
 
     @cached_property
     def _bordered(self) -> np.ndarray:
-        result: np.ndarray = augment.bordered(np.ascontiguousarray(self.bank))
+        result: np.ndarray = augment.pad_edges(np.ascontiguousarray(self.bank))
         return result
 
     def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
@@ -104,11 +104,11 @@ class OverlayViews:
         )
         each = []
         for view in range(self.views):
-            lane = lanes(words(key, samples, overlays.blocks, view=view, epoch=epoch))
-            columns = [bounded(lane[:, 0], *overlays.count)]
+            outputs = uint16_outputs(uint64_outputs(key, samples, overlays.blocks, view=view, epoch=epoch))
+            columns = [bounded(outputs[:, 0], *overlays.count)]
             for paste in range(overlays.count[1]):
                 at = 1 + paste * len(FIELDS)
-                columns += [bounded(lane[:, at + i], *limits) for i, limits in enumerate(ranges)]
+                columns += [bounded(outputs[:, at + i], *limits) for i, limits in enumerate(ranges)]
             each.append(cast(stack(columns, 1), "int16"))
         return stack(each, 1)
 

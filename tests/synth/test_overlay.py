@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionbench.synth import Overlays, OverlayViews, overlay
-from fusionbench.synth.augment import bordered, sample
+from fusionbench.synth.augment import pad_edges, sample
 from tests.synth.test_augment import picture
 
 
@@ -43,7 +43,7 @@ def test_views_are_pastes_in_order(channels: int) -> None:
                 assert 0 <= which < 7 and 0 <= row < 24 and 0 <= column < 20 and -3 <= grow <= 3 and flip in (0, 1)
                 one = [np.array([value], np.int32) for value in (angle, grow, flip)]
                 centre = np.array([[2 * row, 2 * column]], np.int32)
-                planes = sample(bordered(make.bank), np.array([which]), centre, *one, 24, 20)
+                planes = sample(pad_edges(make.bank), np.array([which]), centre, *one, 24, 20)
                 front = np.stack(planes, 3)[0].astype(np.float64)
                 out = front[..., :-1] + out * (1 - front[..., -1:] / 255)
             found = views[i, view][..., None] if channels == 1 else views[i, view]
