@@ -59,6 +59,28 @@ class PairStream:
     def __len__(self) -> int:
         return self.dataset.size(self.split)
 
+    @staticmethod
+    def sample_names(dataset: Dataset, split: str, headers: Mapping[str, Any]) -> list[str]:
+        """Names of the samples of a split, from the headers of its shards; see :meth:`Dataset.names`.
+
+        Raises:
+            DataError: a header that does not name its pairs.
+        """
+        columns = dataset.arrays(split).columns
+        entries = dataset.split(split).shards
+        names: list[str] = []
+        for entry, header in zip(entries, headers[split], strict=True):
+            part = slice(entry.start, entry.start + entry.n)
+            pairs = columns["pair"][part] if "pair" in columns else np.arange(entry.n)
+            known, which = np.unique(pairs, return_inverse=True)
+            stems = _stems(header, dataset.folder / entry.file, len(known))
+            mine = [stems[place] for place in which.tolist()]
+            if "corner" in columns:
+                corners = columns["corner"][part].tolist()
+                mine = [f"{stem}@{top},{left}" for stem, (top, left) in zip(mine, corners, strict=True)]
+            names += mine
+        return names
+
     def batch(self, indices: Any, epoch: int = 0) -> Batch:
         """The samples ``indices`` (n,), an integer array, list or tensor on any device.
 
@@ -110,24 +132,6 @@ def resident(views: Any, sides: np.ndarray, device: torch.device) -> tuple[torch
         offsets = np.arange(len(views)) * int(np.prod(views.shape[1:]))
     there = [torch.from_numpy(np.array(value, np.int64)).to(device) for value in (offsets, sides)]
     return pixels, there[0], there[1]
-
-
-def sample_names(dataset: Dataset, split: str, headers: dict[str, list[Mapping[str, Any]]]) -> list[str]:
-    """Names of the samples of a split, from the headers of its shards."""
-    columns = dataset.arrays(split).columns
-    entries = dataset.split(split).shards
-    names: list[str] = []
-    for entry, header in zip(entries, headers[split], strict=True):
-        part = slice(entry.start, entry.start + entry.n)
-        pairs = columns["pair"][part] if "pair" in columns else np.arange(entry.n)
-        known, which = np.unique(pairs, return_inverse=True)
-        stems = _stems(header, dataset.folder / entry.file, len(known))
-        mine = [stems[place] for place in which.tolist()]
-        if "corner" in columns:
-            corners = columns["corner"][part].tolist()
-            mine = [f"{stem}@{top},{left}" for stem, (top, left) in zip(mine, corners, strict=True)]
-        names += mine
-    return names
 
 
 def _stems(header: Mapping[str, Any], path: Any, count: int) -> Sequence[str]:

@@ -263,6 +263,12 @@ def range_arguments(kind: Any, name: str, ranges: Ranges) -> dict[str, Ranges]:
     return {"ranges": ranges} if ranges else {}
 
 
+def name_range_options(source: object, a: str, b: str) -> None:
+    """Say what messages of a source of image files call the ranges of views 0 and 1; other sources have none."""
+    if isinstance(source, PairFolders):
+        source.options = (a, b)
+
+
 def _named(stem: str, pair: np.ndarray) -> bytes:
     return f"{stem} {pair.shape} ".encode() + pair.tobytes()
 

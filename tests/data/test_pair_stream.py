@@ -28,7 +28,7 @@ from fusionbench.data.diff import compare_datasets
 from fusionbench.data.export import export
 from fusionbench.data.pair_patches import grid
 from fusionbench.data.recipes import load_recipe
-from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.sample_builders import sample_builder
 from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import write_shard
@@ -118,15 +118,15 @@ def test_a_worker_that_dies_while_it_looks_is_made_up_for(
     patches: Dataset, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(function: object, tasks: list[tuple], jobs: int, scheduler: str | None) -> Iterator[object]:
-        yield shard_plans.look_at(*tasks[1])
+        yield shard_plans.scan_block(*tasks[1])
         raise WorkerLost("killed")
 
-    maker = maker_of(patches.recipe, open_source(patches.recipe, pictures))
+    builder = sample_builder(patches.recipe, open_source(patches.recipe, pictures))
     monkeypatch.setattr(pair_making, "_BLOCK", 2)
     monkeypatch.setattr(shard_plans, "run_away", lose)
-    shard_plans.look(patches.recipe, maker, pictures, 2, None)
+    shard_plans.scan_source(patches.recipe, builder, pictures, 2, None)
     arrays = patches.arrays("train")
-    assert np.array_equal(maker.rows("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
+    assert np.array_equal(builder.sample_index("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
 
 
 @pytest.mark.parametrize("again", [True, False])
@@ -139,20 +139,20 @@ def test_what_killed_a_worker_that_looked_is_looked_at_by_another_one_alone(
     def lose(function: object, tasks: list[tuple], jobs: int, scheduler: str | None, **how: bool) -> Iterator[object]:
         calls.append(([task[3] for task in tasks], jobs, how))
         dies = len(calls) == 1 or again
-        yield from (shard_plans.look_at(*task) for task in (tasks[1:] if dies else tasks))
+        yield from (shard_plans.scan_block(*task) for task in (tasks[1:] if dies else tasks))
         if dies:
             raise WorkerLost("killed", {0: Death(-11, None, Path("a.log"), False)})
 
-    maker = maker_of(patches.recipe, open_source(patches.recipe, pictures))
+    builder = sample_builder(patches.recipe, open_source(patches.recipe, pictures))
     monkeypatch.setattr(pair_making, "_BLOCK", 2)
     monkeypatch.setattr(shard_plans, "run_away", lose)
     if again:
         with pytest.raises(CannotMeasure, match=r"looked at pairs crashed \(SIGSEGV\) in native code; log: a.log; a s"):
-            shard_plans.look(patches.recipe, maker, pictures, 2, None)
+            shard_plans.scan_source(patches.recipe, builder, pictures, 2, None)
     else:
-        shard_plans.look(patches.recipe, maker, pictures, 2, None)
+        shard_plans.scan_source(patches.recipe, builder, pictures, 2, None)
         arrays = patches.arrays("train")
-        assert np.array_equal(maker.rows("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
+        assert np.array_equal(builder.sample_index("train"), np.column_stack([arrays.pair, np.asarray(arrays.corner)]))
     assert len(calls[0][0]) > 1 and calls[1:] == [([0], 1, {"isolated": True})]
 
 
