@@ -145,12 +145,12 @@ def reason_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def invalid(where: str, text: str, path: str, reason: str) -> DataError:
-    line = line_of(text, re.sub(r"\[[^\]]*\]", "", path))
+    line = find_line(text, re.sub(r"\[[^\]]*\]", "", path))
     at = f"{where}, line {line}" if line else where
     return DataError(f"{at}: {path or 'recipe'}: {reason[:1].lower()}{reason[1:]}")
 
 
-def line_of(text: str, path: str) -> int | None:
+def find_line(text: str, path: str) -> int | None:
     """Line (from 1) of the key ``path`` ("views.masks.radius") in a TOML text, or of the nearest parent there."""
     found: dict[str, int] = {}
     table = ""

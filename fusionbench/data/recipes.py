@@ -27,8 +27,8 @@ from fusionbench.data.recipe_base import (
     RecipeValueError,
     SplitRule,
     check_splits,
+    find_line,
     invalid,
-    line_of,
     reason_and_path,
 )
 from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
@@ -38,7 +38,7 @@ FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
 ViewMaker = MaskedViews | OverlayViews
 _OVERLAY_COST = 30  # times the work of a masked value
-__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "line_of", "list_recipes", "load_recipe", "parse_recipe"]
+__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "find_line", "list_recipes", "load_recipe", "parse_recipe"]
 
 
 class ImageRule(RecipeTable, kw_only=True, frozen=True):

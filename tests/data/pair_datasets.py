@@ -1,0 +1,44 @@
+"""Data sets of registered pairs, whole and as patches: fixtures for several files of tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
+from tests.helpers import pair_folders
+from tests.helpers.pair_folders import PATCHES, TEXT, recipe
+
+KINDS = {"whole": TEXT, "patches": PATCHES}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pair_folders.write(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(kind: str, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_dataset(recipe(KINDS[kind]), images, tmp_path_factory.mktemp(kind), jobs=1)
+
+
+@pytest.fixture(scope="module")
+def dataset(folder: Path) -> Dataset:
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(build_dataset(recipe(), images, tmp_path_factory.mktemp("w"), jobs=1))
+
+
+@pytest.fixture(scope="module")
+def patches(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(build_dataset(recipe(PATCHES), images, tmp_path_factory.mktemp("p"), jobs=1))
