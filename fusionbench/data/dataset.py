@@ -21,6 +21,7 @@ from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec
 from fusionbench.data.shards import ragged
 from fusionbench.data.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
 from fusionbench.data.shards.reader import Shard, open_shard
+from fusionbench.data.stream_base import StreamBase
 
 if TYPE_CHECKING:
     import torch
@@ -278,7 +279,7 @@ class Dataset:
             yield stream.batch(np.arange(at, min(stop, at + batch_size)))
 
 
-class ViewStream:
+class ViewStream(StreamBase):
     """Batches of a split by sample index, on a device.
 
     Args:
@@ -287,21 +288,11 @@ class ViewStream:
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
-        self.dataset, self.split, self.live, self._device = dataset, split, live, device
+        super().__init__(dataset, split, device, live)
         self._arrays = dataset.arrays(split)
         made = dataset.recipe.made_views(split) > 0  # others came with the source and cannot be made
         self._maker = dataset.view_maker(split) if live and made else None
         self._targets: Any = None
-
-    @cached_property
-    def device(self) -> torch.device:
-        """Where batches are made; torch is imported for it."""
-        import torch
-
-        return torch.device(self._device)
-
-    def __len__(self) -> int:
-        return self.dataset.size(self.split)
 
     @staticmethod
     def sample_names(dataset: Dataset, split: str, headers: Mapping[str, Any]) -> None:

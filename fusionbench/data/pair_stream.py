@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from fusionbench.core.errors import DataError
 from fusionbench.core.types import Batch
 from fusionbench.data.shards.ragged import Ragged
+from fusionbench.data.stream_base import StreamBase
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ON_DEVICE = 4 << 30  # bytes; the pixels of a larger split stay on disk, and crops are cut here and sent
 
 
-class PairStream:
+class PairStream(StreamBase):
     """Batches of a split of pairs by sample index, on a device.
 
     ``views`` is (n,2,1,h,w), of patches or of crops of whole pairs: in epoch 0, and without ``live``, the stored patch
@@ -32,7 +32,7 @@ class PairStream:
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
-        self.dataset, self.split, self.live, self._device = dataset, split, live, device
+        super().__init__(dataset, split, device, live)
         self._cropper = dataset.recipe.cropper(split)  # type: ignore[union-attr]
         self._views = dataset.arrays(split).views
         spec = dataset.spec
@@ -48,16 +48,6 @@ class PairStream:
         else:
             self._sides = np.broadcast_to(np.array([spec.height, spec.width]), (len(self._views), 2))
         self._resident: tuple[Any, Any, Any] | None = None
-
-    @cached_property
-    def device(self) -> torch.device:
-        """Where batches are made; torch is imported for it."""
-        import torch
-
-        return torch.device(self._device)
-
-    def __len__(self) -> int:
-        return self.dataset.size(self.split)
 
     @staticmethod
     def sample_names(dataset: Dataset, split: str, headers: Mapping[str, Any]) -> list[str]:
