@@ -315,13 +315,13 @@ class ViewStream(StreamBase):
             if self._maker is None:
                 return _batch(targets, self._arrays.views[ids], ids, self.dataset.spec, self.device)
             targets = self._maker.augmented(targets, ids, epoch)
-            views = self._maker.views_of(targets, ids, epoch)
+            views = self._maker.make_views(targets, ids, epoch)
             return _batch(targets, views, ids, self.dataset.spec, self.device)
         if self._targets is None:
             self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
         where = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
         targets = self._maker.augmented(self._targets.index_select(0, where), where, epoch)
-        return _batch(targets, self._maker.views_of(targets, where, epoch), where, self.dataset.spec, self.device)
+        return _batch(targets, self._maker.make_views(targets, where, epoch), where, self.dataset.spec, self.device)
 
 
 _STREAMS: Mapping[str, type[ViewStream] | type[PairStream]] = {"views": ViewStream, "pairs": PairStream}

@@ -150,7 +150,7 @@ class ViewBuilder:
         else:
             maker = self.recipe.view_maker(split, bank)
             arrays["params"] = maker.params(samples)
-            arrays["views"] = maker.views_of(targets, samples, params=arrays["params"])
+            arrays["views"] = maker.make_views(targets, samples, params=arrays["params"])
         labels = self.source.labels(rule.source)
         if labels is not None:
             arrays["label"] = labels[rows]

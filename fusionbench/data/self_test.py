@@ -46,7 +46,7 @@ def _views_digest() -> str:
     from fusionbench.synth import Ellipses, MaskedViews, Noise
 
     maker = MaskedViews("selftest", "train", 0, 16, 16, 1, 2, Ellipses(2, (2, 5)), Noise.of(0.25))
-    made = maker.views_of(np.broadcast_to(pattern(16, 16), (8, 16, 16)), np.arange(8))
+    made = maker.make_views(np.broadcast_to(pattern(16, 16), (8, 16, 16)), np.arange(8))
     return hashlib.sha256(made.tobytes()).hexdigest()
 
 

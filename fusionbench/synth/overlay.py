@@ -59,7 +59,7 @@ class OverlayViews:
         >>> from fusionbench.synth import Overlays, OverlayViews
         >>> bank = np.full((1, 4, 4, 2), 255, np.uint8)  # one white square: colour and alpha
         >>> synth = OverlayViews("demo", "train", 0, 16, 16, 1, 3, Overlays((1, 1), rotate=False), bank)
-        >>> views = synth.views_of(np.zeros((1, 16, 16), np.uint8), np.array([0]))
+        >>> views = synth.make_views(np.zeros((1, 16, 16), np.uint8), np.array([0]))
         >>> views.shape, int(views.max())
         ((1, 3, 16, 16), 255)
     """
@@ -112,7 +112,7 @@ class OverlayViews:
             each.append(cast(stack(columns, 1), "int16"))
         return stack(each, 1)
 
-    def views_of(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
+    def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
         if params is None:
             params = self.params(samples, epoch)
@@ -159,7 +159,7 @@ class OverlayViews:
         for i in range(0, len(params), step):
             part = params[i : i + step]
             white = np.full((len(part), self.height, self.width), 255, np.uint8)
-            seen = only.views_of(white, np.zeros(len(part), np.int64), params=part) >= 128
+            seen = only.make_views(white, np.zeros(len(part), np.int64), params=part) >= 128
             union = np.zeros_like(seen[:, 0])
             for view in range(self.views):
                 union |= seen[:, view]

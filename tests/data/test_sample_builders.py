@@ -62,7 +62,7 @@ def test_arrays_of_targets_with_views() -> None:
     assert arrays["targets"].shape == (3, 32, 32) and not arrays["targets"][:, :2].any()  # pad = 2
     maker = made.view_maker("test")
     assert np.array_equal(arrays["params"], maker.params(samples))
-    assert np.array_equal(arrays["views"], maker.views_of(arrays["targets"], samples))
+    assert np.array_equal(arrays["views"], maker.make_views(arrays["targets"], samples))
     images = builder.source.read("all", rows)
     assert source_sha256 == hashlib.sha256(images.tobytes()).hexdigest()
     assert builder.facts("test", rows) == {} and builder.numbers(rows[[1, 0, 1]]).tolist() == sorted(rows[:2].tolist())
@@ -84,7 +84,7 @@ def test_how_many_pixels_are_covered_is_what_the_masks_show() -> None:
     arrays, _ = builder.arrays("train", samples, builder.sample_index("train")[:12])
     noiseless = parse_recipe(_without_noise().encode())
     assert isinstance(noiseless, Recipe)
-    white = noiseless.view_maker("train").views_of(
+    white = noiseless.view_maker("train").make_views(
         np.full((12, 32, 32), 255, np.uint8), samples, params=arrays["params"]
     )
     seen = np.maximum.accumulate(white == 255, axis=1)

@@ -31,7 +31,7 @@ def test_views_are_pastes_in_order(channels: int) -> None:
     make = maker(channels)
     targets, samples = picture(4, 24, 20, channels), np.array([0, 1, 7, 100])
     shaped = targets[..., 0] if channels == 1 else targets
-    views = make.views_of(shaped, samples)
+    views = make.make_views(shaped, samples)
     params = make.params(samples)
     for i in range(4):
         for view in range(3):
@@ -55,16 +55,16 @@ def test_tensors_and_batches_give_the_same_bytes(channels: int, monkeypatch: pyt
     make = maker(channels)
     targets, samples = picture(9, 24, 20, channels), np.arange(50, 59)
     targets = targets[..., 0] if channels == 1 else targets
-    views = make.views_of(targets, samples, 2)
+    views = make.make_views(targets, samples, 2)
     assert views.shape == (9, 3, *targets.shape[1:]) and views.dtype == np.uint8
     tensors = torch.from_numpy(targets), torch.from_numpy(samples)
-    assert np.array_equal(make.views_of(*tensors, 2).numpy(), views)
-    assert np.array_equal(make.views_of(targets[4:6], samples[4:6], 2), views[4:6])
+    assert np.array_equal(make.make_views(*tensors, 2).numpy(), views)
+    assert np.array_equal(make.make_views(targets[4:6], samples[4:6], 2), views[4:6])
     monkeypatch.setattr(overlay, "_CHUNK", 2 * 24 * 20 * channels)
     monkeypatch.setattr(overlay, "_CHUNK_TENSOR", 4 * 24 * 20 * channels)
-    assert np.array_equal(make.views_of(targets, samples, 2), views)
-    assert np.array_equal(make.views_of(*tensors, 2).numpy(), views)
-    assert make.views_of(targets[:0], samples[:0]).shape == (0, 3, *targets.shape[1:])
+    assert np.array_equal(make.make_views(targets, samples, 2), views)
+    assert np.array_equal(make.make_views(*tensors, 2).numpy(), views)
+    assert make.make_views(targets[:0], samples[:0]).shape == (0, 3, *targets.shape[1:])
 
 
 def test_coverage_counts_what_is_still_seen() -> None:
@@ -73,7 +73,7 @@ def test_coverage_counts_what_is_still_seen() -> None:
     black = make.bank.copy()
     black[..., 0] = 0
     samples = np.arange(30)
-    views = replace(make, bank=black).views_of(np.full((30, 24, 20), 255, np.uint8), samples)
+    views = replace(make, bank=black).make_views(np.full((30, 24, 20), 255, np.uint8), samples)
     seen = np.maximum.accumulate(views >= 128, axis=1).sum(axis=(0, 2, 3))
     assert make.covered(make.params(samples)) == seen.tolist()
 
