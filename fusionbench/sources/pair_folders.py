@@ -15,6 +15,7 @@ from fusionbench.core import progress
 from fusionbench.core.errors import DataError, SizeMismatchError, UsageError, refuse_all, some, unknown_name
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
+from fusionbench.core.interfaces import Source
 from fusionbench.core.io import utf8_names
 from fusionbench.sources.file_notes import FileNotes, tell_notes
 
@@ -263,7 +264,7 @@ def range_arguments(kind: Any, name: str, ranges: Ranges) -> dict[str, Ranges]:
     return {"ranges": ranges} if ranges else {}
 
 
-def name_range_options(source: object, a: str, b: str) -> None:
+def name_range_options(source: Source, a: str, b: str) -> None:
     """Say what messages of a source of image files call the ranges of views 0 and 1; other sources have none."""
     if isinstance(source, PairFolders):
         source.options = (a, b)
