@@ -49,7 +49,7 @@ def targets_of(maker: MaskedViews | OverlayViews, count: int) -> np.ndarray:
 
 
 def make(maker: MaskedViews | OverlayViews, targets: object, samples: object, epoch: int) -> object:
-    return maker.views_of(maker.augmented(targets, samples, epoch), samples, epoch)
+    return maker.make_views(maker.augmented(targets, samples, epoch), samples, epoch)
 
 
 def digest(maker: MaskedViews | OverlayViews, device: str | None) -> str:

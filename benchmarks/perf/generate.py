@@ -95,11 +95,11 @@ def measure(name: str, maker: MaskedViews, count: int, slow_count: int) -> dict[
     samples = np.arange(count)
     some = targets[:slow_count]
     tensors = torch.from_numpy(some), torch.from_numpy(samples[:slow_count])
-    output = maker.views_of(targets, samples)
+    output = maker.make_views(targets, samples)
     copy = np.empty_like(output)
     jobs: dict[str, tuple[int, Callable[[], object]]] = {
-        "fusionbench NumPy": (count, lambda: maker.views_of(targets, samples)),
-        "fusionbench torch CPU": (slow_count, lambda: maker.views_of(*tensors)),
+        "fusionbench NumPy": (count, lambda: maker.make_views(targets, samples)),
+        "fusionbench torch CPU": (slow_count, lambda: maker.make_views(*tensors)),
         "loop, OpenCV": (slow_count, lambda: opencv_loop(maker, some)),
         "loop, scikit-image": (slow_count, lambda: skimage_loop(maker, some)),
         "floor: copy of the output": (count, lambda: np.copyto(copy, output)),

@@ -108,7 +108,7 @@ def sample_command(
     from fusionbench.core.io import write_bytes
     from fusionbench.data.recipes import load_recipe
     from fusionbench.data.refused import leave_out_refused
-    from fusionbench.data.sample_builders import bank_of, maker_of
+    from fusionbench.data.sample_builders import build_bank, sample_builder
     from fusionbench.data.shard_layout import open_source
 
     recipe = load_recipe(name)
@@ -117,13 +117,13 @@ def sample_command(
     source = open_source(recipe, source_dir)
     if skip_refused:
         recipe = leave_out_refused(recipe, source)
-    maker = maker_of(recipe, source)
-    rows = maker.rows(split)
+    builder = sample_builder(recipe, source)
+    rows = builder.sample_index(split)
     size = len(rows)
     if not 0 <= index < size:
         raise UsageError(f"{recipe.name} {split} has samples 0 to {size - 1}, not {index}")
-    bank = bank_of(recipe, source, split)
-    arrays, _ = maker.arrays(split, np.array([index]), rows[[index]], bank)
+    bank = build_bank(builder, split)
+    arrays, _ = builder.arrays(split, np.array([index]), rows[[index]], bank)
     stem = output / f"{recipe.name}-{split}-{index}"
     buffer = io.BytesIO()
     np.savez(buffer, **{key: value[0] for key, value in arrays.items()})
@@ -199,7 +199,7 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
     """
     from fusionbench.data.build_plan import plan_dataset
     from fusionbench.data.recipes import list_recipes, load_recipe
-    from fusionbench.data.refused import cannot_skip, find_refused, listing, root_of, without
+    from fusionbench.data.refused import cannot_skip, find_refused, refused_lines, source_place, without
     from fusionbench.data.shard_layout import open_source
     from fusionbench.sources import SOURCES
 
@@ -227,11 +227,11 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
         facts["looked_at"], facts["refused"] = found.looked_at, [one.as_json() for one in found.refused]
         if found.refused:
             lines.append(f"  {found.head()}:")
-            lines += [f"    {line}" for line in listing(found.refused, "--json lists all")]
+            lines += [f"    {line}" for line in refused_lines(found.refused, "--json lists all")]
         skipping = bool(found.used) and not cannot_skip(recipe, source)
         if found.used:
             remedy = "repair them, or leave them out with `generate --skip-refused`" if skipping else "fetch them again"
-            problem = f"{root_of(source)}: {found.head(found.used)}; {remedy}"
+            problem = f"{source_place(source)}: {found.head(found.used)}; {remedy}"
         if skipping or not found.used:
             try:
                 plan = plan_dataset(without(recipe, found.used), source_dir)

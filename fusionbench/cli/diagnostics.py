@@ -24,7 +24,7 @@ from fusionbench.cli.machine import (
     check_threads,
     usable_cores,
 )
-from fusionbench.data.package_probes import PROBES, Outcome, try_packages
+from fusionbench.data.package_probes import PROBES, ProbeOutcome, try_packages
 
 if TYPE_CHECKING:
     from fusionbench.training.gradient_check import Case
@@ -110,7 +110,7 @@ def check_opencv() -> Iterator[Finding]:
         yield Finding("opencv", "warn", detail, remedy)
 
 
-def check_imports(outcomes: Mapping[str, Outcome] | None = None) -> Iterator[Finding]:
+def check_imports(outcomes: Mapping[str, ProbeOutcome] | None = None) -> Iterator[Finding]:
     """Every required package that is there can be imported and used; torch's threads and devices, HDF5's release.
 
     ``outcomes``: of :func:`fusionbench.data.package_probes.try_packages`, for packages in lower case; None tries them.

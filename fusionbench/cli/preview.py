@@ -26,7 +26,7 @@ def preview_command(
     """
     from fusionbench.core.io import write_bytes
     from fusionbench.data.dataset import open_dataset
-    from fusionbench.data.preview import draw_sheet
+    from fusionbench.data.preview import draw_preview
 
     dataset = open_dataset(folder)
     split = split or ("test" if "test" in dataset.splits else dataset.splits[0])
@@ -34,5 +34,5 @@ def preview_command(
     chosen = list(indices) if indices else [i * size // min(count, size) for i in range(min(count, size))]
     if max(chosen) >= size:
         raise UsageError(f"--index {max(chosen)}: the {split} split of {dataset.name} has samples 0..{size - 1}")
-    write_bytes(out, draw_sheet(dataset, split, chosen))
+    write_bytes(out, draw_preview(dataset, split, chosen))
     click.echo(json.dumps({"file": str(out), "split": split, "indices": chosen}) if as_json else str(out))

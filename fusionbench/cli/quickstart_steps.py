@@ -15,7 +15,7 @@ from fusionbench.core.io import write_bytes
 from fusionbench.core.progress import progress, say
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import Dataset, open_dataset
-from fusionbench.data.preview import draw_sheet
+from fusionbench.data.preview import draw_preview
 from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset
 from fusionbench.evaluation.jobs import learns
@@ -79,7 +79,7 @@ def quickstart(
     if not report.ok:
         raise Rejected(f"{folder}: {report.problems[0]}; remove the folder and run again")
     contact = sheets / "contact-sheet.png"
-    write_bytes(contact, draw_sheet(dataset, suite.split, spread(dataset.size(suite.split), CONTACT)))
+    write_bytes(contact, draw_preview(dataset, suite.split, spread(dataset.size(suite.split), CONTACT)))
     say(f"     id {dataset.id[:16]}, the same on every machine; a look at it: {contact}")
 
     say(f"3/5  Train and score {', '.join(row.key for row in suite.models)}")

@@ -19,11 +19,11 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.errors import CannotMeasure, DataError, Rejected
+from fusionbench.core.interfaces import Source, has_pairs
 from fusionbench.core.interrupts import check_interrupt
 from fusionbench.core.io import digest, write_json
 from fusionbench.core.locks import lock
 from fusionbench.core.parallel import WorkerLost
-from fusionbench.core.types import Source
 from fusionbench.core.workers import Death
 from fusionbench.data import self_test as selftest
 from fusionbench.data.build_shards import JOURNAL, ShardOutcome, UnreadError, build_shard, read_note, reading
@@ -31,16 +31,16 @@ from fusionbench.data.build_shards import make_arrays as make_arrays  # was here
 from fusionbench.data.card import write_card
 from fusionbench.data.preprocessing import pixels_digest
 from fusionbench.data.recipes import AnyRecipe
-from fusionbench.data.refused import is_small, leave_out_refused, reasons_of, refusal
-from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.refused import is_small, leave_out_refused, refusal, refusal_reasons
+from fusionbench.data.sample_builders import sample_builder
 from fusionbench.data.shard_layout import (
     CRASHED,
     ShardPlan,
-    look,
     open_source,
     plan_cutouts,
     plan_shards,
     run_away,
+    scan_source,
     task_root,
     with_states,
     worker_count,
@@ -113,10 +113,10 @@ def build_dataset(
         raise error
     try:
         _probe(recipe, source)
-        maker = maker_of(recipe, source)
+        builder = sample_builder(recipe, source)
         with reading():
-            look(recipe, maker, source_dir, jobs, scheduler)
-            plans = with_states(recipe, source, plan_shards(recipe, maker))
+            scan_source(recipe, builder, source_dir, jobs, scheduler)
+            plans = with_states(recipe, source, plan_shards(recipe, builder))
         with lock(folder / JOURNAL / "lock", wait=False) as held:
             if held:
                 return _build(recipe, source_dir, folder, plans, jobs, force, scheduler)
@@ -259,7 +259,7 @@ def _probe(recipe: AnyRecipe, source: Source) -> None:
 def probe(source: Source, split: str, count: int = 16) -> str:
     """Hex sha256 of the first ``count`` decoded images, or pairs, of a source's split."""
     first = np.arange(min(count, source.length(split)))
-    if hasattr(source, "read_pairs"):
+    if has_pairs(source):
         return pixels_digest(source.read_pairs(split, first))
     images = source.read(split, first)
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
@@ -286,7 +286,7 @@ def _finish(
         cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
         splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])
-    refused = reasons_of(recipe)
+    refused = refusal_reasons(recipe)
     manifest = Manifest(
         format="fusionbench.dataset/1",
         name=recipe.name,

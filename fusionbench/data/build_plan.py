@@ -13,10 +13,10 @@ from fusionbench.core.errors import DataError
 from fusionbench.data.build_shards import JOURNAL
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
-from fusionbench.data.sample_builders import bank_of, maker_of
+from fusionbench.data.sample_builders import build_bank, sample_builder
 from fusionbench.data.shard_layout import open_source, plan_shards
 from fusionbench.data.shards.manifest import FILE, read_manifest
-from fusionbench.data.shards.ragged import pack
+from fusionbench.data.shards.ragged import pack_arrays
 
 _TIMED = 64  # samples built to estimate the time
 
@@ -50,9 +50,9 @@ def plan_dataset(
     source = open_source(recipe, source_dir)
     if skip_refused:
         recipe = leave_out_refused(recipe, source)
-    maker = maker_of(recipe, source)
+    builder = sample_builder(recipe, source)
     start = time.perf_counter()
-    plans = plan_shards(recipe, maker)
+    plans = plan_shards(recipe, builder)
     seconds = time.perf_counter() - start  # for patches it reads every pair
     folder = recipe.folder(Path(out))
     splits: dict[str, int] = {}
@@ -60,15 +60,15 @@ def plan_dataset(
     for split in recipe.splits:
         splits[split] = sum(plan.stop - plan.start for plan in plans if plan.split == split)
         start = time.perf_counter()
-        bank = bank_of(recipe, source, split)
+        bank = build_bank(builder, split)
         seconds += time.perf_counter() - start
         count = min(_TIMED, splits[split])
-        rows = maker.rows(split)
-        maker.arrays(split, np.arange(1), rows[:1], bank)  # opens files and loads libraries
+        rows = builder.sample_index(split)
+        builder.arrays(split, np.arange(1), rows[:1], bank)  # opens files and loads libraries
         start = time.perf_counter()
-        arrays, _ = maker.arrays(split, np.arange(count), rows[:count], bank)
+        arrays, _ = builder.arrays(split, np.arange(count), rows[:count], bank)
         seconds += (time.perf_counter() - start) / count * splits[split]
-        total_bytes += sum(array.nbytes for array in pack(arrays).values()) // count * splits[split]
+        total_bytes += sum(array.nbytes for array in pack_arrays(arrays).values()) // count * splits[split]
         total_bytes += bank.nbytes if bank is not None else 0
     missing = [plan.file for plan in plans if not _noted(folder, plan.file)]
     finished = (folder / FILE).is_file()

@@ -19,11 +19,10 @@ from fusionbench.core.errors import DataError, FusionbenchError
 from fusionbench.core.io import file_sha256, write_json
 from fusionbench.core.types import Source
 from fusionbench.core.workers import Death
-from fusionbench.data.preprocessing import cutouts_of
-from fusionbench.data.recipes import AnyRecipe, Recipe
-from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.recipes import AnyRecipe
+from fusionbench.data.sample_builders import sample_builder
 from fusionbench.data.shard_layout import CUTOUTS, ShardPlan, plan_cutouts, source_of_shard
-from fusionbench.data.shards.ragged import pack
+from fusionbench.data.shards.ragged import pack_arrays
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import write_shard
 
@@ -51,13 +50,13 @@ class UnreadError(DataError):
 def make_arrays(
     recipe: AnyRecipe, source: Source, split: str, samples: np.ndarray, bank: np.ndarray | None = None
 ) -> tuple[dict[str, Any], str]:
-    """The arrays of ``samples`` (n,) of a split, and the digest of their source images: :meth:`Maker.arrays`.
+    """The arrays of ``samples`` (n,) of a split, and the digest of their source images: :meth:`SampleBuilder.arrays`.
 
-    For many calls keep a builder (:func:`fusionbench.data.sample_builders.maker_of`): its rows may take reading every
-    image.
+    For many calls keep a builder (:func:`fusionbench.data.sample_builders.sample_builder`): its index may take
+    reading every image.
     """
-    maker = maker_of(recipe, source)
-    return maker.arrays(split, samples, maker.rows(split)[samples], bank)
+    builder = sample_builder(recipe, source)
+    return builder.arrays(split, samples, builder.sample_index(split)[samples], bank)
 
 
 def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: ShardPlan) -> ShardOutcome:
@@ -68,23 +67,24 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
 
             cv2.setNumThreads(1)
         source = source_of_shard(recipe, source_dir, plan)
+        builder = sample_builder(recipe, source)
         covered: list[int] = []
         agreement = None
         facts: dict[str, Any] = {}
         arrays: dict[str, Any]
         if plan.rows is None:
-            assert isinstance(recipe, Recipe)  # no other has cut-outs
             with reading():
-                arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
+                made = builder.cutouts(plan.split)
+            assert made is not None  # the plan is that of a split with cut-outs
+            arrays, source_sha256, agreement = made
         else:
             bank = None
             if plan.split in recipe.banks:
                 bank = open_shard(folder / plan_cutouts(recipe, plan.split).file).arrays["cutouts"]
-            maker = maker_of(recipe, source)
             with reading():
-                arrays, source_sha256 = maker.arrays(plan.split, np.arange(plan.start, plan.stop), plan.rows, bank)
-            covered = maker.covered(plan.split, arrays, bank)
-            facts = maker.facts(plan.split, plan.rows)
+                arrays, source_sha256 = builder.arrays(plan.split, np.arange(plan.start, plan.stop), plan.rows, bank)
+            covered = builder.covered(plan.split, arrays, bank)
+            facts = builder.facts(plan.split, plan.rows)
         count = len(arrays["index"])
         header = {
             **facts,
@@ -95,7 +95,7 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             "start": plan.start,
             "n": count,
         }
-        written = write_shard(folder / plan.file, pack(arrays), header)
+        written = write_shard(folder / plan.file, pack_arrays(arrays), header)
         note = {
             "entry": {
                 "file": plan.file,

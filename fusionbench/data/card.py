@@ -12,18 +12,18 @@ from fusionbench.data.shards import ragged
 from fusionbench.data.shards.manifest import Manifest
 from fusionbench.data.shards.reader import open_shard
 
-FILE, PICTURE = "README.md", "preview.png"
+FILE, PREVIEW = "README.md", "preview.png"
 _ROWS, _COLUMNS, _SCALE = 4, 3, 2
 _WIDEST = 256  # pixels of a pair side by side, before it is enlarged
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write card and preview of the finished shards in ``folder``, from the manifest that is about to be written."""
-    write_bytes(folder / PICTURE, _picture(folder, manifest))
+    write_bytes(folder / PREVIEW, _preview(folder, manifest))
     write_bytes(folder / FILE, _text(manifest).encode())
 
 
-def _picture(folder: Path, manifest: Manifest) -> bytes:
+def _preview(folder: Path, manifest: Manifest) -> bytes:
     """The first samples of the first split: target, where there is one, and views side by side, as PNG."""
     split = manifest.splits.get("train") or next(iter(manifest.splits.values()))
     arrays = open_shard(folder / split.shards[0].file).arrays
@@ -67,7 +67,7 @@ def _text(manifest: Manifest) -> str:
         "",
         f"`{manifest.name}` {manifest.version}, id `{manifest.id}`",
         "",
-        f"![{'both' if pairs else 'target and'} views of the first samples]({PICTURE})",
+        f"![{'both' if pairs else 'target and'} views of the first samples]({PREVIEW})",
         "",
         "| split | samples | shards |" + ("" if pairs else " pixels seen in the first 1, 2, … views |"),
         "|---|---|---|" + ("" if pairs else "---|"),

@@ -1,6 +1,6 @@
 """Opens data sets: arrays by memory map, and batches for training and scoring, stored or live.
 
-A :class:`Stream` keeps the clean uint8 targets of a split on the device and makes the views of a whole batch there,
+A :class:`ViewStream` keeps the clean uint8 targets of a split on the device and makes the views of a whole batch there,
 with the functions that produced the stored ones: live views of epoch 0 are the stored views, byte for byte.
 """
 
@@ -15,11 +15,13 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec
-from fusionbench.data.pair_stream import PairStream, sample_names
-from fusionbench.data.recipes import AnyRecipe, PairRecipe, Recipe, ViewMaker, recipe_from_spec
+from fusionbench.data.pair_stream import PairStream
+from fusionbench.data.recipe_base import views_of_source
+from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec
 from fusionbench.data.shards import ragged
 from fusionbench.data.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
 from fusionbench.data.shards.reader import Shard, open_shard
+from fusionbench.data.stream_base import StreamBase
 
 if TYPE_CHECKING:
     import torch
@@ -177,6 +179,11 @@ class Dataset:
         """Whether samples have a known target."""
         return self.recipe.has_targets
 
+    @property
+    def whole(self) -> bool:
+        """Whether a sample is a whole image of the source; patches of pairs are not."""
+        return self.recipe.whole
+
     def size(self, split: str) -> int:
         """Number of samples of a split."""
         return self.split(split).n
@@ -221,17 +228,15 @@ class Dataset:
             DataError: the bank is missing or not what the manifest says.
         """
         entry, recipe = self.split(split).cutouts, self.recipe
-        if not isinstance(recipe, Recipe) or not recipe.made_views(split):
-            raise UsageError(f"The views of {self.name} {split} came with the source; none can be made")
+        if not recipe.made_views(split):
+            raise views_of_source(self.name, split)
         if entry is None:
             return recipe.view_maker(split)
         path = self.folder / entry.file
         shard = open_shard(path)
-        overlay, channels = recipe.views.overlay, self.spec.channels
-        size = overlay.size if overlay is not None else 0
         bank = shard.arrays.get("cutouts", np.empty(0, np.uint8))
         right = shard.header.get("content_sha256") == entry.content_sha256 and bank.dtype == np.uint8
-        if not right or bank.shape != (entry.n, size, size, channels + 1):
+        if not right or bank.shape != (entry.n, *recipe.cutout_shape):
             raise DataError(f"{path}: not the cut-outs that {FILE} describes; see `fusionbench verify`")
         return recipe.view_maker(split, np.array(bank))
 
@@ -246,13 +251,11 @@ class Dataset:
         Raises:
             DataError: a shard whose header does not name its pairs.
         """
-        return sample_names(self, split, self._headers) if isinstance(self.recipe, PairRecipe) else None
+        return _STREAMS[self.kind].sample_names(self, split, self._headers)
 
-    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> Stream | PairStream:
-        """Batches of a split by index; see :class:`Stream`, and :class:`fusionbench.data.pair_stream.PairStream`."""
-        if isinstance(self.recipe, PairRecipe):
-            return PairStream(self, split, device, live)
-        return Stream(self, split, device, live)
+    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> ViewStream | PairStream:
+        """Batches of a split by index: :class:`ViewStream` or :class:`fusionbench.data.pair_stream.PairStream`."""
+        return _STREAMS[self.kind](self, split, device, live)
 
     def batches(
         self,
@@ -276,7 +279,7 @@ class Dataset:
             yield stream.batch(np.arange(at, min(stop, at + batch_size)))
 
 
-class Stream:
+class ViewStream(StreamBase):
     """Batches of a split by sample index, on a device.
 
     Args:
@@ -285,21 +288,16 @@ class Stream:
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
-        self.dataset, self.split, self.live, self._device = dataset, split, live, device
+        super().__init__(dataset, split, device, live)
         self._arrays = dataset.arrays(split)
         made = dataset.recipe.made_views(split) > 0  # others came with the source and cannot be made
         self._maker = dataset.view_maker(split) if live and made else None
         self._targets: Any = None
 
-    @cached_property
-    def device(self) -> torch.device:
-        """Where batches are made; torch is imported for it."""
-        import torch
-
-        return torch.device(self._device)
-
-    def __len__(self) -> int:
-        return self.dataset.size(self.split)
+    @staticmethod
+    def sample_names(dataset: Dataset, split: str, headers: Mapping[str, Any]) -> None:
+        """None: samples of targets with views have no names."""
+        return None
 
     def batch(self, indices: Any, epoch: int = 0) -> Batch:
         """The samples ``indices`` (n,), an integer array, list or tensor on any device.
@@ -317,13 +315,16 @@ class Stream:
             if self._maker is None:
                 return _batch(targets, self._arrays.views[ids], ids, self.dataset.spec, self.device)
             targets = self._maker.augmented(targets, ids, epoch)
-            views = self._maker.views_of(targets, ids, epoch)
+            views = self._maker.make_views(targets, ids, epoch)
             return _batch(targets, views, ids, self.dataset.spec, self.device)
         if self._targets is None:
             self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
         where = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
         targets = self._maker.augmented(self._targets.index_select(0, where), where, epoch)
-        return _batch(targets, self._maker.views_of(targets, where, epoch), where, self.dataset.spec, self.device)
+        return _batch(targets, self._maker.make_views(targets, where, epoch), where, self.dataset.spec, self.device)
+
+
+_STREAMS: Mapping[str, type[ViewStream] | type[PairStream]] = {"views": ViewStream, "pairs": PairStream}
 
 
 def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | torch.device) -> Batch:

@@ -28,7 +28,7 @@ class ArrayDifference:
 
 
 @dataclass
-class Difference:
+class DatasetDiff:
     """``facts``: what is said of both and differs; ``arrays``: what is stored in both and differs."""
 
     facts: dict[str, list[Any]] = field(default_factory=dict)
@@ -43,13 +43,13 @@ class Difference:
         return {"same": self.same, **asdict(self)}
 
 
-def compare_datasets(a: Dataset, b: Dataset) -> Difference:
+def compare_datasets(a: Dataset, b: Dataset) -> DatasetDiff:
     """Compare two data sets; shards with equal digests are not read.
 
     Raises:
         DataError: a shard that cannot be read.
     """
-    found = Difference()
+    found = DatasetDiff()
     facts = ("name", "version", "id")
     for key in facts:
         if getattr(a, key) != getattr(b, key):

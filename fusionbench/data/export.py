@@ -57,17 +57,17 @@ def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple
         views = arrays.views[part]
         targets = arrays.targets[part] if "targets" in arrays.columns else None
         for i in range(len(views)):
-            pictures = {} if targets is None else {"target": encode_png(targets[i])}
-            pictures |= {f"view{v}": encode_png(view) for v, view in enumerate(views[i], 1)}
-            yield start + i, pictures, told[start + i]
+            images = {} if targets is None else {"target": encode_png(targets[i])}
+            images |= {f"view{v}": encode_png(view) for v, view in enumerate(views[i], 1)}
+            yield start + i, images, told[start + i]
         bar.advance(len(views))
 
 
 def _png(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None:
     rows = [["index", "label" if dataset.names(split) is None else "name"]]
     (folder / split).mkdir(parents=True, exist_ok=True)
-    for index, pictures, label in _samples(dataset, split, bar):
-        for name, content in pictures.items():
+    for index, images, label in _samples(dataset, split, bar):
+        for name, content in images.items():
             # no fsync for each of many small files: export.json marks a finished export
             (folder / split / f"{index:06d}-{name}.png").write_bytes(content)
         rows.append([str(index), label])
@@ -86,8 +86,8 @@ def _webdataset(dataset: Dataset, split: str, folder: Path, bar: progress.Task) 
     told = "cls" if dataset.names(split) is None else "txt"
     # a fixed time, so that equal data make equal archives
     with webdataset.ShardWriter(pattern, maxcount=4096, verbose=0, mtime=0) as writer:
-        for index, pictures, label in _samples(dataset, split, bar):
-            sample = {"__key__": f"{index:06d}", **{f"{name}.png": content for name, content in pictures.items()}}
+        for index, images, label in _samples(dataset, split, bar):
+            sample = {"__key__": f"{index:06d}", **{f"{name}.png": content for name, content in images.items()}}
             if label:
                 sample[told] = label.encode()
             writer.write(sample)

@@ -1,6 +1,6 @@
 """One call into every package that fusionbench needs, so that a broken installation says so here.
 
-    outcomes = try_packages(["numpy", "torch"])     # {"numpy": Outcome(ok=True, text="numpy 2.4.6"), ...}
+    outcomes = try_packages(["numpy", "torch"])     # {"numpy": ProbeOutcome(ok=True, text="numpy 2.4.6"), ...}
 
 The calls run in a child process: a package that was built for another processor ends with a signal instead of an
 exception, and the child alone dies of it; the packages after it are tried in a new one.
@@ -26,7 +26,7 @@ _LONGEST = 240  # characters of another package's message
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProbeOutcome:
     """Whether a package could be imported and used. ``text``: its version, or what went wrong, on one line."""
 
     ok: bool
@@ -214,19 +214,19 @@ PROBES: dict[str, tuple[str, Callable[[], dict[str, Any] | None]]] = {
 }
 
 
-def try_packages(names: Sequence[str], seconds: float = SECONDS) -> dict[str, Outcome]:
+def try_packages(names: Sequence[str], seconds: float = SECONDS) -> dict[str, ProbeOutcome]:
     """What becomes of every package in ``names`` (keys of :data:`PROBES`), tried in this order."""
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, ProbeOutcome] = {}
     while left := [name for name in names if name not in outcomes]:
         found, ending = _in_child(left, seconds)
         outcomes |= found
         silent = [name for name in left if name not in found]
         if silent:  # the child ended in the first of them
-            outcomes[silent[0]] = Outcome(False, ending)
+            outcomes[silent[0]] = ProbeOutcome(False, ending)
     return outcomes
 
 
-def _in_child(names: Sequence[str], seconds: float) -> tuple[dict[str, Outcome], str]:
+def _in_child(names: Sequence[str], seconds: float) -> tuple[dict[str, ProbeOutcome], str]:
     """The outcomes that a child reported, and how it ended."""
     # The child has this process's path, so that it finds the packages that this process would.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -243,7 +243,7 @@ def _in_child(names: Sequence[str], seconds: float) -> tuple[dict[str, Outcome],
         output, ending = b"", f"no child process can be started to try it: {error.strerror}"
     lines = [line for line in output.decode(errors="replace").splitlines() if line.startswith(_MARK)]
     reports = [json.loads(line.removeprefix(_MARK)) for line in lines]
-    return {name: Outcome(ok, text, facts) for name, ok, text, facts in reports}, ending
+    return {name: ProbeOutcome(ok, text, facts) for name, ok, text, facts in reports}, ending
 
 
 def _ending(code: int, errors: bytes) -> str:

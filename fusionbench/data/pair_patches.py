@@ -8,7 +8,8 @@ has no contrast, where the script's 0/0 kept such patches.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.core.interfaces import Source
 from fusionbench.core.io import digest
 from fusionbench.data.pair_recipes import PARTS, PairRecipe
-from fusionbench.data.preprocessing import chosen, pixels_digest
+from fusionbench.data.preprocessing import Trial, pixels_digest, select_indices
 from fusionbench.data.source_files import need_pairs
 
 _BLOCK = 16  # pairs that are decoded at once
@@ -57,7 +58,7 @@ def has_contrast(patches: np.ndarray, limit: int) -> np.ndarray:
     return result
 
 
-def patches_of(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
+def cut_patches(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
     """Patches of a pair (2, h, w) at ``corners`` (n, 2): uint8 (n, 2, patch, patch)."""
     out = np.empty((len(corners), len(pair), patch, patch), np.uint8)
     for made, (top, left) in zip(out, corners.tolist(), strict=True):
@@ -65,18 +66,22 @@ def patches_of(pair: np.ndarray, corners: np.ndarray, patch: int) -> np.ndarray:
     return out
 
 
-class PairMaker:
-    """Pairs; a row is the number of the pair in the source's split, and for patches also top and left."""
+class PairBuilder:
+    """Pairs; the index has the number of the pair in the source's split, and for patches also top and left."""
 
     def __init__(self, recipe: PairRecipe, source: Source) -> None:
         self.recipe, self.source = recipe, need_pairs(source)
         self._found: dict[str, list[np.ndarray]] = {}  # of patches: rows of the first so many blocks
 
-    def rows(self, split: str) -> np.ndarray:
+    @property
+    def noun(self) -> str:
+        return "pairs"
+
+    def sample_index(self, split: str) -> np.ndarray:
         if self.recipe.whole:
-            return chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+            return self._pairs(split)
         blocks, found = self.blocks(split), self._found.setdefault(split, [])
-        found += [self.look(split, block) for block in blocks[len(found) :]]
+        found += [self.scan(split, block) for block in blocks[len(found) :]]
         rows = np.concatenate(found)
         if not len(rows):
             count, where = sum(map(len, blocks)), self.recipe.splits[split].source
@@ -86,20 +91,20 @@ class PairMaker:
     def blocks(self, split: str) -> list[np.ndarray]:
         if self.recipe.whole:
             return []
-        pairs = chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+        pairs = self._pairs(split)
         return [pairs[at : at + _BLOCK] for at in range(0, len(pairs), _BLOCK)]
 
-    def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
-        self._found.setdefault(split, []).append(self.look(split, block) if rows is None else rows)
+    def merge(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
+        self._found.setdefault(split, []).append(self.scan(split, block) if rows is None else rows)
 
-    def look(self, split: str, block: np.ndarray) -> np.ndarray:
+    def scan(self, split: str, block: np.ndarray) -> np.ndarray:
         """The patches of the pairs ``block`` that are kept: int64 (n, 3), pair, top and left."""
         patch, stride = self._patch
         kept = [np.empty((0, 3), np.int64)]
         for number, pair in zip(block.tolist(), self._read(split, block), strict=True):
             height, width = pair.shape[1:]
             corners = grid(height, width, patch, stride)
-            corners = corners[has_contrast(patches_of(pair, corners, patch), self.recipe.contrast).all(axis=1)]
+            corners = corners[has_contrast(cut_patches(pair, corners, patch), self.recipe.contrast).all(axis=1)]
             kept.append(np.concatenate([np.full((len(corners), 1), number, np.int64), corners], axis=1))
         return np.concatenate(kept)
 
@@ -121,9 +126,22 @@ class PairMaker:
             digests += self._digests(split, block, pairs)
             for number, pair in zip(block.tolist(), pairs, strict=True):
                 mine = np.flatnonzero(rows[:, 0] == number)
-                views[mine] = patches_of(pair, rows[mine, 1:], patch)
+                views[mine] = cut_patches(pair, rows[mine, 1:], patch)
         arrays |= {"views": views, "pair": rows[:, 0].copy(), "corner": rows[:, 1:].copy()}
         return arrays, digest(digests)
+
+    def cutouts(self, split: str) -> None:
+        return None
+
+    def occluders(self, split: str) -> NoReturn:
+        raise ValueError(f"the split {split!r} has no occluders")
+
+    def trials(self, split: str) -> list[Trial]:
+        rule = self.recipe.splits[split]
+        return [Trial(rule.source, self._pairs(split), partial(self.read, rule.source))]
+
+    def read(self, source_split: str, numbers: np.ndarray) -> list[np.ndarray]:
+        return list(self.source.read_pairs(source_split, numbers))
 
     def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
         return []
@@ -141,8 +159,11 @@ class PairMaker:
         assert rule.patch is not None and rule.stride is not None  # checked when the recipe was read
         return rule.patch, rule.stride
 
+    def _pairs(self, split: str) -> np.ndarray:
+        return select_indices(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+
     def _read(self, split: str, pairs: np.ndarray) -> list[np.ndarray]:
-        return list(self.source.read_pairs(self.recipe.splits[split].source, pairs))
+        return self.read(self.recipe.splits[split].source, pairs)
 
     def _stems(self, split: str, pairs: np.ndarray) -> list[str]:
         stems = self.source.stems(self.recipe.splits[split].source)

@@ -6,14 +6,15 @@ squares of one size, cut on a grid, without those that show hardly anything. Bot
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import msgspec
+import numpy as np
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.types import ImageSpec
-from fusionbench.data.recipe_base import Part, RecipeBase, RecipeValueError, check_splits
+from fusionbench.data.recipe_base import RecipeBase, RecipeTable, RecipeValueError, check_splits, views_of_source
 from fusionbench.synth import CropFlip
 
 MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to fit its header
@@ -26,7 +27,7 @@ _UNUSED = ("classes", "per_class", "occluders", "views")
 Side = Annotated[int, msgspec.Meta(ge=4, le=4096)]
 
 
-class PairRule(Part, kw_only=True, frozen=True):
+class PairRule(RecipeTable, kw_only=True, frozen=True):
     """What is stored of a pair. ``luma`` names the way from image files to uint8 (:mod:`fusionbench.core.images`).
 
     ``range_a``, ``range_b``: which values of the files of views 0 and 1 are black and white, as ``--range-a`` takes
@@ -44,7 +45,7 @@ class PairRule(Part, kw_only=True, frozen=True):
     range_b: str | None = None
 
 
-class CropRule(Part, kw_only=True, frozen=True):
+class CropRule(RecipeTable, kw_only=True, frozen=True):
     """``crop-flip/1``: what live training does, the same to both views of a pair, from epoch 1 on.
 
     ``crop``: height and width of a crop at random, of whole pairs only; ``horizontal`` and ``vertical`` flips with
@@ -102,6 +103,11 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
         return []
 
     @property
+    def cutout_shape(self) -> tuple[int, int, int]:
+        """Nothing is cut out."""
+        return 0, 0, 0
+
+    @property
     def work(self) -> int:
         """How much work a sample is, in made values of other data sets: it is decoding."""
         return _DECODING if self.pairs.patch is None else VIEWS * self.pairs.patch**2
@@ -117,6 +123,14 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
     def made_views(self, split: str) -> int:
         """0: the views come with the source."""
         return 0
+
+    def view_maker(self, split: str, bank: np.ndarray | None = None) -> NoReturn:
+        """Refuse: the views come with the source.
+
+        Raises:
+            UsageError: always.
+        """
+        raise views_of_source(self.name, split)
 
     def cropper(self, split: str) -> CropFlip:
         """What live epochs do to the samples of a split."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from fusionbench.core.errors import DataError
 from fusionbench.core.types import Batch
 from fusionbench.data.shards.ragged import Ragged
+from fusionbench.data.stream_base import StreamBase
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ON_DEVICE = 4 << 30  # bytes; the pixels of a larger split stay on disk, and crops are cut here and sent
 
 
-class PairStream:
+class PairStream(StreamBase):
     """Batches of a split of pairs by sample index, on a device.
 
     ``views`` is (n,2,1,h,w), of patches or of crops of whole pairs: in epoch 0, and without ``live``, the stored patch
@@ -32,7 +32,7 @@ class PairStream:
     """
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
-        self.dataset, self.split, self.live, self._device = dataset, split, live, device
+        super().__init__(dataset, split, device, live)
         self._cropper = dataset.recipe.cropper(split)  # type: ignore[union-attr]
         self._views = dataset.arrays(split).views
         spec = dataset.spec
@@ -49,15 +49,27 @@ class PairStream:
             self._sides = np.broadcast_to(np.array([spec.height, spec.width]), (len(self._views), 2))
         self._resident: tuple[Any, Any, Any] | None = None
 
-    @cached_property
-    def device(self) -> torch.device:
-        """Where batches are made; torch is imported for it."""
-        import torch
+    @staticmethod
+    def sample_names(dataset: Dataset, split: str, headers: Mapping[str, Any]) -> list[str]:
+        """Names of the samples of a split, from the headers of its shards; see :meth:`Dataset.names`.
 
-        return torch.device(self._device)
-
-    def __len__(self) -> int:
-        return self.dataset.size(self.split)
+        Raises:
+            DataError: a header that does not name its pairs.
+        """
+        columns = dataset.arrays(split).columns
+        entries = dataset.split(split).shards
+        names: list[str] = []
+        for entry, header in zip(entries, headers[split], strict=True):
+            part = slice(entry.start, entry.start + entry.n)
+            pairs = columns["pair"][part] if "pair" in columns else np.arange(entry.n)
+            known, which = np.unique(pairs, return_inverse=True)
+            stems = _stems(header, dataset.folder / entry.file, len(known))
+            mine = [stems[place] for place in which.tolist()]
+            if "corner" in columns:
+                corners = columns["corner"][part].tolist()
+                mine = [f"{stem}@{top},{left}" for stem, (top, left) in zip(mine, corners, strict=True)]
+            names += mine
+        return names
 
     def batch(self, indices: Any, epoch: int = 0) -> Batch:
         """The samples ``indices`` (n,), an integer array, list or tensor on any device.
@@ -110,24 +122,6 @@ def resident(views: Any, sides: np.ndarray, device: torch.device) -> tuple[torch
         offsets = np.arange(len(views)) * int(np.prod(views.shape[1:]))
     there = [torch.from_numpy(np.array(value, np.int64)).to(device) for value in (offsets, sides)]
     return pixels, there[0], there[1]
-
-
-def sample_names(dataset: Dataset, split: str, headers: dict[str, list[Mapping[str, Any]]]) -> list[str]:
-    """Names of the samples of a split, from the headers of its shards."""
-    columns = dataset.arrays(split).columns
-    entries = dataset.split(split).shards
-    names: list[str] = []
-    for entry, header in zip(entries, headers[split], strict=True):
-        part = slice(entry.start, entry.start + entry.n)
-        pairs = columns["pair"][part] if "pair" in columns else np.arange(entry.n)
-        known, which = np.unique(pairs, return_inverse=True)
-        stems = _stems(header, dataset.folder / entry.file, len(known))
-        mine = [stems[place] for place in which.tolist()]
-        if "corner" in columns:
-            corners = columns["corner"][part].tolist()
-            mine = [f"{stem}@{top},{left}" for stem, (top, left) in zip(mine, corners, strict=True)]
-        names += mine
-    return names
 
 
 def _stems(header: Mapping[str, Any], path: Any, count: int) -> Sequence[str]:

@@ -7,7 +7,8 @@ that was compared, which cubic, Lanczos and all floating-point resizing did not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,14 +16,29 @@ from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.types import Source
 from fusionbench.data.recipe_base import OccluderRule, SplitRule
 from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe
-from fusionbench.data.source_files import numbers_of
+from fusionbench.data.source_files import file_numbers
 from fusionbench.synth import CannyCut
 from fusionbench.synth.cutouts import iou
 
 Images = np.ndarray | Sequence[np.ndarray]  # of one size, or of mixed sizes
+Cutouts = tuple[dict[str, np.ndarray], str, float | None]  # what build_cutouts returns
 
 
-def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str]] | None = None) -> np.ndarray:
+@dataclass(frozen=True)
+class Trial:
+    """Images, or pairs, of one split of the source, and the attempt to make of them what the recipe wants.
+
+    ``attempt`` takes some of ``numbers`` and raises DataError where nothing can be made of them. ``used`` is False for
+    images that the recipe does not need.
+    """
+
+    split: str
+    numbers: np.ndarray
+    attempt: Callable[[np.ndarray], object]
+    used: bool = True
+
+
+def select_indices(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str]] | None = None) -> np.ndarray:
     """Indices into the source's split that make up a split of the data set: int64 (n,), ascending.
 
     Args:
@@ -58,7 +74,7 @@ def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str
         indices = indices[held_out if rule.part == "held-out" else ~held_out]
     indices = indices[: rule.first]
     if leave_out and rule.source in leave_out:
-        indices = indices[~np.isin(indices, numbers_of(source, rule.source, leave_out[rule.source]))]
+        indices = indices[~np.isin(indices, file_numbers(source, rule.source, leave_out[rule.source]))]
     if not len(indices):
         raise DataError(f"The source {source.name!r} has no image for a split made from {rule.source!r}")
     return indices.astype(np.int64)
@@ -144,7 +160,7 @@ def read_images(source: Source, split: str, indices: np.ndarray) -> Images:
     return source.read_list(split, indices) if hasattr(source, "read_list") else source.read(split, indices)
 
 
-def targets_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
+def build_targets(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
     """Targets uint8 (n, H, W[, 3]) of source ``indices`` of a split, and the sha256 of the source images."""
     rule = recipe.splits[split]
     raw = read_images(source, rule.source, indices)
@@ -152,7 +168,7 @@ def targets_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) 
     return prepare(recipe.image, raw, None if labels is None else labels[indices]), pixels_digest(raw)
 
 
-def views_of(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
+def build_source_views(recipe: Recipe, source: Source, split: str, indices: np.ndarray) -> tuple[np.ndarray, str]:
     """The source's own views uint8 (n, V, H, W[, 3]) of source ``indices`` of a split, and their sha256.
 
     Raises:
@@ -175,7 +191,7 @@ def pixels_digest(images: Images) -> str:
     return state.hexdigest()
 
 
-def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np.ndarray], str, float | None]:
+def build_cutouts(recipe: Recipe, source: Source, split: str) -> Cutouts:
     """The bank of cut-outs of a split, the sha256 of the images they were cut from, and how well they were cut.
 
     Returns:
@@ -187,7 +203,7 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
         DataError: no image, or an image in which nothing can be cut.
     """
     rule, overlay = _occluders(recipe, split)
-    indices = occluders_of(recipe, source, split)
+    indices = select_occluders(recipe, source, split)
     labels = source.labels(rule.source)
     bank = np.zeros((len(indices), overlay.size, overlay.size, recipe.image.channels + 1), np.uint8)
     state = hashlib.sha256()
@@ -202,7 +218,7 @@ def cutouts_of(recipe: Recipe, source: Source, split: str) -> tuple[dict[str, np
     return arrays, state.hexdigest(), round(float(np.mean(agreements)), 6) if agreements else None
 
 
-def occluders_of(recipe: Recipe, source: Source, split: str) -> np.ndarray:
+def select_occluders(recipe: Recipe, source: Source, split: str) -> np.ndarray:
     """Indices into the source of the images from which the cut-outs of a split are taken: int64 (m,), ascending.
 
     Raises:
@@ -211,7 +227,7 @@ def occluders_of(recipe: Recipe, source: Source, split: str) -> np.ndarray:
     """
     rule, overlay = _occluders(recipe, split)
     whole = SplitRule(source=rule.source, classes=rule.classes)
-    indices = chosen(whole, source, recipe.source.leave_out)
+    indices = select_indices(whole, source, recipe.source.leave_out)
     if len(indices) > 1 << 15:
         raise UsageError(f"splits.{split}.occluders: {len(indices)} images are too many, {1 << 15} are possible")
     if overlay.cut is None and not hasattr(source, "visible_mask"):

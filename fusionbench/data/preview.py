@@ -8,7 +8,7 @@ from fusionbench.core.figures import contact_sheet, pair_sheet
 from fusionbench.data.dataset import Dataset
 
 
-def draw_sheet(dataset: Dataset, split: str, indices: Sequence[int]) -> bytes:
+def draw_preview(dataset: Dataset, split: str, indices: Sequence[int]) -> bytes:
     """PNG of some samples of a data set, with its name; of targets and views also its identity and the licence."""
     arrays, source = dataset.arrays(split), dataset.manifest.source
     title = f"{dataset.manifest.title.partition(':')[0] or dataset.name} {dataset.version}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fusionbench.core.errors import DataError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.text import Count, RecipeName
 
@@ -18,11 +18,11 @@ FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
 
 
-class Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
+class RecipeTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
     pass
 
 
-class SourceRule(Part, kw_only=True, frozen=True):
+class SourceRule(RecipeTable, kw_only=True, frozen=True):
     """Upstream images: ``name`` in the registry of sources.
 
     ``leave_out``: names of files (of pairs: stems) of the source's splits that are not used, as ``--skip-refused``
@@ -34,14 +34,14 @@ class SourceRule(Part, kw_only=True, frozen=True):
     leave_out: dict[str, Annotated[list[FileName], msgspec.Meta(min_length=1)]] = {}
 
 
-class OccluderRule(Part, kw_only=True, frozen=True):
+class OccluderRule(RecipeTable, kw_only=True, frozen=True):
     """Which source images are cut out and pasted over a split's targets."""
 
     source: str
     classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
 
 
-class SplitRule(Part, kw_only=True, frozen=True):
+class SplitRule(RecipeTable, kw_only=True, frozen=True):
     """Which source images make a split, in source order.
 
     With ``every = n`` each n-th image (number n-1, 2n-1, …) is held out; ``part`` says whether this split takes the
@@ -60,15 +60,20 @@ class SplitRule(Part, kw_only=True, frozen=True):
     views: Literal["source"] | None = None
     without: str | None = None
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The splits of the source that images are taken from: those of targets, then of occluders."""
+        return (self.source,) if self.occluders is None else (self.source, self.occluders.source)
 
-class Expect(Part, kw_only=True, frozen=True):
+
+class Expect(RecipeTable, kw_only=True, frozen=True):
     """Digests that a correct build has: the data set's id, and of the first source images of each source split."""
 
     id: str | None = None
     probe: dict[str, str] = {}
 
 
-class RecipeBase(Part, kw_only=True, frozen=True):
+class RecipeBase(RecipeTable, kw_only=True, frozen=True):
     """A recipe without what it makes. ``version`` follows the rule: PATCH same bytes, MINOR additions, MAJOR changed
     bytes."""
 
@@ -113,9 +118,14 @@ class RecipeValueError(Exception):
         self.path, self.reason = path, reason
 
 
+def views_of_source(name: str, split: str) -> UsageError:
+    """The error for views that are asked for of a split whose views are not made."""
+    return UsageError(f"The views of {name} {split} came with the source; none can be made")
+
+
 def check_splits(recipe: RecipeBase) -> None:
     """Raise :class:`RecipeValueError` where keys of a split contradict each other."""
-    used = {name for rule in recipe.splits.values() for name in (rule.source, getattr(rule.occluders, "source", ""))}
+    used = {name for rule in recipe.splits.values() for name in rule.sources}
     for source, names in recipe.source.leave_out.items():
         if source not in used:
             raise RecipeValueError(f"source.leave_out.{source}", f"no split is made from {source!r}")
@@ -135,12 +145,12 @@ def reason_and_path(error: msgspec.ValidationError) -> tuple[str, str]:
 
 
 def invalid(where: str, text: str, path: str, reason: str) -> DataError:
-    line = line_of(text, re.sub(r"\[[^\]]*\]", "", path))
+    line = find_line(text, re.sub(r"\[[^\]]*\]", "", path))
     at = f"{where}, line {line}" if line else where
     return DataError(f"{at}: {path or 'recipe'}: {reason[:1].lower()}{reason[1:]}")
 
 
-def line_of(text: str, path: str) -> int | None:
+def find_line(text: str, path: str) -> int | None:
     """Line (from 1) of the key ``path`` ("views.masks.radius") in a TOML text, or of the nearest parent there."""
     found: dict[str, int] = {}
     table = ""

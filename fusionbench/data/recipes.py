@@ -16,18 +16,19 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, unknown_name
+from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.io import read_bounded, shipped_folder
 from fusionbench.core.text import Count, Natural
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.recipe_base import (
-    Part,
     RecipeBase,
+    RecipeTable,
     RecipeValueError,
     SplitRule,
     check_splits,
+    find_line,
     invalid,
-    line_of,
     reason_and_path,
 )
 from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
@@ -37,10 +38,10 @@ FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
 ViewMaker = MaskedViews | OverlayViews
 _OVERLAY_COST = 30  # times the work of a masked value
-__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "line_of", "list_recipes", "load_recipe", "parse_recipe"]
+__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "find_line", "list_recipes", "load_recipe", "parse_recipe"]
 
 
-class ImageRule(Part, kw_only=True, frozen=True):
+class ImageRule(RecipeTable, kw_only=True, frozen=True):
     """Shape of a target and the way from a source image to it: crop, grey, resize, zero padding.
 
     ``crop`` is top, left, height, width; ``square`` the largest centred square; ``crop_half`` half the side of a
@@ -59,7 +60,7 @@ class ImageRule(Part, kw_only=True, frozen=True):
     likelihood_crop: tuple[Count, Count] | None = None
 
 
-class MaskRule(Part, kw_only=True, frozen=True):
+class MaskRule(RecipeTable, kw_only=True, frozen=True):
     """``ellipse/1``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
 
     algorithm: Literal["ellipse/1"]
@@ -69,14 +70,14 @@ class MaskRule(Part, kw_only=True, frozen=True):
     ellipticity: tuple[float, float] = (0.5, 1.5)
 
 
-class NoiseRule(Part, kw_only=True, frozen=True):
+class NoiseRule(RecipeTable, kw_only=True, frozen=True):
     """``noise/1``: Gaussian noise on every pixel; ``sigma`` as a fraction of full scale."""
 
     algorithm: Literal["noise/1"]
     sigma: Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
-class CutRule(Part, kw_only=True, frozen=True):
+class CutRule(RecipeTable, kw_only=True, frozen=True):
     """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`."""
 
     algorithm: Literal["canny-cut/1"]
@@ -85,7 +86,7 @@ class CutRule(Part, kw_only=True, frozen=True):
     close: Annotated[int, msgspec.Meta(ge=1, le=63)]
 
 
-class OverlayRule(Part, kw_only=True, frozen=True):
+class OverlayRule(RecipeTable, kw_only=True, frozen=True):
     """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`.
 
     Without ``cut`` the source's own masks are taken."""
@@ -100,7 +101,7 @@ class OverlayRule(Part, kw_only=True, frozen=True):
     flip: bool = True
 
 
-class LiveRule(Part, kw_only=True, frozen=True):
+class LiveRule(RecipeTable, kw_only=True, frozen=True):
     """``augment/1``: augmentation of the targets from the first live epoch on; stored data have none."""
 
     algorithm: Literal["augment/1"]
@@ -110,7 +111,7 @@ class LiveRule(Part, kw_only=True, frozen=True):
     shift: Natural = 0
 
 
-class ViewRule(Part, kw_only=True, frozen=True):
+class ViewRule(RecipeTable, kw_only=True, frozen=True):
     """How the views of a target are made: by ``masks`` (and ``noise``), or by ``overlay``."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=64)]
@@ -137,6 +138,16 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         return True
 
     @property
+    def whole(self) -> bool:
+        """Whether a sample is made of a whole image of the source, so that no pixel decides which samples there are."""
+        return True
+
+    @property
+    def ranges(self) -> Ranges:
+        """By which the source's image files are read: there are none to choose."""
+        return Ranges()
+
+    @property
     def image_spec(self) -> ImageSpec:
         """Shape of one sample."""
         rule = self.image
@@ -146,6 +157,12 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
     def banks(self) -> list[str]:
         """The splits that have a bank of cut-outs."""
         return [name for name, rule in self.splits.items() if rule.occluders is not None]
+
+    @property
+    def cutout_shape(self) -> tuple[int, int, int]:
+        """Shape of one cut-out: height, width, and the channels with alpha; 0×0 where views have no overlays."""
+        size = self.views.overlay.size if self.views.overlay is not None else 0
+        return size, size, self.image.channels + 1
 
     @property
     def work(self) -> int:

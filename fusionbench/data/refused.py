@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from fusionbench.core.cpus import core_count
 from fusionbench.core.errors import DataError, UsageError, some
 from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.io import escaped
-from fusionbench.data.preprocessing import chosen, cut_out, occluders_of, prepare, read_images, views_of
-from fusionbench.data.recipes import AnyRecipe, PairRecipe, Recipe
-from fusionbench.data.source_files import names_of, need_pairs, numbers_of
+from fusionbench.data.preprocessing import Trial
+from fusionbench.data.recipes import AnyRecipe
+from fusionbench.data.sample_builders import SampleBuilder, sample_builder
+from fusionbench.data.source_files import file_names, file_numbers
 
 SHOWN = 8  # refused files on a terminal
 _IN_MESSAGE = 3  # in one line
@@ -48,7 +50,7 @@ class RefusedFile:
 
 
 @dataclass(frozen=True)
-class Findings:
+class RefusedReport:
     """What was looked at, and what of it is refused: by split, then in the order of the source."""
 
     refused: list[RefusedFile]
@@ -66,17 +68,7 @@ class Findings:
         return f"{count:,} of {self.looked_at:,} {self.noun} {'is' if count == 1 else 'are'} refused"
 
 
-@dataclass(frozen=True)
-class _Use:
-    """Images of one split of the source, and the result of a recipe for them."""
-
-    split: str
-    numbers: np.ndarray
-    attempt: Callable[[np.ndarray], object]
-    used: bool = True
-
-
-def find_refused(recipe: AnyRecipe, source: Source, *, everything: bool = False, bar: bool = True) -> Findings:
+def find_refused(recipe: AnyRecipe, source: Source, *, everything: bool = False, bar: bool = True) -> RefusedReport:
     """Apply ``recipe`` to every file of ``source``, and note which are refused; nothing is written.
 
     Args:
@@ -86,115 +78,75 @@ def find_refused(recipe: AnyRecipe, source: Source, *, everything: bool = False,
     Raises:
         UsageError, DataError: nothing can be looked at: the recipe and the source do not fit.
     """
-    uses = _uses(recipe, source)
+    builder = sample_builder(recipe, source)
+    trials = _trials(recipe, builder)
     if everything:
-        uses += _others(recipe, source, uses)
-    total = sum(len(use.numbers) for use in uses)
-    noun = "pairs" if isinstance(recipe, PairRecipe) else "files" if has_files(source) else "images"
+        trials += _others(recipe, builder, trials)
+    total = sum(len(trial.numbers) for trial in trials)
+    noun = builder.noun
     found: dict[tuple[str, int], RefusedFile] = {}
     shown = progress.progress(f"{recipe.name}: looking at {noun}", total, noun) if bar else contextlib.nullcontext()
-    names = {use.split: names_of(source, use.split) for use in uses} if has_files(source) else {}
+    names = {trial.split: file_names(source, trial.split) for trial in trials} if has_files(source) else {}
     with shown as task:
-        for use, numbers, reasons in _attempts(source, uses):
+        for trial, numbers, reasons in _attempts(source, trials):
             for number, reason in reasons:
-                name = names[use.split][number] if names else f"images {number} and following"
-                found.setdefault((use.split, number), RefusedFile(use.split, name, reason, use.used))
+                name = names[trial.split][number] if names else f"images {number} and following"
+                found.setdefault((trial.split, number), RefusedFile(trial.split, name, reason, trial.used))
             if task is not None:
                 task.advance(len(numbers))
-    order = {use.split: place for place, use in reversed(list(enumerate(uses)))}
-    distinct = {use.split: np.unique(np.concatenate([u.numbers for u in uses if u.split == use.split])) for use in uses}
+    order = {trial.split: place for place, trial in reversed(list(enumerate(trials)))}
+    numbers_by_split: dict[str, list[np.ndarray]] = {}
+    for trial in trials:
+        numbers_by_split.setdefault(trial.split, []).append(trial.numbers)
+    looked_at = sum(len(np.unique(np.concatenate(numbers))) for numbers in numbers_by_split.values())
     refused = [found[key] for key in sorted(found, key=lambda key: (order[key[0]], key[1]))]
-    return Findings(refused, sum(map(len, distinct.values())), noun)
+    return RefusedReport(refused, looked_at, noun)
 
 
-def _uses(recipe: AnyRecipe, source: Source) -> list[_Use]:
-    uses = []
-    for name, rule in recipe.splits.items():
-        numbers = chosen(rule, source, recipe.source.leave_out)
-        if isinstance(recipe, PairRecipe):
-            uses.append(_Use(rule.source, numbers, _pair_reader(source, rule.source)))
-            continue
-        uses.append(_Use(rule.source, numbers, _target_maker(recipe, source, name)))
-        if rule.occluders is not None:
-            occluders = occluders_of(recipe, source, name)
-            uses.append(_Use(rule.occluders.source, occluders, _cutter(recipe, source, name)))
-    return uses
+def _trials(recipe: AnyRecipe, builder: SampleBuilder) -> list[Trial]:
+    return [trial for split in recipe.splits for trial in builder.trials(split)]
 
 
-def _others(recipe: AnyRecipe, source: Source, uses: list[_Use]) -> list[_Use]:
+def _others(recipe: AnyRecipe, builder: SampleBuilder, trials: list[Trial]) -> list[Trial]:
     """What the recipe does not choose of the splits that it uses, to be read."""
-    others = []
-    for split in dict.fromkeys(use.split for use in uses):
-        seen = [use.numbers for use in uses if use.split == split]
+    others, source = [], builder.source
+    for split in dict.fromkeys(trial.split for trial in trials):
+        seen = [trial.numbers for trial in trials if trial.split == split]
         if split in recipe.source.leave_out:
-            seen.append(numbers_of(source, split, recipe.source.leave_out[split]))
+            seen.append(file_numbers(source, split, recipe.source.leave_out[split]))
         left = np.setdiff1d(np.arange(source.length(split)), np.concatenate(seen))
         if len(left):
-            others.append(_Use(split, left, _reader(source, split, isinstance(recipe, PairRecipe)), False))
+            others.append(Trial(split, left, partial(builder.read, split), False))
     return others
 
 
-def _pair_reader(source: Source, split: str) -> Callable[[np.ndarray], object]:
-    pairs = need_pairs(source)
-    return lambda numbers: pairs.read_pairs(split, numbers)
-
-
-def _reader(source: Source, split: str, pairs: bool) -> Callable[[np.ndarray], object]:
-    return _pair_reader(source, split) if pairs else lambda numbers: read_images(source, split, numbers)
-
-
-def _target_maker(recipe: Recipe, source: Source, name: str) -> Callable[[np.ndarray], object]:
-    rule = recipe.splits[name]
-    labels = source.labels(rule.source)
-
-    def attempt(numbers: np.ndarray) -> None:
-        images = read_images(source, rule.source, numbers)
-        prepare(recipe.image, images, None if labels is None else labels[numbers])
-        if rule.views == "source":
-            views_of(recipe, source, name, numbers)
-
-    return attempt
-
-
-def _cutter(recipe: Recipe, source: Source, name: str) -> Callable[[np.ndarray], object]:
-    rule = recipe.splits[name].occluders
-    assert rule is not None
-    labels = source.labels(rule.source)
-
-    def attempt(numbers: np.ndarray) -> None:
-        for number in numbers.tolist():
-            cut_out(recipe, source, name, number, None if labels is None else int(labels[number]))
-
-    return attempt
-
-
-def _attempts(source: Source, uses: list[_Use]) -> Iterator[tuple[_Use, np.ndarray, list[tuple[int, str]]]]:
-    """Each use block by block, with the numbers and reasons of what is refused in it."""
+def _attempts(source: Source, trials: list[Trial]) -> Iterator[tuple[Trial, np.ndarray, list[tuple[int, str]]]]:
+    """Each trial block by block, with the numbers and reasons of what is refused in it."""
     from joblib import Parallel, delayed
 
     files = has_files(source)
     size = _BLOCK if files else _ARRAY
-    blocks = [(use, use.numbers[at : at + size]) for use in uses for at in range(0, len(use.numbers), size)]
+    blocks = [(trial, trial.numbers[at : at + size]) for trial in trials for at in range(0, len(trial.numbers), size)]
 
-    def attempt(use: _Use, numbers: np.ndarray) -> list[tuple[int, str]]:
+    def attempt(trial: Trial, numbers: np.ndarray) -> list[tuple[int, str]]:
         reasons = []
         for part in np.split(numbers, len(numbers)) if files else [numbers]:
             try:
-                use.attempt(part)
+                trial.attempt(part)
             except DataError as error:
-                reasons.append((int(part[0]), reason_of(error, source, use.split, int(part[0]))))
+                reasons.append((int(part[0]), refusal_reason(error, source, trial.split, int(part[0]))))
         return reasons
 
     with warnings.catch_warnings():  # readers silence warnings for a while, which threads can leave undone
         # one thread where all images are in one file, and nothing after the first error, which is that of the file
         pool = Parallel(n_jobs=core_count() if files else 1, prefer="threads", return_as="generator")
-        for (use, numbers), reasons in zip(blocks, pool(delayed(attempt)(*block) for block in blocks), strict=True):
-            yield use, numbers, reasons
+        for (trial, numbers), reasons in zip(blocks, pool(delayed(attempt)(*block) for block in blocks), strict=True):
+            yield trial, numbers, reasons
             if reasons and not files:
                 return
 
 
-def reason_of(error: Exception, source: Source, split: str, number: int) -> str:
+def refusal_reason(error: Exception, source: Source, split: str, number: int) -> str:
     """Why a file is refused, the same on every machine: without the source's folder, in one printable line."""
     text = str(error)
     if has_files(source):
@@ -217,8 +169,7 @@ def cannot_skip(recipe: AnyRecipe, source: Source) -> str:
     """Why ``--skip-refused`` does not go with a source or recipe; "" where it does."""
     if not has_files(source):
         return f"the source {source.name!r} is not made of single image files"
-    uses = {(rule.source, getattr(rule.occluders, "source", rule.source)) for rule in recipe.splits.values()}
-    for split in sorted({split for pair in uses for split in pair}):
+    for split in sorted({split for rule in recipe.splits.values() for split in rule.sources}):
         why = source.fixed(split) if hasattr(source, "fixed") else ""
         if why:
             return f"{split!r} of {source.name!r} is {why}, and every file of it counts"
@@ -242,8 +193,8 @@ def leave_out_refused(recipe: AnyRecipe, source: Source) -> AnyRecipe:
     found = find_refused(recipe, source)
     if not found.refused:
         return recipe
-    progress.say(f"warning: {root_of(source)}: {found.head()} and left out")
-    for line in listing(found.refused, "the manifest lists all"):
+    progress.say(f"warning: {source_place(source)}: {found.head()} and left out")
+    for line in refused_lines(found.refused, "the manifest lists all"):
         progress.say(f"  {line}")
     return without(recipe, found.refused)
 
@@ -260,7 +211,7 @@ def without(recipe: AnyRecipe, refused: list[RefusedFile]) -> AnyRecipe:
     return msgspec.structs.replace(recipe, source=left, reasons=reasons)
 
 
-def reasons_of(recipe: AnyRecipe) -> dict[str, dict[str, str]]:
+def refusal_reasons(recipe: AnyRecipe) -> dict[str, dict[str, str]]:
     """Source split -> name -> reason, of all that a recipe leaves out."""
     given = "the recipe leaves it out"
     return {
@@ -269,7 +220,7 @@ def reasons_of(recipe: AnyRecipe) -> dict[str, dict[str, str]]:
     }
 
 
-def listing(refused: list[RefusedFile], rest: str) -> list[str]:
+def refused_lines(refused: list[RefusedFile], rest: str) -> list[str]:
     """One line for each of the first refused files, and one that counts the rest and says what lists them."""
     lines = [
         f"{escaped(one.name)}: {one.reason}{'' if one.used else ' (the recipe does not use it)'}"
@@ -291,22 +242,22 @@ def refusal(recipe: AnyRecipe, source: Source, *, bar: bool = True) -> DataError
         "" if cannot_skip(recipe, source) else ", or leave them out with `generate --skip-refused`"
     )
     return DataError(
-        f"{root_of(source)}: {found.head()}: {first}; {remedy}; `fusionbench recipe check` with the same "
+        f"{source_place(source)}: {found.head()}: {first}; {remedy}; `fusionbench recipe check` with the same "
         "--source-dir lists all"
     )
 
 
 def is_small(source: Source, recipe: AnyRecipe) -> bool:
-    """Whether reading every file that the recipe uses costs hardly anything; patches need it before a shard anyway."""
-    if not has_files(source) or not getattr(recipe, "whole", True):
+    """Whether reading every file that the recipe uses costs little; patches need it before a shard anyway."""
+    if not has_files(source) or not recipe.whole:
         return False
     size, count = 0, 0
-    for use in _uses(recipe, source):
-        count += len(use.numbers)
+    for trial in _trials(recipe, sample_builder(recipe, source)):
+        count += len(trial.numbers)
         if count > SMALL_COUNT:
             return False
-        for number in use.numbers.tolist():
-            for path in source.paths(use.split, number):
+        for number in trial.numbers.tolist():
+            for path in source.paths(trial.split, number):
                 with contextlib.suppress(OSError):
                     size += path.stat().st_size
         if size > SMALL_BYTES:
@@ -314,6 +265,6 @@ def is_small(source: Source, recipe: AnyRecipe) -> bool:
     return True
 
 
-def root_of(source: Source) -> str:
+def source_place(source: Source) -> str:
     """The folder of a source, for messages."""
     return escaped(str(getattr(source, "root", source.name)))

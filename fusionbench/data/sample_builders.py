@@ -1,31 +1,47 @@
 """Builds samples from a recipe and a source: the only place where stored data come from.
 
 Every kind of recipe has one class with the same interface, so that building, planning, verifying and showing single
-samples do not depend on the kind: :class:`ViewsMaker` for targets with views,
-:class:`fusionbench.data.pair_patches.PairMaker` for registered pairs.
+samples do not depend on the kind: :class:`ViewBuilder` for targets with views,
+:class:`fusionbench.data.pair_patches.PairBuilder` for registered pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
+from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.io import digest
-from fusionbench.core.types import Source
-from fusionbench.data.pair_patches import PairMaker
-from fusionbench.data.pair_recipes import PairRecipe
-from fusionbench.data.preprocessing import chosen, cutouts_of, targets_of, views_of
+from fusionbench.data.pair_patches import PairBuilder
+from fusionbench.data.preprocessing import (
+    Cutouts,
+    Trial,
+    build_cutouts,
+    build_source_views,
+    build_targets,
+    cut_out,
+    prepare,
+    read_images,
+    select_indices,
+    select_occluders,
+)
 from fusionbench.data.recipes import AnyRecipe, Recipe
 
 
-class Maker(Protocol):
+class SampleBuilder(Protocol):
     """Builds the samples of one recipe from one source."""
 
     @property
     def source(self) -> Source: ...
 
-    def rows(self, split: str) -> np.ndarray:
+    @property
+    def noun(self) -> str:
+        """What the source has, for messages: ``files``, ``images`` or ``pairs``."""
+        ...
+
+    def sample_index(self, split: str) -> np.ndarray:
         """Index of the source images of each sample of a split: int64 (n,) or (n, k). May read every image.
 
         Raises:
@@ -34,14 +50,14 @@ class Maker(Protocol):
         ...
 
     def blocks(self, split: str) -> list[np.ndarray]:
-        """Parts of the source that :meth:`rows` has to read; none where it need not read any."""
+        """Parts of the source that :meth:`sample_index` has to read; none where it need not read any."""
         ...
 
-    def look(self, split: str, block: np.ndarray) -> np.ndarray:
+    def scan(self, split: str, block: np.ndarray) -> np.ndarray:
         """The rows of one block. A pure function of recipe and source."""
         ...
 
-    def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
+    def merge(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
         """Merge the index that a worker computed for the next block of a split; None: compute it here."""
         ...
 
@@ -54,7 +70,36 @@ class Maker(Protocol):
             rows: those of the samples.
             bank: the split's cut-outs where views have overlays.
 
-        Images of different sizes are a list where others are an array (:func:`fusionbench.data.shards.ragged.pack`).
+        Images of different sizes are a list where others are an array; see
+        :func:`fusionbench.data.shards.ragged.pack_arrays`.
+        """
+        ...
+
+    def cutouts(self, split: str) -> Cutouts | None:
+        """The bank of cut-outs of a split, see :func:`fusionbench.data.preprocessing.build_cutouts`; None without one.
+
+        Raises:
+            UsageError, DataError: nothing can be cut.
+        """
+        ...
+
+    def occluders(self, split: str) -> tuple[str, np.ndarray]:
+        """The split of the source, and the images in it, that the split's cut-outs are taken from.
+
+        Raises:
+            ValueError: a split without cut-outs.
+        """
+        ...
+
+    def trials(self, split: str) -> list[Trial]:
+        """What of the source a split is made from, each with the attempt to make it."""
+        ...
+
+    def read(self, source_split: str, numbers: np.ndarray) -> object:
+        """Decode these images or pairs of a split of the source; nothing is made of them.
+
+        Raises:
+            DataError: an unreadable file.
         """
         ...
 
@@ -71,41 +116,83 @@ class Maker(Protocol):
         ...
 
 
-class ViewsMaker:
-    """Targets with views; a row is the number of the target's image in the source's split."""
+class ViewBuilder:
+    """Targets with views; the index has the number of the target's image in the source's split."""
 
     def __init__(self, recipe: Recipe, source: Source) -> None:
         self.recipe, self.source = recipe, source
 
-    def rows(self, split: str) -> np.ndarray:
-        return chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+    @property
+    def noun(self) -> str:
+        return "files" if has_files(self.source) else "images"
+
+    def sample_index(self, split: str) -> np.ndarray:
+        return select_indices(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
 
     def blocks(self, split: str) -> list[np.ndarray]:
         return []
 
-    def look(self, split: str, block: np.ndarray) -> np.ndarray:
+    def scan(self, split: str, block: np.ndarray) -> np.ndarray:
         return block
 
-    def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
-        raise NotImplementedError("there are no blocks to learn of")
+    def merge(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
+        raise NotImplementedError("there are no blocks to merge")
 
     def arrays(
         self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
     ) -> tuple[dict[str, Any], str]:
         rule = self.recipe.splits[split]
-        targets, source_sha256 = targets_of(self.recipe, self.source, split, rows)
+        targets, source_sha256 = build_targets(self.recipe, self.source, split, rows)
         arrays = {"index": np.asarray(samples, np.int64), "targets": targets}
         if rule.views == "source":
-            arrays["views"], views_sha256 = views_of(self.recipe, self.source, split, rows)
+            arrays["views"], views_sha256 = build_source_views(self.recipe, self.source, split, rows)
             source_sha256 = digest([source_sha256, views_sha256])
         else:
             maker = self.recipe.view_maker(split, bank)
             arrays["params"] = maker.params(samples)
-            arrays["views"] = maker.views_of(targets, samples, params=arrays["params"])
+            arrays["views"] = maker.make_views(targets, samples, params=arrays["params"])
         labels = self.source.labels(rule.source)
         if labels is not None:
             arrays["label"] = labels[rows]
         return arrays, source_sha256
+
+    def cutouts(self, split: str) -> Cutouts | None:
+        return build_cutouts(self.recipe, self.source, split) if split in self.recipe.banks else None
+
+    def occluders(self, split: str) -> tuple[str, np.ndarray]:
+        indices = select_occluders(self.recipe, self.source, split)
+        return self.recipe.splits[split].sources[-1], indices
+
+    def trials(self, split: str) -> list[Trial]:
+        rule = self.recipe.splits[split]
+        found = [Trial(rule.source, self.sample_index(split), self._make_targets(split))]
+        if rule.occluders is not None:
+            found.append(Trial(*self.occluders(split), self._cut(split)))
+        return found
+
+    def read(self, source_split: str, numbers: np.ndarray) -> object:
+        return read_images(self.source, source_split, numbers)
+
+    def _make_targets(self, split: str) -> Callable[[np.ndarray], object]:
+        rule = self.recipe.splits[split]
+        labels = self.source.labels(rule.source)
+
+        def attempt(numbers: np.ndarray) -> None:
+            images = read_images(self.source, rule.source, numbers)
+            prepare(self.recipe.image, images, None if labels is None else labels[numbers])
+            if rule.views == "source":
+                build_source_views(self.recipe, self.source, split, numbers)
+
+        return attempt
+
+    def _cut(self, split: str) -> Callable[[np.ndarray], object]:
+        labels = self.source.labels(self.recipe.splits[split].sources[-1])
+
+        def attempt(numbers: np.ndarray) -> None:
+            for number in numbers.tolist():
+                cut_out(self.recipe, self.source, split, number, None if labels is None else int(labels[number]))
+
+        return attempt
 
     def covered(self, split: str, arrays: dict[str, Any], bank: np.ndarray | None) -> list[int]:
         return self.recipe.view_maker(split, bank).covered(arrays["params"]) if "params" in arrays else []
@@ -117,17 +204,23 @@ class ViewsMaker:
         return {}
 
 
-def maker_of(recipe: AnyRecipe, source: Source) -> Maker:
-    """The maker of a recipe's kind.
+_BUILDERS: Mapping[str, Callable[[Any, Source], SampleBuilder]] = {"views": ViewBuilder, "pairs": PairBuilder}
+
+
+def sample_builder(recipe: AnyRecipe, source: Source) -> SampleBuilder:
+    """The builder of a recipe's kind.
 
     Raises:
         UsageError: a source that has not what the recipe needs.
     """
-    return PairMaker(recipe, source) if isinstance(recipe, PairRecipe) else ViewsMaker(recipe, source)
+    return _BUILDERS[recipe.kind](recipe, source)
 
 
-def bank_of(recipe: AnyRecipe, source: Source, split: str) -> np.ndarray | None:
-    """The cut-outs of a split, where the recipe has some."""
-    if not isinstance(recipe, Recipe) or split not in recipe.banks:
-        return None
-    return cutouts_of(recipe, source, split)[0]["cutouts"]
+def build_bank(builder: SampleBuilder, split: str) -> np.ndarray | None:
+    """The cut-outs of a split, uint8 (m, size, size, C+1), where the recipe has some.
+
+    Raises:
+        UsageError, DataError: nothing can be cut.
+    """
+    found = builder.cutouts(split)
+    return None if found is None else found[0]["cutouts"]

@@ -29,15 +29,15 @@ def pattern(height: int, width: int, channels: int = 1) -> np.ndarray:
     return result
 
 
-def philox() -> str | None:
+def check_philox() -> str | None:
     """NumPy's Philox against the known answer of Random123 for key 0 and counter 0."""
-    from fusionbench.synth.random import words
+    from fusionbench.synth.random import uint64_outputs
 
-    found = tuple(words((0, 0), np.array([0]), 1)[0].tolist())
+    found = tuple(uint64_outputs((0, 0), np.array([0]), 1)[0].tolist())
     return None if found == _PHILOX else f"NumPy {np.__version__} draws other Philox words"
 
 
-def views() -> str | None:
+def check_views() -> str | None:
     """Masks, noise and clipping."""
     return None if _views_digest() == _VIEWS else f"NumPy {np.__version__} makes other masks or noise"
 
@@ -46,11 +46,11 @@ def _views_digest() -> str:
     from fusionbench.synth import Ellipses, MaskedViews, Noise
 
     maker = MaskedViews("selftest", "train", 0, 16, 16, 1, 2, Ellipses(2, (2, 5)), Noise.of(0.25))
-    made = maker.views_of(np.broadcast_to(pattern(16, 16), (8, 16, 16)), np.arange(8))
+    made = maker.make_views(np.broadcast_to(pattern(16, 16), (8, 16, 16)), np.arange(8))
     return hashlib.sha256(made.tobytes()).hexdigest()
 
 
-def resizing() -> str | None:
+def check_resizing() -> str | None:
     """OpenCV's 8-bit AREA and LINEAR resizing."""
     import cv2
 
@@ -67,7 +67,7 @@ def _resize_digest() -> str:
     return hashlib.sha256(b"".join(image.tobytes() for image in made)).hexdigest()
 
 
-def cutting() -> str | None:
+def check_cutting() -> str | None:
     """Canny, closing, flood fill and components."""
     import cv2
 
@@ -80,7 +80,7 @@ def _canny_digest() -> str:
     return hashlib.sha256(CannyCut(20, 60, 5).mask(pattern(96, 80)).tobytes()).hexdigest()
 
 
-def pairs() -> str | None:
+def check_pairs() -> str | None:
     """Luma, the contrast of patches, and crops and flips of pairs."""
     return None if _pairs_digest() == _PAIRS else "luma, contrast or crops of pairs come out differently"
 
@@ -98,11 +98,11 @@ def _pairs_digest() -> str:
 
 
 CHECKS: dict[str, Callable[[], str | None]] = {
-    "random words": philox,
-    "masks and noise": views,
-    "resizing": resizing,
-    "cutting": cutting,
-    "pairs": pairs,
+    "random words": check_philox,
+    "masks and noise": check_views,
+    "resizing": check_resizing,
+    "cutting": check_cutting,
+    "pairs": check_pairs,
 }
 
 

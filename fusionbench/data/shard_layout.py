@@ -21,12 +21,11 @@ from fusionbench.core.errors import DataError, FusionbenchError, MeasurementErro
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.parallel import WorkerLostError, run_tasks
-from fusionbench.data.preprocessing import occluders_of
-from fusionbench.data.recipes import AnyRecipe, Recipe
-from fusionbench.data.sample_builders import Maker, maker_of
-from fusionbench.data.source_files import names_state, state_of
+from fusionbench.data.recipes import AnyRecipe
+from fusionbench.data.sample_builders import SampleBuilder, sample_builder
+from fusionbench.data.source_files import file_state, names_state
 from fusionbench.sources import SOURCES
-from fusionbench.sources.pair_folders import PairFolders, range_arguments
+from fusionbench.sources.pair_folders import name_range_options, range_arguments
 
 T = TypeVar("T")
 CRASHED = "a source file may be damaged, or the library that the log names has to be installed again"
@@ -39,7 +38,7 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 class ShardPlan:
     """One shard to build: samples start..stop-1 of a split, into ``file``; ``rows`` indexes their source images.
 
-    ``state`` changes when the files that they are read from do (:func:`fusionbench.data.source_files.state_of`).
+    ``state`` changes when the files that they are read from do (:func:`fusionbench.data.source_files.file_state`).
     """
 
     split: str
@@ -57,7 +56,6 @@ def open_source(recipe: AnyRecipe, source_dir: str | Path | None, fresh: bool = 
     Raises:
         UsageError, DataError: unknown source, or files that are missing or not what they should be.
     """
-    ranges = getattr(recipe, "ranges", Ranges())
     with contextlib.suppress(ImportError, AttributeError):
         import cv2
 
@@ -65,15 +63,14 @@ def open_source(recipe: AnyRecipe, source_dir: str | Path | None, fresh: bool = 
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # of damaged files our own messages tell
     if fresh and has_files(SOURCES.get(recipe.source.name)):
         _source.cache_clear()
-    return _source(recipe.source.name, str(source_dir) if source_dir is not None else None, ranges)
+    return _source(recipe.source.name, str(source_dir) if source_dir is not None else None, recipe.ranges)
 
 
 @lru_cache(maxsize=4)
 def _source(name: str, root: str | None, ranges: Ranges) -> Source:
     kind = SOURCES.get(name)
     source = kind(Path(root) if root is not None else None, **range_arguments(kind, name, ranges))
-    if isinstance(source, PairFolders):
-        source.options = ("range_a = in the recipe's [pairs]:", "range_b = in the recipe's [pairs]:")
+    name_range_options(source, "range_a = in the recipe's [pairs]:", "range_b = in the recipe's [pairs]:")
     return source
 
 
@@ -101,18 +98,15 @@ def _source_with(
 def numbers_of_shard(recipe: AnyRecipe, source: Source, plan: ShardPlan) -> tuple[str, np.ndarray]:
     """The split of the source and the numbers in it that a shard, or a bank of cut-outs, needs."""
     if plan.rows is not None:
-        return recipe.splits[plan.split].source, maker_of(recipe, source).numbers(plan.rows)
-    assert isinstance(recipe, Recipe)  # no other has cut-outs
-    rule = recipe.splits[plan.split].occluders
-    assert rule is not None
-    return rule.source, occluders_of(recipe, source, plan.split)
+        return recipe.splits[plan.split].source, sample_builder(recipe, source).numbers(plan.rows)
+    return sample_builder(recipe, source).occluders(plan.split)
 
 
-def plan_shards(recipe: AnyRecipe, maker: Maker) -> list[ShardPlan]:
+def plan_shards(recipe: AnyRecipe, builder: SampleBuilder) -> list[ShardPlan]:
     """All shards of a data set, in order: what they hold follows from the source and the shard size alone."""
     plans = []
     for split in recipe.splits:
-        rows, size = maker.rows(split), recipe.shard_size
+        rows, size = builder.sample_index(split), recipe.shard_size
         total = len(rows)
         count = -(-total // size)
         for number in range(count):
@@ -131,23 +125,25 @@ def with_states(recipe: AnyRecipe, source: Source, plans: Sequence[ShardPlan]) -
     """The plans, with the state that the files of the source are in now."""
     if not has_files(source):
         return list(plans)
-    return [replace(plan, state=state_of(source, *numbers_of_shard(recipe, source, plan))) for plan in plans]
+    return [replace(plan, state=file_state(source, *numbers_of_shard(recipe, source, plan))) for plan in plans]
 
 
-def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: int, scheduler: str | None) -> None:
-    """Tell ``maker`` the rows that it would have to look at pixels for, found by worker processes where there are some.
+def scan_source(
+    recipe: AnyRecipe, builder: SampleBuilder, source_dir: str | Path | None, jobs: int, scheduler: str | None
+) -> None:
+    """Compute the part of the builder's index that needs pixels, with worker processes where there are some.
 
     Raises:
         DataError: an unreadable image.
         MeasurementError: a worker died, and another one over the same pairs.
     """
-    work = [(split, block) for split in recipe.splits for block in maker.blocks(split)]
+    work = [(split, block) for split in recipe.splits for block in builder.blocks(split)]
     jobs = worker_count(jobs, sum(len(block) for _, block in work) * _LOOK, len(work))
     if not work or (jobs == 1 and scheduler is None):
         return  # the builder scans on request
     root = task_root(source_dir, scheduler)
     tasks = [
-        (recipe, root, split, number, block, _names_of_block(recipe, maker.source, split, block))
+        (recipe, root, split, number, block, _names_of_block(recipe, builder.source, split, block))
         for number, (split, block) in enumerate(work)
     ]
     found: dict[int, np.ndarray] = {}
@@ -155,7 +151,7 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
 
         def collect(part: list[tuple[Any, ...]], jobs: int, **options: Any) -> WorkerLostError | None:
             try:
-                with contextlib.closing(run_away(look_at, part, jobs, scheduler, **options)) as outcomes:
+                with contextlib.closing(run_away(scan_block, part, jobs, scheduler, **options)) as outcomes:
                     for number, rows, error, bug in outcomes:
                         if bug:
                             raise RuntimeError(f"looking at the pairs of {recipe.name} failed:\n{bug}")
@@ -177,14 +173,14 @@ def look(recipe: AnyRecipe, maker: Maker, source_dir: str | Path | None, jobs: i
         elif lost is not None:
             progress.say(f"{recipe.name}: a worker was lost; looking at the rest here")
     for number, (split, block) in enumerate(work):
-        maker.learn(split, block, found.get(number))
+        builder.merge(split, block, found.get(number))
 
 
 def _names_of_block(recipe: AnyRecipe, source: Source, split: str, block: np.ndarray) -> str:
     return names_state(source, recipe.splits[split].source, block) if has_files(source) else ""
 
 
-def look_at(
+def scan_block(
     recipe: AnyRecipe, source_dir: str | None, split: str, number: int, block: np.ndarray, names: str = ""
 ) -> tuple[int, np.ndarray, str, str]:
     """Number, rows, error and bug of one block; errors come back as values, so that no engine is aborted.
@@ -199,7 +195,7 @@ def look_at(
 
             cv2.setNumThreads(1)
         source = _source_with(recipe, source_dir, names, lambda _: (recipe.splits[split].source, block))
-        return number, maker_of(recipe, source).look(split, block), "", ""
+        return number, sample_builder(recipe, source).scan(split, block), "", ""
     except FusionbenchError as error:
         return number, nothing, str(error), ""
     except MemoryError:

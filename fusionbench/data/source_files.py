@@ -28,12 +28,12 @@ def need_pairs(source: Source) -> PairSource:
     return source
 
 
-def names_of(source: FileSource, split: str) -> list[str]:
+def file_names(source: FileSource, split: str) -> list[str]:
     """Names of all images of a split, in order, as JSON can hold them: a byte that is not UTF-8 becomes ``\\xHH``."""
     return [utf8(name) for name in source.names(split)]
 
 
-def numbers_of(source: Source, split: str, names: Sequence[str]) -> np.ndarray:
+def file_numbers(source: Source, split: str, names: Sequence[str]) -> np.ndarray:
     """Which images of a split have these names: int64, ascending.
 
     Raises:
@@ -41,7 +41,7 @@ def numbers_of(source: Source, split: str, names: Sequence[str]) -> np.ndarray:
     """
     if not has_files(source):
         raise DataError(f"The source {source.name!r} has no files that could be left out; remove source.leave_out")
-    place = {name: number for number, name in enumerate(names_of(source, split))}
+    place = {name: number for number, name in enumerate(file_names(source, split))}
     absent = [name for name in names if name not in place]
     if absent:
         where = getattr(source, "root", source.name)
@@ -52,7 +52,7 @@ def numbers_of(source: Source, split: str, names: Sequence[str]) -> np.ndarray:
     return np.array(sorted(place[name] for name in names), np.int64)
 
 
-def state_of(source: Source, split: str, numbers: np.ndarray) -> str:
+def file_state(source: Source, split: str, numbers: np.ndarray) -> str:
     """Text that changes when these images of a split are other files: "<names>.<sizes and times>"; "" without files."""
     if not has_files(source):
         return ""
@@ -61,7 +61,7 @@ def state_of(source: Source, split: str, numbers: np.ndarray) -> str:
 
 
 def names_state(source: FileSource, split: str, numbers: np.ndarray) -> str:
-    """The first part of :func:`state_of`, which no clock and no other machine changes."""
+    """The first part of :func:`file_state`, which no clock and no other machine changes."""
     names = source.names(split)
     return digest([split, [utf8(names[number]) for number in numbers.tolist() if number < len(names)]])[:32]
 

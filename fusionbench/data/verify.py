@@ -10,12 +10,9 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError
-from fusionbench.core.interfaces import Source
 from fusionbench.core.io import file_sha256
 from fusionbench.data.dataset import Dataset, open_dataset
-from fusionbench.data.preprocessing import cutouts_of
-from fusionbench.data.recipes import Recipe
-from fusionbench.data.sample_builders import Maker, maker_of
+from fusionbench.data.sample_builders import SampleBuilder, sample_builder
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import FILE, ShardEntry
 from fusionbench.data.shards.reader import open_shard
@@ -26,7 +23,7 @@ _BLOCK = 256  # samples regenerated at once
 
 
 @dataclass
-class Problem:
+class VerifyProblem:
     """One thing that is not as it should be."""
 
     file: str
@@ -42,7 +39,7 @@ class Problem:
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """What was checked and what was wrong. ``ok`` when nothing was."""
 
     folder: str
@@ -53,7 +50,7 @@ class Report:
     samples: int = 0
     regenerated: int = 0
     coverage: dict[str, list[float]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[VerifyProblem] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -70,7 +67,7 @@ def verify_dataset(
     source_dir: str | Path | None = None,
     files: bool = True,
     content: bool = True,
-) -> Report:
+) -> VerifyReport:
     """Check the data set in ``folder``.
 
     Args:
@@ -85,7 +82,7 @@ def verify_dataset(
     """
     dataset = folder if isinstance(folder, Dataset) else open_dataset(folder)
     manifest = dataset.manifest
-    report = Report(str(dataset.folder), manifest.name, manifest.id)
+    report = VerifyReport(str(dataset.folder), manifest.name, manifest.id)
     report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
     source = open_source(dataset.recipe, source_dir) if regenerate else None
     entries = [(split, entry) for split in dataset.splits for entry in manifest.splits[split].shards]
@@ -95,7 +92,7 @@ def verify_dataset(
             _check_shard(report, dataset, split, entry, files, content)
             bar.advance()
     if source is not None:
-        maker = maker_of(dataset.recipe, source)
+        builder = sample_builder(dataset.recipe, source)
         total = sum(dataset.size(split) for split in dataset.splits)
         count = total if regenerate == "all" else min(int(regenerate), total)
         wanted = np.unique(np.linspace(0, total - 1, count).astype(np.int64))
@@ -104,14 +101,16 @@ def verify_dataset(
             for split in dataset.splits:
                 size = dataset.size(split)
                 mine = wanted[(wanted >= offset) & (wanted < offset + size)] - offset
-                _regenerate(report, dataset, source, maker, split, mine, bar)
+                _regenerate(report, dataset, builder, split, mine, bar)
                 offset += size
     return report
 
 
-def _check_shard(report: Report, dataset: Dataset, split: str, entry: ShardEntry, files: bool, content: bool) -> None:
+def _check_shard(
+    report: VerifyReport, dataset: Dataset, split: str, entry: ShardEntry, files: bool, content: bool
+) -> None:
     def wrong(what: str, array: str | None = None) -> None:
-        report.problems.append(Problem(entry.file, what, array=array))
+        report.problems.append(VerifyProblem(entry.file, what, array=array))
 
     path = dataset.folder / entry.file
     before = len(report.problems)
@@ -152,10 +151,9 @@ def _check_shard(report: Report, dataset: Dataset, split: str, entry: ShardEntry
 
 
 def _regenerate(
-    report: Report,
+    report: VerifyReport,
     dataset: Dataset,
-    source: Source,
-    maker: Maker,
+    builder: SampleBuilder,
     split: str,
     samples: np.ndarray,
     bar: progress.Task,
@@ -165,37 +163,37 @@ def _regenerate(
         stored = dataset.arrays(split).columns if len(samples) else {}
     except DataError as error:
         if report.ok:
-            report.problems.append(Problem(str(error).partition(":")[0], str(error).partition(": ")[2]))
+            report.problems.append(VerifyProblem(str(error).partition(":")[0], str(error).partition(": ")[2]))
         return
     bank = None
     cutouts = dataset.split(split).cutouts
-    if cutouts is not None and len(samples) and isinstance(dataset.recipe, Recipe):
-        arrays, _, _ = cutouts_of(dataset.recipe, source, split)
+    if cutouts is not None and len(samples) and (made_again := builder.cutouts(split)) is not None:
+        arrays = made_again[0]
         bank = arrays["cutouts"]
         for name, found in array_digests(arrays).items():
             if cutouts.arrays.get(name) != found:
-                report.problems.append(Problem(cutouts.file, "differs from the cut-outs made again", name, split))
-    rows = maker.rows(split) if len(samples) else np.empty(0, np.int64)
+                report.problems.append(VerifyProblem(cutouts.file, "differs from the cut-outs made again", name, split))
+    rows = builder.sample_index(split) if len(samples) else np.empty(0, np.int64)
     if len(samples) and len(rows) != dataset.size(split):
         what = f"{split} has {dataset.size(split)} samples, and {len(rows)} are made of this source"
-        report.problems.append(Problem(FILE, what, split=split))
+        report.problems.append(VerifyProblem(FILE, what, split=split))
         return
     for entry in dataset.split(split).shards if len(samples) else ():
-        facts = maker.facts(split, rows[entry.start : entry.start + entry.n])
+        facts = builder.facts(split, rows[entry.start : entry.start + entry.n])
         header = open_shard(dataset.folder / entry.file).header
         for key in [key for key, value in facts.items() if header.get(key) != value]:
-            report.problems.append(Problem(entry.file, f"{key} in its header differ from those made again"))
+            report.problems.append(VerifyProblem(entry.file, f"{key} in its header differ from those made again"))
     for at in range(0, len(samples), _BLOCK):
         block = samples[at : at + _BLOCK]
-        made, _ = maker.arrays(split, block, rows[block], bank)
+        made, _ = builder.arrays(split, block, rows[block], bank)
         for name in sorted(made.keys() | stored.keys()):
             if name not in made or name not in stored:
-                report.problems.append(Problem(FILE, f"array {name!r} is stored or made, not both", name, split))
+                report.problems.append(VerifyProblem(FILE, f"array {name!r} is stored or made, not both", name, split))
                 continue
             same = _same(stored[name][block], made[name])
             for index in block[~same][: MAX_PROBLEMS - len(report.problems)].tolist():
                 file = dataset.split(split).shards[int(np.searchsorted(starts, index, side="right")) - 1].file
-                report.problems.append(Problem(file, "differs from the sample made again", name, split, index))
+                report.problems.append(VerifyProblem(file, "differs from the sample made again", name, split, index))
         report.regenerated += len(block)
         bar.advance(len(block))
 

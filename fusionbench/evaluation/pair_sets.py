@@ -126,7 +126,7 @@ def means_pairs(name_or_folder: str) -> bool:
     if is_pair_source(name_or_folder):
         return True
     place = next((place for place in (Path(name_or_folder), DATA / name_or_folder) if holds_dataset(place)), None)
-    return place is not None and hasattr(open_dataset(place).recipe, "whole")
+    return place is not None and open_dataset(place).kind == "pairs"
 
 
 def find_pairs(

@@ -33,8 +33,8 @@ class DatasetPairs:
     def __init__(self, place: str | Path) -> None:
         self.dataset: Dataset = open_dataset(place)
         recipe, source = self.dataset.recipe, self.dataset.manifest.source
-        if not getattr(recipe, "whole", False):
-            what = "patches of pairs" if hasattr(recipe, "whole") else "no registered pairs"
+        if recipe.kind != "pairs" or not recipe.whole:
+            what = "patches of pairs" if recipe.kind == "pairs" else "no registered pairs"
             raise UsageError(f"{self.dataset.folder}: it holds {what}; whole pairs are scored")
         self.name, self.title, self.licence = source.name, source.title, source.licence
         self.citation, self.homepage = source.citation, source.homepage

@@ -155,7 +155,7 @@ def _views(record: Record, found: list[tuple[str, str]]) -> int:
     views = None
     if record.dataset in list_recipes() and not is_pair_source(record.dataset):
         recipe = load_recipe(record.dataset)
-        views = None if hasattr(recipe, "whole") else recipe.image_spec  # patches of pairs have no masked views
+        views = None if recipe.kind == "pairs" else recipe.image_spec  # patches of pairs have no masked views
     if views is None:
         found.append((f"{record.dataset!r} is no masked set that is known here", "see `fusionbench list recipes`"))
         return 99

@@ -22,7 +22,7 @@ from fusionbench.sources.file_notes import FileNotes
 
 _PARTITION = "list_eval_partition.txt"
 _LINE = re.compile(r"(\d{6})\.jpg\s+([012])")
-_PICTURE = re.compile(r"\d{6}\.jpg")
+_IMAGE = re.compile(r"\d{6}\.jpg")
 _PARTS = {" 0": "train", " 1": "validation", " 2": "test"}
 _TRIED = 8  # images of a split, until one can be read
 _SPLITS = ("train", "validation", "test")
@@ -47,11 +47,11 @@ class CelebA:
         found = [self.root / folder for folder in self.folders if (self.root / folder).is_dir()]
         if not found:
             raise DataError(f"{self.root}: no folder {' or '.join(self.folders)}; --source-dir names what holds it")
-        self.pictures = found[0]
+        self.images = found[0]
         self._files = self._partition()
         self.splits: Sequence[str] = tuple(split for split in _SPLITS if self._files[split])
         if not self.splits:
-            raise DataError(f"{self.pictures}: none of the images that {_PARTITION} lists is here")
+            raise DataError(f"{self.images}: none of the images that {_PARTITION} lists is here")
         for split in self.splits:
             self._try(split)
 
@@ -59,7 +59,7 @@ class CelebA:
         """A folder of the wrong size shows before anything is built; a few damaged files are not the folder's fault."""
         for name in self._files[split][:_TRIED]:
             try:
-                self.notes.rgb(self.pictures / name, self.size)
+                self.notes.rgb(self.images / name, self.size)
             except DataError as error:
                 problem = error
             else:
@@ -69,7 +69,7 @@ class CelebA:
     def _partition(self) -> dict[str, list[str]]:
         path = self.root / _PARTITION
         text = read_bounded(path, 16 << 20, "partition of CelebA").decode("ascii", "replace")
-        there = {name for name in os.listdir(self.pictures) if _PICTURE.fullmatch(name)}
+        there = {name for name in os.listdir(self.images) if _IMAGE.fullmatch(name)}
         files: dict[str, list[str]] = {split: [] for split in _SPLITS}
         for number, line in enumerate(text.splitlines(), 1):
             if len(line) == 12 and line[6:11] == ".jpg " and line[:6].isdecimal() and line[10:] in _PARTS:
@@ -94,17 +94,17 @@ class CelebA:
         return len(self._list(split))
 
     def read(self, split: str, indices: np.ndarray) -> np.ndarray:
-        files, pictures = self._list(split), str(self.pictures)
+        files, images = self._list(split), str(self.images)
         out = np.empty((len(indices), *self.size, 3), np.uint8)
         for i, index in enumerate(np.asarray(indices, np.int64).tolist()):
-            out[i] = self.notes.rgb(f"{pictures}/{files[index]}", self.size)
+            out[i] = self.notes.rgb(f"{images}/{files[index]}", self.size)
         return out
 
     def names(self, split: str) -> Sequence[str]:
         return self._list(split)
 
     def paths(self, split: str, index: int) -> tuple[Path, ...]:
-        return (self.pictures / self._list(split)[index],)
+        return (self.images / self._list(split)[index],)
 
     def fixed(self, split: str) -> str:
         return f"the official partition of CelebA ({_PARTITION})"

@@ -95,13 +95,13 @@ class Folder:
         Raises:
             DataError: they have different sizes; :meth:`read_list` reads those.
         """
-        pictures = self.read_list(split, indices)
-        if not pictures:
+        images = self.read_list(split, indices)
+        if not images:
             return np.empty((0, 1, 1, 3), np.uint8)
-        for picture, index in zip(pictures, np.asarray(indices).tolist(), strict=True):
-            if picture.shape != pictures[0].shape:
+        for image, index in zip(images, np.asarray(indices).tolist(), strict=True):
+            if image.shape != images[0].shape:
                 raise DataError(f"{self._paths[index]}: has another size than {self._paths[int(indices[0])].name}")
-        return np.stack(pictures)
+        return np.stack(images)
 
     def labels(self, split: str) -> np.ndarray | None:
         self._check(split)
@@ -110,6 +110,6 @@ class Folder:
     def fingerprint(self, split: str) -> str:
         state = hashlib.sha256()
         for index in range(self.length(split)):
-            picture = self.read_list(split, np.array([index]))[0]
-            state.update(str(picture.shape).encode() + picture.tobytes())
+            image = self.read_list(split, np.array([index]))[0]
+            state.update(str(image.shape).encode() + image.tobytes())
         return state.hexdigest()

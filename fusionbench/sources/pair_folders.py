@@ -15,6 +15,7 @@ from fusionbench.core import progress
 from fusionbench.core.errors import DataError, SizeMismatchError, UsageError, refuse_all, some, unknown_name
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
+from fusionbench.core.interfaces import Source
 from fusionbench.core.io import utf8_names
 from fusionbench.sources.file_notes import FileNotes, tell_notes
 
@@ -261,6 +262,12 @@ def range_arguments(kind: Any, name: str, ranges: Ranges) -> dict[str, Ranges]:
     if ranges and not (isinstance(kind, type) and issubclass(kind, PairFolders)):
         raise UsageError(f"The source {name!r} reads no folders of image files: it takes no ranges")
     return {"ranges": ranges} if ranges else {}
+
+
+def name_range_options(source: Source, a: str, b: str) -> None:
+    """Say what messages of a source of image files call the ranges of views 0 and 1; other sources have none."""
+    if isinstance(source, PairFolders):
+        source.options = (a, b)
 
 
 def _named(stem: str, pair: np.ndarray) -> bytes:

@@ -171,7 +171,7 @@ class PairsDemo:
     redistributable: ClassVar[bool] = True
     splits: Sequence[str] = ("all",)
     # top, left of 256×256 pixels
-    _PICTURES: ClassVar[dict[str, tuple[int, int]]] = {"astronaut": (0, 0), "chelsea": (20, 100), "coffee": (60, 200)}
+    _IMAGES: ClassVar[dict[str, tuple[int, int]]] = {"astronaut": (0, 0), "chelsea": (20, 100), "coffee": (60, 200)}
 
     def __init__(self, root: Path | None = None, strict: bool = False) -> None:
         pass  # the images are part of scikit-image, whatever folder is named
@@ -183,7 +183,7 @@ class PairsDemo:
         from fusionbench.core.images import luma
 
         made = []
-        for name, (top, left) in self._PICTURES.items():
+        for name, (top, left) in self._IMAGES.items():
             rgb = getattr(data, name)()[top : top + 256, left : left + 256]
             made.append(np.stack((_thermal(rgb), luma(rgb))))
         return np.stack(made)
@@ -191,7 +191,7 @@ class PairsDemo:
     def stems(self, split: str) -> list[str]:
         if split != "all":
             raise unknown_name(f"split of {self.name}", split, self.splits)
-        return list(self._PICTURES)
+        return list(self._IMAGES)
 
     def missing(self, split: str) -> dict[str, str]:
         self.stems(split)

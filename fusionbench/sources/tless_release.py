@@ -30,7 +30,7 @@ _GATE = threading.Lock()  # the library refuses a file that is open twice in a p
 
 
 @dataclass(frozen=True)
-class Part:
+class ReleasePart:
     """One LMDB of the release: its folder, how many PNGs of which size it holds, and the bytes of ``data.mdb``."""
 
     folder: str
@@ -58,8 +58,8 @@ class FusionTLessRelease:
     homepage: ClassVar[str] = "https://github.com/ALRhub/FusionVAE"
     redistributable: ClassVar[bool] = True
     splits: Sequence[str] = ("train", "occluders", "valid")
-    parts: ClassVar[dict[str, Part]] = {
-        "train": Part(
+    parts: ClassVar[dict[str, ReleasePart]] = {
+        "train": ReleasePart(
             "train128x128cropped5socketClasses.lmdb",
             5836,
             (128, 128),
@@ -67,7 +67,7 @@ class FusionTLessRelease:
             35_905_536,
             "a2dc29f1e5d9448786a302c0dc181c6f60a6973ecb794cc94ca00a5dde54b65e",
         ),
-        "occluders": Part(
+        "occluders": ReleasePart(
             "train100x100_overlay_imgs_12classes.lmdb",
             15552,
             (100, 100),
@@ -75,7 +75,7 @@ class FusionTLessRelease:
             116_310_016,
             "a2dc6a00a2eb1f796a889853b27976203780687400f0ee7e11df8bb08e8ad240",
         ),
-        "valid": Part(
+        "valid": ReleasePart(
             "valid64x64_augOcc_5socketClasses.lmdb",
             644,
             (64, 64),
@@ -102,13 +102,13 @@ class FusionTLessRelease:
             if file_sha256(path) != part.sha256:
                 raise DataError(f"{path}: its sha256 is not the release's; it is not opened; fetch it again")
 
-    def _part(self, split: str) -> Part:
+    def _part(self, split: str) -> ReleasePart:
         if split not in self.parts:
             raise UsageError(f"The source {self.name!r} has no split {split!r}; it has: {', '.join(self.splits)}")
         return self.parts[split]
 
     @contextmanager
-    def _opened(self, part: Part) -> Iterator[Any]:
+    def _opened(self, part: ReleasePart) -> Iterator[Any]:
         try:
             import lmdb
         except ImportError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionbench.synth.arrays import Array, arange, cast, clip, is_tensor, like, stack, take
-from fusionbench.synth.random import Key, bounded, lanes, words
+from fusionbench.synth.random import Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "augment/1"
 ONE = 1 << 14
@@ -21,13 +21,13 @@ _SINE = np.array([round(ONE * math.sin(2 * math.pi * angle / 256)) for angle in 
 _BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
 
 
-def bordered(images: Array) -> Array:
+def pad_edges(images: Array) -> Array:
     """uint8 (n, h, w, K) as zero-padded planes (K, n, h+4, w+4), the input of :func:`sample`.
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.synth.augment import bordered
-        >>> bordered(np.zeros((5, 8, 8, 3), np.uint8)).shape
+        >>> from fusionbench.synth.augment import pad_edges
+        >>> pad_edges(np.zeros((5, 8, 8, 3), np.uint8)).shape
         (3, 5, 12, 12)
     """
     if is_tensor(images):
@@ -44,7 +44,7 @@ def sample(
     """Place images on empty canvases, rotated, scaled and mirrored: K planes of int32 (n, height, width), 0..255.
 
     Args:
-        images: bordered uint8 (K, m, h+4, w+4).
+        images: padded uint8 (K, m, h+4, w+4).
         which: (n,) image of each canvas.
         centre: (n, 2) row and column, in half pixels, of the position of the image's centre.
         angle: (n,) in 256ths of a turn.
@@ -53,13 +53,13 @@ def sample(
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.synth.augment import bordered, sample
+        >>> from fusionbench.synth.augment import pad_edges, sample
         >>> image = np.array([[10, 20], [30, 40]], np.uint8).reshape(1, 2, 2, 1)
         >>> zero, centre = np.zeros(1, np.int64), np.array([[1, 1]])  # in half pixels: the middle of the canvas
-        >>> (plane,) = sample(bordered(image), zero, centre, zero, zero, zero, height=2, width=2)
+        >>> (plane,) = sample(pad_edges(image), zero, centre, zero, zero, zero, height=2, width=2)
         >>> plane.tolist()
         [[[10, 20], [30, 40]]]
-        >>> (mirrored,) = sample(bordered(image), zero, centre, zero, zero, zero + 1, height=2, width=2)
+        >>> (mirrored,) = sample(pad_edges(image), zero, centre, zero, zero, zero + 1, height=2, width=2)
         >>> mirrored.tolist()
         [[[20, 10], [40, 30]]]
     """
@@ -120,19 +120,19 @@ class Augment:
         """Augmented uint8 ``targets`` (n, H, W[, C]) of ``samples`` (n,) in ``epoch``; in epoch 0 the targets."""
         if epoch == 0 or not len(samples):
             return targets
-        lane = lanes(words(key, samples, 1, epoch=epoch))
-        flip = bounded(lane[:, 0], 0, 1) * int(self.flip)
+        outputs = uint16_outputs(uint64_outputs(key, samples, 1, epoch=epoch))
+        flip = bounded(outputs[:, 0], 0, 1) * int(self.flip)
         if not (self.rotate or self.scale or self.shift):
             mirrored = targets.flip(2) if is_tensor(targets) else targets[:, :, ::-1]
             chosen = flip.reshape(-1, *[1] * (targets.ndim - 1)) == 1
             return mirrored.where(chosen, targets) if is_tensor(targets) else np.where(chosen, mirrored, targets)
         height, width = targets.shape[1:3]
-        angle = bounded(lane[:, 1], 0, 255) * int(self.rotate)
-        grow = bounded(lane[:, 2], -self.scale, self.scale)
-        middle = like(np.array([height - 1, width - 1], np.int32), lane)
-        moved = [2 * bounded(lane[:, 3 + axis], -self.shift, self.shift) + middle[axis] for axis in (0, 1)]
+        angle = bounded(outputs[:, 1], 0, 255) * int(self.rotate)
+        grow = bounded(outputs[:, 2], -self.scale, self.scale)
+        middle = like(np.array([height - 1, width - 1], np.int32), outputs)
+        moved = [2 * bounded(outputs[:, 3 + axis], -self.shift, self.shift) + middle[axis] for axis in (0, 1)]
         centre = stack(moved, 1)
         images = targets if targets.ndim == 4 else targets[..., None]
         which = arange(len(samples), samples, "int64")
-        planes = sample(bordered(images), which, centre, angle, grow, flip, height, width)
+        planes = sample(pad_edges(images), which, centre, angle, grow, flip, height, width)
         return cast(stack(planes, 3), "uint8").reshape(targets.shape)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionbench.synth.arrays import Array, arange, cast, stack
-from fusionbench.synth.random import bounded, lanes, stream_key, words
+from fusionbench.synth.random import bounded, stream_key, uint16_outputs, uint64_outputs
 
 ID = "crop-flip/1"
 
@@ -54,11 +54,11 @@ class CropFlip:
         if epoch == 0 or not len(samples):
             return stack([tops // 2, lefts // 2, tops * 0, tops * 0], 1)
         key = stream_key(ID, self.dataset, self.split, self.seed)
-        lane = cast(lanes(words(key, samples, 1, epoch=epoch)), "int64")
-        top = ((lane[:, 0] + (lane[:, 1] << 16)) * (tops + 1)) >> 32
-        left = ((lane[:, 2] + (lane[:, 3] << 16)) * (lefts + 1)) >> 32
-        mirrored = bounded(lane[:, 4], 0, 1) * int(self.horizontal)
-        turned = bounded(lane[:, 5], 0, 1) * int(self.vertical)
+        outputs = cast(uint16_outputs(uint64_outputs(key, samples, 1, epoch=epoch)), "int64")
+        top = ((outputs[:, 0] + (outputs[:, 1] << 16)) * (tops + 1)) >> 32
+        left = ((outputs[:, 2] + (outputs[:, 3] << 16)) * (lefts + 1)) >> 32
+        mirrored = bounded(outputs[:, 4], 0, 1) * int(self.horizontal)
+        turned = bounded(outputs[:, 5], 0, 1) * int(self.vertical)
         return stack([top, left, cast(mirrored, "int64"), cast(turned, "int64")], 1)
 
     def cut(self, pairs: Sequence[np.ndarray], params: np.ndarray, views: int = 2) -> np.ndarray:

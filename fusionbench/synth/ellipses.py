@@ -2,7 +2,7 @@
 
 A pixel (r, c) is inside an ellipse of centre (r0, c0), radius R and ellipticity e = E/256 where
 sqrt(e·(r-r0)² + (c-c0)²/e) ≤ R, which is the integer inequality E²·(r-r0)² + 256²·(c-c0)² ≤ 256·E·R².
-All parameters are integers drawn by multiply and shift from one 64-bit word per ellipse: 16-bit lanes for
+All parameters are integers drawn by multiply and shift from one 64-bit word per ellipse: 16-bit outputs for
 row, column, radius and E.
 
 Reference: the parameters are those of Duffhauss et al., "FusionVAE", ECCV 2022, as their code has them.
@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from fusionbench.synth.arrays import Array, arange, cast, clip, stack, take
-from fusionbench.synth.random import LANES, Key, bounded, lanes, words
+from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "ellipse/1"
 UNIT = 256  # ellipticity 1.0
@@ -56,15 +56,15 @@ class Ellipses:
     @property
     def blocks(self) -> int:
         """Philox blocks per sample and view."""
-        return -(-4 * self.count // LANES)
+        return -(-4 * self.count // UINT16_PER_BLOCK)
 
     def params(self, key: Key, samples: Array, height: int, width: int, *, view: int = 0, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, count, 4) of row, column, radius, ellipticity·256."""
-        lane = lanes(words(key, samples, self.blocks, view=view, epoch=epoch))[:, : 4 * self.count]
-        lane = lane.reshape(len(samples), self.count, 4)
+        outputs = uint16_outputs(uint64_outputs(key, samples, self.blocks, view=view, epoch=epoch))[:, : 4 * self.count]
+        outputs = outputs.reshape(len(samples), self.count, 4)
         first, last = self.margin
         limits = ((first, height - 1 - last), (first, width - 1 - last), self.radius, self.ellipticity)
-        return cast(stack([bounded(lane[..., i], *limit) for i, limit in enumerate(limits)], -1), "int16")
+        return cast(stack([bounded(outputs[..., i], *limit) for i, limit in enumerate(limits)], -1), "int16")
 
     def mask(self, params: Array, height: int, width: int) -> Array:
         """Masks of ``params`` (n, count, 4): uint8 (n, H, W), 255 inside the union and 0 outside."""

@@ -35,10 +35,10 @@ class MaskedViews:
         >>> from fusionbench.synth import Ellipses, MaskedViews
         >>> synth = MaskedViews("demo", "train", 0, 16, 16, 1, views=3, ellipses=Ellipses(2, (3, 5)))
         >>> targets, samples = np.full((2, 16, 16), 200, np.uint8), np.array([0, 7])
-        >>> views = synth.views_of(targets, samples)
+        >>> views = synth.make_views(targets, samples)
         >>> views.shape, np.unique(views).tolist()
         ((2, 3, 16, 16), [0, 200])
-        >>> bool((views[1:] == synth.views_of(targets[1:], samples[1:])).all())  # sample 7 by itself
+        >>> bool((views[1:] == synth.make_views(targets[1:], samples[1:])).all())  # sample 7 by itself
         True
     """
 
@@ -94,7 +94,7 @@ class MaskedViews:
                 counts[view] += int(np.count_nonzero(union))
         return counts
 
-    def views_of(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
+    def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
         if params is None:
             params = self.params(samples, epoch)

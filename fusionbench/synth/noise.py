@@ -1,4 +1,4 @@
-"""``noise/1``: Gaussian noise from a pinned table of 65,536 quantiles, indexed by 16-bit lanes.
+"""``noise/1``: Gaussian noise from a pinned table of 65,536 quantiles, indexed by 16-bit outputs.
 
 Entry i of the table is the standard normal quantile at (i + ½)/65536 in parts of 4096, rounded; it is exactly
 antisymmetric, so the mean is 0, and ends at ±4.325 standard deviations. The noise of a standard deviation σ is the
@@ -15,7 +15,7 @@ from importlib import resources
 import numpy as np
 
 from fusionbench.synth.arrays import Array, take
-from fusionbench.synth.random import LANES, Key, lanes, words
+from fusionbench.synth.random import UINT16_PER_BLOCK, Key, uint16_outputs, uint64_outputs
 
 ID = "noise/1"
 UNIT = 4096  # table units in one standard deviation
@@ -87,9 +87,9 @@ class Noise:
 
     def blocks(self, values: int) -> int:
         """Philox blocks per sample and view of ``values`` noise values."""
-        return -(-values // LANES)
+        return -(-values // UINT16_PER_BLOCK)
 
     def draw(self, key: Key, samples: Array, values: int, *, view: int = 0, epoch: int = 0) -> Array:
         """Noise of ``samples`` (n,) in grey levels: int16 (n, values)."""
-        lane = lanes(words(key, samples, self.blocks(values), view=view, epoch=epoch))
-        return take(scaled(self.level), lane[:, :values])
+        outputs = uint16_outputs(uint64_outputs(key, samples, self.blocks(values), view=view, epoch=epoch))
+        return take(scaled(self.level), outputs[:, :values])

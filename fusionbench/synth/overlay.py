@@ -15,7 +15,7 @@ import numpy as np
 from fusionbench.synth import augment
 from fusionbench.synth.arrays import Array, cast, is_tensor, like, stack
 from fusionbench.synth.augment import Augment
-from fusionbench.synth.random import LANES, bounded, lanes, stream_key, words
+from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint16_outputs, uint64_outputs
 
 ID = "overlay/1"
 FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
@@ -47,7 +47,7 @@ class Overlays:
     @property
     def blocks(self) -> int:
         """Philox blocks per sample and view."""
-        return -(-self.fields // LANES)
+        return -(-self.fields // UINT16_PER_BLOCK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class OverlayViews:
         >>> from fusionbench.synth import Overlays, OverlayViews
         >>> bank = np.full((1, 4, 4, 2), 255, np.uint8)  # one white square: colour and alpha
         >>> synth = OverlayViews("demo", "train", 0, 16, 16, 1, 3, Overlays((1, 1), rotate=False), bank)
-        >>> views = synth.views_of(np.zeros((1, 16, 16), np.uint8), np.array([0]))
+        >>> views = synth.make_views(np.zeros((1, 16, 16), np.uint8), np.array([0]))
         >>> views.shape, int(views.max())
         ((1, 3, 16, 16), 255)
     """
@@ -81,7 +81,7 @@ class OverlayViews:
 
     @cached_property
     def _bordered(self) -> np.ndarray:
-        result: np.ndarray = augment.bordered(np.ascontiguousarray(self.bank))
+        result: np.ndarray = augment.pad_edges(np.ascontiguousarray(self.bank))
         return result
 
     def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
@@ -104,15 +104,15 @@ class OverlayViews:
         )
         each = []
         for view in range(self.views):
-            lane = lanes(words(key, samples, overlays.blocks, view=view, epoch=epoch))
-            columns = [bounded(lane[:, 0], *overlays.count)]
+            outputs = uint16_outputs(uint64_outputs(key, samples, overlays.blocks, view=view, epoch=epoch))
+            columns = [bounded(outputs[:, 0], *overlays.count)]
             for paste in range(overlays.count[1]):
                 at = 1 + paste * len(FIELDS)
-                columns += [bounded(lane[:, at + i], *limits) for i, limits in enumerate(ranges)]
+                columns += [bounded(outputs[:, at + i], *limits) for i, limits in enumerate(ranges)]
             each.append(cast(stack(columns, 1), "int16"))
         return stack(each, 1)
 
-    def views_of(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
+    def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
         if params is None:
             params = self.params(samples, epoch)
@@ -159,7 +159,7 @@ class OverlayViews:
         for i in range(0, len(params), step):
             part = params[i : i + step]
             white = np.full((len(part), self.height, self.width), 255, np.uint8)
-            seen = only.views_of(white, np.zeros(len(part), np.int64), params=part) >= 128
+            seen = only.make_views(white, np.zeros(len(part), np.int64), params=part) >= 128
             union = np.zeros_like(seen[:, 0])
             for view in range(self.views):
                 union |= seen[:, view]

@@ -1,10 +1,10 @@
-"""Philox4x64-10: random words as a pure function of (key, sample, view, epoch, purpose).
+"""Philox4x64-10: random integers as a pure function of (key, sample, view, epoch, purpose).
 
 The key is the first 16 bytes of the sha256 over the canonical JSON {algorithm, dataset, split, seed}.
-The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 64-bit words per sample and
+The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 64-bit outputs per sample and
 view, so that a run of samples is one draw and a sample is a slice of it. There is no state.
 
-On the CPU the words come from the C code behind ``numpy.random.Philox``; on tensors, and for few words of scattered
+On the CPU the outputs come from the C code behind ``numpy.random.Philox``; on tensors, and for few outputs of scattered
 samples, from the integer code below. Tests compare both with the Random123 known answers and with each other.
 
 Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
@@ -22,8 +22,8 @@ import numpy as np
 from fusionbench.synth.arrays import Array, arange, cast, is_tensor, stack
 
 Key = tuple[int, int]
-WORDS = 4  # 64-bit words in a block
-LANES = 16  # 16-bit lanes in a block
+UINT64_PER_BLOCK = 4  # 64-bit outputs of a block
+UINT16_PER_BLOCK = 16  # 16-bit outputs of a block
 
 _M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157  # multipliers
 _W0, _W1 = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B  # key increments
@@ -46,28 +46,29 @@ def stream_key(algorithm: str, dataset: str, split: str, seed: int) -> Key:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
 
-def words(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 0, purpose: int = 0) -> Array:
-    """Random words of ``samples`` (n,): uint64 (n, 4·blocks), or int64 with the same bits for a tensor.
+def uint64_outputs(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 0, purpose: int = 0) -> Array:
+    """Random 64-bit outputs of ``samples`` (n,): uint64 (n, 4·blocks), or int64 with the same bits for a tensor.
 
     ``blocks`` is the fixed number S of blocks per sample and view of the stream: another S is another stream.
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.synth.random import stream_key, words
+        >>> from fusionbench.synth.random import stream_key, uint64_outputs
         >>> key = stream_key("noise/1", "demo", "train", seed=0)
-        >>> run = words(key, np.arange(100), blocks=2)
-        >>> run.shape, bool((run[42] == words(key, np.array([42]), blocks=2)[0]).all())  # a sample is a slice of a run
+        >>> run = uint64_outputs(key, np.arange(100), blocks=2)
+        >>> alone = uint64_outputs(key, np.array([42]), blocks=2)  # a sample is a slice of a run
+        >>> run.shape, bool((run[42] == alone[0]).all())
         ((100, 8), True)
     """
     if is_tensor(samples):
-        return _words_by_rounds(key, samples, blocks, view, epoch, purpose)
+        return _outputs_by_rounds(key, samples, blocks, view, epoch, purpose)
     samples = np.asarray(samples, np.int64)
     # one draw per run of consecutive samples
     breaks = np.flatnonzero(np.diff(samples) != 1) + 1
     if blocks <= _FEW and len(breaks) >= _FEW:  # a few words each of scattered samples: drawn together
-        drawn = _words_by_rounds(key, samples, blocks, view, epoch, purpose)
+        drawn = _outputs_by_rounds(key, samples, blocks, view, epoch, purpose)
         return np.ascontiguousarray(drawn).view(np.uint64)
-    out = np.empty((len(samples), blocks * WORDS), np.uint64)
+    out = np.empty((len(samples), blocks * UINT64_PER_BLOCK), np.uint64)
     if not len(samples):
         return out
     starts = [0, *breaks.tolist()]
@@ -93,18 +94,18 @@ def words(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 
             words_below = np.array([(borrowed >> shift) & _U64 for shift in (0, 64, 128, 192)], np.uint64)
             below: Any = {**state, "state": {"counter": words_below, "key": np.array(key, np.uint64)}}
             generator.state = below
-        count = (stop - start) * blocks * WORDS
+        count = (stop - start) * blocks * UINT64_PER_BLOCK
         out[start:stop] = generator.random_raw(count).reshape(stop - start, -1)
     return out
 
 
-def lanes(drawn: Array) -> Array:
-    """The 16-bit lanes of words (..., w), lowest first: uint16 (..., 4·w), or int32 for a tensor.
+def uint16_outputs(drawn: Array) -> Array:
+    """The 16-bit outputs in 64-bit ones (..., w), lowest first: uint16 (..., 4·w), or int32 for a tensor.
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.synth.random import lanes
-        >>> [hex(lane) for lane in lanes(np.array([0x0123456789ABCDEF], np.uint64)).tolist()]
+        >>> from fusionbench.synth.random import uint16_outputs
+        >>> [hex(output) for output in uint16_outputs(np.array([0x0123456789ABCDEF], np.uint64)).tolist()]
         ['0xcdef', '0x89ab', '0x4567', '0x123']
     """
     if is_tensor(drawn):
@@ -113,8 +114,8 @@ def lanes(drawn: Array) -> Array:
     return drawn.astype("<u8", copy=False).view("<u2")
 
 
-def bounded(lane: Array, low: int, high: int) -> Array:
-    """Integers low..high (both included) from 16-bit lanes by multiply and shift, int32.
+def bounded(outputs: Array, low: int, high: int) -> Array:
+    """Integers low..high (both included) from 16-bit outputs by multiply and shift, int32.
 
     The range may have up to 32768 values; each has a probability within 2^-16 of 1/range.
 
@@ -127,15 +128,15 @@ def bounded(lane: Array, low: int, high: int) -> Array:
     count = high - low + 1
     if not 1 <= count <= 1 << 15:
         raise ValueError(f"{count} values do not fit a 16-bit multiply-shift")
-    wide = lane.to(sys.modules["torch"].int32) if is_tensor(lane) else lane.astype(np.int32)
+    wide = outputs.to(sys.modules["torch"].int32) if is_tensor(outputs) else outputs.astype(np.int32)
     return ((wide * count) >> 16) + low
 
 
-def _words_by_rounds(key: Key, samples: Array, blocks: int, view: int, epoch: int, purpose: int) -> Array:
-    """The words of ``samples`` by the integer code below: int64 with the bits of uint64."""
+def _outputs_by_rounds(key: Key, samples: Array, blocks: int, view: int, epoch: int, purpose: int) -> Array:
+    """The outputs of ``samples`` by the integer code below: int64 with the bits of uint64."""
     lowest = cast(samples, "int64")[:, None] * blocks + arange(blocks, samples, "int64")
     full = [lowest * 0 + _signed(word) for word in (view, epoch, purpose)]
-    return stack(philox([lowest, *full], key), -1).reshape(len(samples), blocks * WORDS)
+    return stack(philox([lowest, *full], key), -1).reshape(len(samples), blocks * UINT64_PER_BLOCK)
 
 
 def philox(counter: list[Array], key: Key) -> list[Array]:

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from fusionbench.cli import diagnostics as doctor
-from fusionbench.data.package_probes import PROBES, Outcome
+from fusionbench.data.package_probes import PROBES, ProbeOutcome
 from fusionbench.training.gradient_check import Case
 from tests.cli.runner import run
 
@@ -109,26 +109,26 @@ def test_two_releases_of_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(doctor.check_opencv())
     missing, _ = doctor.check_packages(["opencv-python-headless>=4.8"])
     assert missing.status == "fail" and "pip uninstall opencv-python`" in missing.remedy
-    (gone, _) = doctor.check_imports({"opencv-python-headless": Outcome(False, "No module named 'cv2'")})
+    (gone, _) = doctor.check_imports({"opencv-python-headless": ProbeOutcome(False, "No module named 'cv2'")})
     assert gone.status == "fail" and "one of two OpenCV packages" in gone.detail
 
 
 def test_a_package_that_fails_for_lack_of_another_sends_people_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_version", {"numpy": "2.0"}.get)
     outcomes = {
-        "lightning-fabric": Outcome(False, "No module named 'torch'"),
-        "rich": Outcome(False, "No module named 'pygments'"),
+        "lightning-fabric": ProbeOutcome(False, "No module named 'torch'"),
+        "rich": ProbeOutcome(False, "No module named 'pygments'"),
     }
     fabric, rich, _ = doctor.check_imports(outcomes)
     assert fabric.remedy == "torch comes first" and "--force-reinstall" in rich.remedy
-    lost = Outcome(False, "libcublas.so not found")  # torch's own trouble, which whatever imports it has, too
+    lost = ProbeOutcome(False, "libcublas.so not found")  # torch's own trouble, which whatever imports it has, too
     fabric, torch, _ = doctor.check_imports({"lightning-fabric": lost, "torch": lost})
     assert fabric.remedy == "torch comes first" and "pytorch.org" in torch.remedy
 
 
 def test_devices_of_torch() -> None:
     facts = {"version": "2.13.0", "threads": 2, "capability": "AVX2", "cuda": "13.0", "devices": [["H100", 80 << 30]]}
-    torch, device, imports = doctor.check_imports({"torch": Outcome(True, "2.13.0", facts)})
+    torch, device, imports = doctor.check_imports({"torch": ProbeOutcome(True, "2.13.0", facts)})
     assert torch.detail == "2.13.0, 2 threads, kernels for AVX2"
     assert (device.check, device.detail) == ("device", "cuda:0 H100, 80 GiB")
     assert imports.status == "ok"

@@ -14,8 +14,7 @@ from fusionbench.core.interfaces import (
     Stream,
     Trainable,
 )
-from fusionbench.data.dataset import Arrays, Dataset
-from fusionbench.data.dataset import Stream as ViewStream
+from fusionbench.data.dataset import Arrays, Dataset, ViewStream
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.models.classical.cbf import CrossBilateral
 from fusionbench.models.classical.gtf import GradientTransfer

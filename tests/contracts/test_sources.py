@@ -113,13 +113,13 @@ def test_an_empty_folder_is_an_error_for_people(name: str, tmp_path: Path) -> No
 
 def test_every_image_file_has_a_name(source: Source) -> None:
     """Sources of image files name each of them, so that one can be refused, named and left out."""
-    from fusionbench.data.source_files import has_files, names_of
+    from fusionbench.data.source_files import file_names, has_files
 
     if not has_files(source):
         assert source.name in ("digits", "mnist", "fusiontless-release", "pairs-demo")  # one file, or none
         return
     for split in source.splits:
-        names = names_of(source, split)
+        names = file_names(source, split)
         assert len(names) == len(set(names)) == source.length(split)
         paths = [source.paths(split, index) for index in range(len(names))]  # type: ignore[attr-defined]
         files = [path for both in paths for path in both]

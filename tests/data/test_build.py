@@ -16,11 +16,10 @@ import pytest
 from fusionbench.core.errors import DataError, Rejected
 from fusionbench.core.io import shipped_folder
 from fusionbench.data import build, build_shards
-from fusionbench.data.build import build_dataset, make_arrays, open_source, plan_shards
+from fusionbench.data.build import build_dataset, make_arrays, open_source
 from fusionbench.data.dataset import open_dataset
-from fusionbench.data.preprocessing import cutouts_of
+from fusionbench.data.preprocessing import build_cutouts
 from fusionbench.data.recipes import Recipe, load_recipe, parse_recipe
-from fusionbench.data.sample_builders import maker_of
 from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.data.shards.writer import content_digest
 from fusionbench.data.verify import verify_dataset
@@ -203,19 +202,6 @@ def test_other_source_images_are_noticed_before_anything_is_written(tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_shards_are_planned_by_arithmetic() -> None:
-    recipe = small_recipe(500)
-    plans = plan_shards(recipe, maker_of(recipe, open_source(recipe, None)))
-    assert [(plan.split, plan.start, plan.stop) for plan in plans] == [
-        ("train", 0, 500),
-        ("train", 500, 1000),
-        ("train", 1000, 1500),
-        ("train", 1500, 1501),
-        ("test", 0, 296),
-    ]
-    assert plans[3].file == "fusiondigits-1.0.0-train-00003-of-00004.h5"
-
-
 def test_the_manifest_says_where_everything_comes_from(tmp_path: Path) -> None:
     folder = build_dataset(load_recipe("fusiondigits"), out=tmp_path)
     raw = json.loads((folder / "manifest.json").read_bytes())
@@ -241,7 +227,7 @@ def test_real_images_match_their_golden_digests(name: str, real_data: Path, rege
     for split in recipe.splits:
         bank = None
         if recipe.views.overlay is not None:
-            arrays, _, _ = cutouts_of(recipe, source, split)
+            arrays, _, _ = build_cutouts(recipe, source, split)
             bank, found[f"{split} cutouts"] = arrays["cutouts"], content_digest(arrays)
         found[split] = content_digest(make_arrays(recipe, source, split, np.arange(count), bank)[0])
     if regen:

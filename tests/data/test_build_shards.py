@@ -13,7 +13,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.core.io import file_sha256
 from fusionbench.data import build_shards
 from fusionbench.data.build_shards import JOURNAL, build_shard, note_path, read_note
-from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.sample_builders import sample_builder
 from fusionbench.data.shard_layout import ShardPlan, open_source, plan_shards
 from fusionbench.data.shards.reader import open_shard
 from tests.data.test_build import small_recipe
@@ -22,7 +22,7 @@ RECIPE = small_recipe()
 
 
 def plans() -> list[ShardPlan]:
-    return plan_shards(RECIPE, maker_of(RECIPE, open_source(RECIPE, None)))
+    return plan_shards(RECIPE, sample_builder(RECIPE, open_source(RECIPE, None)))
 
 
 @pytest.fixture
@@ -113,6 +113,6 @@ def test_what_is_wrong_with_the_source_is_told_apart(tmp_path: Path, monkeypatch
         def arrays(self, *_: object) -> None:
             raise DataError("3.png: cut off")
 
-    monkeypatch.setattr(build_shards, "maker_of", lambda *_: Broken())
+    monkeypatch.setattr(build_shards, "sample_builder", lambda *_: Broken())
     outcome = build_shard(RECIPE, None, tmp_path, plans()[0])
     assert outcome.unread and outcome.error == "3.png: cut off"

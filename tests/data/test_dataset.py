@@ -108,7 +108,7 @@ def test_the_code_for_devices_gives_the_same_bytes(dataset: Dataset) -> None:
     """The path of a GPU, on CPU tensors."""
     maker = dataset.recipe.view_maker("test")
     targets, samples = dataset.arrays("test").targets[:9], np.arange(9)
-    on_tensors = maker.views_of(torch.from_numpy(targets.copy()), torch.from_numpy(samples), 0)
+    on_tensors = maker.make_views(torch.from_numpy(targets.copy()), torch.from_numpy(samples), 0)
     assert np.array_equal(on_tensors.numpy(), dataset.arrays("test").views[:9])
 
 

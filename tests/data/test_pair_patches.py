@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionbench.data.build import open_source
-from fusionbench.data.pair_patches import grid, has_contrast, patches_of, tenths
+from fusionbench.data.pair_patches import cut_patches, grid, has_contrast, tenths
 from fusionbench.data.recipes import load_recipe
-from fusionbench.data.sample_builders import maker_of
+from fusionbench.data.sample_builders import sample_builder
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(4, 20), st.integers(1, 30))
@@ -51,11 +51,11 @@ def test_a_patch_on_the_limit_stays() -> None:
 
 def test_msrs_patches_are_at_most_six_a_pair(real_data: Path) -> None:
     wanted = load_recipe("msrs-patches")
-    rows = maker_of(wanted, open_source(wanted, real_data / "msrs")).rows("train")
+    rows = sample_builder(wanted, open_source(wanted, real_data / "msrs")).sample_index("train")
     assert np.bincount(rows[:, 0]).max() <= 6 and set(rows[:, 1]) <= {0, 200} and set(rows[:, 2]) <= {0, 200, 400}
 
 
 def test_patches_of_a_pair() -> None:
     pair = np.arange(2 * 6 * 7, dtype=np.uint8).reshape(2, 6, 7)
-    made = patches_of(pair, np.array([[0, 0], [2, 3]]), 4)
+    made = cut_patches(pair, np.array([[0, 0], [2, 3]]), 4)
     assert np.array_equal(made[1], pair[:, 2:6, 3:7]) and made.shape == (2, 2, 4, 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,6 @@ def test_the_two_kinds() -> None:
     assert (spec.channels, spec.height, spec.width, spec.views) == (1, 24, 32, 2)
     assert (patches.image_spec.height, patches.image_spec.width) == (16, 16)
     assert whole.hash != patches.hash and recipe_from_spec(whole.spec, "manifest").hash == whole.hash
-
-
-@pytest.mark.parametrize("name", list_recipes())
-def test_a_worker_that_gets_a_recipe_has_its_hash(name: str) -> None:
-    """msgspec tells defaults by identity, which pickling alone does not keep."""
-    before = load_recipe(name)
-    after = pickle.loads(pickle.dumps(before))
-    assert after == before and after.hash == before.hash
 
 
 def test_every_source_of_pairs_has_its_recipe() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.data.preprocessing import chosen, grey, prepare
+from fusionbench.data.preprocessing import grey, prepare, select_indices
 from fusionbench.data.recipes import ImageRule, SplitRule
 from fusionbench.sources.digits import Digits
 
@@ -52,8 +52,8 @@ def test_a_stratified_split_is_disjoint_complete_and_even() -> None:
     source = Digits()
     labels = source.labels("all")
     assert labels is not None
-    test = chosen(SplitRule(source="all", every=6, part="held-out", per_class=True), source)
-    train = chosen(SplitRule(source="all", every=6, part="rest", per_class=True), source)
+    test = select_indices(SplitRule(source="all", every=6, part="held-out", per_class=True), source)
+    train = select_indices(SplitRule(source="all", every=6, part="rest", per_class=True), source)
     assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(1797))
     for digit in range(10):
         assert np.count_nonzero(labels[test] == digit) == np.count_nonzero(labels == digit) // 6
@@ -63,13 +63,13 @@ def test_every_first_and_classes() -> None:
     source = Digits()
     labels = source.labels("all")
     assert labels is not None
-    assert chosen(SplitRule(source="all", every=10, part="held-out"), source)[:3].tolist() == [9, 19, 29]
-    assert chosen(SplitRule(source="all", first=5), source).tolist() == [0, 1, 2, 3, 4]
-    assert set(labels[chosen(SplitRule(source="all", classes=[3, 7]), source)]) == {3, 7}
+    assert select_indices(SplitRule(source="all", every=10, part="held-out"), source)[:3].tolist() == [9, 19, 29]
+    assert select_indices(SplitRule(source="all", first=5), source).tolist() == [0, 1, 2, 3, 4]
+    assert set(labels[select_indices(SplitRule(source="all", classes=[3, 7]), source)]) == {3, 7}
 
 
 def test_a_split_that_cannot_be_is_named() -> None:
     with pytest.raises(UsageError, match="no split 'valid'"):
-        chosen(SplitRule(source="valid"), Digits())
+        select_indices(SplitRule(source="valid"), Digits())
     with pytest.raises(DataError, match="no image"):
-        chosen(SplitRule(source="all", classes=[42]), Digits())
+        select_indices(SplitRule(source="all", classes=[42]), Digits())

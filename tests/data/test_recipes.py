@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError
 from fusionbench.core.io import shipped_folder
-from fusionbench.data.recipes import line_of, list_recipes, load_recipe, parse_recipe, recipe_from_spec
+from fusionbench.data.recipes import find_line, list_recipes, load_recipe, parse_recipe, recipe_from_spec
 
 DIGITS = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
 
@@ -78,7 +78,7 @@ def test_mistakes_are_answered_with_line_path_and_reason(old: str, new: str, pat
     assert f": {path}" in message and reason in message
     line = int(message.split("line ")[1].split(":")[0])
     wrong = [number for number, content in enumerate(text.splitlines(), 1) if new.splitlines()[0] in content]
-    parent = line_of(text, path)
+    parent = find_line(text, path)
     assert line in wrong or line == parent
 
 

@@ -25,25 +25,19 @@ from fusionbench.data.upload import build_to_url
 from fusionbench.data.verify import verify_dataset
 from tests.data.test_build import contents
 from tests.helpers import pair_folders
+from tests.helpers.recipes import FOLDER_SPLITS
 from tests.sources import folders
 
-TEXT = """
+TEXT = (
+    """
 format = "fusionbench.recipe/1"
 name = "mine"
 version = "1.0.0"
 title = "mine"
 shard_size = 4
-[source]
-name = "folder"
-[splits.train]
-source = "all"
-every = 3
-part = "rest"
-[splits.test]
-source = "all"
-every = 3
-part = "held-out"
-[image]
+"""
+    + FOLDER_SPLITS
+    + """[image]
 height = 16
 width = 16
 channels = 3
@@ -55,6 +49,7 @@ algorithm = "ellipse/1"
 ellipses = 2
 radius = [2, 5]
 """
+)
 COUNT = 20
 BAD = {  # name -> what the reason says; how a damaged file is called is the reader's matter
     "03.png": "",

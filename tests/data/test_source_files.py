@@ -22,7 +22,7 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import AnyRecipe, load_recipe
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import read_manifest
-from fusionbench.data.source_files import has_files, names_of, names_state, numbers_of, state_of
+from fusionbench.data.source_files import file_names, file_numbers, file_state, has_files, names_state
 from tests.data.test_build import contents
 from tests.data.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
 from tests.helpers import pair_folders
@@ -35,23 +35,23 @@ def test_states_follow_the_files(tmp_path: Path) -> None:
     root = write_good(tmp_path / "files", 6)
     numbers = np.array([1, 4])
     source = open_source(recipe(), root, fresh=True)
-    before = state_of(source, "all", numbers)
+    before = file_state(source, "all", numbers)
     (root / "02.png").write_bytes(b"")  # another one
-    assert state_of(source, "all", numbers) == before
+    assert file_state(source, "all", numbers) == before
     os.utime(root / "04.png", ns=(5, 5))
-    touched = state_of(source, "all", numbers)
+    touched = file_state(source, "all", numbers)
     assert touched != before and touched.partition(".")[0] == names_state(source, "all", numbers)
     (root / "04.png").unlink()
-    assert state_of(source, "all", numbers) not in (before, touched)
+    assert file_state(source, "all", numbers) not in (before, touched)
     fresh = open_source(recipe(), root, fresh=True)
     assert names_state(fresh, "all", numbers) != names_state(source, "all", numbers)  # 4 is another file
 
 
 def test_sources_without_files_have_no_state() -> None:
     source = open_source(load_recipe("fusiondigits"), None)
-    assert not has_files(source) and state_of(source, "all", np.arange(3)) == ""
+    assert not has_files(source) and file_state(source, "all", np.arange(3)) == ""
     with pytest.raises(DataError, match="'digits' has no files that could be left out"):
-        numbers_of(source, "all", ["1"])
+        file_numbers(source, "all", ["1"])
 
 
 def test_names_in_utf8() -> None:
@@ -61,8 +61,8 @@ def test_names_in_utf8() -> None:
 
 def test_numbers_of_names(tmp_path: Path) -> None:
     source = open_source(recipe(), write_good(tmp_path / "files", 6), fresh=True)
-    assert names_of(source, "all") == [f"{i:02d}.png" for i in range(6)]
-    assert numbers_of(source, "all", ["04.png", "01.png"]).tolist() == [1, 4]
+    assert file_names(source, "all") == [f"{i:02d}.png" for i in range(6)]
+    assert file_numbers(source, "all", ["04.png", "01.png"]).tolist() == [1, 4]
 
 
 GO = """

@@ -18,7 +18,7 @@ from fusionbench.core.figures import reconstruction_sheet, sample_sheet
 from fusionbench.core.types import Batch
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import Dataset, open_dataset
-from fusionbench.data.preview import draw_sheet
+from fusionbench.data.preview import draw_preview
 from fusionbench.data.recipes import parse_recipe
 from fusionbench.evaluation.masked import Protocol, evaluate, sample_grid
 from fusionbench.evaluation.sheets import save_sheets
@@ -201,7 +201,7 @@ def test_sheets_have_a_row_for_every_number_of_inputs(made: Made, tmp_path: Path
     assert grid["draws"].shape == (2, made.views + 1, 1, 16, 16) and grid["views"].shape[1] == made.views
     assert sample_sheet(grid["views"], grid["targets"], {"brightest": grid["draws"]}).startswith(b"\x89PNG")
     assert reconstruction_sheet(grid["targets"], {"brightest": grid["draws"][:, :, 0]}).startswith(b"\x89PNG")
-    assert draw_sheet(made.dataset, "test", [0, 1, 2]).startswith(b"\x89PNG")
+    assert draw_preview(made.dataset, "test", [0, 1, 2]).startswith(b"\x89PNG")
     (folder,) = (made.results / made.dataset.name / "brightest").iterdir()
     result = schema.load(folder)
     schema.save(result, tmp_path, schema.load_per_image(folder))

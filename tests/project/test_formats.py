@@ -25,6 +25,7 @@ from fusionbench.results.published import read_record
 from fusionbench.results.schema import load, load_per_image, save
 from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
+from tests.helpers.recipes import FOLDER_SPLITS
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
@@ -41,7 +42,8 @@ FILES = {
     "predictions/1": "predictions-1.zip",
     "published/1": "published-1.json",
 }
-RECIPE = """\
+RECIPE = (
+    """\
 format = "fusionbench.recipe/1"
 name = "golden"
 version = "1.0.0"
@@ -50,19 +52,9 @@ description = "Six drawn images."
 seed = 3
 shard_size = 8
 
-[source]
-name = "folder"
-
-[splits.train]
-source = "all"
-every = 3
-part = "rest"
-
-[splits.test]
-source = "all"
-every = 3
-part = "held-out"
-
+"""
+    + FOLDER_SPLITS
+    + """
 [image]
 height = 16
 width = 16
@@ -90,6 +82,7 @@ sigma = 0.1
 algorithm = "augment/1"
 flip = true
 """
+)
 SUITE = """\
 format = "fusionbench.suite/1"
 name = "golden"

@@ -1,4 +1,4 @@
-"""Pairs by stem: what is paired, what is left out and said, what is refused, and the published layouts on real data."""
+"""Published sets of pairs: their layouts, written small and on real data, and the embedded demo."""
 
 from __future__ import annotations
 
@@ -7,36 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.errors import DataError
 from fusionbench.sources.pair_folders import PairFolders
-from fusionbench.sources.pairs import Harvard, Llvip, M3fd, Msrs, Pairs, PairsDemo, RoadScene, Tno, Vifb
+from fusionbench.sources.pairs import Harvard, Llvip, M3fd, Msrs, PairsDemo, RoadScene, Tno, Vifb
 from tests.sources import folders
 
 FIRST = np.array([0])
-
-
-def test_pairs_by_stem_whatever_the_extension(tmp_path: Path) -> None:
-    source = Pairs(folders.pairs(tmp_path, "ir", "vi"))
-    assert source.splits == ("all",) and source.stems("all") == ["01", "02", "x3"]
-    pair = source.read_pairs("all", np.array([1]))[0]
-    assert pair.shape == (2, 12, 16) and pair.dtype == np.uint8
-    assert np.array_equal(pair[0], folders.picture(6, 12, 16, grey=True))
-    rgb = folders.picture(1, 12, 16).astype(np.float64)
-    assert np.abs(pair[1] - rgb @ [0.299, 0.587, 0.114]).max() <= 0.5 + 1e-9  # BT.601, rounded
-
-
-def test_missing_partners_are_listed_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folders.pairs(tmp_path, "a", "b")
-    (tmp_path / "b" / "02.bmp").unlink()
-    (tmp_path / "a" / "x3.png").unlink()
-    source = Pairs(tmp_path)
-    assert source.stems("all") == ["01"] and source.missing("all") == {"02": "b", "x3": "a"}
-    said = capsys.readouterr().err
-    assert "2 images" in said and "02 (not in b)" in said and "x3 (not in a)" in said
-    with pytest.raises(DataError, match="--strict"):
-        Pairs(tmp_path, strict=True)
 
 
 def test_stems_that_differ_in_large_letters_alone_belong_together(tmp_path: Path) -> None:
@@ -49,66 +26,6 @@ def test_stems_that_differ_in_large_letters_alone_belong_together(tmp_path: Path
     (tmp_path / "input/IR/two.png").rename(tmp_path / "input/IR/tWO.png")  # now two pictures fit, so none is chosen
     (tmp_path / "input/VI/two.bmp").unlink()
     assert set(Vifb(tmp_path).missing("all")) == {"Two", "TWO", "tWO"}
-
-
-def test_no_common_stem_and_no_folder(tmp_path: Path) -> None:
-    folders.pairs(tmp_path, "a", "b", ("01",))
-    (tmp_path / "b" / "01.bmp").rename(tmp_path / "b" / "other.bmp")
-    with pytest.raises(DataError, match="no stem"):
-        Pairs(tmp_path)
-    with pytest.raises(UsageError, match="--source-dir"):
-        Pairs(None)
-
-
-def test_mixed_sizes_are_read_one_by_one_and_a_pair_of_two_sizes_is_refused(tmp_path: Path) -> None:
-    folders.pairs(tmp_path, "a", "b")
-    folders.save(tmp_path / "a" / "02.png", folders.picture(1, 20, 30, grey=True))
-    folders.save(tmp_path / "b" / "02.bmp", folders.picture(1, 20, 30))
-    folders.save(tmp_path / "b" / "x3.bmp", folders.picture(1, 12, 17))
-    source = Pairs(tmp_path)
-    assert [pair.shape for pair in source.read_pairs("all", np.array([1, 0]))] == [(2, 20, 30), (2, 12, 16)]
-    with pytest.raises(DataError, match="different sizes"):
-        source.views("all", np.array([0, 1]))
-    with pytest.raises(DataError, match=r"x3\.png is 12×16 and .*x3\.bmp is 12×17"):
-        source.read_pairs("all", np.array([2]))
-
-
-def test_palettes_alpha_and_sixteen_bits(tmp_path: Path) -> None:
-    folders.pairs(tmp_path, "a", "b")
-    ramp = np.linspace(0, 65535, 12 * 16).reshape(12, 16).astype(np.uint16)
-    folders.save(tmp_path / "a" / "01.png", ramp)
-    rgb = folders.picture(2, 12, 16)
-    palette = Image.fromarray(rgb).quantize(256)
-    (tmp_path / "b" / "01.bmp").unlink()
-    palette.save(tmp_path / "b" / "01.png")
-    opaque = np.dstack((rgb, np.full((12, 16), 255, np.uint8)))
-    (tmp_path / "b" / "02.bmp").unlink()
-    folders.save(tmp_path / "b" / "02.png", opaque)
-    (tmp_path / "b" / "x3.bmp").unlink()
-    folders.save(tmp_path / "b" / "x3.png", np.dstack((rgb, np.full((12, 16), 100, np.uint8))))
-    source = Pairs(tmp_path)
-    first, second = source.read_pairs("all", np.array([0, 1]))
-    assert np.array_equal(first[0], np.rint(ramp / 257.0))
-    coloured = np.asarray(palette.convert("RGB")).astype(np.float64)
-    assert np.abs(first[1] - coloured @ [0.299, 0.587, 0.114]).max() <= 0.5 + 1e-9
-    assert np.abs(second[1] - rgb.astype(np.float64) @ [0.299, 0.587, 0.114]).max() <= 0.5 + 1e-9
-    with pytest.raises(DataError, match=r"x3\.png: has translucent"):
-        source.read_pairs("all", np.array([2]))
-
-
-def test_truncated_and_hostile_files_are_one_line(tmp_path: Path) -> None:
-    folders.pairs(tmp_path, "a", "b")
-    whole = (tmp_path / "a" / "01.png").read_bytes()
-    (tmp_path / "a" / "01.png").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "b" / "02.bmp").write_bytes(b"\x00" * 40)
-    huge = bytearray((tmp_path / "a" / "x3.png").read_bytes())
-    huge[16:24] = b"\x00\x01\xff\xff" * 2  # the header claims 131071 pixels a side
-    (tmp_path / "a" / "x3.png").write_bytes(bytes(huge))
-    source = Pairs(tmp_path)
-    for index, name in enumerate(("01.png", "02.bmp", "x3.png")):
-        with pytest.raises(DataError) as caught:
-            source.read_pairs("all", np.array([index]))
-        assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_split_of_named_pairs_is_there_when_all_of_them_are(tmp_path: Path) -> None:

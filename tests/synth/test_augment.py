@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionbench.synth import Augment
-from fusionbench.synth.augment import bordered, sample
+from fusionbench.synth.augment import pad_edges, sample
 
 KEY = (3, 4)
 
@@ -23,7 +23,7 @@ def picture(n: int = 1, h: int = 24, w: int = 24, k: int = 2) -> np.ndarray:
 
 def place(image: np.ndarray, angle: int, grow: int, flip: int, centre: tuple[int, int], size: int) -> np.ndarray:
     one = [np.array([value], np.int32) for value in (angle, grow, flip)]
-    planes = sample(bordered(image), np.array([0]), np.array([centre], np.int32), *one, size, size)
+    planes = sample(pad_edges(image), np.array([0]), np.array([centre], np.int32), *one, size, size)
     return np.stack(planes, 3)[0].astype(np.uint8)
 
 

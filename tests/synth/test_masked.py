@@ -32,7 +32,7 @@ def some_targets(maker: MaskedViews, count: int) -> np.ndarray:
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_a_view_is_the_target_in_the_mask_plus_noise(maker: MaskedViews) -> None:
     targets, samples = some_targets(maker, 3), np.array([10, 11, 500])
-    views = maker.views_of(targets, samples, epoch=2)
+    views = maker.make_views(targets, samples, epoch=2)
     masks = maker.masks(maker.params(samples, epoch=2))
     for view in range(maker.views):
         mask = masks[:, view] > 0
@@ -50,39 +50,39 @@ def test_a_view_is_the_target_in_the_mask_plus_noise(maker: MaskedViews) -> None
 def test_any_split_of_a_batch_gives_the_same_bytes(samples: list[int], cut: int, epoch: int) -> None:
     index = np.array(samples)
     targets = some_targets(COLOUR, len(samples))
-    whole = COLOUR.views_of(targets, index, epoch)
-    parts = [COLOUR.views_of(targets[part], index[part], epoch) for part in (slice(0, cut), slice(cut, None))]
+    whole = COLOUR.make_views(targets, index, epoch)
+    parts = [COLOUR.make_views(targets[part], index[part], epoch) for part in (slice(0, cut), slice(cut, None))]
     assert np.array_equal(np.concatenate(parts), whole)
-    tensor = COLOUR.views_of(torch.from_numpy(targets), torch.from_numpy(index), epoch)
+    tensor = COLOUR.make_views(torch.from_numpy(targets), torch.from_numpy(index), epoch)
     assert np.array_equal(tensor.numpy(), whole)
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_chunks_do_not_show(maker: MaskedViews, monkeypatch: pytest.MonkeyPatch) -> None:
     targets, samples = some_targets(maker, 11), np.arange(90, 101)
-    whole = maker.views_of(targets, samples)
+    whole = maker.make_views(targets, samples)
     monkeypatch.setattr(masked, "_CHUNK_BYTES", 2 * targets[0].size * 3)
     monkeypatch.setattr(masked, "_CHUNK_BYTES_TENSOR", 2 * targets[0].size * 4)
-    assert np.array_equal(maker.views_of(targets, samples), whole)
-    assert np.array_equal(maker.views_of(torch.from_numpy(targets), torch.from_numpy(samples)).numpy(), whole)
+    assert np.array_equal(maker.make_views(targets, samples), whole)
+    assert np.array_equal(maker.make_views(torch.from_numpy(targets), torch.from_numpy(samples)).numpy(), whole)
 
 
 def test_no_samples_give_no_views() -> None:
     empty = some_targets(MNIST, 0)
-    assert MNIST.views_of(empty, np.arange(0)).shape == (0, 3, 32, 32)
-    assert MNIST.views_of(torch.from_numpy(empty), torch.arange(0)).shape == (0, 3, 32, 32)
+    assert MNIST.make_views(empty, np.arange(0)).shape == (0, 3, 32, 32)
+    assert MNIST.make_views(torch.from_numpy(empty), torch.arange(0)).shape == (0, 3, 32, 32)
 
 
 def test_epochs_views_splits_and_seeds_differ() -> None:
     samples = np.arange(4)
     targets = np.full((4, 32, 32), 128, np.uint8)
-    first = MNIST.views_of(targets, samples)
+    first = MNIST.make_views(targets, samples)
     others = [
-        MNIST.views_of(targets, samples, epoch=1),
+        MNIST.make_views(targets, samples, epoch=1),
         first[:, [1, 2, 0]],
-        replace(MNIST, split="test").views_of(targets, samples),
-        replace(MNIST, seed=1).views_of(targets, samples),
-        replace(MNIST, dataset="other").views_of(targets, samples),
+        replace(MNIST, split="test").make_views(targets, samples),
+        replace(MNIST, seed=1).make_views(targets, samples),
+        replace(MNIST, dataset="other").make_views(targets, samples),
     ]
     for other in others:
         assert np.mean(other != first) > 0.2
@@ -99,7 +99,7 @@ def test_golden_digests(regen: bool) -> None:
     found = {}
     for name, maker in MAKERS.items():
         for epoch in (0, 3):
-            views = maker.views_of(some_targets(maker, 64), np.arange(1000, 1064), epoch)
+            views = maker.make_views(some_targets(maker, 64), np.arange(1000, 1064), epoch)
             found[f"{name} epoch {epoch}"] = hashlib.sha256(views.tobytes()).hexdigest()
     if regen:
         GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
@@ -118,11 +118,11 @@ def test_compiled_torch_gives_the_same_bytes() -> None:
     targets, samples = some_targets(maker, 5), np.array([0, 1, 5, 7, 1 << 33])
     # the parameters come from outside, so that the ten rounds of Philox are compiled once (for the noise), not twice
     params = torch.from_numpy(maker.params(samples, 4))
-    compiled = torch.compile(lambda t, s, p: maker.views_of(t, s, 4, p), dynamic=False)
+    compiled = torch.compile(lambda t, s, p: maker.make_views(t, s, 4, p), dynamic=False)
     try:
         made = compiled(torch.from_numpy(targets), torch.from_numpy(samples), params)
     except (RuntimeError, torch._dynamo.exc.BackendCompilerFailed) as error:
         if "compiler" not in str(error).lower():
             raise
         pytest.skip("no C++ compiler here")
-    assert np.array_equal(made.numpy(), maker.views_of(targets, samples, 4))
+    assert np.array_equal(made.numpy(), maker.make_views(targets, samples, 4))

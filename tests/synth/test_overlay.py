@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionbench.synth import Overlays, OverlayViews, overlay
-from fusionbench.synth.augment import bordered, sample
+from fusionbench.synth.augment import pad_edges, sample
 from tests.synth.test_augment import picture
 
 
@@ -31,7 +31,7 @@ def test_views_are_pastes_in_order(channels: int) -> None:
     make = maker(channels)
     targets, samples = picture(4, 24, 20, channels), np.array([0, 1, 7, 100])
     shaped = targets[..., 0] if channels == 1 else targets
-    views = make.views_of(shaped, samples)
+    views = make.make_views(shaped, samples)
     params = make.params(samples)
     for i in range(4):
         for view in range(3):
@@ -43,7 +43,7 @@ def test_views_are_pastes_in_order(channels: int) -> None:
                 assert 0 <= which < 7 and 0 <= row < 24 and 0 <= column < 20 and -3 <= grow <= 3 and flip in (0, 1)
                 one = [np.array([value], np.int32) for value in (angle, grow, flip)]
                 centre = np.array([[2 * row, 2 * column]], np.int32)
-                planes = sample(bordered(make.bank), np.array([which]), centre, *one, 24, 20)
+                planes = sample(pad_edges(make.bank), np.array([which]), centre, *one, 24, 20)
                 front = np.stack(planes, 3)[0].astype(np.float64)
                 out = front[..., :-1] + out * (1 - front[..., -1:] / 255)
             found = views[i, view][..., None] if channels == 1 else views[i, view]
@@ -55,16 +55,16 @@ def test_tensors_and_batches_give_the_same_bytes(channels: int, monkeypatch: pyt
     make = maker(channels)
     targets, samples = picture(9, 24, 20, channels), np.arange(50, 59)
     targets = targets[..., 0] if channels == 1 else targets
-    views = make.views_of(targets, samples, 2)
+    views = make.make_views(targets, samples, 2)
     assert views.shape == (9, 3, *targets.shape[1:]) and views.dtype == np.uint8
     tensors = torch.from_numpy(targets), torch.from_numpy(samples)
-    assert np.array_equal(make.views_of(*tensors, 2).numpy(), views)
-    assert np.array_equal(make.views_of(targets[4:6], samples[4:6], 2), views[4:6])
+    assert np.array_equal(make.make_views(*tensors, 2).numpy(), views)
+    assert np.array_equal(make.make_views(targets[4:6], samples[4:6], 2), views[4:6])
     monkeypatch.setattr(overlay, "_CHUNK", 2 * 24 * 20 * channels)
     monkeypatch.setattr(overlay, "_CHUNK_TENSOR", 4 * 24 * 20 * channels)
-    assert np.array_equal(make.views_of(targets, samples, 2), views)
-    assert np.array_equal(make.views_of(*tensors, 2).numpy(), views)
-    assert make.views_of(targets[:0], samples[:0]).shape == (0, 3, *targets.shape[1:])
+    assert np.array_equal(make.make_views(targets, samples, 2), views)
+    assert np.array_equal(make.make_views(*tensors, 2).numpy(), views)
+    assert make.make_views(targets[:0], samples[:0]).shape == (0, 3, *targets.shape[1:])
 
 
 def test_coverage_counts_what_is_still_seen() -> None:
@@ -73,7 +73,7 @@ def test_coverage_counts_what_is_still_seen() -> None:
     black = make.bank.copy()
     black[..., 0] = 0
     samples = np.arange(30)
-    views = replace(make, bank=black).views_of(np.full((30, 24, 20), 255, np.uint8), samples)
+    views = replace(make, bank=black).make_views(np.full((30, 24, 20), 255, np.uint8), samples)
     seen = np.maximum.accumulate(views >= 128, axis=1).sum(axis=(0, 2, 3))
     assert make.covered(make.params(samples)) == seen.tolist()
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.synth.random import _signed, bounded, lanes, philox, stream_key, words
+from fusionbench.synth.random import _signed, bounded, philox, stream_key, uint16_outputs, uint64_outputs
 
 U64 = (1 << 64) - 1
 GOLDEN = Path(__file__).parents[1] / "golden" / "philox4x64.txt"
@@ -45,7 +45,7 @@ def test_known_answers(row: list[int]) -> None:
     assert philox_by_the_paper(counter, key) == expected
     sample, view, epoch, purpose = counter
     if sample < 1 << 63:  # as an index
-        drawn = words((key[0], key[1]), np.array([sample]), 1, view=view, epoch=epoch, purpose=purpose)
+        drawn = uint64_outputs((key[0], key[1]), np.array([sample]), 1, view=view, epoch=epoch, purpose=purpose)
         assert drawn[0].tolist() == expected
 
 
@@ -67,25 +67,27 @@ def test_numpy_tensors_and_single_samples_agree(
     samples: list[int], blocks: int, key: tuple[int, int], view: int, epoch: int
 ) -> None:
     index = np.array(samples, np.int64)
-    whole = words(key, index, blocks, view=view, epoch=epoch, purpose=3)
+    whole = uint64_outputs(key, index, blocks, view=view, epoch=epoch, purpose=3)
     assert whole.shape == (len(samples), 4 * blocks)
-    tensor = words(key, torch.from_numpy(index), blocks, view=view, epoch=epoch, purpose=3)
+    tensor = uint64_outputs(key, torch.from_numpy(index), blocks, view=view, epoch=epoch, purpose=3)
     assert np.array_equal(tensor.numpy().view(np.uint64), whole)
-    assert np.array_equal(lanes(tensor).numpy(), lanes(whole))
+    assert np.array_equal(uint16_outputs(tensor).numpy(), uint16_outputs(whole))
     for i in range(len(samples)):
-        assert np.array_equal(words(key, index[i : i + 1], blocks, view=view, epoch=epoch, purpose=3)[0], whole[i])
+        assert np.array_equal(
+            uint64_outputs(key, index[i : i + 1], blocks, view=view, epoch=epoch, purpose=3)[0], whole[i]
+        )
 
 
 def test_scattered_and_consecutive_samples_agree() -> None:
     scattered = np.random.default_rng(0).permutation(500)
     for blocks in (1, 8, 9):
-        run = words((5, 6), np.arange(500), blocks, view=2, epoch=9)
-        assert np.array_equal(words((5, 6), scattered, blocks, view=2, epoch=9), run[scattered])
+        run = uint64_outputs((5, 6), np.arange(500), blocks, view=2, epoch=9)
+        assert np.array_equal(uint64_outputs((5, 6), scattered, blocks, view=2, epoch=9), run[scattered])
 
 
 def test_a_run_of_samples_is_one_draw_and_a_sample_its_slice() -> None:
     key = (1, 2)
-    run = words(key, np.arange(1000), 3)
+    run = uint64_outputs(key, np.arange(1000), 3)
     raw = np.random.Philox(key=np.array(key, np.uint64), counter=(1 << 256) - 1).random_raw(1000 * 12)
     assert np.array_equal(run.reshape(-1), raw)
 
@@ -100,7 +102,9 @@ def test_streams_are_apart() -> None:
     ]
     assert len(set(keys)) == len(keys)
     index = np.arange(50)
-    draws = [words(keys[0], index, 1, view=v, epoch=e, purpose=p) for v in (0, 1) for e in (0, 1) for p in (0, 1)]
+    draws = [
+        uint64_outputs(keys[0], index, 1, view=v, epoch=e, purpose=p) for v in (0, 1) for e in (0, 1) for p in (0, 1)
+    ]
     flat = np.concatenate(draws).reshape(-1)
     assert len(np.unique(flat)) == flat.size
     # pinned: sha256 of {"algorithm":"noise/1","dataset":"fusionmnist","seed":0,"split":"train"}
@@ -109,10 +113,10 @@ def test_streams_are_apart() -> None:
 
 @given(st.integers(-300, 300), st.integers(0, 32767))
 def test_bounded_integers_cover_their_range(low: int, extra: int) -> None:
-    lane = np.array([0, 1, 32768, 65535], np.uint16)
-    drawn = bounded(lane, low, low + extra)
+    outputs = np.array([0, 1, 32768, 65535], np.uint16)
+    drawn = bounded(outputs, low, low + extra)
     assert drawn[0] == low and drawn[-1] == low + extra
-    assert np.array_equal(drawn, bounded(torch.tensor(lane.astype(np.int32)), low, low + extra).numpy())
+    assert np.array_equal(drawn, bounded(torch.tensor(outputs.astype(np.int32)), low, low + extra).numpy())
 
 
 def test_bounded_integers_are_even() -> None:

@@ -17,7 +17,7 @@ COUNT = 2  # views of a pair
 MAX_SIDE = 1 << 16  # of an image: products of two sides are far from overflowing
 
 
-def pack(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def pack_arrays(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """``arrays`` as a shard stores them: a list of ``views``, uint8 (2, h, w) each, becomes three arrays."""
     views = arrays.get(VIEWS)
     if not isinstance(views, list):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusionbench.core.errors import DataError
-from fusionbench.data.shards.ragged import MAX_SIDE, Ragged, pack, problem
+from fusionbench.data.shards.ragged import MAX_SIDE, Ragged, pack_arrays, problem
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import MAX_HEADER, write_shard
 
@@ -24,14 +24,14 @@ def pairs_of(shapes: list[tuple[int, int]], seed: int = 0) -> list[np.ndarray]:
 
 
 def packed(shapes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
-    return pack({"index": np.arange(len(shapes)), "views": pairs_of(shapes)})
+    return pack_arrays({"index": np.arange(len(shapes)), "views": pairs_of(shapes)})
 
 
 @given(st.lists(sizes, min_size=1, max_size=3), st.data())
 @settings(max_examples=60, deadline=None)
 def test_what_is_packed_comes_back(shards: list[list[tuple[int, int]]], data: st.DataObject) -> None:
     lists = [pairs_of(shapes, seed) for seed, shapes in enumerate(shards)]
-    parts = [pack({"index": np.arange(len(pairs)), "views": pairs}) for pairs in lists]
+    parts = [pack_arrays({"index": np.arange(len(pairs)), "views": pairs}) for pairs in lists]
     assert all(problem(part) is None for part in parts)
     ragged, plain = Ragged(parts), [pair for pairs in lists for pair in pairs]
     assert len(ragged) == len(plain) and all(map(np.array_equal, ragged, plain))

@@ -271,7 +271,7 @@ def test_only_contiguous_data_sets_are_mapped(tmp_path: Path, kind: str, length:
 
 def test_pairs_of_their_own_sizes_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
-    arrays = ragged.pack({"index": np.arange(2), "views": [np.ones((2, 3, 4), "u1"), np.ones((2, 5, 2), "u1")]})
+    arrays = ragged.pack_arrays({"index": np.arange(2), "views": [np.ones((2, 3, 4), "u1"), np.ones((2, 5, 2), "u1")]})
     write_shard(path, arrays, {})
     shard = open_shard(path)
     assert len(shard) == 2 and set(shard.arrays) == set(arrays)
