@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -40,9 +41,8 @@ def measure(isa: str) -> list[tuple[str, float, float]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "fusionbench", "quickstart", "--out", f"{folder}/quickstart"]
-        child = psutil.Popen(
-            [sys.executable, str(TOOL), isa, "--", *command], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        )
+        command = [sys.executable, str(TOOL), isa, "--", *command]
+        child = psutil.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         marks = [(FIRST, time.monotonic(), 0.0)]
         last, spent = [], 0.0
         assert child.stderr is not None
@@ -56,7 +56,7 @@ def measure(isa: str) -> list[tuple[str, float, float]]:
         if child.wait():
             raise RuntimeError("".join(last))
         marks.append(("", time.monotonic(), spent))
-    return [(what, then - now, after - before) for (what, now, before), (_, then, after) in zip(marks, marks[1:])]
+    return [(what, then - now, after - before) for (what, now, before), (_, then, after) in itertools.pairwise(marks)]
 
 
 def main() -> None:

@@ -69,7 +69,6 @@ SHARED = {
     "mean": 2,
     "Metric": 2,
     "notes": 2,
-    "pack": 2,
     "Row": 3,
     "sobel": 2,
     "ssim": 2,
