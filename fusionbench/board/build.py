@@ -27,9 +27,9 @@ from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_headers import png_header
 from fusionbench.core.io import canonical_json, read_bounded, write_bytes, write_json
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.comparison import compare_results, title_of
+from fusionbench.results.comparison import compare_entries, title_of
 from fusionbench.results.input_means import inputs_text, views_in, views_of
-from fusionbench.results.schema import Origin, load
+from fusionbench.results.schema import Origin
 from fusionbench.results.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
@@ -297,14 +297,10 @@ def _add_fused(
 
 def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
-    paths = [folder for row in benchmark.rows for folder in row.folders]
-    paths = [path for path in paths if load(path).per_image is not None]
-    if not paths:
+    entries = [row.entry for row in benchmark.rows if row.entry is not None and row.entry.results[0].per_image]
+    if not entries:
         return {}
-    comparison = compare_results(paths)
-    titles = {result.id: result.title for row in benchmark.rows if row.entry for result in row.entry.results}
-    for result in (result for entry in comparison.entries for result in entry.results):
-        result.title = titles[result.id]  # as on the page, which may be anonymous
+    comparison = compare_entries(entries)  # with the titles of the page, which may be anonymous
     made, texts = {}, {}
     for suffix, label, text in (
         ("csv", "CSV", as_csv(comparison)),

@@ -27,7 +27,8 @@ from fusionbench.results.comparison import (
 )
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.results.published import shipped
-from fusionbench.results.schema import Result, Score, left_out, load
+from fusionbench.results.result_set import ResultSet, StoredResult, read_results
+from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
 
 
@@ -43,14 +44,13 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     Raises:
         DataError, NotComparableError: a damaged result; metric versions or image ids that differ within a group.
     """
-    groups: dict[str, list[tuple[Path, Result]]] = {}
+    groups: dict[str, list[StoredResult]] = {}
     published = {result.id: result for result in shipped()}
-    for path in sorted(Path(root).glob("**/result.json")):
-        result = load(path)
-        if result.status == "published":
-            published[result.id] = result
+    for one in read_results(sorted(Path(root).glob("**/result.json"))):
+        if one.result.status == "published":
+            published[one.result.id] = one.result
         else:
-            groups.setdefault(what_was_measured(result), []).append((path, result))
+            groups.setdefault(what_was_measured(one.result), []).append(one)
     made = [_benchmark(members, resamples, list(published.values())) for members in groups.values()]
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
@@ -59,15 +59,14 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     return made
 
 
-def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: list[Result]) -> Benchmark:
-    first = members[0][1]
+def _benchmark(members: list[StoredResult], resamples: int, published: list[Result]) -> Benchmark:
+    first = members[0].result
     dataset = first.identity.dataset
-    folders = {result.id: path.parent for path, result in members}
-    entries = read_entries([path for path, result in members if result.per_image is not None])
+    folders = {one.result.id: one.folder for one in members}
+    entries = read_entries(ResultSet([one for one in members if one.result.per_image is not None]))
     bare: dict[str, Entry] = {}
-    for _, result in members:
-        if result.per_image is None:
-            bare.setdefault(same_model(result), Entry([])).results.append(result)
+    for result in (one.result for one in members if one.result.per_image is None):
+        bare.setdefault(same_model(result), Entry([])).results.append(result)
     entries += bare.values()
     groups = _groups(entries, first)
     theirs = [result for result in published if beside(result, first)]

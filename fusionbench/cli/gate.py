@@ -48,6 +48,7 @@ def gate_command(
     from fusionbench.core.progress import say
     from fusionbench.results import gate_report
     from fusionbench.results.gate import baseline_of, gate, read_baseline, write_baseline
+    from fusionbench.results.result_set import read_results
 
     if calibrate is not None:
         if data is None or not update_baseline:
@@ -55,7 +56,9 @@ def gate_command(
         from fusionbench.evaluation.calibrate import complete_seeds
 
         complete_seeds(candidate, runs, data, calibrate, device)
-    outcome = gate(candidate, read_baseline(baseline)) if baseline.exists() or not update_baseline else None
+    held = read_baseline(baseline) if baseline.exists() or not update_baseline else None
+    results = read_results(candidate)
+    outcome = None if held is None else gate(results, held)
     if outcome is not None:
         from fusionbench.core.io import append_text, write_bytes
 
@@ -71,7 +74,7 @@ def gate_command(
             Console(width=None if sys.stdout.isatty() else 160).print(gate_report.as_table(outcome, everything))
             click.echo(gate_report.summary(outcome))
     if update_baseline:
-        write_baseline(baseline, baseline_of([candidate]))
+        write_baseline(baseline, baseline_of(results))
         say(f"{baseline}: written; review the diff and commit it")
     elif outcome is not None:
         outcome.require()

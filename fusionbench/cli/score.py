@@ -196,13 +196,13 @@ def _show_result(result: Result, out: Path, as_json: bool) -> None:
     import msgspec
 
     from fusionbench.core.progress import say
-    from fusionbench.results.schema import load_per_image
+    from fusionbench.results.image_tables import read_table
 
     folder = result.folder(out)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **msgspec.to_builtins(result)}, indent=1, allow_nan=False))
         return
-    values = load_per_image(folder)
+    values = read_table(result, folder / "result.json")
     tables = []
     for dialect in result.identity.protocol.params["dialects"]:
         tail = "" if dialect == "standard/1" else "@" + dialect.partition("/")[0]

@@ -11,7 +11,6 @@ that a crash never reads as a regression.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +18,14 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError, UsageError
+from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
 from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_of
-from fusionbench.results.schema import DatasetIdentity, ProtocolIdentity, Result, Score, load, load_per_image
+from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
+from fusionbench.results.schema import DatasetIdentity, ProtocolIdentity, Result, Score
 
 SCHEMA = "fusionbench.baseline/1"
 MAX_BYTES = 64 << 20
@@ -154,36 +154,27 @@ def tolerance_of(key: str, score: Score) -> Tolerance:
     return METRICS.get(metric).tolerance
 
 
-def baseline_of(paths: Sequence[str | Path]) -> Baseline:
+def baseline_of(results: Results) -> Baseline:
     """A baseline from results; training seeds of a model are averaged, and give it its noise when there are three.
 
     Raises:
         UsageError, DataError, NotComparableError: as :func:`fusionbench.results.comparison.read_entries`.
     """
-    entries = []
-    for group in _by_task(paths):
-        for entry in read_entries(group):
-            entries.append(_baseline_entry(entry, load_per_image(group[0])))
+    entries = [_baseline_entry(entry) for group in _by_task(read_results(results)) for entry in read_entries(group)]
     return Baseline(entries=sorted(entries, key=lambda entry: (entry.dataset.name, entry.model, entry.key)))
 
 
-def _by_task(paths: Sequence[str | Path]) -> list[list[Path]]:
-    """Result files, those on one data set and protocol together."""
-    groups: dict[str, list[Path]] = {}
-    for path in map(Path, paths):
-        files = sorted(path.glob("**/result.json")) if path.is_dir() else [path]
-        if not files:
-            raise UsageError(f"{path}: no result.json in this folder")
-        for file in files:
-            result = load(file)
-            if result.status == "published" and path.is_dir():
-                continue  # a paper's numbers were not measured here: there is nothing to hold against them
-            task = [msgspec.to_builtins(part) for part in (result.identity.dataset, result.identity.protocol)]
-            groups.setdefault(digest(task), []).append(file)
-    return list(groups.values())
+def _by_task(results: ResultSet) -> list[ResultSet]:
+    """Measured results, those on one data set and protocol together."""
+    groups: dict[str, list[StoredResult]] = {}
+    for one in results.measured:  # a paper's numbers were not measured here: there is nothing to hold against them
+        identity = one.result.identity
+        task = [msgspec.to_builtins(part) for part in (identity.dataset, identity.protocol)]
+        groups.setdefault(digest(task), []).append(one)
+    return [ResultSet(members) for members in groups.values()]
 
 
-def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineEntry:
+def _baseline_entry(entry: Entry) -> BaselineEntry:
     result = entry.results[0]
     scores = {}
     for key, values in sorted(entry.values.items(), key=lambda item: metric_order(item[0])):
@@ -220,7 +211,7 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
         protocol=result.identity.protocol,
         metrics=result.identity.metrics,
         cut=entry.cut,
-        ids=np.sort(any_table["id"]).tolist(),
+        ids=entry.ids,
         scores=scores,
     )
 
@@ -289,7 +280,7 @@ def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
     return scores
 
 
-def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Baseline) -> Outcome:
+def gate(candidate: Results, baseline: str | Path | Baseline) -> Outcome:
     """Compare results (files, or folders of them) with a baseline, score by score of the baseline.
 
     What the candidate has beyond the baseline is not judged.
@@ -298,11 +289,9 @@ def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Ba
         UsageError, DataError: no results, damaged results, or a damaged baseline.
     """
     base = baseline if isinstance(baseline, Baseline) else read_baseline(baseline)
-    paths = [candidate] if isinstance(candidate, str | Path) else list(candidate)
-    found: dict[str, list[tuple[Path, Result]]] = {}
-    for file in (file for group in _by_task(paths) for file in group):
-        result = load(file)
-        identity = result.identity
+    found: dict[str, list[StoredResult]] = {}
+    for one in read_results(candidate).measured:
+        identity = one.result.identity
         key = _key(
             identity.model.name,
             identity.model.params,
@@ -310,11 +299,11 @@ def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Ba
             identity.dataset.split,
             identity.protocol.name,
         )
-        found.setdefault(key, []).append((file, result))
+        found.setdefault(key, []).append(one)
     return Outcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
 
 
-def _judge_entry(entry: BaselineEntry, candidates: list[tuple[Path, Result]]) -> list[Case]:
+def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[Case]:
     dataset = f"{entry.dataset.name} {entry.dataset.split}"
 
     def all_cases(verdict: Verdict, reason: str) -> list[Case]:
@@ -325,10 +314,10 @@ def _judge_entry(entry: BaselineEntry, candidates: list[tuple[Path, Result]]) ->
 
     if not candidates:
         return all_cases("not measured", "the candidate has no result of this model on this data set")
-    difference = next((why for _, result in candidates if (why := _differs(entry, result))), None)
+    difference = next((why for one in candidates if (why := _differs(entry, one.result))), None)
     if difference:
         return all_cases("not comparable", difference)
-    tables = [(result, load_per_image(file)) for file, result in candidates if result.per_image is not None]
+    tables = [(one.result, one.per_image) for one in candidates if one.result.per_image is not None]
     if len(tables) < len(candidates):
         return all_cases("not measured", "the candidate's result has no per-image values")
     for _, table in tables:

@@ -22,11 +22,8 @@ Example:
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -38,11 +35,11 @@ from fusionbench.core.errors import DataError, some
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
-from fusionbench.results.input_means import complete, current_keys
+from fusionbench.results.image_tables import read_table, table_bytes
+from fusionbench.results.input_means import current_keys
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
-MAX_TABLE = 1 << 30  # of a table per image, unpacked
 _NAMED = 8  # images named beside the reason why they have no value
 Status = Literal["verified", "scored", "published"]
 
@@ -278,12 +275,7 @@ def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None =
     """
     folder = result.folder(root)
     if per_image is not None:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(per_image)
-        # repr of a Python float is the shortest text that reads back to the same float64
-        writer.writerows(zip(*(np.asarray(column).tolist() for column in per_image.values()), strict=True))
-        content = buffer.getvalue().encode()
+        content = table_bytes(per_image)
         result.per_image = PerImage(
             file="images.csv", sha256=hashlib.sha256(content).hexdigest(), columns=list(per_image)
         )
@@ -326,47 +318,7 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
         DataError: none there, not the one that the result names, or with averages that are not those of its columns.
     """
     path = Path(result_path)
-    folder = path if path.is_dir() else path.parent
-    result = load(path)
-    if result.per_image is None:
-        raise DataError(f"{path}: this result has no per-image values")
-    if Path(result.per_image.file).name != result.per_image.file:
-        raise DataError(f"{path}: per-image file {result.per_image.file!r} is outside the result's folder")
-    content = _table(folder / result.per_image.file)
-    if hashlib.sha256(content).hexdigest() != result.per_image.sha256:
-        raise DataError(f"{folder / result.per_image.file}: sha256 differs from the one in result.json")
-    table: dict[str, np.ndarray] = {}
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode())))
-        header, body = (rows or [[]])[0], rows[1:]
-        if header != result.per_image.columns:
-            raise DataError(f"columns {header} are not those of result.json")
-        for name, column in zip(header, zip(*body, strict=True), strict=True):
-            if name == "id":
-                # names such as 01 are no numbers: they have to come back as they were written
-                numeric = all(value.isdecimal() and str(int(value)) == value for value in column)
-                table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
-            else:
-                table[name] = np.array([float(value) for value in column])
-        table = current_keys(table)
-        complete(table, result.scores, result.identity.protocol.params)
-    except (ValueError, DataError) as error:
-        raise DataError(f"{folder / result.per_image.file}: {error}") from error
-    return table
-
-
-def _table(path: Path) -> bytes:
-    packed = path.with_name(f"{path.name}.gz")
-    if path.is_file() or not packed.is_file():
-        return read_bounded(path, MAX_TABLE, "per-image table")
-    unpack = zlib.decompressobj(wbits=31)  # a gzip stream
-    try:
-        content = unpack.decompress(read_bounded(packed, MAX_TABLE, "per-image table"), MAX_TABLE)
-    except zlib.error as error:
-        raise DataError(f"{packed}: damaged gzip file ({error}); score again") from error
-    if unpack.unconsumed_tail or not unpack.eof or unpack.unused_data:
-        raise DataError(f"{packed}: not one gzip stream of at most {MAX_TABLE >> 20} MiB; score again")
-    return content
+    return read_table(load(path), path / "result.json" if path.is_dir() else path)
 
 
 def load_folder(root: str | Path) -> list[Result]:
