@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, Group, slug
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
@@ -99,7 +99,7 @@ def data_title(name: str) -> str:
     return name
 
 
-def _groups(entries: Sequence[Entry], first: Result) -> list[Group]:
+def _groups(entries: Sequence[Entry], first: Result) -> list[ColumnGroup]:
     identity = first.identity.protocol
     protocol = known_protocol(f"{identity.name}/{identity.version}")
     titles = {} if protocol is None else protocol.titles
@@ -120,11 +120,11 @@ def _groups(entries: Sequence[Entry], first: Result) -> list[Group]:
         ]
         hidden = SECONDARY.get(metric) in metrics
         title = titles.get(metric) or label_of(metric)
-        groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
+        groups.append(ColumnGroup(metric, title, score.unit, score.better, columns, hidden))
     return groups
 
 
-def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
+def _row(entry: Entry, groups: Sequence[ColumnGroup], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
     result = entry.results[0]
     notes = [f"{len(entry.results)} training runs"] if len(entry.results) > 1 else []
     training = result.identity.training
@@ -162,7 +162,7 @@ def _on_gpu(result: Result) -> bool:
     return isinstance(host, dict) and str(host.get("device", "")).startswith("cuda")
 
 
-def _places(entries: Sequence[Entry], group: Group) -> int:
+def _places(entries: Sequence[Entry], group: ColumnGroup) -> int:
     """Places after the point for one metric's columns: the middle of what the intervals of its scores deserve."""
     wanted = []
     for entry in entries:
@@ -250,7 +250,7 @@ def _images(row: BoardRow, key: str) -> int:
     return min(result.scores[key].n for result in row.entry.results) if row.entry is not None else 0
 
 
-def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
+def _beats(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> None:
     """On how many metrics a model is better than every trivial row that has the metric."""
     keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
     trivial = [row for row in rows if row.family == "trivial" and row.kind == "ranked"]
@@ -270,7 +270,7 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
             row.beats = f"{won} of {judged}"
 
 
-def _in_order(rows: list[BoardRow], groups: Sequence[Group]) -> list[BoardRow]:
+def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[BoardRow]:
     """Ranked rows by the first metric that is shown, then the others; rows without it by title at the end."""
     keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
 

@@ -63,15 +63,15 @@ def gate_command(
         from fusionbench.core.io import append_text, write_bytes
 
         if junit is not None:
-            write_bytes(junit, gate_report.as_junit(outcome))
+            write_bytes(junit, gate_report.outcome_junit(outcome))
         if markdown is not None:
-            append_text(markdown, gate_report.as_markdown(outcome))  # the summary of a job grows step by step
+            append_text(markdown, gate_report.outcome_markdown(outcome))  # the summary of a job grows step by step
         if as_json:
-            click.echo(json.dumps(gate_report.as_data(outcome), indent=1, ensure_ascii=False))
+            click.echo(json.dumps(gate_report.outcome_data(outcome), indent=1, ensure_ascii=False))
         else:
             from rich.console import Console
 
-            Console(width=None if sys.stdout.isatty() else 160).print(gate_report.as_table(outcome, everything))
+            Console(width=None if sys.stdout.isatty() else 160).print(gate_report.outcome_table(outcome, everything))
             click.echo(gate_report.summary(outcome))
     if update_baseline:
         write_baseline(baseline, baseline_of(results))

@@ -89,14 +89,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``entries`` in the order given; ``scores``: key -> one :class:`stats.Row` per entry, None where there is none.
+    """``entries`` in the order given; ``scores``: key -> one :class:`stats.ScoreRow` per entry, or None.
 
     ``counted``: key -> number of images that the ranks are from; ``not_ranked``: key -> place of an entry -> why it has
     no row though its metric was asked for.
     """
 
     entries: list[Entry]
-    scores: dict[str, list[stats.Row | None]]
+    scores: dict[str, list[stats.ScoreRow | None]]
     better: dict[str, stats.Better]
     unit: dict[str, str]
     images: int
@@ -296,7 +296,7 @@ def compare_entries(
         ]
     if not keys:
         raise UsageError(f"no score fits {', '.join(scores) or 'the default'}; there are: {', '.join(every) or 'none'}")
-    table: dict[str, list[stats.Row | None]] = {}
+    table: dict[str, list[stats.ScoreRow | None]] = {}
     counted: dict[str, int] = {}
     not_ranked: dict[str, dict[int, str]] = {}
     for key in keys:

@@ -23,7 +23,7 @@ from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
-from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_of
+from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_in_params
 from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
 from fusionbench.results.schema import DatasetIdentity, ProtocolIdentity, Result, Score
 
@@ -76,7 +76,7 @@ class Baseline(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Case:
+class GateCase:
     """The verdict on one score of one model. ``worse`` is how far the mean moved in the worse direction."""
 
     model: str
@@ -94,10 +94,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GateOutcome:
     """All cases. ``ok`` when nothing regressed, everything was measured and everything was comparable."""
 
-    cases: list[Case]
+    cases: list[GateCase]
 
     @property
     def ok(self) -> bool:
@@ -108,7 +108,7 @@ class Outcome:
         """4 before 3 before 1: what is not comparable says nothing about regressions."""
         return max((EXIT_CODE[case.verdict] for case in self.cases), default=3)
 
-    def of(self, *verdicts: Verdict) -> list[Case]:
+    def of(self, *verdicts: Verdict) -> list[GateCase]:
         """The cases with one of these verdicts."""
         return [case for case in self.cases if case.verdict in verdicts]
 
@@ -122,11 +122,11 @@ class Outcome:
         if not self.ok:
             code = self.exit_code
             guilty = [case for case in self.cases if EXIT_CODE[case.verdict] == code]
-            first = guilty[0] if guilty else Case("", "", "", "not measured", "the baseline is empty")
-            raise kinds[code](f"{len(guilty)} of {len(self.cases)} scores {first.verdict}: {describe(first)}")
+            first = guilty[0] if guilty else GateCase("", "", "", "not measured", "the baseline is empty")
+            raise kinds[code](f"{len(guilty)} of {len(self.cases)} scores {first.verdict}: {describe_case(first)}")
 
 
-def describe(case: Case) -> str:
+def describe_case(case: GateCase) -> str:
     """One case in one line."""
     return f"{case.model} on {case.dataset}, {case.score}: {case.reason}"
 
@@ -266,7 +266,7 @@ def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
     scores = current_keys(entry.scores)
     for key in (current_key(key) for key in entry.scores if current_key(key) != key):
         name = key.partition("@")[0]
-        views = views_of(entry.protocol.params) or views_in(scores, name)
+        views = views_in_params(entry.protocol.params) or views_in(scores, name)
         if views is not None and views > 3:
             columns = [scores[f"{name}@{count}"] for count in range(views + 1) if f"{name}@{count}" in scores]
             if len(columns) <= views or len({len(column.values) for column in columns}) > 1:
@@ -280,7 +280,7 @@ def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
     return scores
 
 
-def gate(candidate: Results, baseline: str | Path | Baseline) -> Outcome:
+def gate(candidate: Results, baseline: str | Path | Baseline) -> GateOutcome:
     """Compare results (files, or folders of them) with a baseline, score by score of the baseline.
 
     What the candidate has beyond the baseline is not judged.
@@ -300,15 +300,15 @@ def gate(candidate: Results, baseline: str | Path | Baseline) -> Outcome:
             identity.protocol.name,
         )
         found.setdefault(key, []).append(one)
-    return Outcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
+    return GateOutcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
 
 
-def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[Case]:
+def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[GateCase]:
     dataset = f"{entry.dataset.name} {entry.dataset.split}"
 
-    def all_cases(verdict: Verdict, reason: str) -> list[Case]:
+    def all_cases(verdict: Verdict, reason: str) -> list[GateCase]:
         return [
-            Case(entry.model, dataset, key, verdict, reason, score.unit, score.mean)
+            GateCase(entry.model, dataset, key, verdict, reason, score.unit, score.mean)
             for key, score in entry.scores.items()
         ]
 
@@ -334,7 +334,7 @@ def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[C
                 break
             rows.append(values[np.argsort(table["id"], kind="stable")])
         if reason:
-            cases.append(Case(entry.model, dataset, key, "not measured", reason, score.unit, score.mean))
+            cases.append(GateCase(entry.model, dataset, key, "not measured", reason, score.unit, score.mean))
         else:
             cases.append(judge(entry.model, dataset, key, score, np.array(rows)))
     return cases
@@ -356,13 +356,13 @@ def _differs(entry: BaselineEntry, result: Result) -> str | None:
     return None
 
 
-def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.ndarray) -> Case:
+def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.ndarray) -> GateCase:
     """The rule on one score. ``values``: (n,) or (runs, n) of the candidate, image by image as in the baseline."""
     base = np.array(score.values, np.float64)  # null becomes NaN
     mask, reasons = common_images([base, values])
     if any(reasons):
         reason = f"{('the baseline', 'the candidate')[bool(reasons[1])]} {next(filter(None, reasons))}"
-        return Case(model, dataset, key, "not comparable", reason, score.unit, score.mean)
+        return GateCase(model, dataset, key, "not comparable", reason, score.unit, score.mean)
     values = values[..., mask]
     found = stats.paired_difference(base[mask], _rounded(values))
     sign = 1.0 if score.better == "lower" else -1.0
@@ -379,4 +379,4 @@ def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.n
     else:
         verdict, reason = "ok", f"within the tolerance of {tolerance:.4g}"
     now = stats.mean(values)
-    return Case(model, dataset, key, verdict, reason, score.unit, score.mean, now, worse, low, high, tolerance)
+    return GateCase(model, dataset, key, verdict, reason, score.unit, score.mean, now, worse, low, high, tolerance)

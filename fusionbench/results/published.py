@@ -41,7 +41,7 @@ class Paper(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
     url: Link
 
 
-class Metric(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class PrintedMetric(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How a metric is printed: times ``scale`` it is in ``unit``, the unit used here.
 
     ``better`` is the direction of the printed number; a likelihood that a paper prints without the minus sign is better
@@ -63,7 +63,7 @@ class Printed(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     sd: Number
 
 
-class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class PrintedRow(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``title``: the method as the paper writes it; ``model``: as folders of results do, to find our own run.
 
     Scores under a former name (``nll@avg4``) get the present one.
@@ -89,11 +89,11 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     images: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
     dims: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
     caveats: Annotated[list[Caveat], msgspec.Meta(max_length=20)] = []
-    metrics: Annotated[dict[Plain, Metric], msgspec.Meta(min_length=1, max_length=40)]
-    rows: Annotated[list[Row], msgspec.Meta(min_length=1, max_length=200)]
+    metrics: Annotated[dict[Plain, PrintedMetric], msgspec.Meta(min_length=1, max_length=40)]
+    rows: Annotated[list[PrintedRow], msgspec.Meta(min_length=1, max_length=200)]
 
 
-def read_record(path: Path) -> tuple[Record | None, list[Problem]]:
+def read_published(path: Path) -> tuple[Record | None, list[Problem]]:
     """A record from a ``.json`` or ``.toml`` file and everything that is wrong with it; None when it is no record.
 
     Raises:
@@ -183,7 +183,7 @@ def _known(record: Record, name: str) -> Any:
     return metric.unit, metric.better, metric.range
 
 
-def _metric_problems(record: Record, name: str, printed: Metric) -> list[tuple[str, str]]:
+def _metric_problems(record: Record, name: str, printed: PrintedMetric) -> list[tuple[str, str]]:
     known = _known(record, name)
     if known is None:
         where = f"the dialect {record.dialect!r}" if record.track == "pairs" else "masked sets"
@@ -234,21 +234,21 @@ def pack(numbers: Path, out: Path) -> Path:
         DataError: there is no such file.
         RejectedError: names everything that is wrong.
     """
-    record, problems = read_record(numbers)
+    record, problems = read_published(numbers)
     if record is None or problems:
         raise RejectedError(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
     write_bytes(out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     return out
 
 
-def accept(path: Path, results: Path) -> list[Path]:
+def accept_record(path: Path, results: Path) -> list[Path]:
     """Check a record again and save its rows as results of status ``published``; their folders.
 
     Raises:
         DataError: there is no such file.
         RejectedError: the check found problems, or a row is there already with other numbers.
     """
-    record, problems = read_record(path)
+    record, problems = read_published(path)
     if record is None or problems:
         raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
     made = results_of(record)
@@ -269,7 +269,7 @@ def results_of(record: Record) -> list[schema.Result]:
     return [_result(record, row) for row in record.rows]
 
 
-def _result(record: Record, row: Row) -> schema.Result:
+def _result(record: Record, row: PrintedRow) -> schema.Result:
     where = {"paper": record.paper.url, "row": row.title, "track": record.track, "dialect": record.dialect or ""}
     identity = schema.Identity(
         model=schema.ModelIdentity(name=row.model, version="published", source="paper"),

@@ -22,7 +22,7 @@ import msgspec
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, Rejected, UsageError
 from fusionbench.core.io import atomic_write, file_sha256
 from fusionbench.core.text import Digest, Line, Link, Note
-from fusionbench.results.published import Record, is_record, read_record
+from fusionbench.results.published import Record, is_record, read_published
 from fusionbench.submissions.archive import extract_all, inspect, names
 from fusionbench.training.run import Run, RunInfo, read_run
 
@@ -150,7 +150,7 @@ def check(path: Path, unpacked: Path | None = None, data: Path | None = None) ->
         DataError: there is no such file.
     """
     if is_record(path):
-        record, problems = read_record(path)
+        record, problems = read_published(path)
         return Report(str(path), problems, record if not problems else None)
     held = names(path)
     weights = WEIGHTS in held or not any(name == SAMPLES or name.startswith(IMAGES) for name in held)
@@ -300,7 +300,7 @@ def accept(path: Path, *, data: Path | None, suite: str | None, results: Path, s
     from fusionbench.submissions.sandbox import run_limited
 
     if is_record(path):
-        return published.accept(path, results)[0]
+        return published.accept_record(path, results)[0]
     if data is None:
         raise UsageError(f"{path}: name the data set's folder, or the folder of pairs, with --data")
     with tempfile.TemporaryDirectory() as temporary:

@@ -14,7 +14,7 @@ from fusionbench import board
 from fusionbench.board import build_board
 from fusionbench.board.charts import COLOURS, Point, Series, chart, round_numbers, short
 from fusionbench.board.rows import benchmarks
-from fusionbench.board.views import against_cost, by_draws, by_inputs, read_curves
+from fusionbench.board.views import against_cost, by_draws, by_number_of_inputs, read_curves
 from fusionbench.core.errors import DataError
 from fusionbench.evaluation.curves import save_curves
 from fusionbench.results import schema
@@ -71,7 +71,7 @@ def test_scores_by_inputs_and_by_draws(tmp_path: Path) -> None:
     assert read_curves(folder / "curves.csv") == ROWS
     benchmark = benchmarks(tmp_path / "results", 100)[0]
     row = next(row for row in benchmark.rows if row.family == "model")
-    first = by_inputs(row, benchmark)[0].svg
+    first = by_number_of_inputs(row, benchmark)[0].svg
     assert len(circles(first)) == 3 * 4 and "as published" in first and "best trivial" in first
     build_board(tmp_path / "results", tmp_path / "site", resamples=100)
     page = next((tmp_path / "site" / "models").glob("*fusionvae*")).read_text()
@@ -87,7 +87,7 @@ def test_many_views(tmp_path: Path) -> None:
     labels = [column.label for column in benchmark.groups[1].columns]
     assert labels == [f"N={n}" for n in range(65)] + ["mean"]
     assert [column.key for column in benchmark.columns if column.rank_key] == ["nll_bpd@mean", "mse_min@mean"]
-    axis = ET.fromstring(by_inputs(benchmark.rows[0], benchmark)[0].svg.partition("<ul")[0])
+    axis = ET.fromstring(by_number_of_inputs(benchmark.rows[0], benchmark)[0].svg.partition("<ul")[0])
     below = [text.text for text in axis.iter("text") if text.get("text-anchor") == "middle" and text.text.isdecimal()]
     assert below == ["0", "8", "16", "24", "32", "40", "48", "56", "64"]
     nll = by_draws(folder)[0]

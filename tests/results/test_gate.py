@@ -14,7 +14,7 @@ from fusionbench.core.types import Tolerance
 from fusionbench.results import schema
 from fusionbench.results.gate import (
     BaselineScore,
-    Outcome,
+    GateOutcome,
     baseline_of,
     gate,
     judge,
@@ -133,7 +133,7 @@ def test_what_is_missing_is_3(tmp_path: Path, baseline: Path) -> None:
     schema.save(made, tmp_path / "candidate", schema.load_per_image(path))
     reasons = {case.reason for case in gate(tmp_path / "candidate", baseline).of("not measured")}
     assert "1 of 1 images have no finite value" in reasons
-    assert Outcome([]).exit_code == 3
+    assert GateOutcome([]).exit_code == 3
 
 
 def test_tolerances_follow_the_metric() -> None:

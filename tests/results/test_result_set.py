@@ -16,8 +16,7 @@ from fusionbench.core.errors import DataError, UsageError
 from fusionbench.results import image_tables, schema
 from fusionbench.results.comparison import compare_results
 from fusionbench.results.gate import baseline_of, gate, write_baseline
-from fusionbench.results.published import accept as accept_record
-from fusionbench.results.published import pack, template
+from fusionbench.results.published import accept_record, pack, template
 from fusionbench.results.result_set import ResultSet, read_results
 from tests.cli.runner import run
 from tests.helpers.results import made_up
