@@ -10,8 +10,9 @@ from fusionbench.board.page_model import Benchmark, BoardRow, Cell, Column, Colu
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.results.comparison import title_of
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, is_count
-from fusionbench.results.published import UNNAMED, Paper, paper_of
+from fusionbench.results.published import Paper, paper_of
 from fusionbench.results.schema import Result
+from fusionbench.results.tracks import UNNAMED
 
 # titles of columns; any other one shows its own name
 COLUMN_TITLES = {MEAN: "mean", PAPER_MEAN: "paper’s mean", "": "value", UNNAMED: "unnamed evaluator"}

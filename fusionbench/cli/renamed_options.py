@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ def _warn(former: str, now: str) -> None:
         say(f"warning: {warning.message}")
 
 
-def keep_images_option(text: str) -> Any:
+def keep_images_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The option ``--keep-images/--no-images``, which was ``--keep-pictures/--no-pictures``."""
     return click.option(
         "--keep-images/--no-images",

@@ -9,6 +9,7 @@ the package are in ``board/data`` and are handled like submitted ones.
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +20,13 @@ import msgspec
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Line, Link, Plain
-from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.results import schema
-from fusionbench.results.input_means import AVERAGES, current_keys
+from fusionbench.results.bootstrap import Better
+from fusionbench.results.input_means import current_keys
+from fusionbench.results.tracks import TRACKS, UNNAMED, Track
 
 SCHEMA = "fusionbench.published/1"
 MAX_BYTES = 256 << 10
-UNNAMED = "unnamed"  # the dialect of a paper that does not say whose evaluator it used
 TEMPLATE = "published-template.toml"
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,7}(\.[0-9]{1,9})?\Z")]
@@ -84,8 +85,8 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     entered_by: Line
     paper: Paper
     dataset: Plain
-    track: Literal["masked", "pairs"]
-    dialect: Annotated[str, msgspec.Meta(max_length=40)] | None = None  # pairs: whose evaluator, or "unnamed"
+    track: Plain  # the protocol whose results the numbers stand beside
+    dialect: Annotated[str, msgspec.Meta(max_length=40)] | None = None  # whose evaluator, or "unnamed"
     images: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
     dims: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
     caveats: Annotated[list[Caveat], msgspec.Meta(max_length=20)] = []
@@ -122,47 +123,31 @@ def is_record(path: Path) -> bool:
 def _problems(record: Record) -> list[tuple[str, str]]:
     """(rule, remedy) of everything that a well-formed record may still have wrong."""
     found: list[tuple[str, str]] = []
-    views = _views(record, found)
-    if record.track == "masked" and record.dialect is not None:
-        found.append(("masked sets have no dialects", "leave `dialect` out"))
-    if record.track == "pairs" and record.dialect is None:
-        fix = f'name the evaluator ({", ".join(DIALECTS)}), or say "{UNNAMED}" where the paper does not'
-        found.append(("the numbers of pairs need a dialect", fix))
+    if record.track not in TRACKS.names():
+        return [(f"there is no track {record.track!r}", f"write one of {', '.join(TRACKS.names())}")]
+    track = TRACKS.get(record.track)()
+    columns = track.columns(record.dataset)
+    if columns is None:
+        found.append(track.unknown(record.dataset))
+    found += track.dialect_problems(record.dialect)
     for name, printed in record.metrics.items():
-        found += _metric_problems(record, name, printed)
-    known = [name for name in record.metrics if _known(record, name) is not None]
+        found += _metric_problems(record, track, name, printed)
+    known = [name for name in record.metrics if _known(record, track, name) is not None]
     for row in record.rows:
         for key, score in row.scores.items():
-            found += _score_problems(record, views, known, f"{row.title}, {key}", key, score)
+            where = f"{row.title}, {key}"
+            if (metric := key.partition("@")[0]) not in record.metrics:
+                fix = "say its unit, direction and table there"
+                found.append((f"{where}: {metric!r} is not described under `metrics`", fix))
+            elif metric in known:  # else it is reported already
+                found += _score_problems(record, track, columns, where, key, score)
     for what, names in (("title", [row.title for row in record.rows]), ("model", [row.model for row in record.rows])):
         twice = sorted({name for name in names if names.count(name) > 1})
         found += [(f"two rows have the {what} {name!r}", "give each method one row") for name in twice]
     return found
 
 
-def _views(record: Record, found: list[tuple[str, str]]) -> int:
-    """Views of the data set; 0 for pairs."""
-    from fusionbench.data.recipes import list_recipes, load_recipe
-    from fusionbench.sources import is_pair_source
-
-    if record.track == "pairs":
-        source, _, split = record.dataset.partition("-")  # a source with several splits names its sets so
-        if not is_pair_source(record.dataset) and not (split and is_pair_source(source)):
-            found.append(
-                (f"{record.dataset!r} is no set of pairs that is known here", "see `fusionbench list sources`")
-            )
-        return 0
-    views = None
-    if record.dataset in list_recipes() and not is_pair_source(record.dataset):
-        recipe = load_recipe(record.dataset)
-        views = None if hasattr(recipe, "whole") else recipe.image_spec  # patches of pairs have no masked views
-    if views is None:
-        found.append((f"{record.dataset!r} is no masked set that is known here", "see `fusionbench list recipes`"))
-        return 99
-    return int(views.views)
-
-
-def _known(record: Record, name: str) -> Any:
+def _known(record: Record, track: Track, name: str) -> tuple[str, Better, tuple[float, float]] | None:
     """(unit, direction, range) of a metric in the record's dialect; None where there is no such metric."""
     from fusionbench.metrics import METRICS, get_metric
 
@@ -170,8 +155,7 @@ def _known(record: Record, name: str) -> Any:
     if base not in METRICS.names():
         return None
     metric = METRICS.get(base)
-    masked = metric.needs in ("samples", "log_weights", "target")
-    if masked != (record.track == "masked") or (name != base and metric.needs != "log_weights"):
+    if metric.needs not in track.needs or (name != base and metric.needs != "log_weights"):
         return None
     if name != base:
         return "bits/dim", metric.better, metric.range
@@ -183,11 +167,10 @@ def _known(record: Record, name: str) -> Any:
     return metric.unit, metric.better, metric.range
 
 
-def _metric_problems(record: Record, name: str, printed: PrintedMetric) -> list[tuple[str, str]]:
-    known = _known(record, name)
+def _metric_problems(record: Record, track: Track, name: str, printed: PrintedMetric) -> list[tuple[str, str]]:
+    known = _known(record, track, name)
     if known is None:
-        where = f"the dialect {record.dialect!r}" if record.track == "pairs" else "masked sets"
-        return [(f"{name!r} is no metric of {where}", "see `fusionbench list metrics`")]
+        return [(f"{name!r} is no metric of {track.definitions(record.dialect)}", "see `fusionbench list metrics`")]
     unit, better, _ = known
     units = {unit} | ({"bits", "nats"} if (name, record.dialect) == ("mi", UNNAMED) else set())
     scale = Decimal(printed.scale)
@@ -204,19 +187,16 @@ def _metric_problems(record: Record, name: str, printed: PrintedMetric) -> list[
 
 
 def _score_problems(
-    record: Record, views: int, known: list[str], where: str, key: str, score: str | Printed
+    record: Record, track: Track, columns: Sequence[str] | None, where: str, key: str, score: str | Printed
 ) -> list[tuple[str, str]]:
+    """What is wrong with a score of a metric that is known."""
     name, _, column = key.partition("@")
-    if name not in record.metrics:
-        return [(f"{where}: {name!r} is not described under `metrics`", "say its unit, direction and table there")]
-    if name not in known:
-        return []  # reported already
-    if record.track == "pairs" and column:
-        return [(f"{where}: pairs have no columns", f"write {name!r}; `dialect` says whose definition it is")]
-    if record.track == "masked" and column not in (*map(str, range(views + 1)), *AVERAGES):
-        fix = f"write {name}@0 to {name}@{views}, {name}@mean or {name}@avg_paper"
-        return [(f"{where}: no column {column!r}", fix)]
-    low, high = _known(record, name)[2]
+    if columns is not None and column not in columns:
+        rule, fix = track.other_column(name, column, columns)
+        return [(f"{where}: {rule}", fix)]
+    known = _known(record, track, name)
+    assert known is not None
+    low, high = known[2]
     several = isinstance(score, Printed)
     value = Decimal(score.value if isinstance(score, Printed) else score) * Decimal(record.metrics[name].scale)
     found = []
@@ -307,9 +287,10 @@ def _score(record: Record, key: str, score: str | Printed) -> schema.Score:
         extra |= {"runs_mean": float(Decimal(score.mean) * scale), "runs_sd": float(abs(Decimal(score.sd) * scale))}
     if name.endswith("_bpd") and record.dims is not None:
         extra["dims"] = record.dims
-    better = _known(record, name)[1]
+    known = _known(record, TRACKS.get(record.track)(), name)
+    assert known is not None, "a record that was checked"
     extra["table"] = table
-    return schema.Score(mean=float(value), n=record.images, better=better, unit=printed.unit, extra=extra)
+    return schema.Score(mean=float(value), n=record.images, better=known[1], unit=printed.unit, extra=extra)
 
 
 @lru_cache
