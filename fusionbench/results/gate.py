@@ -19,13 +19,14 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError
+from fusionbench.core.formats import read_json
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
 from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_in_params
 from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
-from fusionbench.results.schema import DatasetIdentity, ProtocolIdentity, Result, Score
+from fusionbench.results.schema import IDENTITIES, DatasetIdentity, ProtocolIdentity, Result, Score
 
 SCHEMA = "fusionbench.baseline/1"
 MAX_BYTES = 64 << 20
@@ -244,7 +245,8 @@ def read_baseline(path: str | Path) -> Baseline:
         DataError: missing, too large, not a baseline, or a score under two names.
     """
     try:
-        baseline = msgspec.json.decode(read_bounded(path, MAX_BYTES, "baseline"), type=Baseline)
+        content = read_bounded(path, MAX_BYTES, "baseline")
+        baseline = read_json(content, Baseline, path, (*IDENTITIES, BaselineEntry))
         for entry in baseline.entries:
             entry.scores = _current_scores(entry)
     except (msgspec.DecodeError, RecursionError) as error:

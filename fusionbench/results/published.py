@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
+from fusionbench.core.formats import require_format
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Line, Link, Plain
 from fusionbench.results import schema
@@ -111,8 +112,23 @@ def read_published(path: Path) -> tuple[Record | None, list[Problem]]:
     try:
         record: Record = decode(text, type=Record)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        if (problem := _newer(text, path)) is not None:
+            return None, [problem]
         return None, [Problem(path.name, f"not a {SCHEMA} record: {' '.join(str(error).split())}", remedy)]
     return record, [Problem(path.name, rule, fix) for rule, fix in _problems(record)]
+
+
+def _newer(text: bytes, path: Path) -> Problem | None:
+    """That a record is of another version, or a newer revision; None where it is not."""
+    try:
+        whole = (msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode)(text)
+        require_format(whole.get("schema") if isinstance(whole, dict) else None, SCHEMA, path.name)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    except DataError as error:
+        rule, _, fix = str(error).removeprefix(f"{path.name}: ").partition("; ")
+        return Problem(path.name, rule, fix)
+    return None
 
 
 def is_record(path: Path) -> bool:

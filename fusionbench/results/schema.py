@@ -32,6 +32,7 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, some
+from fusionbench.core.formats import read_json
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
@@ -86,6 +87,9 @@ class Identity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     protocol: ProtocolIdentity
     metrics: dict[str, str]  # name -> version
     training: TrainingIdentity | None = None
+
+
+IDENTITIES = (Identity, ModelIdentity, DatasetIdentity, ProtocolIdentity, TrainingIdentity)
 
 
 class Score(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -280,9 +284,27 @@ def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None =
             file="images.csv", sha256=hashlib.sha256(content).hexdigest(), columns=list(per_image)
         )
         write_bytes(folder / "images.csv", content)
-    encoded = msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1)
-    write_bytes(folder / "result.json", encoded + b"\n")
+    write_bytes(folder / "result.json", result_bytes(result))
     return folder
+
+
+def result_bytes(result: Result) -> bytes:
+    """The content of ``result.json``.
+
+    Example:
+        >>> from fusionbench.results.schema import DatasetIdentity, Identity, ModelIdentity
+        >>> from fusionbench.results.schema import ProtocolIdentity, Result, identity_id, result_bytes
+        >>> identity = Identity(
+        ...     model=ModelIdentity(name="average", version="1"),
+        ...     dataset=DatasetIdentity(name="tno", version="1.0.0", split="test", id="", n=25, ids_sha256=""),
+        ...     protocol=ProtocolIdentity(name="pairs", version="1", seed=0),
+        ...     metrics={"vif": "1"},
+        ... )
+        >>> result = Result(id=identity_id(identity), status="verified", identity=identity, scores={})
+        >>> result_bytes(result).decode().splitlines()[:3]
+        ['{', ' "cost": {},', ' "family": "model",']
+    """
+    return msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1) + b"\n"
 
 
 def load(path: str | Path) -> Result:
@@ -296,7 +318,7 @@ def load(path: str | Path) -> Result:
     if path.is_dir():
         path = path / "result.json"
     try:
-        result = msgspec.json.decode(read_bounded(path, MAX_BYTES, "result"), type=Result)
+        result = read_json(read_bounded(path, MAX_BYTES, "result"), Result, path, IDENTITIES)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DataError(f"{path}: not a {SCHEMA} result: {error}") from error
     if result.id != identity_id(result.identity):
