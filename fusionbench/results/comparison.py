@@ -7,7 +7,7 @@ else than their model, so neither takes a rank.
 Example:
     >>> import tempfile
     >>> from fusionbench import create_model
-    >>> from fusionbench.results.comparison import compare_results, read_entries
+    >>> from fusionbench.results.comparison import compare_entries, compare_results, read_entries
     >>> from fusionbench.results.comparison import require_comparable, same_model, title_of
     >>> from fusionbench.core.types import ImageSpec
     >>> from fusionbench.evaluation.pairs import evaluate_pairs
@@ -25,6 +25,8 @@ Example:
     [('copy of source A', (1, 3)), ('copy of source B', (1, 3))]
     >>> [row.rank for row in comparison.scores["sf"]], comparison.better, comparison.images
     ([2, 1], {'sf': 'higher'}, 3)
+    >>> compare_entries(entries, scores=["sf"]).scores == comparison.scores  # without reading them again
+    True
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def change(path: Path, edit: Any) -> None:
     ("edit", "message"),
     [
         (lambda c: c.update(extra=1), "unknown field `extra`"),
-        (lambda c: c.update(schema="fusionbench.result/2"), "Invalid enum|Expected"),
+        (lambda c: c.update(schema="fusionbench.result/2"), r"is a fusionbench\.result/2, .*reads it"),
         (lambda c: c.update(status="certified"), "Invalid enum value 'certified'"),
         (lambda c: c["identity"]["dataset"].update(n=41), "id does not match its identity"),
         (lambda c: c["identity"].update(metrics="all"), "Expected `object`"),
