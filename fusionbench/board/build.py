@@ -21,15 +21,15 @@ from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, Benchmark, BoardRow, Column, slug
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.rows import benchmarks
-from fusionbench.board.table import notes, slots
-from fusionbench.board.views import against_cost, by_draws, by_inputs
+from fusionbench.board.table import cell_notes, slots
+from fusionbench.board.views import against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_headers import png_header
 from fusionbench.core.io import canonical_json, read_bounded, write_bytes, write_json
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.comparison import compare_results, title_of
-from fusionbench.results.input_means import inputs_text, views_in, views_of
-from fusionbench.results.schema import Origin, load
+from fusionbench.results.comparison import compare_entries, title_of
+from fusionbench.results.input_means import inputs_text, views_in, views_in_params
+from fusionbench.results.schema import Origin
 from fusionbench.results.tables import as_csv, as_latex, as_markdown
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _add_benchmark(
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
-    files[f"data/{benchmark.slug}/notes.js"] = _script(notes(benchmark, lines))
+    files[f"data/{benchmark.slug}/notes.js"] = _script(cell_notes(benchmark, lines))
     downloads = _downloads(files, benchmark)
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
@@ -206,7 +206,7 @@ def _add_benchmark(
                 benchmark=benchmark,
                 row=row,
                 result=row.entry.results[0],
-                views=by_inputs(row, benchmark) + by_draws(row.folders[0]),
+                views=by_number_of_inputs(row, benchmark) + by_draws(row.folders[0]),
                 pictures=_model_pictures(files, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
@@ -216,7 +216,7 @@ def _sheet_caption(name: str, benchmark: Benchmark) -> str:
     """What a sheet of a data set shows, for its number of views."""
     params = benchmark.first.identity.protocol.params
     keys = [column.key for column in benchmark.columns]
-    views = views_of(params) or next((v for g in benchmark.groups if (v := views_in(keys, g.metric))), None)
+    views = views_in_params(params) or next((v for g in benchmark.groups if (v := views_in(keys, g.metric))), None)
     caption = SHEETS.get(name)
     return name if caption is None else caption.format(inputs="N inputs" if views is None else inputs_text(views))
 
@@ -297,14 +297,10 @@ def _add_fused(
 
 def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
-    paths = [folder for row in benchmark.rows for folder in row.folders]
-    paths = [path for path in paths if load(path).per_image is not None]
-    if not paths:
+    entries = [row.entry for row in benchmark.rows if row.entry is not None and row.entry.results[0].per_image]
+    if not entries:
         return {}
-    comparison = compare_results(paths)
-    titles = {result.id: result.title for row in benchmark.rows if row.entry for result in row.entry.results}
-    for result in (result for entry in comparison.entries for result in entry.results):
-        result.title = titles[result.id]  # as on the page, which may be anonymous
+    comparison = compare_entries(entries)  # with the titles of the page, which may be anonymous
     made, texts = {}, {}
     for suffix, label, text in (
         ("csv", "CSV", as_csv(comparison)),

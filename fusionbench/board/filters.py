@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusionbench.board.page_model import NEEDS, Benchmark, BoardRow, Column, Group
+from fusionbench.board.page_model import NEEDS, Benchmark, BoardRow, Column, ColumnGroup
 
 Filter = tuple[str, str, list[tuple[str, str]]]  # name, label, (value, text) of every choice
 
@@ -51,7 +51,7 @@ def _filter(name: str, label: str, choices: Iterable[tuple[str, str]]) -> list[F
     return [(name, label, values)] if len(values) > 1 else []
 
 
-def _lacks(row: BoardRow, group: Group) -> bool:
+def _lacks(row: BoardRow, group: ColumnGroup) -> bool:
     """Whether a row lacks a metric that others have; definitions that only papers used do not count."""
 
     def wanted(column: Column) -> bool:

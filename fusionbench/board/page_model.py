@@ -32,7 +32,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Group:
+class ColumnGroup:
     """Columns of one metric under one head."""
 
     metric: str
@@ -116,7 +116,7 @@ class Benchmark:
     slug: str
     title: str
     first: Result
-    groups: list[Group]
+    groups: list[ColumnGroup]
     rows: list[BoardRow]
     folders: dict[str, Path]  # result id -> folder
 

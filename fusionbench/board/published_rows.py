@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fusionbench.board.page_model import Benchmark, BoardRow, Cell, Column, Group, Published, slug
+from fusionbench.board.page_model import Benchmark, BoardRow, Cell, Column, ColumnGroup, Published, slug
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.results.comparison import title_of
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, is_count
-from fusionbench.results.published import UNNAMED, Paper, paper_of
+from fusionbench.results.published import Paper, paper_of
 from fusionbench.results.schema import Result
+from fusionbench.results.tracks import UNNAMED
 
 # titles of columns; any other one shows its own name
 COLUMN_TITLES = {MEAN: "mean", PAPER_MEAN: "paper’s mean", "": "value", UNNAMED: "unnamed evaluator"}
@@ -34,7 +35,7 @@ def _plain(dataset: str) -> str:
     return re.sub("[^a-z0-9]", "", dataset.lower())
 
 
-def add_dialects(groups: Sequence[Group], published: Sequence[Result]) -> None:
+def add_dialects(groups: Sequence[ColumnGroup], published: Sequence[Result]) -> None:
     """A column for every definition that only papers used, so that their numbers are separate from ours."""
     for group in groups:
         keys = {column.key for column in group.columns}
@@ -46,7 +47,7 @@ def add_dialects(groups: Sequence[Group], published: Sequence[Result]) -> None:
                     group.columns.append(Column(key, metric, column_title(key), score.better, score.unit, False))
 
 
-def published_row(result: Result, groups: Sequence[Group]) -> BoardRow:
+def published_row(result: Result, groups: Sequence[ColumnGroup]) -> BoardRow:
     """A published result as a row.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, Group, slug
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
@@ -27,7 +27,8 @@ from fusionbench.results.comparison import (
 )
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.results.published import shipped
-from fusionbench.results.schema import Result, Score, left_out, load
+from fusionbench.results.result_set import ResultSet, StoredResult, read_results
+from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
 
 
@@ -43,14 +44,13 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     Raises:
         DataError, NotComparableError: a damaged result; metric versions or image ids that differ within a group.
     """
-    groups: dict[str, list[tuple[Path, Result]]] = {}
+    groups: dict[str, list[StoredResult]] = {}
     published = {result.id: result for result in shipped()}
-    for path in sorted(Path(root).glob("**/result.json")):
-        result = load(path)
-        if result.status == "published":
-            published[result.id] = result
+    for one in read_results(sorted(Path(root).glob("**/result.json"))):
+        if one.result.status == "published":
+            published[one.result.id] = one.result
         else:
-            groups.setdefault(what_was_measured(result), []).append((path, result))
+            groups.setdefault(what_was_measured(one.result), []).append(one)
     made = [_benchmark(members, resamples, list(published.values())) for members in groups.values()]
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
@@ -59,15 +59,14 @@ def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
     return made
 
 
-def _benchmark(members: list[tuple[Path, Result]], resamples: int, published: list[Result]) -> Benchmark:
-    first = members[0][1]
+def _benchmark(members: list[StoredResult], resamples: int, published: list[Result]) -> Benchmark:
+    first = members[0].result
     dataset = first.identity.dataset
-    folders = {result.id: path.parent for path, result in members}
-    entries = read_entries([path for path, result in members if result.per_image is not None])
+    folders = {one.result.id: one.folder for one in members}
+    entries = read_entries(ResultSet([one for one in members if one.result.per_image is not None]))
     bare: dict[str, Entry] = {}
-    for _, result in members:
-        if result.per_image is None:
-            bare.setdefault(same_model(result), Entry([])).results.append(result)
+    for result in (one.result for one in members if one.result.per_image is None):
+        bare.setdefault(same_model(result), Entry([])).results.append(result)
     entries += bare.values()
     groups = _groups(entries, first)
     theirs = [result for result in published if beside(result, first)]
@@ -100,7 +99,7 @@ def data_title(name: str) -> str:
     return name
 
 
-def _groups(entries: Sequence[Entry], first: Result) -> list[Group]:
+def _groups(entries: Sequence[Entry], first: Result) -> list[ColumnGroup]:
     identity = first.identity.protocol
     protocol = known_protocol(f"{identity.name}/{identity.version}")
     titles = {} if protocol is None else protocol.titles
@@ -121,11 +120,11 @@ def _groups(entries: Sequence[Entry], first: Result) -> list[Group]:
         ]
         hidden = SECONDARY.get(metric) in metrics
         title = titles.get(metric) or label_of(metric)
-        groups.append(Group(metric, title, score.unit, score.better, columns, hidden))
+        groups.append(ColumnGroup(metric, title, score.unit, score.better, columns, hidden))
     return groups
 
 
-def _row(entry: Entry, groups: Sequence[Group], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
+def _row(entry: Entry, groups: Sequence[ColumnGroup], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
     result = entry.results[0]
     notes = [f"{len(entry.results)} training runs"] if len(entry.results) > 1 else []
     training = result.identity.training
@@ -163,7 +162,7 @@ def _on_gpu(result: Result) -> bool:
     return isinstance(host, dict) and str(host.get("device", "")).startswith("cuda")
 
 
-def _places(entries: Sequence[Entry], group: Group) -> int:
+def _places(entries: Sequence[Entry], group: ColumnGroup) -> int:
     """Places after the point for one metric's columns: the middle of what the intervals of its scores deserve."""
     wanted = []
     for entry in entries:
@@ -251,7 +250,7 @@ def _images(row: BoardRow, key: str) -> int:
     return min(result.scores[key].n for result in row.entry.results) if row.entry is not None else 0
 
 
-def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
+def _beats(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> None:
     """On how many metrics a model is better than every trivial row that has the metric."""
     keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
     trivial = [row for row in rows if row.family == "trivial" and row.kind == "ranked"]
@@ -271,7 +270,7 @@ def _beats(rows: list[BoardRow], groups: Sequence[Group]) -> None:
             row.beats = f"{won} of {judged}"
 
 
-def _in_order(rows: list[BoardRow], groups: Sequence[Group]) -> list[BoardRow]:
+def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[BoardRow]:
     """Ranked rows by the first metric that is shown, then the others; rows without it by title at the end."""
     keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
 

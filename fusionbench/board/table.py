@@ -46,7 +46,7 @@ def _slot(cell: Cell, classes: str, rank: bool = False, inline: bool = False) ->
     return Slot(cell.text, mark, classes.strip(), cell.note, inline)
 
 
-def notes(benchmark: Benchmark, lines: Mapping[str, list[Slot]]) -> dict[str, list[str]]:
+def cell_notes(benchmark: Benchmark, lines: Mapping[str, list[Slot]]) -> dict[str, list[str]]:
     """Row -> note of every cell after the name, for the file that is loaded on demand."""
     return {
         row.slug: [slot.note for slot in lines[row.slug]]

@@ -11,7 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from fusionbench.board.charts import COLOURS, Point, Series, chart
-from fusionbench.board.page_model import COST, Benchmark, BoardRow, Group
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, ColumnGroup
 from fusionbench.board.published_rows import reproduces
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import read_bounded
@@ -31,7 +31,7 @@ class View:
     svg: Markup
 
 
-def by_inputs(row: BoardRow, benchmark: Benchmark) -> list[View]:
+def by_number_of_inputs(row: BoardRow, benchmark: Benchmark) -> list[View]:
     """Each score that has a column for every number of inputs: this row, the papers' and the best trivial row."""
     views = []
     for group in benchmark.groups:
@@ -53,12 +53,12 @@ def by_inputs(row: BoardRow, benchmark: Benchmark) -> list[View]:
     return views
 
 
-def _titled(group: Group) -> str:
+def _titled(group: ColumnGroup) -> str:
     """Title of a metric with its unit, for an axis."""
     return group.title + (f" ({group.unit})" if group.unit not in ("", "1") else "")
 
 
-def _inputs(row: BoardRow, group: Group, label: str, kind: str) -> Series:
+def _inputs(row: BoardRow, group: ColumnGroup, label: str, kind: str) -> Series:
     points = []
     for column in group.columns:
         value = row.cells[column.key].value
@@ -70,7 +70,7 @@ def _inputs(row: BoardRow, group: Group, label: str, kind: str) -> Series:
     return Series(label, points, kind)
 
 
-def _best_trivial(benchmark: Benchmark, group: Group) -> BoardRow | None:
+def _best_trivial(benchmark: Benchmark, group: ColumnGroup) -> BoardRow | None:
     key = next((column.key for column in group.columns if column.rank_key), group.columns[0].key)
     sign = 1 if group.better == "lower" else -1
     rows = [row for row in benchmark.kind("ranked") if row.family == "trivial"]

@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "gate": ("gate", "Results"),
     "board": ("board", "Results"),
     "serve": ("board", "Results"),
+    "migrate": ("migrate", "Results"),
     "pack": ("submit", "Submissions"),
     "check": ("submit", "Submissions"),
     "accept": ("submit", "Submissions"),

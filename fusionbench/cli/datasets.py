@@ -164,7 +164,7 @@ def diff_command(a: Path, b: Path, as_json: bool) -> None:
 
 @click.group("recipe")
 def recipe_command() -> None:
-    """Write a recipe for your own pictures, or check one.
+    """Write a recipe for your own images, or check one.
 
     Example: fusionbench recipe new mydata > mydata.toml
     """
@@ -173,7 +173,7 @@ def recipe_command() -> None:
 @recipe_command.command("new")
 @click.argument("name")
 def recipe_new(name: str) -> None:
-    """Print a commented recipe NAME that masks a folder of pictures.
+    """Print a commented recipe NAME that masks a folder of images.
 
     Example: fusionbench recipe new mydata > mydata.toml
     """
@@ -195,7 +195,7 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
     With --source-dir every file of the source is read, and those that are refused are listed, the first 8 here and all
     with --json; the exit code is 2 when the recipe needs one of them.
 
-    Example: fusionbench recipe check mydata.toml --source-dir pictures/
+    Example: fusionbench recipe check mydata.toml --source-dir images/
     """
     from fusionbench.data.build_plan import plan_dataset
     from fusionbench.data.recipes import list_recipes, load_recipe
@@ -259,7 +259,7 @@ def _plan_text(plan: Plan) -> str:
 def export_command(folder: Path, form: str, output: Path) -> None:
     """Copy the data set in FOLDER for other tools: folders of PNG, or WebDataset archives.
 
-    Example: fusionbench export data/fusiondigits --to png -o pictures/
+    Example: fusionbench export data/fusiondigits --to png -o images/
     """
     from fusionbench.data.dataset import open_dataset
     from fusionbench.data.export import export

@@ -20,9 +20,9 @@ _PLACE = click.Path(path_type=Path)
 @click.command("explain", short_help="Find the definition of a metric that gives a published number.")
 @click.argument("metric")
 @click.argument("number")
-@click.option("--a", required=True, type=_PLACE, help="First source: a picture or a folder.")
-@click.option("--b", required=True, type=_PLACE, help="Second source: a picture or a folder.")
-@click.option("--fused", required=True, type=_PLACE, help="The fused picture, or the folder of them.")
+@click.option("--a", required=True, type=_PLACE, help="First source: an image or a folder.")
+@click.option("--b", required=True, type=_PLACE, help="Second source: an image or a folder.")
+@click.option("--fused", required=True, type=_PLACE, help="The fused image, or the folder of them.")
 @click.option("--top", default=8, show_default=True, type=click.IntRange(1), help="How many candidates to show.")
 @click.option("--json", "as_json", is_flag=True, help="All candidates as JSON.")
 @range_options("a", "b", "fused")
@@ -38,7 +38,7 @@ def explain_command(
     range_b: Range | None,
     range_fused: Range | None,
 ) -> None:
-    """Find which definition of METRIC gives NUMBER on these pictures (their mean, for folders).
+    """Find which definition of METRIC gives NUMBER on these images (their mean, for folders).
 
     Tries every dialect, other windows and ranges, sum against mean, bits against nats, stretched images, JPEG, and
     colour as channels, truncated luma or luma on 16..235, and ranks them by distance. Give NUMBER with the digits it

@@ -48,6 +48,7 @@ def gate_command(
     from fusionbench.core.progress import say
     from fusionbench.results import gate_report
     from fusionbench.results.gate import baseline_of, gate, read_baseline, write_baseline
+    from fusionbench.results.result_set import read_results
 
     if calibrate is not None:
         if data is None or not update_baseline:
@@ -55,23 +56,25 @@ def gate_command(
         from fusionbench.evaluation.calibrate import complete_seeds
 
         complete_seeds(candidate, runs, data, calibrate, device)
-    outcome = gate(candidate, read_baseline(baseline)) if baseline.exists() or not update_baseline else None
+    held = read_baseline(baseline) if baseline.exists() or not update_baseline else None
+    results = read_results(candidate)
+    outcome = None if held is None else gate(results, held)
     if outcome is not None:
         from fusionbench.core.io import append_text, write_bytes
 
         if junit is not None:
-            write_bytes(junit, gate_report.as_junit(outcome))
+            write_bytes(junit, gate_report.outcome_junit(outcome))
         if markdown is not None:
-            append_text(markdown, gate_report.as_markdown(outcome))  # the summary of a job grows step by step
+            append_text(markdown, gate_report.outcome_markdown(outcome))  # the summary of a job grows step by step
         if as_json:
-            click.echo(json.dumps(gate_report.as_data(outcome), indent=1, ensure_ascii=False))
+            click.echo(json.dumps(gate_report.outcome_data(outcome), indent=1, ensure_ascii=False))
         else:
             from rich.console import Console
 
-            Console(width=None if sys.stdout.isatty() else 160).print(gate_report.as_table(outcome, everything))
+            Console(width=None if sys.stdout.isatty() else 160).print(gate_report.outcome_table(outcome, everything))
             click.echo(gate_report.summary(outcome))
     if update_baseline:
-        write_baseline(baseline, baseline_of([candidate]))
+        write_baseline(baseline, baseline_of(results))
         say(f"{baseline}: written; review the diff and commit it")
     elif outcome is not None:
         outcome.require()

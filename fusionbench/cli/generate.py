@@ -17,7 +17,7 @@ from fusionbench.core.errors import UsageError
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
-@click.option("--strict", is_flag=True, help="Refuse pictures of pairs without a partner instead of listing them.")
+@click.option("--strict", is_flag=True, help="Refuse images of pairs without a partner instead of listing them.")
 @click.option("--skip-refused", is_flag=True, help="Leave out files that cannot be used; the manifest lists them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(

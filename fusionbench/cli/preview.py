@@ -10,7 +10,7 @@ import click
 from fusionbench.core.errors import UsageError
 
 
-@click.command("preview", short_help="Draw targets and views of a data set as one picture.")
+@click.command("preview", short_help="Draw targets and views of a data set as one image.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The PNG to write.")
 @click.option("--split", help="Split to show.  [default: test where there is one]")

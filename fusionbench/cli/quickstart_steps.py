@@ -113,17 +113,17 @@ def quickstart(
 def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:
     """The sample sheet of every model of a suite that was trained below ``runs``, with the first seed."""
     indices = spread(dataset.size(suite.split), SHOWN)
-    draws, pictures = {}, None
+    draws, grid = {}, None
     with progress("draw samples", len(suite.models), "models") as bar:
         for row in suite.models:
             run = run_folder(suite, row, _seed(suite, row), runs, budget)
-            pictures = sample_grid(run, dataset, indices, split=suite.split)
-            draws[row.label or title(row.name)] = pictures["draws"]
+            grid = sample_grid(run, dataset, indices, split=suite.split)
+            draws[row.label or title(row.name)] = grid["draws"]
             bar.advance()
-    assert pictures is not None, "a suite has at least one model"
+    assert grid is not None, "a suite has at least one model"
     return sample_sheet(
-        pictures["views"],
-        pictures["targets"],
+        grid["views"],
+        grid["targets"],
         draws,
         title=f"What the models make of N views of {load_recipe(dataset.name).title.partition(':')[0]}",
         caption=f"{suite.split} split · id {dataset.id[:16]} · suite {suite.name} · N: number of views given",

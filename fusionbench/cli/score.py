@@ -1,4 +1,4 @@
-"""``fusionbench score``: fused pictures against their sources."""
+"""``fusionbench score``: fused images against their two sources."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.range_options import range_options
+from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import escaped
 
@@ -26,25 +27,21 @@ _PLACE = click.Path(path_type=Path)
 
 
 @click.command("score")
-@click.option("--a", required=True, type=_PLACE, help="First source (infrared, CT, PET): a picture or a folder.")
-@click.option("--b", required=True, type=_PLACE, help="Second source (visible, MRI): a picture or a folder.")
-@click.option("--fused", required=True, type=_PLACE, help="What to score: a picture or a folder, paired by stem.")
+@click.option("--a", required=True, type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
+@click.option("--b", required=True, type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
+@click.option("--fused", required=True, type=_PLACE, help="What to score: an image or a folder, paired by stem.")
 @click.option("--metrics", help="Comma-separated names, or all. [default: the eight of the field's tables]")
 @click.option("--dialect", help="Whose definitions, for example cddfuse. [default: standard/1]")
 @click.option("--suite", help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.")
 @click.option("--name", help="With --suite: what the method is called in folders, for example my-method.")
 @click.option("--title", help="With --suite: what tables call it. [default: its name]")
-@click.option("--note", default="", help="With --suite: where the pictures are from.")
+@click.option("--note", default="", help="With --suite: where the images are from.")
 @click.option("--out", type=_PLACE, help="With --suite: root of results. [default: results]")
-@click.option(
-    "--keep-pictures/--no-pictures",
-    default=None,
-    help="With --suite: keep the pictures for the board's pages [where the licence lets anybody pass them on].",
-)
+@keep_images_option("With --suite: keep the images for the board's pages [where the licence allows redistribution].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with full float64 values.")
 @click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
 @click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
-@click.option("--strict", is_flag=True, help="Refuse when a picture lacks its partner.")
+@click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @range_options("a", "b", "fused")
 def score_command(
     a: Path,
@@ -66,7 +63,7 @@ def score_command(
     range_b: Range | None,
     range_fused: Range | None,
 ) -> None:
-    """Score fused pictures against their two sources.
+    """Score fused images against their two sources.
 
     Example: fusionbench score --a ir --b vi --fused out --dialect cddfuse
 
@@ -75,7 +72,7 @@ def score_command(
 
     Example: fusionbench score --a thermal --b vi --fused out --range-a 14bit
 
-    With --suite the pictures become a row of that suite's table, in a result beside those of `fusionbench run`.
+    With --suite the images become a row of that suite's table, in a result beside those of `fusionbench run`.
 
     Example: fusionbench score --a tno/ir --b tno/vi --fused out --suite ivif-tno --name my-method
     """
@@ -110,7 +107,7 @@ def score_command(
         _show_result(result, root, as_json)
         return
     if name or title or note or out or keep_pictures is not None:
-        raise UsageError("--name, --title, --note, --out and --keep-pictures belong to a result: add --suite")
+        raise UsageError("--name, --title, --note, --out and --keep-images belong to a result: add --suite")
     from fusionbench.evaluation.image_files import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
@@ -196,13 +193,13 @@ def _show_result(result: Result, out: Path, as_json: bool) -> None:
     import msgspec
 
     from fusionbench.core.progress import say
-    from fusionbench.results.schema import load_per_image
+    from fusionbench.results.image_tables import read_table
 
     folder = result.folder(out)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), **msgspec.to_builtins(result)}, indent=1, allow_nan=False))
         return
-    values = load_per_image(folder)
+    values = read_table(result, folder / "result.json")
     tables = []
     for dialect in result.identity.protocol.params["dialects"]:
         tail = "" if dialect == "standard/1" else "@" + dialect.partition("/")[0]

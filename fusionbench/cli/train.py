@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.range_options import range_options
+from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
-_STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse pictures without a partner.")
-_KEEP = click.option(
-    "--keep-pictures/--no-pictures",
-    default=None,
-    help="Pairs: keep sources and fused pictures for the board's pages [where the licence lets anybody pass them on].",
+_STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse images without a partner.")
+_KEEP = keep_images_option(
+    "Pairs: keep sources and fused images for the board's pages [where the licence allows redistribution]."
 )
 
 

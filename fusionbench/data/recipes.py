@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, unknown_name
+from fusionbench.core.formats import require_format
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.io import read_bounded, shipped_folder
 from fusionbench.core.text import Count, Natural
@@ -250,6 +251,7 @@ def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
     try:
         return _recipe_of(table)
     except msgspec.ValidationError as error:
+        require_format(table.get("format"), FORMAT, where)
         reason, path = reason_and_path(error)
         if path.startswith("splits[...]"):  # the key is not given: find the split that is wrong alone
             for name, rule in table["splits"].items():

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fusionbench.core.errors import DataError, unknown_name
+from fusionbench.core.formats import require_format
 from fusionbench.core.io import read_bounded, shipped_folder
 from fusionbench.core.text import SuiteName as Name
 from fusionbench.evaluation.jobs import RowsFailed as RowsFailed
@@ -17,6 +18,7 @@ from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
 from fusionbench.evaluation.protocols.base import read_options
 
 MAX_BYTES = 1 << 20
+FORMAT = "fusionbench.suite/1"
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -96,6 +98,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
             raise DataError(f"{path}: not a suite: `protocol` is a table, for example [protocol]")
         suite = msgspec.convert(body, Suite)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
+        if isinstance(error, msgspec.ValidationError):
+            require_format(body.get("format"), FORMAT, path)
         raise DataError(f"{path}: not a suite: {error}") from error
     suite = msgspec.structs.replace(suite, protocol=read_options(table, path))
     if suite.train is not None and PROTOCOLS.get(suite.protocol.name).trains_on_dataset:

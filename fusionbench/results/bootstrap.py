@@ -26,7 +26,7 @@ Better = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """One model in a comparison of one score.
 
     Attributes:
@@ -55,13 +55,15 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """Paired difference of two models' means, ``second - first``, with its bootstrap interval.
 
     Example:
-        >>> from fusionbench.results.bootstrap import Difference
-        >>> Difference(mean=0.5, low=0.1, high=0.9).separable, Difference(mean=0.5, low=-0.1, high=1.1).separable
-        (True, False)
+        >>> from fusionbench.results.bootstrap import PairedDifference
+        >>> PairedDifference(mean=0.5, low=0.1, high=0.9).separable
+        True
+        >>> PairedDifference(mean=0.5, low=-0.1, high=1.1).separable
+        False
     """
 
     mean: float
@@ -209,7 +211,7 @@ def rank_intervals(means: np.ndarray, better: Better, level: float = LEVEL) -> t
 
 def compare(
     table: Sequence[np.ndarray], better: Better, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
-) -> list[Row]:
+) -> list[ScoreRow]:
     """Rank m models on one score from their per-image values, each (n,) or (runs, n).
 
     Raises:
@@ -235,7 +237,7 @@ def compare(
     difference = means - means[best]
     difference_low, difference_high = interval(boot - boot[:, [best]], level)
     return [
-        Row(
+        ScoreRow(
             mean=float(means[i]),
             low=float(low[i]),
             high=float(high[i]),
@@ -272,7 +274,7 @@ def paired_difference(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
-) -> Difference:
+) -> PairedDifference:
     """Mean of ``second - first`` over the same images, each (n,) or (runs, n), with its interval.
 
     Raises:
@@ -289,4 +291,4 @@ def paired_difference(
     rows = check_table([first, second])
     boot = bootstrap_means(rows, resamples, seed)
     low, high = interval(boot[:, 1] - boot[:, 0], level)
-    return Difference(mean(rows[1]) - mean(rows[0]), float(low), float(high))
+    return PairedDifference(mean(rows[1]) - mean(rows[0]), float(low), float(high))

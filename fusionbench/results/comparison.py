@@ -7,7 +7,7 @@ else than their model, so neither takes a rank.
 Example:
     >>> import tempfile
     >>> from fusionbench import create_model
-    >>> from fusionbench.results.comparison import compare_results, read_entries
+    >>> from fusionbench.results.comparison import compare_entries, compare_results, read_entries
     >>> from fusionbench.results.comparison import require_comparable, same_model, title_of
     >>> from fusionbench.core.types import ImageSpec
     >>> from fusionbench.evaluation.pairs import evaluate_pairs
@@ -25,6 +25,8 @@ Example:
     [('copy of source A', (1, 3)), ('copy of source B', (1, 3))]
     >>> [row.rank for row in comparison.scores["sf"]], comparison.better, comparison.images
     ([2, 1], {'sf': 'higher'}, 3)
+    >>> compare_entries(entries, scores=["sf"]).scores == comparison.scores  # without reading them again
+    True
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -41,7 +42,8 @@ from fusionbench.core.errors import DataError, NotComparableError, UsageError
 from fusionbench.core.io import digest
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.input_means import MEAN, column_order, matches
-from fusionbench.results.schema import Result, Score, load, load_per_image
+from fusionbench.results.result_set import Results, read_results
+from fusionbench.results.schema import Result, Score
 
 # Scores that say the same as another one in another unit, or a bound of it: tables show them on request.
 SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
@@ -89,14 +91,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``entries`` in the order given; ``scores``: key -> one :class:`stats.Row` per entry, None where there is none.
+    """``entries`` in the order given; ``scores``: key -> one :class:`stats.ScoreRow` per entry, or None.
 
     ``counted``: key -> number of images that the ranks are from; ``not_ranked``: key -> place of an entry -> why it has
     no row though its metric was asked for.
     """
 
     entries: list[Entry]
-    scores: dict[str, list[stats.Row | None]]
+    scores: dict[str, list[stats.ScoreRow | None]]
     better: dict[str, stats.Better]
     unit: dict[str, str]
     images: int
@@ -173,7 +175,7 @@ def same_model(result: Result) -> str:
     return digest(identity)
 
 
-def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
+def read_entries(results: Results) -> list[Entry]:
     """One entry per model from result files or folders, training seeds of one model gathered, ids checked.
 
     Raises:
@@ -181,21 +183,15 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
         DataError: a damaged result.
         NotComparableError: different things were measured, or a row has no per-image values.
     """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        found = sorted(path.glob("**/result.json")) if path.is_dir() else [path]
-        if not found:
-            raise UsageError(f"{path}: no result.json in this folder")
-        files += [file for file in found if file not in files]
-    loaded = [(file, load(file)) for file in files]
-    if any(result.status != "published" for _, result in loaded):  # numbers of papers take no part
-        named = {Path(path) for path in paths}
-        loaded = [(file, made) for file, made in loaded if made.status != "published" or file in named]
-    require_comparable([result for _, result in loaded])
+    found = read_results(results)
+    if any(one.result.status != "published" for one in found):  # numbers of papers take no part
+        found = found.measured
+    require_comparable([one.result for one in found])
     entries: dict[str, Entry] = {}
     ids: np.ndarray | None = None
     seen: set[str] = set()
-    for file, result in loaded:
+    for one in found:
+        file, result = one.file, one.result
         if result.id in seen:
             continue
         seen.add(result.id)
@@ -203,7 +199,7 @@ def read_entries(paths: Sequence[str | Path]) -> list[Entry]:
             raise NotComparableError(
                 f"{file}: {_named(result)} has no per-image values, which a paired comparison needs"
             )
-        table = load_per_image(file)
+        table = one.per_image
         if "id" not in table:
             raise DataError(f"{file}: its per-image table has no column 'id'")
         order = np.argsort(table["id"], kind="stable")
@@ -259,7 +255,7 @@ def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
 
 
 def compare_results(
-    paths: Sequence[str | Path],
+    paths: Results,
     *,
     scores: Sequence[str] = (),
     resamples: int = stats.RESAMPLES,
@@ -274,7 +270,22 @@ def compare_results(
     Raises:
         UsageError, DataError, NotComparableError: as :func:`read_entries`; no score fits the patterns.
     """
-    entries = read_entries(paths)
+    return compare_entries(read_entries(paths), scores=scores, resamples=resamples, level=level, seed=seed)
+
+
+def compare_entries(
+    entries: list[Entry],
+    *,
+    scores: Sequence[str] = (),
+    resamples: int = stats.RESAMPLES,
+    level: float = stats.LEVEL,
+    seed: int = 0,
+) -> Comparison:
+    """The same as :func:`compare_results`, of entries that were read already.
+
+    Raises:
+        UsageError: no score fits the patterns.
+    """
     every = sorted({key for entry in entries for key in (*entry.values, *entry.lacking)}, key=_by_column)
     if scores:
         keys = list(dict.fromkeys(key for pattern in scores for key in every if matches(key, pattern)))
@@ -287,7 +298,7 @@ def compare_results(
         ]
     if not keys:
         raise UsageError(f"no score fits {', '.join(scores) or 'the default'}; there are: {', '.join(every) or 'none'}")
-    table: dict[str, list[stats.Row | None]] = {}
+    table: dict[str, list[stats.ScoreRow | None]] = {}
     counted: dict[str, int] = {}
     not_ranked: dict[str, dict[int, str]] = {}
     for key in keys:

@@ -11,7 +11,6 @@ that a crash never reads as a regression.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +18,15 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError, UsageError
+from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError
+from fusionbench.core.formats import read_json
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
-from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_of
-from fusionbench.results.schema import DatasetIdentity, ProtocolIdentity, Result, Score, load, load_per_image
+from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_in_params
+from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
+from fusionbench.results.schema import IDENTITIES, DatasetIdentity, ProtocolIdentity, Result, Score
 
 SCHEMA = "fusionbench.baseline/1"
 MAX_BYTES = 64 << 20
@@ -76,7 +77,7 @@ class Baseline(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Case:
+class GateCase:
     """The verdict on one score of one model. ``worse`` is how far the mean moved in the worse direction."""
 
     model: str
@@ -94,10 +95,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GateOutcome:
     """All cases. ``ok`` when nothing regressed, everything was measured and everything was comparable."""
 
-    cases: list[Case]
+    cases: list[GateCase]
 
     @property
     def ok(self) -> bool:
@@ -108,7 +109,7 @@ class Outcome:
         """4 before 3 before 1: what is not comparable says nothing about regressions."""
         return max((EXIT_CODE[case.verdict] for case in self.cases), default=3)
 
-    def of(self, *verdicts: Verdict) -> list[Case]:
+    def of(self, *verdicts: Verdict) -> list[GateCase]:
         """The cases with one of these verdicts."""
         return [case for case in self.cases if case.verdict in verdicts]
 
@@ -122,11 +123,11 @@ class Outcome:
         if not self.ok:
             code = self.exit_code
             guilty = [case for case in self.cases if EXIT_CODE[case.verdict] == code]
-            first = guilty[0] if guilty else Case("", "", "", "not measured", "the baseline is empty")
-            raise kinds[code](f"{len(guilty)} of {len(self.cases)} scores {first.verdict}: {describe(first)}")
+            first = guilty[0] if guilty else GateCase("", "", "", "not measured", "the baseline is empty")
+            raise kinds[code](f"{len(guilty)} of {len(self.cases)} scores {first.verdict}: {describe_case(first)}")
 
 
-def describe(case: Case) -> str:
+def describe_case(case: GateCase) -> str:
     """One case in one line."""
     return f"{case.model} on {case.dataset}, {case.score}: {case.reason}"
 
@@ -154,36 +155,27 @@ def tolerance_of(key: str, score: Score) -> Tolerance:
     return METRICS.get(metric).tolerance
 
 
-def baseline_of(paths: Sequence[str | Path]) -> Baseline:
+def baseline_of(results: Results) -> Baseline:
     """A baseline from results; training seeds of a model are averaged, and give it its noise when there are three.
 
     Raises:
         UsageError, DataError, NotComparableError: as :func:`fusionbench.results.comparison.read_entries`.
     """
-    entries = []
-    for group in _by_task(paths):
-        for entry in read_entries(group):
-            entries.append(_baseline_entry(entry, load_per_image(group[0])))
+    entries = [_baseline_entry(entry) for group in _by_task(read_results(results)) for entry in read_entries(group)]
     return Baseline(entries=sorted(entries, key=lambda entry: (entry.dataset.name, entry.model, entry.key)))
 
 
-def _by_task(paths: Sequence[str | Path]) -> list[list[Path]]:
-    """Result files, those on one data set and protocol together."""
-    groups: dict[str, list[Path]] = {}
-    for path in map(Path, paths):
-        files = sorted(path.glob("**/result.json")) if path.is_dir() else [path]
-        if not files:
-            raise UsageError(f"{path}: no result.json in this folder")
-        for file in files:
-            result = load(file)
-            if result.status == "published" and path.is_dir():
-                continue  # a paper's numbers were not measured here: there is nothing to hold against them
-            task = [msgspec.to_builtins(part) for part in (result.identity.dataset, result.identity.protocol)]
-            groups.setdefault(digest(task), []).append(file)
-    return list(groups.values())
+def _by_task(results: ResultSet) -> list[ResultSet]:
+    """Measured results, those on one data set and protocol together."""
+    groups: dict[str, list[StoredResult]] = {}
+    for one in results.measured:  # a paper's numbers were not measured here: there is nothing to hold against them
+        identity = one.result.identity
+        task = [msgspec.to_builtins(part) for part in (identity.dataset, identity.protocol)]
+        groups.setdefault(digest(task), []).append(one)
+    return [ResultSet(members) for members in groups.values()]
 
 
-def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineEntry:
+def _baseline_entry(entry: Entry) -> BaselineEntry:
     result = entry.results[0]
     scores = {}
     for key, values in sorted(entry.values.items(), key=lambda item: metric_order(item[0])):
@@ -220,7 +212,7 @@ def _baseline_entry(entry: Entry, any_table: dict[str, np.ndarray]) -> BaselineE
         protocol=result.identity.protocol,
         metrics=result.identity.metrics,
         cut=entry.cut,
-        ids=np.sort(any_table["id"]).tolist(),
+        ids=entry.ids,
         scores=scores,
     )
 
@@ -253,7 +245,8 @@ def read_baseline(path: str | Path) -> Baseline:
         DataError: missing, too large, not a baseline, or a score under two names.
     """
     try:
-        baseline = msgspec.json.decode(read_bounded(path, MAX_BYTES, "baseline"), type=Baseline)
+        content = read_bounded(path, MAX_BYTES, "baseline")
+        baseline = read_json(content, Baseline, path, (*IDENTITIES, BaselineEntry))
         for entry in baseline.entries:
             entry.scores = _current_scores(entry)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -275,7 +268,7 @@ def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
     scores = current_keys(entry.scores)
     for key in (current_key(key) for key in entry.scores if current_key(key) != key):
         name = key.partition("@")[0]
-        views = views_of(entry.protocol.params) or views_in(scores, name)
+        views = views_in_params(entry.protocol.params) or views_in(scores, name)
         if views is not None and views > 3:
             columns = [scores[f"{name}@{count}"] for count in range(views + 1) if f"{name}@{count}" in scores]
             if len(columns) <= views or len({len(column.values) for column in columns}) > 1:
@@ -289,7 +282,7 @@ def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
     return scores
 
 
-def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Baseline) -> Outcome:
+def gate(candidate: Results, baseline: str | Path | Baseline) -> GateOutcome:
     """Compare results (files, or folders of them) with a baseline, score by score of the baseline.
 
     What the candidate has beyond the baseline is not judged.
@@ -298,11 +291,9 @@ def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Ba
         UsageError, DataError: no results, damaged results, or a damaged baseline.
     """
     base = baseline if isinstance(baseline, Baseline) else read_baseline(baseline)
-    paths = [candidate] if isinstance(candidate, str | Path) else list(candidate)
-    found: dict[str, list[tuple[Path, Result]]] = {}
-    for file in (file for group in _by_task(paths) for file in group):
-        result = load(file)
-        identity = result.identity
+    found: dict[str, list[StoredResult]] = {}
+    for one in read_results(candidate).measured:
+        identity = one.result.identity
         key = _key(
             identity.model.name,
             identity.model.params,
@@ -310,25 +301,25 @@ def gate(candidate: str | Path | Sequence[str | Path], baseline: str | Path | Ba
             identity.dataset.split,
             identity.protocol.name,
         )
-        found.setdefault(key, []).append((file, result))
-    return Outcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
+        found.setdefault(key, []).append(one)
+    return GateOutcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
 
 
-def _judge_entry(entry: BaselineEntry, candidates: list[tuple[Path, Result]]) -> list[Case]:
+def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[GateCase]:
     dataset = f"{entry.dataset.name} {entry.dataset.split}"
 
-    def all_cases(verdict: Verdict, reason: str) -> list[Case]:
+    def all_cases(verdict: Verdict, reason: str) -> list[GateCase]:
         return [
-            Case(entry.model, dataset, key, verdict, reason, score.unit, score.mean)
+            GateCase(entry.model, dataset, key, verdict, reason, score.unit, score.mean)
             for key, score in entry.scores.items()
         ]
 
     if not candidates:
         return all_cases("not measured", "the candidate has no result of this model on this data set")
-    difference = next((why for _, result in candidates if (why := _differs(entry, result))), None)
+    difference = next((why for one in candidates if (why := _differs(entry, one.result))), None)
     if difference:
         return all_cases("not comparable", difference)
-    tables = [(result, load_per_image(file)) for file, result in candidates if result.per_image is not None]
+    tables = [(one.result, one.per_image) for one in candidates if one.result.per_image is not None]
     if len(tables) < len(candidates):
         return all_cases("not measured", "the candidate's result has no per-image values")
     for _, table in tables:
@@ -345,7 +336,7 @@ def _judge_entry(entry: BaselineEntry, candidates: list[tuple[Path, Result]]) ->
                 break
             rows.append(values[np.argsort(table["id"], kind="stable")])
         if reason:
-            cases.append(Case(entry.model, dataset, key, "not measured", reason, score.unit, score.mean))
+            cases.append(GateCase(entry.model, dataset, key, "not measured", reason, score.unit, score.mean))
         else:
             cases.append(judge(entry.model, dataset, key, score, np.array(rows)))
     return cases
@@ -367,13 +358,13 @@ def _differs(entry: BaselineEntry, result: Result) -> str | None:
     return None
 
 
-def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.ndarray) -> Case:
+def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.ndarray) -> GateCase:
     """The rule on one score. ``values``: (n,) or (runs, n) of the candidate, image by image as in the baseline."""
     base = np.array(score.values, np.float64)  # null becomes NaN
     mask, reasons = common_images([base, values])
     if any(reasons):
         reason = f"{('the baseline', 'the candidate')[bool(reasons[1])]} {next(filter(None, reasons))}"
-        return Case(model, dataset, key, "not comparable", reason, score.unit, score.mean)
+        return GateCase(model, dataset, key, "not comparable", reason, score.unit, score.mean)
     values = values[..., mask]
     found = stats.paired_difference(base[mask], _rounded(values))
     sign = 1.0 if score.better == "lower" else -1.0
@@ -390,4 +381,4 @@ def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.n
     else:
         verdict, reason = "ok", f"within the tolerance of {tolerance:.4g}"
     now = stats.mean(values)
-    return Case(model, dataset, key, verdict, reason, score.unit, score.mean, now, worse, low, high, tolerance)
+    return GateCase(model, dataset, key, verdict, reason, score.unit, score.mean, now, worse, low, high, tolerance)

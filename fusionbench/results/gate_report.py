@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.results.gate import Case, Outcome, Verdict
+from fusionbench.results.gate import GateCase, GateOutcome, Verdict
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,14 +21,14 @@ MARKS: dict[Verdict, tuple[str, str]] = {
 _HEADS = ("verdict", "model", "score", "baseline", "now", "worse by", "tolerance")
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: GateOutcome) -> str:
     """One sentence."""
     counts = {verdict: len(outcome.of(verdict)) for verdict in MARKS}
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     return f"{len(outcome.cases)} scores: {', '.join(parts) or 'none'}"
 
 
-def _row(case: Case) -> tuple[str, ...]:
+def _row(case: GateCase) -> tuple[str, ...]:
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.5g}"
 
@@ -40,7 +40,7 @@ def _row(case: Case) -> tuple[str, ...]:
     return label, model, case.score, number(case.baseline), number(case.now), worse, number(case.tolerance)
 
 
-def as_table(outcome: Outcome, everything: bool = False) -> Table:
+def outcome_table(outcome: GateOutcome, everything: bool = False) -> Table:
     """A rich table; scores that are fine are left out unless ``everything``."""
     from rich.markup import escape
     from rich.table import Table
@@ -57,7 +57,7 @@ def as_table(outcome: Outcome, everything: bool = False) -> Table:
     return table
 
 
-def as_markdown(outcome: Outcome) -> str:
+def outcome_markdown(outcome: GateOutcome) -> str:
     """For a job summary: what moved first, everything else folded."""
     moved, fine = [case for case in outcome.cases if case.verdict != "ok"], outcome.of("ok")
     heads = {0: "✅ No regression", 1: "❌ Regression", 3: "❌ Not measured", 4: "❌ Not comparable"}
@@ -74,7 +74,7 @@ def as_markdown(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _markdown_table(cases: list[Case]) -> list[str]:
+def _markdown_table(cases: list[GateCase]) -> list[str]:
     rows = [f"| {' | '.join(_escape(text) for text in _row(case))} |" for case in cases]
     return [f"| {' | '.join(_HEADS)} |", "|---|---|---|--:|--:|--:|--:|", *rows]
 
@@ -85,7 +85,7 @@ def _escape(text: str) -> str:
     return " ".join(text.split())
 
 
-def as_junit(outcome: Outcome) -> bytes:
+def outcome_junit(outcome: GateOutcome) -> bytes:
     """JUnit XML with a test case a score: regressions are failures, what could not be judged is an error."""
     from xml.etree import ElementTree
 
@@ -112,7 +112,7 @@ def _xml(text: str) -> str:
     return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
-def as_data(outcome: Outcome) -> dict[str, Any]:
+def outcome_data(outcome: GateOutcome) -> dict[str, Any]:
     """JSON-ready: exit code, summary and every case."""
     cases = [asdict(case) for case in outcome.cases]
     return {"ok": outcome.ok, "exit_code": outcome.exit_code, "summary": summary(outcome), "cases": cases}

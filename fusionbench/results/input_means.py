@@ -97,7 +97,7 @@ def averages(table: Mapping[str, np.ndarray], name: str, views: int, batch: int 
 # What a stored result says about its inputs
 
 
-def views_of(params: Mapping[str, Any]) -> int | None:
+def views_in_params(params: Mapping[str, Any]) -> int | None:
     """V from the parameters of a protocol, whose ``inputs`` are 0..V; None where they do not say."""
     inputs = params.get("inputs")
     if not isinstance(inputs, list) or not 2 <= len(inputs) <= MAX_VIEWS + 1:
@@ -127,7 +127,7 @@ def complete(table: dict[str, np.ndarray], keys: Iterable[str], params: Mapping[
     batch = params.get("paper_batch")
     batch = batch if type(batch) is int and batch >= 1 else None
     for name in sorted({key.partition("@")[0] for key in table}):
-        views = views_of(params) or views_in(table, name)
+        views = views_in_params(params) or views_in(table, name)
         if views is None or any(f"{name}@{count}" not in table for count in range(views + 1)):
             continue
         for key, values in averages(table, name, views, batch).items():

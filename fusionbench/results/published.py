@@ -9,6 +9,7 @@ the package are in ``board/data`` and are handled like submitted ones.
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -17,15 +18,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
+from fusionbench.core.formats import require_format
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Line, Link, Plain
-from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.results import schema
-from fusionbench.results.input_means import AVERAGES, current_keys
+from fusionbench.results.bootstrap import Better
+from fusionbench.results.input_means import current_keys
+from fusionbench.results.tracks import TRACKS, UNNAMED, Track
 
 SCHEMA = "fusionbench.published/1"
 MAX_BYTES = 256 << 10
-UNNAMED = "unnamed"  # the dialect of a paper that does not say whose evaluator it used
 TEMPLATE = "published-template.toml"
 
 Number = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,7}(\.[0-9]{1,9})?\Z")]
@@ -41,7 +43,7 @@ class Paper(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
     url: Link
 
 
-class Metric(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class PrintedMetric(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """How a metric is printed: times ``scale`` it is in ``unit``, the unit used here.
 
     ``better`` is the direction of the printed number; a likelihood that a paper prints without the minus sign is better
@@ -63,7 +65,7 @@ class Printed(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     sd: Number
 
 
-class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class PrintedRow(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``title``: the method as the paper writes it; ``model``: as folders of results do, to find our own run.
 
     Scores under a former name (``nll@avg4``) get the present one.
@@ -84,16 +86,16 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     entered_by: Line
     paper: Paper
     dataset: Plain
-    track: Literal["masked", "pairs"]
-    dialect: Annotated[str, msgspec.Meta(max_length=40)] | None = None  # pairs: whose evaluator, or "unnamed"
+    track: Plain  # the protocol whose results the numbers stand beside
+    dialect: Annotated[str, msgspec.Meta(max_length=40)] | None = None  # whose evaluator, or "unnamed"
     images: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
     dims: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
     caveats: Annotated[list[Caveat], msgspec.Meta(max_length=20)] = []
-    metrics: Annotated[dict[Plain, Metric], msgspec.Meta(min_length=1, max_length=40)]
-    rows: Annotated[list[Row], msgspec.Meta(min_length=1, max_length=200)]
+    metrics: Annotated[dict[Plain, PrintedMetric], msgspec.Meta(min_length=1, max_length=40)]
+    rows: Annotated[list[PrintedRow], msgspec.Meta(min_length=1, max_length=200)]
 
 
-def read_record(path: Path) -> tuple[Record | None, list[Problem]]:
+def read_published(path: Path) -> tuple[Record | None, list[Problem]]:
     """A record from a ``.json`` or ``.toml`` file and everything that is wrong with it; None when it is no record.
 
     Raises:
@@ -110,8 +112,23 @@ def read_record(path: Path) -> tuple[Record | None, list[Problem]]:
     try:
         record: Record = decode(text, type=Record)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        if (problem := _newer(text, path)) is not None:
+            return None, [problem]
         return None, [Problem(path.name, f"not a {SCHEMA} record: {' '.join(str(error).split())}", remedy)]
     return record, [Problem(path.name, rule, fix) for rule, fix in _problems(record)]
+
+
+def _newer(text: bytes, path: Path) -> Problem | None:
+    """That a record is of another version, or a newer revision; None where it is not."""
+    try:
+        whole = (msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode)(text)
+        require_format(whole.get("schema") if isinstance(whole, dict) else None, SCHEMA, path.name)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    except DataError as error:
+        rule, _, fix = str(error).removeprefix(f"{path.name}: ").partition("; ")
+        return Problem(path.name, rule, fix)
+    return None
 
 
 def is_record(path: Path) -> bool:
@@ -122,47 +139,31 @@ def is_record(path: Path) -> bool:
 def _problems(record: Record) -> list[tuple[str, str]]:
     """(rule, remedy) of everything that a well-formed record may still have wrong."""
     found: list[tuple[str, str]] = []
-    views = _views(record, found)
-    if record.track == "masked" and record.dialect is not None:
-        found.append(("masked sets have no dialects", "leave `dialect` out"))
-    if record.track == "pairs" and record.dialect is None:
-        fix = f'name the evaluator ({", ".join(DIALECTS)}), or say "{UNNAMED}" where the paper does not'
-        found.append(("the numbers of pairs need a dialect", fix))
+    if record.track not in TRACKS.names():
+        return [(f"there is no track {record.track!r}", f"write one of {', '.join(TRACKS.names())}")]
+    track = TRACKS.get(record.track)()
+    columns = track.columns(record.dataset)
+    if columns is None:
+        found.append(track.unknown(record.dataset))
+    found += track.dialect_problems(record.dialect)
     for name, printed in record.metrics.items():
-        found += _metric_problems(record, name, printed)
-    known = [name for name in record.metrics if _known(record, name) is not None]
+        found += _metric_problems(record, track, name, printed)
+    known = [name for name in record.metrics if _known(record, track, name) is not None]
     for row in record.rows:
         for key, score in row.scores.items():
-            found += _score_problems(record, views, known, f"{row.title}, {key}", key, score)
+            where = f"{row.title}, {key}"
+            if (metric := key.partition("@")[0]) not in record.metrics:
+                fix = "say its unit, direction and table there"
+                found.append((f"{where}: {metric!r} is not described under `metrics`", fix))
+            elif metric in known:  # else it is reported already
+                found += _score_problems(record, track, columns, where, key, score)
     for what, names in (("title", [row.title for row in record.rows]), ("model", [row.model for row in record.rows])):
         twice = sorted({name for name in names if names.count(name) > 1})
         found += [(f"two rows have the {what} {name!r}", "give each method one row") for name in twice]
     return found
 
 
-def _views(record: Record, found: list[tuple[str, str]]) -> int:
-    """Views of the data set; 0 for pairs."""
-    from fusionbench.data.recipes import list_recipes, load_recipe
-    from fusionbench.sources import is_pair_source
-
-    if record.track == "pairs":
-        source, _, split = record.dataset.partition("-")  # a source with several splits names its sets so
-        if not is_pair_source(record.dataset) and not (split and is_pair_source(source)):
-            found.append(
-                (f"{record.dataset!r} is no set of pairs that is known here", "see `fusionbench list sources`")
-            )
-        return 0
-    views = None
-    if record.dataset in list_recipes() and not is_pair_source(record.dataset):
-        recipe = load_recipe(record.dataset)
-        views = None if recipe.kind == "pairs" else recipe.image_spec  # patches of pairs have no masked views
-    if views is None:
-        found.append((f"{record.dataset!r} is no masked set that is known here", "see `fusionbench list recipes`"))
-        return 99
-    return int(views.views)
-
-
-def _known(record: Record, name: str) -> Any:
+def _known(record: Record, track: Track, name: str) -> tuple[str, Better, tuple[float, float]] | None:
     """(unit, direction, range) of a metric in the record's dialect; None where there is no such metric."""
     from fusionbench.metrics import METRICS, get_metric
 
@@ -170,8 +171,7 @@ def _known(record: Record, name: str) -> Any:
     if base not in METRICS.names():
         return None
     metric = METRICS.get(base)
-    masked = metric.needs in ("samples", "log_weights", "target")
-    if masked != (record.track == "masked") or (name != base and metric.needs != "log_weights"):
+    if metric.needs not in track.needs or (name != base and metric.needs != "log_weights"):
         return None
     if name != base:
         return "bits/dim", metric.better, metric.range
@@ -183,11 +183,10 @@ def _known(record: Record, name: str) -> Any:
     return metric.unit, metric.better, metric.range
 
 
-def _metric_problems(record: Record, name: str, printed: Metric) -> list[tuple[str, str]]:
-    known = _known(record, name)
+def _metric_problems(record: Record, track: Track, name: str, printed: PrintedMetric) -> list[tuple[str, str]]:
+    known = _known(record, track, name)
     if known is None:
-        where = f"the dialect {record.dialect!r}" if record.track == "pairs" else "masked sets"
-        return [(f"{name!r} is no metric of {where}", "see `fusionbench list metrics`")]
+        return [(f"{name!r} is no metric of {track.definitions(record.dialect)}", "see `fusionbench list metrics`")]
     unit, better, _ = known
     units = {unit} | ({"bits", "nats"} if (name, record.dialect) == ("mi", UNNAMED) else set())
     scale = Decimal(printed.scale)
@@ -204,19 +203,16 @@ def _metric_problems(record: Record, name: str, printed: Metric) -> list[tuple[s
 
 
 def _score_problems(
-    record: Record, views: int, known: list[str], where: str, key: str, score: str | Printed
+    record: Record, track: Track, columns: Sequence[str] | None, where: str, key: str, score: str | Printed
 ) -> list[tuple[str, str]]:
+    """What is wrong with a score of a metric that is known."""
     name, _, column = key.partition("@")
-    if name not in record.metrics:
-        return [(f"{where}: {name!r} is not described under `metrics`", "say its unit, direction and table there")]
-    if name not in known:
-        return []  # reported already
-    if record.track == "pairs" and column:
-        return [(f"{where}: pairs have no columns", f"write {name!r}; `dialect` says whose definition it is")]
-    if record.track == "masked" and column not in (*map(str, range(views + 1)), *AVERAGES):
-        fix = f"write {name}@0 to {name}@{views}, {name}@mean or {name}@avg_paper"
-        return [(f"{where}: no column {column!r}", fix)]
-    low, high = _known(record, name)[2]
+    if columns is not None and column not in columns:
+        rule, fix = track.other_column(name, column, columns)
+        return [(f"{where}: {rule}", fix)]
+    known = _known(record, track, name)
+    assert known is not None
+    low, high = known[2]
     several = isinstance(score, Printed)
     value = Decimal(score.value if isinstance(score, Printed) else score) * Decimal(record.metrics[name].scale)
     found = []
@@ -234,21 +230,21 @@ def pack(numbers: Path, out: Path) -> Path:
         DataError: there is no such file.
         RejectedError: names everything that is wrong.
     """
-    record, problems = read_record(numbers)
+    record, problems = read_published(numbers)
     if record is None or problems:
         raise RejectedError(f"{numbers}: cannot be submitted: " + " | ".join(map(str, problems)))
     write_bytes(out, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     return out
 
 
-def accept(path: Path, results: Path) -> list[Path]:
+def accept_record(path: Path, results: Path) -> list[Path]:
     """Check a record again and save its rows as results of status ``published``; their folders.
 
     Raises:
         DataError: there is no such file.
         RejectedError: the check found problems, or a row is there already with other numbers.
     """
-    record, problems = read_record(path)
+    record, problems = read_published(path)
     if record is None or problems:
         raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
     made = results_of(record)
@@ -269,7 +265,7 @@ def results_of(record: Record) -> list[schema.Result]:
     return [_result(record, row) for row in record.rows]
 
 
-def _result(record: Record, row: Row) -> schema.Result:
+def _result(record: Record, row: PrintedRow) -> schema.Result:
     where = {"paper": record.paper.url, "row": row.title, "track": record.track, "dialect": record.dialect or ""}
     identity = schema.Identity(
         model=schema.ModelIdentity(name=row.model, version="published", source="paper"),
@@ -307,9 +303,10 @@ def _score(record: Record, key: str, score: str | Printed) -> schema.Score:
         extra |= {"runs_mean": float(Decimal(score.mean) * scale), "runs_sd": float(abs(Decimal(score.sd) * scale))}
     if name.endswith("_bpd") and record.dims is not None:
         extra["dims"] = record.dims
-    better = _known(record, name)[1]
+    known = _known(record, TRACKS.get(record.track)(), name)
+    assert known is not None, "a record that was checked"
     extra["table"] = table
-    return schema.Score(mean=float(value), n=record.images, better=better, unit=printed.unit, extra=extra)
+    return schema.Score(mean=float(value), n=record.images, better=known[1], unit=printed.unit, extra=extra)
 
 
 @lru_cache

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from fusionbench.results.gate import Outcome
+    from fusionbench.results.gate import GateOutcome
 
 
 @pytest.fixture(scope="session")
-def fusionbench_gate() -> Callable[[str | Path, str | Path], Outcome]:
+def fusionbench_gate() -> Callable[[str | Path, str | Path], GateOutcome]:
     """``fusionbench_gate(candidate, baseline)``: fails the test when a score regressed or could not be judged.
 
     Returns the outcome, for further questions such as ``outcome.of("improved")``.
     """
 
-    def check(candidate: str | Path, baseline: str | Path) -> Outcome:
-        from fusionbench.results.gate import describe, gate
+    def check(candidate: str | Path, baseline: str | Path) -> GateOutcome:
+        from fusionbench.results.gate import describe_case, gate
 
         outcome = gate(candidate, baseline)
         if not outcome.ok:
             bad = outcome.of("not comparable") or outcome.of("not measured") or outcome.of("regressed")
-            lines = [f"{case.verdict}: {describe(case)}" for case in bad] or ["the baseline is empty"]
+            lines = [f"{case.verdict}: {describe_case(case)}" for case in bad] or ["the baseline is empty"]
             pytest.fail("\n".join(lines), pytrace=False)
         return outcome
 

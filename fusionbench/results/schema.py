@@ -22,11 +22,8 @@ Example:
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -35,14 +32,15 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, some
+from fusionbench.core.formats import read_json
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
-from fusionbench.results.input_means import complete, current_keys
+from fusionbench.results.image_tables import read_table, table_bytes
+from fusionbench.results.input_means import current_keys
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
-MAX_TABLE = 1 << 30  # of a table per image, unpacked
 _NAMED = 8  # images named beside the reason why they have no value
 Status = Literal["verified", "scored", "published"]
 
@@ -89,6 +87,9 @@ class Identity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     protocol: ProtocolIdentity
     metrics: dict[str, str]  # name -> version
     training: TrainingIdentity | None = None
+
+
+IDENTITIES = (Identity, ModelIdentity, DatasetIdentity, ProtocolIdentity, TrainingIdentity)
 
 
 class Score(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -278,19 +279,32 @@ def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None =
     """
     folder = result.folder(root)
     if per_image is not None:
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(per_image)
-        # repr of a Python float is the shortest text that reads back to the same float64
-        writer.writerows(zip(*(np.asarray(column).tolist() for column in per_image.values()), strict=True))
-        content = buffer.getvalue().encode()
+        content = table_bytes(per_image)
         result.per_image = PerImage(
             file="images.csv", sha256=hashlib.sha256(content).hexdigest(), columns=list(per_image)
         )
         write_bytes(folder / "images.csv", content)
-    encoded = msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1)
-    write_bytes(folder / "result.json", encoded + b"\n")
+    write_bytes(folder / "result.json", result_bytes(result))
     return folder
+
+
+def result_bytes(result: Result) -> bytes:
+    """The content of ``result.json``.
+
+    Example:
+        >>> from fusionbench.results.schema import DatasetIdentity, Identity, ModelIdentity
+        >>> from fusionbench.results.schema import ProtocolIdentity, Result, identity_id, result_bytes
+        >>> identity = Identity(
+        ...     model=ModelIdentity(name="average", version="1"),
+        ...     dataset=DatasetIdentity(name="tno", version="1.0.0", split="test", id="", n=25, ids_sha256=""),
+        ...     protocol=ProtocolIdentity(name="pairs", version="1", seed=0),
+        ...     metrics={"vif": "1"},
+        ... )
+        >>> result = Result(id=identity_id(identity), status="verified", identity=identity, scores={})
+        >>> result_bytes(result).decode().splitlines()[:3]
+        ['{', ' "cost": {},', ' "family": "model",']
+    """
+    return msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1) + b"\n"
 
 
 def load(path: str | Path) -> Result:
@@ -304,7 +318,7 @@ def load(path: str | Path) -> Result:
     if path.is_dir():
         path = path / "result.json"
     try:
-        result = msgspec.json.decode(read_bounded(path, MAX_BYTES, "result"), type=Result)
+        result = read_json(read_bounded(path, MAX_BYTES, "result"), Result, path, IDENTITIES)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DataError(f"{path}: not a {SCHEMA} result: {error}") from error
     if result.id != identity_id(result.identity):
@@ -326,47 +340,7 @@ def load_per_image(result_path: str | Path) -> dict[str, np.ndarray]:
         DataError: none there, not the one that the result names, or with averages that are not those of its columns.
     """
     path = Path(result_path)
-    folder = path if path.is_dir() else path.parent
-    result = load(path)
-    if result.per_image is None:
-        raise DataError(f"{path}: this result has no per-image values")
-    if Path(result.per_image.file).name != result.per_image.file:
-        raise DataError(f"{path}: per-image file {result.per_image.file!r} is outside the result's folder")
-    content = _table(folder / result.per_image.file)
-    if hashlib.sha256(content).hexdigest() != result.per_image.sha256:
-        raise DataError(f"{folder / result.per_image.file}: sha256 differs from the one in result.json")
-    table: dict[str, np.ndarray] = {}
-    try:
-        rows = list(csv.reader(io.StringIO(content.decode())))
-        header, body = (rows or [[]])[0], rows[1:]
-        if header != result.per_image.columns:
-            raise DataError(f"columns {header} are not those of result.json")
-        for name, column in zip(header, zip(*body, strict=True), strict=True):
-            if name == "id":
-                # names such as 01 are no numbers: they have to come back as they were written
-                numeric = all(value.isdecimal() and str(int(value)) == value for value in column)
-                table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
-            else:
-                table[name] = np.array([float(value) for value in column])
-        table = current_keys(table)
-        complete(table, result.scores, result.identity.protocol.params)
-    except (ValueError, DataError) as error:
-        raise DataError(f"{folder / result.per_image.file}: {error}") from error
-    return table
-
-
-def _table(path: Path) -> bytes:
-    packed = path.with_name(f"{path.name}.gz")
-    if path.is_file() or not packed.is_file():
-        return read_bounded(path, MAX_TABLE, "per-image table")
-    unpack = zlib.decompressobj(wbits=31)  # a gzip stream
-    try:
-        content = unpack.decompress(read_bounded(packed, MAX_TABLE, "per-image table"), MAX_TABLE)
-    except zlib.error as error:
-        raise DataError(f"{packed}: damaged gzip file ({error}); score again") from error
-    if unpack.unconsumed_tail or not unpack.eof or unpack.unused_data:
-        raise DataError(f"{packed}: not one gzip stream of at most {MAX_TABLE >> 20} MiB; score again")
-    return content
+    return read_table(load(path), path / "result.json" if path.is_dir() else path)
 
 
 def load_folder(root: str | Path) -> list[Result]:

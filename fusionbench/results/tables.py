@@ -39,7 +39,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.metrics import label_of
-from fusionbench.results.bootstrap import Row
+from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, Entry
 from fusionbench.results.input_means import MEAN, column_order, is_count, subsample
 from fusionbench.results.schema import Result, left_out
@@ -65,7 +65,7 @@ def decimals(mean: float, low: float, high: float) -> int:
     return min(10, max(0, 2 - math.floor(math.log10(abs(mean))))) if mean else 1
 
 
-def number(row: Row) -> tuple[str, str, str]:
+def number(row: ScoreRow) -> tuple[str, str, str]:
     """Mean, low and high with the places that their interval deserves.
 
     Example:
@@ -80,7 +80,7 @@ def number(row: Row) -> tuple[str, str, str]:
     return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
 
 
-def spread_text(row: Row) -> str:
+def spread_text(row: ScoreRow) -> str:
     """`` ± 0.012``, the standard deviation over training runs, to the places of the mean; nothing for one run.
 
     Two digits of the deviation where the interval deserves fewer places, so that it is never shown as zero by rounding.
@@ -99,7 +99,7 @@ def spread_text(row: Row) -> str:
     return f" ± {row.run_sd:.{places}f}"
 
 
-def rank_text(row: Row) -> str:
+def rank_text(row: ScoreRow) -> str:
     """``2`` or ``1–3``.
 
     Example:
@@ -198,7 +198,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _cells(comparison: Comparison, i: int, cell: Callable[[Row, bool], list[str]], empty: list[str]) -> list[str]:
+def _cells(comparison: Comparison, i: int, cell: Callable[[ScoreRow, bool], list[str]], empty: list[str]) -> list[str]:
     cut = comparison.entries[i].cut
     texts = []
     for key, column in comparison.scores.items():
@@ -228,7 +228,7 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    def cell(row: Row, cut: bool) -> list[str]:
+    def cell(row: ScoreRow, cut: bool) -> list[str]:
         mean, low, high = number(row)
         star = " " if cut or not row.tied else "*"
         text = f"{mean}{spread_text(row)} [dim]\\[{low}, {high}][/dim]{star}"
@@ -252,7 +252,7 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
 def as_markdown(comparison: Comparison) -> str:
     """A Markdown table with its legend."""
 
-    def cell(row: Row, cut: bool) -> list[str]:
+    def cell(row: ScoreRow, cut: bool) -> list[str]:
         mean, low, high = number(row)
         marks = "" if cut else f"{' *' if row.tied else ''} ({rank_text(row)})"
         return [f"{mean}{spread_text(row)} [{low}, {high}]{marks}"]
@@ -292,7 +292,7 @@ def as_csv(comparison: Comparison) -> str:
 def as_latex(comparison: Comparison) -> str:
     """A booktabs table: best and everything tied with it in bold, trivial rows in grey (package xcolor)."""
 
-    def cell(row: Row, cut: bool) -> list[str]:
+    def cell(row: ScoreRow, cut: bool) -> list[str]:
         places = decimals(row.mean, row.low, row.high)
         text = f"{row.mean:.{places}f} \\pm {(row.high - row.low) / 2:.{places}f}"
         if row.run_sd is not None:

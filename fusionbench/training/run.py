@@ -10,6 +10,7 @@ import msgspec
 
 from fusionbench.core.crashes import read_crash
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.formats import read_json
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.types import ImageSpec
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
@@ -122,9 +123,8 @@ def read_run(folder: str | Path) -> Run:
     """
     path = Path(folder) / "run.json"
     try:
-        return Run(
-            Path(folder),
-            msgspec.json.decode(read_bounded(path, 1 << 20, "run (fusionbench train makes it)"), type=RunInfo),
-        )
+        content = read_bounded(path, 1 << 20, "run (fusionbench train makes it)")
+        # no field is ever left out: it might say how the weights were trained
+        return Run(Path(folder), read_json(content, RunInfo, path, (msgspec.Struct,)))
     except (msgspec.DecodeError, RecursionError) as error:
         raise DataError(f"{path}: not a fusionbench run: {error}") from error

@@ -14,7 +14,7 @@ from fusionbench.board import build_board
 from fusionbench.core.errors import DataError, NotComparable, UsageError
 from fusionbench.core.figures import contact_sheet
 from fusionbench.results import schema
-from fusionbench.results.published import accept, pack, shipped, template
+from fusionbench.results.published import accept_record, pack, shipped, template
 from tests.helpers.results import made_up
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -236,7 +236,7 @@ def test_published_data_keep_the_papers_averages() -> None:
 
 def test_an_accepted_record_stands_beside_our_run_with_the_gap(results: Path, tmp_path: Path) -> None:
     (tmp_path / "numbers.toml").write_text(template().replace('title = "FusionVAE" ', 'title = "Theirs" '))
-    accept(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
+    accept_record(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
     page = Page(build_board(results, tmp_path / "site", resamples=100))
     row = next(cells for kind, cells in page.rows if kind == "published model" and "Theirs" in cells[0])
     assert row[3].strip() == "0.1593" and row[2].strip() == "–", "hollow: a value, and no rank"
@@ -249,7 +249,7 @@ def test_an_accepted_record_stands_beside_our_run_with_the_gap(results: Path, tm
 
 def test_a_papers_address_is_checked_again_before_it_is_a_link(results: Path, tmp_path: Path) -> None:
     (tmp_path / "numbers.toml").write_text(template().replace('title = "FusionVAE" ', 'title = "Theirs" '))
-    (folder,) = accept(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
+    (folder,) = accept_record(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
     text = (folder / "result.json").read_text()
     (folder / "result.json").write_text(text.replace('"url": "https://arxiv.org/', '"url": "javascript:'))
     assert (folder / "result.json").read_text() != text

@@ -7,61 +7,19 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fusionbench import board
 from fusionbench.board import build_board
-from fusionbench.board.charts import COLOURS, Point, Series, chart, round_numbers, short
+from fusionbench.board.charts import COLOURS
 from fusionbench.board.rows import benchmarks
-from fusionbench.board.views import against_cost, by_draws, by_inputs, read_curves
+from fusionbench.board.views import against_cost, by_draws, by_number_of_inputs, read_curves
 from fusionbench.core.errors import DataError
 from fusionbench.evaluation.curves import save_curves
 from fusionbench.results import schema
 from tests.helpers.results import made_up
+from tests.helpers.svg import circles
 
-HOSTILE = "\"><script>alert('x')</script>"
 ROWS = [(n, k, 10.0 - n - k / 8, 0.5 / k) for n in range(4) for k in (1, 2, 4, 8)]
-
-
-def circles(svg: str) -> list[tuple[float, float]]:
-    root = ET.fromstring(svg.partition("<ul")[0])
-    return [(float(c.get("cx", "")), float(c.get("cy", ""))) for c in root.iter("circle")]
-
-
-def test_points_lie_where_their_numbers_say() -> None:
-    points = [Point(1, 10), Point(10, 30), Point(100, 20)]
-    (x1, y1), (x2, y2), (x3, y3) = circles(chart("t", [Series("s", points)], x="x", y="y", log=True))
-    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.11), "decades are equally wide"
-    assert y1 > y3 > y2 and y1 - y3 == pytest.approx(y3 - y2, abs=0.11), "up is more"
-
-
-def test_names_are_text() -> None:
-    svg = chart(HOSTILE, [Series(HOSTILE, [Point(1, 1, name=HOSTILE, href=HOSTILE)])], x=HOSTILE, y=HOSTILE)
-    assert "<script" not in svg and ET.fromstring(svg).get("aria-label") == HOSTILE
-
-
-def test_what_cannot_be_drawn_is_left_out() -> None:
-    assert chart("t", [Series("s", [Point(0, 1)])], x="x", y="y", log=True) == ""
-    assert len(circles(chart("t", [Series("s", [Point(1, float("nan")), Point(2, 3)])], x="x", y="y"))) == 1
-
-
-@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
-def test_round_numbers(low: float, span: float) -> None:
-    found = round_numbers(low, low + span)
-    assert 0 < len(found) <= 7 or low + span == low
-    assert all(low - 1e-6 * abs(low) - 1e-9 <= v <= low + span + 1e-6 * abs(low + span) + 1e-9 for v in found)
-
-
-def test_short_numbers() -> None:
-    assert [short(v) for v in (0.0312, 12.5, 9999, 12345, 6.4e6, 2e9)] == [
-        "0.0312",
-        "12.5",
-        "9999",
-        "12.3k",
-        "6.4M",
-        "2G",
-    ]
 
 
 def test_scores_by_inputs_and_by_draws(tmp_path: Path) -> None:
@@ -71,7 +29,7 @@ def test_scores_by_inputs_and_by_draws(tmp_path: Path) -> None:
     assert read_curves(folder / "curves.csv") == ROWS
     benchmark = benchmarks(tmp_path / "results", 100)[0]
     row = next(row for row in benchmark.rows if row.family == "model")
-    first = by_inputs(row, benchmark)[0].svg
+    first = by_number_of_inputs(row, benchmark)[0].svg
     assert len(circles(first)) == 3 * 4 and "as published" in first and "best trivial" in first
     build_board(tmp_path / "results", tmp_path / "site", resamples=100)
     page = next((tmp_path / "site" / "models").glob("*fusionvae*")).read_text()
@@ -87,7 +45,7 @@ def test_many_views(tmp_path: Path) -> None:
     labels = [column.label for column in benchmark.groups[1].columns]
     assert labels == [f"N={n}" for n in range(65)] + ["mean"]
     assert [column.key for column in benchmark.columns if column.rank_key] == ["nll_bpd@mean", "mse_min@mean"]
-    axis = ET.fromstring(by_inputs(benchmark.rows[0], benchmark)[0].svg.partition("<ul")[0])
+    axis = ET.fromstring(by_number_of_inputs(benchmark.rows[0], benchmark)[0].svg.partition("<ul")[0])
     below = [text.text for text in axis.iter("text") if text.get("text-anchor") == "middle" and text.text.isdecimal()]
     assert below == ["0", "8", "16", "24", "32", "40", "48", "56", "64"]
     nll = by_draws(folder)[0]

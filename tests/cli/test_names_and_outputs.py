@@ -60,7 +60,7 @@ def test_they_make_a_row_of_a_suite(capsys: pytest.CaptureFixture[str], places: 
         (places / "set").mkdir(exist_ok=True)
         (places / side).rename(places / "set" / side)
     where = ["--a", places / "set/a", "--b", places / "set/b", "--fused", places / "fused"]
-    more = ["--suite", places / "s.toml", "--name", "x", "--out", places / "out", "--keep-pictures"]
+    more = ["--suite", places / "s.toml", "--name", "x", "--out", places / "out", "--keep-images"]
     code, _, err = run(capsys, "score", *where, *more, "--note", BYTE.replace("night", ""))
     assert code == 2 and err.strip().splitlines()[-1].startswith(
         "fusionbench: a name that is not UTF-8 cannot be stored"

@@ -13,7 +13,7 @@ from PIL import Image
 from fusionbench.cli.quickstart import quickstart_command
 from fusionbench.evaluation.suites import load_suite
 from fusionbench.results import schema
-from fusionbench.results.gate import Outcome, baseline_of, write_baseline
+from fusionbench.results.gate import GateOutcome, baseline_of, write_baseline
 from tests.cli.runner import run
 from tests.helpers import plugins
 
@@ -63,7 +63,9 @@ def test_everything_is_there(made: tuple[Path, dict]) -> None:
     assert len(schema.load_folder(report["results"])) == 6
 
 
-def test_our_own_gate(made: tuple[Path, dict], regen: bool, fusionbench_gate: Callable[[str, Path], Outcome]) -> None:
+def test_our_own_gate(
+    made: tuple[Path, dict], regen: bool, fusionbench_gate: Callable[[str, Path], GateOutcome]
+) -> None:
     """Two steps of training decide nothing, but they hold data, initial weights, training and scores to a baseline."""
     if regen:
         write_baseline(BASELINE, baseline_of([made[1]["results"]]))

@@ -17,7 +17,7 @@ from fusionbench.core.io import digest
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.engine import available, score_images
 from fusionbench.results import schema
-from fusionbench.results.gate import Outcome, baseline_of, gate, read_baseline, write_baseline
+from fusionbench.results.gate import GateOutcome, baseline_of, gate, read_baseline, write_baseline
 
 BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "metrics.json"
 COUNT, HEIGHT, WIDTH = 4, 176, 184  # MS-SSIM asks for 176 at least
@@ -86,7 +86,7 @@ def results(root: Path, change: Callable[[str, np.ndarray], np.ndarray] = lambda
     return root
 
 
-def test_our_own_gate(tmp_path: Path, regen: bool, fusionbench_gate: Callable[[Path, Path], Outcome]) -> None:
+def test_our_own_gate(tmp_path: Path, regen: bool, fusionbench_gate: Callable[[Path, Path], GateOutcome]) -> None:
     if regen:
         write_baseline(BASELINE, baseline_of([results(tmp_path / "new")]))
     outcome = fusionbench_gate(results(tmp_path / "now"), BASELINE)

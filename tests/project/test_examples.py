@@ -57,7 +57,7 @@ EXEMPT = {
     "fusionbench.results.schema.Score": "what summarise returns",
     "fusionbench.results.schema.TrainingIdentity": "a part of Identity, see identity_id",
     "fusionbench.training.schedule.GroupTraining": "a field of Training",
-    "fusionbench.results.bootstrap.Row": "what compare returns",
+    "fusionbench.results.bootstrap.ScoreRow": "what compare returns",
     "fusionbench.results.tables.notes": "lines below the tables of a Comparison, see compare_results",
 }
 

@@ -21,7 +21,7 @@ from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset
 from fusionbench.evaluation.suites import load_suite
 from fusionbench.results.gate import read_baseline
-from fusionbench.results.published import read_record
+from fusionbench.results.published import read_published
 from fusionbench.results.schema import load, load_per_image, save
 from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
@@ -327,7 +327,7 @@ def test_submissions(name: str) -> None:
 
 
 def test_published_1() -> None:
-    record, problems = read_record(GOLDEN / "published-1.json")
+    record, problems = read_published(GOLDEN / "published-1.json")
     assert record is not None and problems == []
     assert record.rows[0].scores["vif"] == "0.80" and record.paper.url == "https://example.org/paper"
 

@@ -136,6 +136,6 @@ def test_the_documented_numbers() -> None:
 
 def test_what_was_found_cannot_be_changed() -> None:
     (row,) = stats.compare([np.array([1.0, 2.0])], "lower", resamples=10)
-    for found in (row, stats.Difference(1.0, 0.5, 1.5)):
+    for found in (row, stats.PairedDifference(1.0, 0.5, 1.5)):
         with pytest.raises(AttributeError):
             found.mean = 0.0  # type: ignore[misc]

@@ -85,10 +85,10 @@ def test_what_has_no_mean() -> None:
 
 
 def test_views_of_a_protocol_and_of_a_table() -> None:
-    assert means.views_of({"inputs": [0, 1]}) == 1
+    assert means.views_in_params({"inputs": [0, 1]}) == 1
     for inputs in (None, [], [0], [1, 2], [0, 2], "0123", list(range(66)), [0, "1"]):
-        assert means.views_of({"inputs": inputs}) is None, inputs
-    assert means.views_of({"inputs": list(range(65))}) == 64
+        assert means.views_in_params({"inputs": inputs}) is None, inputs
+    assert means.views_in_params({"inputs": list(range(65))}) == 64
     assert means.views_in(["m@0", "m@1", "m@mean", "mm@2", "m"], "m") == 1
     for names in (["m@0"], ["m@0", "m@2"], ["m@0", "m@01"], ["m@0", "m@٣"], [f"m@{n}" for n in range(66)]):
         assert means.views_in(names, "m") is None, names

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.results import tables
-from fusionbench.results.bootstrap import Row
+from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, compare_results
 from fusionbench.results.schema import load
 from tests.helpers.results import made_up
@@ -120,7 +120,7 @@ def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
     ],
 )
 def test_a_deviation_is_never_rounded_away(half: float, sd: float | None, text: str) -> None:
-    row = Row(5.0, 5.0 - half, 5.0 + half, 1, 1, 1, True, 0.0, 0.0, 0.0, 2, sd)
+    row = ScoreRow(5.0, 5.0 - half, 5.0 + half, 1, 1, 1, True, 0.0, 0.0, 0.0, 2, sd)
     assert tables.spread_text(row) == text
 
 

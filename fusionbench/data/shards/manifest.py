@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fusionbench.core.errors import DataError
+from fusionbench.core.formats import read_json
 from fusionbench.core.io import digest, read_bounded, write_json
 
 FORMAT = "fusionbench.dataset/1"
@@ -110,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise DataError(f"{folder}: no {FILE}: not a finished data set; run `fusionbench generate` again")
     try:
-        manifest = msgspec.json.decode(read_bounded(path, MAX_BYTES, "manifest"), type=Manifest)
+        manifest = read_json(read_bounded(path, MAX_BYTES, "manifest"), Manifest, path, (SplitEntry, ShardEntry))
     except (msgspec.DecodeError, RecursionError) as error:
         raise DataError(f"{path}: not a {FORMAT} manifest: {error}") from error
     for name, split in manifest.splits.items():

@@ -312,7 +312,7 @@ def read_options(table: Mapping[str, Any], path: Path) -> Any:
 
 
 OPENS = frozenset({"source_dir", "strict"})  # of ``takes``, what ``open`` gets; ``evaluate`` gets the others
-_FLAGS = {"draws": "--samples"}
+_FLAGS = {"draws": "--samples", "keep_pictures": "--keep-images"}
 
 
 def flag(option: str) -> str:

@@ -32,7 +32,7 @@ class PublishedKind(SubmissionKind):
 
     def check(self, path: Path, data: Path | None = None) -> SubmissionReport:
         """The problems of the record; no data are needed."""
-        record, problems = published.read_record(path)
+        record, problems = published.read_published(path)
         if record is None or problems:
             return SubmissionReport(str(path), problems)
         about = f"{len(record.rows)} published rows on {record.dataset}: {record.paper.title}"
@@ -40,7 +40,7 @@ class PublishedKind(SubmissionKind):
 
     def accept(self, path: Path, scoring: Scoring) -> Path:
         """Save every row as a result; the folder of the first one."""
-        return published.accept(path, scoring.results)[0]
+        return published.accept_record(path, scoring.results)[0]
 
 
 PUBLISHED = PublishedKind()

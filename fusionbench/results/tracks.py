@@ -1,0 +1,112 @@
+"""What numbers of a paper may say under one protocol: data sets, metrics, columns, dialects.
+
+A track has the name of the protocol whose results stand beside its numbers. A package that adds a protocol registers a
+track for it with the entry-point group ``fusionbench.tracks``, and records of published numbers for it are checked.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from fusionbench.core.registry import Registry
+from fusionbench.metrics.dialects import DIALECTS
+from fusionbench.results.input_means import AVERAGES, MEAN, PAPER_MEAN
+
+UNNAMED = "unnamed"  # the dialect of a paper that does not say whose evaluator it used
+RuleAndRemedy = tuple[str, str]
+
+
+class Track(ABC):
+    """The rules for the numbers of one protocol.
+
+    Attributes:
+        title: what messages call its data sets.
+        needs: inputs of its metrics, see ``Metric.needs``.
+    """
+
+    title: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        """What may follow the ``@`` of a score key, ``""`` for a key without; None where the data set is not known."""
+
+    @abstractmethod
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        """What is said about a data set that is not known."""
+
+    @abstractmethod
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        """What is said about a column that the data set does not have."""
+
+    def dialect_problems(self, dialect: str | None) -> list[RuleAndRemedy]:
+        """What is wrong with the dialect of a record, or with its lack of one."""
+        return [] if dialect is None else [(f"{self.title} have no dialects", "leave `dialect` out")]
+
+    def definitions(self, dialect: str | None) -> str:
+        """Where a metric was looked for, for messages."""
+        return self.title
+
+
+class MaskedTrack(Track):
+    """Masked views: ``metric@N`` for N inputs, and the averages over the numbers of inputs."""
+
+    title = "masked sets"
+    needs = frozenset({"samples", "log_weights", "target"})
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.data.recipes import list_recipes, load_recipe
+
+        if dataset not in list_recipes():
+            return None
+        recipe = load_recipe(dataset)
+        if not hasattr(recipe, "views"):  # a recipe of pairs
+            return None
+        return (*map(str, range(recipe.image_spec.views + 1)), *AVERAGES)
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no masked set that is known here", "see `fusionbench list recipes`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        most = len(columns) - len(AVERAGES) - 1
+        fix = f"write {metric}@0 to {metric}@{most}, {metric}@{MEAN} or {metric}@{PAPER_MEAN}"
+        return f"no column {column!r}", fix
+
+
+class PairsTrack(Track):
+    """Registered pairs: one number for each metric, in the dialect of an evaluator."""
+
+    title = "pairs"
+    needs = frozenset({"pair", "fused"})
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.sources import is_pair_source
+
+        source, _, split = dataset.partition("-")  # a source with several splits names its sets so
+        known = is_pair_source(dataset) or (bool(split) and is_pair_source(source))
+        return ("",) if known else None
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no set of pairs that is known here", "see `fusionbench list sources`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        return "pairs have no columns", f"write {metric!r}; `dialect` says whose definition it is"
+
+    def dialect_problems(self, dialect: str | None) -> list[RuleAndRemedy]:
+        if dialect is not None:
+            return []
+        fix = f'name the evaluator ({", ".join(DIALECTS)}), or say "{UNNAMED}" where the paper does not'
+        return [("the numbers of pairs need a dialect", fix)]
+
+    def definitions(self, dialect: str | None) -> str:
+        return f"the dialect {dialect!r}"
+
+
+TRACKS: Registry[type[Track]] = Registry(
+    "track",
+    "fusionbench.tracks",
+    {"masked": "fusionbench.results.tracks:MaskedTrack", "pairs": "fusionbench.results.tracks:PairsTrack"},
+    see="fusionbench list protocols",
+)
