@@ -62,7 +62,7 @@ class MaskedTrack(Track):
         if dataset not in list_recipes():
             return None
         recipe = load_recipe(dataset)
-        if not hasattr(recipe, "views"):  # a recipe of pairs
+        if recipe.kind == "pairs":
             return None
         return (*map(str, range(recipe.image_spec.views + 1)), *AVERAGES)
 
