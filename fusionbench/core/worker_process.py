@@ -54,7 +54,7 @@ def write_message(stream: BinaryIO, body: bytes) -> None:
     stream.flush()
 
 
-def main(token: str) -> None:
+def serve_tasks(token: str) -> None:
     """Serve until the standard input ends. ``token`` goes ahead of the answers, after whatever was printed before.
 
     The process leaves without Python's own shutdown: nothing of it is needed, and native libraries can hang in it.

@@ -68,7 +68,7 @@ class Death:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """What became of task ``index``: its ``value``, or the ``error`` that it raised, or its worker's ``death``."""
 
     index: int
@@ -92,7 +92,7 @@ def run_in_workers(
     *,
     logs: Callable[[int], Path] | None = None,
     threads: int | None = None,
-) -> Generator[Outcome, None, None]:
+) -> Generator[TaskOutcome, None, None]:
     """Outcomes of ``function(*task)`` as they come, in any order; none is tried twice, but see :class:`Again`.
 
     Closing the generator stops the workers: a task gets :class:`KeyboardInterrupt`, as from Ctrl-C.
@@ -171,7 +171,7 @@ class _Crew:
         self.busy.append(worker)
         worker.give(index, log, payload)
 
-    def wait(self) -> list[Outcome]:
+    def wait(self) -> list[TaskOutcome]:
         """What has come to an end since the last call; it may be nothing."""
         check_interrupt()
         with contextlib.suppress(queue.Empty):
@@ -184,7 +184,7 @@ class _Crew:
             if worker.answers:
                 found.append(_outcome(worker.index, worker.answers.popleft()))
             elif ended:
-                found.append(Outcome(worker.index, death=worker.death()))
+                found.append(TaskOutcome(worker.index, death=worker.death()))
             else:
                 continue
             self.busy.remove(worker)
@@ -214,16 +214,16 @@ class _Crew:
                     worker.kill()
 
 
-def _outcome(index: int, answer: bytes) -> Outcome:
+def _outcome(index: int, answer: bytes) -> TaskOutcome:
     good, body, trace = pickle.loads(answer)
     try:
         value = pickle.loads(body)
     except Exception as error:
         value, good = worker_process.WorkerFaultError(f"{type(error).__name__}: {error}"), False
     if good:
-        return Outcome(index, value=value)
+        return TaskOutcome(index, value=value)
     value.__cause__ = worker_process.WorkerFaultError(f"in a worker process:\n{trace}")
-    return Outcome(index, error=value)
+    return TaskOutcome(index, error=value)
 
 
 class _Worker:
@@ -232,7 +232,8 @@ class _Worker:
     def __init__(self, log: Path, environment: dict[str, str], wake: queue.SimpleQueue[None]) -> None:
         token, self.wake, self.log = secrets.token_hex(16), wake, log
         # the path first: Python would look into the current folder before the folders of the parent
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {worker_process.__name__} import main; main({token!r})"
+        module = worker_process.__name__
+        code = f"import sys; sys.path[:] = {sys.path!r}; from {module} import serve_tasks; serve_tasks({token!r})"
         options: dict[str, Any] = {"process_group": 0}
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -22,7 +22,7 @@ from fusionbench.core.errors import CannotMeasure, FusionbenchError, UsageError
 from fusionbench.core.interrupts import check_interrupt
 from fusionbench.core.progress import progress, say
 from fusionbench.core.worker_process import WorkerFault
-from fusionbench.core.workers import Again, Death, Outcome, run_in_workers
+from fusionbench.core.workers import Again, Death, TaskOutcome, run_in_workers
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.suites import Suite, SuiteModel
@@ -242,7 +242,9 @@ def _in_workers(
     in_turns = len(work) % jobs != 0 and len(work) > jobs and long and not timed
     function = partial(_in_parts, one) if in_turns else one
 
-    def run(part: list[tuple[SuiteModel, int]], jobs: int) -> Generator[tuple[SuiteModel, int, Outcome], None, None]:
+    def run(
+        part: list[tuple[SuiteModel, int]], jobs: int
+    ) -> Generator[tuple[SuiteModel, int, TaskOutcome], None, None]:
         tasks = [(suite, row, seed, settings, threads) for row, seed in part]
         logs = [run_log(suite, row, seed, settings) for row, seed in part]
         with contextlib.closing(
@@ -267,7 +269,7 @@ def _in_workers(
                     _note(rows, suite, row, seed, settings, outcome)
 
 
-def _note(rows: Rows, suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], outcome: Outcome) -> None:
+def _note(rows: Rows, suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], outcome: TaskOutcome) -> None:
     place = row.key, seed
     if outcome.death is not None:
         _note_in_run(run_folder(suite, row, seed, settings["runs"], settings["budget"]), outcome.death)

@@ -57,9 +57,9 @@ def record_of_samples(samples: Any, data: Path, **words: Any) -> Predictions:
 
 def record_of_pictures(pictures: Mapping[str, Path], data: Path, **words: Any) -> Predictions:
     """The record of one PNG for every pair in ``data``."""
-    from fusionbench.evaluation.pair_sets import pairs_in
+    from fusionbench.evaluation.pair_sets import open_pairs
 
-    pairs = pairs_in(data)
+    pairs = open_pairs(data, strict=True)
     return Predictions(
         kind="pairs", dataset=pairs.name, dataset_id=pairs.identity.id, split=pairs.split, images=len(pictures), **words
     )
@@ -131,7 +131,8 @@ def score_samples(folder: Path, record: Predictions, data: Path, suite: str, out
     from fusionbench.metrics.mse_min import METRIC, mse_min
 
     rules = load_suite(suite)
-    protocol, options = PROTOCOLS.get(rules.protocol.name), rules.protocol
+    options: Any = rules.protocol
+    protocol = PROTOCOLS.get(options.name)
     if protocol.name != record.kind:
         raise Rejected(f"predictions for the protocol {record.kind}; the suite {suite} is scored under {protocol.key}")
     images = protocol.open(str(data), options, split=rules.split)
@@ -169,8 +170,8 @@ def score_images(folder: Path, record: Predictions, data: Path, suite: str, out:
     Raises:
         DataError: images that lack, differ in size or cannot be read.
     """
-    from fusionbench.evaluation.pair_sets import pairs_in
+    from fusionbench.evaluation.pair_sets import open_pairs
     from fusionbench.evaluation.pairs import score_pictures
 
-    pairs = pairs_in(data, record.split)
+    pairs = open_pairs(data, record.split, strict=True)
     score_pictures(folder / IMAGES, pairs, name=record.model, title=record.title, out=out)

@@ -257,18 +257,18 @@ def examine_images(folder: Path, record: Predictions, data: Path | None, found: 
         DataError: pairs that cannot be read.
     """
     from fusionbench.core.images import read_image
-    from fusionbench.evaluation.pair_sets import pairs_in
+    from fusionbench.evaluation.pair_sets import open_pairs
 
     files = {path.stem: path for path in sorted((folder / IMAGES).glob("*.png"))}
     if len(files) != record.images:
         found.problems.append(Problem(META, f"{record.images} images are named, {len(files)} are there", _AGAIN))
     sources: dict[str, tuple[Path, Path]] = {}
     if data is not None:
-        pairs = pairs_in(data, record.split)
+        pairs = open_pairs(data, record.split, strict=True)
         if pairs.identity.id != record.dataset_id:
             message = f"made for pairs {record.dataset_id[:12]}, these are {pairs.identity.id[:12]}"
             found.problems.append(Problem(META, message, "fuse these pairs"))
-        sources = pairs.source.files(record.split)
+        sources = pairs.files()
         for name in sorted(sources.keys() ^ files.keys()):
             rule = "no such pair" if name in files else "missing"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))

@@ -15,7 +15,7 @@ import pytest
 
 from fusionbench.core.errors import CannotMeasure, DataError
 from fusionbench.core.worker_process import WorkerFault
-from fusionbench.core.workers import Again, Death, Outcome, run_in_workers
+from fusionbench.core.workers import Again, Death, TaskOutcome, run_in_workers
 
 
 def act(what: str, *more: Any) -> Any:
@@ -55,7 +55,7 @@ def act(what: str, *more: Any) -> Any:
     return what, *more
 
 
-def outcomes(tasks: list[tuple[Any, ...]], jobs: int = 2, **options: Any) -> list[Outcome]:
+def outcomes(tasks: list[tuple[Any, ...]], jobs: int = 2, **options: Any) -> list[TaskOutcome]:
     return sorted(run_in_workers(act, tasks, jobs, **options), key=lambda outcome: outcome.index)
 
 

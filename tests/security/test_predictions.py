@@ -20,7 +20,7 @@ from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.masked import Protocol, evaluate
-from fusionbench.evaluation.pair_sets import pairs_in
+from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.metrics.engine import score_images
 from fusionbench.results import schema
 from fusionbench.submissions import submit
@@ -263,7 +263,7 @@ def unpacked(pairs: Path, tmp_path: Path) -> Path:
         (tmp_path / "images" / path.name).write_bytes(path.read_bytes())
     made = {"schema": "fusionbench.predictions/1", "kind": "pairs", "title": "Theirs", "submitter": "Ada"}
     made |= {"model": "theirs", "dataset": "pairs", "split": "all", "images": 4}
-    made["dataset_id"] = pairs_in(pairs).identity.id
+    made["dataset_id"] = open_pairs(pairs, strict=True).identity.id
     (tmp_path / META).write_text(json.dumps(made))
     return tmp_path
 

@@ -21,7 +21,9 @@ from fusionbench.core.errors import CannotMeasure, DataError, UsageError, unknow
 from fusionbench.results.schema import DatasetIdentity, Identity, ProtocolIdentity, Result, Score, save
 
 if TYPE_CHECKING:
+    from fusionbench.core.interfaces import Model
     from fusionbench.core.types import ImageSpec
+    from fusionbench.evaluation.subject import Scorable
     from fusionbench.evaluation.suites import Suite, SuiteModel
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -51,7 +53,7 @@ class ScoredRow:
 
     row: SuiteModel
     seed: int
-    model: Any
+    model: Scorable
     result: Result
 
 
@@ -157,7 +159,7 @@ class BaseProtocol(ABC):
     def spec(self, data: Any) -> ImageSpec:
         """The shape that models are built for."""
 
-    def create(self, row: SuiteModel, data: Any) -> Any:
+    def create(self, row: SuiteModel, data: Any) -> Model:
         """The model object of a row that is not trained."""
         from fusionbench.models import MODELS
 
@@ -166,7 +168,7 @@ class BaseProtocol(ABC):
     @abstractmethod
     def evaluate(
         self,
-        model: Any,
+        model: Scorable,
         data: Any,
         options: Any,
         *,
@@ -190,7 +192,7 @@ class BaseProtocol(ABC):
             DataError, CannotMeasure: images that cannot be scored, or scores that are not finite.
         """
 
-    def draw_row(self, model: Any, data: Any, result: Result, out: Path) -> None:  # noqa: B027 - most need none
+    def draw_row(self, model: Scorable, data: Any, result: Result, out: Path) -> None:  # noqa: B027 - most need none
         """Draw the sheets of a row of a suite below ``out`` and save the result that names them; nothing by default."""
 
     def draw_suite(  # noqa: B027 - most need none
@@ -225,11 +227,11 @@ class SimpleProtocol(BaseProtocol):
     """A protocol that says what the scores of a model are, and leaves identity, time and files to this class."""
 
     @abstractmethod
-    def metrics(self, model: Any) -> dict[str, str]:
+    def metrics(self, model: Model) -> dict[str, str]:
         """Score of the model -> version of its metric; part of the identity."""
 
     @abstractmethod
-    def measure(self, model: Any, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
+    def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
         """Scores of a model (on the device that it lies on) by their key, and the values image by image.
 
         Raises:
@@ -239,7 +241,7 @@ class SimpleProtocol(BaseProtocol):
 
     def evaluate(
         self,
-        model: Any,
+        model: Scorable,
         data: Any,
         options: Any,
         *,
@@ -251,11 +253,11 @@ class SimpleProtocol(BaseProtocol):
     ) -> Result:
         """As :meth:`BaseProtocol.evaluate`: what :meth:`measure` finds, as a saved result."""
         from fusionbench.evaluation.make_result import make_result, saved_result
-        from fusionbench.evaluation.subject import Subject
+        from fusionbench.evaluation.subject import EvaluatedModel
         from fusionbench.training.runtime import describe_host, launch
 
         runtime = launch(device, "fp32")
-        subject = Subject.of(model, self.spec(data), runtime.device, params)
+        subject = EvaluatedModel.of(model, self.spec(data), runtime.device, params)
         identity = Identity(
             model=subject.identity,
             dataset=data.identity,
