@@ -165,7 +165,6 @@ class BaseProtocol(ABC):
 
         return MODELS.get(row.name)(self.spec(data), **row.model_parameters)
 
-    @abstractmethod
     def evaluate(
         self,
         model: Scorable,
@@ -180,6 +179,7 @@ class BaseProtocol(ABC):
     ) -> Result:
         """Score a model object, or a run (its folder, or a Run), and save the result below ``out``.
 
+        The scores are those of :meth:`measure`, identity, time and files are made here; or a protocol overrides this.
         A result with the same identity that lies there already is returned as it is, unless ``force``. A protocol whose
         ``takes`` names options of the command line gets those as further keyword arguments.
 
@@ -191,6 +191,47 @@ class BaseProtocol(ABC):
             UsageError: a model that lacks an ability.
             DataError, CannotMeasure: images that cannot be scored, or scores that are not finite.
         """
+        from fusionbench.evaluation.make_result import make_result, saved_result
+        from fusionbench.evaluation.subject import EvaluatedModel
+        from fusionbench.training.runtime import describe_host, launch
+
+        runtime = launch(device, "fp32")
+        subject = EvaluatedModel.of(model, self.spec(data), runtime.device, params)
+        identity = Identity(
+            model=subject.identity,
+            dataset=data.identity,
+            protocol=self.identity(options, data),
+            metrics=self.metrics(subject.model),
+            training=subject.training,
+        )
+        result = make_result(identity, title=title or subject.title, family=subject.family)
+        if (found := saved_result(result, out, force)) is not None:
+            return found
+        begun = time.monotonic()
+        result.scores, table = self.measure(subject.model, data, options)
+        seconds = time.monotonic() - begun
+        for key, score in result.scores.items():
+            if score.mean is None and not score.extra.get("not_available"):
+                raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
+        result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
+        result.provenance["host"] = describe_host(runtime.device)
+        if out is not None and runtime.rank == 0:
+            save(result, out, table)
+        runtime.fabric.barrier()
+        return result
+
+    def metrics(self, model: Model) -> dict[str, str]:
+        """Score of the model -> version of its metric; part of the identity."""
+        raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")
+
+    def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
+        """Scores of a model (on the device that it lies on) by their key, and the values image by image.
+
+        Raises:
+            UsageError: a model that lacks an ability.
+            CannotMeasure, DataError: images that cannot be scored.
+        """
+        raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")
 
     def draw_row(self, model: Scorable, data: Any, result: Result, out: Path) -> None:  # noqa: B027 - most need none
         """Draw the sheets of a row of a suite below ``out`` and save the result that names them; nothing by default."""
@@ -224,62 +265,15 @@ class BaseProtocol(ABC):
 
 
 class SimpleProtocol(BaseProtocol):
-    """A protocol that says what the scores of a model are, and leaves identity, time and files to this class."""
+    """A protocol that says what the scores of a model are, and leaves identity, time and files to ``evaluate``."""
 
     @abstractmethod
     def metrics(self, model: Model) -> dict[str, str]:
-        """Score of the model -> version of its metric; part of the identity."""
+        """As :meth:`BaseProtocol.metrics`."""
 
     @abstractmethod
     def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
-        """Scores of a model (on the device that it lies on) by their key, and the values image by image.
-
-        Raises:
-            UsageError: a model that lacks an ability.
-            CannotMeasure, DataError: images that cannot be scored.
-        """
-
-    def evaluate(
-        self,
-        model: Scorable,
-        data: Any,
-        options: Any,
-        *,
-        out: str | Path | None = "results",
-        device: str = "auto",
-        title: str | None = None,
-        params: dict[str, Any] | None = None,
-        force: bool = False,
-    ) -> Result:
-        """As :meth:`BaseProtocol.evaluate`: what :meth:`measure` finds, as a saved result."""
-        from fusionbench.evaluation.make_result import make_result, saved_result
-        from fusionbench.evaluation.subject import EvaluatedModel
-        from fusionbench.training.runtime import describe_host, launch
-
-        runtime = launch(device, "fp32")
-        subject = EvaluatedModel.of(model, self.spec(data), runtime.device, params)
-        identity = Identity(
-            model=subject.identity,
-            dataset=data.identity,
-            protocol=self.identity(options, data),
-            metrics=self.metrics(subject.model),
-            training=subject.training,
-        )
-        result = make_result(identity, title=title or subject.title, family=subject.family)
-        if (found := saved_result(result, out, force)) is not None:
-            return found
-        begun = time.monotonic()
-        result.scores, table = self.measure(subject.model, data, options)
-        seconds = time.monotonic() - begun
-        for key, score in result.scores.items():
-            if score.mean is None and not score.extra.get("not_available"):
-                raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
-        result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
-        result.provenance["host"] = describe_host(runtime.device)
-        if out is not None and runtime.rank == 0:
-            save(result, out, table)
-        runtime.fabric.barrier()
-        return result
+        """As :meth:`BaseProtocol.measure`."""
 
 
 def read_options(table: Mapping[str, Any], path: Path) -> Any:
