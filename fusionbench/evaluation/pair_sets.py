@@ -217,11 +217,13 @@ def _find(what: str | Path, root: Path | None, strict: bool, ranges: Ranges) -> 
                 return _stored(folder, ranges, name)
             root = folder if folder.is_dir() else None
         return _registered(name, root, strict, ranges)
-    if (place := next((one for one in (folder, DATA / folder) if name and holds_dataset(one)), None)) is not None:
-        return _stored(place, ranges)
-    if folder.is_dir():
+    if name and holds_dataset(folder):
+        return _stored(folder, ranges)
+    if name and folder.is_dir():
         own = folder.resolve().name.lower()
         return _registered(own if is_pair_source(own) else "pairs", folder, strict, ranges)
+    if name and holds_dataset(DATA / folder):
+        return _stored(DATA / folder, ranges)
     known = [source for source in SOURCES.names() if is_pair_source(source)]
     raise unknown_name("folder or source of pairs", name, known)
 
