@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionbench.core.deprecation import deprecated
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.interfaces import PairSource, has_pairs
@@ -33,7 +34,8 @@ NO_RANGES = Ranges()
 VERSION = "1.0.0"  # of the way from image files to uint8 luma; raised when it gives other bytes
 # Decoded pairs that are held in memory, so that looking at a set (its identity, what is wrong with a file) and scoring
 # it decodes each file once. It holds every infrared/visible test set but LLVIP; ten thousand pairs of 640×480 pixels
-# are 6 GB: what is beyond the bound is decoded once for the look and once for the scores.
+# are 6 GB: what is beyond the bound is decoded once for the look and once for the scores. Ranges that are found in a
+# whole set (`auto`, `set:percentile`) need one more look, at values of any depth, before the first is 8 bits.
 CACHE_BYTES = 512 << 20
 
 
@@ -199,6 +201,14 @@ def pairs_of_suite(
             what = "not in both folders" if place is None else "other pixels than fusionbench has"
             raise DataError(f"{a}, {b}: {stem}: {what}; `fusionbench run {suite.name}` writes the images it scores")
     return known
+
+
+def __getattr__(name: str) -> Any:
+    former = {"find_pairs": open_pairs, "pairs_in": partial(open_pairs, strict=True)}
+    if name in former:  # before there was one function for all of them
+        deprecated(f"{__name__}.{name}", f"{__name__}.open_pairs", removed_in="0.3")
+        return former[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _find(what: str | Path, root: Path | None, strict: bool, ranges: Ranges) -> PairSource:

@@ -10,11 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from fusionbench.core import deprecation
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.io import digest
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation import pair_sets
 from fusionbench.evaluation.pair_sets import PairSet, are_pairs, open_pairs, pairs_of_suite
 from fusionbench.evaluation.suites import Suite, load_suite
 from fusionbench.sources.pair_folders import PairFolders
@@ -175,6 +177,20 @@ def test_pairs_of_a_suite_in_folders_of_any_name(tmp_path: Path) -> None:
         pairs_of_suite(suite_of("digits", "test"), tmp_path / "ir", tmp_path / "vi")
     with pytest.raises(DataError, match="astronaut: not in both folders"):
         pairs_of_suite(suite_of("pairs-demo", "all"), tmp_path / "ir", tmp_path / "vi")
+
+
+def test_former_names_say_the_new_one(tmp_path: Path) -> None:
+    write(tmp_path, "a", "b")
+    (tmp_path / "a/2.png").unlink()
+    deprecation._WARNED.clear()
+    with pytest.warns(
+        FutureWarning, match=r"find_pairs is deprecated .* use fusionbench.*open_pairs"
+    ):
+        assert pair_sets.find_pairs(tmp_path).stems == ["1", "3"]
+    with pytest.warns(FutureWarning, match="pairs_in"), pytest.raises(DataError, match="lack a partner"):
+        pair_sets.pairs_in(tmp_path)  # strict, as it was
+    with pytest.raises(AttributeError, match="no attribute 'pears'"):
+        _ = pair_sets.pears
 
 
 def test_only_a_set_that_is_scored_holds_its_pixels(tmp_path: Path) -> None:
