@@ -183,9 +183,7 @@ def test_former_names_say_the_new_one(tmp_path: Path) -> None:
     write(tmp_path, "a", "b")
     (tmp_path / "a/2.png").unlink()
     deprecation._WARNED.clear()
-    with pytest.warns(
-        FutureWarning, match=r"find_pairs is deprecated .* use fusionbench.*open_pairs"
-    ):
+    with pytest.warns(FutureWarning, match=r"find_pairs is deprecated .* use fusionbench.*open_pairs"):
         assert pair_sets.find_pairs(tmp_path).stems == ["1", "3"]
     with pytest.warns(FutureWarning, match="pairs_in"), pytest.raises(DataError, match="lack a partner"):
         pair_sets.pairs_in(tmp_path)  # strict, as it was
