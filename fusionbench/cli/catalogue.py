@@ -38,7 +38,7 @@ def list_command(kind: str | None, pattern: str | None, root: Path, as_json: boo
     Example: fusionbench list models --json
     """
     if kind is None:
-        everything = {each: catalogue.names(each, root) for each in catalogue.KINDS}
+        everything = {each: catalogue.list_names(each, root) for each in catalogue.KINDS}
         if as_json:
             found = [{"kind": each, "name": name} for each, names in everything.items() for name in names]
             click.echo(json.dumps(found, indent=1))
@@ -46,7 +46,7 @@ def list_command(kind: str | None, pattern: str | None, root: Path, as_json: boo
             for each, names in everything.items():
                 click.echo(f"{each:9} {', '.join(names) or '–'}")
         return
-    cards = [card for card in catalogue.listing(kind, root) if fnmatch.fnmatchcase(card["name"], pattern or "*")]
+    cards = [card for card in catalogue.list_cards(kind, root) if fnmatch.fnmatchcase(card["name"], pattern or "*")]
     if as_json:
         click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
         return
@@ -83,7 +83,7 @@ def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> 
 
     Example: fusionbench describe mse_min
     """
-    cards = catalogue.describe(name, kind, root)
+    cards = catalogue.find_cards(name, kind, root)
     if as_json:
         click.echo(json.dumps(cards[0] if len(cards) == 1 else cards, indent=1, ensure_ascii=False))
         return

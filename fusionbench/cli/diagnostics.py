@@ -27,7 +27,7 @@ from fusionbench.cli.machine import (
 from fusionbench.data.package_probes import PROBES, ProbeOutcome, try_packages
 
 if TYPE_CHECKING:
-    from fusionbench.training.gradient_check import Case
+    from fusionbench.training.gradient_check import GradientCase
 
 # All of them put their files into one folder, cv2: the last one installed wins, and removing one takes it away.
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
@@ -232,17 +232,17 @@ def check_plugins() -> Iterator[Finding]:
         yield Finding("plugins", "ok", "none")
 
 
-def check_gradients(cases: Iterable[Case] | None = None) -> Iterator[Finding]:
+def check_gradients(cases: Iterable[GradientCase] | None = None) -> Iterator[Finding]:
     """One training step of every model that learns, with its smallest preset, against float64; in a child process."""
     from fusionbench.core.progress import progress
-    from fusionbench.training.gradient_check import check_gradients, tiny_cases
+    from fusionbench.training.gradient_check import gradient_verdicts, tiny_cases
 
     if importlib.util.find_spec("torch") is None:
         return  # a missing package has a line of its own
     cases = tiny_cases(sorted({1, min(2, usable_cores()), usable_cores()})) if cases is None else list(cases)
     worst, wrong = None, 0
     with progress("check gradients", len(cases), "cases") as bar:
-        for verdict in check_gradients(cases):
+        for verdict in gradient_verdicts(cases):
             bar.advance(1, str(verdict.case))
             if not verdict.ok:
                 wrong += 1

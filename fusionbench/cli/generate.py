@@ -74,9 +74,10 @@ def generate_command(
 
 
 def _refuse_missing_partners(source: str, source_dir: Path | None) -> None:
+    from fusionbench.core.interfaces import has_pairs
     from fusionbench.sources import SOURCES
 
     kind = SOURCES.get(source)
-    if not hasattr(kind, "read_pairs"):
+    if not has_pairs(kind):
         raise UsageError(f"--strict is about registered pairs; the source {source!r} has none")
     kind(source_dir, strict=True)  # type: ignore[call-arg]

@@ -1,8 +1,8 @@
 """Interfaces: what a source, data set, stream, model or torch module must offer to the functions that take one.
 
 They are checked by mypy and by the contract tests (``tests/contracts``); a class need not derive from them. Optional
-abilities (files with names, a loss, samples) are interfaces of their own; :func:`has_files`, :func:`has_pairs` and
-:func:`is_trainable` say whether an object has them.
+abilities (files with names, a loss, samples) are interfaces of their own; :func:`has_files`, :func:`has_pairs`,
+:func:`is_trainable`, :func:`can_fuse`, :func:`can_sample` and :func:`has_likelihood` say whether an object has them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
+    from typing_extensions import TypeIs
 
     from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
 
@@ -75,16 +76,50 @@ class FileSource(Source, Protocol):
         ...
 
 
-class PairSource(Source, Protocol):
-    """A source of registered pairs, each of its own size."""
+class PairSource(Protocol):
+    """Registered pairs, each of its own size: of image files, embedded, or of a stored data set of whole pairs.
+
+    Abilities are discovered by presence: ``ranges_of(split)``, the ranges by which the image files of a split became 8
+    bits; ``missing(split)``, images without a partner -> the folder that lacks it; ``files(split)``, stem -> the two
+    image files; ``fingerprint_of(stems, pairs)``, what ``fingerprint`` says of pairs from elsewhere.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def redistributable(self) -> bool: ...
+
+    @property
+    def splits(self) -> Sequence[str]: ...
 
     def stems(self, split: str) -> list[str]:
-        """The name of every pair of a split, in order."""
+        """The name of every pair of a split, in order.
+
+        Raises:
+            UsageError: no such split.
+        """
+        ...
+
+    def length(self, split: str) -> int:
+        """Number of pairs of a split."""
         ...
 
     def read_pairs(self, split: str, indices: np.ndarray) -> Sequence[np.ndarray]:
-        """Pairs as uint8 (2, h, w), in the order of ``indices``."""
+        """Pairs as uint8 (2, h, w), in the order of ``indices``.
+
+        Raises:
+            DataError: an unreadable image, or a pair of two sizes.
+        """
         ...
+
+    def fingerprint(self, split: str) -> str:
+        """Hex sha256 over the pixels (of files, and the names) of all pairs of a split."""
+        ...
+
+
+class UpstreamPairs(Source, PairSource, Protocol):
+    """Registered pairs as they are before a recipe touches them."""
 
 
 @overload
@@ -96,7 +131,11 @@ def has_files(source: Source | type[Source]) -> bool:
     return hasattr(source, "names") and hasattr(source, "paths")
 
 
-def has_pairs(source: Source) -> TypeGuard[PairSource]:
+@overload
+def has_pairs(source: type[Source]) -> TypeGuard[type[UpstreamPairs]]: ...
+@overload
+def has_pairs(source: Source) -> TypeGuard[UpstreamPairs]: ...
+def has_pairs(source: Source | type[Source]) -> bool:
     """Whether a source has registered pairs."""
     return hasattr(source, "read_pairs")
 
@@ -110,7 +149,7 @@ class Columns(Protocol):
     def __getattr__(self, name: str) -> Any: ...
 
 
-class Stream(Protocol):
+class StreamLike(Protocol):
     """Batches of a split by sample index, stored or live, of any kind of data set."""
 
     def __len__(self) -> int: ...
@@ -124,7 +163,7 @@ class Stream(Protocol):
         ...
 
 
-class Dataset(Protocol):
+class DatasetLike(Protocol):
     """A data set as training and scoring see it; :class:`fusionbench.data.dataset.Dataset` is the one on disk.
 
     ``kind`` is ``"views"`` (masked views) or ``"pairs"`` (registered pairs); whether samples have a known target
@@ -172,7 +211,7 @@ class Dataset(Protocol):
         """Names of the samples, or None."""
         ...
 
-    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> Stream:
+    def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> StreamLike:
         """Batches of a split by index; with ``live`` the views of later epochs are made anew."""
         ...
 
@@ -260,7 +299,7 @@ class Fits(Protocol):
     def fit(self, batches: Iterable[Batch]) -> None: ...
 
 
-class Fuses(Protocol):
+class Fuses(Model, Protocol):
     """Makes one deterministic image per sample."""
 
     def fuse(self, batch: Batch) -> Tensor:
@@ -268,7 +307,7 @@ class Fuses(Protocol):
         ...
 
 
-class Samples(Protocol):
+class Samples(Model, Protocol):
     """Draws images from the prior path p(z|X)."""
 
     def sample(self, batch: Batch, n: int, seed: int) -> Tensor:
@@ -276,7 +315,15 @@ class Samples(Protocol):
         ...
 
 
-class HasLikelihood(Protocol):
+class Reconstructs(Samples, Protocol):
+    """Shows what its latents carry of a target."""
+
+    def reconstruct(self, batch: Batch) -> Tensor:
+        """The targets of a batch as the mean of their posterior gives them back: (N,C,H,W) in [0,1]."""
+        ...
+
+
+class HasLikelihood(Model, Protocol):
     """Can say how likely the target is."""
 
     def log_weights(self, batch: Batch, n: int, seed: int) -> Tensor:
@@ -290,3 +337,23 @@ class HasLikelihood(Protocol):
 def is_trainable(model: Model) -> TypeGuard[Trainable]:
     """Whether a model learns by gradients."""
     return hasattr(model, "loss")
+
+
+def can_fuse(model: Model) -> TypeIs[Fuses]:
+    """Whether a model makes one image per sample."""
+    return hasattr(model, "fuse")
+
+
+def can_sample(model: Model) -> TypeIs[Samples]:
+    """Whether a model draws images from a prior."""
+    return hasattr(model, "sample")
+
+
+def can_reconstruct(model: Model) -> TypeIs[Reconstructs]:
+    """Whether a model with latents gives back targets."""
+    return hasattr(model, "sample") and hasattr(model, "reconstruct")
+
+
+def has_likelihood(model: Model) -> TypeIs[HasLikelihood]:
+    """Whether a model can say how likely a target is."""
+    return hasattr(model, "log_weights")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionbench.core.interfaces import Dataset, Model, Source, Stream
+from fusionbench.core.interfaces import DatasetLike, Model, Source, StreamLike
 
 if TYPE_CHECKING:
     import torch
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
-    "Dataset",
+    "DatasetLike",
     "ImageSpec",
     "LossTerms",
     "Metric",
     "Model",
     "Preset",
     "Source",
-    "Stream",
+    "StreamLike",
     "Tolerance",
 ]
 

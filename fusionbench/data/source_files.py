@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.interfaces import FileSource, PairSource, Source, has_files, has_pairs
+from fusionbench.core.interfaces import FileSource, Source, UpstreamPairs, has_files, has_pairs
 from fusionbench.core.io import digest, utf8
 
 
-def need_pairs(source: Source) -> PairSource:
+def need_pairs(source: Source) -> UpstreamPairs:
     """``source`` as a source of registered pairs.
 
     Raises:

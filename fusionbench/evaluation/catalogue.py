@@ -185,7 +185,7 @@ _REGISTERED = ("models", "metrics", "sources", "protocols")
 KINDS = (*_CARDS, "datasets")
 
 
-def names(kind: str, root: Path = Path("data")) -> list[str]:
+def list_names(kind: str, root: Path = Path("data")) -> list[str]:
     """Names of one kind; for ``datasets`` those below ``root``."""
     if kind == "datasets":
         return list(dict.fromkeys(folder.parent.parent.name for folder in dataset_folders(root)))
@@ -200,11 +200,11 @@ def names(kind: str, root: Path = Path("data")) -> list[str]:
     return list_recipes()
 
 
-def listing(kind: str, root: Path = Path("data")) -> list[Card]:
+def list_cards(kind: str, root: Path = Path("data")) -> list[Card]:
     """One card a name, in order; what cannot be read has ``error`` instead of its fields."""
     if kind == "datasets":
         return [_safely(folder.parent.parent.name, partial(dataset_card, folder)) for folder in dataset_folders(root)]
-    return [_card(kind, name) for name in names(kind)]
+    return [_card(kind, name) for name in list_names(kind)]
 
 
 def _card(kind: str, name: str) -> Card:
@@ -221,7 +221,7 @@ def _safely(name: str, make: Callable[[], Card]) -> Card:
         return {"name": name, "title": "", "error": str(error)}
 
 
-def describe(name: str, kind: str | None = None, root: Path = Path("data")) -> list[Card]:
+def find_cards(name: str, kind: str | None = None, root: Path = Path("data")) -> list[Card]:
     """Every card that has this name, each with its ``kind``.
 
     Raises:
@@ -231,12 +231,12 @@ def describe(name: str, kind: str | None = None, root: Path = Path("data")) -> l
     cards = [
         {"kind": found.removesuffix("s"), **card}
         for found in kinds
-        if name in names(found, root)
-        for card in (listing(found, root) if found == "datasets" else [_card(found, name)])
+        if name in list_names(found, root)
+        for card in (list_cards(found, root) if found == "datasets" else [_card(found, name)])
         if card["name"] == name
     ]
     if not cards:
-        known = {known for found in kinds for known in names(found, root)}
+        known = {known for found in kinds for known in list_names(found, root)}
         raise unknown_name(kind.removesuffix("s") if kind else "name", name, known, "fusionbench list")
     broken = next((card for card in cards if "error" in card), None)
     if broken is not None and len(cards) == 1:

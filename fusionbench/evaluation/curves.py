@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.interfaces import DatasetLike, can_sample, has_likelihood
 from fusionbench.core.io import write_bytes
 from fusionbench.core.progress import progress
 from fusionbench.metrics.mse_min import squared_errors
@@ -23,7 +23,7 @@ COLUMNS = ("inputs", "draws", "nll", "mse_min")
 
 def draw_curves(
     run: str | Path,
-    dataset: Any,
+    dataset: DatasetLike,
     *,
     draws: int,
     seed: int = 0,
@@ -42,9 +42,8 @@ def draw_curves(
     import torch
 
     model = read_run(run).load_model(dataset.spec, find_device(device))
-    if not hasattr(model, "sample"):
+    if not can_sample(model) or not has_likelihood(model):
         raise UsageError(f"{model.title} has nothing to draw: its scores do not depend on the number of draws")
-    assert hasattr(model, "log_weights")
     counts = steps_to(draws)
     ids = np.arange(dataset.size(split) if limit is None else min(limit, dataset.size(split)))
     stream = dataset.stream(split, device=find_device(device), live=False)

@@ -8,18 +8,13 @@ import re
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.image_ranges import Range, Ranges
+from fusionbench.core.errors import UsageError
+from fusionbench.core.image_ranges import Range
 from fusionbench.core.progress import say
-from fusionbench.evaluation.pair_sets import NO_RANGES, PairSet
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.suites import Suite, load_suite
 from fusionbench.results.schema import Result, load
-from fusionbench.sources import SOURCES
-from fusionbench.sources.pair_folders import PairFolders
-from fusionbench.sources.pairs import Pairs
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
 
@@ -80,30 +75,6 @@ def score_outputs(
     if out is not None:
         _tell_other_sets(result, Path(out))
     return result
-
-
-def pairs_between(
-    suite: Suite, a: str | Path, b: str | Path, *, strict: bool = False, ranges: Ranges = NO_RANGES
-) -> PairSet:
-    """The pairs of the suite's split, in two folders of any name.
-
-    Raises:
-        UsageError: a data set without pairs.
-        DataError: folders without pairs, or others than those of an embedded source.
-    """
-    kind = SOURCES.get(suite.dataset)
-    if isinstance(kind, type) and issubclass(kind, PairFolders):
-        return PairSet(kind.between(a, b, suite.split, strict, ranges), suite.split, suite.protocol.limit)
-    if not hasattr(kind, "read_pairs"):
-        raise UsageError(f"{suite.name}: the source {suite.dataset!r} has no pairs")
-    known = PairSet(kind(None), suite.split, suite.protocol.limit)
-    given = PairSet(Pairs.between(a, b, "all", strict, ranges), "all")
-    for index, stem in enumerate(known.stems):
-        place = given.stems.index(stem) if stem in given.stems else None
-        if place is None or not np.array_equal(given.pair(place), known.pair(index)):
-            what = "not in both folders" if place is None else "other pixels than fusionbench has"
-            raise DataError(f"{a}, {b}: {stem}: {what}; `fusionbench run {suite.name}` writes the pictures it scores")
-    return known
 
 
 def _tell_other_sets(result: Result, out: Path) -> None:

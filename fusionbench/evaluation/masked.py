@@ -17,16 +17,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fusionbench.core.errors import CannotMeasure, UsageError
+from fusionbench.core.interfaces import DatasetLike, Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
-from fusionbench.core.types import Batch
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.evaluation.make_result import make_result, saved_result
-from fusionbench.evaluation.subject import Subject as Subject
+from fusionbench.evaluation.subject import EvaluatedModel, Scorable, loaded
 from fusionbench.metrics.mse_min import METRIC as MSE_MIN
 from fusionbench.metrics.mse_min import squared_errors
 from fusionbench.metrics.nll import METRIC as NLL
@@ -41,8 +42,10 @@ from fusionbench.results.schema import (
     save,
     summarise,
 )
-from fusionbench.training.run import Run, read_run
 from fusionbench.training.runtime import Runtime, compile_blocks, describe_host, launch
+
+if TYPE_CHECKING:
+    import torch
 
 _SAMPLE_BYTES = {"cpu": 128 << 20, "cuda": 4 << 30}  # memory for the drawn images of one batch
 _MAX_BATCH = 512
@@ -58,7 +61,7 @@ class Protocol:
     name: str = "masked"
     version: str = "1"
 
-    def identity(self, spec: Any) -> ProtocolIdentity:
+    def identity(self, spec: ImageSpec) -> ProtocolIdentity:
         """The part of a result's identity that says how it was measured."""
         params = {
             "draws": self.draws,
@@ -79,7 +82,7 @@ class Protocol:
 class MaskedImages:
     """The first ``limit`` images of a split of a data set of masked views (all for None)."""
 
-    dataset: Any
+    dataset: DatasetLike
     split: str = "test"
     limit: int | None = None
 
@@ -103,8 +106,8 @@ class MaskedImages:
 
 
 def evaluate(
-    model: Any,
-    dataset: Any,
+    model: Scorable,
+    dataset: DatasetLike,
     *,
     split: str = "test",
     protocol: Protocol | None = None,
@@ -149,7 +152,7 @@ def evaluate(
         raise UsageError(f"{protocol.draws} draws: at least one is needed")
     clock = time.monotonic()
     runtime = launch(device, precision)
-    subject = Subject.of(model, dataset.spec, runtime.device, params)
+    subject = EvaluatedModel.of(model, dataset.spec, runtime.device, params)
     images = MaskedImages(dataset, split, limit)
     identity = Identity(
         model=subject.identity,
@@ -185,8 +188,8 @@ def evaluate(
 
 
 def _measure(
-    subject: Subject,
-    dataset: Any,
+    subject: EvaluatedModel,
+    dataset: DatasetLike,
     split: str,
     ids: np.ndarray,
     protocol: Protocol,
@@ -227,28 +230,36 @@ def _measure(
     return table, seconds
 
 
-def _scores(model: Any, batch: Batch, protocol: Protocol) -> dict[str, np.ndarray]:
+def _scores(model: Model, batch: Batch, protocol: Protocol) -> dict[str, np.ndarray]:
     """Per-image scores of one batch with a fixed number of inputs."""
     import torch
 
     found: dict[str, np.ndarray] = {}
     with torch.no_grad():
-        if hasattr(model, "log_weights"):
+        if has_likelihood(model):
             weights = model.log_weights(batch, protocol.draws, protocol.seed).cpu().numpy()
             found["nll"], found["elbo"] = nll(weights), negative_elbo(weights)
             found["ess"] = effective_samples(weights)
-        if hasattr(model, "sample"):
-            samples = model.sample(batch, protocol.draws, protocol.seed)
-        else:
-            samples = model.fuse(batch)[None]
+        samples = _images(model, batch, protocol.draws, protocol.seed)
     found["mse_min"] = squared_errors(samples, batch.target).min(axis=0)
     return found
 
 
-def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subject: Subject) -> dict[str, Score]:
+def _images(model: Model, batch: Batch, draws: int, seed: int) -> torch.Tensor:
+    """Draws (n,N,C,H,W) of a model that samples, else the one image that it makes: n = 1."""
+    if can_sample(model):
+        return model.sample(batch, draws, seed)
+    if can_fuse(model):
+        return model.fuse(batch)[None]
+    raise UsageError(f"{model.title} has neither sample nor fuse: it makes no images")
+
+
+def _summarise(
+    table: dict[str, np.ndarray], protocol: Protocol, spec: ImageSpec, subject: EvaluatedModel
+) -> dict[str, Score]:
     """Columns N = 0..V, ``mean`` and ``avg_paper`` of every score; the averages join ``table`` per image."""
     counts = [str(count) for count in range(spec.views + 1)]
-    draws = protocol.draws if hasattr(subject.model, "sample") else 1
+    draws = protocol.draws if can_sample(subject.model) else 1
     scores: dict[str, Score] = {}
     for name in ("nll", "elbo", "mse_min"):
         if f"{name}@0" not in table:
@@ -269,20 +280,26 @@ def _summarise(table: dict[str, np.ndarray], protocol: Protocol, spec: Any, subj
     return scores
 
 
-def target_entropy(dataset: Any, split: str = "test") -> float:
-    """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the crop."""
+def target_entropy(dataset: DatasetLike, split: str = "test") -> float:
+    """The NLL's floor: mean entropy of the targets read as Bernoulli pixels, nats per image over the crop.
+
+    Raises:
+        UsageError: a data set without targets.
+    """
     from fusionbench.models.vae.outputs import centre_crop
 
     stream = dataset.stream(split, device="cpu", live=False)
     floors = []
     for chunk in np.array_split(np.arange(dataset.size(split)), max(1, dataset.size(split) // 1000)):
         target = stream.batch(chunk, epoch=0).target
+        if target is None:
+            raise UsageError(f"{dataset.name} has no targets")
         floors.append(entropy_floor(centre_crop(target, dataset.spec.crop).numpy()))
     return float(np.concatenate(floors).mean())
 
 
 def sample_grid(
-    model: Any, dataset: Any, ids: Sequence[int], *, split: str = "test", draws: int = 3, seed: int = 0
+    model: Scorable, dataset: DatasetLike, ids: Sequence[int], *, split: str = "test", draws: int = 3, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Pictures of what a model makes of 0..V inputs: uint8 arrays for a sample sheet.
 
@@ -291,17 +308,14 @@ def sample_grid(
     """
     import torch
 
-    run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
-    if run is not None:
-        model = run.load_model(dataset.spec)
+    model, _ = loaded(model, dataset.spec)
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
     batch = dataset.stream(split, device=device, live=False).batch(np.asarray(ids), epoch=0)
     made = []
     with torch.no_grad():
         for count in range(dataset.spec.views + 1):
             given = batch.with_inputs(count)
-            pictures = model.sample(given, draws, seed) if hasattr(model, "sample") else model.fuse(given)[None]
-            made.append(pictures.transpose(0, 1))
+            made.append(_images(model, given, draws, seed).transpose(0, 1))
     return {
         "views": _to_uint8(batch.views),
         "targets": _to_uint8(batch.target),

@@ -34,19 +34,47 @@ def save_sources(pairs: PairSet, out: str | Path) -> None:
     Raises:
         DataError: an unreadable pair, or a folder that cannot be written.
     """
-    folder = Path(out) / pairs.name / SOURCES
-    mark = {"id": pairs.identity.id, "version": pairs.identity.version}
-    same = _mark(folder / _SET) == mark
-    left = [
-        index
-        for index, stem in enumerate(pairs.stems)
-        if not (same and all((folder / side / f"{stem}.png").is_file() for side in "ab"))
-    ]
-    for index in left:
-        for side, pixels in zip("ab", pairs.pair(index), strict=True):
-            write_bytes(folder / side / f"{pairs.stems[index]}.png", encode_png(pixels))
-    if not same:
-        write_json(folder / _SET, mark)
+    for index in missing_sources(pairs, out):
+        save_source(pairs, out, index, pairs.pair(index))
+    finish_sources(pairs, out)
+
+
+def missing_sources(pairs: PairSet, out: str | Path) -> list[int]:
+    """Indices of the pairs whose sources are not there; all of them where those of another set are."""
+    folder = _sources(pairs, out)
+    if _mark(folder / _SET) != _identity(pairs):
+        return list(range(len(pairs)))
+    stems = enumerate(pairs.stems)
+    return [index for index, stem in stems if not all((folder / side / f"{stem}.png").is_file() for side in "ab")]
+
+
+def save_source(pairs: PairSet, out: str | Path, index: int, pair: np.ndarray) -> None:
+    """Write both images of one pair, uint8 (2, h, w).
+
+    Raises:
+        DataError: a folder that cannot be written.
+    """
+    for side, pixels in zip("ab", pair, strict=True):
+        write_bytes(_sources(pairs, out) / side / f"{pairs.stems[index]}.png", encode_png(pixels))
+
+
+def finish_sources(pairs: PairSet, out: str | Path) -> None:
+    """Say of which set the sources are, now that all of them are there.
+
+    Raises:
+        DataError: a folder that cannot be written.
+    """
+    path = _sources(pairs, out) / _SET
+    if _mark(path) != _identity(pairs):
+        write_json(path, _identity(pairs))
+
+
+def _sources(pairs: PairSet, out: str | Path) -> Path:
+    return Path(out) / pairs.name / SOURCES
+
+
+def _identity(pairs: PairSet) -> dict[str, str]:
+    return {"id": pairs.identity.id, "version": pairs.identity.version}
 
 
 def _mark(path: Path) -> object:

@@ -1,37 +1,55 @@
-"""Sets of registered pairs to score: one split of a source, in order, each pair of its own size."""
+"""Sets of registered pairs to score: one split of a source, in order, each pair of its own size.
+
+:func:`open_pairs` is the way to all of them: a registered source, a folder of images, or a stored data set.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionbench.core.deprecation import deprecated
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.interfaces import PairSource, has_pairs
 from fusionbench.core.io import digest
 from fusionbench.core.progress import say
 from fusionbench.data.dataset import open_dataset
-from fusionbench.evaluation.stored_pairs import DatasetPairs, holds_dataset
+from fusionbench.evaluation.stored_pairs import StoredPairs, holds_dataset
 from fusionbench.results.schema import DatasetIdentity
 from fusionbench.sources import SOURCES, is_pair_source
-from fusionbench.sources.pair_folders import range_arguments
+from fusionbench.sources.pair_folders import PairFolders, range_arguments
+from fusionbench.sources.pairs import Pairs
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.suites import Suite
 
 DATA = Path("data")  # where `fusionbench generate` puts data sets
 NO_RANGES = Ranges()
-VERSION = "1.0.0"  # of the way from picture files to uint8 luma; raised when it gives other bytes
+VERSION = "1.0.0"  # of the way from image files to uint8 luma; raised when it gives other bytes
+# Decoded pairs that are held in memory, so that looking at a set (its identity, what is wrong with a file) and scoring
+# it decodes each file once. It holds every infrared/visible test set but LLVIP; ten thousand pairs of 640×480 pixels
+# are 6 GB: what is beyond the bound is decoded once for the look and once for the scores. Ranges that are found in a
+# whole set (`auto`, `set:percentile`) need one more look, at values of any depth, before the first is 8 bits.
+CACHE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
 class PairSet:
     """The first ``limit`` pairs of a source's split (all for None), as uint8 (2, h, w)."""
 
-    source: Any
+    source: PairSource
     split: str
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, PairFolders):
+            self.source.keep_decoded(CACHE_BYTES)
 
     @property
     def name(self) -> str:
@@ -41,8 +59,7 @@ class PairSet:
     @cached_property
     def stems(self) -> list[str]:
         """Names of the pairs, in order."""
-        result: list[str] = self.source.stems(self.split)[: self.limit]
-        return result
+        return self.source.stems(self.split)[: self.limit]
 
     @property
     def ranges(self) -> Ranges:
@@ -52,6 +69,23 @@ class PairSet:
             DataError: an unreadable image, or values in which ``auto`` or ``set:percentile`` find nothing.
         """
         found: Ranges = self.source.ranges_of(self.split) if hasattr(self.source, "ranges_of") else NO_RANGES
+        return found
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Stem -> folder that lacks it, of the image files without a partner, which were left out."""
+        found: dict[str, str] = self.source.missing(self.split) if hasattr(self.source, "missing") else {}
+        return found
+
+    def files(self) -> dict[str, tuple[Path, Path]]:
+        """Stem -> the two image files of a pair, of the whole split.
+
+        Raises:
+            DataError: pairs that are not read from image files.
+        """
+        if not hasattr(self.source, "files"):
+            raise DataError(f"{self.source.name}: its pairs are not in image files; name the folder of their files")
+        found: dict[str, tuple[Path, Path]] = self.source.files(self.split)
         return found
 
     @cached_property
@@ -73,51 +107,66 @@ class PairSet:
         """Views 0 and 1 of one pair: uint8 (2, h, w).
 
         Raises:
-            DataError: an unreadable picture, or two sizes.
+            DataError: an unreadable image, or two sizes.
         """
-        result: np.ndarray = self.source.read_pairs(self.split, np.array([index]))[0]
-        return result
+        return self.source.read_pairs(self.split, np.array([index]))[0]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of one pair, without decoding it where its source has looked at it before.
+
+        Raises:
+            DataError: as :meth:`pair`.
+        """
+        if isinstance(self.source, PairFolders):
+            return self.source.size_of(self.split, index)
+        height, width = self.pair(index).shape[1:]
+        return height, width
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.pair(index) for index in range(len(self)))
 
 
 def open_pairs(
-    name: str,
-    split: str | None,
-    root: str | Path | None,
+    what: str | Path,
+    split: str | None = None,
+    root: str | Path | None = None,
     *,
     limit: int | None = None,
     strict: bool = False,
     ranges: Ranges = NO_RANGES,
 ) -> PairSet:
-    """The pairs of a registered source. Without ``split``: ``test``, else the first one there.
+    """The pairs that are meant by a source's name, a folder of image files, or a data set of whole pairs.
 
-    A data set of its whole pairs will do as well, as ``root``, or as ``name`` (one in ``data/``, or a folder): names,
-    pixels and so the identity of what is scored are the same. Without ``root``, the pairs of a source that is made of
-    files are looked for in ``data/<name>``. ``ranges``: which values of the image files are black and white.
+    Names, pixels and so the identity of what is scored are the same from image files and from a data set of them.
+
+    Args:
+        what: a registered source; a folder of image files, which are those of the source called like the folder where
+            there is one, else of any two folders; or a data set, by its folder or its name below ``data/``. The name
+            of a source that reads files means its data set below ``data/``, else the folder of that name here.
+        split: one of the source; without it ``test``, else the first one that is there.
+        root: the folder of the image files of the source ``what``, or a data set of them.
+        limit: only the first so many pairs.
+        strict: refuse images without a partner instead of leaving them out.
+        ranges: which values of the image files are black and white.
 
     Raises:
-        UsageError: unknown source or split, a source without pairs, no folder named, or ranges for pairs that are not
+        UsageError: an unknown name or split, a source without pairs, no folder named, or ranges for pairs that are not
             read from image files.
-        DataError: files that are missing or not what they should be, or a data set of another source.
+        DataError: files that are missing or not what they should be, no pairs there, or a data set of another source.
+
+    Example:
+        >>> from fusionbench.evaluation.pair_sets import open_pairs
+        >>> pairs = open_pairs("pairs-demo", limit=2)
+        >>> pairs.stems, pairs.pair(0).shape, pairs.identity.n
+        (['astronaut', 'chelsea'], (2, 256, 256), 2)
     """
-    if (stored := _stored(name, root)) is not None:
-        if ranges:
-            raise UsageError(f"{stored.dataset.folder}: stored in 8 bits already; name the image files for --range-a")
-        split = split or _usual(stored)
-        stored.stems(split)
-        return PairSet(stored, split, limit)
-    kind = SOURCES.get(name)
-    if not hasattr(kind, "read_pairs"):
-        raise UsageError(f"The source {name!r} has no pairs; see `fusionbench list sources`")
-    source: Any = _open(kind, name, None if root is None else Path(root), strict, ranges)
-    split = split or _usual(source)
+    source = _find(what, None if root is None else Path(root), strict, ranges)
+    split = split or ("test" if "test" in source.splits else source.splits[0])
     source.stems(split)
     return PairSet(source, split, limit)
 
 
-def means_pairs(name_or_folder: str) -> bool:
+def are_pairs(name_or_folder: str) -> bool:
     """Whether a source of pairs, or a data set of them (here or in ``data/``), is called so.
 
     Raises:
@@ -129,72 +178,79 @@ def means_pairs(name_or_folder: str) -> bool:
     return place is not None and open_dataset(place).kind == "pairs"
 
 
-def find_pairs(
-    name_or_folder: str | Path,
-    split: str | None = None,
-    root: str | Path | None = None,
-    *,
-    limit: int | None = None,
-    strict: bool = False,
-    ranges: Ranges = NO_RANGES,
+def pairs_of_suite(
+    suite: Suite, a: str | Path, b: str | Path, *, strict: bool = False, ranges: Ranges = NO_RANGES
 ) -> PairSet:
-    """The pairs that somebody means: a source by name with its folder ``root``, or a folder of pairs or a data set.
+    """The pairs of the suite's split, in two folders of any name.
 
     Raises:
-        UsageError, DataError: as :func:`open_pairs` and :func:`pairs_in`.
+        UsageError: a data set without pairs.
+        DataError: folders without pairs, or others than those of an embedded source.
     """
-    name, folder = str(name_or_folder), Path(name_or_folder)
-    if holds_dataset(folder if root is None else root):
-        return open_pairs(name, split, root, limit=limit, strict=strict, ranges=ranges)
-    if root is None and folder.is_dir():
-        found = pairs_in(folder, split, strict=strict, ranges=ranges)
-        return PairSet(found.source, found.split, limit)
-    if not is_pair_source(name):
-        known = [source for source in SOURCES.names() if is_pair_source(source)]
-        raise unknown_name("folder or source of pairs", name, known)
-    return open_pairs(name, split, root, limit=limit, strict=strict, ranges=ranges)
+    kind = SOURCES.get(suite.dataset)
+    if isinstance(kind, type) and issubclass(kind, PairFolders):
+        return PairSet(kind.between(a, b, suite.split, strict, ranges), suite.split, suite.protocol.limit)
+    if not has_pairs(kind):
+        raise UsageError(f"{suite.name}: the source {suite.dataset!r} has no pairs")
+    known = PairSet(kind(None), suite.split, suite.protocol.limit)
+    given = PairSet(Pairs.between(a, b, "all", strict, ranges), "all")
+    places = {stem: place for place, stem in enumerate(given.stems)}
+    for index, stem in enumerate(known.stems):
+        place = places.get(stem)
+        if place is None or not np.array_equal(given.pair(place), known.pair(index)):
+            what = "not in both folders" if place is None else "other pixels than fusionbench has"
+            raise DataError(f"{a}, {b}: {stem}: {what}; `fusionbench run {suite.name}` writes the images it scores")
+    return known
 
 
-def pairs_in(
-    folder: str | Path, split: str | None = None, *, strict: bool = True, ranges: Ranges = NO_RANGES
-) -> PairSet:
-    """The pairs in ``folder``: of the source called like the folder where there is one, else of any two folders.
-
-    So a folder ``tno`` holds the set that the suites call tno. Without ``split``: ``test``, else the first one there.
-
-    Raises:
-        UsageError: no such split there.
-        DataError: no pairs there, or pictures without a partner.
-    """
-    name = Path(folder).resolve().name.lower()
-    name = name if is_pair_source(name) else "pairs"
-    source: Any = _open(SOURCES.get(name), name, Path(folder), strict, ranges)
-    split = split or _usual(source)
-    source.stems(split)
-    return PairSet(source, split)
+def __getattr__(name: str) -> Any:
+    former = {"find_pairs": open_pairs, "pairs_in": partial(open_pairs, strict=True)}
+    if name in former:  # before there was one function for all of them
+        deprecated(f"{__name__}.{name}", f"{__name__}.open_pairs", removed_in="0.3")
+        return former[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _open(kind: Any, name: str, root: Path | None, strict: bool, ranges: Ranges) -> Any:
-    return kind(root, strict=strict, **range_arguments(kind, name, ranges))
-
-
-def _stored(name: str, root: str | Path | None) -> DatasetPairs | None:
-    """The data set of whole pairs that is meant, or None where picture files are."""
+def _find(what: str | Path, root: Path | None, strict: bool, ranges: Ranges) -> PairSource:
+    """The source of pairs that is meant; see :func:`open_pairs`."""
+    name, folder = str(what), Path(what)
     if root is not None:
-        if not holds_dataset(root):
-            return None
-        found = DatasetPairs(root)
-        if name not in (found.name, found.dataset.name):
-            raise DataError(f"{root}: a data set of {found.name!r}, not of {name!r}")
-        return found
-    if name in SOURCES.names():
-        if not is_pair_source(name) or not hasattr(SOURCES.get(name), "LAYOUTS") or not holds_dataset(DATA / name):
-            return None
-        say(f"note: pairs of {name} are those of the data set {DATA / name}")
-        return DatasetPairs(DATA / name)
-    place = next((place for place in (Path(name), DATA / name) if name and holds_dataset(place)), None)
-    return None if place is None else DatasetPairs(place)
+        if holds_dataset(root):
+            return _stored(root, ranges, name)
+        return _registered(name, root, strict, ranges)
+    if isinstance(what, str) and name in SOURCES.names():
+        if has_pairs(kind := SOURCES.get(name)) and isinstance(kind, type) and issubclass(kind, PairFolders):
+            if holds_dataset(DATA / name):
+                say(f"note: pairs of {name} are those of the data set {DATA / name}")
+                return _stored(DATA / name, ranges)
+            if holds_dataset(folder):
+                return _stored(folder, ranges, name)
+            root = folder if folder.is_dir() else None
+        return _registered(name, root, strict, ranges)
+    if name and holds_dataset(folder):
+        return _stored(folder, ranges)
+    if name and folder.is_dir():
+        own = folder.resolve().name.lower()
+        return _registered(own if is_pair_source(own) else "pairs", folder, strict, ranges)
+    if name and holds_dataset(DATA / folder):
+        return _stored(DATA / folder, ranges)
+    known = [source for source in SOURCES.names() if is_pair_source(source)]
+    raise unknown_name("folder or source of pairs", name, known)
 
 
-def _usual(source: Any) -> str:
-    return str("test" if "test" in source.splits else source.splits[0])
+def _stored(place: Path, ranges: Ranges, name: str | None = None) -> StoredPairs:
+    """The data set in ``place``; it is of the source or has the name ``name``, where one is asked for."""
+    found = StoredPairs(place)
+    if name is not None and name not in (found.name, found.dataset.name):
+        raise DataError(f"{place}: a data set of {found.name!r}, not of {name!r}")
+    if ranges:
+        raise UsageError(f"{found.dataset.folder}: stored in 8 bits already; name the image files for --range-a")
+    return found
+
+
+def _registered(name: str, root: Path | None, strict: bool, ranges: Ranges) -> PairSource:
+    kind = SOURCES.get(name)
+    if not has_pairs(kind):
+        raise UsageError(f"The source {name!r} has no pairs; see `fusionbench list sources`")
+    make: Callable[..., PairSource] = kind
+    return make(root, strict=strict, **range_arguments(kind, name, ranges))

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fusionbench.core.images import FULL, read_image
+from fusionbench.core.interfaces import Model, can_fuse
 from fusionbench.core.io import write_bytes
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.pair_images import FUSED
 from fusionbench.evaluation.pair_sets import PairSet
 from fusionbench.evaluation.pairs import fuse_pair
 from fusionbench.evaluation.protocols.base import ScoredRow
+from fusionbench.evaluation.subject import Scorable, loaded
 from fusionbench.models import MODELS
 from fusionbench.results.schema import Result, load
-
-if TYPE_CHECKING:
-    from fusionbench.evaluation.suites import Suite
+from fusionbench.training.run import Run, read_run
 
 SHEET, SHOWN = "sheet.png", 3  # the sheet of a suite, and the pairs on it
 
 
-def draw_sheet(suite: Suite, rows: Sequence[ScoredRow], pairs: PairSet, out: Path, *, whole: bool) -> None:
-    """Draw the rows side by side, each with its first seed, beside images of others that were scored and kept.
+def draw_pair_sheet(
+    rows: Sequence[ScoredRow], pairs: PairSet, out: Path, *, title: str, stretch: bool, whole: bool
+) -> None:
+    """Draw the rows of a suite side by side, with their first seeds, and images of others that were scored and kept.
 
     A sheet that is there is drawn again only when the ``whole`` suite was run and something on it is newer.
     """
@@ -33,7 +36,7 @@ def draw_sheet(suite: Suite, rows: Sequence[ScoredRow], pairs: PairSet, out: Pat
         shown = {one.row.key: (one.row.title or _title(one.model), one.model) for one in reversed(rows)}
         columns = [shown[key] for key in dict.fromkeys(one.row.key for one in rows)]
         columns += [(result.title, result.folder(out) / FUSED) for result in others]
-        write_bytes(path, side_by_side(columns, pairs, suite.protocol.stretch, suite.title))
+        write_bytes(path, side_by_side(columns, pairs, stretch, title))
 
 
 def pair_spec(pairs: PairSet) -> ImageSpec:
@@ -42,12 +45,10 @@ def pair_spec(pairs: PairSet) -> ImageSpec:
     return ImageSpec(1, height, width, 2)
 
 
-def _title(subject: Any) -> str:
-    """What a model object, or the model of a run folder, is called."""
-    from fusionbench.training.run import read_run
-
-    found = MODELS.get(read_run(subject).info.model).title if isinstance(subject, str | Path) else subject.title
-    return str(found)
+def _title(model: Scorable) -> str:
+    """What a model object, or the model of a run, is called."""
+    run = read_run(model) if isinstance(model, str | Path) else model
+    return MODELS.get(run.info.model).title if isinstance(run, Run) else run.title
 
 
 def _is_due(path: Path, results: Sequence[Result], out: str | Path, whole: bool) -> bool:
@@ -70,25 +71,28 @@ def _scored_beside(ours: Result, pairs: PairSet, out: str | Path) -> list[Result
     return found
 
 
-def side_by_side(columns: Sequence[tuple[str, Any]], pairs: PairSet, stretch: bool, title: str) -> bytes:
+def side_by_side(columns: Sequence[tuple[str, Scorable]], pairs: PairSet, stretch: bool, title: str) -> bytes:
     """A PNG: a line a pair, with view 0, view 1 and the fused image of every column.
 
     Args:
         columns: what each is called, and a model object, a run's folder or a folder of pictures.
     """
     from fusionbench.core.figures import pair_sheet
-    from fusionbench.training.run import read_run
 
-    made = []
-    for _, value in columns:
-        is_run = isinstance(value, str | Path) and (Path(value) / "run.json").is_file()
-        made.append(read_run(value).load_model(pair_spec(pairs)) if is_run else value)
+    def fused_by(one: Path | Model, index: int, pair: np.ndarray, name: str) -> np.ndarray:
+        if isinstance(one, Path):
+            return read_image(one / name, FULL).grey()
+        assert can_fuse(one)  # it has a result under this protocol
+        return fuse_pair(one, pair, index, stretch)
+
+    def opened(one: Scorable) -> Path | Model:
+        if isinstance(one, str | Path) and not (Path(one) / "run.json").is_file():
+            return Path(one)
+        return loaded(one, pair_spec(pairs))[0]
+
+    made = [opened(one) for _, one in columns]
     lines = []
     for index in range(min(SHOWN, len(pairs))):
         pair, name = pairs.pair(index), f"{pairs.stems[index]}.png"
-        fused = [
-            read_image(one / name, FULL).grey() if isinstance(one, Path) else fuse_pair(one, pair, index, stretch)
-            for one in made
-        ]
-        lines.append([*pair, *fused])
+        lines.append([*pair, *(fused_by(one, index, pair, name) for one in made)])
     return pair_sheet(lines, ["view 0", "view 1", *(name for name, _ in columns)], title=title)

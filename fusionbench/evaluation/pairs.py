@@ -23,13 +23,23 @@ import numpy as np
 from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import encode_png, fit_ranges, images_in, read_image
+from fusionbench.core.interfaces import Fuses, can_fuse
 from fusionbench.core.io import digest, file_sha256, utf8_names, write_bytes
+from fusionbench.core.pixel_cache import PixelCache
 from fusionbench.core.progress import progress, say
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.evaluation.make_result import make_result, saved_result
-from fusionbench.evaluation.pair_images import fused_path, keeps_pictures, save_fused, save_sources
-from fusionbench.evaluation.pair_sets import PairSet
-from fusionbench.evaluation.subject import Subject
+from fusionbench.evaluation.pair_images import (
+    finish_sources,
+    fused_path,
+    keeps_pictures,
+    missing_sources,
+    save_fused,
+    save_source,
+    save_sources,
+)
+from fusionbench.evaluation.pair_sets import CACHE_BYTES, PairSet
+from fusionbench.evaluation.subject import EvaluatedModel, Scorable
 from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
@@ -84,7 +94,7 @@ def to_batch(pair: np.ndarray, index: int, device: torch.device | str) -> Batch:
     return Batch(None, views, torch.ones(1, 2, dtype=torch.bool, device=device), torch.tensor([index], device=device))
 
 
-def fuse_pair(model: Any, pair: np.ndarray, index: int, stretch: bool = False) -> np.ndarray:
+def fuse_pair(model: Fuses, pair: np.ndarray, index: int, stretch: bool = False) -> np.ndarray:
     """What a model on the CPU makes of one pair, uint8 (2, h, w), as the protocol scores it: uint8 (h, w)."""
     import torch
 
@@ -93,7 +103,7 @@ def fuse_pair(model: Any, pair: np.ndarray, index: int, stretch: bool = False) -
 
 
 def evaluate_pairs(
-    model: Any,
+    model: Scorable,
     pairs: PairSet,
     *,
     protocol: PairsProtocol | None = None,
@@ -121,8 +131,9 @@ def evaluate_pairs(
     protocol, runtime = protocol or PairsProtocol(), launch(device, "fp32")
     _ = pairs.identity  # looks at every pair: one line says what is wrong with all of them
     height, width = pairs.pair(0).shape[1:]
-    subject = Subject.of(model, ImageSpec(1, height, width, 2), runtime.device, params)
-    if not hasattr(subject.model, "fuse"):
+    subject = EvaluatedModel.of(model, ImageSpec(1, height, width, 2), runtime.device, params)
+    model = subject.model
+    if not can_fuse(model):
         raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
     about: dict[str, Any] = {"title": title or subject.title, "family": subject.family}
     result = _result(pairs, protocol, subject.identity, training=subject.training, **about)
@@ -133,7 +144,7 @@ def evaluate_pairs(
     def fuse(index: int, pair: np.ndarray) -> np.ndarray:
         batch = to_batch(pair, index, runtime.device)
         with torch.no_grad(), _watch(runtime.device, seconds, peaks):
-            fused = subject.model.fuse(batch)
+            fused = model.fuse(batch)
         return to_luma(fused, protocol.stretch)
 
     if (found := saved_result(result, out, force)) is not None:
@@ -198,33 +209,37 @@ def score_pictures(
     about: dict[str, Any] = {"title": title, "status": "scored", "origin": Origin(kind="submission", note=note)}
     result = _result(pairs, protocol, identity, wanted, ranges, **about)  # looks at every pair
 
-    def read(index: int, pair: np.ndarray) -> np.ndarray:
-        path = files[pairs.stems[index]]
-        pixels = read_image(path, ranges.fused, option="--range-fused").grey()
-        if pixels.shape != pair.shape[1:]:
-            (h, w), (k, m) = pixels.shape, pair.shape[1:]
-            raise SizesDiffer(f"{path}: {h}×{w} pixels, its sources are {k}×{m}")
+    decoded: PixelCache[int] = PixelCache(CACHE_BYTES // 2)  # a fused image has half the pixels of its pair
+
+    def read(index: int) -> np.ndarray:
+        if (pixels := decoded.get(index)) is None:
+            path = files[pairs.stems[index]]
+            pixels = read_image(path, ranges.fused, option="--range-fused").grey()
+            if pixels.shape != pairs.size(index):
+                (h, w), (k, m) = pixels.shape, pairs.size(index)
+                raise SizesDiffer(f"{path}: {h}×{w} pixels, its sources are {k}×{m}")
+            decoded.add(index, pixels)
         return pixels
 
-    _check_pictures(fused, pairs, read)
+    _check_images(fused, len(pairs), read)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
     if (found := saved_result(result, out)) is not None:
-        return _again(found, pairs, read, keep)
-    table = _score(result, pairs, read, keep, jobs or joblib.cpu_count())
+        return _again(found, pairs, lambda index, pair: read(index), keep)
+    table = _score(result, pairs, lambda index, pair: read(index), keep, jobs or joblib.cpu_count())
     if out is not None:
         save(result, out, table)
     return result
 
 
-def _check_pictures(folder: str | Path, pairs: PairSet, read: Maker) -> None:
-    """Read every picture before the first one is scored, so that one line can name all that is wrong."""
+def _check_images(folder: str | Path, count: int, read: Callable[[int], np.ndarray]) -> None:
+    """Read every fused image before the first one is scored, so that one line can name all that is wrong."""
     problems: list[DataError] = []
-    for index, pair in enumerate(pairs):
+    for index in range(count):
         try:
-            read(index, pair)
+            read(index)
         except DataError as error:
             problems.append(error)
-    refuse_all(problems, f"{folder}: {len(problems)} of {len(pairs)} pictures cannot be scored")
+    refuse_all(problems, f"{folder}: {len(problems)} of {count} pictures cannot be scored")
 
 
 def _result(
@@ -243,8 +258,8 @@ def _result(
     result = make_result(
         Identity(model=model, dataset=pairs.identity, protocol=rules, metrics=metrics, training=training), **about
     )
-    if hasattr(pairs.source, "missing") and (left_out := pairs.source.missing(pairs.split)):
-        result.provenance["left_out"] = left_out  # pictures without a partner
+    if pairs.missing:
+        result.provenance["left_out"] = pairs.missing
     if asked := replace(asked, fused=wanted).texts():
         result.provenance["ranges"] = asked  # as they were given: the protocol has what `auto` found
     return result
@@ -296,9 +311,7 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None,
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
-    if keep is not None:
-        save_sources(pairs, keep)
-
+    left = set() if keep is None else set(missing_sources(pairs, keep))
     rows: list[dict[str, float]] = []
     reasons: list[dict[str, NotAvailable]] = []
     found: list[list[str]] = []
@@ -310,6 +323,8 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None,
                 pair = pairs.pair(index)
                 fused = make(index, pair)
                 work.append((fused, pair, pairs.stems[index]))
+                if keep is not None and index in left:
+                    save_source(pairs, keep, index, pair)
                 if keep is not None:
                     write_bytes(fused_path(result, pairs, keep, index), encode_png(fused))
             for values, missing, remarkable in pool(delayed(score_pair)(*item) for item in work):
@@ -317,6 +332,8 @@ def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None,
                 reasons.append(missing)
                 found.append(remarkable)
             bar.advance(len(work))
+    if keep is not None:
+        finish_sources(pairs, keep)
     for key, metric in _records().items():
         missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
         column = np.array([row[key] for row in rows], np.float64)

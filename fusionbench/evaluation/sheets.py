@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.figures import reconstruction_sheet, sample_sheet
+from fusionbench.core.interfaces import DatasetLike, can_fuse, can_reconstruct
 from fusionbench.core.io import write_bytes
 from fusionbench.core.types import Batch
 from fusionbench.evaluation.masked import _to_uint8, sample_grid
+from fusionbench.evaluation.subject import Scorable, loaded
 from fusionbench.results.schema import Result, save
-from fusionbench.training.run import Run, read_run
 
 SAMPLES, RECONSTRUCTIONS = "samples.png", "reconstructions.png"
 SHOWN, RECONSTRUCTED = 4, 8  # samples on either sheet
 
 
-def reconstruction_grid(model: Any, dataset: Any, ids: Sequence[int], *, split: str = "test") -> dict[str, np.ndarray]:
+def reconstruction_grid(
+    model: Scorable, dataset: DatasetLike, ids: Sequence[int], *, split: str = "test"
+) -> dict[str, np.ndarray]:
     """Targets and their reconstructions: uint8 ``targets`` (n,H,W[,C]) and ``made`` (n,M,H,W[,C]).
 
     A model with latents decodes the mean of its posterior given the target, with the first 0..V views beside it:
@@ -36,20 +38,18 @@ def reconstruction_grid(model: Any, dataset: Any, ids: Sequence[int], *, split: 
     Raises:
         UsageError: a data set without targets, or a model that makes no images.
     """
-    run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
-    if run is not None:
-        model = run.load_model(dataset.spec)
+    model, _ = loaded(model, dataset.spec)
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
     batch = dataset.stream(split, device=device, live=False).batch(np.asarray(ids), epoch=0)
     if batch.target is None:
         raise UsageError(f"{dataset.name} has no targets, so there is nothing to reconstruct")
     with torch.no_grad():
-        if hasattr(model, "sample"):
+        if can_reconstruct(model):
             counts = range(dataset.spec.views + 1)
             pictures = [_to_uint8(model.reconstruct(batch.with_inputs(count))) for count in counts]
             if all(np.array_equal(picture, pictures[0]) for picture in pictures):
                 pictures = pictures[:1]
-        elif hasattr(model, "fuse"):
+        elif can_fuse(model):
             pictures = [_to_uint8(model.fuse(_target_as_view(batch)))]
         else:
             raise UsageError(f"{model.title} makes no images, so there is nothing to show")
@@ -69,7 +69,7 @@ def spread(size: int, count: int) -> list[int]:
     return [number * size // count for number in range(count)]
 
 
-def save_sheets(model: Any, dataset: Any, result: Result, out: str | Path) -> list[Path]:
+def save_sheets(model: Scorable, dataset: DatasetLike, result: Result, out: str | Path) -> list[Path]:
     """Draw both sheets of the model of a result into its folder below ``out`` and name them in ``result.json``.
 
     They show samples of those that were scored and are no part of a result's identity. Returns their paths.

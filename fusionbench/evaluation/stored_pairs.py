@@ -1,6 +1,6 @@
 """A data set of whole pairs as a source of pairs to score: the same names, pixels and identity as the files had.
 
-A result does not say whether its pairs came from picture files or from shards, because it makes no difference.
+A result does not say whether its pairs came from image files or from shards, because it makes no difference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fusionbench.data.shards.manifest import FILE
 from fusionbench.sources import SOURCES
 
 
-class DatasetPairs:
+class StoredPairs:
     """The splits of a data set of whole pairs, with the methods of the sources of pairs.
 
     A split of the source that is some pairs of a stored one, by name, is there as well.
@@ -60,7 +60,7 @@ class DatasetPairs:
         return list(self._places[split])
 
     def missing(self, split: str) -> dict[str, str]:
-        """Empty: what lacked a partner was told when the data set was made, and is not in it."""
+        """Empty: what lacked a partner was reported when the data set was made, and is not in it."""
         self.stems(split)
         return {}
 
@@ -86,7 +86,7 @@ class DatasetPairs:
         """What the source says of the same pairs, from the names and pixels that are stored.
 
         Raises:
-            UsageError: a source of somebody else's that does not offer ``fingerprint_of``.
+            UsageError: a source of another package that does not offer ``fingerprint_of``.
         """
         kind = SOURCES.get(self.name)
         if not hasattr(kind, "fingerprint_of"):

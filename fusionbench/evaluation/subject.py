@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.interfaces import Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import file_sha256
 from fusionbench.models import MODELS
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
@@ -16,21 +17,27 @@ from fusionbench.training.run import Run, read_run
 if TYPE_CHECKING:
     import torch
 
+    from fusionbench.core.types import ImageSpec
+
+Scorable: TypeAlias = Model | Run | str | Path  # a model object, or a run: its record, or its folder
+
 
 @dataclass
-class Subject:
-    """What is measured: a model, how it is called, and where its weights come from."""
+class EvaluatedModel:
+    """A model that is scored, how it is called, and where its weights come from."""
 
-    model: Any
+    model: Model
     identity: ModelIdentity
     title: str
-    family: Any
+    family: Literal["trivial", "classical", "model"]
     parameters: int
     run: Run | None
 
     @classmethod
-    def of(cls, model: Any, spec: Any, device: torch.device, params: dict[str, Any] | None = None) -> Subject:
-        """The subject that a run folder, a :class:`Run` or a model object is, on ``device``.
+    def of(
+        cls, model: Scorable, spec: ImageSpec, device: torch.device, params: dict[str, Any] | None = None
+    ) -> EvaluatedModel:
+        """The model object ``model``, or that of a run, on ``device``.
 
         Args:
             params: what a model object was built with; a run knows its own.
@@ -39,9 +46,8 @@ class Subject:
             UsageError: a model without any ability to score.
             DataError: no finished run there.
         """
-        run = read_run(model) if isinstance(model, str | Path) else model if isinstance(model, Run) else None
+        model, run = loaded(model, spec, device)
         if run is not None:
-            model = run.load_model(spec, device)
             identity = run.info.model_identity(file_sha256(run.folder / "weights.safetensors"))
         else:
             model = model.to(device).eval()
@@ -49,17 +55,17 @@ class Subject:
             identity = ModelIdentity(name=name, version=model.version, weights_sha256=_state_sha256(model))
             identity.params = dict(params or {})
         parameters = sum(p.numel() for p in model.parameters())
-        family = getattr(model, "family", "model")
-        subject = cls(model, identity, model.title, family, parameters, run)
-        if not subject.metrics:
+        family: Literal["trivial", "classical", "model"] = getattr(model, "family", "model")
+        evaluated = cls(model, identity, model.title, family, parameters, run)
+        if not evaluated.metrics:
             raise UsageError(f"{model.title} has none of log_weights, sample and fuse: there is nothing to score")
-        return subject
+        return evaluated
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics of masked views that the abilities of the model allow."""
-        abilities = {"nll": ("log_weights",), "mse_min": ("sample", "fuse")}
-        return tuple(name for name, methods in abilities.items() if any(hasattr(self.model, m) for m in methods))
+        able = {"nll": has_likelihood(self.model), "mse_min": can_sample(self.model) or can_fuse(self.model)}
+        return tuple(name for name, found in able.items() if found)
 
     @property
     def training(self) -> TrainingIdentity | None:
@@ -74,7 +80,18 @@ class Subject:
         }
 
 
-def _state_sha256(model: torch.nn.Module) -> str:
+def loaded(model: Scorable, spec: ImageSpec, device: torch.device | str = "cpu") -> tuple[Model, Run | None]:
+    """A model object as it is, or the model of a run (its folder, or a :class:`Run`) on ``device``, and its run.
+
+    Raises:
+        DataError: no finished run there, or weights that are not those of its model.
+    """
+    if isinstance(model, str | Path):
+        model = read_run(model)
+    return (model.load_model(spec, device), model) if isinstance(model, Run) else (model, None)
+
+
+def _state_sha256(model: Model) -> str:
     total = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         total.update(name.encode())

@@ -15,7 +15,7 @@ from fusionbench.core.text import SuiteName as Name
 from fusionbench.evaluation.jobs import RowsFailed as RowsFailed
 from fusionbench.evaluation.jobs import run_folder as run_folder
 from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
-from fusionbench.evaluation.protocols.base import read_options
+from fusionbench.evaluation.protocols.base import Options, read_options
 
 MAX_BYTES = 1 << 20
 FORMAT = "fusionbench.suite/1"
@@ -69,7 +69,7 @@ class Suite(_Part, frozen=True):
     description: str = ""
     split: Name = "test"
     seeds: Annotated[list[int], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: [0])
-    protocol: Any = msgspec.field(default_factory=lambda: read_options({}, Path()))
+    protocol: Options = msgspec.field(default_factory=lambda: read_options({}, Path()))
     published: str | None = None
     train: Name | None = None
 

@@ -17,6 +17,7 @@ from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
 from fusionbench.core.interfaces import Source
 from fusionbench.core.io import utf8_names
+from fusionbench.core.pixel_cache import PixelCache
 from fusionbench.sources.file_notes import FileNotes, tell_notes
 
 _NO_RANGES = Ranges()
@@ -106,6 +107,8 @@ class PairFolders:
         self.root, self.ranges, self.notes = root, ranges, FileNotes()
         self.options = ("--range-a", "--range-b")  # what messages call the ranges
         self._fitted: dict[str, Ranges] = {}
+        self._decoded: PixelCache[tuple[str, str]] = PixelCache(0)
+        self._sizes: dict[tuple[str, str], tuple[int, int]] = {}
         self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
         self._missing: dict[str, dict[str, str]] = {}
 
@@ -197,14 +200,35 @@ class PairFolders:
         stems = self.stems(split)
         return [self._read(split, stems[index]) for index in np.asarray(indices, np.int64).tolist()]
 
+    def keep_decoded(self, max_bytes: int) -> None:
+        """Decode a pair once for all that ask for it, as far as ``max_bytes`` of pixels go; a build asks once only."""
+        if self._decoded.max_bytes != max_bytes:
+            self._decoded = PixelCache(max_bytes)
+
+    def size_of(self, split: str, index: int) -> tuple[int, int]:
+        """Height and width of a pair; the files are read where nobody read them before.
+
+        Raises:
+            DataError: as :meth:`read_pairs`.
+        """
+        stem = self.stems(split)[index]
+        if (split, stem) not in self._sizes:
+            self._read(split, stem)
+        return self._sizes[split, stem]
+
     def _read(self, split: str, stem: str) -> np.ndarray:
+        if (decoded := self._decoded.get((split, stem))) is not None:
+            return decoded
         ranges = self.ranges_of(split)
         sides = zip(self._files[split][stem], (ranges.a, ranges.b), self.options, strict=True)
         a, b = (self.notes.add(path, read_image(path, wanted, option=option)).grey() for path, wanted, option in sides)
         if a.shape != b.shape:
             (first, second), (h, w), (k, m) = self._files[split][stem], a.shape, b.shape
             raise SizeMismatchError(f"{first} is {h}×{w} and {second} is {k}×{m} pixels")
-        return np.stack((a, b))
+        pair = np.stack((a, b))
+        self._decoded.add((split, stem), pair)
+        self._sizes[split, stem] = (a.shape[0], a.shape[1])
+        return pair
 
     def views(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Pairs of one size: uint8 (n, 2, h, w, 1).

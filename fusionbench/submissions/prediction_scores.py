@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def score_samples(folder: Path, record: Predictions, data: Path, suite: str, out
     from fusionbench.metrics.mse_min import METRIC, mse_min
 
     rules = load_suite(suite)
-    protocol, options = PROTOCOLS.get(rules.protocol.name), rules.protocol
+    options: Any = rules.protocol
+    protocol = PROTOCOLS.get(options.name)
     if protocol.name != record.kind:
         raise Rejected(f"predictions for the protocol {record.kind}; the suite {suite} is scored under {protocol.key}")
     images = protocol.open(str(data), options, split=rules.split)

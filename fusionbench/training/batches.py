@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fusionbench.core.interfaces import Stream
+from fusionbench.core.interfaces import StreamLike
 from fusionbench.core.types import Batch
 from fusionbench.training.runtime import Runtime, derive_seed
 from fusionbench.training.schedule import Training
@@ -26,7 +26,7 @@ class StepBatches:
         self.per_epoch = samples // self.batch
         self._orders: dict[int, np.ndarray] = {}
 
-    def of_step(self, stream: Stream, step: int) -> Batch:
+    def of_step(self, stream: StreamLike, step: int) -> Batch:
         """This process's part of the samples of ``step``, with the number of views that the step has."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch not in self._orders:

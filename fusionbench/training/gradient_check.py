@@ -43,7 +43,7 @@ STEPS = (0, 7)  # of 8: models whose phases differ by step are looked at in the 
 
 
 @dataclass(frozen=True)
-class Case:
+class GradientCase:
     """A registered model, or ``file.py:Class``, with one of its presets, on a number of threads."""
 
     model: str
@@ -65,7 +65,7 @@ class Verdict:
         error: that error, in units of the norm of the parameter's gradient.
     """
 
-    case: Case
+    case: GradientCase
     problem: str = ""
     layer: str = ""
     error: float = 0.0
@@ -76,20 +76,20 @@ class Verdict:
         return not self.problem
 
 
-def tiny_cases(threads: Sequence[int] = (1, 2)) -> list[Case]:
+def tiny_cases(threads: Sequence[int] = (1, 2)) -> list[GradientCase]:
     """Every registered model that learns, with its preset ``tiny``, or its first one."""
     from fusionbench.models import MODELS
 
-    cases: list[Case] = []
+    cases: list[GradientCase] = []
     for name in MODELS.names():
         cls = MODELS.get(name)
         if hasattr(cls, "loss"):
             preset = "tiny" if "tiny" in cls.PRESETS else next(iter(cls.PRESETS), None)
-            cases.extend(Case(name, preset, count) for count in threads)
+            cases.extend(GradientCase(name, preset, count) for count in threads)
     return cases
 
 
-def check_gradients(cases: Iterable[Case], seconds: float = SECONDS) -> Iterator[Verdict]:
+def gradient_verdicts(cases: Iterable[GradientCase], seconds: float = SECONDS) -> Iterator[Verdict]:
     """A verdict for every case, in order, computed in child processes: one that dies loses only its own case."""
     left = list(cases)
     while left:
@@ -112,13 +112,14 @@ def gradient_row(where: str, cls: type) -> Row:
     name, about = "gradients_are_right_on_this_processor", "a training step agrees with float64, on one thread and two"
     if not hasattr(cls, "loss"):
         return Row(name, about, "does not apply", "no loss")
-    wrong = [verdict for verdict in check_gradients([Case(where), Case(where, threads=2)]) if not verdict.ok]
+    cases = [GradientCase(where), GradientCase(where, threads=2)]
+    wrong = [verdict for verdict in gradient_verdicts(cases) if not verdict.ok]
     return Row(name, about, "fails" if wrong else "passes", wrong[0].problem if wrong else "")
 
 
-def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
+def _in_child(cases: list[GradientCase], seconds: float) -> Iterator[Verdict]:
     """Verdicts of one child until it ends; the last one says how it died, if it did."""
-    command = [sys.executable, "-c", "from fusionbench.training.gradient_check import main; main()"]
+    command = [sys.executable, "-c", "from fusionbench.training.gradient_check import answer_cases; answer_cases()"]
     # threads that wait must not take a core from those that work: with a busy machine this is most of the time
     waiting = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
     child = subprocess.Popen(
@@ -153,7 +154,7 @@ def _in_child(cases: list[Case], seconds: float) -> Iterator[Verdict]:
             body = json.loads(line)
             if last is not None:
                 yield last
-            last = Verdict(Case(**body.pop("case")), **body)
+            last = Verdict(GradientCase(**body.pop("case")), **body)
             answered += 1
         code = child.wait()
     finally:
@@ -197,7 +198,7 @@ def remedy() -> str:
     return f"train with {first}another release of torch, and check again with `fusionbench doctor`"
 
 
-def main() -> None:
+def answer_cases() -> None:
     """The child: cases as JSON on stdin, one verdict a line on stdout."""
     import faulthandler
 
@@ -205,12 +206,12 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a model prints is not a verdict
     for body in json.loads(sys.stdin.read()):
-        verdict = asdict(examine(Case(**body)))
+        verdict = asdict(examine_gradients(GradientCase(**body)))
         out.write(json.dumps(verdict) + "\n")
         out.flush()
 
 
-def examine(case: Case) -> Verdict:
+def examine_gradients(case: GradientCase) -> Verdict:
     """Compare the gradients of one case, in this process.
 
     Raises:
@@ -296,7 +297,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Subject:
+class GradientReference:
     """A model with a batch, and the steps that it is compared in."""
 
     model: Trainable
@@ -305,11 +306,11 @@ class Subject:
 
 
 @lru_cache(maxsize=1)
-def _references(model: str, preset: str | None) -> Subject:
+def _references(model: str, preset: str | None) -> GradientReference:
     return make_references(*_build(model, preset))
 
 
-def make_references(model: Trainable, batch: Batch) -> Subject:
+def make_references(model: Trainable, batch: Batch) -> GradientReference:
     """Exact gradients and what rounding does to them in the plain layout, on one thread.
 
     Args:
@@ -329,10 +330,10 @@ def make_references(model: Trainable, batch: Batch) -> Subject:
                 scale[name] = max(float(truth.norm()), NO_SCALE * largest * truth.numel() ** 0.5, 1e-30)
                 rounding[name] = _error(plain[name], truth, scale[name])
             references.append(Reference(group, step, exact, scale, rounding))
-    return Subject(model, batch, references)
+    return GradientReference(model, batch, references)
 
 
-def gradient_errors(subject: Subject, threads: int = 1) -> dict[str, tuple[float, float]]:
+def gradient_errors(subject: GradientReference, threads: int = 1) -> dict[str, tuple[float, float]]:
     """Errors of the gradients in the training layout with oneDNN: error of the worst step, and what is allowed.
 
     Both are in units of the gradient's norm.

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fusionbench.core.crashes import crash_note
 from fusionbench.core.errors import CannotMeasure, UsageError
-from fusionbench.core.interfaces import Dataset, Stream, Trainable, is_trainable
+from fusionbench.core.interfaces import DatasetLike, StreamLike, Trainable, is_trainable
 from fusionbench.core.locks import lock
 from fusionbench.core.progress import progress, say
 from fusionbench.core.types import Batch
@@ -50,7 +50,7 @@ OVERTIME = 1.5  # a budget in seconds ends here whatever the plan says
 
 def train(
     model: str,
-    dataset: Dataset,
+    dataset: DatasetLike,
     *,
     out: str | Path,
     preset: str | None = None,
@@ -156,7 +156,7 @@ class _Loop:
     def __init__(
         self,
         info: RunInfo,
-        dataset: Dataset,
+        dataset: DatasetLike,
         out: Path,
         runtime: Runtime,
         limit: Budget | None,
@@ -254,7 +254,7 @@ class _Loop:
             raise CannotMeasure(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
         return True
 
-    def _refine(self, model: Trainable, stream: Stream, step: int) -> None:
+    def _refine(self, model: Trainable, stream: StreamLike, step: int) -> None:
         """At the end: averaged weights take the place of the last ones, and their batch statistics are measured."""
         if self.average is not None:
             self.average.copy_to(self.model)

@@ -20,7 +20,7 @@ def test_json_is_an_array_of_named_objects(kind: str, capsys: pytest.CaptureFixt
     code, out, err = run(capsys, "list", kind, "--json", "--data", tmp_path)
     cards = json.loads(out)
     assert code == 0 and err == "" and isinstance(cards, list)
-    assert [card["name"] for card in cards] == catalogue.names(kind, tmp_path)
+    assert [card["name"] for card in cards] == catalogue.list_names(kind, tmp_path)
     assert all("error" not in card for card in cards), "everything that ships can be loaded"
     code, out, _ = run(capsys, "list", kind, "--data", tmp_path)
     assert code == 0 and all(card["name"] in out for card in cards)
@@ -40,7 +40,7 @@ def test_pattern_filters(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_name_has_a_card(capsys: pytest.CaptureFixture[str]) -> None:
     for kind in ("models", "metrics", "sources", "recipes", "suites"):
-        for name in catalogue.names(kind):
+        for name in catalogue.list_names(kind):
             card = json.loads(run(capsys, "describe", name, "--kind", kind, "--json")[1])
             assert card["name"] == name and card["kind"] == kind.removesuffix("s") and card["title"]
 

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from fusionbench.cli import diagnostics as doctor
 from fusionbench.data.package_probes import PROBES, ProbeOutcome
-from fusionbench.training.gradient_check import Case
+from fusionbench.training.gradient_check import GradientCase
 from tests.cli.runner import run
 
 
@@ -158,7 +158,7 @@ def test_gradients_are_checked_and_a_crash_is_named(tmp_path: Path) -> None:
         "    def loss(self, batch, group, step):\n"
         "        os.kill(os.getpid(), signal.SIGSEGV)\n"
     )
-    crash, fcn = Case(f"{model}:Net"), Case("fcn", "tiny")
+    crash, fcn = GradientCase(f"{model}:Net"), GradientCase("fcn", "tiny")
     bad, good = doctor.check_gradients([crash, fcn])
     assert (bad.check, bad.status, good.status) == ("gradients", "fail", "ok")
     assert "Net on 1 thread: the training step crashed (SIGSEGV)" in bad.detail and "ONEDNN_MAX_CPU_ISA" in bad.remedy

@@ -227,7 +227,7 @@ def test_a_fault_is_no_regression(capsys: pytest.CaptureFixture[str], monkeypatc
     def broken(*_: object) -> list[dict[str, object]]:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(catalogue, "listing", broken)
+    monkeypatch.setattr(catalogue, "list_cards", broken)
     code, _, err = run(capsys, "list", "metrics")
     assert code == 3 and "ZeroDivisionError: ours" in err and "please report" in err.splitlines()[-1]
 

@@ -11,7 +11,7 @@ from fusionbench.core.interfaces import (
     Plans,
     Samples,
     Source,
-    Stream,
+    StreamLike,
     Trainable,
 )
 from fusionbench.data.dataset import Arrays, Dataset, ViewStream
@@ -39,9 +39,9 @@ from fusionbench.sources.tless_release import FusionTLessRelease
 
 
 def datasets(dataset: Dataset, arrays: Arrays, views: ViewStream, pairs: PairStream) -> None:
-    _dataset: interfaces.Dataset = dataset
+    _dataset: interfaces.DatasetLike = dataset
     _columns: interfaces.Columns = arrays
-    _streams: list[Stream] = [views, pairs]
+    _streams: list[StreamLike] = [views, pairs]
 
 
 def sources(

@@ -38,10 +38,10 @@ def members(interface: type) -> list[str]:
     return [name for name in vars(interface) if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("interface", [interfaces.Dataset, interfaces.Stream, interfaces.Columns])
+@pytest.mark.parametrize("interface", [interfaces.DatasetLike, interfaces.StreamLike, interfaces.Columns])
 def test_data_on_disk_have_every_member_with_the_same_arguments(interface: type, dataset: Dataset) -> None:
     thing: object = dataset
-    if interface is interfaces.Stream:
+    if interface is interfaces.StreamLike:
         thing = dataset.stream("train")
     if interface is interfaces.Columns:
         thing = dataset.arrays("train")
@@ -106,7 +106,7 @@ class InMemory:
 
 
 def test_training_needs_nothing_but_the_interface(tmp_path: Path) -> None:
-    dataset: interfaces.Dataset = InMemory()
+    dataset: interfaces.DatasetLike = InMemory()
     learned = train("fcn", dataset, out=tmp_path / "fcn", device="cpu", budget="2 steps", training={"batch": 4})
     assert learned.info.steps == 2 and learned.info.dataset_id == "0" * 64
     mean = train("mean-image", dataset, out=tmp_path / "mean", device="cpu").load_model(dataset.spec)

@@ -25,7 +25,7 @@ from fusionbench.data.recipes import load_recipe
 from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.verify import verify_dataset
-from fusionbench.evaluation.pair_sets import find_pairs, open_pairs
+from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.sources.pair_folders import Layout
 from fusionbench.sources.pairs import Pairs
 from tests.cli.runner import run
@@ -189,7 +189,7 @@ def test_scoring_from_shards_is_scoring_from_files(
         open_pairs("pairs", "all", folder),
         open_pairs("small-pairs", None, None),  # the name of a data set in data/
         open_pairs(str(folder), "all", None),
-        find_pairs(tmp_path / "data" / "small-pairs"),
+        open_pairs(tmp_path / "data" / "small-pairs"),
     ):
         assert stored.identity == files.identity and stored.name == "pairs"
         assert len(stored) == 5 and all(map(np.array_equal, stored, files))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fusionbench.board import build_board
+from fusionbench.core import images
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.evaluation import pair_sets, pairs
 from fusionbench.evaluation.external import score_outputs
 from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.evaluation.pairs import fuse_pair
@@ -42,10 +46,10 @@ def place(tmp_path: Path) -> Path:
         for side in "ab":
             folders.save(tmp_path / f"set/{side}/{stem}.png", rng.integers(0, 256, shape, np.uint8))
     (tmp_path / "small.toml").write_text(SUITE)
-    pairs = open_pairs("pairs", "all", tmp_path / "set")
-    model = PROTOCOLS.get("pairs/1").create(SuiteModel(name="average"), pairs)
-    for index, pair in enumerate(pairs):
-        folders.save(tmp_path / f"fused/{pairs.stems[index]}.bmp", fuse_pair(model, pair, index))
+    found = open_pairs("pairs", "all", tmp_path / "set")
+    model = PROTOCOLS.get("pairs/1").create(SuiteModel(name="average"), found)
+    for index, pair in enumerate(found):
+        folders.save(tmp_path / f"fused/{found.stems[index]}.bmp", fuse_pair(model, pair, index))
     return tmp_path
 
 
@@ -178,3 +182,52 @@ def test_real_outputs_of_a_method_from_the_command_line(
     for place, key in list(enumerate(lines[0]))[1:]:
         mean = np.mean([float(line[place]) for line in lines[1:]])
         assert json.loads(out)["scores"][key]["mean"] == pytest.approx(mean, rel=1e-9)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file was decoded."""
+    found: Counter[str] = Counter()
+    decode = images.decode_stored
+
+    def counted(content: bytes, name: str, *more: Any) -> Any:
+        found[name] += 1
+        return decode(content, name, *more)
+
+    monkeypatch.setattr(images, "decode_stored", counted)
+    return found
+
+
+def given(place: Path) -> tuple[Path, Path, Path, Path]:
+    return place / "small.toml", place / "set/a", place / "set/b", place / "fused"
+
+
+def files_of(place: Path) -> set[str]:
+    return {str(path) for _, folder in zip("abf", given(place)[1:], strict=True) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_each_file_is_decoded_once(place: Path, decoded: Counter[str], keep: bool) -> None:
+    for _ in ("scored", "found again"):
+        decoded.clear()
+        score_outputs(*given(place), name="x", out=place / "results", keep_pictures=keep)
+        assert decoded == dict.fromkeys(files_of(place), 1)
+
+
+def test_rows_of_a_suite_decode_each_source_once_for_all(place: Path, decoded: Counter[str]) -> None:
+    where: dict[str, Any] = {"source_dir": place / "set", "out": place / "results", "device": "cpu"}
+    assert len(run_suite(place / "small.toml", keep_pictures=True, **where)) == 2
+    assert decoded == {name: 1 for name in files_of(place) if "/fused/" not in name}
+
+
+def test_beyond_the_memory_for_pixels_a_file_is_decoded_to_look_and_to_score(
+    place: Path, decoded: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score_outputs(*given(place), name="x", out=None)
+    decoded.clear()
+    room = 2 * 48 * 50  # of one pair of three
+    for module in (pair_sets, pairs):
+        monkeypatch.setattr(module, "CACHE_BYTES", room)
+    again = score_outputs(*given(place), name="x", out=place / "results", keep_pictures=True)
+    assert again.scores == whole.scores
+    assert decoded == {name: 1 if Path(name).stem == "1" else 2 for name in files_of(place)}

@@ -19,7 +19,7 @@ from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.external import score_outputs
 from fusionbench.evaluation.image_files import score_files
-from fusionbench.evaluation.pair_sets import find_pairs
+from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.evaluation.pairs import evaluate_pairs
 from fusionbench.evaluation.suites import load_suite, run_suite
 from fusionbench.models import create_model
@@ -162,12 +162,12 @@ def test_pairs_have_the_pixels_and_the_fingerprint_of_8_bits(place: Path) -> Non
 
 
 def test_a_result_names_its_ranges_only_where_they_were_given(place: Path) -> None:
-    plain = find_pairs(place / "eight")
+    plain = open_pairs(place / "eight")
     model = create_model("average", _spec(plain))
     results = {
         asked: evaluate_pairs(
             model,
-            find_pairs(place / "thermal" if asked else place / "eight", ranges=Ranges.parse(asked)),
+            open_pairs(place / "thermal" if asked else place / "eight", ranges=Ranges.parse(asked)),
             out=None,
             device="cpu",
         )
@@ -193,10 +193,10 @@ def _spec(pairs: object) -> object:
 
 
 def test_full_is_the_default_without_its_refusal(place: Path) -> None:
-    spec = find_pairs(place / "eight")
+    spec = open_pairs(place / "eight")
     result = evaluate_pairs(
         create_model("average", _spec(spec)),  # type: ignore[arg-type]
-        find_pairs(place / "eight", ranges=Ranges.parse("full")),
+        open_pairs(place / "eight", ranges=Ranges.parse("full")),
         out=None,
         device="cpu",
     )
@@ -262,14 +262,14 @@ def test_a_recipe_says_what_black_and_white_are(place: Path) -> None:
     assert "range_a" not in json.dumps(plain.spec) and plain.hash != mine.hash
     with pytest.raises(DataError, match=r"range_a = in the recipe's \[pairs\]: 14bit"):
         build_dataset(plain, place / "thermal", place / "data")
-    stored = find_pairs(build_dataset(mine, place / "thermal", place / "data"))
-    files = find_pairs(place / "thermal", ranges=Ranges.parse("14bit"))
+    stored = open_pairs(build_dataset(mine, place / "thermal", place / "data"))
+    files = open_pairs(place / "thermal", ranges=Ranges.parse("14bit"))
     assert stored.identity == files.identity and stored.ranges == files.ranges
     model = create_model("average", _spec(files))  # type: ignore[arg-type]
     ids = {evaluate_pairs(model, pairs, out=None, device="cpu").id for pairs in (stored, files)}
     assert len(ids) == 1
     with pytest.raises(UsageError, match="stored in 8 bits already"):
-        find_pairs(place / "data/mine", ranges=Ranges.parse("14bit"))
+        open_pairs(place / "data/mine", ranges=Ranges.parse("14bit"))
     for text, said in (("auto", "looks at a whole set"), ("set:percentile:1,99", "whole set"), ("x", "no range")):
         (place / "bad.toml").write_text(RECIPE.replace('"bt601/1"', f'"bt601/1"\nrange_b = "{text}"'))
         with pytest.raises(DataError, match=said):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.models import MODELS
-from fusionbench.training.gradient_check import Case, Verdict, check_gradients, remedy, tiny_cases
+from fusionbench.training.gradient_check import GradientCase, Verdict, gradient_verdicts, remedy, tiny_cases
 
 # Float64 without oneDNN is slow: larger presets take seconds to minutes each, so all of them only where they are asked
 # for (make test-isa FULL=1); always the published FusionMNIST ones, whose channels are as few as those that went wrong.
@@ -22,7 +22,7 @@ ALWAYS = {"fusionmnist"}
 FULL = bool(os.environ.get("FUSIONBENCH_FULL_GRADIENTS"))
 LEARNING = [name for name in MODELS.names() if hasattr(MODELS.get(name), "loss")]
 CASES = tiny_cases() + [
-    Case(name, preset, threads)
+    GradientCase(name, preset, threads)
     for name in LEARNING
     for preset in MODELS.get(name).PRESETS
     for threads in (1, 2)
@@ -31,12 +31,12 @@ CASES = tiny_cases() + [
 
 
 @lru_cache(maxsize=1)
-def verdicts() -> dict[Case, Verdict]:
-    return {verdict.case: verdict for verdict in check_gradients(CASES)}
+def verdicts() -> dict[GradientCase, Verdict]:
+    return {verdict.case: verdict for verdict in gradient_verdicts(CASES)}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_training_step_of_every_model_is_right_on_this_processor(case: Case) -> None:
+def test_a_training_step_of_every_model_is_right_on_this_processor(case: GradientCase) -> None:
     verdict = verdicts()[case]
     assert verdict.ok, verdict.problem
     assert 0 < verdict.error < 5e-3, "an error of nothing at all: was anything compared?"
@@ -85,9 +85,9 @@ def written(folder: Path, name: str, action: str = "pass", factor: float = 1.0) 
 
 
 def test_one_wrong_gradient_is_named(tmp_path: Path) -> None:
-    good = Case(written(tmp_path, "good"))
-    bad = Case(written(tmp_path, "bad", "weight = Scaled.apply(weight)", 1.005))
-    found = {verdict.case: verdict for verdict in check_gradients([good, bad])}
+    good = GradientCase(written(tmp_path, "good"))
+    bad = GradientCase(written(tmp_path, "bad", "weight = Scaled.apply(weight)", 1.005))
+    found = {verdict.case: verdict for verdict in gradient_verdicts([good, bad])}
     assert found[good].ok
     assert not found[bad].ok and found[bad].layer == "first.weight"
     assert found[bad].error == pytest.approx(0.005, rel=0.01)
@@ -95,13 +95,13 @@ def test_one_wrong_gradient_is_named(tmp_path: Path) -> None:
 
 
 def test_what_crashes_or_hangs_costs_no_other_case(tmp_path: Path) -> None:
-    good = Case(written(tmp_path, "good"))
-    crash = Case(written(tmp_path, "crash", "os.kill(os.getpid(), signal.SIGSEGV)"))
-    leave = Case(written(tmp_path, "leave", "os._exit(7)"))
-    raises = Case(written(tmp_path, "raises", "raise ZeroDivisionError('of its own')"))
-    loud = Case(written(tmp_path, "loud", "print('not a verdict')"))
+    good = GradientCase(written(tmp_path, "good"))
+    crash = GradientCase(written(tmp_path, "crash", "os.kill(os.getpid(), signal.SIGSEGV)"))
+    leave = GradientCase(written(tmp_path, "leave", "os._exit(7)"))
+    raises = GradientCase(written(tmp_path, "raises", "raise ZeroDivisionError('of its own')"))
+    loud = GradientCase(written(tmp_path, "loud", "print('not a verdict')"))
     order = [crash, good, leave, raises, loud]
-    found = list(check_gradients(order))
+    found = list(gradient_verdicts(order))
     assert [verdict.case for verdict in found] == order
     assert "crashed (SIGSEGV)" in found[0].problem and remedy() in found[0].problem
     assert found[1].ok and found[4].ok
@@ -110,9 +110,9 @@ def test_what_crashes_or_hangs_costs_no_other_case(tmp_path: Path) -> None:
 
 
 def test_memory_that_is_damaged_shows_when_the_process_ends(tmp_path: Path) -> None:
-    good = Case(written(tmp_path, "good"))
-    late = Case(written(tmp_path, "late", "import atexit; atexit.register(os.abort)"))
-    first, last = check_gradients([good, late])
+    good = GradientCase(written(tmp_path, "good"))
+    late = GradientCase(written(tmp_path, "late", "import atexit; atexit.register(os.abort)"))
+    first, last = gradient_verdicts([good, late])
     assert first.ok and "the process crashed (SIGABRT)" in last.problem and remedy() in last.problem
 
 
@@ -127,6 +127,6 @@ def test_the_remedy_is_not_what_is_set_already(level: str | None, words: str, mo
 
 
 def test_a_step_that_does_not_end_is_ended(tmp_path: Path) -> None:
-    case = Case(written(tmp_path, "hang", "time.sleep(3600)"))
-    (verdict,) = check_gradients([case], seconds=15)
+    case = GradientCase(written(tmp_path, "hang", "time.sleep(3600)"))
+    (verdict,) = gradient_verdicts([case], seconds=15)
     assert "did not end within 15 s" in verdict.problem

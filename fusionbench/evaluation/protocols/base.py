@@ -21,7 +21,9 @@ from fusionbench.core.errors import CannotMeasure, DataError, UsageError, unknow
 from fusionbench.results.schema import DatasetIdentity, Identity, ProtocolIdentity, Result, Score, save
 
 if TYPE_CHECKING:
+    from fusionbench.core.interfaces import Model
     from fusionbench.core.types import ImageSpec
+    from fusionbench.evaluation.subject import Scorable
     from fusionbench.evaluation.suites import Suite, SuiteModel
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -51,7 +53,7 @@ class ScoredRow:
 
     row: SuiteModel
     seed: int
-    model: Any
+    model: Scorable
     result: Result
 
 
@@ -157,16 +159,15 @@ class BaseProtocol(ABC):
     def spec(self, data: Any) -> ImageSpec:
         """The shape that models are built for."""
 
-    def create(self, row: SuiteModel, data: Any) -> Any:
+    def create(self, row: SuiteModel, data: Any) -> Model:
         """The model object of a row that is not trained."""
         from fusionbench.models import MODELS
 
         return MODELS.get(row.name)(self.spec(data), **row.model_parameters)
 
-    @abstractmethod
     def evaluate(
         self,
-        model: Any,
+        model: Scorable,
         data: Any,
         options: Any,
         *,
@@ -178,6 +179,7 @@ class BaseProtocol(ABC):
     ) -> Result:
         """Score a model object, or a run (its folder, or a Run), and save the result below ``out``.
 
+        The scores are those of :meth:`measure`, identity, time and files are made here; or a protocol overrides this.
         A result with the same identity that lies there already is returned as it is, unless ``force``. A protocol whose
         ``takes`` names options of the command line gets those as further keyword arguments.
 
@@ -189,8 +191,49 @@ class BaseProtocol(ABC):
             UsageError: a model that lacks an ability.
             DataError, CannotMeasure: images that cannot be scored, or scores that are not finite.
         """
+        from fusionbench.evaluation.make_result import make_result, saved_result
+        from fusionbench.evaluation.subject import EvaluatedModel
+        from fusionbench.training.runtime import describe_host, launch
 
-    def draw_row(self, model: Any, data: Any, result: Result, out: Path) -> None:  # noqa: B027 - most need none
+        runtime = launch(device, "fp32")
+        subject = EvaluatedModel.of(model, self.spec(data), runtime.device, params)
+        identity = Identity(
+            model=subject.identity,
+            dataset=data.identity,
+            protocol=self.identity(options, data),
+            metrics=self.metrics(subject.model),
+            training=subject.training,
+        )
+        result = make_result(identity, title=title or subject.title, family=subject.family)
+        if (found := saved_result(result, out, force)) is not None:
+            return found
+        begun = time.monotonic()
+        result.scores, table = self.measure(subject.model, data, options)
+        seconds = time.monotonic() - begun
+        for key, score in result.scores.items():
+            if score.mean is None and not score.extra.get("not_available"):
+                raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
+        result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
+        result.provenance["host"] = describe_host(runtime.device)
+        if out is not None and runtime.rank == 0:
+            save(result, out, table)
+        runtime.fabric.barrier()
+        return result
+
+    def metrics(self, model: Model) -> dict[str, str]:
+        """Score of the model -> version of its metric; part of the identity."""
+        raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")
+
+    def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
+        """Scores of a model (on the device that it lies on) by their key, and the values image by image.
+
+        Raises:
+            UsageError: a model that lacks an ability.
+            CannotMeasure, DataError: images that cannot be scored.
+        """
+        raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")
+
+    def draw_row(self, model: Scorable, data: Any, result: Result, out: Path) -> None:  # noqa: B027 - most need none
         """Draw the sheets of a row of a suite below ``out`` and save the result that names them; nothing by default."""
 
     def draw_suite(  # noqa: B027 - most need none
@@ -222,62 +265,15 @@ class BaseProtocol(ABC):
 
 
 class SimpleProtocol(BaseProtocol):
-    """A protocol that says what the scores of a model are, and leaves identity, time and files to this class."""
+    """A protocol that says what the scores of a model are, and leaves identity, time and files to ``evaluate``."""
 
     @abstractmethod
-    def metrics(self, model: Any) -> dict[str, str]:
-        """Score of the model -> version of its metric; part of the identity."""
+    def metrics(self, model: Model) -> dict[str, str]:
+        """As :meth:`BaseProtocol.metrics`."""
 
     @abstractmethod
-    def measure(self, model: Any, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
-        """Scores of a model (on the device that it lies on) by their key, and the values image by image.
-
-        Raises:
-            UsageError: a model that lacks an ability.
-            CannotMeasure, DataError: images that cannot be scored.
-        """
-
-    def evaluate(
-        self,
-        model: Any,
-        data: Any,
-        options: Any,
-        *,
-        out: str | Path | None = "results",
-        device: str = "auto",
-        title: str | None = None,
-        params: dict[str, Any] | None = None,
-        force: bool = False,
-    ) -> Result:
-        """As :meth:`BaseProtocol.evaluate`: what :meth:`measure` finds, as a saved result."""
-        from fusionbench.evaluation.make_result import make_result, saved_result
-        from fusionbench.evaluation.subject import Subject
-        from fusionbench.training.runtime import describe_host, launch
-
-        runtime = launch(device, "fp32")
-        subject = Subject.of(model, self.spec(data), runtime.device, params)
-        identity = Identity(
-            model=subject.identity,
-            dataset=data.identity,
-            protocol=self.identity(options, data),
-            metrics=self.metrics(subject.model),
-            training=subject.training,
-        )
-        result = make_result(identity, title=title or subject.title, family=subject.family)
-        if (found := saved_result(result, out, force)) is not None:
-            return found
-        begun = time.monotonic()
-        result.scores, table = self.measure(subject.model, data, options)
-        seconds = time.monotonic() - begun
-        for key, score in result.scores.items():
-            if score.mean is None and not score.extra.get("not_available"):
-                raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
-        result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
-        result.provenance["host"] = describe_host(runtime.device)
-        if out is not None and runtime.rank == 0:
-            save(result, out, table)
-        runtime.fabric.barrier()
-        return result
+    def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
+        """As :meth:`BaseProtocol.measure`."""
 
 
 def read_options(table: Mapping[str, Any], path: Path) -> Any:

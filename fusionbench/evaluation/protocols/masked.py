@@ -6,7 +6,7 @@ How images are scored stands in :mod:`fusionbench.evaluation.masked`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.progress import say
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusionbench.core.types import ImageSpec
     from fusionbench.evaluation.masked import MaskedImages
     from fusionbench.evaluation.masked import Protocol as Settings
+    from fusionbench.evaluation.subject import Scorable
     from fusionbench.evaluation.suites import Suite
 
 
@@ -29,7 +30,7 @@ class MaskedOptions(BaseOptions, kw_only=True, frozen=True):
     paper_batch: Count = 32
 
 
-class MaskedViews(BaseProtocol):
+class MaskedProtocol(BaseProtocol):
     """The protocol ``masked/1``; ``open`` takes a data set, its folder or name."""
 
     name, version, title = "masked", "1", "masked views"
@@ -74,11 +75,15 @@ class MaskedViews(BaseProtocol):
         from fusionbench.data.recipes import load_recipe
 
         folder = build_dataset(load_recipe(suite.dataset), source_dir, data_root)
-        return self.open(str(folder), suite.protocol, split=suite.split)
+        return self.open(str(folder), cast(MaskedOptions, suite.protocol), split=suite.split)
 
     def dataset_folder(self, data: MaskedImages) -> Path:
         """Where the data set lies."""
-        return Path(data.dataset.folder)
+        from fusionbench.data.dataset import Dataset
+
+        if not isinstance(data.dataset, Dataset):
+            raise UsageError(f"{data.dataset.name} is not on disk; rows are trained on a data set that is")
+        return data.dataset.folder
 
     def spec(self, data: MaskedImages) -> ImageSpec:
         """The shape of a sample."""
@@ -87,7 +92,7 @@ class MaskedViews(BaseProtocol):
 
     def evaluate(
         self,
-        model: Any,
+        model: Scorable,
         data: MaskedImages,
         options: MaskedOptions,
         *,
@@ -129,7 +134,7 @@ class MaskedViews(BaseProtocol):
         except UsageError as error:  # a model without draws: its scores stand nevertheless
             say(f"No curves: {error}")
 
-    def draw_row(self, model: Any, data: MaskedImages, result: Result, out: Path) -> None:
+    def draw_row(self, model: Scorable, data: MaskedImages, result: Result, out: Path) -> None:
         """Both sheets of a row that is not trivial, where they are missing."""
         from fusionbench.evaluation.sheets import has_sheets, save_sheets
 
@@ -137,4 +142,4 @@ class MaskedViews(BaseProtocol):
             save_sheets(model, data.dataset, result, out)
 
 
-PROTOCOL = MaskedViews()
+PROTOCOL = MaskedProtocol()

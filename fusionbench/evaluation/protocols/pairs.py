@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.progress import say
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusionbench.core.types import ImageSpec
     from fusionbench.evaluation.pair_sets import PairSet
     from fusionbench.evaluation.pairs import PairsProtocol as Settings
+    from fusionbench.evaluation.subject import Scorable
     from fusionbench.evaluation.suites import Suite
 
 
@@ -71,9 +72,9 @@ class RegisteredPairs(BaseProtocol):
 
     def claims(self, data: str, source_dir: Path | None) -> bool:
         """Whether a source of pairs, or a data set of them, is called so, or there is a folder of upstream files."""
-        from fusionbench.evaluation.pair_sets import means_pairs
+        from fusionbench.evaluation.pair_sets import are_pairs
 
-        return source_dir is not None or means_pairs(data)
+        return source_dir is not None or are_pairs(data)
 
     def open(
         self,
@@ -84,10 +85,10 @@ class RegisteredPairs(BaseProtocol):
         source_dir: Path | None = None,
         strict: bool = False,
     ) -> PairSet:
-        """As :func:`fusionbench.evaluation.pair_sets.find_pairs`."""
-        from fusionbench.evaluation.pair_sets import find_pairs
+        """As :func:`fusionbench.evaluation.pair_sets.open_pairs`."""
+        from fusionbench.evaluation.pair_sets import open_pairs
 
-        return find_pairs(data, split, source_dir, limit=options.limit, strict=strict, ranges=options.ranges)
+        return open_pairs(data, split, source_dir, limit=options.limit, strict=strict, ranges=options.ranges)
 
     def open_suite(
         self, suite: Suite, *, data_root: Path, source_dir: Path | None = None, strict: bool = False
@@ -101,8 +102,9 @@ class RegisteredPairs(BaseProtocol):
 
         if source_dir is None and holds_dataset(data_root / suite.dataset):
             source_dir = data_root / suite.dataset
-        limit, ranges = suite.protocol.limit, suite.protocol.ranges
-        return open_pairs(suite.dataset, suite.split, source_dir, limit=limit, strict=strict, ranges=ranges)
+        options = cast(PairsOptions, suite.protocol)
+        chosen: dict[str, Any] = {"limit": options.limit, "strict": strict, "ranges": options.ranges}
+        return open_pairs(suite.dataset, suite.split, source_dir, **chosen)
 
     def before_training(self, suite: Suite, data: PairSet, folder: Path) -> None:
         """Say so when rows that learn are trained on pairs that they are scored on."""
@@ -126,7 +128,7 @@ class RegisteredPairs(BaseProtocol):
 
     def evaluate(
         self,
-        model: Any,
+        model: Scorable,
         data: PairSet,
         options: PairsOptions,
         *,
@@ -145,15 +147,16 @@ class RegisteredPairs(BaseProtocol):
 
     def draw_suite(self, suite: Suite, rows: Sequence[ScoredRow], data: PairSet, out: Path, *, whole: bool) -> None:
         """The sheet of a few pairs with what every row makes of them."""
-        from fusionbench.evaluation.pair_sheet import draw_sheet
+        from fusionbench.evaluation.pair_sheet import draw_pair_sheet
 
-        draw_sheet(suite, rows, data, out, whole=whole)
+        stretch = cast(PairsOptions, suite.protocol).stretch
+        draw_pair_sheet(rows, data, out, title=suite.title, stretch=stretch, whole=whole)
 
     def open_images(self, suite: Suite, a: Path, b: Path, *, strict: bool = False) -> PairSet:
-        """As :func:`fusionbench.evaluation.external.pairs_between`."""
-        from fusionbench.evaluation.external import pairs_between
+        """As :func:`fusionbench.evaluation.pair_sets.pairs_of_suite`."""
+        from fusionbench.evaluation.pair_sets import pairs_of_suite
 
-        return pairs_between(suite, a, b, strict=strict, ranges=suite.protocol.ranges)
+        return pairs_of_suite(suite, a, b, strict=strict, ranges=cast(PairsOptions, suite.protocol).ranges)
 
     def score_images(self, fused: Path, data: PairSet, options: PairsOptions, **about: Any) -> Result:
         """As :func:`fusionbench.evaluation.pairs.score_pictures`."""

@@ -1,9 +1,8 @@
-"""Suites of registered pairs: run, go on, draw; what they refuse."""
+"""Suites, here of registered pairs: run, go on, train, draw; what they refuse."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.data.build import build_dataset
-from fusionbench.data.recipes import load_recipe
-from fusionbench.evaluation.external import score_outputs
 from fusionbench.evaluation.suites import RowsFailed, load_suite, run_suite
 from fusionbench.models import MODELS
 from tests.cli.runner import run
@@ -172,26 +168,6 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     assert float(line.split()[1]) == pytest.approx(mean, rel=2e-3) and "±" in line
 
 
-def test_pictures_of_others_that_were_kept_are_on_the_sheet(suite: Path) -> None:
-    out, files = suite.parent / "results", suite.parent / "set"
-    sheet = out / "pairs/sheet.png"
-    where: dict[str, Any] = {"source_dir": files, "out": out, "device": "cpu", "sheets": True}
-    run_suite(suite, **where)
-    width = Image.open(sheet).width
-    given = (suite, files / "a", files / "b", files / "a")  # "fused" by copying view 0
-    score_outputs(*given, name="theirs", out=out)
-    run_suite(suite, **where)
-    assert Image.open(sheet).width == width  # nobody asked to keep their pictures
-    score_outputs(*given, name="theirs", out=out, keep_pictures=True)
-    run_suite(suite, **where)
-    page = np.asarray(Image.open(sheet).convert("L"))
-    column = page.shape[1] - width
-    assert column > 50  # pixels of a picture, with a line around it
-    edge = np.flatnonzero((page[100:140] < 250).any(axis=0))[-1] + 1  # the last column is view 0 again
-    first = np.flatnonzero((page[100:140] < 250).any(axis=0))[0]
-    assert np.array_equal(page[100:140, edge - 51 : edge - 1], page[100:140, first + 1 : first + 51])
-
-
 def test_files_that_cannot_be_used_are_one_line_that_names_all(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = suite.parent / "set"
     whole = (files / "a/0.png").read_bytes()
@@ -219,16 +195,6 @@ def test_missing_partners_are_listed_kept_with_the_result_and_refused_when_asked
     assert json.loads(said)["provenance"]["left_out"] == {"1": "a"}
     code, said, err = run(capsys, "-q", *words, "--strict")
     assert code == 2 and said == "" and "lack a partner" in err and len(err.splitlines()) == 1
-
-
-def test_a_whole_suite_draws_its_sheet_anew_when_a_row_is_new(suite: Path) -> None:
-    out, files = suite.parent / "results", suite.parent / "set"
-    run_suite(suite, source_dir=files, out=out, device="cpu", sheets=True, models=["copy-b"])
-    sheet = out / "pairs/sheet.png"
-    few = sheet.read_bytes()
-    os.utime(sheet, (1, 1))
-    run_suite(suite, source_dir=files, out=out, device="cpu", sheets=True)
-    assert sheet.read_bytes() != few
 
 
 def test_a_set_to_train_on_that_lacks_is_one_line(suite: Path) -> None:
@@ -279,31 +245,3 @@ def test_patches_of_an_embedded_source_are_made_and_two_processes_train(
     assert list((tmp_path / "data/pairs-demo-patches").glob("*/*/manifest.json"))
     assert len(list((tmp_path / "runs/pairs-demo-patches").glob("*/weights.safetensors"))) == 2
     assert len(list((tmp_path / "results/pairs-demo/mfeif").glob("*/fused/astronaut.png"))) == 1
-
-
-def test_a_data_set_of_whole_pairs_takes_the_place_of_the_files(
-    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = suite.parent
-    (place / "set/a").rename(place / "set/ir")
-    (place / "set/b").rename(place / "set/vi")
-    suite.write_text(SMALL.replace('"pairs"', '"vifb"'))
-    build_dataset(load_recipe("vifb"), place / "set", place / "data", jobs=1)
-    where: dict[str, Any] = {"device": "cpu", "models": ["copy-b"]}
-    [files] = run_suite(suite, source_dir=place / "set", out=place / "1", **where)
-    [stored] = run_suite(suite, data_root=place / "data", out=place / "2", **where)
-    [named] = run_suite(suite, source_dir=place / "data/vifb", out=place / "3", **where)
-    assert files.id == stored.id == named.id
-    scores = [{k: s.mean for k, s in result.scores.items()} for result in (files, stored, named)]
-    assert scores[0] == scores[1] == scores[2]
-
-    monkeypatch.chdir(place)
-    code, _, err = run(capsys, "train", "average", "--data", "data/vifb", "--out", "run")
-    assert code == 0, err
-    words = ["evaluate", "run", "--out", "results", "--limit", 2]
-    found = []
-    for data in (["data/vifb"], ["vifb"], ["vifb", "--source-dir", "set"]):
-        code, out, err = run(capsys, *words, "--data", *data)  # pairs, without being told so
-        assert code == 0, err
-        found.append(out)
-    assert found[0] == found[1] == found[2]
