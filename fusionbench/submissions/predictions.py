@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError, Problem
-from fusionbench.core.interfaces import has_files
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.core.types import ImageSpec
@@ -242,7 +241,7 @@ def pairs_of(data: str | Path, split: str | None = None) -> PairSet:
     """
     from fusionbench.evaluation.pair_sets import open_pairs
 
-    return open_pairs(data, split, strict=True)
+    return open_pairs(str(data), split, strict=True)
 
 
 def _image_problem(path: Path, size: tuple[int, int] | None) -> str:
@@ -323,8 +322,8 @@ def _colours(pairs: PairSet, place: int) -> np.ndarray | None:
     """The last image of a pair that has colours, uint8 (h, w, 3); None where none has, or where they are not stored."""
     from fusionbench.core.images import read_image
 
-    source: Any = pairs.source
-    if not has_files(source):
+    paths = getattr(pairs.source, "paths", None)
+    if paths is None:
         return None
-    images = [read_image(path) for path in source.paths(pairs.split, place)]
+    images = [read_image(path) for path in paths(pairs.split, place)]
     return next((image.pixels for image in reversed(images) if image.pixels.ndim == 3), None)
