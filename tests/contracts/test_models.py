@@ -15,24 +15,24 @@ import pytest
 import torch
 
 from fusionbench.models import MODELS, create_model
-from fusionbench.models.checks import CHECKS, NotApplicable, Subject, check_class, load_class
+from fusionbench.models.checks import CHECKS, ModelCandidate, NotApplicable, check_class, load_class
 from tests.cli.runner import run
 
 MODEL_NAMES = MODELS.names()
 
 
 @lru_cache
-def subject(name: str) -> Subject:
+def candidate(name: str) -> ModelCandidate:
     presets = MODELS.get(name).PRESETS
     preset = "tiny" if "tiny" in presets else next(iter(presets))
-    return Subject(MODELS.get(name), lambda spec: create_model(name, spec, preset))
+    return ModelCandidate(MODELS.get(name), lambda spec: create_model(name, spec, preset))
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_registered_models(name: str, check: str) -> None:
     try:
-        CHECKS[check](subject(name))
+        CHECKS[check](candidate(name))
     except NotApplicable as reason:
         pytest.skip(str(reason))
 
