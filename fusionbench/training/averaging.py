@@ -52,7 +52,8 @@ class WeightAverage:
 class GradientGuard:
     """Decides which steps to skip: those whose gradient norm exceeds ``factor`` times the median of recent ones.
 
-    A norm that is not a number is skipped too. Never more than three steps in a row, so that training cannot stand still below a moving gradient.
+    A norm that is not a number is skipped too. Never more than three steps in a row, so that training cannot stand
+    still below a moving gradient.
     """
 
     def __init__(self, factor: float) -> None:
