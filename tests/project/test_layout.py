@@ -40,7 +40,6 @@ UNTESTED = [
     "evaluation/catalogue.py",
     "evaluation/pair_sets.py",
     "evaluation/stored_pairs.py",
-    "models/checks.py",
     "models/vae/base.py",
     "models/vae/cvae.py",
     "models/vae/encoder.py",
