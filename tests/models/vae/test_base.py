@@ -66,6 +66,28 @@ def test_a_model_with_fewer_planned_steps_anneals_faster() -> None:
     assert create_model("cvae", SPEC, "tiny", kl_warmup=0.0).beta(0) == 1.0
 
 
+def test_while_beta_rises_the_groups_are_balanced_and_afterwards_not() -> None:
+    """total = reconstruction + β Σ γ_l KL_l, γ of the formula; γ = 1 once β is 1."""
+    model = create_model("fusionvae", SPEC, "tiny", regularise=0.0).eval()
+    model.plan(1000, seed=4)
+    batch = batch_of(3)
+    terms = model.loss(batch, "main", 100)
+    with torch.no_grad():
+        prepared = model.prepare(model.encoder(batch, with_target=True))
+        noise = _row_noise(batch.ids, torch.zeros_like(batch.ids), draws.noise_key(4, "train", 100))
+        groups = model.top_down(prepared, 3, noise, posterior=True).groups
+    kls = torch.stack(
+        [kl_divergence(Normal(q.mean, q.scale), Normal(p.mean, p.scale)).flatten(1).sum(1).mean() for p, q, _ in groups]
+    )
+    share = torch.tensor([1.0, 2.0, 2.0])  # 4^s / G_s of one group at the coarsest scale and two at the next
+    gamma = (kls + 0.01) / share
+    gamma = gamma / gamma.mean()
+    beta = (100 - 0.1) / 300
+    expected = float(terms.log["reconstruction"]) + beta * float((gamma * kls).sum())
+    assert float(terms.total.detach()) == pytest.approx(expected, rel=1e-5)
+    assert abs(float((gamma * kls).sum() / kls.sum()) - 1) > 0.01, "the balance is seen in the total"
+
+
 def test_the_kl_term_is_the_distributions() -> None:
     """Against torch.distributions, summed over groups and values, mean over the batch; β weights it in training."""
     model = create_model("fusionvae", SPEC, "tiny", regularise=0.0).eval()
