@@ -6,6 +6,7 @@ A listing is never lost to one bad plugin or one damaged folder: its line carrie
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,8 +31,8 @@ def _where(thing: Any) -> str:
 
 
 def model_card(name: str) -> Card:
-    """A model: title, presets, abilities, reference."""
-    from fusionbench.models import MODELS
+    """A model: title, abilities, parameters with their defaults, presets, reference."""
+    from fusionbench.models import MODELS, defaults_of
 
     model = MODELS.get(name)
     abilities = [
@@ -53,11 +54,21 @@ def model_card(name: str) -> Card:
         "title": getattr(model, "title", name),
         "about": _first_paragraph(inspect.getdoc(model)),
         "abilities": abilities,
+        "parameters": {key: _plain(value) for key, value in defaults_of(model).items()},
         "presets": presets,
         "reference": getattr(model, "reference", ""),
         "version": getattr(model, "version", ""),
         "where": _where(model),
     }
+
+
+def _plain(value: Any) -> Any:
+    """The default of a parameter as JSON has it; of what JSON has not (a plugin's function, infinity) its text."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
 
 
 def metric_card(name: str) -> Card:

@@ -13,7 +13,7 @@ import numpy as np
 from fusionbench.metrics._images import AXES, Array, Image
 
 
-def mean(image: Image) -> Array:
+def mean_grey(image: Image) -> Array:
     """Mean grey value; of a flat image exactly its value, so that its variance is exactly 0."""
 
     def compute() -> Array:
@@ -27,7 +27,7 @@ def mean(image: Image) -> Array:
 
 def centred(image: Image) -> Array:
     """Pixels minus their mean."""
-    return image.cached("centred", lambda: image.pixels - mean(image)[..., None, None])
+    return image.cached("centred", lambda: image.pixels - mean_grey(image)[..., None, None])
 
 
 def covariance(x: Image, y: Image) -> Array:
@@ -46,7 +46,7 @@ def variance(image: Image) -> Array:
     return covariance(image, image)
 
 
-def correlation(x: Image, y: Image) -> Array:
+def pearson(x: Image, y: Image) -> Array:
     """Pearson's r, NaN where an image is flat."""
     return x.cached(("correlation", id(y)), lambda: covariance(x, y) / x.xp.sqrt(variance(x) * variance(y)))
 

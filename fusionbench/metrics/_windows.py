@@ -113,7 +113,7 @@ def downsample(image: Image, weights: np.ndarray, border: Border = "valid") -> A
     return result
 
 
-def bordered(x: Array, width: int, border: Border) -> Array:
+def pad_border(x: Array, width: int, border: Border) -> Array:
     """``x`` with ``width`` more pixels on each side."""
     if isinstance(x, np.ndarray):
         import cv2

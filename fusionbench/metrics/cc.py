@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import Array, Image, image_metric
-from fusionbench.metrics._moments import correlation
+from fusionbench.metrics._moments import pearson
 
 
 @image_metric
@@ -23,7 +23,7 @@ def cc(fused: Image, a: Image, b: Image) -> Array:
         >>> cc((a + b) / 2, a, b).round(4).tolist()  # 1/√2 with each
         [0.7071]
     """
-    return (correlation(fused, a) + correlation(fused, b)) / 2
+    return (pearson(fused, a) + pearson(fused, b)) / 2
 
 
 METRIC = Metric(

@@ -8,7 +8,7 @@ import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import bordered, gaussian, local_covariance, local_moments
+from fusionbench.metrics._windows import gaussian, local_covariance, local_moments, pad_border
 from fusionbench.metrics.ssim import K1, K2
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -74,7 +74,7 @@ def _at_scale(image: Image, scale: int, odd: str) -> Image:
 def _average_2x2(x: Array, odd: str) -> Array:
     height, width = x.shape[-2:]
     if odd == "zero" and (height % 2 or width % 2):
-        x = bordered(x, 1, "zero")[..., 1 - height % 2 :, 1 - width % 2 :]
+        x = pad_border(x, 1, "zero")[..., 1 - height % 2 :, 1 - width % 2 :]
         height, width = height + height % 2, width + width % 2
     x = x[..., : height // 2 * 2, : width // 2 * 2]
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4

@@ -6,7 +6,7 @@ import math
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import bordered, sobel, sobel_in_order
+from fusionbench.metrics._windows import pad_border, sobel, sobel_in_order
 
 STRONG, WEAK_WEIGHT, POWER = 2.0, 0.001, 1.5
 GAMMA_G, KAPPA_G, SIGMA = 0.9999, 19.0, 0.5
@@ -41,11 +41,11 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
     """
     need_side(fused, 3, "nabf")
     xp = fused.xp
-    g_f = edges(fused, unit)[0]
-    artefact = (g_f > edges(a, unit)[0]) & (g_f > edges(b, unit)[0])
+    g_f = normalised_gradients(fused, unit)[0]
+    artefact = (g_f > normalised_gradients(a, unit)[0]) & (g_f > normalised_gradients(b, unit)[0])
     artefacts, total = 0.0, 0.0
     for source in (a, b):
-        g = edges(source, unit)[0]
+        g = normalised_gradients(source, unit)[0]
         weight = xp.where(g >= STRONG, g**POWER, floor)
         lost = xp.where(artefact, 1 - _edge_preservation(source, fused, unit), 0.0)
         artefacts = artefacts + (lost * weight).sum(AXES)
@@ -53,12 +53,12 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
     return artefacts / total
 
 
-def edges(image: Image, unit: bool) -> tuple[Array, Array]:
+def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:
     """(strength g, orientation α) by Sobel's masks divided by 8, cached."""
 
     def compute() -> tuple[Array, Array]:
         xp = image.xp
-        padded = bordered(image.pixels / 255 if unit else image.pixels, 1, "reflect")
+        padded = pad_border(image.pixels / 255 if unit else image.pixels, 1, "reflect")
         sx, sy = (side / 8 for side in (sobel_in_order(padded) if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
         flat = (sx == 0) & (sy == 0)
@@ -70,7 +70,7 @@ def edges(image: Image, unit: bool) -> tuple[Array, Array]:
 def _edge_preservation(source: Image, fused: Image, unit: bool) -> Array:
     """Q_XF: preservation of strength and of orientation, per pixel."""
     xp = fused.xp
-    (g, alpha), (g_f, alpha_f) = edges(source, unit), edges(fused, unit)
+    (g, alpha), (g_f, alpha_f) = normalised_gradients(source, unit), normalised_gradients(fused, unit)
     smaller, larger = xp.minimum(g, g_f), xp.maximum(g, g_f)
     ratio = xp.where(smaller == 0, 0.0, smaller / xp.where(larger == 0, 1.0, larger))
     alignment = xp.abs(xp.abs(alpha - alpha_f) - math.pi / 2) * 2 / math.pi

@@ -7,7 +7,7 @@ from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import Border, bordered, magnitude, sobel, sobel_in_order
+from fusionbench.metrics._windows import Border, magnitude, pad_border, sobel, sobel_in_order
 
 Angle = Literal["atan", "atan swapped", "atan2"]
 Ties = Literal["one", "fused"]
@@ -58,10 +58,12 @@ def qabf(
     bands = [padded(image, border, unit).bands(1) for image in (fused, a, b)]
     for fused_band, *source_bands in zip(*bands, strict=True):
         for source in source_bands:
-            q = edge_preservation(edges(source, form), edges(fused_band, form), ties, fused)
-            q *= edges(source, form)[0]
+            q = edge_preservation(edge_gradients(source, form), edge_gradients(fused_band, form), ties, fused)
+            q *= edge_gradients(source, form)[0]
             weighted = weighted + q.sum(AXES)
-            weights = weights + source.cached(("qabf weight", form), lambda s=source: edges(s, form)[0].sum(AXES))
+            weights = weights + source.cached(
+                ("qabf weight", form), lambda s=source: edge_gradients(s, form)[0].sum(AXES)
+            )
         for band in (fused_band, *source_bands):
             band.clear_cache()
     return weighted / weights
@@ -70,15 +72,15 @@ def qabf(
 def padded(image: Image, border: Border, unit: bool) -> Image:
     """The image padded by one pixel on each side, so that Sobel's mask fits everywhere."""
     pixels = image.pixels / 255 if unit else image.stored
-    return image.cached(("padded", border, unit), lambda: image.with_pixels(bordered(pixels, 1, border)))
+    return image.cached(("padded", border, unit), lambda: image.with_pixels(pad_border(pixels, 1, border)))
 
 
-def edges(image: Image, form: tuple[Border, Angle, bool]) -> tuple[Array, Array]:
+def edge_gradients(image: Image, form: tuple[Border, Angle, bool]) -> tuple[Array, Array]:
     """(strength g, orientation α in radians) of Sobel's gradients, cached."""
-    return image.cached(("qabf edges", form), lambda: _edges(image, *form))
+    return image.cached(("qabf edges", form), lambda: _edge_gradients(image, *form))
 
 
-def _edges(image: Image, border: Border, angle: Angle, unit: bool) -> tuple[Array, Array]:
+def _edge_gradients(image: Image, border: Border, angle: Angle, unit: bool) -> tuple[Array, Array]:
     xp = image.xp
     sx, sy = sobel_in_order(image.pixels) if unit else sobel(image.pixels)
     strength = magnitude(sx, sy)

@@ -9,7 +9,7 @@ import numpy as np
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._frequency import cycles, filtered, stretched
 from fusionbench.metrics._images import Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import bordered, sobel
+from fusionbench.metrics._windows import pad_border, sobel
 
 BLOCK, POWER = 16, 5
 DEGREES = 8.0  # visual angle of the whole image: cycles per image over this are cycles per degree
@@ -47,7 +47,7 @@ def qcv(fused: Image, a: Image, b: Image, *, stretch: bool = False, slope: float
     for source in (a, b):
         difference = filtered(source.pixels - fused.pixels, response)
         saliency = _saliency(source)
-        weighted = weighted + (saliency * blocks(difference * difference) / BLOCK**2).sum((-2, -1))
+        weighted = weighted + (saliency * block_sums(difference * difference) / BLOCK**2).sum((-2, -1))
         total = total + saliency.sum((-2, -1))
     return weighted / total
 
@@ -63,13 +63,13 @@ def _saliency(source: Image) -> Array:
     """λ: sums of the gradient magnitude to the power of 5 over blocks, cached."""
 
     def compute() -> Array:
-        sx, sy = sobel(bordered(source.pixels, 1, "zero"))
-        return blocks((sx * sx + sy * sy) ** (POWER / 2))
+        sx, sy = sobel(pad_border(source.pixels, 1, "zero"))
+        return block_sums((sx * sx + sy * sy) ** (POWER / 2))
 
     return source.cached("qcv saliency", compute)
 
 
-def blocks(x: Array) -> Array:
+def block_sums(x: Array) -> Array:
     """Sums over 16×16 blocks; the last ones may be smaller."""
     height, width = x.shape[-2:]
     below, right = -height % BLOCK, -width % BLOCK

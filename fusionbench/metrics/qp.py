@@ -13,7 +13,7 @@ from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_s
 from fusionbench.metrics._windows import gaussian, separable
 
 SCALES, ORIENTATIONS = 4, 6
-SHORTEST, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
+MIN_WAVELENGTH, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
 BANDWIDTH, ANGULAR = 0.55, 1.2
 NOISE_SIGMAS, NOISE_SCALE = 2.0, 1.7
 CUT, SHARPNESS = 0.5, 10.0
@@ -154,7 +154,7 @@ def _filters(height: int, width: int, orientation: int, low_pass: LowPass) -> tu
     angular = np.exp(-(d_theta**2) / (2 * (math.pi / ORIENTATIONS / ANGULAR) ** 2))
     filters = np.empty((SCALES, height, width))
     for scale in range(SCALES):
-        centre = 1 / (SHORTEST * STEP**scale)
+        centre = 1 / (MIN_WAVELENGTH * STEP**scale)
         radial = np.exp(-(np.log(radius / centre) ** 2) / (2 * math.log(BANDWIDTH) ** 2)) * smooth
         radial[0, 0] = 0
         filters[scale] = radial * angular

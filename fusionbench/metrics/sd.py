@@ -6,7 +6,7 @@ from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric
-from fusionbench.metrics._moments import mean, variance
+from fusionbench.metrics._moments import mean_grey, variance
 
 
 @image_metric
@@ -36,7 +36,7 @@ def sd(
     """
     xp = fused.xp
     if arithmetic == "uint8":
-        above = xp.clip(xp.round(fused.pixels - mean(fused)[..., None, None]), 0, None)
+        above = xp.clip(xp.round(fused.pixels - mean_grey(fused)[..., None, None]), 0, None)
         return xp.sqrt(xp.clip(above * above, None, 255).mean(AXES))
     if pooling == "sum/255":
         return xp.sqrt(variance(fused) * fused.count) / 255

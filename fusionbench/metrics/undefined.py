@@ -69,7 +69,7 @@ def _no_strong_edge(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
     from fusionbench.metrics._images import to_images
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a vertical edge has no quotient; the metric knows
-        edges = [nabf.edges(to_images(source[None])[0], False)[0] for source in (a, b)]
+        edges = [nabf.normalised_gradients(to_images(source[None])[0], False)[0] for source in (a, b)]
     return all(float(strength.max()) < nabf.STRONG for strength in edges)
 
 

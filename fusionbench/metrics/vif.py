@@ -109,7 +109,7 @@ def statistics(image: Image, scale: int, form: tuple[str, str, Border]) -> tuple
     return image.cached(("vif statistics", scale, form), compute)
 
 
-def covariance(x: Image, y: Image, scale: int, form: tuple[str, str, Border]) -> Array:
+def covariance_at_scale(x: Image, y: Image, scale: int, form: tuple[str, str, Border]) -> Array:
     """Local covariance of two images of one scale."""
     arithmetic, window, border = form
     product = _saturated(x, y) if arithmetic == "uint8" and scale == 0 else x.pixels * y.pixels
@@ -133,7 +133,7 @@ def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, 
     flat, sigma_f_sq_plus_n = fused.cached(
         ("vif fused", scale, form), lambda: _plus_visual_noise(statistics(fused, scale, form)[1])
     )
-    sigma_sf = clamp_min(covariance(source, fused, scale, form), 0.0)  # a negative gain counts as none
+    sigma_sf = clamp_min(covariance_at_scale(source, fused, scale, form), 0.0)  # a negative gain counts as none
     if flat is not None:
         sigma_sf[flat] = 0
     sigma_sf *= sigma_sf

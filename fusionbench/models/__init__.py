@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.interfaces import Model
 from fusionbench.core.registry import Registry
@@ -100,20 +102,43 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
 
 
 def parameters_of(cls: type) -> list[str]:
-    """Keyword parameters of a class, those that it hands on to its base (``**params``) included.
+    """Names of the keyword parameters of a model class: see :func:`defaults_of`.
 
     Example:
         >>> from fusionbench.models import MODELS, parameters_of
         >>> parameters_of(MODELS.get("laplacian-pyramid")), "latents" in parameters_of(MODELS.get("fusionvae"))
         (['levels'], True)
     """
-    found: list[str] = []
+    return list(defaults_of(cls))
+
+
+def defaults_of(cls: type) -> dict[str, Any]:
+    """Keyword parameters of a model class with their defaults, None for a parameter that has none.
+
+    They are its own, those that it hands on to its base (``**params``), and where nothing stops these the fields of its
+    ``Config``, a :class:`fusionbench.models.config.ModelConfig`.
+
+    Example:
+        >>> from fusionbench.models import MODELS, defaults_of
+        >>> defaults_of(MODELS.get("laplacian-pyramid")), defaults_of(MODELS.get("mfeif"))["widths"]
+        ({'levels': 4}, (16, 32, 48, 64))
+    """
+    found: dict[str, Any] = {}
     for base in cls.__mro__:
         signature = inspect.signature(base.__init__) if "__init__" in vars(base) else None  # type: ignore[misc]
         if signature is None:
             continue
         parameters = list(signature.parameters.values())[2:]
-        found.extend(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-            break
+        for parameter in parameters:
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                found.setdefault(parameter.name, None if parameter.default is parameter.empty else parameter.default)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            return found
+    config = getattr(cls, "Config", None)
+    if isinstance(config, type) and issubclass(config, msgspec.Struct):
+        for field in msgspec.structs.fields(config):
+            default = None if field.default is msgspec.NODEFAULT else field.default
+            if field.default_factory is not msgspec.NODEFAULT:
+                default = field.default_factory()
+            found.setdefault(field.name, default)
     return found

@@ -1,5 +1,5 @@
-"""The checks of the model contract: for registered models in our tests, for your own class
-with ``fusionbench check my_model.py:Net``. Each check takes a :class:`Subject` and raises AssertionError with a reason.
+"""The checks of the model contract: for registered models in our tests, for your own class with
+``fusionbench check my_model.py:Net``. Each takes a :class:`ModelCandidate` and raises AssertionError with a reason.
 
 A check that makes no sense for a model (it has no samples, say) raises :class:`NotApplicableError`.
 """
@@ -52,8 +52,8 @@ def batch_of(count: int, spec: ImageSpec, target: bool = True) -> Batch:
 
 
 @dataclass
-class Subject:
-    """A model class with the function that makes one for an ``ImageSpec``: (spec) -> module."""
+class ModelCandidate:
+    """A model class under the checks, with the function that makes one for an ``ImageSpec``: (spec) -> module."""
 
     cls: type[Model]
     build: Callable[[ImageSpec], Model]
@@ -112,9 +112,9 @@ def _that(holds: Any, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def says_what_it_is(subject: Subject) -> None:
+def says_what_it_is(candidate: ModelCandidate) -> None:
     """title, reference and version are texts; every preset has a note"""
-    cls = subject.cls
+    cls = candidate.cls
     for name in ("title", "reference", "version"):
         _that(isinstance(getattr(cls, name, None), str) and getattr(cls, name), f"{name} is missing")
     _that(getattr(cls, "PRESETS", None), "PRESETS is missing or empty")
@@ -122,9 +122,9 @@ def says_what_it_is(subject: Subject) -> None:
         _that(preset.note, f"preset {name!r} has no note")
 
 
-def shapes_ranges_and_types(subject: Subject) -> None:
+def shapes_ranges_and_types(candidate: ModelCandidate) -> None:
     """float32 images in [0,1] of the right shape; log weights in float64"""
-    model, batch = subject.ready
+    model, batch = candidate.ready
     size = tuple(batch.views.shape[2:])
     found = answers(model, batch)
     _that(found, "none of fuse, sample and log_weights")
@@ -140,9 +140,9 @@ def shapes_ranges_and_types(subject: Subject) -> None:
         _that(low >= 0 and high <= 1, f"{key} spans {low:g}..{high:g}, not 0..1")
 
 
-def same_question_same_answer(subject: Subject) -> None:
+def same_question_same_answer(candidate: ModelCandidate) -> None:
     """draws depend on seed and sample id alone, not on torch's global state"""
-    model, batch = subject.ready
+    model, batch = candidate.ready
     torch.manual_seed(1)
     first = answers(model, batch)
     torch.manual_seed(2)
@@ -150,19 +150,19 @@ def same_question_same_answer(subject: Subject) -> None:
         _that(torch.equal(value, first[key]), f"{key} differs the second time")
 
 
-def batch_and_order_do_not_matter(subject: Subject) -> None:
+def batch_and_order_do_not_matter(candidate: ModelCandidate) -> None:
     """a sample has the same answer in any batch"""
-    model, batch = subject.ready
+    model, batch = candidate.ready
     whole = answers(model, batch)
     for rows in ([2], [3, 1], [1, 0, 3, 2]):
         for key, value in answers(model, part(batch, rows)).items():
             torch.testing.assert_close(value, whole[key][rows], **TOLERANCE, msg=f"{key} of rows {rows} differs")
 
 
-def draws_do_not_depend_on_their_number(subject: Subject) -> None:
+def draws_do_not_depend_on_their_number(candidate: ModelCandidate) -> None:
     """the first of three draws is the only draw of one; draws and seeds differ"""
-    subject.need("sample")
-    model, batch = subject.ready
+    candidate.need("sample")
+    model, batch = candidate.ready
     assert hasattr(model, "sample")
     with torch.no_grad():
         three, one = model.sample(batch, 3, seed=5), model.sample(batch, 1, seed=5)
@@ -172,10 +172,10 @@ def draws_do_not_depend_on_their_number(subject: Subject) -> None:
     _that(not torch.equal(other, three[:1]), "two seeds give the same draw")
 
 
-def absent_views_do_not_matter(subject: Subject) -> None:
+def absent_views_do_not_matter(candidate: ModelCandidate) -> None:
     """the content of an absent view changes neither outputs nor loss"""
-    subject.need_masked()
-    model, batch = subject.ready
+    candidate.need_masked()
+    model, batch = candidate.ready
     for inputs in range(batch.views.shape[1]):
         given = batch.with_inputs(inputs)
         views = given.views.clone()
@@ -196,10 +196,10 @@ def absent_views_do_not_matter(subject: Subject) -> None:
             _that(torch.equal(*losses), f"the loss sees absent views with {inputs} inputs")
 
 
-def mixed_numbers_of_views(subject: Subject) -> None:
+def mixed_numbers_of_views(candidate: ModelCandidate) -> None:
     """samples with different numbers of views can share a batch"""
-    subject.need_masked()
-    model, batch = subject.ready
+    candidate.need_masked()
+    model, batch = candidate.ready
     counts = [0, 3, 1, 2]
     present = torch.arange(3) < torch.tensor(counts)[:, None]
     mixed = answers(model, replace(batch, present=present))
@@ -210,10 +210,10 @@ def mixed_numbers_of_views(subject: Subject) -> None:
             )
 
 
-def every_parameter_learns(subject: Subject) -> None:
+def every_parameter_learns(candidate: ModelCandidate) -> None:
     """every parameter is in one group and gets a finite gradient"""
-    subject.need("loss")
-    model, batch = subject.fresh()
+    candidate.need("loss")
+    model, batch = candidate.fresh()
     assert is_trainable(model)
     if hasattr(model, "plan"):
         model.plan(8, 0)
@@ -236,15 +236,15 @@ def every_parameter_learns(subject: Subject) -> None:
     _that(not lost, f"no finite gradient reaches {', '.join(lost[:4])}")
 
 
-def weights_survive_a_file(subject: Subject) -> None:
+def weights_survive_a_file(candidate: ModelCandidate) -> None:
     """safetensors and back give the same answers"""
     from safetensors.torch import load_file, save_file
 
-    model, batch = subject.ready
+    model, batch = candidate.ready
     state = {key: value.clone().contiguous() for key, value in model.state_dict().items()}
     with tempfile.TemporaryDirectory() as folder:
         save_file(state, Path(folder) / "w.safetensors")
-        other, _ = subject.fresh()
+        other, _ = candidate.fresh()
         for value in other.state_dict().values():
             if value.is_floating_point():
                 value.add_(1)  # what the file does not hold must not come out right by chance
@@ -255,7 +255,7 @@ def weights_survive_a_file(subject: Subject) -> None:
         _that(torch.equal(value, expected[key]), f"{key} differs after loading")
 
 
-CHECKS: dict[str, Callable[[Subject], None]] = {
+CHECKS: dict[str, Callable[[ModelCandidate], None]] = {
     check.__name__: check
     for check in (
         says_what_it_is,
@@ -272,7 +272,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckRow:
     """One check: what it is about, its verdict, and why it fails or does not apply."""
 
     check: str
@@ -287,7 +287,7 @@ class ContractReport:
 
     model: str
     parameters: int | None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[CheckRow] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -336,29 +336,29 @@ def load_class(where: str) -> type[Model]:
     return cast("type[Model]", found)  # the checks look at the rest
 
 
-def subject_of(cls: type[Model]) -> Subject:
-    """A class as a subject, built with its smallest preset: ``tiny``, or the first."""
+def candidate_of(cls: type[Model]) -> ModelCandidate:
+    """A class as a candidate for the checks, built with its smallest preset: ``tiny``, or the first."""
     presets = getattr(cls, "PRESETS", None) or {}
     preset = presets.get("tiny") or next(iter(presets.values()), None)
     params = dict(preset.model) if preset is not None else {}
-    return Subject(cls, lambda spec: cls(spec, **params))
+    return ModelCandidate(cls, lambda spec: cls(spec, **params))
 
 
 def check_class(cls: type[Model]) -> ContractReport:
     """Run every check on a class. An error in the model's code is a check that fails, with the error as its reason."""
-    subject = subject_of(cls)
+    candidate = candidate_of(cls)
     report = ContractReport(cls.__name__, None)
     for name, check in CHECKS.items():
         about = " ".join((check.__doc__ or "").split())
         try:
-            check(subject)
-            report.rows.append(Row(name, about, "passes"))
+            check(candidate)
+            report.rows.append(CheckRow(name, about, "passes"))
         except NotApplicableError as error:
-            report.rows.append(Row(name, about, "does not apply", str(error)))
+            report.rows.append(CheckRow(name, about, "does not apply", str(error)))
         except Exception as error:
-            report.rows.append(Row(name, about, "fails", _line(error)))
-    if "ready" in vars(subject):
-        report.parameters = sum(p.numel() for p in subject.ready[0].parameters())
+            report.rows.append(CheckRow(name, about, "fails", _line(error)))
+    if "ready" in vars(candidate):
+        report.parameters = sum(p.numel() for p in candidate.ready[0].parameters())
     return report
 
 

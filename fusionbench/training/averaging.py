@@ -50,15 +50,17 @@ class WeightAverage:
 
 
 class GradientGuard:
-    """Says whether a step should be left out: its gradient norm exceeds ``factor`` times the median of recent ones.
+    """Decides which steps to skip: those whose gradient norm exceeds ``factor`` times the median of recent ones.
 
-    Never more than three steps in a row, so that training cannot stand still below a moving gradient.
+    A norm that is not a number is skipped too. Never more than three steps in a row, so that training cannot stand
+    still below a moving gradient.
     """
 
     def __init__(self, factor: float) -> None:
         self.factor, self.recent, self.skipped = factor, [], 0  # type: ignore[var-annotated]
 
-    def refuses(self, norm: float) -> bool:
+    def skips(self, norm: float) -> bool:
+        """Whether to skip the step whose gradient norm is ``norm``, which is taken into account from now on."""
         extreme = len(self.recent) >= 10 and norm > self.factor * statistics.median(self.recent)
         if (extreme or norm != norm) and self.skipped < MAX_SKIPS_IN_A_ROW:
             self.skipped += 1

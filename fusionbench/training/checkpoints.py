@@ -26,7 +26,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.core.interfaces import Module
 from fusionbench.core.io import read_bounded
 
-KEEP = 2
+MAX_CHECKPOINTS = 2
 
 
 def save_weights(model: Module, path: Path) -> None:
@@ -65,7 +65,10 @@ def save_checkpoint(
     state: Mapping[str, Any],
     extra: Mapping[str, Tensor],
 ) -> None:
-    """Write ``folder/<step>`` and remove all but the newest :data:`KEEP`. ``state`` is JSON, ``extra`` more tensors."""
+    """Write ``folder/<step>`` and remove all but the newest :data:`MAX_CHECKPOINTS`.
+
+    ``state`` is JSON, ``extra`` more tensors.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     building = folder / f".{step:08d}.{os.getpid()}.tmp"
     shutil.rmtree(building, ignore_errors=True)
@@ -87,7 +90,7 @@ def save_checkpoint(
         raise DataError(f"{folder}: cannot write a checkpoint: {error.strerror or error}; free some space") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    for old in list_checkpoints(folder)[:-KEEP]:
+    for old in list_checkpoints(folder)[:-MAX_CHECKPOINTS]:
         shutil.rmtree(old, ignore_errors=True)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fusionbench.core.interfaces import Model, Trainable
     from fusionbench.core.types import Batch, ImageSpec
-    from fusionbench.models.checks import Row
+    from fusionbench.models.checks import CheckRow
 
 RELATIVE = 3e-4  # of the norm of a parameter's gradient; wrong kernels are off by 1e-3 to 1, rounding mostly by 1e-6
 ROUNDING = 5.0  # times the error of the same step in float32 without oneDNN
@@ -100,21 +100,21 @@ def gradient_verdicts(cases: Iterable[GradientCase], seconds: float = SECONDS) -
         left = left[answered:]
 
 
-def gradient_row(where: str, cls: type) -> Row:
+def gradient_row(where: str, cls: type) -> CheckRow:
     """The check of gradients as one more row of a contract report.
 
     Args:
         where: ``file.py:Class``, which child processes load again.
         cls: the class itself.
     """
-    from fusionbench.models.checks import Row
+    from fusionbench.models.checks import CheckRow
 
     name, about = "gradients_are_right_on_this_processor", "a training step agrees with float64, on one thread and two"
     if not hasattr(cls, "loss"):
-        return Row(name, about, "does not apply", "no loss")
+        return CheckRow(name, about, "does not apply", "no loss")
     cases = [GradientCase(where), GradientCase(where, threads=2)]
     wrong = [verdict for verdict in gradient_verdicts(cases) if not verdict.ok]
-    return Row(name, about, "fails" if wrong else "passes", wrong[0].problem if wrong else "")
+    return CheckRow(name, about, "fails" if wrong else "passes", wrong[0].problem if wrong else "")
 
 
 def _in_child(cases: list[GradientCase], seconds: float) -> Iterator[Verdict]:
@@ -237,7 +237,7 @@ def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
     from fusionbench.core.interfaces import is_trainable
     from fusionbench.core.types import ImageSpec
     from fusionbench.models import MODELS, create_model
-    from fusionbench.models.checks import load_class, subject_of
+    from fusionbench.models.checks import candidate_of, load_class
 
     torch.manual_seed(0)
     crop = (28, 28)
@@ -251,7 +251,7 @@ def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
 
         build: Callable[[ImageSpec], Model] = partial(create_model, name, preset=preset)
     else:
-        build = subject_of(load_class(name)).build
+        build = candidate_of(load_class(name)).build
     refused: UsageError | None = None
     for spec, count in shapes:
         try:

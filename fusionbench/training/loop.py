@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.core.crashes import crash_note
-from fusionbench.core.errors import CannotMeasure, UsageError
+from fusionbench.core.errors import MeasurementError, UsageError
 from fusionbench.core.interfaces import DatasetLike, StreamLike, Trainable, is_trainable
 from fusionbench.core.locks import lock
 from fusionbench.core.progress import progress, say
@@ -79,7 +79,7 @@ def train(
 
     Raises:
         UsageError: unknown names, or a folder that holds another run.
-        CannotMeasure: the loss is not finite; the last good checkpoint is kept.
+        MeasurementError: the loss is not finite; the last good checkpoint remains.
 
     Example:
         >>> import tempfile
@@ -251,7 +251,7 @@ class _Loop:
         self._save(step)
         self._refine(model, stream, step)
         if not checkpoints.is_finite(self.model):
-            raise CannotMeasure(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
+            raise MeasurementError(f"{self.out}: the weights are not finite at the end; {self._remedy()}")
         return True
 
     def _refine(self, model: Trainable, stream: StreamLike, step: int) -> None:
@@ -282,7 +282,7 @@ class _Loop:
             total, log = self.stepper(tensors, name, step)
             self.runtime.fabric.backward(total)
             parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            if not (self.guards and self.guards[name].refuses(gradient_norm(parameters))):
+            if not (self.guards and self.guards[name].skips(gradient_norm(parameters))):
                 if settings.clip > 0:
                     nn.utils.clip_grad_norm_(parameters, settings.clip)
                 optimizer.step()
@@ -297,7 +297,7 @@ class _Loop:
     def _check(self, terms: dict[str, Tensor], step: int) -> None:
         for name, value in terms.items():
             if name.endswith("loss") and not bool(torch.isfinite(value)):
-                raise CannotMeasure(f"{self.out}: {name} is {float(value)} at step {step}; {self._remedy()}")
+                raise MeasurementError(f"{self.out}: {name} is {float(value)} at step {step}; {self._remedy()}")
 
     def _remedy(self) -> str:
         kept = checkpoints.list_checkpoints(self.out / "checkpoint")

@@ -15,7 +15,7 @@ import torch
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError
 from fusionbench.core.types import Metric
 from fusionbench.metrics import _images, get_metric, list_metrics
-from fusionbench.metrics.dialects import DIALECTS, get_dialect, list_dialects
+from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.metrics.engine import TABLE, SourcePair, available, score_images
 from tests.metrics.scenes import scene, stacks
 
@@ -261,16 +261,3 @@ def test_a_plain_function_can_be_a_metric() -> None:
     )
     fused, a, b = stacks(2)
     assert score_images(fused, a, b, [brightness, "en"])["brightness"] == pytest.approx(fused.mean((1, 2)))
-
-
-def test_dialects_by_name() -> None:
-    assert list_dialects()[0] == "standard/1" and get_dialect("standard") is None
-    assert get_dialect("cddfuse/1") is get_dialect("cddfuse")
-    assert get_metric("mi", "cddfuse").unit == "nats" and get_metric("mi").unit == "bits"
-    with pytest.raises(UsageError, match="Did you mean 'cddfuse'"):
-        get_metric("vif", "cdfuse")
-    with pytest.raises(UsageError, match="has no 'qp'"):
-        get_metric("qp", "cddfuse")
-    for dialect in DIALECTS.values():
-        assert dialect.title and dialect.used_by and dialect.precision
-        assert set(dialect.metrics) <= set(list_metrics())

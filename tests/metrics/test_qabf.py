@@ -12,7 +12,7 @@ from scipy.signal import convolve2d
 from skimage.filters import sobel_h, sobel_v
 
 from fusionbench.metrics._images import Image
-from fusionbench.metrics.qabf import MAX, edges, padded, qabf
+from fusionbench.metrics.qabf import MAX, edge_gradients, padded, qabf
 from tests.metrics.scenes import floats, scene, stacks
 
 HORIZONTAL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -57,7 +57,7 @@ def test_strength_against_scikit_image() -> None:
     image = scene()[0]
     form = ("replicate", "atan", False)
     with np.errstate(all="ignore"):
-        strength = edges(padded(Image(None, grey=image), "replicate", False), form)[0]  # type: ignore[arg-type]
+        strength = edge_gradients(padded(Image(None, grey=image), "replicate", False), form)[0]  # type: ignore[arg-type]
     x = image.astype(float)
     expected = 4 * np.hypot(sobel_h(x), sobel_v(x))
     assert strength[1:-1, 1:-1] == pytest.approx(expected[1:-1, 1:-1], rel=1e-12, abs=1e-12)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusionbench.core.errors import CannotMeasure, DataError, UsageError
+from fusionbench.core.errors import DataError, MeasurementError, UsageError
 from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fusionbench.training.loop.CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(CannotMeasure, match=r"loss is nan at step 11; the last good state is .*00000010"):
+    with pytest.raises(MeasurementError, match=r"loss is nan at step 11; the last good state is .*00000010"):
         train("explodes", DATA, out=tmp_path)
     kept = checkpoints.list_checkpoints(tmp_path / "checkpoint")
     assert [path.name for path in kept] == ["00000009", "00000010"]
@@ -232,7 +232,7 @@ def test_groups_have_rates_of_their_own(tmp_path: Path) -> None:
 def test_the_guard_sees_gradients_before_they_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
     monkeypatch.setattr(
-        "fusionbench.training.loop.GradientGuard.refuses", lambda self, norm: seen.append(norm) or False
+        "fusionbench.training.loop.GradientGuard.skips", lambda self, norm: seen.append(norm) or False
     )
     train("adversaries", DATA, out=tmp_path, training={"guard": 3.0, "clip": 1e-3, "epochs": 0.5})
     assert len(seen) == 2 and min(seen) > 0.5

@@ -18,7 +18,7 @@ from torch import Tensor
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.models.classical.pyramids import _PAPER, PairRow
-from fusionbench.models.pairs.base import check_choice
+from fusionbench.models.config import check_choice
 
 
 class GradientTransfer(PairRow):

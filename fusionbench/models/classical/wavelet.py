@@ -60,7 +60,7 @@ class Wavelet(PairRow):
     def __init__(self, spec: ImageSpec, wavelet: str = "db2", levels: int = 4, window: int = 5, vote: int = 3) -> None:
         import pywt
 
-        from fusionbench.models.pairs.base import check_choice
+        from fusionbench.models.config import check_choice
 
         super().__init__(spec)
         check_choice(self.title, wavelet=(wavelet, pywt.wavelist(kind="discrete")))

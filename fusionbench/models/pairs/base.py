@@ -2,47 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec, LossTerms
+from fusionbench.models.config import ModelConfig, Positive, check_choice
 from fusionbench.models.precision import at_least_float32
+
+
+class PairConfig(ModelConfig, frozen=True, kw_only=True):
+    """Parameters of all models of pairs.
+
+    Attributes:
+        critic_widths: channels of the discriminators' layers.
+        critic_norm: their normalisation, ``"batch"`` as printed or ``"group"``.
+        phase_share: share of the planned steps for phase 1.
+        phase_steps: number of steps of phase 1 instead of the share; None uses ``phase_share``.
+
+    Raises:
+        UsageError: an unknown normalisation, or a phase 1 outside training.
+    """
+
+    critic_widths: tuple[Positive, ...] = (32, 64, 128, 256)
+    critic_norm: str = "batch"
+    phase_share: float = 0.5
+    phase_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.model, critic_norm=(self.critic_norm, ("batch", "group")))
+        if not 0 <= self.phase_share <= 1:
+            raise UsageError(f"{self.model}: phase_share={self.phase_share} is not between 0 and 1")
+        if self.phase_steps is not None and self.phase_steps < 0:
+            raise UsageError(f"{self.model}: phase_steps={self.phase_steps} is negative")
 
 
 class PairModel(nn.Module):
     """Base of the models that fuse two grey views and train in two phases.
 
-    A subclass implements ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and ``parameter_groups()``.
+    A subclass implements ``build()``, ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and
+    ``parameter_groups()``.
 
     Args:
         spec: two grey views; the image size is free.
-        phase_share: share of the planned steps for phase 1.
-        phase_steps: number of steps of phase 1 instead of the share; None uses ``phase_share``.
+        **options: fields of ``Config``.
 
     Raises:
-        UsageError: another number of views or channels, or a phase 1 outside training.
+        UsageError: another number of views or channels, or an unknown parameter or value.
     """
 
     title: ClassVar[str]
+    Config: ClassVar[type[PairConfig]]
+    config: PairConfig
 
-    def __init__(self, spec: ImageSpec, phase_share: float, phase_steps: int | None) -> None:
+    def __init__(self, spec: ImageSpec, **options: Any) -> None:
         super().__init__()
         name = self.title
         if spec.views != 2:
             raise UsageError(f"{name} fuses pairs; this data set has {spec.views} view(s) per sample: use a pairs set")
         if spec.channels != 1:
             raise UsageError(f"{name} fuses grey images; this data set has {spec.channels} channels: use luminance")
-        if not 0 <= phase_share <= 1:
-            raise UsageError(f"{name}: phase_share={phase_share} is not between 0 and 1")
-        if phase_steps is not None and phase_steps < 0:
-            raise UsageError(f"{name}: phase_steps={phase_steps} is negative")
-        self.spec, self.phase_share, self.phase_steps = spec, phase_share, phase_steps
+        self.spec, self.config = spec, self.Config.of(options)
         self.planned_steps: int | None = None
         self.seed = 0
+        self.build()
+
+    def build(self) -> None:
+        """Add the layers of a subclass."""
+        raise NotImplementedError
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a and b (N,1,H,W), any H and W."""
@@ -58,11 +87,11 @@ class PairModel(nn.Module):
 
     def phase(self, step: int) -> int:
         """1 or 2: the training phase that ``step`` (counted from 0) belongs to; 1 while nothing is planned."""
-        if self.phase_steps is not None:
-            return 1 if step < self.phase_steps else 2
+        if self.config.phase_steps is not None:
+            return 1 if step < self.config.phase_steps else 2
         if self.planned_steps is None:
             return 1
-        return 1 if step < round(self.phase_share * self.planned_steps) else 2
+        return 1 if step < round(self.config.phase_share * self.planned_steps) else 2
 
     def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
         """The loss of ``group`` at ``step``: a scalar and its parts.
@@ -112,14 +141,3 @@ class PairModel(nn.Module):
             index = int(batch.ids[~complete][0])
             raise UsageError(f"{self.title} needs both images of a pair, and sample {index} lacks one")
         return batch.views[:, 0], batch.views[:, 1]
-
-
-def check_choice(model: str, **choices: tuple[str, Iterable[str]]) -> None:
-    """Check that a parameter has one of its known values: ``check_choice(model, base=(value, known))``.
-
-    Raises:
-        UsageError: another value, with the nearest known one.
-    """
-    for parameter, (value, known) in choices.items():
-        if value not in (known := tuple(known)):
-            raise unknown_name(f"{parameter} of {model}", value, known)

@@ -14,7 +14,7 @@ View 0 is α (infrared, CT, PET, SPECT), view 1 is β (visible luminance, MRI). 
   starts at zero, and the cross attention starts as the identity: phase II begins at the decoded average of the
   features, with no event at the switch that a resumed run could miss.
 * Each phase has its own discriminators: their task changes, so they and their optimiser's state are initialised anew.
-* What the paper leaves open is a parameter of :class:`DAEFuse`; ``docs/pair-models.md`` lists each with its reason.
+* What the paper leaves open is a field of :class:`DAEFuseConfig`; ``docs/pair-models.md`` lists each with its reason.
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.core.errors import UsageError
-from fusionbench.core.types import ImageSpec, LossTerms, Preset
-from fusionbench.models.pairs.base import PairModel, check_choice
-from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
+from fusionbench.core.types import LossTerms, Preset
+from fusionbench.models.config import Count, Positive, check_choice
+from fusionbench.models.pairs.base import PairConfig, PairModel
+from fusionbench.models.pairs.discriminators import (
+    ADVERSARIAL,
+    Discriminator,
+    discriminator_loss,
+    frozen,
+    generator_loss,
+)
 from fusionbench.models.pairs.losses import INTENSITIES, TEXTURES, content_loss, decomposition_loss
 from fusionbench.models.pairs.residual import BasicBlock
 from fusionbench.models.pairs.restormer import BaseBlock, CrossAttention, RestormerBlock
@@ -59,7 +66,7 @@ SMALL_TRAINING = {
 }
 
 
-class Encoder(nn.Module):
+class TwoBranchEncoder(nn.Module):
     """Φ: an image (N,1,H,W) to detail and base features, each (N,C,H,W)."""
 
     def __init__(
@@ -76,7 +83,7 @@ class Encoder(nn.Module):
         return self.detail(features), self.base(features)
 
 
-class Decoder(nn.Module):
+class TwoBranchDecoder(nn.Module):
     """ρ_R: features of one image (N,2C,H,W), or of two, to an image (N,1,H,W) in (0,1)."""
 
     def __init__(self, width: int, heads: int, blocks: int, expansion: float) -> None:
@@ -100,11 +107,10 @@ class Decoder(nn.Module):
         return torch.sigmoid(logits if skip is None else logits + skip)
 
 
-class DAEFuse(PairModel):
-    """Auto-encoder of both images with a detail and a base branch, trained against discriminators, fused by cross
-    attention. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+class DAEFuseConfig(PairConfig, frozen=True, kw_only=True):
+    """Parameters of DAE-Fuse: those of :class:`PairConfig`, and:
 
-    Args:
+    Attributes:
         width, heads, blocks, expansion: channels, attention heads, Restormer blocks of the shallow encoder and of the
             decoder, and the widening of their feed-forward nets.
         detail_blocks: basic residual blocks of the detail branch.
@@ -116,7 +122,6 @@ class DAEFuse(PairModel):
             II the visible one (view 1).
         add_brighter: add the inverse sigmoid of an image instead: phase I the image itself, phase II the brighter of
             both at every pixel. The network then learns the difference, for which little training suffices.
-        critic_widths, critic_norm: of the discriminators.
         adversarial: ``"non-saturating"``, ``"saturating"`` (as printed) or ``"least-squares"``.
         adversarial_weight, fusion_adversarial_weight: λ of eq. 6 and its counterpart in phase II.
         decomposition: σ of eq. 6; the content loss has 1 − σ.
@@ -124,10 +129,50 @@ class DAEFuse(PairModel):
         texture_weight, intensity_weight: of eqs. 15 and 16; 1 and 1 is as printed.
         texture: ``"magnitude"`` (eq. 15), or ``"directed"``: with the sign and direction of the steeper source's slope.
         intensity: ``"max"`` (eq. 16), or ``"sum"``: both sources added, as bright as the maximum.
-        phase_share, phase_steps: length of phase I, as a share of the planned steps, or in steps if given.
 
     Raises:
-        UsageError: a spec that is not two grey views, or an unknown choice.
+        UsageError: as :class:`PairConfig`, an unknown choice, or both of ``add_visible`` and ``add_brighter``.
+    """
+
+    model: ClassVar[str] = "dae-fuse"
+    width: Positive = 64
+    heads: Positive = 8
+    blocks: Count = 4
+    expansion: float = 2.0
+    detail_blocks: Count = 8
+    base: str = "vit"
+    vit_width: Positive = 256
+    vit_blocks: Count = 4
+    vit_heads: Positive = 8
+    patch: Positive = 8
+    vit_grid: Positive = 16
+    share_cross_attention: bool = False
+    add_visible: bool = False
+    add_brighter: bool = False
+    adversarial: str = "non-saturating"
+    adversarial_weight: float = 0.01
+    fusion_adversarial_weight: float = 0.01
+    decomposition: float = 0.5
+    fusion_decomposition: float = 0.0
+    texture_weight: float = 10.0
+    intensity_weight: float = 1.0
+    texture: str = "magnitude"
+    intensity: str = "max"
+    phase_share: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.model, base=(self.base, ("vit", "channel")), adversarial=(self.adversarial, ADVERSARIAL))
+        check_choice(self.model, texture=(self.texture, TEXTURES), intensity=(self.intensity, INTENSITIES))
+        if self.add_visible and self.add_brighter:
+            raise UsageError("dae-fuse takes add_visible or add_brighter, not both")
+
+
+class DAEFuse(PairModel):
+    """Auto-encoder of both images with a detail and a base branch, trained against discriminators, fused by cross
+    attention. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+
+    :class:`DAEFuseConfig` has the parameters.
 
     Example:
         >>> import torch
@@ -190,62 +235,25 @@ class DAEFuse(PairModel):
         ),
     }
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        *,
-        width: int = 64,
-        heads: int = 8,
-        blocks: int = 4,
-        expansion: float = 2.0,
-        detail_blocks: int = 8,
-        base: str = "vit",
-        vit_width: int = 256,
-        vit_blocks: int = 4,
-        vit_heads: int = 8,
-        patch: int = 8,
-        vit_grid: int = 16,
-        share_cross_attention: bool = False,
-        add_visible: bool = False,
-        add_brighter: bool = False,
-        critic_widths: Sequence[int] = (32, 64, 128, 256),
-        critic_norm: str = "batch",
-        adversarial: str = "non-saturating",
-        adversarial_weight: float = 0.01,
-        fusion_adversarial_weight: float = 0.01,
-        decomposition: float = 0.5,
-        fusion_decomposition: float = 0.0,
-        texture_weight: float = 10.0,
-        intensity_weight: float = 1.0,
-        texture: str = "magnitude",
-        intensity: str = "max",
-        phase_share: float = 1 / 3,
-        phase_steps: int | None = None,
-    ) -> None:
-        super().__init__(spec, phase_share, phase_steps)
-        check_choice("dae-fuse", base=(base, ("vit", "channel")), critic_norm=(critic_norm, ("batch", "group")))
-        check_choice("dae-fuse", adversarial=(adversarial, ("non-saturating", "saturating", "least-squares")))
-        check_choice("dae-fuse", texture=(texture, TEXTURES), intensity=(intensity, INTENSITIES))
-        self.texture_loss, self.intensity_loss = TEXTURES[texture], INTENSITIES[intensity]
-        if add_visible and add_brighter:
-            raise UsageError("dae-fuse takes add_visible or add_brighter, not both")
-        self.add_visible, self.add_brighter, self.adversarial = add_visible, add_brighter, adversarial
-        self.adversarial_weight, self.fusion_adversarial_weight = adversarial_weight, fusion_adversarial_weight
-        self.decomposition, self.fusion_decomposition = decomposition, fusion_decomposition
-        self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
+    Config: ClassVar[type[DAEFuseConfig]] = DAEFuseConfig
+    config: DAEFuseConfig
 
+    def build(self) -> None:
+        c = self.config
+        self.texture_loss, self.intensity_loss = TEXTURES[c.texture], INTENSITIES[c.intensity]
         low: nn.Module
-        if base == "vit":
-            low = PatchTransformer(width, vit_width, vit_blocks, vit_heads, patch, vit_grid)
+        if c.base == "vit":
+            low = PatchTransformer(c.width, c.vit_width, c.vit_blocks, c.vit_heads, c.patch, c.vit_grid)
         else:
-            low = BaseBlock(width, heads)
-        self.encoder = Encoder(width, heads, blocks, expansion, detail_blocks, low)
-        self.cross = nn.ModuleList(CrossAttention(2 * width, heads) for _ in range(1 if share_cross_attention else 2))
-        self.decoder = Decoder(width, heads, blocks, expansion)
+            low = BaseBlock(c.width, c.heads)
+        self.encoder = TwoBranchEncoder(c.width, c.heads, c.blocks, c.expansion, c.detail_blocks, low)
+        directions = 1 if c.share_cross_attention else 2
+        self.cross = nn.ModuleList(CrossAttention(2 * c.width, c.heads) for _ in range(directions))
+        self.decoder = TwoBranchDecoder(c.width, c.heads, c.blocks, c.expansion)
         # the critics' forward pass, reused by the generator in the same step
         self._cached: tuple[Any, Pair, Forward] | None = None
         # two for phase I, two for phase II
-        self.critics = nn.ModuleList(Discriminator(1, critic_widths, critic_norm) for _ in range(4))
+        self.critics = nn.ModuleList(Discriminator(1, c.critic_widths, c.critic_norm) for _ in range(4))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: the discriminators, then the generator."""
@@ -272,7 +280,11 @@ class DAEFuse(PairModel):
 
     def _decode_one(self, images: Tensor, detail: Tensor, low: Tensor) -> Tensor:
         skip = (
-            torch.logit(at_least_float32(images), EDGE) if self.add_brighter else images if self.add_visible else None
+            torch.logit(at_least_float32(images), EDGE)
+            if self.config.add_brighter
+            else images
+            if self.config.add_visible
+            else None
         )
         result: Tensor = self.decoder(torch.cat((detail, low), 1), skip=skip)
         return result
@@ -280,8 +292,8 @@ class DAEFuse(PairModel):
     def _decode_pair(self, a: Tensor, b: Tensor, detail: Tensor, low: Tensor) -> Tensor:
         of_a, of_b = torch.cat((detail, low), 1).chunk(2)
         of_a, of_b = self.cross[0](of_a, of_b), self.cross[-1](of_b, of_a)
-        brighter = torch.logit(at_least_float32(torch.maximum(a, b)), EDGE) if self.add_brighter else None
-        result: Tensor = self.decoder(of_a, of_b, skip=b if self.add_visible else brighter)
+        brighter = torch.logit(at_least_float32(torch.maximum(a, b)), EDGE) if self.config.add_brighter else None
+        result: Tensor = self.decoder(of_a, of_b, skip=b if self.config.add_visible else brighter)
         return result
 
     def _forward(self, a: Tensor, b: Tensor, phase: int) -> Forward:
@@ -306,7 +318,7 @@ class DAEFuse(PairModel):
         self._cached = (_key(a, b, phase, step), (a, b), forward) if shared else None
         fake_a, fake_b = forward[0].detach().split(len(a)) if phase == 1 else 2 * [forward[0].detach()]
         logits = self._critic_logits(phase, (a, b), (fake_a, fake_b))
-        loss_a, loss_b = (discriminator_loss(real, fake, self.adversarial) for real, fake in logits)
+        loss_a, loss_b = (discriminator_loss(real, fake, self.config.adversarial) for real, fake in logits)
         return LossTerms(loss_a + loss_b, {"critic_a": loss_a.detach(), "critic_b": loss_b.detach()})
 
     def _critic_logits(self, phase: int, real: Pair, fake: Pair) -> list[Pair]:
@@ -317,26 +329,26 @@ class DAEFuse(PairModel):
     def _adversarial_loss(self, phase: int, real: Pair, fake: Pair) -> Tensor:
         with frozen(self.critics):
             (_, fake_a), (_, fake_b) = self._critic_logits(phase, real, fake)
-        return generator_loss(fake_a, self.adversarial) + generator_loss(fake_b, self.adversarial)
+        return generator_loss(fake_a, self.config.adversarial) + generator_loss(fake_b, self.config.adversarial)
 
     def _reconstruction_loss(self, a: Tensor, b: Tensor, decoded: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
         content = 2 * content_loss(decoded, torch.cat((a, b))).mean()  # the sum over both modalities
         decomposition = decomposition_loss(*chunk(detail), *chunk(low))
         adversarial = self._adversarial_loss(1, (a, b), chunk(decoded))
-        total = self.adversarial_weight * adversarial + self.decomposition * decomposition
-        total = total + (1 - self.decomposition) * content
+        total = self.config.adversarial_weight * adversarial + self.config.decomposition * decomposition
+        total = total + (1 - self.config.decomposition) * content
         terms = {"content": content, "decomposition": decomposition, "adversarial": adversarial}
         return LossTerms(total, {"phase": 1, **{name: value.detach() for name, value in terms.items()}})
 
     def _fusion_loss(self, a: Tensor, b: Tensor, fused: Tensor, detail: Tensor, low: Tensor) -> LossTerms:
         texture, intensity = self.texture_loss(fused, a, b).mean(), self.intensity_loss(fused, a, b).mean()
         adversarial = self._adversarial_loss(2, (a, b), (fused, fused))
-        total = self.texture_weight * texture + self.intensity_weight * intensity
-        total = total + self.fusion_adversarial_weight * adversarial
+        total = self.config.texture_weight * texture + self.config.intensity_weight * intensity
+        total = total + self.config.fusion_adversarial_weight * adversarial
         terms = {"texture": texture, "intensity": intensity, "adversarial": adversarial}
-        if self.fusion_decomposition:
+        if self.config.fusion_decomposition:
             terms["decomposition"] = decomposition_loss(*chunk(detail), *chunk(low))
-            total = total + self.fusion_decomposition * terms["decomposition"]
+            total = total + self.config.fusion_decomposition * terms["decomposition"]
         return LossTerms(total, {"phase": 2, **{name: value.detach() for name, value in terms.items()}})
 
 

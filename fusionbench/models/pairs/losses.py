@@ -35,7 +35,7 @@ def exact(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
 
 @exact
-def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SIGMA) -> Tensor:
+def torch_ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SIGMA) -> Tensor:
     """Mean structural similarity of x and y (N,C,H,W) in [0,1], in [−1,1], over the pixels whose window fits inside.
 
     Images smaller than the window are compared under the largest odd window that fits. Variances are clamped at
@@ -66,10 +66,10 @@ def ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = SSIM_SI
 def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: float = 1.0) -> Tensor:
     """How far a reconstruction is from its image: mean squared error + (1 − SSIM), weighted (DAE-Fuse eq. 9)."""
     pixel = (at_least_float32(x) - at_least_float32(y)).square().flatten(1).mean(1)
-    return pixel_weight * pixel + ssim_weight * (1 - ssim(x, y))
+    return pixel_weight * pixel + ssim_weight * (1 - torch_ssim(x, y))
 
 
-def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
+def torch_sobel(x: Tensor) -> tuple[Tensor, Tensor]:
     """Horizontal and vertical slopes of (N,C,H,W), per channel and pixel: kernel (1,2,1)×(−1,0,1), edges repeated."""
     x = F.pad(at_least_float32(x), (1, 1, 1, 1), mode="replicate")
     # differences of slices: a fraction of the time of a convolution with one channel on a CPU
@@ -80,7 +80,7 @@ def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def sobel_magnitude(x: Tensor) -> Tensor:
     """|S_x| + |S_y| of (N,C,H,W), per channel and pixel."""
-    across, down = sobel(x)
+    across, down = torch_sobel(x)
     return across.abs() + down.abs()
 
 
@@ -97,9 +97,9 @@ def directed_texture_loss(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     in the fused image, and has minima with dotted artefacts. This one keeps the sign, is convex, and is an upper bound:
     | |S| − |T| | ≤ |S − T|.
     """
-    of_a, of_b = sobel(a), sobel(b)
+    of_a, of_b = torch_sobel(a), torch_sobel(b)
     steeper = of_a[0].abs() + of_a[1].abs() >= of_b[0].abs() + of_b[1].abs()
-    slopes = zip(sobel(fused), of_a, of_b, strict=True)
+    slopes = zip(torch_sobel(fused), of_a, of_b, strict=True)
     distance = torch.stack([(slope - torch.where(steeper, x, y)).abs() for slope, x, y in slopes]).sum(0)
     return distance.flatten(1).mean(1)
 
@@ -124,7 +124,7 @@ TEXTURES = {"magnitude": texture_loss, "directed": directed_texture_loss}
 INTENSITIES = {"max": intensity_loss, "sum": additive_intensity_loss}
 
 
-def correlation(x: Tensor, y: Tensor) -> Tensor:
+def torch_correlation(x: Tensor, y: Tensor) -> Tensor:
     """Pearson correlation over the pixels, per image and channel, averaged over channels: (N,) in [−1,1].
 
     A channel that is constant in either image has correlation 0, with a finite gradient.
@@ -147,5 +147,5 @@ def decomposition_loss(
 
     Source: DAE-Fuse eq. 8, after CDDFuse (Zhao et al., CVPR 2023).
     """
-    high, low = correlation(high_a, high_b).mean(), correlation(low_a, low_b).mean()
+    high, low = torch_correlation(high_a, high_b).mean(), torch_correlation(low_a, low_b).mean()
     return high.square() / (low + epsilon).clamp(min=1 / limit)

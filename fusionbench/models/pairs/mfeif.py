@@ -34,8 +34,9 @@ from torch.nn import functional as F
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import digest
-from fusionbench.core.types import ImageSpec, LossTerms, Preset
-from fusionbench.models.pairs.base import PairModel, check_choice
+from fusionbench.core.types import LossTerms, Preset
+from fusionbench.models.config import Positive, check_choice
+from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
 from fusionbench.models.pairs.edges import edge_image
 from fusionbench.models.pairs.losses import TEXTURES, content_loss, intensity_loss
@@ -134,30 +135,67 @@ def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Ten
     return torch.where(sharp, images, blurred), torch.where(sharp, blurred, images)
 
 
-class MFEIF(PairModel):
-    """Auto-encoder of dilated dense features, weighted by attention to the edges of both images. Views (N,2,1,H,W)
-    in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+class MFEIFConfig(PairConfig, frozen=True, kw_only=True):
+    """Parameters of MFEIF: those of :class:`PairConfig`, and:
 
-    Args:
+    Attributes:
         widths: channels of the stem and of the three depths.
         path_weights: weight of each dilated path in the deepest features; path k has dilation k + 1.
         dense: dense connections inside a path (the paper) or a plain chain (the public code).
         attention_widths, attention_maps: of the attention net; maps is 1, or the number of deepest channels.
-        fusion: ``"sources"`` or ``"eq3"``, see above.
+        fusion: ``"sources"`` or ``"eq3"``, see the module.
         gate: what eq. 3's attention maps pass first, ``"sigmoid"`` or ``"none"``.
         skip: how the two images' skip features join: ``"attention"`` weights them like the deep features (by the
             mean over the maps), ``"mean-min"`` is the mean of both and of their minimum (public code), ``"mean"``, or
             ``"sum"`` (eq. 4; twice the magnitude of stage 1).
-        output: ``"sigmoid"`` or ``"norm-relu"``, see above.
+        output: ``"sigmoid"`` or ``"norm-relu"``, see the module.
         pixel_weight, ssim_weight, adversarial_weight: of stage 1: 1, γ, λ.
-        critic_widths, critic_norm: of the discriminator.
         stage2: ``"pairs"`` (the fused image's gradients and intensities against both images'), or ``"corruption"``:
             rebuild an image from two complementary corruptions of it, for which single images suffice.
         texture_weight, intensity_weight, texture: of stage 2 on pairs; ``texture`` as for ``dae-fuse``.
-        phase_share, phase_steps: length of stage 1, as a share of the planned steps, or in steps if given.
 
     Raises:
-        UsageError: a spec that is not two grey views, or an unknown choice.
+        UsageError: as :class:`PairConfig`, an unknown choice, or widths that do not fit each other.
+    """
+
+    model: ClassVar[str] = "mfeif"
+    widths: tuple[Positive, ...] = (16, 32, 48, 64)
+    path_weights: tuple[float, ...] = (0.1, 0.1, 1.0)
+    dense: bool = True
+    attention_widths: tuple[Positive, ...] = (32, 64, 128)
+    attention_maps: int = 64
+    fusion: str = "sources"
+    gate: str = "sigmoid"
+    skip: str = "attention"
+    output: str = "sigmoid"
+    pixel_weight: float = 1.0
+    ssim_weight: float = 1.0
+    adversarial_weight: float = 0.01
+    stage2: str = "pairs"
+    texture_weight: float = 1.0
+    intensity_weight: float = 1.0
+    texture: str = "directed"
+    phase_share: float = 0.75
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.model, fusion=(self.fusion, ("sources", "eq3")), gate=(self.gate, ("sigmoid", "none")))
+        check_choice(self.model, skip=(self.skip, SKIPS), output=(self.output, ("sigmoid", "norm-relu")))
+        check_choice(self.model, stage2=(self.stage2, ("pairs", "corruption")), texture=(self.texture, TEXTURES))
+        widths, attention = list(self.widths), list(self.attention_widths)
+        if (len(widths), len(attention)) != (4, 3):
+            raise UsageError(f"mfeif takes four widths and three attention_widths, not {widths} and {attention}")
+        if self.attention_maps not in (1, widths[-1]):
+            raise UsageError(
+                f"mfeif takes attention_maps 1 or {widths[-1]} (its deepest width), not {self.attention_maps}"
+            )
+
+
+class MFEIF(PairModel):
+    """Auto-encoder of dilated dense features, weighted by attention to the edges of both images. Views (N,2,1,H,W)
+    in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
+
+    :class:`MFEIFConfig` has the parameters.
 
     Example:
         >>> import torch
@@ -209,48 +247,16 @@ class MFEIF(PairModel):
         ),
     }
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        *,
-        widths: Sequence[int] = (16, 32, 48, 64),
-        path_weights: Sequence[float] = (0.1, 0.1, 1.0),
-        dense: bool = True,
-        attention_widths: Sequence[int] = (32, 64, 128),
-        attention_maps: int = 64,
-        fusion: str = "sources",
-        gate: str = "sigmoid",
-        skip: str = "attention",
-        output: str = "sigmoid",
-        pixel_weight: float = 1.0,
-        ssim_weight: float = 1.0,
-        adversarial_weight: float = 0.01,
-        critic_widths: Sequence[int] = (32, 64, 128, 256),
-        critic_norm: str = "batch",
-        stage2: str = "pairs",
-        texture_weight: float = 1.0,
-        intensity_weight: float = 1.0,
-        texture: str = "directed",
-        phase_share: float = 0.75,
-        phase_steps: int | None = None,
-    ) -> None:
-        super().__init__(spec, phase_share, phase_steps)
-        check_choice("mfeif", fusion=(fusion, ("sources", "eq3")), gate=(gate, ("sigmoid", "none")))
-        check_choice("mfeif", skip=(skip, SKIPS), output=(output, ("sigmoid", "norm-relu")))
-        check_choice("mfeif", stage2=(stage2, ("pairs", "corruption")), critic_norm=(critic_norm, ("batch", "group")))
-        check_choice("mfeif", texture=(texture, TEXTURES))
-        if (len(widths), len(attention_widths)) != (4, 3):
-            raise UsageError(f"mfeif takes four widths and three attention_widths, not {widths} and {attention_widths}")
-        if attention_maps not in (1, widths[-1]):
-            raise UsageError(f"mfeif takes attention_maps 1 or {widths[-1]} (its deepest width), not {attention_maps}")
-        self.fusion, self.gate, self.skip, self.stage2 = fusion, gate, skip, stage2
-        self.pixel_weight, self.ssim_weight, self.adversarial_weight = pixel_weight, ssim_weight, adversarial_weight
-        self.texture_weight, self.intensity_weight = texture_weight, intensity_weight
-        self.texture_loss = TEXTURES[texture]
-        self.extractor = Extractor(widths, dense, path_weights)
-        self.constructor = Constructor(widths, output)
-        self.attention = EdgeAttention(attention_widths, attention_maps)
-        self.critic = Discriminator(1, critic_widths, critic_norm)
+    Config: ClassVar[type[MFEIFConfig]] = MFEIFConfig
+    config: MFEIFConfig
+
+    def build(self) -> None:
+        config = self.config
+        self.texture_loss = TEXTURES[config.texture]
+        self.extractor = Extractor(config.widths, config.dense, config.path_weights)
+        self.constructor = Constructor(config.widths, config.output)
+        self.attention = EdgeAttention(config.attention_widths, config.attention_maps)
+        self.critic = Discriminator(1, config.critic_widths, config.critic_norm)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: the discriminator, then the generator."""
@@ -270,21 +276,21 @@ class MFEIF(PairModel):
         weight = torch.sigmoid(at_least_float32(logits_a - logits_b))
         joined = [self._join(x, y, weight) for x, y in zip(features_a[:2], features_b[:2], strict=True)]
         deep_a, deep_b = features_a[2], features_b[2]
-        if self.fusion == "sources":
+        if self.config.fusion == "sources":
             joined.append(blend(deep_a, deep_b, weight))
         else:
-            if self.gate == "sigmoid":
+            if self.config.gate == "sigmoid":
                 logits_a, logits_b = torch.sigmoid(logits_a), torch.sigmoid(logits_b)
             joined.append(at_least_float32(deep_a * logits_a + deep_b * logits_b).softmax(1).to(deep_a.dtype))
         result: Tensor = self.constructor(joined)
         return result
 
     def _join(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        if self.skip == "attention":
+        if self.config.skip == "attention":
             return blend(x, y, weight.mean(1, keepdim=True))
-        if self.skip == "mean-min":
+        if self.config.skip == "mean-min":
             return (x + y + torch.minimum(x, y)) / 3
-        return (x + y) / 2 if self.skip == "mean" else x + y
+        return (x + y) / 2 if self.config.skip == "mean" else x + y
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
         """The auto-encoder's loss in stage 1, the attention's in stage 2, where the critic's is a constant 0."""
@@ -297,22 +303,22 @@ class MFEIF(PairModel):
             total = discriminator_loss(*self.critic.compare(images, fake), "least-squares")
             return LossTerms(total, {"critic": total.detach()})
         reconstruction = self.reconstruct(images)
-        content = content_loss(reconstruction, images, self.pixel_weight, self.ssim_weight).mean()
+        content = content_loss(reconstruction, images, self.config.pixel_weight, self.config.ssim_weight).mean()
         with frozen(self.critic):
             adversarial = generator_loss(self.critic.compare(images, reconstruction)[1], "least-squares")
-        total = content + self.adversarial_weight * adversarial
+        total = content + self.config.adversarial_weight * adversarial
         return LossTerms(total, {"phase": 1, "content": content.detach(), "adversarial": adversarial.detach()})
 
     def _attention_loss(self, a: Tensor, b: Tensor, step: int) -> LossTerms:
         with frozen(self.extractor, self.constructor, evaluation=True):
-            if self.stage2 == "corruption":
+            if self.config.stage2 == "corruption":
                 images = torch.cat((a, b))
                 restored = self.combine(*complementary_corruptions(images, self.seed, step))
-                total = content_loss(restored, images, self.pixel_weight, self.ssim_weight).mean()
+                total = content_loss(restored, images, self.config.pixel_weight, self.config.ssim_weight).mean()
                 return LossTerms(total, {"phase": 2, "content": total.detach()})
             fused = self.combine(a, b)
         texture, intensity = self.texture_loss(fused, a, b).mean(), intensity_loss(fused, a, b).mean()
-        total = self.texture_weight * texture + self.intensity_weight * intensity
+        total = self.config.texture_weight * texture + self.config.intensity_weight * intensity
         return LossTerms(total, {"phase": 2, "texture": texture.detach(), "intensity": intensity.detach()})
 
     def _nothing(self) -> LossTerms:

@@ -1,7 +1,7 @@
 """Common base of FusionVAE and its baselines: the objective, its annealing, scoring by importance weights, sampling.
 
-A subclass implements ``prepare`` (everything that does not depend on draws) and
-``top_down`` (one pass of the decoder for a number of rows).
+A subclass implements ``build`` (its layers), ``prepare`` (everything that does not depend on draws) and ``top_down``
+(one pass of the decoder for a number of rows).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.models.config import Count, ModelConfig, Positive
 from fusionbench.models.vae import draws as _draws
 from fusionbench.models.vae.batch_norm_sync import processes, sum_over_processes
 from fusionbench.models.vae.cells import DecoderCell, WNConv2d, fixed_weights
@@ -36,11 +37,10 @@ class TopDown:
     groups: list[tuple[DiagonalNormal, DiagonalNormal | None, Tensor]] = field(default_factory=list)
 
 
-class Family(nn.Module):
-    """Base of FusionVAE, CVAE and FCN.
+class FamilyConfig(ModelConfig, frozen=True, kw_only=True):
+    """Parameters of FusionVAE, CVAE and FCN.
 
-    Args:
-        spec: shape of the samples.
+    Attributes:
         channels: C, channels at full resolution.
         groups: groups per latent scale, finest first.
         cells: residual cells per group.
@@ -53,55 +53,74 @@ class Family(nn.Module):
         separate_norm: batch statistics of views and targets apart, instead of shared ones as the paper has.
 
     Raises:
-        UsageError: an image size that the resolutions do not divide, or an unknown output.
+        UsageError: a scale without groups.
+    """
+
+    channels: Positive = 8
+    groups: tuple[int, ...] = (5, 2)
+    cells: Count = 1
+    blocks: Count = 2
+    block_cells: Positive = 1
+    latents: Positive = 10
+    output: str = "bernoulli"
+    regularise: float = 1e-2
+    kl_warmup: float = 0.3
+    separate_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.groups or min(self.groups) < 1:
+            raise UsageError(f"groups={list(self.groups)}: every latent scale needs at least one group")
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes that encoder and decoder share."""
+        return Shape(self.channels, self.groups, self.cells, self.blocks, self.block_cells)
+
+
+class Family(nn.Module):
+    """Base of FusionVAE, CVAE and FCN; :class:`FamilyConfig` has the parameters.
+
+    Args:
+        spec: shape of the samples.
+        **options: fields of ``Config``.
+
+    Raises:
+        UsageError: an unknown parameter or value, or an image size that the resolutions do not divide.
     """
 
     title: ClassVar[str]
     reference: ClassVar[str] = "FusionVAE: A Deep Hierarchical Variational Autoencoder for RGB Image Fusion, ECCV 2022"
     version: ClassVar[str] = "1"
     PRESETS: ClassVar[Mapping[str, Preset]]
+    Config: ClassVar[type[FamilyConfig]] = FamilyConfig
+    config: FamilyConfig
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        *,
-        channels: int = 8,
-        groups: Sequence[int] = (5, 2),
-        cells: int = 1,
-        blocks: int = 2,
-        block_cells: int = 1,
-        latents: int = 10,
-        output: str = "bernoulli",
-        regularise: float = 1e-2,
-        kl_warmup: float = 0.3,
-        separate_norm: bool = False,
-    ) -> None:
+    def __init__(self, spec: ImageSpec, **options: Any) -> None:
         super().__init__()
-        shape = Shape(channels, tuple(groups), cells, blocks, block_cells)
-        if not shape.groups or min(shape.groups) < 1:
-            raise UsageError(f"groups={list(groups)}: every latent scale needs at least one group")
+        self.config = config = self.Config.of(options)
+        shape = config.shape
         if spec.height % shape.reduction or spec.width % shape.reduction:
             raise UsageError(
                 f"Images of {spec.height}×{spec.width} cannot be halved {shape.reduction.bit_length() - 1} times; "
                 f"use sizes that {shape.reduction} divides, or fewer blocks or groups"
             )
-        self.spec, self.shape, self.latents = spec, shape, latents
-        self.output = create_output(output, spec)
-        self.regularise, self.kl_warmup = regularise, kl_warmup
-        self.encoder = Encoder(spec.channels, shape, separate_norm)
+        self.spec, self.shape, self.latents = spec, shape, config.latents
+        self.output = create_output(config.output, spec)
+        self.encoder = Encoder(spec.channels, shape, config.separate_norm)
         self.start = nn.Parameter(
             torch.rand(shape.top, spec.height // shape.reduction, spec.width // shape.reduction)
         )  # h
         self.post = _post_processing(shape)
-        self.head = nn.Sequential(nn.ELU(), WNConv2d(channels, self.output.channels, 3))
-        self.penalty: StabilityPenalty | None = None
+        self.head = nn.Sequential(nn.ELU(), WNConv2d(shape.channels, self.output.channels, 3))
         self.planned_steps: int | None = None
         self.noise_seed = 0
+        self.build()
+        # last, since it is about the layers of the subclass too
+        self.penalty = StabilityPenalty(self) if config.regularise > 0 else None
 
-    def _finish(self) -> None:
-        """Called at the end of a subclass's constructor, when all layers exist."""
-        if self.regularise > 0:
-            self.penalty = StabilityPenalty(self)
+    def build(self) -> None:
+        """Add the layers of a subclass; encoder, post-processing and head exist already."""
+        raise NotImplementedError
 
     def prepare(self, encoding: Encoding) -> Any:
         """Nested tuples and lists of tensors with the N samples as first dimension."""
@@ -122,9 +141,9 @@ class Family(nn.Module):
 
     def beta(self, step: int) -> float:
         """KL weight: linear from 1e-4 to 1 over the first ``kl_warmup`` of training."""
-        if not self.planned_steps or self.kl_warmup <= 0:
+        if not self.planned_steps or self.config.kl_warmup <= 0:
             return 1.0
-        ramp = (step - 1e-4 * self.planned_steps) / (self.kl_warmup * self.planned_steps)
+        ramp = (step - 1e-4 * self.planned_steps) / (self.config.kl_warmup * self.planned_steps)
         return max(min(ramp, 1.0), 1e-4)
 
     def loss(self, batch: Batch, group: str = "main", step: int = 0) -> LossTerms:
@@ -136,7 +155,7 @@ class Family(nn.Module):
         if batch.target is None:
             raise UsageError(f"{self.title} learns from targets and this data set has none")
         prepared = self.prepare(self.encoder(batch, with_target=True))
-        key = _draws.stream_key(self.noise_seed, "train", step)
+        key = _draws.noise_key(self.noise_seed, "train", step)
         noise = _row_noise(batch.ids, torch.zeros_like(batch.ids), key)
         result = self.top_down(prepared, len(batch), noise, posterior=True)
         reconstruction = -self.output.log_prob(result.output, batch.target).mean()
@@ -150,7 +169,7 @@ class Family(nn.Module):
         log["elbo"] = reconstruction.detach() + (log["kl"] if result.groups else 0.0)
         if self.penalty is not None and step % PENALTY_EVERY == 0:
             penalty = self.penalty(first=step == 0)
-            total = total + PENALTY_EVERY * self.regularise * penalty
+            total = total + PENALTY_EVERY * self.config.regularise * penalty
             log["penalty"] = penalty.detach()
         return LossTerms(total.float(), log)
 
@@ -187,7 +206,7 @@ class Family(nn.Module):
         """Draws 0..n-1 of every sample in chunks; rows are draw-major."""
         prepared = self.prepare(self.encoder(batch, with_target=posterior))
         chunk = max(1, self.rows_per_pass(batch.views.device) // len(batch))
-        key = _draws.stream_key(seed, "posterior" if posterior else "prior")
+        key = _draws.noise_key(seed, "posterior" if posterior else "prior")
         for begin in range(0, n, chunk):
             count = min(chunk, n - begin)
             draws = torch.arange(begin, begin + count, device=batch.ids.device).repeat_interleave(len(batch))
@@ -256,7 +275,7 @@ def _mean_over_processes(value: Tensor) -> Tensor:
 
 def _row_noise(ids: Tensor, draws: Tensor, key: int) -> Noise:
     def noise(group: int, shape: Sequence[int]) -> Tensor:
-        return _draws.normal(ids, draws, shape, _draws.stream_key(key, group))
+        return _draws.normal(ids, draws, shape, _draws.noise_key(key, group))
 
     return noise
 

@@ -13,23 +13,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from fusionbench.core.types import ImageSpec, Preset
+from fusionbench.core.types import Preset
 from fusionbench.models.vae import presets
 from fusionbench.models.vae.aggregation import create_aggregation
 from fusionbench.models.vae.base import LatentFamily, Noise, TopDown
+from fusionbench.models.vae.baselines import CHANNELS, NOTES, BaselineConfig, BaselineFamily, Decoder
 from fusionbench.models.vae.cells import WNConv2d
 from fusionbench.models.vae.encoder import Encoding
-from fusionbench.models.vae.fcn import Decoder
 from fusionbench.models.vae.normal import DiagonalNormal
 
 
-class CVAE(LatentFamily):
+class CVAEConfig(BaselineConfig, frozen=True, kw_only=True):
+    """Parameters of CVAE and CVAE+S, those of :class:`BaselineConfig`."""
+
+    model: ClassVar[str] = "cvae"
+
+
+class CVAE(BaselineFamily, LatentFamily):
     """Conditional VAE with one latent space.
 
-    Parameters as in :class:`Family`, and:
-
-    Args:
-        skips: CVAE+S.
+    :class:`CVAEConfig` has the parameters; with ``skips`` it is CVAE+S.
 
     Example:
         >>> import torch
@@ -42,45 +45,26 @@ class CVAE(LatentFamily):
     """
 
     title = "CVAE"
-    PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(
-            presets.MNIST_MODEL | {"channels": 9, "latents": 10},
-            presets.MNIST_TRAINING,
-            "within 5 % of FusionVAE's 0.672 M",
-        ),
-        "fusionceleba": Preset(
-            presets.CELEBA_MODEL | {"channels": 34, "latents": 20, "output": "logistic-mixture"},
-            presets.CELEBA_TRAINING,
-            "within 5 % of 18.37 M",
-        ),
-        "fusiontless": Preset(
-            presets.CELEBA_MODEL | {"channels": 34, "latents": 20}, presets.TLESS_TRAINING, "within 5 % of 18.34 M"
-        ),
-        "small": Preset(presets.SMALL_MODEL | {"latents": 20}, presets.SMALL_TRAINING, presets.SMALL_NOTE),
-        "tiny": Preset(presets.TINY_MODEL | {"latents": 8}, presets.TINY_TRAINING, presets.TINY_NOTE),
-    }
-    skips = False
+    PRESETS: ClassVar[Mapping[str, Preset]] = presets.create_presets(NOTES, channels=CHANNELS)
+    Config: ClassVar[type[CVAEConfig]] = CVAEConfig
 
-    def __init__(self, spec: ImageSpec, *, skips: bool | None = None, **params: Any) -> None:
-        super().__init__(spec, **params)
-        if skips is not None:
-            self.skips = skips
+    def build(self) -> None:
+        super().build()
         del self.start  # z alone begins the decoder
         top = self.shape.top
         self.prior = create_aggregation("max-add", top, self.latents, first=True)
         self.posterior = WNConv2d(top, 2 * self.latents, 3)
         self.widen = WNConv2d(self.latents, top, 1)
         self.decoder = Decoder(self.shape)
-        self._finish()
 
     def balance_shares(self) -> list[float]:
         return [1.0]
 
     def prepare(self, encoding: Encoding) -> Any:
         packing = encoding.packing
-        skips = [packing.max(feature) for feature in encoding.scales] if self.skips else []
         target = None if encoding.target is None else encoding.target[0]
-        return self.prior.prepare(encoding.views[0], packing), target, skips, packing.any  # type: ignore[operator]
+        pooled = self.prior.prepare(encoding.views[0], packing)  # type: ignore[operator]
+        return pooled, target, self.skip_features(encoding), packing.any
 
     def top_down(self, prepared: Any, rows: int, noise: Noise | None, posterior: bool) -> TopDown:
         pooled, target, skips, has_views = prepared

@@ -22,8 +22,8 @@ SIZE = 1 << 22
 _MASK = (1 << 64) - 1
 
 
-def stream_key(*words: int | str) -> int:
-    """A 64-bit key from any words, e.g. ``stream_key(seed, "posterior")``."""
+def noise_key(*words: int | str) -> int:
+    """A 64-bit key from any words, e.g. ``noise_key(seed, "posterior")``."""
     text = "/".join(str(word) for word in words)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 

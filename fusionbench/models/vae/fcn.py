@@ -20,55 +20,25 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusionbench.core.types import Batch, ImageSpec, Preset
+from fusionbench.core.types import Batch, Preset
 from fusionbench.models.vae import presets
-from fusionbench.models.vae.base import Family, Noise, TopDown
-from fusionbench.models.vae.cells import DecoderCell
-from fusionbench.models.vae.encoder import Encoding, Shape
+from fusionbench.models.vae.base import Noise, TopDown
+from fusionbench.models.vae.baselines import CHANNELS, NOTES, BaselineConfig, BaselineFamily, Decoder
+from fusionbench.models.vae.encoder import Encoding
 
 
-class Decoder(nn.Module):
-    """FusionVAE's decoder tower without latents: per scale its cells, an up cell between scales."""
+class FCNConfig(BaselineConfig, frozen=True, kw_only=True):
+    """Parameters of FCN and FCN+S, those of :class:`BaselineConfig`; ``latents`` and ``kl_warmup`` are unused."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.scales, self.ups = nn.ModuleList(), nn.ModuleList()
-        width = shape.top
-        for scale, count in enumerate(shape.groups[::-1]):
-            cells = (count - (scale == 0)) * shape.cells  # FusionVAE's first group has no cells
-            self.scales.append(nn.Sequential(*(DecoderCell(width, 6) for _ in range(cells))))
-            if scale < len(shape.groups) - 1:
-                self.ups.append(DecoderCell(width, 6, up=True))
-                width //= 2
-
-    def forward(self, state: Tensor, post: nn.Sequential, skips: list[Tensor], has_views: Tensor) -> Tensor:
-        """Coarsest state (R,C,h,w) -> full-size features; ``skips`` per resolution, coarsest first, or empty."""
-        blocks = [*self.ups, *_split_at_ups(post)]
-        for index in range(len(blocks) + 1):
-            if index:
-                state = blocks[index - 1](state)
-            if skips:
-                merged = torch.maximum(state, skips[index])
-                state = torch.where(has_views[:, None, None, None], merged, state)
-            if index < len(self.scales):
-                state = self.scales[index](state)
-        return state
+    model: ClassVar[str] = "fcn"
 
 
-def _split_at_ups(post: nn.Sequential) -> list[nn.Module]:
-    starts = [i for i, cell in enumerate(post) if isinstance(cell, DecoderCell) and cell.up]
-    return [post[begin:end] for begin, end in zip(starts, [*starts[1:], len(post)], strict=True)]
-
-
-class FCN(Family):
+class FCN(BaselineFamily):
     """Deterministic baseline.
 
-    Parameters as in :class:`Family` (``latents`` and ``kl_warmup`` are unused), and:
-
-    Args:
-        skips: FCN+S.
+    :class:`FCNConfig` has the parameters; with ``skips`` it is FCN+S.
 
     Example:
         >>> import torch
@@ -82,32 +52,16 @@ class FCN(Family):
     """
 
     title = "FCN"
-    PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(
-            presets.MNIST_MODEL | {"channels": 9}, presets.MNIST_TRAINING, "within 5 % of FusionVAE's 0.672 M"
-        ),
-        "fusionceleba": Preset(
-            presets.CELEBA_MODEL | {"channels": 34, "output": "logistic-mixture"},
-            presets.CELEBA_TRAINING,
-            "within 5 % of 18.37 M",
-        ),
-        "fusiontless": Preset(presets.CELEBA_MODEL | {"channels": 34}, presets.TLESS_TRAINING, "within 5 % of 18.34 M"),
-        "small": Preset(presets.SMALL_MODEL, presets.SMALL_TRAINING, presets.SMALL_NOTE),
-        "tiny": Preset(presets.TINY_MODEL, presets.TINY_TRAINING, presets.TINY_NOTE),
-    }
-    skips = False
+    PRESETS: ClassVar[Mapping[str, Preset]] = presets.create_presets(NOTES, channels=CHANNELS, latents=False)
+    Config: ClassVar[type[FCNConfig]] = FCNConfig
 
-    def __init__(self, spec: ImageSpec, *, skips: bool | None = None, **params: Any) -> None:
-        super().__init__(spec, **params)
-        if skips is not None:
-            self.skips = skips
+    def build(self) -> None:
+        super().build()
         self.decoder = Decoder(self.shape)
-        self._finish()
 
     def prepare(self, encoding: Encoding) -> Any:
         packing = encoding.packing
-        skips = [packing.max(feature) for feature in encoding.scales] if self.skips else []
-        return packing.max(encoding.views[0]), skips, packing.any
+        return packing.max(encoding.views[0]), self.skip_features(encoding), packing.any
 
     def top_down(self, prepared: Any, rows: int, noise: Noise | None, posterior: bool) -> TopDown:
         context, skips, has_views = prepared

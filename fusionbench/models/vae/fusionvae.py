@@ -19,24 +19,25 @@ What differs from the text of the paper, and why:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from fusionbench.core.errors import UsageError
-from fusionbench.core.types import ImageSpec, Preset
+from fusionbench.core.types import Preset
+from fusionbench.models.config import check_choice
 from fusionbench.models.precision import at_least_float32
 from fusionbench.models.vae import presets
 from fusionbench.models.vae.aggregation import create_aggregation
-from fusionbench.models.vae.base import LatentFamily, Noise, TopDown
+from fusionbench.models.vae.base import FamilyConfig, LatentFamily, Noise, TopDown
 from fusionbench.models.vae.cells import DecoderCell, WNConv2d
-from fusionbench.models.vae.encoder import Encoding
+from fusionbench.models.vae.encoder import Encoding, Shape
 from fusionbench.models.vae.normal import DiagonalNormal
 
 
-class Group(nn.Module):
+class LatentGroup(nn.Module):
     """One latent group: its cells, the two distributions, and the convolution that merges the latent into the state."""
 
     def __init__(self, channels: int, latents: int, cells: int, first: bool, aggregation: str) -> None:
@@ -48,12 +49,10 @@ class Group(nn.Module):
         self.combine = WNConv2d(channels + latents, channels, 1)
 
 
-class FusionVAE(LatentFamily):
-    """Hierarchical conditional VAE.
+class FusionVAEConfig(FamilyConfig, frozen=True, kw_only=True):
+    """Parameters of FusionVAE: those of :class:`FamilyConfig`, and its switches.
 
-    Parameters as in :class:`Family`, and:
-
-    Args:
+    Attributes:
         aggregation: how the views are aggregated in the prior: ``max-add`` (the paper's), ``mean-add``, ``bayes-add``,
             ``max-all``, ``mean-all`` or ``bayes-all``.
         group_order: ``code`` or ``table``.
@@ -61,7 +60,31 @@ class FusionVAE(LatentFamily):
         residual: the posterior's raw parameters are added to the prior's.
 
     Raises:
-        UsageError: as :class:`Family`, or an unknown value.
+        UsageError: as :class:`FamilyConfig`, or an unknown value.
+    """
+
+    model: ClassVar[str] = "fusionvae"
+    aggregation: str = "max-add"
+    group_order: str = "code"
+    posterior: str = "y"
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(
+            self.model, group_order=(self.group_order, ("code", "table")), posterior=(self.posterior, ("y", "xy"))
+        )
+
+    @property
+    def shape(self) -> Shape:
+        shape = super().shape
+        return shape if self.group_order == "code" else replace(shape, groups=shape.groups[::-1])
+
+
+class FusionVAE(LatentFamily):
+    """Hierarchical conditional VAE.
+
+    :class:`FusionVAEConfig` has the parameters.
 
     Example:
         >>> import torch
@@ -74,59 +97,32 @@ class FusionVAE(LatentFamily):
     """
 
     title = "FusionVAE"
-    PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(
-            presets.MNIST_MODEL | {"latents": 10}, presets.MNIST_TRAINING, "the authors' command line; 0.672 M"
-        ),
-        "fusionceleba": Preset(
-            presets.CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"},
-            presets.CELEBA_TRAINING,
-            "18.37 M parameters",
-        ),
-        "fusiontless": Preset(presets.CELEBA_MODEL | {"latents": 20}, presets.TLESS_TRAINING, "18.34 M parameters"),
-        "small": Preset(presets.SMALL_MODEL | {"latents": 20}, presets.SMALL_TRAINING, presets.SMALL_NOTE),
-        "tiny": Preset(presets.TINY_MODEL | {"latents": 8}, presets.TINY_TRAINING, presets.TINY_NOTE),
-    }
+    PRESETS: ClassVar[Mapping[str, Preset]] = presets.create_presets(
+        ("the authors' command line; 0.672 M", "18.37 M parameters", "18.34 M parameters")
+    )
+    Config: ClassVar[type[FusionVAEConfig]] = FusionVAEConfig
+    config: FusionVAEConfig
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        *,
-        groups: Sequence[int] = (5, 2),
-        cells: int = 1,
-        aggregation: str = "max-add",
-        group_order: str = "code",
-        posterior: str = "y",
-        residual: bool = False,
-        **params: Any,
-    ) -> None:
-        if group_order not in ("code", "table"):
-            raise UsageError(f"group_order={group_order!r}: choose 'code' or 'table'")
-        if posterior not in ("y", "xy"):
-            raise UsageError(f"posterior={posterior!r}: choose 'y' or 'xy'")
-        groups = tuple(groups) if group_order == "code" else tuple(groups)[::-1]
-        super().__init__(spec, groups=groups, cells=cells, **params)
-        self.posterior_on_views, self.residual = posterior == "xy", residual
+    def build(self) -> None:
         self.scales, self.ups = nn.ModuleList(), nn.ModuleList()
-        width = self.shape.top
+        width, cells = self.shape.top, self.shape.cells
         for scale, count in enumerate(self.shape.groups[::-1]):
             members = [
-                Group(width, self.latents, cells, first=scale == index == 0, aggregation=aggregation)
+                LatentGroup(width, self.latents, cells, first=scale == index == 0, aggregation=self.config.aggregation)
                 for index in range(count)
             ]
             self.scales.append(nn.ModuleList(members))
             if scale < len(self.shape.groups) - 1:
                 self.ups.append(DecoderCell(width, 6, up=True))
                 width //= 2
-        self._finish()
 
-    def _groups(self) -> list[Group]:
+    def _groups(self) -> list[LatentGroup]:
         return [group for scale in self.scales for group in scale]  # type: ignore[attr-defined]
 
     def prepare(self, encoding: Encoding) -> Any:
         pooled = [g.prior.prepare(f, encoding.packing) for g, f in zip(self._groups(), encoding.views, strict=True)]  # type: ignore[operator]
         target = encoding.target
-        if target is not None and self.posterior_on_views:
+        if target is not None and self.config.posterior == "xy":
             target = [self._join(encoding, views, own) for views, own in zip(encoding.views, target, strict=True)]
         return pooled, target, encoding.packing.any
 
@@ -161,7 +157,7 @@ class FusionVAE(LatentFamily):
 
     def _latent(
         self,
-        group: Group,
+        group: LatentGroup,
         index: int,
         state: Tensor,
         pooled: Any,
@@ -181,7 +177,9 @@ class FusionVAE(LatentFamily):
             assert target is not None
             feature = target[index] if projected is None else target[index] + projected
             change = group.posterior(feature)
-            q = DiagonalNormal.from_raw(at_least_float32(raw) + at_least_float32(change) if self.residual else change)
+            q = DiagonalNormal.from_raw(
+                at_least_float32(raw) + at_least_float32(change) if self.config.residual else change
+            )
         chosen = prior if q is None else q
         z = chosen.mean if noise is None else chosen.sample(noise(index, chosen.mean.shape[1:]))
         return prior, q, z

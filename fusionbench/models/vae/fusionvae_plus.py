@@ -29,13 +29,14 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.core.errors import UsageError
-from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
+from fusionbench.core.types import Batch, LossTerms, Preset
+from fusionbench.models.config import check_choice
 from fusionbench.models.precision import at_least_float32
 from fusionbench.models.vae import draws as _draws
 from fusionbench.models.vae import presets
 from fusionbench.models.vae.cells import DecoderCell, WNConv2d
 from fusionbench.models.vae.encoder import Encoding, Packing
-from fusionbench.models.vae.fusionvae import FusionVAE
+from fusionbench.models.vae.fusionvae import FusionVAE, FusionVAEConfig
 
 PLUS_TRAINING = {"inputs": "per-image", "ema": 0.999, "reestimate": 200}
 
@@ -86,18 +87,36 @@ class SoftmaxPrior(nn.Module):
         return result
 
 
-class FusionVAEPlus(FusionVAE):
-    """FusionVAE with a decoder that sees the views.
+class FusionVAEPlusConfig(FusionVAEConfig, frozen=True, kw_only=True):
+    """Parameters of FusionVAE+: those of :class:`FusionVAEConfig`, and:
 
-    Parameters as in :class:`FusionVAE`, and:
-
-    Args:
+    Attributes:
         context: the decoder sees the views.
         pooling: ``softmax`` (learned) or ``max``.
         hide: share of the samples with views whose decoder does not see them in training, 0 to 1.
 
     Raises:
-        UsageError: as :class:`FusionVAE`, an unknown value, or a share outside 0..1.
+        UsageError: as :class:`FusionVAEConfig`, an unknown value, or a share outside 0..1.
+    """
+
+    model: ClassVar[str] = "fusionvae-plus"
+    context: bool = True
+    pooling: str = "softmax"
+    hide: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.model, pooling=(self.pooling, ("softmax", "max")))
+        if self.aggregation != "max-add":
+            raise UsageError("fusionvae-plus pools by softmax or max; aggregation is a parameter of fusionvae")
+        if not 0 <= self.hide <= 1:
+            raise UsageError(f"hide={self.hide!r}: a share of the samples, from 0 to 1")
+
+
+class FusionVAEPlus(FusionVAE):
+    """FusionVAE with a decoder that sees the views.
+
+    :class:`FusionVAEPlusConfig` has the parameters.
 
     Example:
         >>> import torch
@@ -112,60 +131,27 @@ class FusionVAEPlus(FusionVAE):
     title = "FusionVAE+"
     reference: ClassVar[str] = "fusionbench; after FusionVAE, ECCV 2022"
     version: ClassVar[str] = "2"
-    PRESETS: ClassVar[Mapping[str, Preset]] = {
-        "fusionmnist": Preset(
-            presets.MNIST_MODEL | {"latents": 10}, presets.MNIST_TRAINING | PLUS_TRAINING, "within 5 % of 0.672 M"
-        ),
-        "fusionceleba": Preset(
-            presets.CELEBA_MODEL | {"latents": 20, "output": "logistic-mixture"},
-            presets.CELEBA_TRAINING | PLUS_TRAINING,
-            "within 5 % of 18.37 M",
-        ),
-        "fusiontless": Preset(
-            presets.CELEBA_MODEL | {"latents": 20}, presets.TLESS_TRAINING | PLUS_TRAINING, "within 5 % of 18.34 M"
-        ),
-        "small": Preset(
-            presets.SMALL_MODEL | {"latents": 20}, presets.SMALL_TRAINING | PLUS_TRAINING, presets.SMALL_NOTE
-        ),
-        "tiny": Preset(
-            presets.TINY_MODEL | {"latents": 8},
-            presets.TINY_TRAINING | {"ema": 0.98, "reestimate": 50},
-            presets.TINY_NOTE,
-        ),
-    }
+    PRESETS: ClassVar[Mapping[str, Preset]] = presets.create_presets(
+        ("within 5 % of 0.672 M", "within 5 % of 18.37 M", "within 5 % of 18.34 M"),
+        training=PLUS_TRAINING,
+        tiny_training={"ema": 0.98, "reestimate": 50},
+    )
+    Config: ClassVar[type[FusionVAEPlusConfig]] = FusionVAEPlusConfig
+    config: FusionVAEPlusConfig
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        *,
-        context: bool = True,
-        pooling: str = "softmax",
-        hide: float = 0.25,
-        **params: Any,
-    ) -> None:
-        if pooling not in ("softmax", "max"):
-            raise UsageError(f"pooling={pooling!r}: choose 'softmax' or 'max'")
-        if params.get("aggregation", "max-add") != "max-add":
-            raise UsageError("fusionvae-plus pools by softmax or max; aggregation is a parameter of fusionvae")
-        if not 0 <= hide <= 1:
-            raise UsageError(f"hide={hide!r}: a share of the samples, from 0 to 1")
-        penalty = params.pop("regularise", 1e-2)  # to be built when all layers are there
-        super().__init__(spec, regularise=0.0, **params)
-        self.context, self.hide = context, hide
+    def build(self) -> None:
+        super().build()
         self._hidden: Tensor | None = None  # (N,) for the duration of one training step
-        width = self.shape.channels
-        if pooling == "softmax":
+        width, widths = self.shape.channels, [group.combine.out_channels for group in self._groups()]
+        if self.config.pooling == "softmax":
             for group in self._groups():
                 group.prior = SoftmaxPrior(group.combine.out_channels, self.latents)
-        if context:
-            widths = [group.combine.out_channels for group in self._groups()]
+        if self.config.context:
             self.enters = nn.ModuleList(zero_conv(channels, channels, 1) for channels in widths)
             self.pixels = nn.Sequential(
-                WNConv2d(2 * spec.channels + 1, 2 * width, 3), nn.ELU(), zero_conv(2 * width, width, 3)
+                WNConv2d(2 * self.spec.channels + 1, 2 * width, 3), nn.ELU(), zero_conv(2 * width, width, 3)
             )
             self.last = DecoderCell(width, 3)
-        self.regularise = penalty
-        self._finish()
 
     def loss(self, batch: Batch, group: str = "main", step: int = 0) -> LossTerms:
         """As :meth:`Family.loss`; the decoder does not see the views of a share ``hide`` of the samples."""
@@ -177,16 +163,16 @@ class FusionVAEPlus(FusionVAE):
 
     def _choose_hidden(self, batch: Batch, step: int) -> Tensor | None:
         """(N,) true where the decoder is not to see the views: a function of seed, step and sample alone."""
-        if not self.context or self.hide == 0:
+        if not self.config.context or self.config.hide == 0:
             return None
-        key = _draws.stream_key(self.noise_seed, "hide", step)
+        key = _draws.noise_key(self.noise_seed, "hide", step)
         uniform = torch.special.ndtr(_draws.normal(batch.ids, torch.zeros_like(batch.ids), (1,), key).flatten())
-        result: Tensor = uniform < self.hide
+        result: Tensor = uniform < self.config.hide
         return result
 
     def prepare(self, encoding: Encoding) -> Any:
         pooled, target, has_views = super().prepare(encoding)
-        if not self.context:
+        if not self.config.context:
             return pooled, target, has_views
         shown = has_views if self._hidden is None else has_views & ~self._hidden
         return pooled, target, has_views, [features for features, _ in pooled], self._pixels(encoding), shown
@@ -200,10 +186,10 @@ class FusionVAEPlus(FusionVAE):
         return torch.cat([packing.max(images), packing.sum(images) / count.clamp(min=1), share], dim=1)
 
     def enter(self, index: int, state: Tensor, prepared: Any) -> Tensor:
-        return self._add(state, self.enters[index](prepared[3][index]), prepared) if self.context else state
+        return self._add(state, self.enters[index](prepared[3][index]), prepared) if self.config.context else state
 
     def leave(self, features: Tensor, prepared: Any) -> Tensor:
-        return self.last(self._add(features, self.pixels(prepared[4]), prepared)) if self.context else features
+        return self.last(self._add(features, self.pixels(prepared[4]), prepared)) if self.config.context else features
 
     @staticmethod
     def _add(state: Tensor, context: Tensor, prepared: Any) -> Tensor:

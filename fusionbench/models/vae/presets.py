@@ -1,10 +1,14 @@
 """Presets of the family: sizes and training parameters for each data set, after the authors' command lines.
 
-A model adds what is its own: ``MNIST_MODEL | {"latents": 10}``. FusionVAE's sizes are the published ones, those of its
-baselines have as many parameters, within 5 %.
+FusionVAE's sizes are the published ones, those of its baselines have as many parameters, within 5 %.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fusionbench.core.types import Preset
 
 PAPER_TRAINING = {"optimizer": "adamax", "lr": 1e-2, "lr_min": 1e-4, "weight_decay": 3e-4, "eps": 1e-3}
 MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1600}
@@ -20,3 +24,36 @@ TINY_MODEL = {"channels": 4, "groups": [2, 1], "cells": 1, "blocks": 2, "block_c
 
 SMALL_NOTE = "half the base width for 64×64 images, minutes of a GPU; not comparable with the paper"
 TINY_NOTE = "a minute on a CPU; not comparable with the paper"
+
+
+def create_presets(
+    notes: tuple[str, str, str],
+    *,
+    channels: tuple[int, int] = (8, 32),
+    latents: bool = True,
+    training: Mapping[str, Any] | None = None,
+    tiny_training: Mapping[str, Any] | None = None,
+) -> dict[str, Preset]:
+    """The presets of one model of the family.
+
+    Args:
+        notes: of the published sizes: FusionMNIST, FusionCelebA, FusionT-LESS.
+        channels: C of FusionMNIST, and of the other two.
+        latents: whether the model has latents, 10 channels for FusionMNIST, 8 for ``tiny``, else 20.
+        training: training parameters of the model besides the family's.
+        tiny_training: the same for ``tiny``; None means ``training``.
+    """
+    own = dict(training or {})
+    tiny_own = own if tiny_training is None else dict(tiny_training)
+
+    def sizes(model: Mapping[str, Any], count: int, **others: Any) -> dict[str, Any]:
+        return {**model, **({"latents": count} if latents else {}), **others}
+
+    mnist, celeba = MNIST_MODEL | {"channels": channels[0]}, CELEBA_MODEL | {"channels": channels[1]}
+    return {
+        "fusionmnist": Preset(sizes(mnist, 10), MNIST_TRAINING | own, notes[0]),
+        "fusionceleba": Preset(sizes(celeba, 20, output="logistic-mixture"), CELEBA_TRAINING | own, notes[1]),
+        "fusiontless": Preset(sizes(celeba, 20), TLESS_TRAINING | own, notes[2]),
+        "small": Preset(sizes(SMALL_MODEL, 20), SMALL_TRAINING | own, SMALL_NOTE),
+        "tiny": Preset(sizes(TINY_MODEL, 8), TINY_TRAINING | tiny_own, TINY_NOTE),
+    }

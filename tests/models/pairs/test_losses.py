@@ -14,13 +14,13 @@ from skimage.metrics import structural_similarity
 from fusionbench.models.pairs.losses import (
     additive_intensity_loss,
     content_loss,
-    correlation,
     decomposition_loss,
     directed_texture_loss,
     intensity_loss,
     sobel_magnitude,
-    ssim,
     texture_loss,
+    torch_correlation,
+    torch_ssim,
 )
 
 
@@ -39,20 +39,20 @@ def test_ssim_equals_scikit_image(size: tuple[int, int], noise: float) -> None:
             p, q, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
         )
         expected.append(full[5 : size[0] - 5, 5 : size[1] - 5].mean())
-    np.testing.assert_allclose(ssim(x, y).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(torch_ssim(x, y).numpy(), expected, atol=1e-5)
 
 
 def test_ssim_of_channels_is_their_mean() -> None:
     x, y = images(0, 2, 3, 16, 16), images(1, 2, 3, 16, 16)
-    each = torch.stack([ssim(x[:, [c]], y[:, [c]]) for c in range(3)]).mean(0)
-    torch.testing.assert_close(ssim(x, y), each)
+    each = torch.stack([torch_ssim(x[:, [c]], y[:, [c]]) for c in range(3)]).mean(0)
+    torch.testing.assert_close(torch_ssim(x, y), each)
 
 
 @given(st.integers(1, 24), st.integers(1, 24), st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=40, deadline=None)
 def test_ssim_stays_in_range_with_finite_gradients_on_flat_images(h: int, w: int, p: float, q: float) -> None:
     x = torch.full((1, 1, h, w), p, requires_grad=True)
-    value = ssim(x, torch.full((1, 1, h, w), q))
+    value = torch_ssim(x, torch.full((1, 1, h, w), q))
     value.sum().backward()
     luminance = (2 * p * q + 1e-4) / (p * p + q * q + 1e-4)
     assert abs(float(value.detach()) - luminance) < 5e-3  # rounding of variances against C2 = 9e-4
@@ -61,7 +61,7 @@ def test_ssim_stays_in_range_with_finite_gradients_on_flat_images(h: int, w: int
 
 def test_ssim_of_an_image_and_its_negative_is_negative_and_can_be_learnt_from() -> None:
     x = images(0, 1, 1, 16, 16).requires_grad_()
-    value = ssim(x, 1 - x.detach())
+    value = torch_ssim(x, 1 - x.detach())
     value.sum().backward()
     assert float(value.detach()) < -0.5
     assert x.grad is not None and x.grad.abs().max() > 1e-4
@@ -139,14 +139,14 @@ def test_correlation_equals_numpy() -> None:
         np.mean([np.corrcoef(x[n, c].flatten().double(), y[n, c].flatten().double())[0, 1] for c in range(3)])
         for n in range(2)
     ]
-    np.testing.assert_allclose(correlation(x, y).numpy(), expected, atol=1e-5)
-    torch.testing.assert_close(correlation(x, 3 * x + 2), torch.ones(2))
-    torch.testing.assert_close(correlation(x, -x), -torch.ones(2))
+    np.testing.assert_allclose(torch_correlation(x, y).numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(torch_correlation(x, 3 * x + 2), torch.ones(2))
+    torch.testing.assert_close(torch_correlation(x, -x), -torch.ones(2))
 
 
 def test_constant_features_correlate_with_nothing() -> None:
     x = torch.ones(1, 2, 4, 4, requires_grad=True)
-    value = correlation(x, images(0, 1, 2, 4, 4))
+    value = torch_correlation(x, images(0, 1, 2, 4, 4))
     value.sum().backward()
     assert value.tolist() == [0]
     assert x.grad is not None and torch.isfinite(x.grad).all()
@@ -174,7 +174,7 @@ def test_bounded_decomposition_loss_still_has_a_gradient() -> None:
 def test_autocast_does_not_touch_the_losses() -> None:
     a, b = images(0, 1, 1, 24, 24), images(1, 1, 1, 24, 24)
     smooth = torch.nn.functional.avg_pool2d(a, 5, 1, 2)
-    for loss in (ssim, content_loss, correlation):
+    for loss in (torch_ssim, content_loss, torch_correlation):
         expected = loss(a, smooth)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             torch.testing.assert_close(loss(a, smooth), expected, atol=1e-6, rtol=1e-6)
@@ -185,6 +185,6 @@ def test_autocast_does_not_touch_the_losses() -> None:
 
 def test_losses_of_half_precision_images_are_float32() -> None:
     a, b = images(0, 1, 1, 16, 16).bfloat16(), images(1, 1, 1, 16, 16).bfloat16()
-    for loss in (ssim, content_loss, correlation):
+    for loss in (torch_ssim, content_loss, torch_correlation):
         assert loss(a, b).dtype == torch.float32
     assert texture_loss(a, a, b).dtype == intensity_loss(a, a, b).dtype == torch.float32

@@ -36,7 +36,7 @@ def test_values_are_standard_normal() -> None:
 
 
 def test_first_values_never_change() -> None:
-    values = _draws.normal(torch.tensor([5]), torch.tensor([2]), (3,), _draws.stream_key(0, "posterior"))
+    values = _draws.normal(torch.tensor([5]), torch.tensor([2]), (3,), _draws.noise_key(0, "posterior"))
     torch.testing.assert_close(values, torch.tensor([GOLDEN]), rtol=0, atol=1e-6)
 
 
