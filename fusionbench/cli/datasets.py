@@ -203,7 +203,8 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
     from fusionbench.data.shard_layout import open_source
     from fusionbench.sources import SOURCES
 
-    if not recipe_name.endswith(".toml") and recipe_name not in list_recipes() and Path(recipe_name).suffix:
+    known = recipe_name.partition("@")[0] in list_recipes()
+    if not recipe_name.endswith(".toml") and not known and Path(recipe_name).suffix:
         raise DataError(f"{recipe_name}: a recipe is a .toml file")
     recipe = load_recipe(recipe_name)
     SOURCES.get(recipe.source.name)

@@ -37,7 +37,16 @@ FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
 ViewMaker = MaskedViews | OverlayViews
 _OVERLAY_COST = 30  # times the work of a masked value
-__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "line_of", "list_recipes", "load_recipe", "parse_recipe"]
+__all__ = [
+    "AnyRecipe",
+    "PairRecipe",
+    "Recipe",
+    "line_of",
+    "list_recipes",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_versions",
+]
 
 
 class ImageRule(Part, kw_only=True, frozen=True):
@@ -60,9 +69,9 @@ class ImageRule(Part, kw_only=True, frozen=True):
 
 
 class MaskRule(Part, kw_only=True, frozen=True):
-    """``ellipse/1``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
+    """``ellipse/1``, ``ellipse/2``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
 
-    algorithm: Literal["ellipse/1"]
+    algorithm: Literal["ellipse/1", "ellipse/2"]
     ellipses: Annotated[int, msgspec.Meta(ge=1, le=64)]
     radius: tuple[Natural, Natural]
     margin: tuple[Natural, Natural] = (1, 2)
@@ -191,7 +200,7 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         masks, noise = self.views.masks, self.views.noise
         assert masks is not None  # checked when the recipe was read
         low, high = (round(e * UNIT) for e in masks.ellipticity)
-        ellipses = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high))
+        ellipses = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high), masks.algorithm)
         return MaskedViews(**common, ellipses=ellipses, noise=Noise.of(noise.sigma) if noise else None)
 
 
@@ -199,23 +208,55 @@ AnyRecipe = Recipe | PairRecipe
 
 
 def list_recipes() -> list[str]:
-    """Names of the recipes that come with fusionbench."""
-    return sorted(path.stem for path in shipped_folder("datasets_recipes").glob("*.toml"))
+    """Names of the recipes that come with fusionbench, each once: the name alone means the newest version."""
+    return sorted(path.stem for path in shipped_folder("datasets_recipes").glob("*.toml") if "@" not in path.stem)
 
 
-def load_recipe(name_or_path: str | Path) -> AnyRecipe:
-    """The shipped recipe of this name, or the recipe in this ``.toml`` file.
+def recipe_versions(name: str) -> list[str]:
+    """The versions of a shipped recipe that can be asked for as ``NAME@VERSION``, the newest first.
 
     Raises:
         UsageError: no shipped recipe has the name.
+
+    Example:
+        >>> from fusionbench.data.recipes import recipe_versions
+        >>> recipe_versions("fusionceleba")
+        ['2.0.0', '1.0.0']
+    """
+    newest = load_recipe(name).version
+    older = [path.stem.partition("@")[2] for path in shipped_folder("datasets_recipes").glob(f"{name}@*.toml")]
+    return [newest, *sorted(older, key=lambda version: [int(part) for part in version.split(".")], reverse=True)]
+
+
+def load_recipe(name_or_path: str | Path) -> AnyRecipe:
+    """The shipped recipe of this name in its newest version, the one called ``NAME@VERSION``, or that in a ``.toml``
+    file.
+
+    Raises:
+        UsageError: no shipped recipe has the name, or none of that name has the version.
         DataError: the file is missing, not TOML, or not a valid recipe.
+
+    Example:
+        >>> from fusionbench.data.recipes import load_recipe
+        >>> load_recipe("fusionceleba").version, load_recipe("fusionceleba@1.0.0").version
+        ('2.0.0', '1.0.0')
     """
     if isinstance(name_or_path, Path) or str(name_or_path).endswith(".toml"):
-        path = Path(name_or_path)
-    else:
-        if name_or_path not in list_recipes():
-            raise unknown_name("recipe", name_or_path, list_recipes(), "fusionbench list recipes")
-        path = shipped_folder("datasets_recipes") / f"{name_or_path}.toml"
+        return _read_recipe(Path(name_or_path))
+    name, at, version = str(name_or_path).partition("@")
+    if name not in list_recipes():
+        raise unknown_name("recipe", name, list_recipes(), "fusionbench list recipes")
+    folder = shipped_folder("datasets_recipes")
+    if at:
+        versions = recipe_versions(name)
+        if version not in versions:
+            raise unknown_name(f"version of {name}", version, versions, f"fusionbench describe {name}")
+        if version != versions[0]:
+            return _read_recipe(folder / f"{name}@{version}.toml")
+    return _read_recipe(folder / f"{name}.toml")
+
+
+def _read_recipe(path: Path) -> AnyRecipe:
     return parse_recipe(read_bounded(path, MAX_BYTES, "recipe"), str(path))
 
 

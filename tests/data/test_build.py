@@ -225,7 +225,12 @@ def test_the_manifest_says_where_everything_comes_from(tmp_path: Path) -> None:
     assert np.abs(np.array(coverage) - [0.25, 0.43, 0.57]).max() < 0.01
 
 
-REAL = {"fusionmnist": ("mnist", 1024), "fusionceleba-half": ("celeba", 32), "fusioncoil": ("coil", 48)}
+REAL = {
+    "fusionmnist": ("mnist", 1024),
+    "fusionceleba-half": ("celeba", 32),
+    "fusionceleba-half@1.0.0": ("celeba", 32),
+    "fusioncoil": ("coil", 48),
+}
 
 
 @pytest.mark.parametrize("name", REAL)

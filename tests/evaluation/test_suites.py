@@ -9,7 +9,7 @@ import pytest
 
 from fusionbench.cli.quickstart_steps import quickstart
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.data.recipes import list_recipes, load_recipe
+from fusionbench.data.recipes import list_recipes, load_recipe, recipe_versions
 from fusionbench.evaluation.suites import list_suites, load_suite, run_folder, run_suite
 from fusionbench.models import MODELS
 from fusionbench.sources import SOURCES
@@ -42,7 +42,14 @@ seeds = [1, 2]
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
     pairs = suite.protocol.name == "pairs/1"
-    assert suite.name == name and suite.dataset in (SOURCES.names() if pairs else list_recipes())
+    known = (
+        SOURCES.names()
+        if pairs
+        else [*list_recipes(), *(f"{n}@{v}" for n in list_recipes() for v in recipe_versions(n))]
+    )
+    assert suite.name == name and suite.dataset in known
+    # a suite of a recipe with several versions says which one its results are made with
+    assert pairs or "@" in suite.dataset or len(recipe_versions(suite.dataset)) == 1
     assert suite.train is None or (suite.train in list_recipes() and "train" in load_recipe(suite.train).splits)
     for row in suite.models:
         cls = MODELS.get(row.name)
