@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError
 from fusionbench.core.io import file_sha256, write_json
 from fusionbench.core.types import Source
 from fusionbench.core.workers import Death
-from fusionbench.data.preprocessing import cutouts_of
+from fusionbench.data.preprocessing import gated_cutouts
 from fusionbench.data.recipes import AnyRecipe, Recipe
 from fusionbench.data.sample_builders import maker_of
 from fusionbench.data.shard_layout import CUTOUTS, ShardPlan, plan_cutouts, source_of_shard
@@ -69,13 +70,13 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             cv2.setNumThreads(1)
         source = source_of_shard(recipe, source_dir, plan)
         covered: list[int] = []
-        agreement = None
+        agreement, gate = None, None
         facts: dict[str, Any] = {}
         arrays: dict[str, Any]
         if plan.rows is None:
             assert isinstance(recipe, Recipe)  # no other has cut-outs
             with reading():
-                arrays, source_sha256, agreement = cutouts_of(recipe, source, plan.split)
+                arrays, source_sha256, agreement, gate = gated_cutouts(recipe, source, plan.split)
         else:
             bank = None
             if plan.split in recipe.banks:
@@ -106,6 +107,7 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             },
             "covered": covered,
             "cutouts_iou": agreement,
+            "cutouts_gate": None if gate is None else msgspec.to_builtins(gate),
             "recipe_sha256": recipe.hash,
             "state": plan.state,
         }

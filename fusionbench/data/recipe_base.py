@@ -35,10 +35,11 @@ class SourceRule(Part, kw_only=True, frozen=True):
 
 
 class OccluderRule(Part, kw_only=True, frozen=True):
-    """Which source images are cut out and pasted over a split's targets."""
+    """Which source images are cut out and pasted over a split's targets; ``size`` in the place of the overlay's."""
 
     source: str
     classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+    size: Annotated[int, msgspec.Meta(ge=4, le=512)] | None = None
 
 
 class SplitRule(Part, kw_only=True, frozen=True):

@@ -30,13 +30,15 @@ from fusionbench.data.recipe_base import (
     line_of,
     reason_and_path,
 )
-from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
+from fusionbench.synth import Augment, CannyCut, Ellipses, MaskedViews, Noise, Overlays, OverlayViews, cutout_gate
+from fusionbench.synth.cutout_gate import GatedCut
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
 ViewMaker = MaskedViews | OverlayViews
 _OVERLAY_COST = 30  # times the work of a masked value
+_NO_GATE = (0.8, 0.6, 1.5)  # the defaults of canny-cut/2
 __all__ = [
     "AnyRecipe",
     "PairRecipe",
@@ -86,18 +88,30 @@ class NoiseRule(Part, kw_only=True, frozen=True):
 
 
 class CutRule(Part, kw_only=True, frozen=True):
-    """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`."""
+    """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`. ``canny-cut/2`` is that with a gate, whose limits are
+    ``agreement``, ``closed`` and ``spread``; see :mod:`fusionbench.synth.cutout_gate`."""
 
-    algorithm: Literal["canny-cut/1"]
+    algorithm: Literal["canny-cut/1", "canny-cut/2"]
     low: Annotated[int, msgspec.Meta(ge=1, le=1020)]
     high: Annotated[int, msgspec.Meta(ge=1, le=1020)]
     close: Annotated[int, msgspec.Meta(ge=1, le=63)]
+    agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.8
+    closed: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
+    spread: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 1.5
+
+    @property
+    def gate(self) -> GatedCut | None:
+        """The gate of ``canny-cut/2``."""
+        if self.algorithm != cutout_gate.ID:
+            return None
+        limits = (round(1000 * value) for value in (self.agreement, self.closed, self.spread))
+        return GatedCut(CannyCut(self.low, self.high, self.close), *limits)
 
 
 class OverlayRule(Part, kw_only=True, frozen=True):
     """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`.
 
-    Without ``cut`` the source's own masks are taken."""
+    Without ``cut`` the source's own masks are taken. A split's ``occluders`` may have another ``size``."""
 
     algorithm: Literal["overlay/1"]
     count: tuple[Natural, Annotated[int, msgspec.Meta(ge=1, le=64)]]
@@ -155,6 +169,11 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
     def banks(self) -> list[str]:
         """The splits that have a bank of cut-outs."""
         return [name for name, rule in self.splits.items() if rule.occluders is not None]
+
+    def cutout_size(self, split: str) -> int:
+        """Side of the cut-outs of a split in pixels; 0 where it has none."""
+        overlay, occluders = self.views.overlay, self.splits[split].occluders
+        return 0 if overlay is None or occluders is None else occluders.size or overlay.size
 
     @property
     def work(self) -> int:
@@ -361,8 +380,11 @@ def _check_views(recipe: Recipe) -> None:
             raise RecipeValueError(
                 "views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}"
             )
-        if overlay.scale >= overlay.size:
-            raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
+        sizes = [rule.occluders.size for rule in recipe.splits.values() if rule.occluders and rule.occluders.size]
+        if overlay.scale >= (smallest := min([overlay.size, *sizes])):
+            raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {smallest} pixels")
         cut = overlay.cut
         if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
             raise RecipeValueError("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
+        if cut is not None and cut.algorithm == "canny-cut/1" and (cut.agreement, cut.closed, cut.spread) != _NO_GATE:
+            raise RecipeValueError("views.overlay.cut", "`agreement`, `closed` and `spread` belong to canny-cut/2")

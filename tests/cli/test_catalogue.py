@@ -74,7 +74,8 @@ def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_versions_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     newest, old = (
-        json.loads(run(capsys, "describe", name, "--json")[1]) for name in ("fusionceleba", "fusionceleba@1.0.0")
+        json.loads(run(capsys, "describe", name, "--kind", "recipes", "--json")[1])
+        for name in ("fusionceleba", "fusionceleba@1.0.0")
     )
     assert (newest["version"], old["version"], old["versions"]) == ("2.0.0", "1.0.0", ["2.0.0", "1.0.0"])
     assert newest["hash"] != old["hash"] and old["name"] == "fusionceleba@1.0.0"

@@ -150,3 +150,31 @@ def test_no_text_makes_it_crash(text: str) -> None:
             parse_recipe(content.encode("utf-8", "surrogatepass"))
         except FusionbenchError as error:
             assert str(error)
+
+
+COIL = (shipped_folder("datasets_recipes") / "fusioncoil.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "reason"),
+    [
+        ("agreement = 0.9", "agreement = 1.5", "views.overlay.cut.agreement", "<= 1"),
+        ('"canny-cut/2"', '"canny-cut/1"', "views.overlay.cut", "belong to canny-cut/2"),
+        ("agreement = 0.9", "spread = 0.5", "views.overlay.cut.spread", ">= 1"),
+        ("size = 36", "size = 4", "views.overlay.scale", "leaves nothing of 4 pixels"),
+        ("size = 36", "size = 513", "splits.test.occluders.size", "<= 512"),
+    ],
+)
+def test_mistakes_about_cut_outs(old: str, new: str, path: str, reason: str) -> None:
+    with pytest.raises(DataError) as error:
+        parse_recipe(COIL.replace(old, new).encode(), "coil.toml")
+    assert path in str(error.value) and reason in str(error.value)
+
+
+def test_limits_of_the_gate_are_in_thousandths() -> None:
+    recipe = parse_recipe(COIL.replace("agreement = 0.9", "agreement = 0.905\nclosed = 0.55\nspread = 2").encode())
+    gate = recipe.views.overlay.cut.gate
+    assert (gate.agreement, gate.closed, gate.spread) == (905, 550, 2000)
+    assert (recipe.cutout_size("train"), recipe.cutout_size("test")) == (32, 36)
+    assert load_recipe("fusioncoil@1.0.0").views.overlay.cut.gate is None
+    assert load_recipe("fusiondigits").cutout_size("train") == 0
