@@ -74,7 +74,7 @@ class PairMaker:
 
     def rows(self, split: str) -> np.ndarray:
         if self.recipe.whole:
-            return chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+            return self._pairs(split)
         blocks, found = self.blocks(split), self._found.setdefault(split, [])
         found += [self.look(split, block) for block in blocks[len(found) :]]
         rows = np.concatenate(found)
@@ -86,8 +86,12 @@ class PairMaker:
     def blocks(self, split: str) -> list[np.ndarray]:
         if self.recipe.whole:
             return []
-        pairs = chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+        pairs = self._pairs(split)
         return [pairs[at : at + _BLOCK] for at in range(0, len(pairs), _BLOCK)]
+
+    def _pairs(self, split: str) -> np.ndarray:
+        rule = self.recipe.source
+        return chosen(self.recipe.splits[split], self.source, rule.leave_out, rule.group_by)
 
     def learn(self, split: str, block: np.ndarray, rows: np.ndarray | None) -> None:
         self._found.setdefault(split, []).append(self.look(split, block) if rows is None else rows)

@@ -14,7 +14,8 @@ import numpy as np
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.interfaces import has_files
 from fusionbench.core.types import Source
-from fusionbench.data.recipe_base import OccluderRule, SplitRule
+from fusionbench.data.groups import held_out
+from fusionbench.data.recipe_base import GroupRule, OccluderRule, SplitRule
 from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe
 from fusionbench.data.shards.manifest import CutoutGate
 from fusionbench.data.source_files import names_of, numbers_of
@@ -25,11 +26,17 @@ from fusionbench.synth.cutouts import iou
 Images = np.ndarray | Sequence[np.ndarray]  # of one size, or of mixed sizes
 
 
-def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str]] | None = None) -> np.ndarray:
+def chosen(
+    rule: SplitRule,
+    source: Source,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    group_by: GroupRule | None = None,
+) -> np.ndarray:
     """Indices into the source's split that make up a split of the data set: int64 (n,), ascending.
 
     Args:
         leave_out: ``source.leave_out`` of the recipe; these are dropped last, so no other image changes its split.
+        group_by: ``source.group_by`` of the recipe; groups are then held out in place of images.
 
     Raises:
         UsageError: the source lacks the split, or the labels that the rule needs.
@@ -49,7 +56,10 @@ def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str
         raise UsageError(f"The source {source.name!r} has no classes; remove per_class and classes from the recipe")
     if rule.classes:
         indices = indices[np.isin(labels[indices], rule.classes)]  # type: ignore[index]
-    if rule.every:
+    if rule.every and group_by is not None:
+        out = held_out(source, rule.source, group_by, rule.every)[indices]
+        indices = indices[out if rule.part == "held-out" else ~out]
+    elif rule.every:
         if rule.per_class:
             rank = np.empty(len(indices), np.int64)
             for label in np.unique(labels[indices]):  # type: ignore[index]
@@ -57,8 +67,8 @@ def chosen(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str
                 rank[members] = np.arange(np.count_nonzero(members))
         else:
             rank = np.arange(len(indices))
-        held_out = rank % rule.every == rule.every - 1
-        indices = indices[held_out if rule.part == "held-out" else ~held_out]
+        out = rank % rule.every == rule.every - 1
+        indices = indices[out if rule.part == "held-out" else ~out]
     indices = indices[: rule.first]
     if leave_out and rule.source in leave_out:
         indices = indices[~np.isin(indices, numbers_of(source, rule.source, leave_out[rule.source]))]

@@ -110,7 +110,7 @@ def find_refused(recipe: AnyRecipe, source: Source, *, everything: bool = False,
 def _uses(recipe: AnyRecipe, source: Source) -> list[_Use]:
     uses = []
     for name, rule in recipe.splits.items():
-        numbers = chosen(rule, source, recipe.source.leave_out)
+        numbers = chosen(rule, source, recipe.source.leave_out, recipe.source.group_by)
         if isinstance(recipe, PairRecipe):
             uses.append(_Use(rule.source, numbers, _pair_reader(source, rule.source)))
             continue

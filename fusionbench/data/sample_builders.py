@@ -78,7 +78,8 @@ class ViewsMaker:
         self.recipe, self.source = recipe, source
 
     def rows(self, split: str) -> np.ndarray:
-        return chosen(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+        rule = self.recipe.source
+        return chosen(self.recipe.splits[split], self.source, rule.leave_out, rule.group_by)
 
     def blocks(self, split: str) -> list[np.ndarray]:
         return []

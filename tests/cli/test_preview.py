@@ -56,7 +56,7 @@ def test_wrong_requests(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.fixture(scope="module")
 def overlaid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """FusionCOIL from drawn objects. One of the occluders is too dark for edges, except for a patch; another is black."""
+    """FusionCOIL from drawn objects. One occluder is too dark for edges, except for a patch; another is black."""
     root = folders.coil(tmp_path_factory.mktemp("coil"))
     y, x = np.mgrid[0:128, 0:128]
     dark = np.zeros((128, 128, 3), np.uint8)
