@@ -106,7 +106,7 @@ def group_facts(recipe: RecipeBase, source: Source) -> dict[str, int]:
     return facts
 
 
-def check_groups(rule: GroupRule, splits: Mapping[str, SplitRule]) -> tuple[str, str] | None:
+def group_rule_problem(rule: GroupRule, splits: Mapping[str, SplitRule]) -> tuple[str, str] | None:
     """Key path and reason where a recipe's ``source.group_by`` contradicts itself or its splits."""
     at = "source.group_by"
     if (rule.before is None) == (rule.csv is None):

@@ -19,7 +19,7 @@ from fusionbench.core.errors import DataError, unknown_name
 from fusionbench.core.io import read_bounded, shipped_folder
 from fusionbench.core.text import Count, Natural
 from fusionbench.core.types import ImageSpec
-from fusionbench.data.groups import check_groups
+from fusionbench.data.groups import group_rule_problem
 from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.recipe_base import (
     Part,
@@ -325,7 +325,7 @@ def _recipe_of(table: dict[str, Any]) -> AnyRecipe:
     kind: type[AnyRecipe] = PairRecipe if "pairs" in table else Recipe
     recipe = msgspec.convert(table, kind)
     recipe.check()
-    if recipe.source.group_by is not None and (wrong := check_groups(recipe.source.group_by, recipe.splits)):
+    if recipe.source.group_by is not None and (wrong := group_rule_problem(recipe.source.group_by, recipe.splits)):
         raise RecipeValueError(*wrong)
     return recipe
 

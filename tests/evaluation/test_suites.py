@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,21 @@ def test_a_wrong_budget_is_told_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="banana"):
         quickstart(tmp_path / "start", budget="banana")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fusioncoil-small", "fusionmnist-small"])
+def test_results_that_are_kept_are_of_the_data_set_that_their_suite_names(name: str) -> None:
+    """Another version of the recipe would be another data set, and they could not be compared with new ones."""
+    recipe = load_recipe(load_suite(name).dataset)
+    kept = sorted((Path(__file__).parents[2] / "benchmarks" / "results" / name).rglob("result.json"))
+    assert len(kept) > 3
+    for path in kept:
+        found = json.loads(path.read_text())["identity"]["dataset"]
+        assert (found["name"], found["version"], found["id"]) == (recipe.name, recipe.version, recipe.expect.id)
+
+
+def test_a_suite_names_a_version_in_full(tmp_path: Path) -> None:
+    for wrong in ("fusioncoil@", "fusioncoil@x", "fusioncoil@1.0.0\\n", "fusioncoil@../../etc"):
+        (tmp_path / "s.toml").write_text(SMALL.replace('dataset = "fusiondigits"', f'dataset = "{wrong}"'))
+        with pytest.raises(DataError, match=r"dataset"):
+            load_suite(tmp_path / "s.toml")
