@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,16 +173,40 @@ def recipe_command() -> None:
 
 @recipe_command.command("new")
 @click.argument("name")
-def recipe_new(name: str) -> None:
+@click.option("--group-before", metavar="TEXT", help="Keep files in one split whose names are the same before TEXT.")
+@click.option("--group-parts", type=click.IntRange(1, 64), help="Before which occurrence of TEXT [1].")
+@click.option("--group-csv", type=click.Path(path_type=Path), help="Groups of files from a CSV: file,group.")
+def recipe_new(name: str, group_before: str | None, group_parts: int | None, group_csv: Path | None) -> None:
     """Print a commented recipe NAME that masks a folder of images.
+
+    Crops of one photograph, or frames of one film, must not be in two splits. --group-before "_" keeps all files
+    together whose names are the same up to the first "_", --group-csv those that a CSV in the folder of pictures puts
+    together.
 
     Example: fusionbench recipe new mydata > mydata.toml
     """
-    from fusionbench.core.io import shipped_folder
+    from fusionbench.core.io import read_bounded, shipped_folder
+    from fusionbench.data.groups import MAX_BYTES, read_groups
     from fusionbench.data.recipes import parse_recipe
 
+    if group_before is not None and group_csv is not None:
+        raise UsageError("--group-before and --group-csv are two ways to say the same; give one")
+    if group_parts is not None and group_before is None:
+        raise UsageError("--group-parts goes with --group-before")
     text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text("utf-8").replace("@NAME@", name)
-    parse_recipe(text.encode(), f"recipe {name!r}")
+    line = ""
+    if group_before is not None:
+        parts = f", parts = {group_parts}" if group_parts else ""
+        line = f"group_by = {{ before = {json.dumps(group_before)}{parts} }}\n"
+    if group_csv is not None:
+        content = read_bounded(group_csv, MAX_BYTES, "CSV of groups")
+        read_groups(content, str(group_csv))
+        sha256 = hashlib.sha256(content).hexdigest()
+        line = f'group_by = {{ csv = {json.dumps(group_csv.name)}, sha256 = "{sha256}" }}\n'
+    if line:
+        head, _, tail = text.partition("# group_by = ")
+        text = head + line + tail.partition("\n")[2]
+    parse_recipe(text.encode("utf-8", "surrogateescape"), f"recipe {name!r}")
     click.echo(text, nl=False)
 
 
@@ -198,12 +223,14 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
     Example: fusionbench recipe check mydata.toml --source-dir images/
     """
     from fusionbench.data.build_plan import plan_dataset
+    from fusionbench.data.groups import group_facts
     from fusionbench.data.recipes import list_recipes, load_recipe
     from fusionbench.data.refused import cannot_skip, find_refused, refused_lines, source_place, without
     from fusionbench.data.shard_layout import open_source
     from fusionbench.sources import SOURCES
 
-    if not recipe_name.endswith(".toml") and recipe_name not in list_recipes() and Path(recipe_name).suffix:
+    known = recipe_name.partition("@")[0] in list_recipes()
+    if not recipe_name.endswith(".toml") and not known and Path(recipe_name).suffix:
         raise DataError(f"{recipe_name}: a recipe is a .toml file")
     recipe = load_recipe(recipe_name)
     SOURCES.get(recipe.source.name)
@@ -241,6 +268,9 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
                 lines.append(f"  without them: {error}")
             else:
                 facts["plan_without" if skipping else "plan"] = plan.as_json()
+                if groups := group_facts(recipe, source):
+                    facts["groups"] = groups
+                    lines.append("  groups: " + ", ".join(f"{split} {count:,}" for split, count in groups.items()))
                 lines.append(f"  {'without them: ' if skipping else ''}{_plan_text(plan)}")
     click.echo(json.dumps(facts) if as_json else "\n".join(lines))
     if problem:

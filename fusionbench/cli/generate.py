@@ -34,6 +34,9 @@ def generate_command(
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped.
 
+    NAME is the newest version of a recipe that comes with fusionbench, NAME@VERSION an older one (fusionceleba@1.0.0);
+    `fusionbench describe NAME` lists them.
+
     The bytes depend on the recipe and the source alone, not on the machine or on --jobs. Prints the folder.
     With a URL (s3://bucket/data) the data set is made here and sent there, its manifest last.
 

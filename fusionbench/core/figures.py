@@ -158,6 +158,32 @@ def pair_sheet(
     return page.png()
 
 
+def tile_sheet(images: np.ndarray, labels: Sequence[str], *, title: str = "", caption: str = "") -> bytes:
+    """Images with a label below each, row by row. images: uint8 (n,H,W) or (n,H,W,C). Returns PNG.
+
+    Raises:
+        UsageError: no images, or not one label for each.
+    """
+    images = _images(images, "tiles", 3)
+    if len(labels) != len(images):
+        raise UsageError(f"tile sheet: {len(labels)} labels for {len(images)} images")
+    scale, height, width = _scale(images.shape[1:3])
+    columns = max(1, min(len(images), 1600 // (width + GAP)))
+    line, top = height + SMALL + 2 * GAP, MARGIN + (TITLE + 18 if title else 0)
+    rows = -(-len(images) // columns)
+    page_height = top + rows * line + MARGIN + (SMALL + 14 if caption else 0)
+    page = _Page(max(2 * MARGIN + columns * (width + GAP) - GAP, _room(title, caption)), page_height)
+    if title:
+        page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        x, y = MARGIN + number % columns * (width + GAP), top + number // columns * line
+        page.picture(x, y, image, scale)
+        page.text(x + width / 2, y + height + 4, label, SMALL, colour=SOFT, anchor="ma")
+    if caption:
+        page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
+    return page.png()
+
+
 def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
     """At most ``side`` pixels wide and high: every pixel the mean of a square of the image."""
     factor = max(1, -(-max(picture.shape) // side))

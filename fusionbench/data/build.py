@@ -48,6 +48,7 @@ from fusionbench.data.shard_layout import (
 from fusionbench.data.shards import croissant
 from fusionbench.data.shards.manifest import (
     FILE,
+    CutoutGate,
     Manifest,
     ShardEntry,
     SourceEntry,
@@ -284,7 +285,10 @@ def _finish(
         coverage = [round(count / (n * pixels), 6) for count in covered]
         bank = next((read_note(recipe, folder, plan) for plan in banks if plan.split == split), None)
         cutouts, agreement = (ShardEntry(**bank["entry"]), bank.get("cutouts_iou")) if bank else (None, None)
-        splits[split] = SplitEntry(n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement)
+        gate = CutoutGate(**bank["cutouts_gate"]) if bank and bank.get("cutouts_gate") else msgspec.UNSET
+        splits[split] = SplitEntry(
+            n=n, shards=shards, coverage=coverage, cutouts=cutouts, cutouts_iou=agreement, cutouts_gate=gate
+        )
         fingerprints[split] = digest([shard.source_sha256 for shard in shards])
     refused = refusal_reasons(recipe)
     manifest = Manifest(

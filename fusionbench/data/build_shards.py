@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError
@@ -69,14 +70,14 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
         source = source_of_shard(recipe, source_dir, plan)
         builder = sample_builder(recipe, source)
         covered: list[int] = []
-        agreement = None
+        agreement, gate = None, None
         facts: dict[str, Any] = {}
         arrays: dict[str, Any]
         if plan.rows is None:
             with reading():
                 made = builder.cutouts(plan.split)
             assert made is not None  # the plan is that of a split with cut-outs
-            arrays, source_sha256, agreement = made
+            arrays, source_sha256, agreement, gate = made
         else:
             bank = None
             if plan.split in recipe.banks:
@@ -106,6 +107,7 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             },
             "covered": covered,
             "cutouts_iou": agreement,
+            "cutouts_gate": None if gate is None else msgspec.to_builtins(gate),
             "recipe_sha256": recipe.hash,
             "state": plan.state,
         }

@@ -9,7 +9,7 @@ import numpy as np
 from fusionbench.core.images import encode_png
 from fusionbench.core.io import write_bytes
 from fusionbench.data.shards import ragged
-from fusionbench.data.shards.manifest import Manifest
+from fusionbench.data.shards.manifest import CutoutGate, Manifest
 from fusionbench.data.shards.reader import open_shard
 
 FILE, PREVIEW = "README.md", "preview.png"
@@ -78,6 +78,12 @@ def _text(manifest: Manifest) -> str:
     agreements = [split.cutouts_iou for split in manifest.splits.values() if split.cutouts_iou is not None]
     if agreements:
         lines += ["", f"Cut-outs agree with the source's masks to an IoU of {min(agreements):.3f} or better by split."]
+    for name, split in sorted(manifest.splits.items()):
+        if isinstance(gate := split.cutouts_gate, CutoutGate):
+            lines += [
+                "",
+                f"Cut-outs of {name}: {gate.kept:,} as cut, {gate.repaired:,} repaired, {len(gate.dropped):,} dropped.",
+            ]
     left_out = sum(map(len, manifest.left_out.values()))
     if left_out:
         noun = "pair" if pairs else "file"

@@ -230,15 +230,29 @@ class Dataset:
         entry, recipe = self.split(split).cutouts, self.recipe
         if not recipe.made_views(split):
             raise views_of_source(self.name, split)
+        bank = None if entry is None else np.array(self.cutouts(split)["cutouts"])
+        return recipe.view_maker(split, bank)
+
+    def cutouts(self, split: str) -> Mapping[str, np.ndarray]:
+        """The bank of cut-outs of a split.
+
+        ``cutouts`` uint8 (m, h, w, C+1), colours multiplied by alpha and alpha last; ``index`` (m,) into the source;
+        ``label`` (m,); of ``canny-cut/2`` also ``score`` (m,) in thousandths and ``repaired`` (m,).
+
+        Raises:
+            UsageError: no such split, or it has no cut-outs.
+            DataError: the bank is missing or not what the manifest says.
+        """
+        entry, recipe = self.split(split).cutouts, self.recipe
         if entry is None:
-            return recipe.view_maker(split)
+            raise UsageError(f"The {split} split of {self.name} has no cut-outs")
         path = self.folder / entry.file
         shard = open_shard(path)
         bank = shard.arrays.get("cutouts", np.empty(0, np.uint8))
         right = shard.header.get("content_sha256") == entry.content_sha256 and bank.dtype == np.uint8
-        if not right or bank.shape != (entry.n, *recipe.cutout_shape):
+        if not right or bank.shape != (entry.n, *recipe.cutout_shape(split)):
             raise DataError(f"{path}: not the cut-outs that {FILE} describes; see `fusionbench verify`")
-        return recipe.view_maker(split, np.array(bank))
+        return shard.arrays
 
     def labels(self, split: str) -> np.ndarray | None:
         """Class labels int64 (n,), or None where the source has none."""

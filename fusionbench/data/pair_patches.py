@@ -160,7 +160,8 @@ class PairBuilder:
         return rule.patch, rule.stride
 
     def _pairs(self, split: str) -> np.ndarray:
-        return select_indices(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+        rule = self.recipe.source
+        return select_indices(self.recipe.splits[split], self.source, rule.leave_out, rule.group_by)
 
     def _read(self, split: str, pairs: np.ndarray) -> list[np.ndarray]:
         return self.read(self.recipe.splits[split].source, pairs)

@@ -102,8 +102,7 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
         """No split has cut-outs."""
         return []
 
-    @property
-    def cutout_shape(self) -> tuple[int, int, int]:
+    def cutout_shape(self, split: str) -> tuple[int, int, int]:
         """Nothing is cut out."""
         return 0, 0, 0
 

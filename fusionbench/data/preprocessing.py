@@ -13,15 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.interfaces import has_files
 from fusionbench.core.types import Source
-from fusionbench.data.recipe_base import OccluderRule, SplitRule
+from fusionbench.data.groups import held_out
+from fusionbench.data.recipe_base import GroupRule, OccluderRule, SplitRule
 from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe
-from fusionbench.data.source_files import file_numbers
+from fusionbench.data.shards.manifest import CutoutGate
+from fusionbench.data.source_files import file_names, file_numbers
 from fusionbench.synth import CannyCut
+from fusionbench.synth.cutout_gate import CutoutWay
 from fusionbench.synth.cutouts import iou
 
 Images = np.ndarray | Sequence[np.ndarray]  # of one size, or of mixed sizes
-Cutouts = tuple[dict[str, np.ndarray], str, float | None]  # what build_cutouts returns
+Cutouts = tuple[dict[str, np.ndarray], str, float | None, CutoutGate | None]  # what build_cutouts returns
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,17 @@ class Trial:
     used: bool = True
 
 
-def select_indices(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequence[str]] | None = None) -> np.ndarray:
+def select_indices(
+    rule: SplitRule,
+    source: Source,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    group_by: GroupRule | None = None,
+) -> np.ndarray:
     """Indices into the source's split that make up a split of the data set: int64 (n,), ascending.
 
     Args:
         leave_out: ``source.leave_out`` of the recipe; these are dropped last, so no other image changes its split.
+        group_by: ``source.group_by`` of the recipe; groups are then held out in place of images.
 
     Raises:
         UsageError: the source lacks the split, or the labels that the rule needs.
@@ -62,7 +72,10 @@ def select_indices(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequ
         raise UsageError(f"The source {source.name!r} has no classes; remove per_class and classes from the recipe")
     if rule.classes:
         indices = indices[np.isin(labels[indices], rule.classes)]  # type: ignore[index]
-    if rule.every:
+    if rule.every and group_by is not None:
+        out = held_out(source, rule.source, group_by, rule.every)[indices]
+        indices = indices[out if rule.part == "held-out" else ~out]
+    elif rule.every:
         if rule.per_class:
             rank = np.empty(len(indices), np.int64)
             for label in np.unique(labels[indices]):  # type: ignore[index]
@@ -70,8 +83,8 @@ def select_indices(rule: SplitRule, source: Source, leave_out: Mapping[str, Sequ
                 rank[members] = np.arange(np.count_nonzero(members))
         else:
             rank = np.arange(len(indices))
-        held_out = rank % rule.every == rule.every - 1
-        indices = indices[held_out if rule.part == "held-out" else ~held_out]
+        out = rank % rule.every == rule.every - 1
+        indices = indices[out if rule.part == "held-out" else ~out]
     indices = indices[: rule.first]
     if leave_out and rule.source in leave_out:
         indices = indices[~np.isin(indices, file_numbers(source, rule.source, leave_out[rule.source]))]
@@ -196,26 +209,58 @@ def build_cutouts(recipe: Recipe, source: Source, split: str) -> Cutouts:
 
     Returns:
         ``cutouts`` uint8 (m, size, size, C+1), colours multiplied by alpha and alpha last; ``index`` int64 (m,) into
-        the source; ``label`` int64 (m,). The last value is the mean intersection over union of the cut masks with
-        the source's own (``visible_mask``), None where it has none.
+        the source; ``label`` int64 (m,); of ``canny-cut/2`` ``score`` int16 (m,), thousandths before a repair, and
+        ``repaired`` uint8 (m,), 1 where the source's mask or a wider closing was taken. The third value is the mean
+        intersection over union of the cut masks with the source's own (``visible_mask``), None where it has none; the
+        last is what the gate of ``canny-cut/2`` did.
 
     Raises:
-        DataError: no image, or an image in which nothing can be cut.
+        DataError: no image, or an image in which nothing can be cut; with ``canny-cut/2`` nothing is left.
     """
     rule, overlay = _occluders(recipe, split)
     indices = select_occluders(recipe, source, split)
     labels = source.labels(rule.source)
-    bank = np.zeros((len(indices), overlay.size, overlay.size, recipe.image.channels + 1), np.uint8)
+    gate = overlay.cut.gate if overlay.cut is not None else None
     state = hashlib.sha256()
+    ways: list[CutoutWay | None] = [None] * len(indices)
+    dropped: dict[str, str] = {}
+    if gate is not None:
+        found = []
+        for index in indices.tolist():
+            raw, image, truth = _occluder(recipe, source, split, index, None if labels is None else int(labels[index]))
+            state.update(np.ascontiguousarray(raw).data)
+            found.append(gate.candidates(_grey(image), truth))
+        chosen_ways = gate.choose(found, None if labels is None else labels[indices])
+        names = file_names(source, rule.source) if has_files(source) else None
+        for index, (way, reason) in zip(indices.tolist(), chosen_ways, strict=True):
+            if way is None:
+                dropped[names[index] if names else str(index)] = reason
+        kept = np.array([way is not None for way, _ in chosen_ways], bool)
+        if not kept.any():
+            some_reason = next(iter(dropped.values()), "there is none")
+            raise DataError(
+                f"no cut-out of splits.{split}.occluders passes the gate ({some_reason}); change views.overlay.cut"
+            )
+        indices, ways = indices[kept], [way for way, _ in chosen_ways if way is not None]
+    bank = np.zeros((len(indices), *recipe.cutout_shape(split)), np.uint8)
     agreements = []
-    for i, index in enumerate(indices.tolist()):
-        raw, bank[i], agreement = cut_out(recipe, source, split, index, None if labels is None else int(labels[index]))
-        state.update(np.ascontiguousarray(raw).data)
+    for i, (index, way) in enumerate(zip(indices.tolist(), ways, strict=True)):
+        label = None if labels is None else int(labels[index])
+        raw, bank[i], agreement = cut_out(recipe, source, split, index, label, way)
+        if gate is None:
+            state.update(np.ascontiguousarray(raw).data)
         agreements += [] if agreement is None else [agreement]
     arrays = {"cutouts": bank, "index": indices}
     if labels is not None:
         arrays["label"] = labels[indices]
-    return arrays, state.hexdigest(), round(float(np.mean(agreements)), 6) if agreements else None
+    gated = None
+    if gate is not None:
+        arrays["score"] = np.array([way.score for way in ways if way is not None], np.int16)
+        arrays["repaired"] = np.array([way.way != 0 for way in ways if way is not None], np.uint8)
+        repaired = int(arrays["repaired"].sum())
+        gated = CutoutGate(kept=len(indices) - repaired, repaired=repaired, dropped=dropped)
+    mean = round(float(np.mean(agreements)), 6) if agreements else None
+    return arrays, state.hexdigest(), mean, gated
 
 
 def select_occluders(recipe: Recipe, source: Source, split: str) -> np.ndarray:
@@ -236,34 +281,61 @@ def select_occluders(recipe: Recipe, source: Source, split: str) -> np.ndarray:
 
 
 def cut_out(
-    recipe: Recipe, source: Source, split: str, index: int, label: int | None
+    recipe: Recipe, source: Source, split: str, index: int, label: int | None, way: CutoutWay | None = None
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
     """One image of the source, uint8 (h, w, c), the object cut out of it, uint8 (size, size, C+1), and the IoU.
+
+    Args:
+        way: what the gate of ``canny-cut/2`` has chosen; without it the image is only read and cropped there, and the
+            cut-out is empty, since the gate looks at all images.
 
     Raises:
         DataError: an unreadable image, or one in which nothing can be cut.
     """
     rule, overlay = _occluders(recipe, split)
-    cut = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close) if overlay.cut is not None else None
-    raw = source.read(rule.source, np.array([index]))[0]
-    image = crop(recipe.image, raw, label)
-    truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
-    truth = None if truth is None else crop(recipe.image, truth[..., None], label)[..., 0]
-    if cut is not None:
-        mask = cut.mask(np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0]))
+    raw, image, truth = _occluder(recipe, source, split, index, label)
+    gate = overlay.cut.gate if overlay.cut is not None else None
+    if gate is not None:
+        mask = gate.mask(_grey(image), truth, way.way) if way is not None else np.zeros(image.shape[:2], np.uint8)
+    elif overlay.cut is not None:
+        mask = CannyCut(overlay.cut.low, overlay.cut.high, overlay.cut.close).mask(_grey(image))
     elif truth is not None:
         mask = truth
     else:
         raise DataError(f"image {index} of {rule.source!r} has no mask; say in views.overlay.cut how to cut")
-    if not mask.any():
+    if not mask.any() and (gate is None or way is not None):
         raise DataError(f"nothing could be cut out of image {index} of {rule.source!r}; change views.overlay.cut")
-    agreement = iou(mask, truth) if cut is not None and truth is not None else None
+    agreement = iou(mask, truth) if overlay.cut is not None and truth is not None else None
     alpha = mask[..., None].astype(np.uint16)
     colours = ((_channels(image, recipe.image.channels) * alpha + 127) // 255).astype(np.uint8)
     front = np.concatenate([colours, mask[..., None]], axis=2)
     if overlay.via is not None:
         front = resize(front, (overlay.via, overlay.via), "area")
-    return raw, resize(front, (overlay.size, overlay.size), "area"), agreement
+    size = recipe.cutout_size(split)
+    return raw, resize(front, (size, size), "area"), agreement
+
+
+def _occluder(
+    recipe: Recipe, source: Source, split: str, index: int, label: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """An image that is to be cut, as it is and cropped, and the source's mask of it.
+
+    The gate also takes masks that a source has only derived from its images (``object_mask``).
+    """
+    rule, overlay = _occluders(recipe, split)
+    raw = source.read(rule.source, np.array([index]))[0]
+    truth = source.visible_mask(rule.source, index) if hasattr(source, "visible_mask") else None
+    if truth is None and overlay.cut is not None and overlay.cut.gate is not None and hasattr(source, "object_mask"):
+        truth = source.object_mask(rule.source, index)
+    return (
+        raw,
+        crop(recipe.image, raw, label),
+        None if truth is None else crop(recipe.image, truth[..., None], label)[..., 0],
+    )
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(grey(image) if image.shape[2] == 3 else image[..., 0])
 
 
 def _occluders(recipe: Recipe, split: str) -> tuple[OccluderRule, OverlayRule]:

@@ -22,23 +22,40 @@ class RecipeTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     pass
 
 
+class GroupRule(RecipeTable, kw_only=True, frozen=True):
+    """Which files stay in one split together; see :mod:`fusionbench.data.groups`.
+
+    Either those whose names are the same up to the text ``before`` (``parts = 2``: up to its second occurrence), or
+    those of one group of ``csv``, a file in the source's folder with the columns ``file`` and ``group`` and this
+    ``sha256``.
+    """
+
+    before: Annotated[str, msgspec.Meta(min_length=1, max_length=16)] | None = None
+    parts: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    csv: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")] | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
+
+
 class SourceRule(RecipeTable, kw_only=True, frozen=True):
     """Upstream images: ``name`` in the registry of sources.
 
     ``leave_out``: names of files (of pairs: stems) of the source's splits that are not used, as ``--skip-refused``
     writes them, sorted. They keep their places when images are assigned to splits, so no other image changes its
     split; then they are dropped, also from those that ``first`` counts.
+    ``group_by``: files that stay in one split; about one group in ``every`` is then held out, by a hash of its name.
     """
 
     name: str
+    group_by: GroupRule | None = None
     leave_out: dict[str, Annotated[list[FileName], msgspec.Meta(min_length=1)]] = {}
 
 
 class OccluderRule(RecipeTable, kw_only=True, frozen=True):
-    """Which source images are cut out and pasted over a split's targets."""
+    """Which source images are cut out and pasted over a split's targets; ``size`` in the place of the overlay's."""
 
     source: str
     classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+    size: Annotated[int, msgspec.Meta(ge=4, le=512)] | None = None
 
 
 class SplitRule(RecipeTable, kw_only=True, frozen=True):

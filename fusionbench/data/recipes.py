@@ -21,6 +21,7 @@ from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.io import read_bounded, shipped_folder
 from fusionbench.core.text import Count, Natural
 from fusionbench.core.types import ImageSpec
+from fusionbench.data.groups import group_rule_problem
 from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.recipe_base import (
     RecipeBase,
@@ -32,14 +33,25 @@ from fusionbench.data.recipe_base import (
     invalid,
     reason_and_path,
 )
-from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
+from fusionbench.synth import Augment, CannyCut, Ellipses, MaskedViews, Noise, Overlays, OverlayViews, cutout_gate
+from fusionbench.synth.cutout_gate import GatedCut
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
 ViewMaker = MaskedViews | OverlayViews
 _OVERLAY_COST = 30  # times the work of a masked value
-__all__ = ["AnyRecipe", "PairRecipe", "Recipe", "find_line", "list_recipes", "load_recipe", "parse_recipe"]
+_NO_GATE = (0.8, 0.6, 1.5)  # the defaults of canny-cut/2
+__all__ = [
+    "AnyRecipe",
+    "PairRecipe",
+    "Recipe",
+    "find_line",
+    "list_recipes",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_versions",
+]
 
 
 class ImageRule(RecipeTable, kw_only=True, frozen=True):
@@ -62,9 +74,9 @@ class ImageRule(RecipeTable, kw_only=True, frozen=True):
 
 
 class MaskRule(RecipeTable, kw_only=True, frozen=True):
-    """``ellipse/1``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
+    """``ellipse/1``, ``ellipse/2``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
 
-    algorithm: Literal["ellipse/1"]
+    algorithm: Literal["ellipse/1", "ellipse/2"]
     ellipses: Annotated[int, msgspec.Meta(ge=1, le=64)]
     radius: tuple[Natural, Natural]
     margin: tuple[Natural, Natural] = (1, 2)
@@ -79,18 +91,30 @@ class NoiseRule(RecipeTable, kw_only=True, frozen=True):
 
 
 class CutRule(RecipeTable, kw_only=True, frozen=True):
-    """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`."""
+    """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`. ``canny-cut/2`` is that with a gate, whose limits are
+    ``agreement``, ``closed`` and ``spread``; see :mod:`fusionbench.synth.cutout_gate`."""
 
-    algorithm: Literal["canny-cut/1"]
+    algorithm: Literal["canny-cut/1", "canny-cut/2"]
     low: Annotated[int, msgspec.Meta(ge=1, le=1020)]
     high: Annotated[int, msgspec.Meta(ge=1, le=1020)]
     close: Annotated[int, msgspec.Meta(ge=1, le=63)]
+    agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.8
+    closed: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
+    spread: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 1.5
+
+    @property
+    def gate(self) -> GatedCut | None:
+        """The gate of ``canny-cut/2``."""
+        if self.algorithm != cutout_gate.ID:
+            return None
+        limits = (round(1000 * value) for value in (self.agreement, self.closed, self.spread))
+        return GatedCut(CannyCut(self.low, self.high, self.close), *limits)
 
 
 class OverlayRule(RecipeTable, kw_only=True, frozen=True):
     """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`.
 
-    Without ``cut`` the source's own masks are taken."""
+    Without ``cut`` the source's own masks are taken. A split's ``occluders`` may have another ``size``."""
 
     algorithm: Literal["overlay/1"]
     count: tuple[Natural, Annotated[int, msgspec.Meta(ge=1, le=64)]]
@@ -159,10 +183,14 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         """The splits that have a bank of cut-outs."""
         return [name for name, rule in self.splits.items() if rule.occluders is not None]
 
-    @property
-    def cutout_shape(self) -> tuple[int, int, int]:
-        """Shape of one cut-out: height, width, and the channels with alpha; 0×0 where views have no overlays."""
-        size = self.views.overlay.size if self.views.overlay is not None else 0
+    def cutout_size(self, split: str) -> int:
+        """Side of the cut-outs of a split in pixels; 0 where it has none."""
+        overlay, occluders = self.views.overlay, self.splits[split].occluders
+        return 0 if overlay is None or occluders is None else occluders.size or overlay.size
+
+    def cutout_shape(self, split: str) -> tuple[int, int, int]:
+        """Shape of one cut-out of a split: height, width, and the channels with alpha; 0×0 where it has none."""
+        size = self.cutout_size(split)
         return size, size, self.image.channels + 1
 
     @property
@@ -209,7 +237,7 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         masks, noise = self.views.masks, self.views.noise
         assert masks is not None  # checked when the recipe was read
         low, high = (round(e * UNIT) for e in masks.ellipticity)
-        ellipses = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high))
+        ellipses = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high), masks.algorithm)
         return MaskedViews(**common, ellipses=ellipses, noise=Noise.of(noise.sigma) if noise else None)
 
 
@@ -217,23 +245,55 @@ AnyRecipe = Recipe | PairRecipe
 
 
 def list_recipes() -> list[str]:
-    """Names of the recipes that come with fusionbench."""
-    return sorted(path.stem for path in shipped_folder("datasets_recipes").glob("*.toml"))
+    """Names of the recipes that come with fusionbench, each once: the name alone means the newest version."""
+    return sorted(path.stem for path in shipped_folder("datasets_recipes").glob("*.toml") if "@" not in path.stem)
 
 
-def load_recipe(name_or_path: str | Path) -> AnyRecipe:
-    """The shipped recipe of this name, or the recipe in this ``.toml`` file.
+def recipe_versions(name: str) -> list[str]:
+    """The versions of a shipped recipe that can be asked for as ``NAME@VERSION``, the newest first.
 
     Raises:
         UsageError: no shipped recipe has the name.
+
+    Example:
+        >>> from fusionbench.data.recipes import recipe_versions
+        >>> recipe_versions("fusionceleba")
+        ['2.0.0', '1.0.0']
+    """
+    newest = load_recipe(name).version
+    older = [path.stem.partition("@")[2] for path in shipped_folder("datasets_recipes").glob(f"{name}@*.toml")]
+    return [newest, *sorted(older, key=lambda version: [int(part) for part in version.split(".")], reverse=True)]
+
+
+def load_recipe(name_or_path: str | Path) -> AnyRecipe:
+    """The shipped recipe of this name in its newest version, the one called ``NAME@VERSION``, or that in a ``.toml``
+    file.
+
+    Raises:
+        UsageError: no shipped recipe has the name, or none of that name has the version.
         DataError: the file is missing, not TOML, or not a valid recipe.
+
+    Example:
+        >>> from fusionbench.data.recipes import load_recipe
+        >>> load_recipe("fusionceleba").version, load_recipe("fusionceleba@1.0.0").version
+        ('2.0.0', '1.0.0')
     """
     if isinstance(name_or_path, Path) or str(name_or_path).endswith(".toml"):
-        path = Path(name_or_path)
-    else:
-        if name_or_path not in list_recipes():
-            raise unknown_name("recipe", name_or_path, list_recipes(), "fusionbench list recipes")
-        path = shipped_folder("datasets_recipes") / f"{name_or_path}.toml"
+        return _read_recipe(Path(name_or_path))
+    name, at, version = str(name_or_path).partition("@")
+    if name not in list_recipes():
+        raise unknown_name("recipe", name, list_recipes(), "fusionbench list recipes")
+    folder = shipped_folder("datasets_recipes")
+    if at:
+        versions = recipe_versions(name)
+        if version not in versions:
+            raise unknown_name(f"version of {name}", version, versions, f"fusionbench describe {name}")
+        if version != versions[0]:
+            return _read_recipe(folder / f"{name}@{version}.toml")
+    return _read_recipe(folder / f"{name}.toml")
+
+
+def _read_recipe(path: Path) -> AnyRecipe:
     return parse_recipe(read_bounded(path, MAX_BYTES, "recipe"), str(path))
 
 
@@ -283,6 +343,8 @@ def _recipe_of(table: dict[str, Any]) -> AnyRecipe:
     kind: type[AnyRecipe] = PairRecipe if "pairs" in table else Recipe
     recipe = msgspec.convert(table, kind)
     recipe.check()
+    if recipe.source.group_by is not None and (wrong := group_rule_problem(recipe.source.group_by, recipe.splits)):
+        raise RecipeValueError(*wrong)
     return recipe
 
 
@@ -339,8 +401,11 @@ def _check_views(recipe: Recipe) -> None:
             raise RecipeValueError(
                 "views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}"
             )
-        if overlay.scale >= overlay.size:
-            raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {overlay.size} pixels")
+        sizes = [rule.occluders.size for rule in recipe.splits.values() if rule.occluders and rule.occluders.size]
+        if overlay.scale >= (smallest := min([overlay.size, *sizes])):
+            raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {smallest} pixels")
         cut = overlay.cut
         if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
             raise RecipeValueError("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
+        if cut is not None and cut.algorithm == "canny-cut/1" and (cut.agreement, cut.closed, cut.spread) != _NO_GATE:
+            raise RecipeValueError("views.overlay.cut", "`agreement`, `closed` and `spread` belong to canny-cut/2")

@@ -127,7 +127,8 @@ class ViewBuilder:
         return "files" if has_files(self.source) else "images"
 
     def sample_index(self, split: str) -> np.ndarray:
-        return select_indices(self.recipe.splits[split], self.source, self.recipe.source.leave_out)
+        rule = self.recipe.source
+        return select_indices(self.recipe.splits[split], self.source, rule.leave_out, rule.group_by)
 
     def blocks(self, split: str) -> list[np.ndarray]:
         return []

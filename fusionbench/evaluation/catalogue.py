@@ -96,7 +96,7 @@ def source_card(name: str) -> Card:
 
 def recipe_card(name: str) -> Card:
     """A recipe: what its data set consists of and the identity that a correct build has."""
-    from fusionbench.data.recipes import load_recipe
+    from fusionbench.data.recipes import load_recipe, recipe_versions
 
     recipe = load_recipe(name)
     spec = recipe.image_spec
@@ -104,6 +104,7 @@ def recipe_card(name: str) -> Card:
         "title": recipe.title,
         "about": " ".join(recipe.description.split()),
         "version": recipe.version,
+        "versions": recipe_versions(recipe.name),  # NAME@VERSION asks for one
         "source": recipe.source.name,
         "splits": list(recipe.splits),
         "image": [spec.height, spec.width, spec.channels],
@@ -233,12 +234,14 @@ def _safely(name: str, make: Callable[[], Card]) -> Card:
 
 
 def find_cards(name: str, kind: str | None = None, root: Path = Path("data")) -> list[Card]:
-    """Every card that has this name, each with its ``kind``.
+    """Every card that has this name, each with its ``kind``; ``NAME@VERSION`` is one version of a recipe.
 
     Raises:
         UsageError: no such name, with a suggestion from all kinds.
     """
     kinds = KINDS if kind is None else (kind,)
+    if "@" in name and "recipes" in kinds:  # a version of a recipe; an unknown one is told with those that are known
+        return [{"kind": "recipe", "name": name, **recipe_card(name)}]
     cards = [
         {"kind": found.removesuffix("s"), **card}
         for found in kinds

@@ -19,6 +19,7 @@ from fusionbench.evaluation.protocols.base import Options, read_options
 
 MAX_BYTES = 1 << 20
 FORMAT = "fusionbench.suite/1"
+DatasetName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9+._-]{0,63}(@[0-9.]{5,20})?\Z")]
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -57,6 +58,8 @@ class Suite(_Part, frozen=True):
     """A validated suite. ``published``: the data set whose published rows stand beside these.
 
     ``dataset`` is what its protocol opens: a recipe under ``masked/1``, a source of registered pairs under ``pairs/1``.
+    A recipe that has several versions is named with the one that the suite's results are made with
+    (``fusioncoil@1.0.0``), so that they stay comparable when a newer version appears.
     ``protocol`` has the options of that protocol. ``train``: the recipe whose split ``train`` the rows that learn are
     trained on, where the protocol does not train on ``dataset``.
     """
@@ -64,7 +67,7 @@ class Suite(_Part, frozen=True):
     format: Literal["fusionbench.suite/1"]
     name: Name
     title: str
-    dataset: Name
+    dataset: DatasetName
     models: Annotated[list[SuiteModel], msgspec.Meta(min_length=1)]
     description: str = ""
     split: Name = "test"

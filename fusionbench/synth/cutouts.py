@@ -36,8 +36,7 @@ class CannyCut:
         """Mask of uint8 ``image`` (H, W): uint8 (H, W), 255 on the object and 0 elsewhere (all 0 without edges)."""
         import cv2
 
-        edges = cv2.Canny(image, self.low, self.high, apertureSize=3, L2gradient=False)
-        outside = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((self.close, self.close), np.uint8))
+        outside = cv2.morphologyEx(self.edges(image), cv2.MORPH_CLOSE, np.ones((self.close, self.close), np.uint8))
         bottom, right = image.shape[0] - 1, image.shape[1] - 1
         for corner in ((0, 0), (right, 0), (0, bottom), (right, bottom)):  # an object may touch the sides, not these
             if outside[corner[1], corner[0]] == 0:
@@ -48,6 +47,12 @@ class CannyCut:
             return np.zeros_like(image)
         largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))  # the first of equal ones
         return np.ascontiguousarray(np.where(labels == largest, 255, 0).astype(np.uint8))
+
+    def edges(self, image: np.ndarray) -> np.ndarray:
+        """Canny's edges of uint8 ``image`` (H, W): uint8 (H, W), 255 on them."""
+        import cv2
+
+        return np.asarray(cv2.Canny(image, self.low, self.high, apertureSize=3, L2gradient=False), np.uint8)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,7 +1,14 @@
-"""``ellipse/1``: masks that are unions of axis-parallel ellipses, in exact integers.
+"""``ellipse/1`` and ``ellipse/2``: masks that are unions of axis-parallel ellipses, in exact integers.
 
-A pixel (r, c) is inside an ellipse of centre (r0, c0), radius R and ellipticity e = E/256 where
-sqrt(e·(r-r0)² + (c-c0)²/e) ≤ R, which is the integer inequality E²·(r-r0)² + 256²·(c-c0)² ≤ 256·E·R².
+A pixel (r, c) is inside an ellipse of centre (r0, c0), radius R and ellipticity e = E/256
+
+* of ``ellipse/1`` where sqrt(e·(r-r0)² + (c-c0)²/e) ≤ R, that is E²·(r-r0)² + 256²·(c-c0)² ≤ 256·E·R²;
+* of ``ellipse/2`` where sqrt((r-r0)²/e + e·(c-c0)²) ≤ R, that is 256²·(r-r0)² + E²·(c-c0)² ≤ 256·E·R².
+
+The second is the first with rows and columns exchanged: an even e in 0.5..1.5 makes ellipses of the first kind taller
+than wide on average, and of the second kind wider than tall. The authors of FusionVAE mask CelebA with rows and
+columns exchanged, so their evaluation set is of the second kind; their MNIST is of the first.
+
 All parameters are integers drawn by multiply and shift from one 64-bit word per ellipse: 16-bit outputs for
 row, column, radius and E.
 
@@ -13,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +28,7 @@ from fusionbench.synth.arrays import Array, arange, cast, clip, stack, take
 from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "ellipse/1"
+TRANSPOSED = "ellipse/2"
 UNIT = 256  # ellipticity 1.0
 FIELDS = ("row", "column", "radius", "ellipticity")
 
@@ -33,6 +42,7 @@ class Ellipses:
         radius: smallest and largest radius in pixels, both included.
         margin: centres are in margin[0] .. size-1-margin[1] on each axis.
         ellipticity: smallest and largest e in parts of 256, both included.
+        algorithm: ``ellipse/1`` or ``ellipse/2``; it is a part of the random stream's key, too.
 
     Example:
         >>> import numpy as np
@@ -52,6 +62,7 @@ class Ellipses:
     radius: tuple[int, int]
     margin: tuple[int, int] = (1, 2)
     ellipticity: tuple[int, int] = (UNIT // 2, UNIT + UNIT // 2)
+    algorithm: Literal["ellipse/1", "ellipse/2"] = "ellipse/1"
 
     @property
     def blocks(self) -> int:
@@ -68,25 +79,40 @@ class Ellipses:
 
     def mask(self, params: Array, height: int, width: int) -> Array:
         """Masks of ``params`` (n, count, 4): uint8 (n, H, W), 255 inside the union and 0 outside."""
-        # Along a row the inside is the run of columns with (c-c0)² ≤ t, t = floor((256·E·R² - E²·(r-r0)²) / 256²):
-        # one table holds these rows for every centre and every half-width, so a mask is a gather of rows.
-        biggest, e_high = self.radius[1], self.ellipticity[1]
-        e_low = self.ellipticity[0]
-        reach = math.isqrt(biggest * biggest * UNIT // e_low) + 1  # rows farther away are outside
-        bound = max(e_high * e_high * reach * reach, UNIT * e_high * biggest * biggest)
-        dtype = "int32" if bound < 1 << 31 else "int64"
-        wide = cast(params, dtype)
-        row, column, radius, e = (wide[..., i] for i in range(4))
-        distance = clip(arange(height, params, dtype) - row[..., None], -reach, reach)
-        e_distance = distance * e[..., None]
-        t = ((UNIT * e * radius * radius)[..., None] - e_distance * e_distance) >> 16
-        half, rows = _tables(width, biggest * biggest * e_high // UNIT)
+        # Along a row the inside is the run of columns with (c-c0)² ≤ t for a whole number t: one table holds these rows
+        # for every centre and every half-width, so a mask is a gather of rows.
+        t, largest, wide = self._half_widths(params, height)
+        half, rows = _tables(width, min(largest, width * width))  # wider runs are cut off at both ends alike
         index = take(half, clip(t, -1, len(half) - 2) + 1)
-        index = index + cast(column, "int32")[..., None] * (rows.shape[0] // width)
+        index = index + cast(wide[..., 1], "int32")[..., None] * (rows.shape[0] // width)
         mask = take(rows, index[:, 0])
         for i in range(1, self.count):
             mask |= take(rows, index[:, i])
         return mask
+
+    def _half_widths(self, params: Array, height: int) -> tuple[Array, int, Array]:
+        """Squared half-width of every ellipse in every row (n, count, H), negative outside; the largest that can occur;
+        and the parameters in a type that the products fit into."""
+        biggest = self.radius[1]
+        e_low, e_high = self.ellipticity
+        if self.algorithm == ID:  # t = floor((256·E·R² - E²·(r-r0)²) / 256²)
+            reach = math.isqrt(biggest * biggest * UNIT // e_low) + 1  # rows farther away are outside
+            bound = max(e_high * e_high * reach * reach, UNIT * e_high * biggest * biggest)
+            largest = biggest * biggest * e_high // UNIT
+        else:  # t = floor((256·E·R² - 256²·(r-r0)²) / E²)
+            reach = math.isqrt(biggest * biggest * e_high // UNIT) + 1
+            bound = max(UNIT * UNIT * reach * reach, UNIT * e_high * biggest * biggest)
+            largest = biggest * biggest * UNIT // e_low
+        dtype = "int32" if bound < 1 << 31 else "int64"
+        wide = cast(params, dtype)
+        row, radius, e = wide[..., 0], wide[..., 2], wide[..., 3]
+        distance = clip(arange(height, params, dtype) - row[..., None], -reach, reach)
+        inside = (UNIT * e * radius * radius)[..., None]
+        if self.algorithm == ID:
+            distance = distance * e[..., None]
+            return (inside - distance * distance) >> 16, largest, wide
+        rest = inside - UNIT * UNIT * distance * distance
+        return rest // (e * e)[..., None], largest, wide  # both kinds of arrays round towards minus infinity
 
 
 @lru_cache(maxsize=32)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fusionbench.synth import augment as augment_module
-from fusionbench.synth import ellipses as ellipses_module
 from fusionbench.synth import noise as noise_module
 from fusionbench.synth.arrays import Array, cast, clip, is_tensor, stack
 from fusionbench.synth.augment import Augment
@@ -69,7 +68,7 @@ class MaskedViews:
 
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 4·count)."""
-        key = self._key(ellipses_module.ID)
+        key = self._key(self.ellipses.algorithm)
         each = [
             self.ellipses.params(key, samples, self.height, self.width, view=view, epoch=epoch)
             for view in range(self.views)

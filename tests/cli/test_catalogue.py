@@ -70,3 +70,18 @@ def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "list", "modles")[0] == 2
     code, _, err = run(capsys, "lst")
     assert code == 2 and "Did you mean 'list'" in err
+
+
+def test_versions_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    newest, old = (
+        json.loads(run(capsys, "describe", name, "--kind", "recipes", "--json")[1])
+        for name in ("fusionceleba", "fusionceleba@1.0.0")
+    )
+    assert (newest["version"], old["version"], old["versions"]) == ("2.0.0", "1.0.0", ["2.0.0", "1.0.0"])
+    assert newest["hash"] != old["hash"] and old["name"] == "fusionceleba@1.0.0"
+    code, _, err = run(capsys, "describe", "fusionceleba@3.0.0")
+    assert code == 2 and "version of fusionceleba" in err and "1.0.0" in err
+    code, out, _ = run(capsys, "recipe", "check", "fusionceleba@1.0.0")
+    assert code == 0 and "fusionceleba 1.0.0" in out
+    listed = run(capsys, "list", "recipes", "--json")[1]
+    assert not [card for card in json.loads(listed) if "@" in card["name"]]

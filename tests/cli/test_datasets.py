@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from fusionbench.core.io import file_sha256
 from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipes import parse_recipe
 from tests.cli.runner import run
 from tests.data.test_refused import BAD, TEXT, write
 from tests.sources import folders
@@ -129,3 +131,35 @@ def test_mistakes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }.items():
         code, out, err = run(capsys, *args)
         assert code == 2 and message in err and out == "" and len(err.strip().splitlines()) == 1, (args, err)
+
+
+def test_a_new_recipe_can_keep_groups_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "recipe", "new", "mine", "--group-before", '"', "--group-parts", 2)
+    rule = parse_recipe(out.encode()).source.group_by
+    assert code == 0 and rule is not None and (rule.before, rule.parts) == ('"', 2)
+    table = tmp_path / "groups.csv"
+    table.write_text("file,group\n" + "".join(f"{n:02d}.png,{n % 6}\n" for n in range(12)))
+    code, out, _ = run(capsys, "recipe", "new", "mine", "--group-csv", table)
+    rule = parse_recipe(out.encode()).source.group_by
+    assert rule is not None and rule.csv == "groups.csv" and rule.sha256 == file_sha256(table)
+    for number in range(12):
+        folders.save(tmp_path / f"{number:02d}.png", folders.picture(number, 80, 80))
+    (tmp_path / "mine.toml").write_text(out.replace("every = 10", "every = 2"))
+    code, out, _ = run(capsys, "recipe", "check", tmp_path / "mine.toml", "--source-dir", tmp_path, "--json")
+    facts = json.loads(out)
+    assert code == 0 and sum(facts["groups"].values()) == 6 and min(facts["groups"].values()) > 0
+    assert facts["plan"]["splits"] == {split: 2 * count for split, count in facts["groups"].items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--group-before", "_", "--group-csv", "x.csv"), "give one"),
+        (("--group-parts", 2), "--group-before"),
+        (("--group-csv", "none.csv"), "none.csv: no such CSV of groups"),
+        (("--group-before", "a long text before which"), "length <= 16"),
+    ],
+)
+def test_wrong_groups_for_a_new_recipe(options: tuple, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "recipe", "new", "mine", *options)
+    assert code == 2 and out == "" and reason in err and len(err.strip().splitlines()) == 1

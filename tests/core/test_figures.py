@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.errors import UsageError
-from fusionbench.core.figures import contact_sheet, reconstruction_sheet, sample_sheet
+from fusionbench.core.figures import GAP, MARGIN, contact_sheet, reconstruction_sheet, sample_sheet, tile_sheet
 
 RNG = np.random.default_rng(0)
 TARGETS = RNG.integers(0, 256, (5, 8, 6), dtype=np.uint8)
@@ -138,3 +138,19 @@ def test_reconstruction_sheet_refuses_what_does_not_fit(made: dict, reason: str)
 def test_reconstruction_sheet_needs_a_label_for_every_sample() -> None:
     with pytest.raises(UsageError, match="1 labels for 2 samples"):
         reconstruction_sheet(TARGETS[:2], {"FCN": TARGETS[:2, None]}, labels=["a"])
+
+
+def test_tiles_stand_in_rows_with_their_labels() -> None:
+    images = np.arange(40, dtype=np.uint8)[:, None, None] * np.ones((1, 72, 72), np.uint8)
+    png = tile_sheet(images, [str(i) for i in range(40)], title="tiles", caption="below")
+    sheet = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    columns = 1600 // (72 + GAP)
+    for number in (0, columns - 1, columns, 39):
+        x = MARGIN + number % columns * (72 + GAP)
+        rows = np.flatnonzero((sheet[:, x : x + 72] == number).all(1))
+        assert len(rows) == 72 and np.array_equal(rows, np.arange(rows[0], rows[0] + 72))
+    assert tile_sheet(images, [str(i) for i in range(40)], title="tiles", caption="below") == png
+    with pytest.raises(UsageError, match="39 labels for 40 images"):
+        tile_sheet(images, [""] * 39)
+    with pytest.raises(UsageError, match="nothing to show"):
+        tile_sheet(images[:0], [])

@@ -20,7 +20,7 @@ from fusionbench.data.build import build_dataset, make_arrays, open_source
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.preprocessing import build_cutouts
 from fusionbench.data.recipes import Recipe, load_recipe, parse_recipe
-from fusionbench.data.shards.manifest import read_manifest
+from fusionbench.data.shards.manifest import CutoutGate, read_manifest
 from fusionbench.data.shards.writer import content_digest
 from fusionbench.data.verify import verify_dataset
 from tests.sources import folders
@@ -211,7 +211,13 @@ def test_the_manifest_says_where_everything_comes_from(tmp_path: Path) -> None:
     assert np.abs(np.array(coverage) - [0.25, 0.43, 0.57]).max() < 0.01
 
 
-REAL = {"fusionmnist": ("mnist", 1024), "fusionceleba-half": ("celeba", 32), "fusioncoil": ("coil", 48)}
+REAL = {
+    "fusionmnist": ("mnist", 1024),
+    "fusionceleba-half": ("celeba", 32),
+    "fusionceleba-half@1.0.0": ("celeba", 32),
+    "fusioncoil": ("coil", 48),
+    "fusioncoil@1.0.0": ("coil", 48),
+}
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -235,6 +241,21 @@ def test_real_images_match_their_golden_digests(name: str, real_data: Path, rege
     assert found == json.loads(path.read_text())
 
 
+@pytest.mark.slow
+def test_train_and_test_views_of_fusioncoil_show_as_much(real_data: Path) -> None:
+    """Within 3 points for any number of views, on 2,000 drawn views; version 1 differed by 12 in the first."""
+    seen = {}
+    for name in ("fusioncoil", "fusioncoil@1.0.0"):
+        recipe = load_recipe(name)
+        source = open_source(recipe, real_data / "coil")
+        for split in ("train", "test"):
+            maker = recipe.view_maker(split, build_cutouts(recipe, source, split)[0]["cutouts"])
+            seen[name, split] = np.array(maker.covered(maker.params(np.arange(2000)))) / (2000 * 64 * 64)
+    assert np.abs(seen["fusioncoil", "train"] - seen["fusioncoil", "test"]).max() < 0.03
+    first = [seen["fusioncoil@1.0.0", split][0] for split in ("train", "test")]
+    assert np.abs(np.array(first) - [0.43, 0.55]).max() < 0.01
+
+
 def test_overlays_are_built_from_a_bank_that_is_stored(tmp_path: Path) -> None:
     """The COIL recipe on small written pictures: workers, resuming, live batches and verification."""
     folders.coil(tmp_path / "coil")
@@ -244,10 +265,14 @@ def test_overlays_are_built_from_a_bank_that_is_stored(tmp_path: Path) -> None:
     folder = build_dataset(recipe, tmp_path / "coil", tmp_path / "out")
     before = contents(folder)
     assert [name for name in before if "cutouts" in name] == [
-        "fusioncoil-1.0.0-test-cutouts.h5",
-        "fusioncoil-1.0.0-train-cutouts.h5",
+        "fusioncoil-2.0.0-test-cutouts.h5",
+        "fusioncoil-2.0.0-train-cutouts.h5",
     ]
-    for name in ("fusioncoil-1.0.0-test-cutouts.h5", "fusioncoil-1.0.0-train-00001-of-00004.h5", "manifest.json"):
+    gates = {name: split.cutouts_gate for name, split in open_dataset(folder).manifest.splits.items()}
+    assert gates["train"] == CutoutGate(kept=36, repaired=0) and gates["test"] == CutoutGate(kept=14, repaired=0)
+    assert "Cut-outs of train: 36 as cut, 0 repaired, 0 dropped." in (folder / "README.md").read_text()
+    assert open_dataset(folder).cutouts("test")["cutouts"].shape == (14, 36, 36, 2)  # the split has a size of its own
+    for name in ("fusioncoil-2.0.0-test-cutouts.h5", "fusioncoil-2.0.0-train-00001-of-00004.h5", "manifest.json"):
         (folder / name).unlink()
     assert contents(build_dataset(recipe, tmp_path / "coil", tmp_path / "out", jobs=2)) == before
     report = verify_dataset(folder, regenerate="all", source_dir=tmp_path / "coil")
@@ -257,7 +282,7 @@ def test_overlays_are_built_from_a_bank_that_is_stored(tmp_path: Path) -> None:
     assert np.array_equal((live.views[:, :, 0] * 255).round().numpy(), dataset.arrays("train").views[3:5])
     later = dataset.stream("train").batch([3, 4], 1)
     assert not np.array_equal(later.target, live.target)  # augmented
-    bank = folder / "fusioncoil-1.0.0-train-cutouts.h5"
+    bank = folder / "fusioncoil-2.0.0-train-cutouts.h5"
     content = bytearray(bank.read_bytes())
     content[-9] ^= 1
     bank.write_bytes(content)

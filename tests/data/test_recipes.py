@@ -10,9 +10,28 @@ from hypothesis import strategies as st
 
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError
 from fusionbench.core.io import shipped_folder
-from fusionbench.data.recipes import find_line, list_recipes, load_recipe, parse_recipe, recipe_from_spec
+from fusionbench.data.recipes import (
+    find_line,
+    list_recipes,
+    load_recipe,
+    parse_recipe,
+    recipe_from_spec,
+    recipe_versions,
+)
 
 DIGITS = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text()
+
+
+FIRST_RELEASE = {
+    "fusionceleba@1.0.0": "aeab9f726760",
+    "fusionceleba-half@1.0.0": "453e8e7ee1e8",
+    "fusioncoil@1.0.0": "4a3629499069",
+    "fusiondigits@1.0.0": "ecb260a85da4",
+    "fusionmnist@1.0.0": "136612efcf4b",
+    "fusiontless@1.0.0": "9d3ec0c618b1",
+    "fusiontless-5@1.0.0": "de6b83fcedc8",
+}
+ALL = [f"{name}@{version}" for name in list_recipes() for version in recipe_versions(name)]
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -21,6 +40,33 @@ def test_shipped_recipes_are_valid_and_named_as_their_file(name: str) -> None:
     assert recipe.name == name and recipe.title
     assert recipe_from_spec(recipe.spec, "manifest").hash == recipe.hash
     assert recipe.folder(Path("data")) == Path("data") / name / recipe.version / recipe.hash[:12]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_version_of_a_recipe_can_be_asked_for(name: str) -> None:
+    plain, _, version = name.partition("@")
+    recipe, newest = load_recipe(name), load_recipe(plain)
+    assert (recipe.name, recipe.version) == (plain, version) and recipe.title
+    # what is made for one version can be loaded with another: the shape of a sample and the splits stay
+    assert recipe.image_spec == newest.image_spec and list(recipe.splits) == list(newest.splits)
+    numbers = [[int(part) for part in one.split(".")] for one in recipe_versions(plain)]
+    assert numbers == sorted(numbers, reverse=True) and newest.version == recipe_versions(plain)[0]
+    assert {path.stem for path in shipped_folder("datasets_recipes").glob("*@*.toml")} <= {*ALL}
+
+
+def test_hashes_of_recipes_that_results_were_made_with() -> None:
+    """They name folders and are in manifests: those of the first release."""
+    hashes = {name: load_recipe(name).hash[:12] for name in FIRST_RELEASE}
+    assert hashes == FIRST_RELEASE
+
+
+def test_unknown_versions_are_told_with_the_known_ones() -> None:
+    for wrong in ("fusionceleba@3.0.0", "fusionceleba@", "fusionceleba@../fusionmnist", "fusionceleba@1.0.0\n"):
+        with pytest.raises(UsageError, match=r"1\.0\.0") as error:
+            load_recipe(wrong)
+        assert "version of fusionceleba" in str(error.value)
+    with pytest.raises(UsageError, match="Did you mean 'fusionceleba'"):
+        load_recipe("fusionceelba@1.0.0")
 
 
 def test_fusionmnist_is_the_published_one() -> None:
@@ -111,3 +157,31 @@ def test_no_text_makes_it_crash(text: str) -> None:
             parse_recipe(content.encode("utf-8", "surrogatepass"))
         except FusionbenchError as error:
             assert str(error)
+
+
+COIL = (shipped_folder("datasets_recipes") / "fusioncoil.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "reason"),
+    [
+        ("agreement = 0.9", "agreement = 1.5", "views.overlay.cut.agreement", "<= 1"),
+        ('"canny-cut/2"', '"canny-cut/1"', "views.overlay.cut", "belong to canny-cut/2"),
+        ("agreement = 0.9", "spread = 0.5", "views.overlay.cut.spread", ">= 1"),
+        ("size = 36", "size = 4", "views.overlay.scale", "leaves nothing of 4 pixels"),
+        ("size = 36", "size = 513", "splits.test.occluders.size", "<= 512"),
+    ],
+)
+def test_mistakes_about_cut_outs(old: str, new: str, path: str, reason: str) -> None:
+    with pytest.raises(DataError) as error:
+        parse_recipe(COIL.replace(old, new).encode(), "coil.toml")
+    assert path in str(error.value) and reason in str(error.value)
+
+
+def test_limits_of_the_gate_are_in_thousandths() -> None:
+    recipe = parse_recipe(COIL.replace("agreement = 0.9", "agreement = 0.905\nclosed = 0.55\nspread = 2").encode())
+    gate = recipe.views.overlay.cut.gate
+    assert (gate.agreement, gate.closed, gate.spread) == (905, 550, 2000)
+    assert (recipe.cutout_size("train"), recipe.cutout_size("test")) == (32, 36)
+    assert load_recipe("fusioncoil@1.0.0").views.overlay.cut.gate is None
+    assert load_recipe("fusiondigits").cutout_size("train") == 0

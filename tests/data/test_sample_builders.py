@@ -105,9 +105,9 @@ def test_cutouts_are_those_of_the_recipes_classes(tmp_path: Path) -> None:
     split, numbers = builder.occluders("train")
     found = builder.cutouts("train")
     assert found is not None
-    arrays, source_sha256, agreement = found
+    arrays, source_sha256, agreement, _ = found
     assert arrays["index"].tolist() == numbers.tolist() and len(source_sha256) == 64 and agreement is None
-    assert arrays["cutouts"].shape == (len(numbers), *made.cutout_shape)
+    assert arrays["cutouts"].shape == (len(numbers), *made.cutout_shape("train"))
     state = hashlib.sha256()
     for number in numbers.tolist():
         state.update(builder.source.read(split, np.array([number]))[0].tobytes())

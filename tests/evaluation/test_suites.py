@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from fusionbench.cli.quickstart_steps import quickstart
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.data.recipes import list_recipes, load_recipe
+from fusionbench.data.recipes import list_recipes, load_recipe, recipe_versions
 from fusionbench.evaluation.suites import list_suites, load_suite, run_folder, run_suite
 from fusionbench.models import MODELS
 from fusionbench.sources import SOURCES
@@ -42,7 +43,14 @@ seeds = [1, 2]
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
     pairs = suite.protocol.name == "pairs/1"
-    assert suite.name == name and suite.dataset in (SOURCES.names() if pairs else list_recipes())
+    known = (
+        SOURCES.names()
+        if pairs
+        else [*list_recipes(), *(f"{n}@{v}" for n in list_recipes() for v in recipe_versions(n))]
+    )
+    assert suite.name == name and suite.dataset in known
+    # a suite of a recipe with several versions says which one its results are made with
+    assert pairs or "@" in suite.dataset or len(recipe_versions(suite.dataset)) == 1
     assert suite.train is None or (suite.train in list_recipes() and "train" in load_recipe(suite.train).splits)
     for row in suite.models:
         cls = MODELS.get(row.name)
@@ -141,3 +149,21 @@ def test_a_wrong_budget_is_told_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="banana"):
         quickstart(tmp_path / "start", budget="banana")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["fusioncoil-small", "fusionmnist-small"])
+def test_results_that_are_kept_are_of_the_data_set_that_their_suite_names(name: str) -> None:
+    """Another version of the recipe would be another data set, and they could not be compared with new ones."""
+    recipe = load_recipe(load_suite(name).dataset)
+    kept = sorted((Path(__file__).parents[2] / "benchmarks" / "results" / name).rglob("result.json"))
+    assert len(kept) > 3
+    for path in kept:
+        found = json.loads(path.read_text())["identity"]["dataset"]
+        assert (found["name"], found["version"], found["id"]) == (recipe.name, recipe.version, recipe.expect.id)
+
+
+def test_a_suite_names_a_version_in_full(tmp_path: Path) -> None:
+    for wrong in ("fusioncoil@", "fusioncoil@x", "fusioncoil@1.0.0\\n", "fusioncoil@../../etc"):
+        (tmp_path / "s.toml").write_text(SMALL.replace('dataset = "fusiondigits"', f'dataset = "{wrong}"'))
+        with pytest.raises(DataError, match=r"dataset"):
+            load_suite(tmp_path / "s.toml")

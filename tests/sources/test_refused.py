@@ -64,7 +64,7 @@ def test_celeba_with_damaged_files(tmp_path: Path) -> None:
 
 def test_an_occluder_in_which_nothing_can_be_cut(tmp_path: Path) -> None:
     folders.coil(tmp_path)
-    text = (shipped_folder("datasets_recipes") / "fusioncoil.toml").read_text().partition("[expect]")[0]
+    text = (shipped_folder("datasets_recipes") / "fusioncoil@1.0.0.toml").read_text().partition("[expect]")[0]
     one = parse_recipe(text.replace("every = 6", "every = 3").encode(), "coil.toml")
     folders.save(tmp_path / "coil20" / "obj1__1.png", folders.picture(0, 64, 64))  # a target
     occluder = tmp_path / "coil100" / "obj10__5.png"

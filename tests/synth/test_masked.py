@@ -20,7 +20,8 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "generator.json"
 MNIST = MaskedViews("fusionmnist", "train", 0, 32, 32, 1, 3, Ellipses(2, (5, 9)), Noise.of(0.25))
 COLOUR = MaskedViews("colour", "train", 5, 20, 24, 3, 2, Ellipses(4, (0, 14)), Noise.of(0.1))
 CELEBA = MaskedViews("fusionceleba", "train", 0, 64, 64, 3, 3, Ellipses(4, (0, 14)))
-MAKERS = {"mnist": MNIST, "colour": COLOUR, "celeba": CELEBA}
+CELEBA_2 = replace(CELEBA, ellipses=Ellipses(4, (0, 14), algorithm="ellipse/2"))
+MAKERS = {"mnist": MNIST, "colour": COLOUR, "celeba": CELEBA, "celeba 2": CELEBA_2}
 
 
 def some_targets(maker: MaskedViews, count: int) -> np.ndarray:
@@ -88,6 +89,11 @@ def test_epochs_views_splits_and_seeds_differ() -> None:
         assert np.mean(other != first) > 0.2
 
 
+def test_the_second_kind_of_ellipses_has_random_numbers_of_its_own() -> None:
+    first, second = CELEBA.params(np.arange(50)), CELEBA_2.params(np.arange(50))
+    assert np.mean(first == second) < 0.1
+
+
 def test_coverage_counts_unions() -> None:
     params = MNIST.params(np.arange(40))
     seen = np.maximum.accumulate(MNIST.masks(params) > 0, axis=1).sum(axis=(0, 2, 3))
@@ -95,7 +101,7 @@ def test_coverage_counts_unions() -> None:
 
 
 def test_golden_digests(regen: bool) -> None:
-    """Content that must never change under the ids ellipse/1 and noise/1."""
+    """Content that must never change under the ids ellipse/1, ellipse/2 and noise/1."""
     found = {}
     for name, maker in MAKERS.items():
         for epoch in (0, 3):

@@ -40,14 +40,24 @@ class ShardEntry(_Part, frozen=True):
     source_sha256: Sha256  # of the decoded source images of the shard
 
 
+class CutoutGate(_Part, frozen=True):
+    """What the gate of ``canny-cut/2`` did: cut-outs that passed, that were repaired, and dropped ones, name -> why."""
+
+    kept: Annotated[int, msgspec.Meta(ge=0)]
+    repaired: Annotated[int, msgspec.Meta(ge=0)]
+    dropped: dict[str, str] = {}
+
+
 class SplitEntry(_Part, frozen=True):
-    """``coverage[k]``: share of the targets' pixels seen in the first k+1 views; ``cutouts``: the bank of overlays."""
+    """``coverage[k]``: share of the targets' pixels seen in the first k+1 views; ``cutouts``: the bank of overlays;
+    ``cutouts_gate``: absent where they passed none."""
 
     n: Annotated[int, msgspec.Meta(ge=1)]
     shards: Annotated[list[ShardEntry], msgspec.Meta(min_length=1)]
     coverage: list[float] = []
     cutouts: ShardEntry | None = None
     cutouts_iou: float | None = None  # of the cut masks with those of the source, where it has some
+    cutouts_gate: CutoutGate | msgspec.UnsetType = msgspec.UNSET
 
 
 class SourceEntry(_Part, frozen=True):
