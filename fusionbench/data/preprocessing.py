@@ -17,9 +17,10 @@ from fusionbench.core.interfaces import has_files
 from fusionbench.core.types import Source
 from fusionbench.data.groups import held_out
 from fusionbench.data.recipe_base import GroupRule, OccluderRule, SplitRule
-from fusionbench.data.recipes import ImageRule, OverlayRule, Recipe
+from fusionbench.data.recipes import ImageRule, Recipe
 from fusionbench.data.shards.manifest import CutoutGate
 from fusionbench.data.source_files import file_names, file_numbers
+from fusionbench.data.view_rules import OverlayRule
 from fusionbench.synth import CannyCut
 from fusionbench.synth.cutout_gate import CutoutWay
 from fusionbench.synth.cutouts import iou

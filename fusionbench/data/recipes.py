@@ -33,8 +33,8 @@ from fusionbench.data.recipe_base import (
     invalid,
     reason_and_path,
 )
-from fusionbench.synth import Augment, CannyCut, Ellipses, MaskedViews, Noise, Overlays, OverlayViews, cutout_gate
-from fusionbench.synth.cutout_gate import GatedCut
+from fusionbench.data.view_rules import LiveRule, MaskRule, NoiseRule, OverlayRule
+from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
@@ -71,69 +71,6 @@ class ImageRule(RecipeTable, kw_only=True, frozen=True):
     resize: Literal["area", "linear"] | None = None
     pad: Natural = 0
     likelihood_crop: tuple[Count, Count] | None = None
-
-
-class MaskRule(RecipeTable, kw_only=True, frozen=True):
-    """``ellipse/1``, ``ellipse/2``: unions of ellipses; see :mod:`fusionbench.synth.ellipses`."""
-
-    algorithm: Literal["ellipse/1", "ellipse/2"]
-    ellipses: Annotated[int, msgspec.Meta(ge=1, le=64)]
-    radius: tuple[Natural, Natural]
-    margin: tuple[Natural, Natural] = (1, 2)
-    ellipticity: tuple[float, float] = (0.5, 1.5)
-
-
-class NoiseRule(RecipeTable, kw_only=True, frozen=True):
-    """``noise/1``: Gaussian noise on every pixel; ``sigma`` as a fraction of full scale."""
-
-    algorithm: Literal["noise/1"]
-    sigma: Annotated[float, msgspec.Meta(gt=0, le=1)]
-
-
-class CutRule(RecipeTable, kw_only=True, frozen=True):
-    """``canny-cut/1``; see :mod:`fusionbench.synth.cutouts`. ``canny-cut/2`` is that with a gate, whose limits are
-    ``agreement``, ``closed`` and ``spread``; see :mod:`fusionbench.synth.cutout_gate`."""
-
-    algorithm: Literal["canny-cut/1", "canny-cut/2"]
-    low: Annotated[int, msgspec.Meta(ge=1, le=1020)]
-    high: Annotated[int, msgspec.Meta(ge=1, le=1020)]
-    close: Annotated[int, msgspec.Meta(ge=1, le=63)]
-    agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.8
-    closed: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
-    spread: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 1.5
-
-    @property
-    def gate(self) -> GatedCut | None:
-        """The gate of ``canny-cut/2``."""
-        if self.algorithm != cutout_gate.ID:
-            return None
-        limits = (round(1000 * value) for value in (self.agreement, self.closed, self.spread))
-        return GatedCut(CannyCut(self.low, self.high, self.close), *limits)
-
-
-class OverlayRule(RecipeTable, kw_only=True, frozen=True):
-    """``overlay/1``: cut-outs of ``size`` pixels pasted over the target; see :mod:`fusionbench.synth.overlay`.
-
-    Without ``cut`` the source's own masks are taken. A split's ``occluders`` may have another ``size``."""
-
-    algorithm: Literal["overlay/1"]
-    count: tuple[Natural, Annotated[int, msgspec.Meta(ge=1, le=64)]]
-    size: Annotated[int, msgspec.Meta(ge=4, le=512)]
-    cut: CutRule | None = None
-    via: Annotated[int, msgspec.Meta(ge=4, le=4096)] | None = None
-    scale: Natural = 0
-    rotate: bool = True
-    flip: bool = True
-
-
-class LiveRule(RecipeTable, kw_only=True, frozen=True):
-    """``augment/1``: augmentation of the targets from the first live epoch on; stored data have none."""
-
-    algorithm: Literal["augment/1"]
-    flip: bool = False
-    rotate: bool = False
-    scale: Natural = 0
-    shift: Natural = 0
 
 
 class ViewRule(RecipeTable, kw_only=True, frozen=True):

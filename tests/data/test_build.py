@@ -233,7 +233,7 @@ def test_real_images_match_their_golden_digests(name: str, real_data: Path, rege
     for split in recipe.splits:
         bank = None
         if recipe.views.overlay is not None:
-            arrays, _, _ = build_cutouts(recipe, source, split)
+            arrays, _, _, _ = build_cutouts(recipe, source, split)
             bank, found[f"{split} cutouts"] = arrays["cutouts"], content_digest(arrays)
         found[split] = content_digest(make_arrays(recipe, source, split, np.arange(count), bank)[0])
     if regen:

@@ -86,7 +86,7 @@ def test_the_numbers_of_a_shard_and_of_a_bank_of_cutouts(tmp_path: Path) -> None
     assert split == made.splits[plan.split].source
     assert plan.rows is not None and numbers.tolist() == sorted(set(plan.rows.tolist()))
     bank = plan_cutouts(made, "train")
-    assert (bank.number, bank.rows, bank.file) == (CUTOUTS, None, "fusioncoil-1.0.0-train-cutouts.h5")
+    assert (bank.number, bank.rows, bank.file) == (CUTOUTS, None, "fusioncoil-2.0.0-train-cutouts.h5")
     rule = made.splits["train"].occluders
     assert rule is not None
     split, numbers = numbers_of_shard(made, source, bank)
