@@ -17,34 +17,14 @@ from fusionbench.evaluation.pair_sheet import pair_spec, side_by_side
 from fusionbench.evaluation.run_suite import run_suite
 from fusionbench.models import MODELS
 from fusionbench.training.loop import train
+from tests.helpers.pair_suite import small_suite
 from tests.helpers.pairs import PairDataset
 from tests.sources import folders
-
-SMALL = """
-format = "fusionbench.suite/1"
-name = "small"
-title = "small"
-dataset = "pairs"
-split = "all"
-[protocol]
-name = "pairs/1"
-limit = 2
-[[models]]
-name = "copy-b"
-[[models]]
-name = "laplacian-pyramid"
-params = {levels = 2}
-"""
 
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    for side in ("a", "b"):
-        for number in range(3):
-            folders.save(tmp_path / f"set/{side}/{number}.png", folders.picture(number, 48 + number, 50, grey=True))
-    path = tmp_path / "small.toml"
-    path.write_text(SMALL)
-    return path
+    return small_suite(tmp_path)
 
 
 @pytest.fixture

@@ -14,34 +14,14 @@ from fusionbench.core.errors import DataError, UsageError
 from fusionbench.evaluation.suites import RowsFailed, load_suite, run_suite
 from fusionbench.models import MODELS
 from tests.cli.runner import run
+from tests.helpers.pair_suite import SMALL, small_suite
 from tests.helpers.pairs import PairDataset
 from tests.sources import folders
-
-SMALL = """
-format = "fusionbench.suite/1"
-name = "small"
-title = "small"
-dataset = "pairs"
-split = "all"
-[protocol]
-name = "pairs/1"
-limit = 2
-[[models]]
-name = "copy-b"
-[[models]]
-name = "laplacian-pyramid"
-params = {levels = 2}
-"""
 
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    for side in ("a", "b"):
-        for number in range(3):
-            folders.save(tmp_path / f"set/{side}/{number}.png", folders.picture(number, 48 + number, 50, grey=True))
-    path = tmp_path / "small.toml"
-    path.write_text(SMALL)
-    return path
+    return small_suite(tmp_path)
 
 
 def test_run_draw_and_go_on(suite: Path) -> None:
