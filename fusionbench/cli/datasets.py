@@ -180,7 +180,7 @@ def recipe_new(name: str, group_before: str | None, group_parts: int | None, gro
     """Print a commented recipe NAME that masks a folder of images.
 
     Crops of one photograph, or frames of one film, must not be in two splits. --group-before "_" keeps all files
-    together whose names are the same up to the first "_", --group-csv those that a CSV in the folder of pictures puts
+    together whose names are the same up to the first "_", --group-csv those that a CSV in the folder of images puts
     together.
 
     Example: fusionbench recipe new mydata > mydata.toml
