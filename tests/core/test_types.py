@@ -101,6 +101,6 @@ def test_a_metric_has_what_every_other_one_has_by_default() -> None:
 
 
 def test_the_interfaces_can_be_imported_from_here() -> None:
-    for name in ("Dataset", "Model", "Source", "Stream"):
+    for name in ("DatasetLike", "Model", "Source", "StreamLike"):
         assert getattr(types, name) is getattr(interfaces, name) and name in types.__all__
     assert all(hasattr(types, name) for name in types.__all__)
