@@ -42,9 +42,10 @@ class ResumableSampler:
         UsageError: no samples, a rank that is not below ``world_size``, or nothing left for a process.
 
     Example:
+        >>> import itertools
         >>> from fusionbench.data.sampler import ResumableSampler
         >>> sampler = ResumableSampler(10, seed=0)
-        >>> first = [index for index, _ in zip(sampler, range(4))]
+        >>> first = list(itertools.islice(sampler, 4))
         >>> state = sampler.state_dict(consumed=3)
         >>> again = ResumableSampler(10, seed=0)
         >>> again.load_state_dict(state)
