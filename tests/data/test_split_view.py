@@ -18,7 +18,7 @@ from fusionbench.data.dataset import Dataset, open_dataset
 from fusionbench.data.recipes import parse_recipe
 from fusionbench.data.split_view import SHOWN, SplitView
 from tests.core.test_inline_images import decoded
-from tests.data.pair_datasets import folder, images, kind, patches, whole  # noqa: F401 fixtures
+from tests.data.pair_datasets import dataset, folder, images, kind, whole  # noqa: F401 fixtures
 from tests.data.test_build import DIGITS, small_recipe
 
 
@@ -107,7 +107,7 @@ def test_coverage_of_samples_has_the_mean_of_the_manifest(digits: Dataset) -> No
     assert shares.mean() == pytest.approx(digits.split("test").coverage[-1], abs=1e-6) and shares.std() > 0.01
 
 
-def test_tables_of_pairs_have_names_and_sizes(dataset: Dataset) -> None:
+def test_tables_of_pairs_have_names_and_sizes(dataset: Dataset) -> None:  # noqa: F811
     pytest.importorskip("pandas")
     table, arrays = dataset["train"].to_pandas(), dataset.arrays("train")
     assert table["name"].tolist() == dataset.names("train")
