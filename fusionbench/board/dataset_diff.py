@@ -26,7 +26,7 @@ _IMAGES = ("targets", "views")
 
 
 @dataclass(frozen=True)
-class Cell:
+class ImageTriple:
     """An image of a sample in both sets, and the difference; as data URIs, empty where there is none."""
 
     head: str
@@ -46,7 +46,7 @@ class SampleDiff:
     largest: int
     white: int
     note: str
-    cells: Sequence[Cell]
+    cells: Sequence[ImageTriple]
 
 
 def render_diff(a: Dataset, b: Dataset, found: DatasetDiff, shown: int = MAX_SHOWN) -> bytes:
@@ -147,7 +147,7 @@ def _sample(a: Dataset, b: Dataset, split: str, number: int, mean: float) -> Sam
     cells = []
     for (head, one, two), gap in zip(pairs, gaps, strict=True):
         stretched = None if gap is None else (gap.astype(np.uint16) * 255 // max(largest, 1)).astype(np.uint8)
-        cells.append(Cell(head, _uri(one), _uri(two), _uri(stretched)))
+        cells.append(ImageTriple(head, _uri(one), _uri(two), _uri(stretched)))
     notes = ["images of different sizes have no difference"] if any(gap is None for gap in gaps) else []
     more = max(map(len, views)) - _VIEWS
     notes += [f"{more} more views"] if more > 0 else []

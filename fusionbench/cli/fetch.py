@@ -24,11 +24,11 @@ def fetch_command(name: str, out: Path | None, mirror: str | None, yes: bool) ->
     Example: fusionbench fetch mnist --out mnist/
     """
     from fusionbench.sources import SOURCES
-    from fusionbench.sources.fetch import DOWNLOADS, EMBEDDED, facts, fetch_source, manual_steps, mirrors_of
+    from fusionbench.sources.fetch import DOWNLOADS, EMBEDDED, fetch_source, manual_steps, mirrors_of, source_facts
 
     source = _source_of(name)
     SOURCES.get(source)
-    for key, value in facts(source).items():
+    for key, value in source_facts(source).items():
         click.echo(f"{key}: {value}")
     if source in EMBEDDED:
         click.echo(f"{source} is part of an installed package: there is nothing to fetch")

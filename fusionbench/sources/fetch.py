@@ -126,7 +126,7 @@ def _pair_layout(kind: type[PairFolders]) -> str:
     return "; ".join(splits)
 
 
-def facts(name: str) -> dict[str, str]:
+def source_facts(name: str) -> dict[str, str]:
     """What to know of a source before its files are used: title, licence, citation, homepage."""
     kind: type[Source] = SOURCES.get(name)
     found = {"title": kind.title, "licence": kind.licence, "citation": kind.citation, "homepage": kind.homepage}

@@ -132,4 +132,4 @@ def test_known_addresses_are_encrypted_and_folders() -> None:
     for download in DOWNLOADS.values():
         assert all(mirror.startswith("https://") and mirror.endswith("/") for mirror in download.mirrors)
         assert download.bytes == sum(file.bytes for file in download.files)
-    assert fetch.facts("mnist")["licence"].startswith("CC BY-SA 3.0")
+    assert fetch.source_facts("mnist")["licence"].startswith("CC BY-SA 3.0")
