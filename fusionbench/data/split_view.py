@@ -106,7 +106,7 @@ class SplitView:
 
         Args:
             coverage: add the share of the target's pixels that is seen in all views together, made from the stored
-                parameters (about 0.1 ms a sample for masks, 1 ms for overlays).
+                parameters (about 0.2 ms a sample for masks of 32×32, 5 ms for overlays of 64×64).
 
         Raises:
             UsageError: pandas is not installed, or coverage of views that came with the source.
