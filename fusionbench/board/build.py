@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fusionbench import __version__
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
@@ -20,6 +20,7 @@ from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, lo
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, Benchmark, BoardRow, Column, slug
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
+from fusionbench.board.rendering import STATIC, render
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import cell_notes, slots
 from fusionbench.board.views import against_cost, by_draws, by_number_of_inputs
@@ -27,13 +28,10 @@ from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_headers import png_header
 from fusionbench.core.io import canonical_json, read_bounded, write_bytes, write_json
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.comparison import compare_entries, title_of
+from fusionbench.results.comparison import compare_entries
 from fusionbench.results.input_means import inputs_text, views_in, views_in_params
 from fusionbench.results.schema import Origin
 from fusionbench.results.tables import as_csv, as_latex, as_markdown
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 MANIFEST = "board-files.json"
@@ -94,14 +92,12 @@ def build_board(
         add_gaps(benchmark)
     files: Files = {}
     for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js"):
-        files[f"static/{name}"] = (Path(__file__).parent / "static" / name).read_bytes()
+        files[f"static/{name}"] = (STATIC / name).read_bytes()
     for benchmark in found:
         _add_benchmark(files, benchmark, results, title, resamples, len(found) == 1, anonymous)
     if len(found) > 1:
-        files["index.html"] = _render(
-            "index.html", title=title, root="", benchmarks=found, filters=board_filters(found)
-        )
-        files["static/index.js"] = (Path(__file__).parent / "static" / "index.js").read_bytes()
+        files["index.html"] = render("index.html", title=title, root="", benchmarks=found, filters=board_filters(found))
+        files["static/index.js"] = (STATIC / "index.js").read_bytes()
     _write(out, files)
     return out / "index.html"
 
@@ -161,8 +157,8 @@ def _add_benchmark(
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
-        files[cost_page] = _render("cost.html", title=title, root="", page=page, benchmark=benchmark, views=costly)
-    files[page] = _render(
+        files[cost_page] = render("cost.html", title=title, root="", page=page, benchmark=benchmark, views=costly)
+    files[page] = render(
         "benchmark.html",
         title=title,
         root="",
@@ -184,7 +180,7 @@ def _add_benchmark(
         width=max(1 + len(line) for line in lines.values()),
     )
     columns, matrix = agreement(benchmark)
-    files[metrics_page] = _render(
+    files[metrics_page] = render(
         "metrics.html",
         title=title,
         root="",
@@ -198,7 +194,7 @@ def _add_benchmark(
     for row in benchmark.rows:
         if row.entry is not None:
             name = f"models/{benchmark.slug}-{row.slug}.html"
-            files[name] = _render(
+            files[name] = render(
                 "model.html",
                 title=title,
                 root="../",
@@ -337,31 +333,6 @@ def picture(path: Path) -> bytes:
     if png_header(content) is None:
         raise DataError(f"{path}: not a PNG")
     return content
-
-
-def _render(template: str, **values: object) -> bytes:
-    return _templates().get_template(template).render(**values).encode()
-
-
-@lru_cache
-def _templates() -> Environment:
-    """One environment for all pages: each template is compiled once."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
-    return environment
-
-
-def _plain(value: object) -> str:
-    """Parameters and the like for a page: JSON, which keeps text, numbers and lists apart."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _write(out: Path, files: Files) -> None:

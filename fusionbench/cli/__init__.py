@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Start here"),
     "list": ("catalogue", "Start here"),
     "describe": ("catalogue", "Start here"),
+    "fetch": ("fetch", "Data sets"),
     "generate": ("generate", "Data sets"),
     "verify": ("verify", "Data sets"),
     "preview": ("preview", "Data sets"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.core import progress
 from fusionbench.core.errors import DataError, Rejected, UsageError
 
 if TYPE_CHECKING:
@@ -138,16 +139,27 @@ def sample_command(
 @click.command("diff")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with the samples that differ most.")
 @_JSON
-def diff_command(a: Path, b: Path, as_json: bool) -> None:
+def diff_command(a: Path, b: Path, html: Path | None, as_json: bool) -> None:
     """Say how data sets A and B differ: recipe, samples, and by how much. Exit code 1 when the data differ.
 
-    Example: fusionbench diff data/fusiondigits other/fusiondigits
+    The page of --html is one file without references to others, with both images of at most 24 samples and their
+    absolute difference.
+
+    Example: fusionbench diff data/fusiondigits other/fusiondigits --html diff.html
     """
     from fusionbench.data.dataset import open_dataset
     from fusionbench.data.diff import compare_datasets
 
-    found = compare_datasets(open_dataset(a), open_dataset(b))
+    sets = open_dataset(a), open_dataset(b)
+    found = compare_datasets(*sets)
+    if html is not None:
+        from fusionbench.board.dataset_diff import render_diff
+        from fusionbench.core.io import write_bytes
+
+        write_bytes(html, render_diff(*sets, found))
+        progress.say(f"wrote {html}")
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:

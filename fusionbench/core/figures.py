@@ -16,6 +16,7 @@ import numpy as np
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.images import encode_png
+from fusionbench.core.inline_images import reduced
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -142,7 +143,7 @@ def pair_sheet(
     """
     if not lines or any(len(line) != len(names) for line in lines):
         raise UsageError(f"pair sheet: every line needs {len(names)} images, and there must be one")
-    small = [[_reduced(picture, side) for picture in line] for line in lines]
+    small = [[reduced(picture, side) for picture in line] for line in lines]
     column = max(line[0].shape[1] for line in small) + GAP
     top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
     height = top + sum(line[0].shape[0] + GAP for line in small) - GAP + MARGIN
@@ -182,15 +183,6 @@ def tile_sheet(images: np.ndarray, labels: Sequence[str], *, title: str = "", ca
     if caption:
         page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
     return page.png()
-
-
-def _reduced(picture: np.ndarray, side: int) -> np.ndarray:
-    """At most ``side`` pixels wide and high: every pixel the mean of a square of the image."""
-    factor = max(1, -(-max(picture.shape) // side))
-    height, width = (max(1, length // factor) for length in picture.shape)
-    squares = picture[: height * factor, : width * factor].reshape(height, -1, width, factor)
-    result: np.ndarray = squares.mean((1, 3)).round().astype(np.uint8)
-    return result
 
 
 def sample_sheet(

@@ -21,6 +21,7 @@ from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec
 from fusionbench.data.shards import ragged
 from fusionbench.data.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
 from fusionbench.data.shards.reader import Shard, open_shard
+from fusionbench.data.split_view import SplitAccess
 from fusionbench.data.stream_base import StreamBase
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Arrays:
             raise AttributeError(f"this split has no array {name!r}; it has {', '.join(self.columns)}") from None
 
 
-class Dataset:
+class Dataset(SplitAccess):
     """A finished data set on disk."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:

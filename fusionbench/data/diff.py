@@ -11,12 +11,16 @@ import numpy as np
 from fusionbench.data.dataset import Dataset
 
 MAX_SAMPLES = 1000  # named one by one
+MAX_WORST = 16
 _BLOCK = 1024
 
 
 @dataclass
 class ArrayDifference:
-    """Differing samples of one array: their number, the first of them, the largest difference and the mean of all."""
+    """Differing samples of one array: their number, the first of them, the largest difference and the mean of all.
+
+    ``worst`` has up to 16 samples that differ most, the worst first: number and mean difference of its values.
+    """
 
     split: str
     array: str
@@ -25,6 +29,7 @@ class ArrayDifference:
     samples: list[int]
     largest: int
     mean: float
+    worst: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -88,6 +93,7 @@ def _compare(a: Dataset, b: Dataset, split: str, array: str) -> ArrayDifference 
         return None
     n = min(len(one), len(two))
     differing: list[int] = []
+    worst: list[tuple[float, int]] = []
     count, largest, total, values = 0, 0, 0, 0
     for at in range(0, n, _BLOCK):
         part = slice(at, min(n, at + _BLOCK))
@@ -95,9 +101,15 @@ def _compare(a: Dataset, b: Dataset, split: str, array: str) -> ArrayDifference 
         for first, gap in _gaps(one[part], two[part]):
             wrong += (np.flatnonzero(gap.any(axis=1)) + first).tolist()
             largest, total, values = max(largest, int(gap.max(initial=0))), total + int(gap.sum()), values + gap.size
+            means = gap.mean(axis=1) if gap.shape[1] else np.zeros(len(gap))
+            most = np.argsort(-means, kind="stable")[:MAX_WORST].tolist()
+            # the mean, negative, before the number: of equal ones the first sample
+            worst += [(-float(means[row]), at + first + row) for row in most if means[row]]
+        worst = sorted(worst)[:MAX_WORST]
         count += len(wrong)
         differing += [at + sample for sample in wrong[: MAX_SAMPLES - len(differing)]]
-    return ArrayDifference(split, array, n, count, differing, largest, total / max(values, 1))
+    most_of_all = [(sample, -mean) for mean, sample in worst]
+    return ArrayDifference(split, array, n, count, differing, largest, total / max(values, 1), most_of_all)
 
 
 def _gaps(one: Any, two: Any) -> Iterator[tuple[int, np.ndarray]]:

@@ -81,20 +81,32 @@ class PairStream(StreamBase):
 
         if isinstance(indices, torch.Tensor):
             indices = indices.cpu().numpy()
+        ids = self._checked(indices)
+        where = torch.from_numpy(ids).to(self.device)
+        if self.device.type != "cpu" and self._views.nbytes <= ON_DEVICE:
+            views = self._cut_there(where, epoch if self.live else 0)
+        else:
+            views = torch.from_numpy(self.crops(ids, epoch)).to(self.device)
+        present = torch.ones(views.shape[:2], dtype=torch.bool, device=self.device)
+        return Batch(None, views[:, :, None].to(torch.float32) / 255, present, where)
+
+    def crops(self, indices: Any, epoch: int = 0) -> np.ndarray:
+        """The views of :meth:`batch` as they are stored: uint8 (n,2,h,w).
+
+        Raises:
+            IndexError: an index outside the split.
+        """
+        ids = self._checked(indices)
+        sides = self._sides[ids]
+        params = self._cropper.params(ids, sides[:, 0], sides[:, 1], epoch if self.live else 0)
+        made: np.ndarray = self._cropper.cut([self._views[index] for index in ids.tolist()], params)
+        return made
+
+    def _checked(self, indices: Any) -> np.ndarray:
         ids = np.asarray(indices, np.int64).reshape(-1)
         if len(ids) and (ids.min() < 0 or ids.max() >= len(self)):
             raise IndexError(f"index {ids.min()}..{ids.max()} is outside 0..{len(self) - 1}")
-        epoch = epoch if self.live else 0
-        where = torch.from_numpy(ids).to(self.device)
-        if self.device.type != "cpu" and self._views.nbytes <= ON_DEVICE:
-            views = self._cut_there(where, epoch)
-        else:
-            sides = self._sides[ids]
-            params = self._cropper.params(ids, sides[:, 0], sides[:, 1], epoch)
-            views = torch.from_numpy(self._cropper.cut([self._views[index] for index in ids.tolist()], params))
-            views = views.to(self.device)
-        present = torch.ones(views.shape[:2], dtype=torch.bool, device=self.device)
-        return Batch(None, views[:, :, None].to(torch.float32) / 255, present, where)
+        return ids
 
     def _cut_there(self, where: torch.Tensor, epoch: int) -> torch.Tensor:
         if self._resident is None:

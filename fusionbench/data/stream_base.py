@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import torch
@@ -26,3 +26,14 @@ class StreamBase:
 
     def __len__(self) -> int:
         return self.dataset.size(self.split)
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        self._refuse()
+
+    def __iter__(self) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise TypeError(
+            f'a stream gives batches: stream.batch(indices, epoch); a DataLoader takes dataset.torch("{self.split}")'
+        )

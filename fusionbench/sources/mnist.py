@@ -39,7 +39,10 @@ class Mnist:
 
     def __init__(self, root: Path | None) -> None:
         if root is None:
-            raise UsageError("MNIST is not embedded: name the folder of its four IDX files with --source-dir DIR")
+            raise UsageError(
+                "MNIST is not embedded: name the folder of its four IDX files with --source-dir DIR; "
+                "`fusionbench fetch mnist` downloads them"
+            )
         self.root = Path(root)
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder; --source-dir names the folder of the four MNIST files")

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from fusionbench.core.interfaces import StreamLike
+from fusionbench.core.seeds import derive_seed, epoch_order
 from fusionbench.core.types import Batch
-from fusionbench.training.runtime import Runtime, derive_seed
+from fusionbench.training.runtime import Runtime
 from fusionbench.training.schedule import Training
 
 
@@ -30,8 +31,7 @@ class StepBatches:
         """This process's part of the samples of ``step``, with the number of views that the step has."""
         epoch, position = divmod(step, self.per_epoch)
         if epoch not in self._orders:
-            generator = np.random.Generator(np.random.Philox(derive_seed(self.seed, "order", epoch)))
-            self._orders = {epoch: generator.permutation(self.samples)}
+            self._orders = {epoch: epoch_order(self.seed, epoch, self.samples)}
         indices = self._orders[epoch][position * self.batch : (position + 1) * self.batch]
         generator = np.random.Generator(np.random.Philox(derive_seed(self.seed, "inputs", step)))
         batch = stream.batch(self.runtime.shard(indices), epoch=epoch)

@@ -7,7 +7,6 @@ touches a device before it is asked to.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import random
 from collections.abc import Iterator
@@ -20,25 +19,12 @@ import numpy as np
 from fusionbench.core.errors import UsageError
 from fusionbench.core.interfaces import Module
 from fusionbench.core.progress import say
+from fusionbench.core.seeds import derive_seed as derive_seed
 
 if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
-
-
-def derive_seed(*words: int | str) -> int:
-    """A 63-bit seed from words, e.g. ``derive_seed(0, dataset.id, "fcn")``: no two purposes share a stream.
-
-    Example:
-        >>> from fusionbench.training.runtime import derive_seed
-        >>> derive_seed(0, "fusiondigits", "fcn")
-        6463107129121236356
-        >>> derive_seed(0, "fusiondigits", "cvae") == derive_seed(0, "fusiondigits", "fcn")
-        False
-    """
-    text = "/".join(str(word) for word in words)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
 def seed_everything(seed: int) -> None:

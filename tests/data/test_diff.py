@@ -48,3 +48,12 @@ def test_other_noise_shows_in_the_views_alone(base: Dataset, tmp_path: Path) -> 
 def test_other_shapes_are_a_difference(base: Dataset, tmp_path: Path) -> None:
     found = compare_datasets(base, open_dataset(build_dataset(changed("count = 3", "count = 2"), out=tmp_path)))
     assert not found.same and "splits" in found.facts
+
+
+def test_the_worst_samples_are_named_in_order(base: Dataset, tmp_path: Path) -> None:
+    other = open_dataset(build_dataset(changed("sigma = 0.25", "sigma = 0.2"), out=tmp_path))
+    for row in compare_datasets(base, other).arrays:
+        gap = np.abs(np.asarray(base.arrays(row.split).views, int) - np.asarray(other.arrays(row.split).views, int))
+        means = gap.mean((1, 2, 3))
+        assert [sample for sample, _ in row.worst] == np.argsort(-means, kind="stable")[:16].tolist()
+        assert [mean for _, mean in row.worst] == pytest.approx(sorted(means, reverse=True)[:16])

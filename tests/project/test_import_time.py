@@ -172,6 +172,8 @@ WORKING = {
     "verify --self-test": {"numpy", "cv2"},
     "preview data/fusiondigits -o sheet.png": SHARDS | {"PIL"},
     "diff data/fusiondigits data/fusiondigits": SHARDS,
+    "diff data/fusiondigits data/fusiondigits --html diff.html": SHARDS | {"jinja2", "PIL", "rich"},
+    "fetch digits": {"numpy"},
     "export data/fusiondigits --to png -o png": SHARDS | {"cv2", "PIL"},
     "generate fusiondigits --out other --jobs 1": SHARDS | {"cv2", "PIL"},
     "plan fusiondigits": {"numpy", "cv2"},
@@ -247,7 +249,12 @@ for name in list_metrics():
         assert np.isfinite(metric.function(*(images if metric.needs == 'pair' else images[:1]))).all(), name
 dataset = open_dataset('data/fusiondigits')
 assert dataset.arrays('test').views[:2].shape == (2, 3, 32, 32)
-assert len(dataset.labels('test')) == dataset.size('test') == len(dataset.stream('test'))
+assert len(dataset.labels('test')) == dataset.size('test') == len(dataset.stream('test')) == len(dataset['test'])
+assert dataset[0]['views'].shape == (3, 32, 32) and dataset._repr_html_() and list(dataset['test'][:2])
+from fusionbench.data.sampler import ResumableSampler
+assert sorted(ResumableSampler(dataset['test'])) == list(range(296))
+import sys
+assert 'pandas' not in sys.modules
 """
     done = bench.python("-c", code)
     assert done.code == 0 and not done.refused, done.err

@@ -1,0 +1,42 @@
+"""From a template to a page: every value is text to the templates (autoescape), and a missing one is an error."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusionbench import __version__
+from fusionbench.results.comparison import title_of
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+STATIC = Path(__file__).parent / "static"
+
+
+def render(template: str, **values: object) -> bytes:
+    """The page that a file of ``board/templates`` makes of ``values``, in UTF-8."""
+    return _templates().get_template(template).render(**values).encode()
+
+
+@lru_cache
+def _templates() -> Environment:
+    """One environment for all pages: each template is compiled once."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
+    return environment
+
+
+def _plain(value: object) -> str:
+    """Parameters and the like for a page: JSON, which keeps text, numbers and lists apart."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
