@@ -13,6 +13,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from fusionbench import __version__
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
 from fusionbench.board.citations import bibtex
@@ -26,6 +28,7 @@ from fusionbench.board.views import against_cost, by_draws, by_inputs
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_headers import png_header
 from fusionbench.core.io import canonical_json, read_bounded, write_bytes, write_json
+from fusionbench.core.text import printable
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import compare_results, title_of
 from fusionbench.results.input_means import inputs_text, views_in, views_of
@@ -358,9 +361,17 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
     return environment
+
+
+def _printable(value: object) -> object:
+    """What a page shows of a value: letters that turn the direction of the text around them are spelled out."""
+    if not isinstance(value, str) or (shown := printable(value)) == value:
+        return value
+    return Markup(shown) if isinstance(value, Markup) else shown
 
 
 def _plain(value: object) -> str:
@@ -374,7 +385,7 @@ def _write(out: Path, files: Files) -> None:
     if (out / MANIFEST).exists():
         try:
             earlier = json.loads(read_bounded(out / MANIFEST, 64 << 20, "list of files"))["files"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{out / MANIFEST}: damaged; remove the folder and build again") from error
     for name, content in files.items():
         write_bytes(out / name, content if isinstance(content, bytes) else content())

@@ -20,8 +20,10 @@ from typing import IO, Any
 
 from fusionbench.core.errors import DataError
 
-# what turns the direction of the text after it, or ends a line somewhere
-_UNSEEN = {*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+# Controls of terminals, what turns the direction of the text after it, and what ends a line somewhere.
+UNSEEN = frozenset(
+    {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)}
+)
 
 
 def utf8(text: str) -> str:
@@ -31,7 +33,7 @@ def utf8(text: str) -> str:
 
 def escaped(name: str | Path) -> str:
     """A name as one line of text for people: as :func:`utf8`, with control characters as ``\\xHH``, too."""
-    return "".join(_escape(letter) if ord(letter) in _UNSEEN else letter for letter in utf8(str(name)))
+    return "".join(_escape(letter) if ord(letter) in UNSEEN else letter for letter in utf8(str(name)))
 
 
 def _escape(letter: str) -> str:

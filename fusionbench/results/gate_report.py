@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fusionbench.core.text import one_line
 from fusionbench.results.gate import Case, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def _markdown_table(cases: list[Case]) -> list[str]:
 
 
 def _escape(text: str) -> str:
+    text = one_line(" ".join(text.split()))
     for letter in "\\|`*_<>[]":
         text = text.replace(letter, "\\" + letter)
-    return " ".join(text.split())
+    return text
 
 
 def as_junit(outcome: Outcome) -> bytes:

@@ -305,7 +305,7 @@ def load(path: str | Path) -> Result:
         path = path / "result.json"
     try:
         result = msgspec.json.decode(read_bounded(path, MAX_BYTES, "result"), type=Result)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a {SCHEMA} result: {error}") from error
     if result.id != identity_id(result.identity):
         raise DataError(f"{path}: its id does not match its identity; it was edited by hand or damaged")

@@ -38,6 +38,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionbench.core.text import one_line, printable
 from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import Row
 from fusionbench.results.comparison import Comparison, Entry
@@ -277,6 +278,7 @@ def as_csv(comparison: Comparison) -> str:
     writer.writeheader()
     for row in as_data(comparison)["rows"]:
         about = {"model": row["name"], **{name: row[name] for name in ("title", "runs", "trivial", "cut")}}
+        about["title"] = printable(about["title"])
         if about["title"][:1] in "=+-@":  # a spreadsheet would take it for a formula
             about["title"] = "'" + about["title"]
         for key, score in row["scores"].items():
@@ -303,7 +305,7 @@ def as_latex(comparison: Comparison) -> str:
     heads = [f"{_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
     lines = [
         f"% {legend(comparison).replace('; * not separable from the best', '; bold: not separable from the best')}",
-        *(f"% {' '.join(line.split())}" for line in notes(comparison)),
+        *(f"% {one_line(line)}" for line in notes(comparison)),
         "\\begin{tabular}{l" + "r" * len(heads) + "}",
         "\\toprule",
         "model & " + " & ".join(heads) + " \\\\",
@@ -318,12 +320,12 @@ def as_latex(comparison: Comparison) -> str:
 
 
 def _escape(text: str, special: str) -> str:
-    return "".join("\\" + letter if letter in special else letter for letter in text.replace("\n", " "))
+    return "".join("\\" + letter if letter in special else letter for letter in one_line(text))
 
 
 def _latex(text: str) -> str:
     words = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in text)
+    return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in one_line(text))
 
 
 def by_inputs(results: Sequence[Result], metric: str) -> Table:

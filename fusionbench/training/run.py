@@ -126,5 +126,5 @@ def read_run(folder: str | Path) -> Run:
             Path(folder),
             msgspec.json.decode(read_bounded(path, 1 << 20, "run (fusionbench train makes it)"), type=RunInfo),
         )
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a fusionbench run: {error}") from error
