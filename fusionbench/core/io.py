@@ -64,6 +64,11 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def readable_json(value: Any, indent: int = 1) -> bytes:
+    """UTF-8 JSON with sorted keys, a line a value and a line end: for people, and still equal for equal values."""
+    return json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
 def digest(value: Any) -> str:
     """Hex sha256 of the canonical JSON of ``value``."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
@@ -116,11 +121,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def write_json(path: str | Path, value: Any, *, indent: int | None = None) -> None:
     """Write ``value`` as JSON, canonical unless ``indent`` asks for a readable form."""
-    if indent is None:
-        write_bytes(path, canonical_json(value))
-    else:
-        text = json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False)
-        write_bytes(path, text.encode() + b"\n")
+    write_bytes(path, canonical_json(value) if indent is None else readable_json(value, indent))
 
 
 def read_bounded(path: str | Path, limit: int, what: str) -> bytes:
