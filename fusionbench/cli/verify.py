@@ -71,7 +71,8 @@ def verify_command(
         for remark in report.remarks:
             click.echo(f"  {remark}")
     if not report.ok:
-        raise Rejected(f"{report.folder}: {len(report.problems)} problems; do not use this data set as it is")
+        many = "1 problem" if len(report.problems) == 1 else f"{len(report.problems)} problems"
+        raise Rejected(f"{report.folder}: {many}; do not use this data set as it is")
 
 
 def _self_test(as_json: bool) -> None:

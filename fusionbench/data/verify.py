@@ -119,7 +119,8 @@ def verify_dataset(
     if content:
         for split in dataset.splits:
             _check_params(report, dataset, split)
-        if (what := problem_of_preview(dataset.folder, manifest)) is not None:
+        wrong = {problem.file for problem in report.problems}
+        if (what := problem_of_preview(dataset.folder, manifest, wrong)) is not None:
             report.problems.append(VerifyProblem(card.PREVIEW, what))
     if source is not None and not report.sizes_differ:
         builder = sample_builder(dataset.recipe, source)
