@@ -50,8 +50,12 @@ def console(width: int) -> Console:
     """
     from rich.console import Console, ConsoleOptions
     from rich.segment import Segment
+    from rich.text import Text
 
     class PrintableConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)  # before a column is measured
+
         def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)

@@ -150,8 +150,9 @@ def _parse(folder: Path) -> _Envelope:
     try:
         content = read_bounded(folder / FILE, MAX_BYTES, "provenance")
         envelope = msgspec.json.decode(content, type=_Envelope)
-        again = base64.b64encode(base64.b64decode(envelope.payload, validate=True)).decode()
-        if again != envelope.payload or content != canonical_json(msgspec.to_builtins(envelope)) + b"\n":
+        texts = [envelope.payload, *(signature.sig for signature in envelope.signatures)]
+        again = [base64.b64encode(base64.b64decode(text, validate=True)).decode() for text in texts]
+        if again != texts or content != canonical_json(msgspec.to_builtins(envelope)) + b"\n":
             raise RejectedError(f"{FILE}: its bytes are not those that fusionbench writes: it was edited; {_REMEDY}")
         return envelope
     except (msgspec.DecodeError, RecursionError, ValueError) as error:

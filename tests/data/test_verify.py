@@ -264,7 +264,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_dataset(recipe, source_dir=images(root / "images"), out=root)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_digest", [True, False])
 def test_every_flipped_bit_of_a_manifest_is_noticed(with_digest: bool, small: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "copy"))
@@ -273,7 +272,8 @@ def test_every_flipped_bit_of_a_manifest_is_noticed(with_digest: bool, small: Pa
         (folder / "manifest.sha256").unlink()
     content = (folder / "manifest.json").read_bytes()
     with open(folder / "manifest.json", "r+b", buffering=0) as file:  # in place: opening it 20,000 times takes minutes
-        for bit in range(8 * len(content)):
+        # without the digest, shards are read for every bit: one in seven, so that all places in a byte have their turn
+        for bit in range(0, 8 * len(content), 1 if with_digest else 7):
             at, mask = bit // 8, 1 << bit % 8
             os.pwrite(file.fileno(), bytes([content[at] ^ mask]), at)
             assert is_noticed(folder), f"bit {bit % 8} of byte {at}: {content[max(0, at - 20) : at + 20]!r}"
