@@ -77,3 +77,8 @@ def in_markdown(text: str) -> str:
         \\[a\\](b) \\| \\`c\\`
     """
     return re.sub(r"([\\\[\]|`])", r"\\\1", without_html(text))
+
+
+def in_markdown_table(text: str) -> str:
+    """:func:`in_markdown` with no emphasis, for tables whose marks mean something."""
+    return re.sub(r"([*_])", r"\\\1", in_markdown(text))

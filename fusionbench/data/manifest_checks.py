@@ -17,7 +17,7 @@ from fusionbench.core.io import digest, read_bounded
 from fusionbench.data import card
 from fusionbench.data.build_shards import JOURNAL
 from fusionbench.data.dataset import Dataset
-from fusionbench.data.recipes import list_recipes, load_recipe
+from fusionbench.data.recipes import AnyRecipe, list_recipes, load_recipe
 from fusionbench.data.shard_layout import plan_cutouts
 from fusionbench.data.shards import croissant
 from fusionbench.data.shards.manifest import DIGEST_FILE, FILE, MAX_BYTES, Manifest, SplitEntry, digest_line
@@ -49,7 +49,9 @@ def problems_of_manifest(dataset: Dataset) -> Found:
         expected = digest([shard.source_sha256 for shard in split.shards])
         if manifest.source.fingerprint.get(name, expected) != expected:
             yield FILE, f"the source fingerprint of {name} does not follow from the source digests of its shards"
-    yield from ((FILE, what) for what in _problems_of_shipped(manifest))
+    shipped = _shipped(manifest)
+    if shipped is not None and shipped.expect.id not in (None, manifest.id):
+        yield FILE, f"its id is {manifest.id[:12]}…, its recipe comes with fusionbench and makes {shipped.expect.id}"
 
 
 def _names(names: Iterable[str]) -> str:
@@ -76,17 +78,18 @@ def _problems_of_split(dataset: Dataset, name: str, split: SplitEntry) -> Iterat
         yield f"coverage of {name} has {len(split.coverage)} values for {recipe.made_views(name)} views"
 
 
-def _problems_of_shipped(manifest: Manifest) -> Iterator[str]:
-    """Where fusionbench comes with the very recipe, its title and the id that it expects are known, too."""
-    if manifest.name not in list_recipes():
-        return
-    recipe = load_recipe(manifest.name)
-    if recipe.hash != manifest.recipe_sha256:
-        return
-    if manifest.title != recipe.title:
-        yield f"title is {manifest.title!r}, the recipe that comes with fusionbench says {recipe.title!r}"
-    if recipe.expect.id is not None and recipe.expect.id != manifest.id:
-        yield f"its id is {manifest.id[:12]}…, the recipe that comes with fusionbench makes {recipe.expect.id[:12]}…"
+def _shipped(manifest: Manifest) -> AnyRecipe | None:
+    """The recipe that comes with fusionbench, where the data set was made by it or by a copy of it."""
+    recipe = load_recipe(manifest.name) if manifest.name in list_recipes() else None
+    return recipe if recipe is not None and recipe.hash == manifest.recipe_sha256 else None
+
+
+def remark_on_title(manifest: Manifest) -> str | None:
+    """A title that is not the one that fusionbench's own recipe has: no problem, for a copy of it may have another."""
+    recipe = _shipped(manifest)
+    if recipe is None or recipe.title == manifest.title:
+        return None
+    return f"title is {manifest.title!r}, the recipe that comes with fusionbench says {recipe.title!r}"
 
 
 def compare_source(manifest: Manifest, recipe_source: str) -> tuple[list[str], list[str]]:

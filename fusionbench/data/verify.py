@@ -19,7 +19,13 @@ from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.io import file_sha256
 from fusionbench.data import card
 from fusionbench.data.dataset import Dataset, open_dataset
-from fusionbench.data.manifest_checks import compare_source, problem_of_preview, problems_beside, problems_of_manifest
+from fusionbench.data.manifest_checks import (
+    compare_source,
+    problem_of_preview,
+    problems_beside,
+    problems_of_manifest,
+    remark_on_title,
+)
 from fusionbench.data.sample_builders import SampleBuilder, sample_builder
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import DIGEST_FILE, FILE, ShardEntry
@@ -141,6 +147,8 @@ def _check_manifest(report: VerifyReport, dataset: Dataset, expect: str | None) 
     found = [*problems_of_manifest(dataset), *problems_beside(dataset)]
     wrong, report.remarks = compare_source(dataset.manifest, dataset.recipe.source.name)
     report.problems += [VerifyProblem(file, what) for file, what in [*found, *((FILE, what) for what in wrong)]]
+    if (remark := remark_on_title(dataset.manifest)) is not None:
+        report.remarks.append(remark)
     if not (dataset.folder / DIGEST_FILE).exists():
         report.remarks.append(f"no {DIGEST_FILE}: made by an earlier release, or removed")
     if expect is not None:

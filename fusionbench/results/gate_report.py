@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.core.text import one_line
+from fusionbench.core.text import in_markdown_table
 from fusionbench.results.gate import Case, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def as_markdown(outcome: Outcome) -> str:
     lines = [f"### {heads[outcome.exit_code]}", "", summary(outcome) + ".", ""]
     if moved:
         lines += [*_markdown_table(moved), ""]
-        lines += [f"* {_escape(describe)}" for describe in dict.fromkeys(case.reason for case in moved)]
+        lines += [f"* {in_markdown_table(describe)}" for describe in dict.fromkeys(case.reason for case in moved)]
         lines.append("")
     if outcome.of("improved") and outcome.ok:
         lines += ["Better scores become the new baseline with `--update-baseline`.", ""]
@@ -76,15 +76,8 @@ def as_markdown(outcome: Outcome) -> str:
 
 
 def _markdown_table(cases: list[Case]) -> list[str]:
-    rows = [f"| {' | '.join(_escape(text) for text in _row(case))} |" for case in cases]
+    rows = [f"| {' | '.join(in_markdown_table(text) for text in _row(case))} |" for case in cases]
     return [f"| {' | '.join(_HEADS)} |", "|---|---|---|--:|--:|--:|--:|", *rows]
-
-
-def _escape(text: str) -> str:
-    text = one_line(" ".join(text.split()))
-    for letter in "\\|`*_<>[]":
-        text = text.replace(letter, "\\" + letter)
-    return text
 
 
 def as_junit(outcome: Outcome) -> bytes:

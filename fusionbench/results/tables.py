@@ -38,7 +38,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.core.text import one_line, printable
+from fusionbench.core.text import in_markdown_table, one_line, printable
 from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import Row
 from fusionbench.results.comparison import Comparison, Entry
@@ -261,9 +261,9 @@ def as_markdown(comparison: Comparison) -> str:
     heads = [f"{key} {ARROW[better]} ({comparison.unit[key]})" for key, better in comparison.better.items()]
     lines = ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for i in order(comparison):
-        name = _escape(label(comparison.entries[i]), "\\|`*_<>[]")
+        name = in_markdown_table(label(comparison.entries[i]))
         lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
-    told = ["* " + _escape(line, "\\|`*_<>[]") for line in notes(comparison)]
+    told = ["* " + in_markdown_table(line) for line in notes(comparison)]
     return "\n".join([*lines, "", legend(comparison).replace("*", "\\*"), "", *told, *([""] if told else [])])
 
 
@@ -317,10 +317,6 @@ def as_latex(comparison: Comparison) -> str:
             cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
         lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def _escape(text: str, special: str) -> str:
-    return "".join("\\" + letter if letter in special else letter for letter in one_line(text))
 
 
 def _latex(text: str) -> str:

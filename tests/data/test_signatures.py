@@ -90,8 +90,6 @@ def test_openssl_agrees(signed: tuple[Path, Manifest], keys: tuple, tmp_path: Pa
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(public), "-rawin", "-in", "message"]
     command += ["-sigfile", "signature"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        [*command, "-sigfile", "signature"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
     assert done.returncode == 0, done.stderr
     der = subprocess.run(
         ["openssl", "pkey", "-pubin", "-in", str(public), "-outform", "DER"], capture_output=True
@@ -203,8 +201,8 @@ def test_on_the_command_line(keys: tuple, tmp_path: Path, capsys: pytest.Capture
     code, out, _ = run(capsys, "verify", folder, "--signer", public)
     assert code == 1 and "not signed" in out
     assert run(capsys, "verify", folder, "--signer", mine)[0] == 2
-    forge(folder, lambda raw: raw.update(title="Edited"))
+    forge(folder, lambda raw: raw["splits"]["test"].update(coverage=[0.1, 0.2, 0.3]))
     code, _, err = run(capsys, "generate", "fusiondigits", "--out", tmp_path, "--sign", mine)
-    assert code == 1 and "not signed: manifest.json: title" in err and not (folder / FILE).exists()
+    assert code == 1 and "not signed: manifest.json: coverage" in err and not (folder / FILE).exists()
     code, _, err = run(capsys, "generate", "fusiondigits", "--out", "memory://x", "--sign", mine)
     assert code == 2 and "--sign does not go with a URL" in err
