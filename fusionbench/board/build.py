@@ -341,7 +341,7 @@ def _write(out: Path, files: Files) -> None:
     if (out / MANIFEST).exists():
         try:
             earlier = json.loads(read_bounded(out / MANIFEST, 64 << 20, "list of files"))["files"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{out / MANIFEST}: damaged; remove the folder and build again") from error
     for name, content in files.items():
         write_bytes(out / name, content if isinstance(content, bytes) else content())

@@ -7,7 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from fusionbench import __version__
+from fusionbench.core.text import printable
 from fusionbench.results.comparison import title_of
 
 if TYPE_CHECKING:
@@ -32,9 +35,17 @@ def _templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
     return environment
+
+
+def _printable(value: object) -> object:
+    """What a page shows of a value: letters that turn the direction of the text around them are spelled out."""
+    if not isinstance(value, str) or (shown := printable(value)) == value:
+        return value
+    return Markup(shown) if isinstance(value, Markup) else shown
 
 
 def _plain(value: object) -> str:

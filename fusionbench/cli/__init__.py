@@ -96,9 +96,11 @@ def cli(quiet: bool) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: runs a verb and leaves with its exit code."""
+    from fusionbench.cli.console import printable_stdout
+
     _print_any_name()
     try:
-        with one_interrupt():
+        with one_interrupt(), printable_stdout():
             cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
             sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
     except FusionbenchError as error:
@@ -132,7 +134,11 @@ def main(args: list[str] | None = None) -> None:
             _leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
         import traceback
 
-        traceback.print_exc()  # a fault of ours or of a plugin's: never the exit code of a regression
+        from fusionbench.core.text import printable
+
+        print(
+            printable(traceback.format_exc()), file=sys.stderr, end=""
+        )  # a fault of ours or of a plugin's: never the exit code of a regression
         _leave("this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above", 3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,10 @@ def list_command(kind: str | None, pattern: str | None, root: Path, as_json: boo
     if as_json:
         click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from fusionbench.cli.console import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", *_COLUMNS[kind]):
@@ -62,7 +62,7 @@ def list_command(kind: str | None, pattern: str | None, root: Path, as_json: boo
             table.add_row(escape(card["name"]), f"[red]{escape(card['error'])}[/red]")
         else:
             table.add_row(*(escape(_short(card.get(column, ""), column)) for column in ("name", *_COLUMNS[kind])))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console(160).print(table)
 
 
 def _short(value: Any, column: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +55,10 @@ def compare_command(
         render = {"markdown": tables.as_markdown, "csv": tables.as_csv, "latex": tables.as_latex}[form]
         click.echo(render(comparison), nl=False)
     else:
-        from rich.console import Console
+        from fusionbench.cli.console import console
 
-        console = Console(width=None if sys.stdout.isatty() else 200)
-        for number, table in enumerate(tables.as_tables(comparison, console.width)):
-            console.print(*([""] if number else []), table, sep="\n")
+        terminal = console(200)
+        for number, table in enumerate(tables.as_tables(comparison, terminal.width)):
+            terminal.print(*([""] if number else []), table, sep="\n")
         for line in (tables.legend(comparison), *tables.notes(comparison)):
             say(line)

@@ -78,7 +78,7 @@ def status_command(root: Path, as_json: bool) -> None:
         click.echo(json.dumps(rows))
         return
     for row in rows:
-        identity = f" id {row['id'][:12]}" if row["id"] else ""
+        identity = f" id {row['id'][:12]}, manifest_sha256 {row['manifest_sha256'][:12]}" if row["id"] else ""
         size = _megabytes(row["bytes"])
         click.echo(f"{row['name']} {row['version']}: {row['state']}, {row['shards']} shards, {size}")
         click.echo(f"  {row['folder']}{identity}")

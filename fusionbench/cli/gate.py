@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -69,9 +68,9 @@ def gate_command(
         if as_json:
             click.echo(json.dumps(gate_report.outcome_data(outcome), indent=1, ensure_ascii=False))
         else:
-            from rich.console import Console
+            from fusionbench.cli.console import console
 
-            Console(width=None if sys.stdout.isatty() else 160).print(gate_report.outcome_table(outcome, everything))
+            console(160).print(gate_report.outcome_table(outcome, everything))
             click.echo(gate_report.summary(outcome))
     if update_baseline:
         write_baseline(baseline, baseline_of(results))

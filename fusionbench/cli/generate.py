@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.core.errors import UsageError
+from fusionbench.core.errors import RejectedError, UsageError
+
+if TYPE_CHECKING:
+    from fusionbench.data.shards.manifest import Manifest
 
 
 @click.command("generate")
@@ -19,6 +23,9 @@ from fusionbench.core.errors import UsageError
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
 @click.option("--strict", is_flag=True, help="Refuse images of pairs without a partner instead of listing them.")
 @click.option("--skip-refused", is_flag=True, help="Leave out files that cannot be used; the manifest lists them.")
+@click.option(
+    "--sign", "key", metavar="KEY", type=click.Path(path_type=Path), help="Check it, then sign it with KEY (PEM)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
     name: str | None,
@@ -30,6 +37,7 @@ def generate_command(
     force: bool,
     strict: bool,
     skip_refused: bool,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped.
@@ -43,10 +51,13 @@ def generate_command(
     A file that cannot be used, a damaged one or one of 16 bits, stops the build, which says how many there are. With
     --skip-refused they are left out: the recipe then names them, so the folder and the id are others than without.
 
+    --sign adds provenance (in-toto, SLSA) signed with an ed25519 key: `openssl genpkey -algorithm ed25519 -out KEY`.
+
     Example: fusionbench generate fusionmnist --source-dir mnist/ --out data/
     """
     import json
 
+    from fusionbench.core.progress import say
     from fusionbench.data.build import build_dataset
     from fusionbench.data.recipes import list_recipes, load_recipe
     from fusionbench.data.shards.manifest import read_manifest
@@ -58,13 +69,16 @@ def generate_command(
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)
     if is_url(out):
-        if scheduler is not None or force:
-            option = "--force" if force else "--scheduler"
+        if scheduler is not None or force or key is not None:
+            option = "--force" if force else "--sign" if key is not None else "--scheduler"
             raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
         folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused)
     else:
         path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused)
         folder, manifest = str(path), read_manifest(path)
+        if key is not None:
+            _sign(path, manifest, key)
+    say(f"{recipe.name} {recipe.version}: id {manifest.id}, manifest_sha256 {manifest.manifest_sha256}")
     if not as_json:
         click.echo(folder)
         return
@@ -72,8 +86,22 @@ def generate_command(
         split: {"n": entry.n, "shards": len(entry.shards), "coverage": entry.coverage}
         for split, entry in manifest.splits.items()
     }
-    facts = {"folder": folder, "name": recipe.name, "version": recipe.version, "id": manifest.id, "splits": splits}
+    ids = {"id": manifest.id, "manifest_sha256": manifest.manifest_sha256}
+    facts = {"folder": folder, "name": recipe.name, "version": recipe.version, **ids, "splits": splits}
     click.echo(json.dumps({**facts, "refused": manifest.left_out}))
+
+
+def _sign(folder: Path, manifest: Manifest, key: Path) -> None:
+    """A signature is a promise: only what is right gets one."""
+    from fusionbench.core.progress import say
+    from fusionbench.data.signatures import FILE, sign
+    from fusionbench.data.verify import verify_dataset
+
+    problems = [problem for problem in verify_dataset(folder).problems if problem.file != FILE]
+    if problems:
+        more = f" and {len(problems) - 1} more problems" if len(problems) > 1 else ""
+        raise RejectedError(f"{folder}: not signed: {problems[0]}{more}; see `fusionbench verify`")
+    say(f"{folder}: signed by key {sign(folder, manifest, key)}")
 
 
 def _refuse_missing_partners(source: str, source_dir: Path | None) -> None:

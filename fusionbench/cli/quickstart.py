@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,16 +55,15 @@ def quickstart_command(out: Path, suite: str, device: str, budget: str | None, j
 
 def _show(made: Quickstart, started: float) -> None:
     """Tables of the scores, where everything lies, and what to try next."""
-    from rich.console import Console
-
+    from fusionbench.cli.console import console
     from fusionbench.core.progress import say
     from fusionbench.results.tables import by_inputs
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    terminal = console(120)
     for metric in ("nll", "mse_min"):
-        console.print()
-        console.print(by_inputs(made.rows, metric))
-    console.print()
+        terminal.print()
+        terminal.print(by_inputs(made.rows, metric))
+    terminal.print()
     for what, path in {
         "the pages": made.site,
         "views of the data": made.contact_sheet,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ import click
 
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
-from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.documents import parse_toml
+from fusionbench.core.errors import DataError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
@@ -320,7 +320,7 @@ def _settings(settings: Sequence[str], option: str, example: str = "--option dra
         if not equals or not key:
             raise UsageError(f"{option} {setting!r}: write KEY=VALUE, for example {example}")
         try:
-            found[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            found[key] = parse_toml(f"value = {text}", setting)["value"]
+        except DataError:
             found[key] = text
     return found

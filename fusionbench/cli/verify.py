@@ -17,6 +17,10 @@ from fusionbench.core.errors import Rejected, UsageError
 @click.option("--content", "only", flag_value="content", help="Only the contents: the digest of every array.")
 @click.option("--regenerate", metavar="N|all", help="Also make N samples again from their index and compare.")
 @click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files, for --regenerate.")
+@click.option(
+    "--signer", metavar="PUBLIC_KEY", type=click.Path(path_type=Path), help="The key that must have signed it."
+)
+@click.option("--expect", metavar="ID", help="The id or manifest_sha256 that it must have: 12 letters or more.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify_command(
     folder: Path | None,
@@ -24,9 +28,14 @@ def verify_command(
     only: str | None,
     regenerate: str | None,
     source_dir: Path | None,
+    signer: Path | None,
+    expect: str | None,
     as_json: bool,
 ) -> None:
     """Check the data set in FOLDER: every byte of it, and samples made again. Exit code 1 when something is wrong.
+
+    Whatever follows from recipe, source or shards is compared with them: names, licence, coverage, card and Croissant,
+    and which files are there. --signer checks who signed it (`generate --sign`), --expect that it is the one cited.
 
     Example: fusionbench verify data/fusiondigits --regenerate 100
     """
@@ -41,7 +50,9 @@ def verify_command(
     if regenerate is not None and regenerate != "all" and not regenerate.isdecimal():
         raise UsageError(f"--regenerate takes a number of samples or 'all', not {regenerate!r}")
     count: int | Literal["all"] = "all" if regenerate == "all" else int(regenerate or 0)
-    report = verify_dataset(folder, count, source_dir, files=only != "content", content=only != "files")
+    report = verify_dataset(
+        folder, count, source_dir, files=only != "content", content=only != "files", signer=signer, expect=expect
+    )
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
@@ -50,12 +61,18 @@ def verify_command(
         if report.ok:
             again = f", {report.regenerated:,} samples made again and equal" if count else ""
             click.echo(f"{report.name} {report.id[:12]}: {report.shards} shards, {report.bytes:,} bytes correct{again}")
+            click.echo(f"  id {report.id}\n  manifest_sha256 {report.manifest_sha256}")
+            if report.signer is not None:
+                click.echo(f"  signed by key {report.signer}")
             for split, coverage in report.coverage.items():
                 if coverage:
                     shares = ", ".join(f"{100 * share:.1f} %" for share in coverage)
                     click.echo(f"  {split}: pixels seen by the first 1, 2, … views: {shares}")
+        for remark in report.remarks:
+            click.echo(f"  {remark}")
     if not report.ok:
-        raise Rejected(f"{report.folder}: {len(report.problems)} problems; do not use this data set as it is")
+        many = "1 problem" if len(report.problems) == 1 else f"{len(report.problems)} problems"
+        raise Rejected(f"{report.folder}: {many}; do not use this data set as it is")
 
 
 def _self_test(as_json: bool) -> None:

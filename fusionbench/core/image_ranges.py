@@ -31,10 +31,10 @@ import numpy as np
 from fusionbench.core.errors import DataError, UsageError
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that ``auto`` chooses from
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _VALUES = re.compile(rf"({_NUMBER}):({_NUMBER})")
 _PERCENTILE = re.compile(rf"percentile:({_NUMBER}),({_NUMBER})")
-_BITS = re.compile(r"(\d{1,2})bit")
+_BITS = re.compile(r"([0-9]{1,2})bit")
 _BLOCK = 1 << 22  # pixels that are mapped at once in float64
 _FORMS = "auto, full, 14bit, LOW:HIGH, percentile:1,99 or set:percentile:1,99"
 

@@ -20,8 +20,10 @@ from typing import IO, Any
 
 from fusionbench.core.errors import DataError
 
-# what turns the direction of the text after it, or ends a line somewhere
-_UNSEEN = {*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+# Controls of terminals, what turns the direction of the text after it, and what ends a line somewhere.
+UNSEEN = frozenset(
+    {*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)}
+)
 
 
 def utf8(text: str) -> str:
@@ -31,7 +33,7 @@ def utf8(text: str) -> str:
 
 def escaped(name: str | Path) -> str:
     """A name as one line of text for people: as :func:`utf8`, with control characters as ``\\xHH``, too."""
-    return "".join(_escape(letter) if ord(letter) in _UNSEEN else letter for letter in utf8(str(name)))
+    return "".join(_escape(letter) if ord(letter) in UNSEEN else letter for letter in utf8(str(name)))
 
 
 def _escape(letter: str) -> str:
@@ -60,6 +62,11 @@ def utf8_names(files: Mapping[str, Path]) -> dict[str, Path]:
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys, no blanks and no NaN: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def readable_json(value: Any, indent: int = 1) -> bytes:
+    """UTF-8 JSON with sorted keys, a line a value and a line end: for people, and still equal for equal values."""
+    return json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def digest(value: Any) -> str:
@@ -114,11 +121,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def write_json(path: str | Path, value: Any, *, indent: int | None = None) -> None:
     """Write ``value`` as JSON, canonical unless ``indent`` asks for a readable form."""
-    if indent is None:
-        write_bytes(path, canonical_json(value))
-    else:
-        text = json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False)
-        write_bytes(path, text.encode() + b"\n")
+    write_bytes(path, canonical_json(value) if indent is None else readable_json(value, indent))
 
 
 def read_bounded(path: str | Path, limit: int, what: str) -> bytes:

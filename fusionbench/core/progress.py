@@ -63,7 +63,10 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
         yield _Silent()
     elif sys.stderr.isatty():
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from fusionbench.core.io import escaped
 
         columns = (
             TextColumn("{task.description}"),
@@ -74,6 +77,6 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
             TextColumn("{task.fields[note]}", style="dim"),
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield _Bar(bar, bar.add_task(title, total=total, completed=int(done), note=""), unit)
+            yield _Bar(bar, bar.add_task(escape(escaped(title)), total=total, completed=int(done), note=""), unit)
     else:
         yield _Lines(title, total, unit, done)

@@ -1,10 +1,17 @@
-"""Constrained strings and numbers for records from outside, for msgspec: no markup, no control characters, bounded."""
+"""Text from outside: constrained types for records, and forms in which any text can be printed or rendered.
+
+Patterns stand between ``\\A`` and ``\\Z`` and spell digits as ``[0-9]``: ``$`` matches before a last line end as well,
+and ``\\d`` the digits of every script.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
+
+from fusionbench.core.io import UNSEEN
 
 # Letters of any script, digits and ordinary punctuation; no markup, no control characters, no line ends.
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=r"\A[\w .,:;+()'&/@×–-]*\Z")]
@@ -15,8 +22,63 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Plain = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9+_-]{0,63}\Z")]
 # Names in recipes, suites and results differ: those of data sets are parts of commands and folders, rows of suites are
 # called like models (``cvae+s``), and results come from anywhere.
-RecipeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-SuiteName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9+._-]{0,63}$")]
+RecipeName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9-]{0,63}\Z")]
+SuiteName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9+._-]{0,63}\Z")]
 ResultName = Annotated[str, msgspec.Meta(max_length=200)]
+Version = Annotated[str, msgspec.Meta(pattern=r"\A(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\Z")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+_ESCAPES = {code: f"\\u{code:04x}" for code in UNSEEN}
+_ESCAPES_IN_LINES = {code: text for code, text in _ESCAPES.items() if code not in (0x09, 0x0A)}
+
+
+def printable(text: str) -> str:
+    """Lines of text for a terminal or a page: what moves a cursor or turns the direction of text becomes ``\\uXXXX``.
+
+    Line ends and tabs stay. In JSON, where such letters are inside strings only, the value stays the same.
+
+    Example:
+        >>> from fusionbench.core.text import printable
+        >>> print(printable("red \\x1b[31m, hidden \\u202e"))
+        red \\u001b[31m, hidden \\u202e
+    """
+    return text.translate(_ESCAPES_IN_LINES)
+
+
+def one_line(text: str) -> str:
+    """:func:`printable` text on one line: line ends and tabs become blanks.
+
+    Example:
+        >>> from fusionbench.core.text import one_line
+        >>> one_line("two\\nlines")
+        'two lines'
+    """
+    return re.sub(r"[\t\n\r]+", " ", text).translate(_ESCAPES)
+
+
+def without_html(text: str) -> str:
+    """:func:`one_line` of text that a catalogue may take for HTML: no tag and no entity is left in it.
+
+    Example:
+        >>> from fusionbench.core.text import without_html
+        >>> without_html("<img src=x> &lt; R&D")
+        '&lt;img src=x> &amp;lt; R&D'
+    """
+    return re.sub(r"&(?=#|\w+;)", "&amp;", one_line(text)).replace("<", "&lt;")
+
+
+def in_markdown(text: str) -> str:
+    """:func:`without_html` for Markdown: nor is there a link, an image, a code span or the end of a table's cell.
+
+    Example:
+        >>> from fusionbench.core.text import in_markdown
+        >>> print(in_markdown("[a](b) | `c`"))
+        \\[a\\](b) \\| \\`c\\`
+    """
+    return re.sub(r"([\\\[\]|`])", r"\\\1", without_html(text))
+
+
+def in_markdown_table(text: str) -> str:
+    """:func:`in_markdown` with no emphasis, for tables whose marks mean something."""
+    return re.sub(r"([*_])", r"\\\1", in_markdown(text))

@@ -90,7 +90,8 @@ def _noted(folder: Path, file: str) -> bool:
 
 
 def status(root: str | Path) -> list[dict[str, Any]]:
-    """The data sets below ``root``, finished or begun: name, version, folder, state, shards, bytes, id.
+    """The data sets below ``root``, finished or begun: name, version, folder, state, shards, bytes, id,
+    manifest_sha256.
 
     Raises:
         DataError: no such folder.
@@ -110,11 +111,13 @@ def status(root: str | Path) -> list[dict[str, Any]]:
             "name": folder.parent.parent.name,
             "version": folder.parent.name,
             "id": None,
+            "manifest_sha256": None,
         }
         if (folder / FILE).is_file():
             try:
                 manifest = read_manifest(folder)
                 row.update(state="finished", name=manifest.name, version=manifest.version, id=manifest.id)
+                row["manifest_sha256"] = manifest.manifest_sha256
             except DataError as error:
                 row.update(state=f"damaged: {error}")
         rows.append(row)

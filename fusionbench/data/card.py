@@ -8,6 +8,7 @@ import numpy as np
 
 from fusionbench.core.images import encode_png
 from fusionbench.core.io import write_bytes
+from fusionbench.core.text import in_markdown
 from fusionbench.data.shards import ragged
 from fusionbench.data.shards.manifest import CutoutGate, Manifest
 from fusionbench.data.shards.reader import open_shard
@@ -19,14 +20,26 @@ _WIDEST = 256  # pixels of a pair side by side, before it is enlarged
 
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write card and preview of the finished shards in ``folder``, from the manifest that is about to be written."""
-    write_bytes(folder / PREVIEW, _preview(folder, manifest))
-    write_bytes(folder / FILE, _text(manifest).encode())
+    write_bytes(folder / PREVIEW, encode_png(preview_pixels(folder, manifest, shown_splits(manifest)[0])))
+    write_bytes(folder / FILE, card_bytes(manifest))
 
 
-def _preview(folder: Path, manifest: Manifest) -> bytes:
-    """The first samples of the first split: target, where there is one, and views side by side, as PNG."""
-    split = manifest.splits.get("train") or next(iter(manifest.splits.values()))
-    arrays = open_shard(folder / split.shards[0].file).arrays
+def card_bytes(manifest: Manifest) -> bytes:
+    """What ``README.md`` holds: it follows from the manifest, so that :mod:`fusionbench.data.verify` can tell an edit.
+
+    A change of wording makes the cards of finished data sets differ; see docs/formats.md.
+    """
+    return _text(manifest).encode()
+
+
+def shown_splits(manifest: Manifest) -> list[str]:
+    """The splits that a preview may show: ``train``, or the first by name; earlier releases showed another one."""
+    return ["train"] if "train" in manifest.splits else sorted(manifest.splits)
+
+
+def preview_pixels(folder: Path, manifest: Manifest, split: str) -> np.ndarray:
+    """The first samples of a split: target, where there is one, and views side by side, uint8 (H, W[, 3])."""
+    arrays = open_shard(folder / manifest.splits[split].shards[0].file).arrays
     views = ragged.Ragged([arrays]) if ragged.PIXELS in arrays else arrays["views"]
     strips = [
         np.concatenate([*arrays["targets"][i : i + 1], *views[i]] if "targets" in arrays else [*views[i]], axis=1)
@@ -38,7 +51,8 @@ def _preview(folder: Path, manifest: Manifest) -> bytes:
     # one grey line between samples, so that rows and columns can be distinguished
     framed = [np.pad(strip, ((1, 1), (1, 1), *[(0, 0)] * (strip.ndim - 2)), constant_values=128) for strip in strips]
     rows = [np.concatenate(framed[i : i + _COLUMNS], axis=1) for i in range(0, len(framed), _COLUMNS)]
-    return encode_png(np.concatenate(rows).repeat(_SCALE, axis=0).repeat(_SCALE, axis=1))
+    result: np.ndarray = np.concatenate(rows).repeat(_SCALE, axis=0).repeat(_SCALE, axis=1)
+    return result
 
 
 def _reduced(strip: np.ndarray) -> np.ndarray:
@@ -63,7 +77,7 @@ def _text(manifest: Manifest) -> str:
     source = manifest.source
     pairs = "pairs" in manifest.recipe
     lines = [
-        f"# {manifest.title}",
+        f"# {in_markdown(manifest.title)}",
         "",
         f"`{manifest.name}` {manifest.version}, id `{manifest.id}`",
         "",
@@ -98,13 +112,13 @@ def _text(manifest: Manifest) -> str:
         "",
         "## Source and licence",
         "",
-        f"Made from: {source.title}. {source.homepage}".rstrip(),
+        f"Made from: {in_markdown(source.title)}. {in_markdown(source.homepage)}".rstrip(),
         "",
-        f"Licence of the source: {source.licence}. Its images {passing_on}.",
+        f"Licence of the source: {in_markdown(source.licence)}. Its images {passing_on}.",
         "",
         "## How to cite",
         "",
-        f"Name `{manifest.name}` {manifest.version} with its id, and the source: {source.citation}",
+        f"Name `{manifest.name}` {manifest.version} with its id, and the source: {in_markdown(source.citation)}",
         "",
         "## Limits",
         "",

@@ -129,7 +129,8 @@ class Dataset(SplitAccess):
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {self.size(split):,}" for split in self.splits)
-        return f"<Dataset {self.name} {self.version} ({sizes}) id {self.id[:12]}>"
+        manifest = self.manifest.manifest_sha256[:12]
+        return f"<Dataset {self.name} {self.version} ({sizes}) id {self.id[:12]}, manifest_sha256 {manifest}>"
 
     @property
     def name(self) -> str:

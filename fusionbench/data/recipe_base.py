@@ -10,12 +10,12 @@ import msgspec
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import digest
-from fusionbench.core.text import Count, RecipeName
+from fusionbench.core.text import Count, RecipeName, Version
 
 _PROSE = ("title", "description", "reference", "expect", "reasons")
 
+_LONGEST_KEY = 4200  # letters of a line that are looked at: a name of a file, and what is around it
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-Version = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
 
 
 class RecipeTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True, omit_defaults=True):
@@ -172,11 +172,12 @@ def find_line(text: str, path: str) -> int | None:
     found: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            table = re.sub(r"[\"'\s]", "", header[1])
+        line = line.strip()[:_LONGEST_KEY]
+        if line.startswith("[") and "]" in line:
+            table = re.sub(r"[\"'\s]", "", line.lstrip("[").partition("]")[0])
             found.setdefault(table, number)
-        elif key := re.match(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=", line):
-            name = re.sub(r"[\"'\s]", "", key[1])
+        elif "=" in line and re.fullmatch(r"[A-Za-z0-9_\-.\"' ]+", key := line.partition("=")[0]):
+            name = re.sub(r"[\"'\s]", "", key)
             found.setdefault(f"{table}.{name}" if table else name, number)
     while path:
         if path in found:

@@ -8,13 +8,13 @@ fusionbench learns new keys.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 
+from fusionbench.core.documents import parse_toml
 from fusionbench.core.errors import DataError, unknown_name
 from fusionbench.core.formats import require_format
 from fusionbench.core.image_ranges import Ranges
@@ -240,11 +240,8 @@ def parse_recipe(content: bytes, where: str = "recipe") -> AnyRecipe:
     Raises:
         DataError: not TOML or not a valid recipe, with line and key path.
     """
-    try:
-        text = content.decode()
-        table = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DataError(f"{where}: not a TOML file: {error}") from error
+    table = parse_toml(content, where, limit=MAX_BYTES)
+    text = content.decode()
     try:
         return _recipe_of(table)
     except msgspec.ValidationError as error:

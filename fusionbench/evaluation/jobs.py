@@ -331,7 +331,7 @@ def _last_row(folder: Path) -> tuple[int, str]:
     try:
         with open(folder / "log.csv", "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - 2048))
-            rows = [line.split(",") for line in stream.read().decode().splitlines()[1:]]
+            rows = [line.split(",") for line in stream.read().decode("utf-8", "replace").splitlines()[1:]]
     except OSError:
         return 0, ""
     losses = [row for row in rows if len(row) == 4 and row[2].endswith("loss") and row[0].isdecimal()]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from fusionbench.core.documents import parse_toml
 from fusionbench.core.errors import DataError, unknown_name
 from fusionbench.core.formats import require_format
 from fusionbench.core.io import read_bounded, shipped_folder
@@ -95,14 +95,13 @@ def load_suite(name_or_path: str | Path) -> Suite:
             raise unknown_name("suite", str(name_or_path), list_suites())
         path = shipped_folder("benchmarks") / f"{name_or_path}.toml"
     try:
-        body = tomllib.loads(read_bounded(path, MAX_BYTES, "suite").decode())
+        body = parse_toml(read_bounded(path, MAX_BYTES, "suite"), str(path), "suite", MAX_BYTES)
         table = body.pop("protocol", {})
         if not isinstance(table, dict):
             raise DataError(f"{path}: not a suite: `protocol` is a table, for example [protocol]")
         suite = msgspec.convert(body, Suite)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
-        if isinstance(error, msgspec.ValidationError):
-            require_format(body.get("format"), FORMAT, path)
+    except msgspec.ValidationError as error:
+        require_format(body.get("format"), FORMAT, path)
         raise DataError(f"{path}: not a suite: {error}") from error
     suite = msgspec.structs.replace(suite, protocol=read_options(table, path))
     if suite.train is not None and PROTOCOLS.get(suite.protocol.name).trains_on_dataset:

@@ -249,7 +249,7 @@ def read_baseline(path: str | Path) -> Baseline:
         baseline = read_json(content, Baseline, path, (*IDENTITIES, BaselineEntry))
         for entry in baseline.entries:
             entry.scores = _current_scores(entry)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a {SCHEMA} file: {error}") from error
     except ValueError as error:
         raise DataError(f"{path}: {error}; make a new baseline") from error

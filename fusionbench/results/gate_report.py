@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fusionbench.core.text import in_markdown_table
 from fusionbench.results.gate import GateCase, GateOutcome, Verdict
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def outcome_markdown(outcome: GateOutcome) -> str:
     lines = [f"### {heads[outcome.exit_code]}", "", summary(outcome) + ".", ""]
     if moved:
         lines += [*_markdown_table(moved), ""]
-        lines += [f"* {_escape(describe)}" for describe in dict.fromkeys(case.reason for case in moved)]
+        lines += [f"* {in_markdown_table(describe)}" for describe in dict.fromkeys(case.reason for case in moved)]
         lines.append("")
     if outcome.of("improved") and outcome.ok:
         lines += ["Better scores become the new baseline with `--update-baseline`.", ""]
@@ -75,14 +76,8 @@ def outcome_markdown(outcome: GateOutcome) -> str:
 
 
 def _markdown_table(cases: list[GateCase]) -> list[str]:
-    rows = [f"| {' | '.join(_escape(text) for text in _row(case))} |" for case in cases]
+    rows = [f"| {' | '.join(in_markdown_table(text) for text in _row(case))} |" for case in cases]
     return [f"| {' | '.join(_HEADS)} |", "|---|---|---|--:|--:|--:|--:|", *rows]
-
-
-def _escape(text: str) -> str:
-    for letter in "\\|`*_<>[]":
-        text = text.replace(letter, "\\" + letter)
-    return " ".join(text.split())
 
 
 def outcome_junit(outcome: GateOutcome) -> bytes:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from fusionbench.core.documents import parse_toml
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
 from fusionbench.core.formats import require_format
 from fusionbench.core.io import read_bounded, write_bytes
@@ -33,7 +34,8 @@ TEMPLATE = "published-template.toml"
 Number = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,7}(\.[0-9]{1,9})?\Z")]
 Key = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,39}(@[a-z0-9_]{1,20})?\Z")]
 Long = Annotated[str, msgspec.Meta(min_length=1, max_length=250, pattern=r"\A[\w .,:;+()'&/@×–?!-]*\Z")]
-Caveat = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"\A[^\x00-\x1f<>]*\Z")]
+_NO_CONTROLS = r"\A[^<>\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*\Z"
+Caveat = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=_NO_CONTROLS)]
 
 
 class Paper(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -108,9 +110,13 @@ def read_published(path: Path) -> tuple[Record | None, list[Problem]]:
         text = read_bounded(path, MAX_BYTES, "record")
     except DataError as error:
         return None, [Problem(path.name, str(error).removeprefix(f"{path}: "), "split the table into several records")]
-    decode = msgspec.toml.decode if path.suffix == ".toml" else msgspec.json.decode
     try:
-        record: Record = decode(text, type=Record)
+        if path.suffix == ".toml":
+            record = msgspec.convert(parse_toml(text, path.name, f"{SCHEMA} record", MAX_BYTES), Record)
+        else:
+            record = msgspec.json.decode(text, type=Record)
+    except DataError as error:
+        return None, [Problem(path.name, str(error).removeprefix(f"{path.name}: "), remedy)]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         if (problem := _newer(text, path)) is not None:
             return None, [problem]

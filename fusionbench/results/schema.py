@@ -319,7 +319,7 @@ def load(path: str | Path) -> Result:
         path = path / "result.json"
     try:
         result = read_json(read_bounded(path, MAX_BYTES, "result"), Result, path, IDENTITIES)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a {SCHEMA} result: {error}") from error
     if result.id != identity_id(result.identity):
         raise DataError(f"{path}: its id does not match its identity; it was edited by hand or damaged")

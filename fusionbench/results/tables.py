@@ -38,6 +38,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionbench.core.text import in_markdown_table, one_line, printable
 from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, Entry
@@ -260,9 +261,9 @@ def as_markdown(comparison: Comparison) -> str:
     heads = [f"{key} {ARROW[better]} ({comparison.unit[key]})" for key, better in comparison.better.items()]
     lines = ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for i in order(comparison):
-        name = _escape(label(comparison.entries[i]), "\\|`*_<>[]")
+        name = in_markdown_table(label(comparison.entries[i]))
         lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
-    told = ["* " + _escape(line, "\\|`*_<>[]") for line in notes(comparison)]
+    told = ["* " + in_markdown_table(line) for line in notes(comparison)]
     return "\n".join([*lines, "", legend(comparison).replace("*", "\\*"), "", *told, *([""] if told else [])])
 
 
@@ -277,6 +278,7 @@ def as_csv(comparison: Comparison) -> str:
     writer.writeheader()
     for row in as_data(comparison)["rows"]:
         about = {"model": row["name"], **{name: row[name] for name in ("title", "runs", "trivial", "cut")}}
+        about["title"] = printable(about["title"])
         if about["title"][:1] in "=+-@":  # a spreadsheet would take it for a formula
             about["title"] = "'" + about["title"]
         for key, score in row["scores"].items():
@@ -303,7 +305,7 @@ def as_latex(comparison: Comparison) -> str:
     heads = [f"{_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
     lines = [
         f"% {legend(comparison).replace('; * not separable from the best', '; bold: not separable from the best')}",
-        *(f"% {' '.join(line.split())}" for line in notes(comparison)),
+        *(f"% {one_line(line)}" for line in notes(comparison)),
         "\\begin{tabular}{l" + "r" * len(heads) + "}",
         "\\toprule",
         "model & " + " & ".join(heads) + " \\\\",
@@ -317,13 +319,9 @@ def as_latex(comparison: Comparison) -> str:
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 
-def _escape(text: str, special: str) -> str:
-    return "".join("\\" + letter if letter in special else letter for letter in text.replace("\n", " "))
-
-
 def _latex(text: str) -> str:
     words = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in text)
+    return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in one_line(text))
 
 
 def by_inputs(results: Sequence[Result], metric: str) -> Table:

@@ -21,8 +21,8 @@ from fusionbench.core.io import read_bounded
 from fusionbench.sources.file_notes import FileNotes
 
 _PARTITION = "list_eval_partition.txt"
-_LINE = re.compile(r"(\d{6})\.jpg\s+([012])")
-_IMAGE = re.compile(r"\d{6}\.jpg")
+_LINE = re.compile(r"([0-9]{6})\.jpg\s+([012])")
+_IMAGE = re.compile(r"[0-9]{6}\.jpg")
 _PARTS = {" 0": "train", " 1": "validation", " 2": "test"}
 _TRIED = 8  # images of a split, until one can be read
 _SPLITS = ("train", "validation", "test")

@@ -17,7 +17,7 @@ import numpy as np
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.sources.file_notes import FileNotes
 
-_NAME = re.compile(r"obj(\d{1,3})__(\d{1,3})\.png")
+_NAME = re.compile(r"obj([0-9]{1,3})__([0-9]{1,3})\.png")
 _SIZE = (128, 128)
 _DARK = 12  # levels by which an object differs from the black behind it, in any channel
 _CLOSE = 5  # pixels across gaps in it

@@ -24,8 +24,8 @@ from fusionbench.sources.file_notes import FileNotes
 
 _SIZE = (400, 400)
 _MAX_ANNOTATION = 64 << 20
-_YAML_IMAGE = re.compile(r"(\d{1,6}):\s*$")
-_YAML_OBJECT = re.compile(r"(?:-\s+|\s+)obj_id:\s*(\d{1,3})\s*$")
+_YAML_IMAGE = re.compile(r"([0-9]{1,6}):\s*$")
+_YAML_OBJECT = re.compile(r"(?:-\s+|\s+)obj_id:\s*([0-9]{1,3})\s*$")
 
 
 class TLess:
@@ -52,9 +52,9 @@ class TLess:
         self.notes = FileNotes()
         self._images: list[tuple[int, Path]] = []
         problems = []
-        for folder in sorted(path for path in self.root.iterdir() if re.fullmatch(r"\d{2}|\d{6}", path.name)):
+        for folder in sorted(path for path in self.root.iterdir() if re.fullmatch(r"[0-9]{2}|[0-9]{6}", path.name)):
             number = int(folder.name)
-            files = sorted(path for path in (folder / "rgb").glob("*.png") if re.fullmatch(r"\d{4,6}", path.stem))
+            files = sorted(path for path in (folder / "rgb").glob("*.png") if re.fullmatch(r"[0-9]{4,6}", path.stem))
             annotated = _annotation(folder)
             for path in files:
                 found = annotated.get(int(path.stem))

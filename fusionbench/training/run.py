@@ -126,5 +126,5 @@ def read_run(folder: str | Path) -> Run:
         content = read_bounded(path, 1 << 20, "run (fusionbench train makes it)")
         # no field is ever left out: it might say how the weights were trained
         return Run(Path(folder), read_json(content, RunInfo, path, (msgspec.Struct,)))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a fusionbench run: {error}") from error

@@ -230,7 +230,7 @@ class Budget:
             ...     print(error)
             Budget '5 parsecs' is not understood; write 60s, 5m, 2h, 2000 steps or 5%
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|steps?|%)\s*", text)
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?|steps?|%)\s*", text)
         if not match:
             raise UsageError(f"Budget {text!r} is not understood; write 60s, 5m, 2h, 2000 steps or 5%")
         value, unit = float(match[1]), match[2]

@@ -167,8 +167,8 @@ WORKING = {
     "score --a ir --b vi --fused fused": FILES | {"joblib"},
     "score --a ir --b vi --fused fused --metrics fmi,nabf,qcb --csv scores.csv": FILES | {"joblib", "scipy"},
     "explain sd 40 --a ir --b vi --fused fused": FILES,
-    "verify data/fusiondigits": SHARDS,
-    "verify data/fusiondigits --regenerate 5": SHARDS | {"cv2"},
+    "verify data/fusiondigits": SHARDS | {"PIL"},  # for the preview
+    "verify data/fusiondigits --regenerate 5": SHARDS | {"cv2", "PIL"},
     "verify --self-test": {"numpy", "cv2"},
     "preview data/fusiondigits -o sheet.png": SHARDS | {"PIL"},
     "diff data/fusiondigits data/fusiondigits": SHARDS,

@@ -50,7 +50,7 @@ def test_markdown_is_one_table(comparison: Comparison) -> None:
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 7
     assert {line.replace("\\|", "").count("|") for line in table} == {4}
-    assert "\\<script\\>" in table[2] + table[3] and "mse_min@mean ↓ (1)" in table[0]
+    assert "&lt;script>" in table[2] + table[3] and "mse_min@mean ↓ (1)" in table[0]
     assert "cut short" in table[-1] and "(1" not in table[-1].split("cut short")[1]
 
 

@@ -5,8 +5,11 @@ Shards are FileObjects with their sha256. There are no RecordSets: readers of Cr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from fusionbench.core.io import readable_json
+from fusionbench.core.text import without_html
 from fusionbench.data.shards.manifest import Manifest
 
 FILE = "croissant.json"
@@ -51,11 +54,26 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-def croissant(manifest: Manifest) -> dict[str, Any]:
-    """The JSON-LD of a data set; without a date, since a data set is the same whenever it is made."""
+def croissant_bytes(manifest: Manifest, order: Sequence[str] | None = None) -> bytes:
+    """What ``croissant.json`` holds, with the files of splits in this order."""
+    return readable_json(croissant(manifest, order))
+
+
+def order_of_splits(manifest: Manifest, content: bytes) -> list[str]:
+    """The order in which a ``croissant.json`` lists the splits of a data set."""
+    first = {name: f'"@id": "{split.shards[0].file}"'.encode() for name, split in manifest.splits.items()}
+    return sorted(first, key=lambda name: content.find(first[name]))
+
+
+def croissant(manifest: Manifest, order: Sequence[str] | None = None) -> dict[str, Any]:
+    """The JSON-LD of a data set; without a date, since a data set is the same whenever it is made.
+
+    ``order``: of the splits; by name unless it is given, as in a manifest that was written and read.
+    """
     source = manifest.source
     files = []
-    for name, split in manifest.splits.items():
+    for name in order or sorted(manifest.splits):
+        split = manifest.splits[name]
         for shard in (*split.shards, *([split.cutouts] if split.cutouts else [])):
             files.append(
                 {
@@ -69,17 +87,18 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
                     "sha256": shard.file_sha256,
                 }
             )
-    derived = {"@id": source.homepage or source.title, "name": source.title}
+    title, citation, homepage = map(without_html, (source.title, source.citation, source.homepage))
+    derived = {"@id": homepage or title, "name": title}
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": manifest.name,
-        "description": f"{manifest.title}. Made by fusionbench from {source.title}; identity {manifest.id}.",
+        "description": f"{without_html(manifest.title)}. Made by fusionbench from {title}; identity {manifest.id}.",
         "version": manifest.version,
-        "url": source.homepage or "https://schema.org/Dataset",
-        "license": source.licence,
-        "citeAs": f"{manifest.name} {manifest.version}, id {manifest.id}, derived from: {source.citation}",
+        "url": homepage or "https://schema.org/Dataset",
+        "license": without_html(source.licence),
+        "citeAs": f"{manifest.name} {manifest.version}, id {manifest.id}, derived from: {citation}",
         "prov:wasDerivedFrom": derived,
         "prov:wasGeneratedBy": {"@type": "prov:Activity", "name": f"fusionbench recipe {manifest.recipe_sha256}"},
         "distribution": files,

@@ -1,11 +1,13 @@
 """``manifest.json``: what a data set is, shard by shard. Written last; its presence makes the folder immutable.
 
 Canonical JSON without times, hosts or versions of tools, so that equal data sets have equal manifests. ``id`` is the
-sha256 over the ordered content digests: the data set's citable identity.
+sha256 over the ordered content digests: the data set's citable identity. ``manifest_sha256``, the digest of the file,
+covers what the manifest says beside; it stands in ``manifest.sha256``.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,13 +15,14 @@ import msgspec
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.formats import read_json
-from fusionbench.core.io import digest, read_bounded, write_json
+from fusionbench.core.io import canonical_json, digest, read_bounded, write_bytes
+from fusionbench.core.text import Digest, RecipeName, Version
 
 FORMAT = "fusionbench.dataset/1"
 FILE = "manifest.json"
 MAX_BYTES = 64 << 20
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")]  # never a path
+DIGEST_FILE = "manifest.sha256"
+FileName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")]  # never a path
 LeftOut = dict[str, dict[str, str]]
 
 
@@ -34,10 +37,10 @@ class ShardEntry(_Part, frozen=True):
     start: Annotated[int, msgspec.Meta(ge=0)]
     n: Annotated[int, msgspec.Meta(ge=1)]
     bytes: Annotated[int, msgspec.Meta(ge=1)]
-    content_sha256: Sha256
-    arrays: dict[str, Sha256]  # of the bytes of each array, to tell which one is damaged
-    file_sha256: Sha256
-    source_sha256: Sha256  # of the decoded source images of the shard
+    content_sha256: Digest
+    arrays: dict[str, Digest]  # of the bytes of each array, to tell which one is damaged
+    file_sha256: Digest
+    source_sha256: Digest  # of the decoded source images of the shard
 
 
 class CutoutGate(_Part, frozen=True):
@@ -67,28 +70,42 @@ class SourceEntry(_Part, frozen=True):
     citation: str
     homepage: str
     redistributable: bool
-    fingerprint: dict[str, Sha256]  # split of the data set -> sha256 over its shards' source digests
+    fingerprint: dict[str, Digest]  # split of the data set -> sha256 over its shards' source digests
 
 
 class Manifest(_Part, frozen=True):
     """``refused``: source split -> name -> why the file (or pair) is left out; absent when none is."""
 
     format: Literal["fusionbench.dataset/1"]
-    name: str
-    version: str
+    name: RecipeName
+    version: Version
     title: str
-    id: Sha256
+    id: Digest
     recipe: dict[str, Any]
-    recipe_sha256: Sha256
+    recipe_sha256: Digest
     seed: int
     source: SourceEntry
-    splits: dict[str, SplitEntry]
+    splits: Annotated[dict[RecipeName, SplitEntry], msgspec.Meta(min_length=1, max_length=16)]
     refused: LeftOut | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def left_out(self) -> LeftOut:
         """``refused``, empty when nothing is left out."""
         return {} if isinstance(self.refused, msgspec.UnsetType) else self.refused
+
+    @property
+    def canonical(self) -> bytes:
+        """The bytes of ``manifest.json``, which follow from what the manifest says."""
+        return canonical_json(msgspec.to_builtins(self))
+
+    @property
+    def manifest_sha256(self) -> str:
+        """Hex sha256 of ``manifest.json``: the citable identity that covers everything in it.
+
+        ``id`` covers the samples alone; this one licence, citation, title, coverage and the digests of files as well.
+        It is computed, and so cannot contradict the manifest.
+        """
+        return hashlib.sha256(self.canonical).hexdigest()
 
 
 def identity(splits: dict[str, SplitEntry], left_out: LeftOut | None = None) -> str:
@@ -107,8 +124,14 @@ def identity(splits: dict[str, SplitEntry], left_out: LeftOut | None = None) -> 
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` into ``folder`` atomically."""
-    write_json(folder / FILE, msgspec.to_builtins(manifest))
+    """Write ``manifest.sha256`` and then ``manifest.json`` into ``folder``, each atomically."""
+    write_bytes(folder / DIGEST_FILE, digest_line(manifest))
+    write_bytes(folder / FILE, manifest.canonical)
+
+
+def digest_line(manifest: Manifest) -> bytes:
+    """What ``manifest.sha256`` holds: one line as ``sha256sum`` writes and checks it."""
+    return f"{manifest.manifest_sha256}  {FILE}\n".encode()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -122,8 +145,18 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{folder}: no {FILE}: not a finished data set; run `fusionbench generate` again")
     try:
         manifest = read_json(read_bounded(path, MAX_BYTES, "manifest"), Manifest, path, (SplitEntry, ShardEntry))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise DataError(f"{path}: not a {FORMAT} manifest: {error}") from error
+        _check(path, manifest)
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+        UnicodeError,
+    ) as error:  # UnicodeError: bytes, or half a surrogate pair
+        raise DataError(f"{path}: not a {FORMAT} manifest: {' '.join(str(error).split())}") from error
+    return manifest
+
+
+def _check(path: Path, manifest: Manifest) -> None:
+    """Raise DataError for what contradicts itself."""
     for name, split in manifest.splits.items():
         at = 0
         for shard in split.shards:
@@ -140,4 +173,3 @@ def read_manifest(folder: Path) -> Manifest:
     left_out = source.get("leave_out", {}) if isinstance(source, dict) else {}
     if {split: sorted(names) for split, names in manifest.left_out.items()} != left_out:
         raise DataError(f"{path}: its recipe leaves out other files than it lists; it was edited by hand or damaged")
-    return manifest

@@ -1,0 +1,65 @@
+"""The one place where text leaves for a terminal: nothing that comes out of a file can move its cursor.
+
+:func:`printable_stdout` is around every verb: whatever is printed passes :func:`fusionbench.core.text.printable`.
+Tables of rich have colours of their own, which must reach a terminal, so :func:`console` does the same to the text in
+them and writes past it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fusionbench.core.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class PrintableStream:
+    """A text stream that writes :func:`printable` text to another one, which is ``raw``."""
+
+    def __init__(self, raw: TextIO) -> None:
+        self.raw = raw
+
+    def write(self, text: str) -> int:
+        self.raw.write(printable(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
+@contextlib.contextmanager
+def printable_stdout() -> Iterator[None]:
+    """Let through stdout only what cannot move a cursor, hide text or turn its direction."""
+    with contextlib.redirect_stdout(PrintableStream(sys.stdout)):
+        yield
+
+
+def console(width: int) -> Console:
+    """A rich console on stdout, ``width`` columns wide where that is no terminal.
+
+    The texts of its tables are printable; the colours are its own.
+    """
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+    from rich.text import Text
+
+    class PrintableConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)  # before a column is measured
+
+        def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    stdout = sys.stdout
+    raw = stdout.raw if isinstance(stdout, PrintableStream) else stdout
+    return PrintableConsole(file=raw, width=None if stdout.isatty() else width)
