@@ -83,7 +83,7 @@ def test_names_are_text_in_every_form() -> None:
     case = GateCase(name, name, name, "regressed", name, "1", 0.5, 0.6, 0.1, 0.09, 0.12, 0.005)
     outcome = GateOutcome([case])
     row = next(line for line in outcome_markdown(outcome).splitlines() if line.startswith("| WORSE"))
-    cell = r"a\|b\`\*\_\<b\>\[x\]\\ " + "\x1b" + r"\[31m"
+    cell = r"a\|b\`\*\_&lt;b>\[x\]\\ \\u001b\[31m"
     assert row.split(" | ")[2] == cell
     root = ElementTree.fromstring(outcome_junit(outcome))
     (element,) = root.iter("testcase")
