@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -19,6 +20,12 @@ from fusionbench.core.errors import UsageError
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
 @click.option("--strict", is_flag=True, help="Refuse images of pairs without a partner instead of listing them.")
 @click.option("--skip-refused", is_flag=True, help="Leave out files that cannot be used; the manifest lists them.")
+@click.option(
+    "--form",
+    type=click.Choice(["whole", "targets"]),
+    default="whole",
+    help="What is sent to a URL: targets has no views, which are made on arrival [whole].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
     name: str | None,
@@ -30,6 +37,7 @@ def generate_command(
     force: bool,
     strict: bool,
     skip_refused: bool,
+    form: Literal["whole", "targets"],
     as_json: bool,
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped.
@@ -58,8 +66,10 @@ def generate_command(
         if scheduler is not None or force:
             option = "--force" if force else "--scheduler"
             raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
-        folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused)
+        folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused, form)
     else:
+        if form != "whole":
+            raise UsageError("--form targets goes with a URL; for a folder: `fusionbench export FOLDER --to targets`")
         path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused)
         folder, manifest = str(path), read_manifest(path)
     if not as_json:

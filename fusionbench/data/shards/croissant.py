@@ -64,9 +64,9 @@ def croissant(manifest: Manifest) -> dict[str, Any]:
                     "name": shard.file,
                     "description": f"{shard.n} rows of {name}",
                     "contentUrl": shard.file,
-                    "contentSize": f"{shard.bytes} B",
+                    "contentSize": f"{shard.on_disk[0]} B",
                     "encodingFormat": "application/x-hdf5",
-                    "sha256": shard.file_sha256,
+                    "sha256": shard.on_disk[1],
                 }
             )
     derived = {"@id": source.homepage or source.title, "name": source.title}
