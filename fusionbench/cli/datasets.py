@@ -259,8 +259,8 @@ def _plan_text(plan: Plan) -> str:
 def export_command(folder: Path, form: str, output: Path) -> None:
     """Copy the data set in FOLDER for other tools: folders of PNG, or WebDataset archives.
 
-    With --to targets the copy is the same data set with the same id, for fusionbench, in a fraction of the bytes: it has
-    no views, which are made when it is opened.
+    With --to targets the copy is the same data set with the same id, for fusionbench, in a fraction of the bytes: it
+    has no views, which are made when it is opened.
 
     Example: fusionbench export data/fusiondigits --to png -o images/
     """

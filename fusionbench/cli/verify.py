@@ -44,13 +44,13 @@ def verify_command(
     if regenerate is not None and regenerate != "all" and not regenerate.isdecimal():
         raise UsageError(f"--regenerate takes a number of samples or 'all', not {regenerate!r}")
     count: int | Literal["all"] = "all" if regenerate == "all" else int(regenerate or 0)
-    checks = {"files": only != "content", "content": only != "files"}
+    files, content = only != "content", only != "files"
     if (url := url_of(folder)) is not None and not url.startswith("file://"):
         from fusionbench.data.remote_verify import verify_url
 
-        report = verify_url(url, count, source_dir, **checks)
+        report = verify_url(url, count, source_dir, files=files, content=content)
     else:
-        report = verify_dataset(folder, count, source_dir, **checks)
+        report = verify_dataset(folder, count, source_dir, files=files, content=content)
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:

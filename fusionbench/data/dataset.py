@@ -16,7 +16,8 @@ import numpy as np
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.urls import url_of
-from fusionbench.data.arrays import Arrays, ShardedArray
+from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
+from fusionbench.data.arrays import ShardedArray as ShardedArray
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.data.recipe_base import views_of_source
 from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec

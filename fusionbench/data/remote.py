@@ -21,7 +21,8 @@ from fusionbench.core import progress
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import read_bounded, write_bytes, write_json
 from fusionbench.core.urls import join_url, shown_url
-from fusionbench.data.dataset import Arrays, Dataset
+from fusionbench.data.arrays import Arrays
+from fusionbench.data.dataset import Dataset
 from fusionbench.data.recipe_shards import restore_shard
 from fusionbench.data.recipes import ViewMaker
 from fusionbench.data.remote_cache import Cache

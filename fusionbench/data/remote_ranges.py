@@ -12,7 +12,6 @@ import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -67,8 +66,9 @@ class RangeArray:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
-        if first is Ellipsis or first is None or first == ():
-            return self._rows(0, len(self))[key]
+        if first is Ellipsis or first is None or isinstance(first, tuple):
+            whole: np.ndarray = self._rows(0, len(self))[key]
+            return whole
         if isinstance(first, slice):
             start, stop, step = first.indices(len(self))
             if step == 1:
@@ -124,7 +124,7 @@ def open_ranges(store: Store, entry: ShardEntry) -> Shard:
     """
     import h5py
 
-    place = PurePosixPath(store.place(entry.file))
+    place: Any = store.place(entry.file)  # it is only named
 
     def read(start: int, stop: int) -> bytes:
         return store.read_range(entry.file, start, stop)
@@ -135,7 +135,7 @@ def open_ranges(store: Store, entry: ShardEntry) -> Shard:
         if frame.read(8) != b"\x89HDF\r\n\x1a\n":
             raise DataError(f"{store.place(entry.file)}: not an HDF5 file; not used")
         with h5py.File(frame, "r") as file:
-            header, layout = read_layout(place, file, entry.bytes)  # type: ignore[arg-type]
+            header, layout = read_layout(place, file, entry.bytes)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
         if frame.failed is not None:  # the library has its own words for what a store said
             raise frame.failed from error
@@ -153,7 +153,7 @@ def open_ranges(store: Store, entry: ShardEntry) -> Shard:
                 raise DataError(f"{store.place(entry.file)}: {name!r} is not that of the manifest; not used")
     if ragged.PIXELS in arrays and (wrong := ragged.problem(arrays)) is not None:
         raise DataError(f"{store.place(entry.file)}: {wrong}; not used")
-    return Shard(place, header, arrays)  # type: ignore[arg-type]
+    return Shard(place, header, arrays)
 
 
 class _Blocks(io.RawIOBase):

@@ -49,11 +49,26 @@ _REDIRECT = {"InvalidUrlRedirectClientError", "NonHttpUrlRedirectClientError", "
 
 
 class StoreError(DataError):
-    """A file behind an URL could not be read. ``missing``: it is not there; ``unreachable``: nobody answered."""
+    """A file behind an URL could not be read.
 
-    def __init__(self, text: str, *, missing: bool = False, unreachable: bool = False, transient: bool = False) -> None:
+    Attributes:
+        missing: it is not there.
+        short: it is there, and ends too early.
+        unreachable: nobody answered.
+        transient: worth another attempt.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        missing: bool = False,
+        short: bool = False,
+        unreachable: bool = False,
+        transient: bool = False,
+    ) -> None:
         super().__init__(text)
-        self.missing, self.unreachable, self.transient = missing, unreachable, transient
+        self.missing, self.short, self.unreachable, self.transient = missing, short, unreachable, transient
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ def explain(error: BaseException) -> _Failure:
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
     status = next((code for link in chain if (code := _status(link)) is not None), None)
     if status in (404, 410) or (status is None and isinstance(chain[0], FileNotFoundError)):
-        return _Failure(f"not found{f' ({status})' if status else ''}", missing=True)
+        return _Failure("not found", missing=True)
     if status in (401, 403) or (status is None and names & {"PermissionError", "NoCredentialsError"}):
         return _Failure(f"access denied{f' ({status})' if status else ''}; check credentials and storage options")
     if status is not None and (status >= 500 or status == 429):
@@ -87,7 +102,7 @@ def explain(error: BaseException) -> _Failure:
     if names & _TRANSIENT:
         return _Failure("the connection was cut before all bytes had arrived", transient=True)
     first = escaped((str(chain[0]).splitlines() or [""])[0][:120]) or type(chain[0]).__name__
-    return _Failure(f"the server answers {status}" if status else f"cannot read ({first})")
+    return _Failure(f"the server answers {status}" if status else first)
 
 
 def _status(error: BaseException) -> int | None:
@@ -134,6 +149,8 @@ class Store:
 
     def _path(self, name: str) -> tuple[Any, str]:
         system, root = self._system()
+        if not self.is_http:
+            system.invalidate_cache()  # of what was there when files were listed
         return system, join_url(root, name)
 
     def _attempts(self, name: str, action: Callable[[], T]) -> T:
@@ -211,7 +228,7 @@ class Store:
                 if write is not None:
                     write(chunk)
         if at < size:
-            raise StoreError(f"{self.place(name)}: {at:,} bytes arrived of {size:,}", transient=True)
+            raise StoreError(f"{self.place(name)}: {at:,} bytes arrived of {size:,}", short=True, transient=True)
         return state.hexdigest()
 
     def check(self, name: str, size: int, sha256: str) -> None:
@@ -335,8 +352,8 @@ def open_system(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any
         if url.startswith(("http://", "https://")):
             import aiohttp
 
-            limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
-            options["client_kwargs"] = {"timeout": limits, **options.get("client_kwargs", {})}
+            times = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+            options["client_kwargs"] = {"timeout": times, **options.get("client_kwargs", {})}
             # ranges and sizes are of the file's own bytes
             options["headers"] = {**options.get("headers", {}), "Accept-Encoding": "identity"}
         elif url.startswith(("s3://", "s3a://")):

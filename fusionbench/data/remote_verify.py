@@ -69,12 +69,11 @@ def _hashed(dataset: RemoteDataset) -> VerifyReport:
             size, sha256 = entry.on_disk
             try:
                 dataset.store.check(entry.file, size, sha256)
-            except StoreError as error:
-                if not error.missing:
-                    raise
-                report.problems.append(VerifyProblem(entry.file, "missing"))
             except DataError as error:
-                what = str(error).removeprefix(f"{dataset.store.place(entry.file)}: ")
+                if isinstance(error, StoreError) and not (error.missing or error.short):
+                    raise
+                missing = isinstance(error, StoreError) and error.missing
+                what = "missing" if missing else str(error).removeprefix(f"{dataset.store.place(entry.file)}: ")
                 report.problems.append(VerifyProblem(entry.file, what))
             report.shards += 1
             report.bytes += size

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionbench.core import progress
-from fusionbench.core.errors import DataError, FusionbenchError
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError
 from fusionbench.core.io import write_bytes
 from fusionbench.core.urls import join_url, shown_url, url_of
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
-from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.recipe_shards import strip_dataset
+from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
 from fusionbench.data.remote_store import explain, open_system
 from fusionbench.data.shard_layout import open_source
@@ -52,6 +52,8 @@ def build_to_url(
         DataError: as a build; or the store refuses, and then no manifest was written; or what is finished there is
             damaged, or another data set.
     """
+    if url.startswith(("http://", "https://")):
+        raise UsageError(f"{shown_url(url)}: web servers are only read; name a store that can be written, as s3://…")
     store, root = open_system(url)
     if skip_refused:  # before the folder's name is known
         recipe = leave_out_refused(recipe, open_source(recipe, source_dir, fresh=True))
@@ -73,8 +75,8 @@ def build_to_url(
             if found is not None:
                 if manifest != found:
                     raise DataError(
-                        f"{shown}: {len(damaged)} files are missing or cut ({', '.join(damaged[:3])}), and what is made "
-                        f"now is another data set (id {found.id[:12]}, now {manifest.id[:12]}); nothing was replaced"
+                        f"{shown}: {len(damaged)} files are missing or cut ({', '.join(damaged[:3])}), and what is "
+                        f"made now is another data set (id {found.id[:12]}, now {manifest.id[:12]}); nothing was sent"
                     )
                 progress.say(f"{shown}: {len(damaged)} files are missing or cut; sending them again")
                 _send(store, [folder / name for name in damaged], there, shown)
