@@ -79,7 +79,7 @@ class _Failure:
     transient: bool = False
 
 
-def explain(error: BaseException) -> _Failure:
+def read_failure(error: BaseException) -> _Failure:
     """What an exception of any store means; their classes are known by name, so that no library has to be there."""
     chain: list[BaseException] = []
     while error is not None and error not in chain and len(chain) < 8:
@@ -161,7 +161,7 @@ class Store:
                 if not (isinstance(error, StoreError) and error.transient) or attempt == ATTEMPTS - 1:
                     raise
             except Exception as error:  # every store has other exceptions
-                failure = explain(error)
+                failure = read_failure(error)
                 if not failure.transient or attempt == ATTEMPTS - 1:
                     raise self._told(name, failure) from error
             time.sleep(DELAY * 2**attempt)
@@ -187,7 +187,7 @@ class Store:
         except FusionbenchError:
             raise
         except Exception as error:
-            raise self._told(name, explain(error)) from error
+            raise self._told(name, read_failure(error)) from error
 
     def read(self, name: str, limit: int) -> bytes:
         """A whole file of at most ``limit`` bytes.
@@ -365,5 +365,5 @@ def open_system(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any
         remedy = "; pip install 'fusionbench[remote]'" if isinstance(error, ImportError) else ""
         raise UsageError(f"{shown}: {escaped(line)}{remedy}") from error
     except Exception as error:  # what a library finds wrong with its options
-        raise UsageError(f"{shown}: cannot be opened ({explain(error).reason})") from error
+        raise UsageError(f"{shown}: cannot be opened ({read_failure(error).reason})") from error
     return system, str(root)

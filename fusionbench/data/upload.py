@@ -20,7 +20,7 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipe_shards import strip_dataset
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
-from fusionbench.data.remote_store import explain, open_system
+from fusionbench.data.remote_store import open_system, read_failure
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import FILE, MAX_BYTES, Manifest, read_manifest
 
@@ -89,7 +89,7 @@ def build_to_url(
         raise
     except Exception as error:  # every store has other exceptions
         raise DataError(
-            f"{shown}: cannot write ({explain(error).reason}); no {FILE} was written; run the same command again"
+            f"{shown}: cannot write ({read_failure(error).reason}); no {FILE} was written; run the same command again"
         ) from error
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.data import remote_store
-from fusionbench.data.remote_store import ATTEMPTS, Store, StoreError, explain
+from fusionbench.data.remote_store import ATTEMPTS, Store, StoreError, read_failure
 from tests.helpers.web import Web, serve
 
 pytest.importorskip("fsspec")
@@ -170,10 +170,13 @@ def test_reasons_are_found_in_what_other_libraries_raise() -> None:
     class EndpointConnectionError(Exception):
         pass
 
-    assert explain(ClientError(404)).missing and explain(ClientError(503)).transient
-    assert "denied" in explain(PermissionError("Forbidden")).reason
-    assert explain(EndpointConnectionError("x")).unreachable
+    assert read_failure(ClientError(404)).missing and read_failure(ClientError(503)).transient
+    assert "denied" in read_failure(PermissionError("Forbidden")).reason
+    assert read_failure(EndpointConnectionError("x")).unreachable
     wrapped = FileNotFoundError("x")
     wrapped.__cause__ = ClientError(403)
-    assert "403" in explain(wrapped).reason and not explain(wrapped).missing
-    assert "\n" not in explain(ValueError("a\x1b[1m\nb")).reason and "\x1b" not in explain(ValueError("\x1b")).reason
+    assert "403" in read_failure(wrapped).reason and not read_failure(wrapped).missing
+    assert (
+        "\n" not in read_failure(ValueError("a\x1b[1m\nb")).reason
+        and "\x1b" not in read_failure(ValueError("\x1b")).reason
+    )
