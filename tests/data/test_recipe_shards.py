@@ -13,17 +13,20 @@ import pytest
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.formats import read_json
-from fusionbench.core.io import canonical_json
+from fusionbench.core.io import canonical_json, shipped_folder
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import Dataset, open_dataset
 from fusionbench.data.recipe_shards import restore_shard, strip_dataset
+from fusionbench.data.recipes import parse_recipe
 from fusionbench.data.shards.manifest import FILE, Manifest, ShardEntry, SplitEntry, StoredEntry, read_manifest
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import write_shard
+from fusionbench.data.verify import verify_dataset
 from tests.cli.runner import run
 from tests.helpers import pair_folders
 from tests.helpers.pair_folders import recipe as pair_recipe
 from tests.helpers.stores import digits
+from tests.sources import folders
 
 pytest.importorskip("platformdirs")
 
@@ -94,6 +97,29 @@ def test_a_release_that_does_not_know_them_refuses_in_one_line(small: Path) -> N
         DataError, match=r"is a fusionbench\.dataset/1\.1, fusionbench .* reads fusionbench\.dataset/1;"
     ):
         read_json((small / FILE).read_bytes(), old, small / FILE, (split, entry))
+
+
+def test_overlays_are_made_from_the_bank_that_comes_along(tmp_path: Path, cache: Path) -> None:
+    folders.coil(tmp_path / "coil")
+    text = (shipped_folder("datasets_recipes") / "fusioncoil.toml").read_text().partition("[expect]")[0]
+    text = text.replace("shard_size = 1024", "shard_size = 5").replace("every = 6", "every = 3")
+    recipe = parse_recipe(text.encode(), "coil.toml")
+    built = open_dataset(build_dataset(recipe, tmp_path / "coil", tmp_path / "out", jobs=1))
+    small = strip_dataset(built, tmp_path / "small")
+    dataset = open_dataset(small)
+    for split in built.splits:
+        mine, theirs = dataset.arrays(split).columns, built.arrays(split).columns
+        assert mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+    assert verify_dataset(small, "all", tmp_path / "coil").ok
+    bank = built.split("train").cutouts
+    assert bank is not None and (small / bank.file).read_bytes() == (built.folder / bank.file).read_bytes()
+    content = bytearray((small / bank.file).read_bytes())
+    content[-9] ^= 1
+    (small / bank.file).write_bytes(content)
+    shutil.rmtree(cache)
+    with pytest.raises(DataError, match=f"{bank.file}: its sha256 is not that of"):
+        open_dataset(small).arrays("train")
+    assert bank.file in {problem.file for problem in verify_dataset(small).problems}
 
 
 @pytest.mark.parametrize("form", ["fusionbench.dataset/1", "stored gone"])
