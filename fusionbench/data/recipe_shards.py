@@ -8,6 +8,8 @@ and all its digests are those of the whole form. A machine that makes other byte
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,7 @@ from fusionbench.data.recipes import AnyRecipe, ViewMaker
 from fusionbench.data.shards import croissant
 from fusionbench.data.shards.manifest import (
     FORMAT_STORED,
+    Manifest,
     ShardEntry,
     StoredEntry,
     write_manifest,
@@ -69,12 +72,20 @@ def strip_dataset(dataset: Dataset, out: str | Path) -> Path:
                 write_bytes(folder / split.cutouts.file, dataset.shard_file(split.cutouts).read_bytes())
             splits[name] = msgspec.structs.replace(split, shards=shards)
     manifest = msgspec.structs.replace(dataset.manifest, format=FORMAT_STORED, splits=splits)
-    for name in (card.FILE, card.PREVIEW):
-        if (path := dataset.folder / name).is_file():
-            write_bytes(folder / name, path.read_bytes())
+    _write_card(dataset, manifest, folder)
     write_json(folder / croissant.FILE, croissant.croissant(manifest), indent=1)
     write_manifest(folder, manifest)
     return folder
+
+
+def _write_card(dataset: Dataset, manifest: Manifest, folder: Path) -> None:
+    """The card, whose preview is of whole shards, also where the data set came without one."""
+    with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
+        for split in manifest.splits.values():
+            shutil.copyfile(dataset.shard_file(split.shards[0]), Path(scratch) / split.shards[0].file)
+        card.write_card(Path(scratch), manifest)
+        for name in (card.FILE, card.PREVIEW):
+            write_bytes(folder / name, (Path(scratch) / name).read_bytes())
 
 
 def _strip(path: Path, folder: Path, entry: ShardEntry) -> ShardEntry:

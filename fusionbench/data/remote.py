@@ -25,7 +25,7 @@ from fusionbench.data.arrays import Arrays
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.recipe_shards import restore_shard
 from fusionbench.data.recipes import ViewMaker
-from fusionbench.data.remote_cache import Cache
+from fusionbench.data.remote_cache import FRESH, Cache
 from fusionbench.data.remote_ranges import open_ranges
 from fusionbench.data.remote_store import Store, StoreError
 from fusionbench.data.shards.manifest import FILE, MAX_BYTES, Manifest, ShardEntry, StoredEntry, read_manifest
@@ -59,7 +59,7 @@ class CachedDataset(Dataset):
     def fresh(self) -> Dataset:
         """The same with an empty cache of its own, so that everything is fetched and checked again."""
         self.cache.root.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix="fresh-", dir=self.cache.root)
+        scratch = tempfile.TemporaryDirectory(prefix=FRESH, dir=self.cache.root)
         other: CachedDataset = type(self).__new__(type(self))
         other.__dict__ |= {**self.__getstate__(), "cache": Cache(scratch.name), "_scratch": scratch}
         return other

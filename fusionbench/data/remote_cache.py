@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,9 @@ ROOT, LIMIT = "FUSIONBENCH_CACHE", "FUSIONBENCH_CACHE_SIZE"
 DEFAULT_LIMIT = 50 * 10**9  # bytes
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _MAX_NOTE = 4096
+VERIFY, FRESH = "verify-", "fresh-"  # how names of scratch folders beside the files begin
+_LEFT = 48 * 3600  # seconds after which what is half written belongs to nobody
+_SHARE = 50  # the limit is looked at whenever so much of it, 1/50, was added
 
 
 def cache_root() -> Path:
@@ -60,13 +64,15 @@ class Cache:
 
     Args:
         root: the folder; made when it is first written.
-        limit: bytes; files that this object has handed out are never removed, so they may exceed it.
+        limit: bytes; files that this object has handed out are never removed, so they may exceed it. It is looked at
+            from time to time only, so 2 % more may be there.
     """
 
     def __init__(self, root: str | Path | None = None, limit: int | None = None) -> None:
         self.root = cache_root() if root is None else Path(root).absolute()
         self.limit = cache_limit() if limit is None else limit
         self._used: set[str] = set()
+        self._added = self.limit  # bytes since the limit was last looked at; at first nobody knows
 
     def path(self, sha256: str) -> Path:
         """Where the file with this digest lies, or would."""
@@ -111,7 +117,10 @@ class Cache:
             write(path)
             write_json(_note(path), _stamp(path))
             self._used.add(sha256)
-        self.prune()
+        self._added += size
+        if self._added * _SHARE > self.limit:  # not for each of 10,000 shards, since it looks at all files
+            self._added = 0
+            self.prune()
         return path
 
     def _require_space(self, size: int) -> None:
@@ -128,6 +137,7 @@ class Cache:
         with lock(self.root / "locks" / "prune.lock", wait=False) as held:
             if not held:  # another process is at it
                 return 0
+            self._sweep()
             rows = []
             for path in (self.root / "files").glob("*/*.h5"):
                 with contextlib.suppress(OSError):
@@ -142,6 +152,15 @@ class Cache:
                     self._remove(path)
                     total, removed = total - size, removed + size
         return removed
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half written: what nobody has written to for long."""
+        old = time.time() - _LEFT
+        for pattern in ("files/*/.*.tmp", f"{VERIFY}*", f"{FRESH}*"):
+            for path in self.root.glob(pattern):
+                with contextlib.suppress(OSError):
+                    if max(found.stat().st_mtime for found in (path, *path.rglob("*"))) < old:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @staticmethod
     def _remove(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError
 from fusionbench.data.remote import RemoteDataset, open_remote
+from fusionbench.data.remote_cache import VERIFY
 from fusionbench.data.remote_store import StoreError
 from fusionbench.data.shards.manifest import FILE, ShardEntry
 from fusionbench.data.verify import VerifyProblem, VerifyReport, verify_dataset
@@ -44,7 +45,7 @@ def verify_url(
     if not content and not regenerate:
         return _hashed(dataset)
     dataset.cache.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=dataset.cache.root) as scratch:
+    with tempfile.TemporaryDirectory(prefix=VERIFY, dir=dataset.cache.root) as scratch:
         _copy(dataset, Path(scratch))
         report = verify_dataset(scratch, regenerate, source_dir, files=files, content=content, **more)
         for problem in report.problems:

@@ -136,6 +136,12 @@ def test_a_manifest_that_contradicts_itself_is_refused(form: str, small: Path) -
         open_dataset(small)
 
 
+def test_the_card_is_that_of_the_whole_form(small: Path, whole: Dataset, tmp_path: Path) -> None:
+    again = strip_dataset(open_dataset(small), tmp_path / "again")
+    for name in ("README.md", "preview.png"):
+        assert (again / name).read_bytes() == (small / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
 def test_a_changed_file_is_not_used(small: Path, cache: Path) -> None:
     dataset = open_dataset(small)
     path = small / dataset.split("test").shards[0].file

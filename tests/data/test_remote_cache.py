@@ -122,6 +122,34 @@ def test_what_is_in_use_stays(tmp_path: Path) -> None:
     assert put(cache, A).exists() and cache.get(sha(C), 1000) is None
 
 
+def test_many_small_files_are_not_counted_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    prune = Cache.prune
+    monkeypatch.setattr(Cache, "prune", lambda self: (counted.append(len(self._used)), prune(self))[1])
+    cache = Cache(tmp_path, 100_000)
+    for number in range(10):
+        put(cache, bytes([number]) * 1000)
+    assert counted == [1, 4, 7, 10]  # the first, then whenever more than 2000 bytes have come
+
+
+def test_what_killed_processes_left_is_removed_in_time(tmp_path: Path) -> None:
+    path = put(Cache(tmp_path), A)
+    scratch, new = tmp_path / "verify-abc", tmp_path / "fresh-abc"
+    for place in (path.with_name(".x.tmp"), path.with_name(".y.tmp"), scratch / "x.h5", new / "x.h5"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(A)
+    long_ago = time.time() - 3 * 86400
+    for place in (path, path.with_name(".x.tmp"), scratch / "x.h5", scratch, new):
+        os.utime(place, (long_ago, long_ago))
+    Cache(tmp_path).prune()
+    assert sorted(found.name for found in path.parent.iterdir()) == [
+        ".y.tmp",
+        path.with_suffix(".json").name,
+        path.name,
+    ]
+    assert not scratch.exists() and (new / "x.h5").exists()  # something was written there a moment ago
+
+
 def test_no_space_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="FUSIONBENCH_CACHE") as caught:
         Cache(tmp_path).ensure(sha(A), 1 << 62, Writer(A))
