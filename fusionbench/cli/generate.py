@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 @click.option(
     "--sign", "key", metavar="KEY", type=click.Path(path_type=Path), help="Check it, then sign it with KEY (PEM)."
 )
+@click.option(
+    "--form",
+    type=click.Choice(["whole", "targets"]),
+    default="whole",
+    help="What is sent to a URL: targets has no views, which are made on arrival [whole].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
     name: str | None,
@@ -38,6 +44,7 @@ def generate_command(
     strict: bool,
     skip_refused: bool,
     key: Path | None,
+    form: Literal["whole", "targets"],
     as_json: bool,
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped.
@@ -72,8 +79,10 @@ def generate_command(
         if scheduler is not None or force or key is not None:
             option = "--force" if force else "--sign" if key is not None else "--scheduler"
             raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
-        folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused)
+        folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused, form)
     else:
+        if form != "whole":
+            raise UsageError("--form targets goes with a URL; for a folder: `fusionbench export FOLDER --to targets`")
         path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused)
         folder, manifest = str(path), read_manifest(path)
         if key is not None:

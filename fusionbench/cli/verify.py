@@ -37,6 +37,8 @@ def verify_command(
     Whatever follows from recipe, source or shards is compared with them: names, licence, coverage, card and Croissant,
     and which files are there. --signer checks who signed it (`generate --sign`), --expect that it is the one cited.
 
+    FOLDER can be a URL (s3://bucket/data/…): what is there is read anew, with --files without a copy on this machine.
+
     Example: fusionbench verify data/fusiondigits --regenerate 100
     """
     import json
@@ -45,14 +47,21 @@ def verify_command(
         return _self_test(as_json)
     if folder is None:
         raise UsageError("Name the folder of a data set, or use --self-test")
+    from fusionbench.core.urls import url_of
     from fusionbench.data.verify import MAX_PROBLEMS, verify_dataset
 
     if regenerate is not None and regenerate != "all" and not regenerate.isdecimal():
         raise UsageError(f"--regenerate takes a number of samples or 'all', not {regenerate!r}")
     count: int | Literal["all"] = "all" if regenerate == "all" else int(regenerate or 0)
-    report = verify_dataset(
-        folder, count, source_dir, files=only != "content", content=only != "files", signer=signer, expect=expect
-    )
+    files, content = only != "content", only != "files"
+    if (url := url_of(folder)) is not None and not url.startswith("file://"):
+        from fusionbench.data.remote_verify import verify_url
+
+        report = verify_url(url, count, source_dir, files=files, content=content, signer=signer, expect=expect)
+    else:
+        report = verify_dataset(
+            folder, count, source_dir, files=files, content=content, signer=signer, expect=expect
+        )
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:

@@ -6,7 +6,7 @@ with the functions that produced the stored ones: live views of epoch 0 are the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,11 +15,14 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.core.urls import url_of
+from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
+from fusionbench.data.arrays import ShardedArray as ShardedArray
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.data.recipe_base import views_of_source
 from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec
 from fusionbench.data.shards import ragged
-from fusionbench.data.shards.manifest import FILE, Manifest, SplitEntry, read_manifest
+from fusionbench.data.shards.manifest import FILE, Manifest, ShardEntry, SplitEntry, read_manifest
 from fusionbench.data.shards.reader import Shard, open_shard
 from fusionbench.data.split_view import SplitAccess
 from fusionbench.data.stream_base import StreamBase
@@ -28,99 +31,15 @@ if TYPE_CHECKING:
     import torch
 
 
-class ShardedArray:
-    """One array of a split over all its shards: read-only, memory-mapped, indexed along the first axis.
-
-    Takes an integer, a slice or a sequence of integers (negative ones count from the end); further axes can follow,
-    as in ``views[3:5, 0]``. ``np.asarray`` reads it whole.
-    """
-
-    def __init__(self, parts: Sequence[np.ndarray]) -> None:
-        self._parts = list(parts)
-        self._starts = np.cumsum([0, *(len(part) for part in parts)])
-        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
-        self.dtype = parts[0].dtype
-        self.ndim = len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Of all values."""
-        return sum(part.nbytes for part in self._parts)
-
-    def __len__(self) -> int:
-        result: int = self.shape[0]
-        return result
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        whole = np.asarray(self._parts[0]) if len(self._parts) == 1 and not copy else np.concatenate(self._parts)
-        return whole if dtype is None else whole.astype(dtype, copy=False)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
-        if first is Ellipsis:
-            result: np.ndarray = self._range(0, len(self))[key]
-            return result
-        if isinstance(first, slice):
-            start, stop, step = first.indices(len(self))
-            if step == 1:
-                return self._range(start, max(start, stop))[(slice(None), *rest)]
-            first = np.arange(start, stop, step)
-        index = np.asarray(first)
-        if index.dtype == bool:
-            if index.shape != (len(self),):
-                raise IndexError(f"a mask for {len(self)} samples has shape {index.shape}")
-            index = np.flatnonzero(index)
-        if index.size == 0:
-            index = index.astype(np.int64)
-        if index.dtype.kind not in "iu" or index.ndim > 1:
-            raise TypeError(f"samples are indexed by an integer, a slice or a list of integers, not {first!r}")
-        if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
-            raise IndexError(f"index {index.min()}..{index.max()} is outside 0..{len(self) - 1}")
-        wanted = np.where(index < 0, index + len(self), index).astype(np.int64)
-        taken = self._gather(np.atleast_1d(wanted))
-        return (taken if index.ndim else taken[0])[(slice(None), *rest) if index.ndim else (*rest,)]
-
-    def _range(self, start: int, stop: int) -> np.ndarray:
-        pieces = [
-            part[max(0, start - first) : stop - first]
-            for part, first in zip(self._parts, self._starts[:-1].tolist(), strict=True)
-            if first < stop and start < first + len(part)
-        ]
-        if not pieces:
-            return self._parts[0][:0]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-    def _gather(self, index: np.ndarray) -> np.ndarray:
-        if len(self._parts) == 1:
-            return np.take(self._parts[0], index, axis=0)
-        out = np.empty((len(index), *self.shape[1:]), self.dtype)
-        which = np.searchsorted(self._starts, index, side="right") - 1
-        for number in np.unique(which).tolist():
-            mine = which == number
-            out[mine] = self._parts[number][index[mine] - self._starts[number]]
-        return out
-
-
-class Arrays:
-    """A split's arrays: ``targets`` (n,H,W[,C]) and ``views`` (n,V,H,W[,C]) uint8, ``params``, ``index``, ``label``.
-
-    Registered pairs have no targets; whole ones have ``views`` of their own sizes
-    (:class:`fusionbench.data.shards.ragged.Ragged`) and ``shape`` (n,2), patches have ``pair`` (n,) and ``corner``
-    (n,2).
-    """
-
-    def __init__(self, columns: dict[str, Any]) -> None:
-        self.columns = columns
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["columns"][name]
-        except KeyError:
-            raise AttributeError(f"this split has no array {name!r}; it has {', '.join(self.columns)}") from None
-
-
 class Dataset(SplitAccess):
-    """A finished data set on disk."""
+    """A finished data set on disk.
+
+    Attributes:
+        verified: whether all values come from files that were checked against their sha256 on arrival, as those of data
+            sets behind URLs are. The files of a folder are only checked by ``fusionbench verify``.
+    """
+
+    verified = False
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
@@ -131,6 +50,31 @@ class Dataset(SplitAccess):
         sizes = ", ".join(f"{split} {self.size(split):,}" for split in self.splits)
         manifest = self.manifest.manifest_sha256[:12]
         return f"<Dataset {self.name} {self.version} ({sizes}) id {self.id[:12]}, manifest_sha256 {manifest}>"
+
+    @property
+    def location(self) -> str:
+        """Where it is: its folder, or the URL that it was opened from."""
+        return str(self.folder)
+
+    def shard_file(self, entry: ShardEntry) -> Path:
+        """The local file of a shard, or of a bank of cut-outs; of data sets elsewhere it is fetched on first use.
+
+        Raises:
+            DataError: it cannot be fetched, or is not what the manifest says.
+        """
+        return self.folder / entry.file
+
+    def fresh(self) -> Dataset:
+        """The data set as it is where it lies, past any cache."""
+        return self
+
+    def open_entry(self, entry: ShardEntry) -> Shard:
+        """The shard of an entry of the manifest.
+
+        Raises:
+            DataError: missing, truncated, or not a plain shard.
+        """
+        return open_shard(self.shard_file(entry))
 
     @property
     def name(self) -> str:
@@ -199,8 +143,8 @@ class Dataset(SplitAccess):
         if split not in self._arrays:
             opened: list[Shard] = []
             for entry in self.split(split).shards:
-                path = self.folder / entry.file
-                shard = open_shard(path)
+                shard = self.open_entry(entry)
+                path = shard.path
                 if shard.header.get("content_sha256") != entry.content_sha256 or len(shard) != entry.n:
                     raise DataError(f"{path}: not the shard that {FILE} describes; see `fusionbench verify`")
                 if shard.arrays.keys() != opened[0].arrays.keys() if opened else False:
@@ -248,7 +192,7 @@ class Dataset(SplitAccess):
         entry, recipe = self.split(split).cutouts, self.recipe
         if entry is None:
             raise UsageError(f"The {split} split of {self.name} has no cut-outs")
-        path = self.folder / entry.file
+        path = self.shard_file(entry)
         shard = open_shard(path)
         bank = shard.arrays.get("cutouts", np.empty(0, np.uint8))
         right = shard.header.get("content_sha256") == entry.content_sha256 and bank.dtype == np.uint8
@@ -359,16 +303,26 @@ def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | to
     return Batch(image(targets), image(views), present, torch.as_tensor(ids, dtype=torch.int64, device=device))
 
 
-def open_dataset(name_or_folder: str | Path, root: str | Path = "data") -> Dataset:
-    """Open a finished data set.
+def open_dataset(
+    name_or_folder: str | Path,
+    root: str | Path = "data",
+    *,
+    partial: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """Open a finished data set, here or behind an URL.
 
     Args:
         name_or_folder: its version folder (the one with ``manifest.json``), a parent folder that holds exactly one data
-            set, or the name of a data set below ``root``.
+            set, the name of a data set below ``root``, or the URL of such a folder (``s3://``, ``https://``, … of
+            fsspec, extra ``remote``), whose shards are fetched on first use into a cache and checked.
         root: where data sets lie, as given to ``fusionbench generate --out``.
+        partial: of an URL, fetch only the bytes of the samples that are asked for, unchecked, and cache nothing.
+        storage_options: of an URL, keyword arguments for fsspec's file system.
 
     Raises:
         DataError: nothing there, more than one there, or a damaged manifest.
+        UsageError: an URL of a protocol whose library is not installed.
 
     Example:
         >>> import tempfile
@@ -380,7 +334,11 @@ def open_dataset(name_or_folder: str | Path, root: str | Path = "data") -> Datas
         ...     print(dataset.name, dataset.size("test"), tuple(batch.views.shape), tuple(batch.target.shape))
         fusiondigits 296 (2, 3, 1, 32, 32) (2, 1, 32, 32)
     """
-    path = Path(name_or_folder)
+    if (url := url_of(name_or_folder)) is not None and not url.startswith("file://"):
+        from fusionbench.data.remote import open_remote
+
+        return open_remote(url, partial=partial, options=storage_options)
+    path = Path(name_or_folder if url is None else url.removeprefix("file://"))
     if not path.is_dir():
         named = Path(root) / str(name_or_folder)
         if str(name_or_folder) != path.name or not named.is_dir():
@@ -394,4 +352,14 @@ def open_dataset(name_or_folder: str | Path, root: str | Path = "data") -> Datas
             raise DataError(f"{path}: {len(found)} data sets are in here; name one of {', '.join(map(str, found[:4]))}")
         if found:
             path = found[0]
-    return Dataset(path, read_manifest(path))
+    if (path / "origin.json").is_file():
+        from fusionbench.data.remote import reopen
+
+        if (cached := reopen(path)) is not None:
+            return cached
+    manifest = read_manifest(path)
+    if manifest.has_stored:
+        from fusionbench.data.remote import StoredDataset
+
+        return StoredDataset(path, manifest)
+    return Dataset(path, manifest)

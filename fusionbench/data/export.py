@@ -16,8 +16,9 @@ from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.images import encode_png
 from fusionbench.core.io import write_bytes, write_json
 from fusionbench.data.dataset import Dataset
+from fusionbench.data.recipe_shards import strip_dataset
 
-FORMS = ("png", "webdataset")
+FORMS = ("png", "webdataset", "targets")
 _BLOCK = 256
 
 
@@ -25,7 +26,8 @@ def export(dataset: Dataset, form: str, out: str | Path) -> Path:
     """Write ``dataset`` below ``out`` as ``form`` and return the folder.
 
     * ``png``: ``<split>/<index>-target.png``, ``<split>/<index>-view1.png`` … and ``<split>/labels.csv``;
-    * ``webdataset``: ``<split>-000000.tar`` … with ``target.png``, ``view1.png`` …, ``cls`` for each index.
+    * ``webdataset``: ``<split>-000000.tar`` … with ``target.png``, ``view1.png`` …, ``cls`` for each index;
+    * ``targets``: the data set itself with recipe shards (:mod:`fusionbench.data.recipe_shards`), same ``id``.
 
     Registered pairs have no target; their names are in the column ``name`` of ``labels.csv``, or in ``txt``.
 
@@ -35,6 +37,8 @@ def export(dataset: Dataset, form: str, out: str | Path) -> Path:
     """
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
+    if form == "targets":
+        return strip_dataset(dataset, out)
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: not empty; name another folder")

@@ -1,82 +1,133 @@
 """Data sets on object stores: built in a local scratch folder, sent through fsspec, the manifest last.
 
 Object stores have no rename, but an object appears whole or not at all. So the order of the writes is what keeps a
-stopped upload from looking finished: shards and descriptions first, ``manifest.json`` when they are all there.
+stopped upload from looking finished: shards and descriptions first, ``manifest.json`` when they are all there. What is
+finished is left alone, as in a folder; files of it that are missing or of another size are sent again.
 """
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError
+from fusionbench.core.io import write_bytes
+from fusionbench.core.urls import join_url, shown_url, url_of
 from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
+from fusionbench.data.recipe_shards import strip_dataset
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
+from fusionbench.data.remote_store import open_system, read_failure
 from fusionbench.data.shard_layout import open_source
-from fusionbench.data.shards.manifest import FILE, Manifest, read_manifest
+from fusionbench.data.shards.manifest import FILE, MAX_BYTES, Manifest, read_manifest
+
+Form = Literal["whole", "targets"]
 
 
 def is_url(out: str) -> bool:
     """Whether a destination is an fsspec URL (``s3://bucket/data``) and not a folder."""
-    return "://" in out
+    return url_of(out) is not None
 
 
 def build_to_url(
-    recipe: AnyRecipe, source_dir: str | Path | None, url: str, jobs: int = 0, skip_refused: bool = False
+    recipe: AnyRecipe,
+    source_dir: str | Path | None,
+    url: str,
+    jobs: int = 0,
+    skip_refused: bool = False,
+    form: Form = "whole",
 ) -> tuple[str, Manifest]:
     """Build the data set of ``recipe``, send it to ``<url>/<name>/<version>/<hash>`` and return that and its manifest.
 
     Args:
         url: any that fsspec knows; the library of its protocol (s3fs, gcsfs, …) must be installed.
         jobs, skip_refused: as for :func:`fusionbench.data.build.build_dataset`.
+        form: ``targets`` sends recipe shards (:mod:`fusionbench.data.recipe_shards`), whose views are made on arrival.
 
     Raises:
-        UsageError: an unknown protocol, or a data set that is finished there (it is never replaced).
-        DataError: as a build; or the store refuses, and then no manifest was written.
+        UsageError: an unknown protocol, or views that cannot be left out.
+        DataError: as a build; or the store refuses, and then no manifest was written; or what is finished there is
+            damaged, or another data set.
     """
-    store, root = _store(url)
+    if url.startswith(("http://", "https://")):
+        raise UsageError(f"{shown_url(url)}: web servers are only read; name a store that can be written, as s3://…")
+    store, root = open_system(url)
     if skip_refused:  # before the folder's name is known
         recipe = leave_out_refused(recipe, open_source(recipe, source_dir, fresh=True))
     below = recipe.folder(Path()).as_posix()
-    there, shown = f"{root.rstrip('/')}/{below}", f"{url.rstrip('/')}/{below}"
+    there, shown = f"{root.rstrip('/')}/{below}", shown_url(join_url(url, below))
     try:
-        if store.exists(f"{there}/{FILE}"):
-            raise UsageError(f"{shown}: a finished data set is here; finished ones are never replaced")
+        store.invalidate_cache()
+        found = _finished(store, there, shown)
+        if found is not None and found.recipe_sha256 != recipe.hash:
+            raise DataError(f"{shown}: the data set here is of another recipe; it is never replaced: name another URL")
+        damaged = [] if found is None else _damaged(store, found, there)
+        if found is not None and not damaged:
+            return shown, found
         with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
             folder = build_dataset(recipe, source_dir, scratch, jobs)
-            _send(store, folder, there, shown)
-            return shown, read_manifest(folder)
+            if form == "targets" if found is None else found.has_stored:
+                folder = strip_dataset(open_dataset(folder), Path(scratch) / "targets")
+            manifest = read_manifest(folder)
+            if found is not None:
+                if manifest != found:
+                    raise DataError(
+                        f"{shown}: {len(damaged)} files are missing or cut ({', '.join(damaged[:3])}), and what is "
+                        f"made now is another data set (id {found.id[:12]}, now {manifest.id[:12]}); nothing was sent"
+                    )
+                progress.say(f"{shown}: {len(damaged)} files are missing or cut; sending them again")
+                _send(store, [folder / name for name in damaged], there, shown)
+            else:
+                files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != FILE)
+                _send(store, files, there, shown)
+                store.put_file(str(folder / FILE), f"{there}/{FILE}")
+            return shown, manifest
     except FusionbenchError:
         raise
     except Exception as error:  # every store has other exceptions
-        reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
         raise DataError(
-            f"{shown}: cannot write ({reason}); no {FILE} was written; run the same command again"
+            f"{shown}: cannot write ({read_failure(error).reason}); no {FILE} was written; run the same command again"
         ) from error
 
 
-def _store(url: str) -> tuple[Any, str]:
-    import fsspec.core
-
+def _finished(store: Any, there: str, shown: str) -> Manifest | None:
+    """The manifest there, checked; None where there is none."""
     try:
-        store, root = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"{url}: {str(error).splitlines()[0]}") from error
-    return store, str(root)
+        with store.open(f"{there}/{FILE}", "rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
+        write_bytes(Path(scratch) / FILE, content)
+        try:
+            return read_manifest(Path(scratch))
+        except DataError as error:
+            remedy = "remove it there, and run the same command again"
+            raise DataError(f"{str(error).replace(scratch, shown)}; {remedy}") from error
 
 
-def _send(store: Any, folder: Path, there: str, shown: str) -> None:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != FILE)
+def _damaged(store: Any, manifest: Manifest, there: str) -> list[str]:
+    """Shards of a finished data set that are missing there, or of another size."""
+    sizes = {path.rpartition("/")[2]: facts.get("size") for path, facts in _listed(store, there).items()}
+    splits = manifest.splits.values()
+    entries = [entry for split in splits for entry in (*split.shards, *([split.cutouts] if split.cutouts else []))]
+    return sorted({entry.file for entry in entries if sizes.get(entry.file) != entry.on_disk[0]})
+
+
+def _listed(store: Any, there: str) -> dict[str, dict[str, Any]]:
+    return {str(facts["name"]).rstrip("/"): facts for facts in store.ls(there, detail=True)}
+
+
+def _send(store: Any, files: list[Path], there: str, shown: str) -> None:
     store.makedirs(there, exist_ok=True)  # nothing to do on stores without folders
-    with progress.progress(f"send to {shown}", len(files) + 1, "files") as bar:
-        for path in [*files, folder / FILE]:
-            if path.name == FILE:
-                _check(store, files, there, shown)
+    with progress.progress(f"send to {shown}", len(files), "files") as bar:
+        for path in files:
             store.put_file(str(path), f"{there}/{path.name}")
             bar.advance()
+    _check(store, files, there, shown)
 
 
 def _check(store: Any, files: list[Path], there: str, shown: str) -> None:

@@ -110,7 +110,7 @@ def verify_dataset(
         UsageError: samples are to be regenerated and the source is missing; a signature is to be checked and its
             library is missing.
     """
-    dataset = folder if isinstance(folder, Dataset) else open_dataset(folder)
+    dataset = (folder if isinstance(folder, Dataset) else open_dataset(folder)).fresh()
     manifest = dataset.manifest
     report = VerifyReport(str(dataset.folder), manifest.name, manifest.id, manifest_sha256=manifest.manifest_sha256)
     report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
@@ -207,7 +207,10 @@ def _check_shard(
     def wrong(what: str, array: str | None = None) -> None:
         report.problems.append(VerifyProblem(entry.file, what, array=array))
 
-    path = dataset.folder / entry.file
+    try:
+        path = dataset.shard_file(entry)
+    except DataError as error:
+        return wrong(str(error).removeprefix(f"{dataset.folder / entry.file}: "))
     before = len(report.problems)
     if not path.is_file():
         return wrong("missing; `fusionbench generate --force` makes it again")
@@ -290,7 +293,7 @@ def _regenerate(
         return
     for entry in dataset.split(split).shards if len(samples) else ():
         facts = builder.facts(split, rows[entry.start : entry.start + entry.n])
-        header = open_shard(dataset.folder / entry.file).header
+        header = dataset.open_entry(entry).header
         for key in [key for key, value in facts.items() if header.get(key) != value]:
             report.problems.append(VerifyProblem(entry.file, f"{key} in its header differ from those made again"))
     for block, whole in _blocks(samples, dataset.split(split).shards):

@@ -82,9 +82,9 @@ def croissant(manifest: Manifest, order: Sequence[str] | None = None) -> dict[st
                     "name": shard.file,
                     "description": f"{shard.n} rows of {name}",
                     "contentUrl": shard.file,
-                    "contentSize": f"{shard.bytes} B",
+                    "contentSize": f"{shard.on_disk[0]} B",
                     "encodingFormat": "application/x-hdf5",
-                    "sha256": shard.file_sha256,
+                    "sha256": shard.on_disk[1],
                 }
             )
     title, citation, homepage = map(without_html, (source.title, source.citation, source.homepage))

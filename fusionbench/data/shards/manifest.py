@@ -19,6 +19,7 @@ from fusionbench.core.io import canonical_json, digest, read_bounded, write_byte
 from fusionbench.core.text import Digest, RecipeName, Version
 
 FORMAT = "fusionbench.dataset/1"
+FORMAT_STORED = "fusionbench.dataset/1.1"  # declared where a shard has ``stored``, and only there
 FILE = "manifest.json"
 MAX_BYTES = 64 << 20
 DIGEST_FILE = "manifest.sha256"
@@ -30,8 +31,19 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tru
     pass
 
 
+class StoredEntry(_Part, frozen=True):
+    """The file of a recipe shard: without the arrays that are made on arrival."""
+
+    bytes: Annotated[int, msgspec.Meta(ge=1)]
+    file_sha256: Digest
+
+
 class ShardEntry(_Part, frozen=True):
-    """One shard: samples ``start`` .. ``start + n - 1`` of its split."""
+    """One shard: samples ``start`` .. ``start + n - 1`` of its split.
+
+    With ``stored`` the file lacks ``views`` and ``params``; everything else here is of the whole shard, as it is made
+    of the file (:mod:`fusionbench.data.recipe_shards`). Absent where the file is the whole shard.
+    """
 
     file: FileName
     start: Annotated[int, msgspec.Meta(ge=0)]
@@ -41,6 +53,13 @@ class ShardEntry(_Part, frozen=True):
     arrays: dict[str, Digest]  # of the bytes of each array, to tell which one is damaged
     file_sha256: Digest
     source_sha256: Digest  # of the decoded source images of the shard
+    stored: StoredEntry | msgspec.UnsetType = msgspec.UNSET  # since fusionbench.dataset/1.1
+
+    @property
+    def on_disk(self) -> tuple[int, str]:
+        """Bytes and sha256 of the file as it lies beside the manifest."""
+        here = self.stored if isinstance(self.stored, StoredEntry) else self
+        return here.bytes, here.file_sha256
 
 
 class CutoutGate(_Part, frozen=True):
@@ -76,7 +95,7 @@ class SourceEntry(_Part, frozen=True):
 class Manifest(_Part, frozen=True):
     """``refused``: source split -> name -> why the file (or pair) is left out; absent when none is."""
 
-    format: Literal["fusionbench.dataset/1"]
+    format: Literal["fusionbench.dataset/1", "fusionbench.dataset/1.1"]
     name: RecipeName
     version: Version
     title: str
@@ -87,6 +106,11 @@ class Manifest(_Part, frozen=True):
     source: SourceEntry
     splits: Annotated[dict[RecipeName, SplitEntry], msgspec.Meta(min_length=1, max_length=16)]
     refused: LeftOut | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether some shards are recipe shards, whose views are made on arrival."""
+        return any(isinstance(shard.stored, StoredEntry) for split in self.splits.values() for shard in split.shards)
 
     @property
     def left_out(self) -> LeftOut:
@@ -144,7 +168,8 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise DataError(f"{folder}: no {FILE}: not a finished data set; run `fusionbench generate` again")
     try:
-        manifest = read_json(read_bounded(path, MAX_BYTES, "manifest"), Manifest, path, (SplitEntry, ShardEntry))
+        content = read_bounded(path, MAX_BYTES, "manifest")
+        manifest = read_json(content, Manifest, path, (SplitEntry, ShardEntry, StoredEntry))
         _check(path, manifest)
     except (
         msgspec.DecodeError,
@@ -165,6 +190,8 @@ def _check(path: Path, manifest: Manifest) -> None:
             at += shard.n
         if at != split.n:
             raise DataError(f"{path}: the shards of {name!r} hold {at} samples, not {split.n}")
+    if manifest.has_stored != (manifest.format == FORMAT_STORED):
+        raise DataError(f"{path}: it declares {manifest.format}, which its shards contradict; it was edited or damaged")
     if identity(manifest.splits, manifest.left_out) != manifest.id:
         raise DataError(f"{path}: its id does not match its content digests; it was edited by hand or damaged")
     if digest(manifest.recipe) != manifest.recipe_sha256:

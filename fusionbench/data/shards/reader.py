@@ -74,9 +74,20 @@ def _inspect(path: Path, size: int) -> tuple[dict[str, Any], dict[str, tuple[str
 
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     with h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access)) as file:
-        header = _header(path, file)
-        names = hard_linked(path, file)
-        layout = {name: _layout(path, file, name, size) for name in names}
+        return read_layout(path, file, size)
+
+
+def read_layout(
+    path: Path, file: h5py.File, size: int
+) -> tuple[dict[str, Any], dict[str, tuple[str, tuple[int, ...], int]]]:
+    """The header of a shard of ``size`` bytes, and of each array its type, its shape and where its bytes begin.
+
+    Raises:
+        DataError: not a plain shard. Damage can raise what h5py raises, too.
+    """
+    header = _header(path, file)
+    names = hard_linked(path, file)
+    layout = {name: _layout(path, file, name, size) for name in names}
     lengths = {shape[0] for name, (_, shape, _) in layout.items() if name != ragged.PIXELS}
     if len(lengths) != 1:
         raise DataError(f"{path}: its data sets have different lengths {sorted(lengths)}; {_REMEDY}")
