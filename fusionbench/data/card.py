@@ -10,7 +10,7 @@ from fusionbench.core.images import encode_png
 from fusionbench.core.io import write_bytes
 from fusionbench.core.text import in_markdown
 from fusionbench.data.shards import ragged
-from fusionbench.data.shards.manifest import CutoutGate, Manifest
+from fusionbench.data.shards.manifest import CutoutGate, Manifest, ShardEntry
 from fusionbench.data.shards.reader import open_shard
 
 FILE, PREVIEW = "README.md", "preview.png"
@@ -20,7 +20,8 @@ _WIDEST = 256  # pixels of a pair side by side, before it is enlarged
 
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write card and preview of the finished shards in ``folder``, from the manifest that is about to be written."""
-    write_bytes(folder / PREVIEW, encode_png(preview_pixels(folder, manifest, shown_splits(manifest)[0])))
+    shown = first_shard(manifest, shown_splits(manifest)[0])
+    write_bytes(folder / PREVIEW, encode_png(preview_pixels(folder / shown.file)))
     write_bytes(folder / FILE, card_bytes(manifest))
 
 
@@ -37,9 +38,14 @@ def shown_splits(manifest: Manifest) -> list[str]:
     return ["train"] if "train" in manifest.splits else sorted(manifest.splits)
 
 
-def preview_pixels(folder: Path, manifest: Manifest, split: str) -> np.ndarray:
-    """The first samples of a split: target, where there is one, and views side by side, uint8 (H, W[, 3])."""
-    arrays = open_shard(folder / manifest.splits[split].shards[0].file).arrays
+def first_shard(manifest: Manifest, split: str) -> ShardEntry:
+    """The shard whose samples a preview of a split shows."""
+    return manifest.splits[split].shards[0]
+
+
+def preview_pixels(shard: Path) -> np.ndarray:
+    """The first samples of a shard: target, where there is one, and views side by side, uint8 (H, W[, 3])."""
+    arrays = open_shard(shard).arrays
     views = ragged.Ragged([arrays]) if ragged.PIXELS in arrays else arrays["views"]
     strips = [
         np.concatenate([*arrays["targets"][i : i + 1], *views[i]] if "targets" in arrays else [*views[i]], axis=1)

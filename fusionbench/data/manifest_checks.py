@@ -146,18 +146,19 @@ def problems_beside(dataset: Dataset) -> Found:
             yield path.name, "does not belong to the data set; remove it"
 
 
-def problem_of_preview(folder: Path, manifest: Manifest, wrong: Container[str] = ()) -> str | None:
+def problem_of_preview(dataset: Dataset, wrong: Container[str] = ()) -> str | None:
     """What is wrong with ``preview.png``: its pixels follow from the shards, except from those that are ``wrong``.
 
     Its bytes do not: zlib makes them.
     """
-    path = folder / card.PREVIEW
+    path = dataset.folder / card.PREVIEW
     problem = None
-    for split in card.shown_splits(manifest):
-        if manifest.splits[split].shards[0].file in wrong:
+    for split in card.shown_splits(dataset.manifest):
+        shard = card.first_shard(dataset.manifest, split)
+        if shard.file in wrong:
             return None
         try:
-            expected = card.preview_pixels(folder, manifest, split)
+            expected = card.preview_pixels(dataset.shard_file(shard))
         except (DataError, ValueError, KeyError, IndexError):
             return None  # of shards that are wrong, which is said of them
         if (problem := _compare_preview(path, expected)) is None:

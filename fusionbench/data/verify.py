@@ -127,7 +127,7 @@ def verify_dataset(
         for split in dataset.splits:
             _check_params(report, dataset, split)
         wrong = {problem.file for problem in report.problems}
-        if (what := problem_of_preview(dataset.folder, manifest, wrong)) is not None:
+        if (what := problem_of_preview(dataset, wrong)) is not None:
             report.problems.append(VerifyProblem(card.PREVIEW, what))
     if source is not None and not report.sizes_differ:
         builder = sample_builder(dataset.recipe, source)
@@ -177,7 +177,7 @@ def _check_params(report: VerifyReport, dataset: Dataset, split: str) -> None:
     entry, recipe = dataset.split(split), dataset.recipe
     if any(problem.file.startswith(f"{recipe.name}-{recipe.version}-{split}-") for problem in report.problems):
         return  # what is wrong with the shards has been said
-    shards = [open_shard(dataset.folder / shard.file) for shard in entry.shards]
+    shards = [dataset.open_entry(shard) for shard in entry.shards]
     made = split in recipe.splits and recipe.made_views(split) > 0
     maker = dataset.view_maker(split) if made else None
     covered = np.zeros(len(entry.coverage), np.int64)

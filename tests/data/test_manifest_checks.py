@@ -36,25 +36,26 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_embedded_data_sets_are_right(name: str, tmp_path: Path) -> None:
     dataset = open_dataset(build_dataset(load_recipe(name), out=tmp_path))
     assert not [*problems_of_manifest(dataset), *problems_beside(dataset)]
-    assert problem_of_preview(dataset.folder, dataset.manifest) is None
+    assert problem_of_preview(dataset) is None
     assert compare_source(dataset.manifest, dataset.recipe.source.name) == ([], [])
 
 
 def test_a_preview_in_colour_of_any_size(tmp_path: Path) -> None:
     """Colour is decoded as it was stored, grey as colour too; what is not a picture of that size is said to be none."""
     folder = build_dataset(load_recipe("pairs-demo"), out=tmp_path)
-    manifest = read_manifest(folder)
+    dataset = open_dataset(folder)
+    manifest = dataset.manifest
     from PIL import Image
 
     with Image.open(folder / "preview.png") as picture:
         colour, smaller = picture.convert("RGB"), picture.resize((10, 10))
     smaller.save(folder / "preview.png")
-    assert "pixels instead of" in str(problem_of_preview(folder, manifest))
+    assert "pixels instead of" in str(problem_of_preview(dataset))
     colour.save(folder / "preview.png")
-    assert "does not show" in str(problem_of_preview(folder, manifest))
+    assert "does not show" in str(problem_of_preview(dataset))
     (folder / "preview.png").write_bytes(b"no picture")
-    assert problem_of_preview(folder, manifest)
-    assert problem_of_preview(folder, manifest, {shard.file for shard in manifest.splits["all"].shards}) is None
+    assert problem_of_preview(dataset)
+    assert problem_of_preview(dataset, {shard.file for shard in manifest.splits["all"].shards}) is None
 
 
 def test_the_title_and_id_of_a_recipe_that_comes_with_fusionbench(digits: Path, tmp_path: Path) -> None:

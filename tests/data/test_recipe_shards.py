@@ -53,7 +53,7 @@ def size(folder: Path) -> int:
 
 def test_it_is_the_same_data_set_in_fewer_bytes(whole: Dataset, small: Path) -> None:
     dataset = open_dataset(small)
-    assert dataset.id == whole.id and repr(dataset) == repr(whole)
+    assert dataset.id == whole.id and dataset.manifest.manifest_sha256 != whole.manifest.manifest_sha256
     assert size(small) < 0.45 * size(whole.folder)
     for split in whole.splits:
         for entry, theirs in zip(dataset.split(split).shards, whole.split(split).shards, strict=True):

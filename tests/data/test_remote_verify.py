@@ -106,7 +106,7 @@ def test_the_command(web: Web, capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and json.loads(out)["folder"] == f"{web.url}/set", err
     next((web.root / "set").glob("*test*.h5")).unlink()
     code, out, err = run(capsys, "verify", f"{web.url}/set", "--files")
-    assert code == 1 and "missing" in out and f"{web.url}/set: 1 problems" in err
+    assert code == 1 and "missing" in out and f"{web.url}/set: 1 problem;" in err
     code, _, err = run(capsys, "verify", f"{web.url}/nothing")
     assert code == 2 and err.count("\n") == 1
 

@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 def test_names_of_a_kind() -> None:
     assert catalogue.list_names("models") == MODELS.names() and catalogue.list_names("sources") == SOURCES.names()
     assert set(catalogue.list_names("suites")) == {path.stem for path in (ROOT / "benchmarks").glob("*.toml")}
-    assert set(catalogue.list_names("recipes")) == {path.stem for path in (ROOT / "datasets_recipes").glob("*.toml")}
+    recipes = {path.stem.partition("@")[0] for path in (ROOT / "datasets_recipes").glob("*.toml")}
+    assert set(catalogue.list_names("recipes")) == recipes
     assert catalogue.list_names("protocols") == ["masked/1", "pairs/1"]
 
 
