@@ -133,16 +133,16 @@ def pick(flat: Array, index: Array) -> Array:
     return flat.index_select(0, index) if is_tensor(flat) else flat.take(index, mode="wrap")
 
 
-def repeat(rows: Array, counts: Array) -> Array:
-    """Each of ``rows`` (k, …) as often as ``counts`` (k,) says.
+def repeat(rows: Array, counts: Array, total: int) -> Array:
+    """Each of ``rows`` (k, …) as often as ``counts`` (k,) says; ``total`` is their sum, which a device need not be asked for.
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.synth.arrays import repeat
-        >>> repeat(np.array([[1, 2], [3, 4]]), np.array([1, 2])).tolist()
+        >>> repeat(np.array([[1, 2], [3, 4]]), np.array([1, 2]), 3).tolist()
         [[1, 2], [3, 4], [3, 4]]
     """
-    return rows.repeat_interleave(counts, 0) if is_tensor(rows) else np.repeat(rows, counts, 0)
+    return rows.repeat_interleave(counts, 0, output_size=total) if is_tensor(rows) else np.repeat(rows, counts, 0)
 
 
 def nonzero(chosen: Array) -> tuple[Array, ...]:

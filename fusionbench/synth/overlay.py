@@ -21,8 +21,8 @@ from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint
 
 ID = "overlay/1"
 FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
-_CHUNK = 1 << 17  # values processed at once by NumPy: lists of the pixels that are pasted on fit a core's L2 cache
-_CHUNK_TENSOR = 1 << 25
+_CHUNK = 1 << 17  # pixels of views processed at once: the list of those that a layer of pastes reaches fits an L2 cache
+_CHUNK_TENSOR = 1 << 25  # on a device, where the lists of all layers take some 300 bytes a pixel
 
 
 @dataclass(frozen=True)
@@ -136,18 +136,19 @@ class OverlayViews:
             if not fast.pastes(out, *given):
                 raise IndexError(f"the parameters name a cut-out that is not among {len(self.bank)}")
             return out.reshape(shape)
-        step = max(1, (_CHUNK_TENSOR if tensor else _CHUNK) // (self.height * self.width * self.channels))
-        paste = self._paste if self._lanes is None else self._lanes.paste
-        parts = []
-        for view in range(self.views):
-            chunks = [
-                paste(images[i : i + step], params[i : i + step, view]) for i in range(0, len(targets), step)
-            ]
-            if chunks:
-                parts.append(sys.modules["torch"].cat(chunks) if tensor else np.concatenate(chunks))
-        if not parts:
+        device = tensor and targets.device.type != "cpu"
+        step = max(1, (_CHUNK_TENSOR if device else _CHUNK) // (self.views * self.height * self.width))
+        chunks = []
+        for i in range(0, len(targets), step):
+            part = images[i : i + step, None]
+            each = part.expand(-1, self.views, -1, -1, -1) if tensor else np.repeat(part, self.views, 1)
+            flat = params[i : i + step].reshape(-1, self.param_fields)
+            canvases = each.reshape(-1, *images.shape[1:])
+            lanes = self._lanes
+            chunks.append(self._paste(canvases, flat) if lanes is None else lanes.paste(canvases, flat, device))
+        if not chunks:
             return targets.new_empty(shape) if tensor else np.empty(shape, np.uint8)
-        return stack(parts, 1).reshape(shape)
+        return (sys.modules["torch"].cat(chunks) if tensor else np.concatenate(chunks)).reshape(shape)
 
     def _right(self, images: np.ndarray, params: np.ndarray) -> bool:
         """Whether shapes and types are those that compiled code takes without looking."""

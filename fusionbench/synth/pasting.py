@@ -9,6 +9,7 @@ stays in its 16 bits. The formulas, and so the bits, are those of :func:`fusionb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,27 +58,51 @@ class LaneBank:
         m, h, w = bank.shape[:3]
         return cls(np.ascontiguousarray(lanes).reshape(-1), (m, h, w), colours)
 
-    def paste(self, images: Array, params: Array) -> Array:
+    def paste(self, images: Array, params: Array, together: bool = False) -> Array:
         """uint8 ``images`` (n, H, W, C) with the pastes of int16 ``params`` (n, 1 + 6·most) over them, in order.
+
+        Args:
+            together: interpolate all layers of pastes at once. A processor wants one at a time, for its cache; a device
+                all of them, as its time goes into launches.
 
         Raises:
             IndexError: the parameters name a cut-out that is not in the bank.
         """
-        dtype = "int32" if self.colours == 1 else "int64"
-        planes = [cast(images[..., channel], dtype).reshape(-1) for channel in range(self.colours)]
+        planes = [cast(images[..., channel], self._wide).reshape(-1) for channel in range(self.colours)]
         canvases = planes if self.colours == 1 else [planes[0] | planes[1] << 32, planes[2]]
         lanes = like(self.lanes, images)
-        for run in self._runs(params, images.shape[1], images.shape[2]):
-            self._blend(canvases, lanes, *run)
+        lengths, rows, runs, pixels = self._runs(params, images.shape[1], images.shape[2])
+        groups = [slice(0, len(runs) - 1)] if together else [slice(i, i + 1) for i in range(len(runs) - 1)]
+        for group in groups:
+            bounds = pixels[group.start : group.stop + 1]
+            mine = slice(runs[group.start], runs[group.stop])
+            if bounds[0] == bounds[-1]:
+                continue
+            of_pixels = repeat(rows[mine], lengths[mine], bounds[-1] - bounds[0])
+            place, through, fronts = self._fronts(lanes, of_pixels, bounds[0])
+            for first, last in pairwise(bound - bounds[0] for bound in bounds):
+                layer = slice(first, last)
+                for canvas, front in zip(canvases, fronts, strict=True):
+                    self._blend(canvas, place[layer], through[layer], front[layer])
         if self.colours == 3:
             canvases = [canvases[0] & 255, canvases[0] >> 32, canvases[1]]
         return cast(stack(canvases, 1), "uint8").reshape(images.shape)
 
-    def _runs(self, params: Array, height: int, width: int) -> list[tuple[Array, Array]]:
-        """Of every layer of pastes the runs of pixels that the cut-outs reach: their lengths (k,), and int32 (k, 6).
+    @property
+    def _wide(self) -> str:
+        return "int32" if self.colours == 1 else "int64"
 
-        The six are linear in the number p of a pixel in the layer's list: its place on the canvases is [0] + p, the
-        position in the cut-out in parts of 2^15 of a pixel is [1] + [3]·p, [2] + [4]·p, and the cut-out begins at [5].
+    @property
+    def _ones(self) -> int:
+        """A one in every second lane."""
+        return 1 if self.colours == 1 else 1 | 1 << 32
+
+    def _runs(self, params: Array, height: int, width: int) -> tuple[Array, Array, list[int], list[int]]:
+        """The runs of pixels that the cut-outs reach, layer by layer of pastes: lengths (k,), int32 (k, 6), and where
+        each layer begins in the list of runs and in the list of their pixels, and where these lists end.
+
+        The six are linear in the number p of a pixel in the list: its place on the canvases is [0] + p, the position in
+        the cut-out in parts of 2^15 of a pixel is [1] + [3]·p, [2] + [4]·p, and the cut-out begins at [5].
         """
         m, h, w = self.shape
         most = (params.shape[1] - 1) // FIELDS
@@ -94,53 +119,50 @@ class LaneBank:
         u = a[:, None] * y - (2 * b * column)[:, None]
         v = -(b * mirror)[:, None] * y - (2 * a * mirror * column)[:, None]
         u_step, v_step = (2 * b)[:, None] + 0 * y, (2 * a * mirror)[:, None] + 0 * y
-        starts, stops = zip(_span(u, u_step, (h + 1) << 14, width), _span(v, v_step, (w + 1) << 14, width), strict=True)
-        start, stop = _larger(*starts), -_larger(-stops[0], -stops[1])
+        first, last = _span(u, u_step, (h + 1) << 14, width)
+        start, stop = _span(v, v_step, (w + 1) << 14, width)
+        start, stop = _larger(start, first), -_larger(-stop, -last)
         which, where = nonzero(stop > start)
         start, u, v, u_step, v_step = (value[which, where] for value in (start, u, v, u_step, v_step))
-        length = stop[which, where] - start
+        lengths = stop[which, where] - start
         border, stride = augment.BORDER, w + 2 * augment.BORDER
         base = cutout[which] * ((h + 2 * border) * stride) + border * stride + border
         place = (canvas[which] * height + where) * width
-        u, v = u + (h - 1 << 14), v + (w - 1 << 14)
-        layers = layer[which]
-        found = []
-        for number in range(most):
-            mine = slice(*(int((layers < bound).sum()) for bound in (number, number + 1)))
-            count = length[mine]
-            back = count.cumsum(0) - count - start[mine]  # the list's pixel p is in column p - back
-            columns = [place[mine] - back, u[mine] - back * u_step[mine], v[mine] - back * v_step[mine]]
-            columns += [u_step[mine], v_step[mine], base[mine]]
-            found.append((count, stack([cast(each, "int32") for each in columns], 1)))  # sums wrap around, and back
-        return found
+        u, v = u + ((h - 1) << 14), v + ((w - 1) << 14)
+        ends = lengths.cumsum(0)
+        back = ends - lengths - start  # pixel p of the list is in column p - back
+        columns = (place - back, u - back * u_step, v - back * v_step, u_step, v_step, base)
+        rows = stack([cast(each, "int32") for each in columns], 1)  # sums wrap around, and back
+        runs = [0, *(layer[which][:, None] <= arange(most, layer, "int64")).sum(0).tolist()]
+        behind = ends[[max(run - 1, 0) for run in runs]].tolist() if len(ends) else runs
+        pixels = [end if run else 0 for run, end in zip(runs, behind, strict=True)]
+        return lengths, rows, runs, pixels
 
-    def _blend(self, canvases: list[Array], lanes: Array, count: Array, rows: Array) -> None:
-        """Paste one layer of runs on the flat ``canvases``, in place."""
-        rows = repeat(rows, count)
-        pixel = arange(len(rows), rows, "int32")
+    def _fronts(self, lanes: Array, rows: Array, first: int) -> tuple[Array, Array, list[Array]]:
+        """Of pixels ``first``, … of the list, with the six of their runs: place, 255 - alpha, and colours in lanes."""
+        pixel = arange(len(rows), rows, "int32") + first
         r, c = (rows[:, 1] + rows[:, 3] * pixel) >> 7, (rows[:, 2] + rows[:, 4] * pixel) >> 7
         stride = self.shape[2] + 2 * augment.BORDER
         tap = cast((r >> 8) * stride + (c >> 8) + rows[:, 5], "int64")
-        wide = "int32" if self.colours == 1 else "int64"
-        fy, fx = cast(r & 255, wide), cast(c & 255, wide)
-        ones = 1 if self.colours == 1 else 1 | 1 << 32  # in every second lane
+        fy, fx = cast(r & 255, self._wide), cast(c & 255, self._wide)
         left, below = pick(lanes, tap), pick(lanes, tap + stride)
         upper = (left << 8) + (pick(lanes, tap + 1) - left) * fx
         lower = (below << 8) + (pick(lanes, tap + (stride + 1)) - below) * fx
-        even = _weigh(upper, lower, fy, ones)
-        odd = _weigh(upper >> 16, lower >> 16, fy, ones)
-        through = 255 - (odd if self.colours == 1 else odd >> 32)
+        even = self._weigh(upper, lower, fy)
+        odd = self._weigh(upper >> 16, lower >> 16, fy)
         place = cast(rows[:, 0] + pixel, "int64")
-        for canvas, front in zip(canvases, (even, odd & 255), strict=False):
-            behind = pick(canvas, place) * through + 127 * ones
-            # a quotient by 255 of anything below 2^16, by shifts
-            canvas[place] = front + (((behind + ones + ((behind >> 8) & (255 * ones))) >> 8) & (255 * ones))
+        return (place, 255 - odd, [even]) if self.colours == 1 else (place, 255 - (odd >> 32), [even, odd & 255])
 
+    def _weigh(self, upper: Array, lower: Array, fy: Array) -> Array:
+        """Two rows of every second lane of 16 bits, weighed and rounded to 8 bits; the other lanes are dropped."""
+        upper, lower = upper & (65535 * self._ones), lower & (65535 * self._ones)
+        return (((upper << 8) + (lower - upper) * fy + 32768 * self._ones) >> 16) & (255 * self._ones)
 
-def _weigh(upper: Array, lower: Array, fy: Array, ones: int) -> Array:
-    """Two rows of every second lane of 16 bits, weighed and rounded to 8 bits; the lanes between are used up."""
-    upper, lower = upper & (65535 * ones), lower & (65535 * ones)
-    return (((upper << 8) + (lower - upper) * fy + 32768 * ones) >> 16) & (255 * ones)
+    def _blend(self, canvas: Array, place: Array, through: Array, front: Array) -> None:
+        """Paste a layer on a flat canvas, in place."""
+        behind = pick(canvas, place) * through + 127 * self._ones
+        # a quotient by 255 of anything below 2^16, by shifts
+        canvas[place] = front + (((behind + self._ones + ((behind >> 8) & (255 * self._ones))) >> 8) & (255 * self._ones))
 
 
 def _span(at: Array, step: Array, limit: int, count: int) -> tuple[Array, Array]:
