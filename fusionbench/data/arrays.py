@@ -79,7 +79,7 @@ class ShardedArray:
         which = self._starts.searchsorted(index, side="right") - 1
         if (span := self._span) is not None:
             rows, shifts = span
-            taken = rows[shifts[which] + index * rows.dtype.itemsize]
+            taken: np.ndarray = rows[shifts[which] + index * rows.dtype.itemsize]
             return taken.view(self.dtype).reshape(len(index), *self.shape[1:])
         out = np.empty((len(index), *self.shape[1:]), self.dtype)
         for number in np.unique(which).tolist():
@@ -91,9 +91,9 @@ class ShardedArray:
     def _span(self) -> tuple[np.ndarray, np.ndarray] | None:
         """All shards as one array, for one gather over all of them; None where they are not plain arrays in memory.
 
-        Item k of it is the row that begins k bytes behind the first shard in memory; that of sample i, which is in shard
-        s, is ``shifts[s] + i·(bytes of a row)``. Between the shards it reaches over memory that is not ours, so that it must
-        be indexed by such numbers only and be seen by nobody else: not copied, printed or pickled.
+        Item k of it is the row that begins k bytes behind the first shard in memory; that of sample i, which is in
+        shard s, is ``shifts[s] + i·(bytes of a row)``. Between the shards it reaches over memory that is not ours, so
+        that it must be indexed by such numbers only and be seen by nobody else: not copied, printed or pickled.
         """
         parts = [part for part in self._parts if len(part)]
         size = self.dtype.itemsize * math.prod(self.shape[1:])

@@ -134,7 +134,7 @@ def pick(flat: Array, index: Array) -> Array:
 
 
 def repeat(rows: Array, counts: Array, total: int) -> Array:
-    """Each of ``rows`` (k, …) as often as ``counts`` (k,) says; ``total`` is their sum, which a device need not be asked for.
+    """Each of ``rows`` (k, …) as often as ``counts`` (k,) says; ``total`` is their sum, so that no device is asked.
 
     Example:
         >>> import numpy as np

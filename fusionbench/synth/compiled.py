@@ -1,7 +1,7 @@
 """The loops of the generator for numba: Philox words, noise, masks, masked views and overlays, with the bits of NumPy.
 
 Imported by :mod:`fusionbench.synth.kernel` alone, where numba is installed. Every function fills an array that the
-caller made and holds no lock of the interpreter. They run on one thread; how many processes there are is the user's choice.
+caller made, without the interpreter's lock and on one thread: how many processes there are is the user's choice.
 Integers only: a formula here is the one of the module that it replaces, which is the reference in the tests.
 """
 
@@ -87,7 +87,7 @@ def noise(out: Any, samples: Any, view: Any, epoch: Any, k0: Any, k1: Any, table
 
 
 @njit(**_OPTIONS)
-def _run(ellipse: Any, row: int, width: int, half: Any, transposed: bool) -> tuple[int, int]:
+def _run(ellipse: Any, row: int, width: int, half: Any, transposed: bool) -> Any:
     """First column inside an ellipse in a row, and the one behind the last; equal where there is none."""
     distance, column = row - np.int64(ellipse[0]), np.int64(ellipse[1])
     radius, e = np.int64(ellipse[2]), np.int64(ellipse[3])

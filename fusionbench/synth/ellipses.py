@@ -82,7 +82,11 @@ class Ellipses:
         """Masks of ``params`` (n, count, 4): uint8 (n, H, W), 255 inside the union and 0 outside."""
         # Along a row the inside is the run of columns with (c-c0)² ≤ t for a whole number t: one table holds these rows
         # for every centre and every half-width, so a mask is a gather of rows.
-        if not is_tensor(params) and params.dtype == np.int16 and (fast := kernel.compiled(len(params) * height * width)):
+        if (
+            not is_tensor(params)
+            and params.dtype == np.int16
+            and (fast := kernel.compiled(len(params) * height * width))
+        ):
             out = np.empty((len(params), height, width), np.uint8)
             fast.masks(out, kernel.whole(params), *self.run_table(width))
             return out

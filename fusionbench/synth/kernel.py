@@ -5,8 +5,8 @@ after ``WORTH`` values: importing numba takes half a second, which little work w
 variable ``FUSIONBENCH_KERNEL`` is ``auto`` (the default), ``numpy`` or ``numba`` (at once, or an error).
 
 Machine code is cached in the user's folder of caches (or where ``NUMBA_CACHE_DIR`` says); the first time on a machine
-it is compiled for some seconds. Before its first use it has to make a known answer; where it does not, or cannot be had, NumPy
-does the work after one note.
+it is compiled for some seconds, by one process while others go on with NumPy. Before its first use it has to make a
+known answer; where it does not, or cannot be had, NumPy does the work after one note.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.progress import say
@@ -30,7 +31,7 @@ CHOICES = ("auto", "numpy", "numba")
 WORTH = 1 << 26  # values made by NumPy before the compiled code is loaded: a fifth of a second to a second of work
 OLDEST = (0, 60)  # releases of numba from which on this is tested
 # sha256 of what the functions of compiled.py make in `answer`; NumPy makes the same, see the tests
-ANSWER = "0cb5c9d113198af756fd3947ac8e130abe9ce72ef459ea0a037815a7a75664b9"
+ANSWER = "6e5bb2ce0ed03f2ccd9dd196bf04f1495ceca24e8f2e4e2e2c219698b0b87901"
 
 
 @dataclass
@@ -69,9 +70,7 @@ def compiled(values: int) -> ModuleType | None:
     if not _state.tried and (chosen == "numba" or _state.made > WORTH):
         _load(chosen)
     if chosen == "numba" and _state.module is None:
-        raise UsageError(
-            f"{VARIABLE}=numba: {_state.problem}; run `pip install 'fusionbench[fast]'` or set it to auto"
-        )
+        raise UsageError(f"{VARIABLE}=numba: {_state.problem}; run `pip install 'fusionbench[fast]'` or set it to auto")
     return _state.module
 
 
@@ -93,7 +92,7 @@ def describe() -> tuple[str, str | None]:
         return "NumPy; the extra `fast` (numba) makes views about twice as fast", None
     if not _state.tried:
         _load("numba")
-    if (module := compiled(0)) is None:
+    if compiled(0) is None:
         return "NumPy", _state.problem
     return f"numba {sys.modules['numba'].__version__}" + (", at once" if chosen == "numba" else ""), None
 
@@ -107,20 +106,27 @@ def installed() -> bool:
 
 
 def _load(chosen: str) -> None:
-    """Import the compiled functions; what is wrong with them is a note where numba is there and nobody insists on it."""
+    """Import the compiled functions; what is wrong with them is a note where numba is there and not asked for."""
     _state.tried = True
     if not installed():
         _state.problem = "numba is not installed"
         return
     try:
-        _state.module = _import()
+        _state.module = _import(wait=chosen == "numba")
+    except Timeout:  # another process compiles, and this one has other things to do: it asks again later
+        _state.tried, _state.made = False, 0
     except Exception as error:  # an installation can be broken in ways that nobody expects
         _state.problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if chosen == "auto":
             say(f"note: numba cannot be used, NumPy makes the same views more slowly ({_state.problem})")
 
 
-def _import() -> ModuleType:
+def _import(wait: bool = True) -> ModuleType:
+    """The compiled functions, checked; one process compiles at a time, and others find it in the cache.
+
+    Raises:
+        Timeout: another process compiles, and ``wait`` is false.
+    """
     if sys.byteorder != "little":
         raise RuntimeError("the compiled code is for little-endian processors")
     import numba
@@ -129,12 +135,14 @@ def _import() -> ModuleType:
     if version < OLDEST:
         raise RuntimeError(f"numba {numba.__version__} is older than {'.'.join(map(str, OLDEST))}")
     before = numba.config.CACHE_DIR
-    if not before:  # functions get their folder when they are defined; those of others keep theirs
-        numba.config.CACHE_DIR = str(cache_folder())
-    try:
-        from fusionbench.synth import compiled as module
-    finally:
-        numba.config.CACHE_DIR = before
+    folder = Path(before or cache_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "fusionbench.lock", timeout=-1 if wait else 0):
+        numba.config.CACHE_DIR = str(folder)  # functions get it when they are defined; those of others keep theirs
+        try:
+            from fusionbench.synth import compiled as module
+        finally:
+            numba.config.CACHE_DIR = before
     if (found := answer(module)) != ANSWER:
         raise RuntimeError(f"numba {numba.__version__} makes other views here (answer {found[:12]})")
     return module
@@ -156,7 +164,7 @@ def answer(module: Any) -> str:
     table = (np.arange(1 << 16) // 128 - 256).astype(np.int16)
     noise = np.empty((4, 50), np.int16)
     module.noise(noise, samples, view, epoch, *key, table)
-    half = np.array([0, *(int(t**0.5) + 1 for t in range(100))], np.int32)
+    half = np.array([0, *(int(t**0.5) + 1 for t in range(200))], np.int32)
     discs = np.array([[[3, 4, 4, 200], [9, 9, 3, 380]], [[0, 11, 8, 128], [7, 2, 5, 256]]] * 2, np.int16)
     masks = np.empty((2, 4, 10, 12), np.uint8)
     for kind in (False, True):

@@ -78,7 +78,7 @@ class LaneBank:
             mine = slice(runs[group.start], runs[group.stop])
             if bounds[0] == bounds[-1]:
                 continue
-            of_pixels = repeat(rows[mine], lengths[mine], bounds[-1] - bounds[0])
+            of_pixels = [repeat(row[mine], lengths[mine], bounds[-1] - bounds[0]) for row in rows]
             place, through, fronts = self._fronts(lanes, of_pixels, bounds[0])
             for first, last in pairwise(bound - bounds[0] for bound in bounds):
                 layer = slice(first, last)
@@ -97,8 +97,8 @@ class LaneBank:
         """A one in every second lane."""
         return 1 if self.colours == 1 else 1 | 1 << 32
 
-    def _runs(self, params: Array, height: int, width: int) -> tuple[Array, Array, list[int], list[int]]:
-        """The runs of pixels that the cut-outs reach, layer by layer of pastes: lengths (k,), int32 (k, 6), and where
+    def _runs(self, params: Array, height: int, width: int) -> tuple[Array, list[Array], list[int], list[int]]:
+        """The runs of pixels that the cut-outs reach, layer by layer of pastes: lengths (k,), six int32 (k,), and where
         each layer begins in the list of runs and in the list of their pixels, and where these lists end.
 
         The six are linear in the number p of a pixel in the list: its place on the canvases is [0] + p, the position in
@@ -107,7 +107,7 @@ class LaneBank:
         m, h, w = self.shape
         most = (params.shape[1] - 1) // FIELDS
         layer, canvas = nonzero(params[:, 0][None] > arange(most, params, "int16")[:, None])
-        fields = cast(params[:, 1:], "int64").reshape(-1, FIELDS)[canvas * most + layer]
+        fields = cast(params[:, 1:], "int32").reshape(-1, FIELDS)[canvas * most + layer]
         cutout, row, column, angle, grow, flip = (fields[:, i] for i in range(FIELDS))
         if len(fields) and not bool(((cutout >= 0) & (cutout < m)).all()):
             raise IndexError(f"the parameters name a cut-out that is not among {m}")
@@ -115,62 +115,100 @@ class LaneBank:
         a = (take(augment.SINE, (angle + 64) & 255) * shrink) >> 14
         b = (take(augment.SINE, angle & 255) * shrink) >> 14
         mirror = 1 - 2 * flip
-        y = 2 * arange(height, params, "int64") - 2 * row[:, None]
+        y = 2 * arange(height, params, "int32") - 2 * row[:, None]
         u = a[:, None] * y - (2 * b * column)[:, None]
         v = -(b * mirror)[:, None] * y - (2 * a * mirror * column)[:, None]
-        u_step, v_step = (2 * b)[:, None] + 0 * y, (2 * a * mirror)[:, None] + 0 * y
-        first, last = _span(u, u_step, (h + 1) << 14, width)
-        start, stop = _span(v, v_step, (w + 1) << 14, width)
+        u_step, v_step = 2 * b, 2 * a * mirror
+        first, last = _span(u, u_step[:, None], (h + 1) << 14, width)
+        start, stop = _span(v, v_step[:, None], (w + 1) << 14, width)
         start, stop = _larger(start, first), -_larger(-stop, -last)
         which, where = nonzero(stop > start)
-        start, u, v, u_step, v_step = (value[which, where] for value in (start, u, v, u_step, v_step))
-        lengths = stop[which, where] - start
+        reached = which * height + where
+        start, stop, u, v = (pick(value.reshape(-1), reached) for value in (start, stop, u, v))
+        lengths, u_step, v_step = stop - start, pick(u_step, which), pick(v_step, which)
         border, stride = augment.BORDER, w + 2 * augment.BORDER
         base = cutout[which] * ((h + 2 * border) * stride) + border * stride + border
         place = (canvas[which] * height + where) * width
         u, v = u + ((h - 1) << 14), v + ((w - 1) << 14)
         ends = lengths.cumsum(0)
-        back = ends - lengths - start  # pixel p of the list is in column p - back
+        back = cast(ends, "int32") - stop  # pixel p of the list is in column p - back
         columns = (place - back, u - back * u_step, v - back * v_step, u_step, v_step, base)
-        rows = stack([cast(each, "int32") for each in columns], 1)  # sums wrap around, and back
+        rows = [cast(each, "int32") for each in columns]  # sums wrap around, and back
         runs = [0, *(layer[which][:, None] <= arange(most, layer, "int64")).sum(0).tolist()]
         behind = ends[[max(run - 1, 0) for run in runs]].tolist() if len(ends) else runs
         pixels = [end if run else 0 for run, end in zip(runs, behind, strict=True)]
         return lengths, rows, runs, pixels
 
-    def _fronts(self, lanes: Array, rows: Array, first: int) -> tuple[Array, Array, list[Array]]:
+    def _fronts(self, lanes: Array, rows: list[Array], first: int) -> tuple[Array, Array, list[Array]]:
         """Of pixels ``first``, … of the list, with the six of their runs: place, 255 - alpha, and colours in lanes."""
-        pixel = arange(len(rows), rows, "int32") + first
-        r, c = (rows[:, 1] + rows[:, 3] * pixel) >> 7, (rows[:, 2] + rows[:, 4] * pixel) >> 7
-        stride = self.shape[2] + 2 * augment.BORDER
-        tap = cast((r >> 8) * stride + (c >> 8) + rows[:, 5], "int64")
+        # In place wherever nobody looks again: a new array costs as much as the sum that goes into it.
+        place, u, v, r, c, base = rows
+        pixel = arange(len(place), place, "int32") + first
+        for at, step in ((u, r), (v, c)):
+            step *= pixel
+            step += at
+            step >>= 7
         fy, fx = cast(r & 255, self._wide), cast(c & 255, self._wide)
-        left, below = pick(lanes, tap), pick(lanes, tap + stride)
-        upper = (left << 8) + (pick(lanes, tap + 1) - left) * fx
-        lower = (below << 8) + (pick(lanes, tap + (stride + 1)) - below) * fx
-        even = self._weigh(upper, lower, fy)
-        odd = self._weigh(upper >> 16, lower >> 16, fy)
-        place = cast(rows[:, 0] + pixel, "int64")
-        return (place, 255 - odd, [even]) if self.colours == 1 else (place, 255 - (odd >> 32), [even, odd & 255])
+        r >>= 8
+        c >>= 8
+        stride = self.shape[2] + 2 * augment.BORDER
+        r *= stride
+        r += c
+        r += base
+        tap = cast(r, "int64")
+        upper, right = pick(lanes, tap), pick(lanes, tap + 1)
+        tap += stride
+        lower, below = pick(lanes, tap), pick(lanes, tap + 1)
+        for left, other in ((upper, right), (lower, below)):
+            other -= left
+            other *= fx
+            left <<= 8
+            left += other
+        even = self._weigh(upper & (65535 * self._ones), lower & (65535 * self._ones), fy)
+        upper >>= 16
+        lower >>= 16
+        upper &= 65535 * self._ones
+        lower &= 65535 * self._ones
+        odd = self._weigh(upper, lower, fy)
+        place += pixel
+        far = cast(place, "int64")
+        return (far, 255 - odd, [even]) if self.colours == 1 else (far, 255 - (odd >> 32), [even, odd & 255])
 
     def _weigh(self, upper: Array, lower: Array, fy: Array) -> Array:
-        """Two rows of every second lane of 16 bits, weighed and rounded to 8 bits; the other lanes are dropped."""
-        upper, lower = upper & (65535 * self._ones), lower & (65535 * self._ones)
-        return (((upper << 8) + (lower - upper) * fy + 32768 * self._ones) >> 16) & (255 * self._ones)
+        """Two rows of 16 bits in every second lane, weighed and rounded to 8 bits, in place of the first."""
+        lower -= upper
+        lower *= fy
+        upper <<= 8
+        upper += lower
+        upper += 32768 * self._ones
+        upper >>= 16
+        if self.colours > 1:
+            upper &= 255 * self._ones
+        return upper
 
     def _blend(self, canvas: Array, place: Array, through: Array, front: Array) -> None:
         """Paste a layer on a flat canvas, in place."""
-        behind = pick(canvas, place) * through + 127 * self._ones
-        # a quotient by 255 of anything below 2^16, by shifts
-        canvas[place] = front + (((behind + self._ones + ((behind >> 8) & (255 * self._ones))) >> 8) & (255 * self._ones))
+        behind = pick(canvas, place)
+        behind *= through
+        behind += 127 * self._ones
+        quotient = behind >> 8  # by 255, of anything below 2^16, by shifts
+        if self.colours > 1:
+            quotient &= 255 * self._ones
+        quotient += behind
+        quotient += self._ones
+        quotient >>= 8
+        if self.colours > 1:
+            quotient &= 255 * self._ones
+        quotient += front
+        canvas[place] = quotient
 
 
 def _span(at: Array, step: Array, limit: int, count: int) -> tuple[Array, Array]:
     """The whole numbers 0 ≤ x < count with -limit ≤ at + step·x < limit: the first, and the one behind the last."""
-    falling, still = cast(step < 0, "int64"), cast(step == 0, "int64")
+    falling, still = cast(step < 0, "int32"), cast(step == 0, "int32")
     sign = 1 - 2 * falling
     at, step, low, high = at * sign, step * sign + still, falling - limit, falling + limit
-    inside = cast((low <= at) & (at < high), "int64")
+    inside = cast((low <= at) & (at < high), "int32")
     start = (1 - still) * -((at - low) // step)
     stop = (1 - still) * -((at - high) // step) + still * inside * count
     return clip(start, 0, count), clip(stop, 0, count)

@@ -5,8 +5,8 @@ The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 6
 view, so that a run of samples is one draw and a sample is a slice of it. There is no state.
 
 On the CPU the outputs come from the C code behind ``numpy.random.Philox`` or from :mod:`fusionbench.synth.compiled`; on
-tensors, and for few outputs of scattered samples, from the integer code below. Tests compare all of them with the Random123
-known answers and with each other.
+tensors, and for few outputs of scattered samples, from the integer code below. Tests compare all of them with the
+Random123 known answers and with each other.
 
 Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """

@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.data.build import build_dataset, make_arrays, open_source
-from fusionbench.data.dataset import Dataset, ShardedArray, open_dataset
+from fusionbench.data.dataset import Dataset, open_dataset
 from tests.data.test_build import small_recipe
 
 
@@ -45,30 +43,6 @@ def test_arrays_are_what_the_recipe_makes(dataset: Dataset) -> None:
     made, _ = make_arrays(dataset.recipe, source, "test", wanted)
     for name, array in made.items():
         assert np.array_equal(getattr(dataset.arrays("test"), name)[wanted], array)
-
-
-@given(st.data())
-@settings(max_examples=80, deadline=None)
-def test_indexing_is_that_of_numpy(data: st.DataObject) -> None:
-    lengths = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
-    parts = [np.arange(100 * i, 100 * i + 6 * n, dtype=np.int16).reshape(n, 2, 3) for i, n in enumerate(lengths)]
-    sharded, plain = ShardedArray(parts), np.concatenate(parts)
-    bounds = st.integers(-12, 12) | st.none()
-    steps = st.sampled_from([None, 1, 2, -1])
-    index = st.integers(-len(plain), len(plain) - 1)
-    for key in (
-        data.draw(index),
-        data.draw(st.lists(index, max_size=6)),
-        slice(data.draw(bounds), data.draw(bounds), data.draw(steps)),
-        np.array(data.draw(st.lists(st.booleans(), min_size=len(plain), max_size=len(plain)))),
-        (slice(0, 3), 1),
-        (data.draw(index), 0, slice(1, 3)),
-        (np.array([0, -1]), 1),
-        (Ellipsis, 0),
-    ):
-        expected = plain[np.array(key, int) if isinstance(key, list) else key]
-        assert np.array_equal(sharded[key], expected) and sharded[key].shape == expected.shape
-    assert np.array_equal(np.asarray(sharded), plain) and len(sharded) == len(plain)
 
 
 def test_indices_outside_are_refused(dataset: Dataset) -> None:
