@@ -211,6 +211,24 @@ def check_shipped_files() -> Iterator[Finding]:
         yield Finding("files", "ok", ", ".join(f"{len(files)} {name}" for name, files in found.items()))
 
 
+def check_kernel() -> Iterator[Finding]:
+    """Which code makes views on the CPU, tried with a known answer."""
+    from fusionbench.core.errors import UsageError
+    from fusionbench.synth import kernel
+
+    try:
+        used, problem = kernel.describe()
+    except UsageError as error:
+        text, _, remedy = str(error).partition("; ")
+        yield Finding("kernel", "fail", text, remedy)
+        return
+    if problem is None:
+        yield Finding("kernel", "ok", f"views are made by {used}")
+    else:
+        remedy = "NumPy makes the same views; run `pip install --upgrade 'fusionbench[fast]'`"
+        yield Finding("kernel", "warn", f"views are made by {used}, as numba cannot be used: {problem}", remedy)
+
+
 def check_plugins() -> Iterator[Finding]:
     """Every model, metric, source and protocol of another package can be loaded."""
     from fusionbench.core.registry import Registry
@@ -269,6 +287,7 @@ CHECKS: dict[str, Callable[[Path], Iterator[Finding]]] = {
     "temporary": lambda folder: check_folder(Path(tempfile.gettempdir()), "temporary"),
     "encoding": lambda folder: check_encoding(),
     "files": lambda folder: check_shipped_files(),
+    "kernel": lambda folder: check_kernel(),
     "plugins": lambda folder: check_plugins(),
     "gradients": lambda folder: check_gradients(),
 }

@@ -119,3 +119,39 @@ def arange(count: int, value: Array, dtype: str) -> Array:
         torch = sys.modules["torch"]
         return torch.arange(count, dtype=getattr(torch, dtype), device=value.device)
     return np.arange(count, dtype=dtype)
+
+
+def pick(flat: Array, index: Array) -> Array:
+    """``flat[index]`` of two arrays (k,) of one kind; ``index`` int64, in range.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.arrays import pick
+        >>> pick(np.array([10, 20, 30]), np.array([2, 0, 2])).tolist()
+        [30, 10, 30]
+    """
+    return flat.index_select(0, index) if is_tensor(flat) else flat.take(index, mode="wrap")
+
+
+def repeat(rows: Array, counts: Array, total: int) -> Array:
+    """Each of ``rows`` (k, …) as often as ``counts`` (k,) says; ``total`` is their sum, so that no device is asked.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.arrays import repeat
+        >>> repeat(np.array([[1, 2], [3, 4]]), np.array([1, 2]), 3).tolist()
+        [[1, 2], [3, 4], [3, 4]]
+    """
+    return rows.repeat_interleave(counts, 0, output_size=total) if is_tensor(rows) else np.repeat(rows, counts, 0)
+
+
+def nonzero(chosen: Array) -> tuple[Array, ...]:
+    """Row and column (k,) of the true values of ``chosen`` (n, m), row by row; int64.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.synth.arrays import nonzero
+        >>> [each.tolist() for each in nonzero(np.array([[False, True], [True, True]]))]
+        [[0, 1, 1], [1, 0, 1]]
+    """
+    return tuple(chosen.nonzero(as_tuple=True)) if is_tensor(chosen) else chosen.nonzero()

@@ -17,8 +17,8 @@ from fusionbench.synth.random import Key, bounded, uint16_outputs, uint64_output
 
 ID = "augment/1"
 ONE = 1 << 14
-_SINE = np.array([round(ONE * math.sin(2 * math.pi * angle / 256)) for angle in range(256)], np.int32)
-_BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
+SINE = np.array([round(ONE * math.sin(2 * math.pi * angle / 256)) for angle in range(256)], np.int32)
+BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
 
 
 def pad_edges(images: Array) -> Array:
@@ -33,9 +33,9 @@ def pad_edges(images: Array) -> Array:
     if is_tensor(images):
         from torch.nn.functional import pad
 
-        return pad(images.movedim(3, 0).contiguous(), (_BORDER,) * 4)
+        return pad(images.movedim(3, 0).contiguous(), (BORDER,) * 4)
     planes = np.moveaxis(images, 3, 0)
-    return np.pad(planes, ((0, 0), (0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)))
+    return np.pad(planes, ((0, 0), (0, 0), (BORDER, BORDER), (BORDER, BORDER)))
 
 
 def sample(
@@ -63,10 +63,10 @@ def sample(
         >>> mirrored.tolist()
         [[[20, 10], [40, 30]]]
     """
-    h, w = images.shape[2] - 2 * _BORDER, images.shape[3] - 2 * _BORDER
+    h, w = images.shape[2] - 2 * BORDER, images.shape[3] - 2 * BORDER
     shrink = (h * ONE) // (cast(grow, "int32") + h)  # the inverse map divides by the scale
-    a = (take(_SINE, (angle + 64) & 255) * shrink) >> 14
-    b = (take(_SINE, angle & 255) * shrink) >> 14
+    a = (take(SINE, (angle + 64) & 255) * shrink) >> 14
+    b = (take(SINE, angle & 255) * shrink) >> 14
     y = 2 * arange(height, which, "int32") - cast(centre[:, 0], "int32")[:, None]
     x = 2 * arange(width, which, "int32") - cast(centre[:, 1], "int32")[:, None]
     mirror = 1 - 2 * cast(flip, "int32")
@@ -75,10 +75,10 @@ def sample(
     rows = (rows >> 7) + (h - 1) * 128
     columns = (columns >> 7) + (w - 1) * 128
     fy, fx = rows & 255, columns & 255
-    top = clip(rows >> 8, -_BORDER, h) + _BORDER
-    left = clip(columns >> 8, -_BORDER, w) + _BORDER
-    stride = w + 2 * _BORDER
-    at = cast(which, "int64")[:, None, None] * ((h + 2 * _BORDER) * stride) + top * stride + left
+    top = clip(rows >> 8, -BORDER, h) + BORDER
+    left = clip(columns >> 8, -BORDER, w) + BORDER
+    stride = w + 2 * BORDER
+    at = cast(which, "int64")[:, None, None] * ((h + 2 * BORDER) * stride) + top * stride + left
     corners = [(at + offset).reshape(-1) for offset in (0, 1, stride, stride + 1)]
     out = []
     for plane in images:  # one plane after the other: arithmetic on a short last axis is slow

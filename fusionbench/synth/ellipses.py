@@ -24,7 +24,8 @@ from typing import Literal
 
 import numpy as np
 
-from fusionbench.synth.arrays import Array, arange, cast, clip, stack, take
+from fusionbench.synth import kernel
+from fusionbench.synth.arrays import Array, arange, cast, clip, is_tensor, stack, take
 from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "ellipse/1"
@@ -81,8 +82,16 @@ class Ellipses:
         """Masks of ``params`` (n, count, 4): uint8 (n, H, W), 255 inside the union and 0 outside."""
         # Along a row the inside is the run of columns with (c-c0)² ≤ t for a whole number t: one table holds these rows
         # for every centre and every half-width, so a mask is a gather of rows.
-        t, largest, wide = self._half_widths(params, height)
-        half, rows = _tables(width, min(largest, width * width))  # wider runs are cut off at both ends alike
+        if (
+            not is_tensor(params)
+            and params.dtype == np.int16
+            and (fast := kernel.compiled(len(params) * height * width))
+        ):
+            out = np.empty((len(params), height, width), np.uint8)
+            fast.masks(out, kernel.whole(params), *self.run_table(width))
+            return out
+        t, wide = self._half_widths(params, height)
+        half, rows = self.run_table(width)[0], _rows(width, self._largest(width))
         index = take(half, clip(t, -1, len(half) - 2) + 1)
         index = index + cast(wide[..., 1], "int32")[..., None] * (rows.shape[0] // width)
         mask = take(rows, index[:, 0])
@@ -90,19 +99,26 @@ class Ellipses:
             mask |= take(rows, index[:, i])
         return mask
 
-    def _half_widths(self, params: Array, height: int) -> tuple[Array, int, Array]:
-        """Squared half-width of every ellipse in every row (n, count, H), negative outside; the largest that can occur;
-        and the parameters in a type that the products fit into."""
+    def run_table(self, width: int) -> tuple[np.ndarray, bool]:
+        """What the compiled masks need: half-width + 1 by squared half-width + 1, and whether it is ``ellipse/2``."""
+        return _half(width, self._largest(width)), self.algorithm != ID
+
+    def _largest(self, width: int) -> int:
+        """The largest squared half-width that makes a difference: wider runs are cut off at both ends alike."""
+        square, (e_low, e_high) = self.radius[1] * self.radius[1], self.ellipticity
+        return min(square * e_high // UNIT if self.algorithm == ID else square * UNIT // e_low, width * width)
+
+    def _half_widths(self, params: Array, height: int) -> tuple[Array, Array]:
+        """Squared half-width of every ellipse in every row (n, count, H), negative outside; and the parameters in a
+        type that the products fit into."""
         biggest = self.radius[1]
         e_low, e_high = self.ellipticity
         if self.algorithm == ID:  # t = floor((256·E·R² - E²·(r-r0)²) / 256²)
             reach = math.isqrt(biggest * biggest * UNIT // e_low) + 1  # rows farther away are outside
             bound = max(e_high * e_high * reach * reach, UNIT * e_high * biggest * biggest)
-            largest = biggest * biggest * e_high // UNIT
         else:  # t = floor((256·E·R² - 256²·(r-r0)²) / E²)
             reach = math.isqrt(biggest * biggest * e_high // UNIT) + 1
             bound = max(UNIT * UNIT * reach * reach, UNIT * e_high * biggest * biggest)
-            largest = biggest * biggest * UNIT // e_low
         dtype = "int32" if bound < 1 << 31 else "int64"
         wide = cast(params, dtype)
         row, radius, e = wide[..., 0], wide[..., 2], wide[..., 3]
@@ -110,17 +126,22 @@ class Ellipses:
         inside = (UNIT * e * radius * radius)[..., None]
         if self.algorithm == ID:
             distance = distance * e[..., None]
-            return (inside - distance * distance) >> 16, largest, wide
+            return (inside - distance * distance) >> 16, wide
         rest = inside - UNIT * UNIT * distance * distance
-        return rest // (e * e)[..., None], largest, wide  # both kinds of arrays round towards minus infinity
+        return rest // (e * e)[..., None], wide  # both kinds of arrays round towards minus infinity
 
 
 @lru_cache(maxsize=32)
-def _tables(width: int, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """``half[t + 1]``: half-width + 1 of squared half-width t (0 for an empty row); ``rows[c·widths + half]``."""
-    half = np.array([0] + [min(math.isqrt(t), width - 1) + 1 for t in range(largest + 1)], np.int32)
-    widths = int(half[-1]) + 1
+def _half(width: int, largest: int) -> np.ndarray:
+    """``half[t + 1]``: half-width + 1 of squared half-width t (0 for an empty row), int32."""
+    return np.array([0] + [min(math.isqrt(t), width - 1) + 1 for t in range(largest + 1)], np.int32)
+
+
+@lru_cache(maxsize=32)
+def _rows(width: int, largest: int) -> np.ndarray:
+    """``rows[c·widths + half]``: the row of a mask with that centre and half-width, uint8 (…, W)."""
+    widths = int(_half(width, largest)[-1]) + 1
     centre = np.arange(width)[:, None, None]
     size = np.arange(widths)[None, :, None]
     inside = np.abs(np.arange(width) - centre) < size
-    return half, np.ascontiguousarray(np.where(inside, 255, 0).astype(np.uint8).reshape(-1, width))
+    return np.ascontiguousarray(np.where(inside, 255, 0).astype(np.uint8).reshape(-1, width))

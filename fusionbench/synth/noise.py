@@ -14,8 +14,9 @@ from importlib import resources
 
 import numpy as np
 
-from fusionbench.synth.arrays import Array, take
-from fusionbench.synth.random import UINT16_PER_BLOCK, Key, uint16_outputs, uint64_outputs
+from fusionbench.synth import kernel
+from fusionbench.synth.arrays import Array, is_tensor, take
+from fusionbench.synth.random import UINT16_PER_BLOCK, Key, uint16_outputs, uint64_outputs, words_of
 
 ID = "noise/1"
 UNIT = 4096  # table units in one standard deviation
@@ -91,5 +92,10 @@ class Noise:
 
     def draw(self, key: Key, samples: Array, values: int, *, view: int = 0, epoch: int = 0) -> Array:
         """Noise of ``samples`` (n,) in grey levels: int16 (n, values)."""
+        if not is_tensor(samples) and (fast := kernel.compiled(len(samples) * values)):
+            out = np.empty((len(samples), values), np.int16)
+            numbers = kernel.whole(np.asarray(samples, np.int64))
+            fast.noise(out, numbers, *words_of(view, epoch, *key), scaled(self.level))
+            return out
         outputs = uint16_outputs(uint64_outputs(key, samples, self.blocks(values), view=view, epoch=epoch))
         return take(scaled(self.level), outputs[:, :values])

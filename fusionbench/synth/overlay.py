@@ -2,6 +2,7 @@
 
 A bank of cut-outs is uint8 (m, h, w, C+1): colours premultiplied by alpha, and alpha last. A paste is
 ``front + (back·(255-alpha) + 127)//255`` in integers. Stored views and live ones are the same function.
+:mod:`fusionbench.synth.pasting` has the loops over pixels, where numba is installed :mod:`fusionbench.synth.compiled`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from functools import cached_property
 
 import numpy as np
 
-from fusionbench.synth import augment
+from fusionbench.synth import augment, kernel
 from fusionbench.synth.arrays import Array, cast, is_tensor, like, stack
 from fusionbench.synth.augment import Augment
+from fusionbench.synth.pasting import LaneBank
 from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint16_outputs, uint64_outputs
 
 ID = "overlay/1"
 FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
-_CHUNK = 1 << 16  # values processed at once by NumPy: a few such planes fit a core's L2 cache
-_CHUNK_TENSOR = 1 << 25
+_CHUNK = 1 << 17  # pixels of views processed at once: the list of those that a layer of pastes reaches fits an L2 cache
+_CHUNK_TENSOR = 1 << 23  # on a device, where the lists of all layers take up to 220 bytes a pixel
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ class OverlayViews:
         return self.overlays.fields
 
     @cached_property
+    def _lanes(self) -> LaneBank | None:
+        return LaneBank.of(self.bank)
+
+    @cached_property
+    def _padded(self) -> np.ndarray:
+        """The bank with a border for :func:`fusionbench.synth.compiled.pastes`."""
+        return np.ascontiguousarray(np.moveaxis(self._bordered, 0, 3))
+
+    @cached_property
     def _bordered(self) -> np.ndarray:
         result: np.ndarray = augment.pad_edges(np.ascontiguousarray(self.bank))
         return result
@@ -119,19 +130,34 @@ class OverlayViews:
         images = targets if targets.ndim == 4 else targets[..., None]
         shape = (targets.shape[0], self.views, *targets.shape[1:])
         tensor = is_tensor(targets)
-        step = max(1, (_CHUNK_TENSOR if tensor else _CHUNK) // (self.height * self.width * self.channels))
-        parts = []
-        for view in range(self.views):
-            chunks = [
-                self._paste(images[i : i + step], params[i : i + step, view]) for i in range(0, len(targets), step)
-            ]
-            if chunks:
-                parts.append(sys.modules["torch"].cat(chunks) if tensor else np.concatenate(chunks))
-        if not parts:
+        if not tensor and self._right(images, params) and (fast := kernel.compiled(int(np.prod(shape)))):
+            out = np.empty((len(images), self.views, *images.shape[1:]), np.uint8)
+            given = kernel.whole(images), kernel.whole(params), self._padded, augment.SINE
+            if not fast.pastes(out, *given):
+                raise IndexError(f"the parameters name a cut-out that is not among {len(self.bank)}")
+            return out.reshape(shape)
+        device = tensor and targets.device.type != "cpu"
+        step = max(1, (_CHUNK_TENSOR if device else _CHUNK) // (self.views * self.height * self.width))
+        chunks = []
+        for i in range(0, len(targets), step):
+            part = images[i : i + step, None]
+            each = part.expand(-1, self.views, -1, -1, -1) if tensor else np.repeat(part, self.views, 1)
+            flat = params[i : i + step].reshape(-1, self.param_fields)
+            canvases = each.reshape(-1, *images.shape[1:])
+            lanes = self._lanes
+            chunks.append(self._paste(canvases, flat) if lanes is None else lanes.paste(canvases, flat, device))
+        if not chunks:
             return targets.new_empty(shape) if tensor else np.empty(shape, np.uint8)
-        return stack(parts, 1).reshape(shape)
+        return (sys.modules["torch"].cat(chunks) if tensor else np.concatenate(chunks)).reshape(shape)
+
+    def _right(self, images: np.ndarray, params: np.ndarray) -> bool:
+        """Whether shapes and types are those that compiled code takes without looking."""
+        here = images.shape == (len(images), self.height, self.width, self.channels) and images.dtype == np.uint8
+        fields = params.shape == (len(images), self.views, self.param_fields) and params.dtype == np.int16
+        return here and fields and self.bank.dtype == np.uint8 and self.bank.shape[3] == self.channels + 1
 
     def _paste(self, images: Array, params: Array) -> Array:
+        """One view, plane by plane and with every pixel, for banks with colours above alpha."""
         bank = like(self._bordered, images)
         overlays = self.overlays
         out = [cast(images[..., channel], "int32") for channel in range(self.channels)]

@@ -4,8 +4,9 @@ The key is the first 16 bytes of the sha256 over the canonical JSON {algorithm, 
 The counter is [sample·S + block, view, epoch, purpose] with S blocks of four 64-bit outputs per sample and
 view, so that a run of samples is one draw and a sample is a slice of it. There is no state.
 
-On the CPU the outputs come from the C code behind ``numpy.random.Philox``; on tensors, and for few outputs of scattered
-samples, from the integer code below. Tests compare both with the Random123 known answers and with each other.
+On the CPU the outputs come from the C code behind ``numpy.random.Philox`` or from :mod:`fusionbench.synth.compiled`; on
+tensors, and for few outputs of scattered samples, from the integer code below. Tests compare all of them with the
+Random123 known answers and with each other.
 
 Reference: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionbench.synth import kernel
 from fusionbench.synth.arrays import Array, arange, cast, is_tensor, stack
 
 Key = tuple[int, int]
@@ -63,6 +65,10 @@ def uint64_outputs(key: Key, samples: Array, blocks: int, *, view: int = 0, epoc
     if is_tensor(samples):
         return _outputs_by_rounds(key, samples, blocks, view, epoch, purpose)
     samples = np.asarray(samples, np.int64)
+    if fast := kernel.compiled(len(samples) * blocks * UINT16_PER_BLOCK):
+        made = np.empty((len(samples), blocks * UINT64_PER_BLOCK), np.uint64)
+        fast.words(made, kernel.whole(samples), *words_of(view, epoch, purpose, *key))
+        return made
     # one draw per run of consecutive samples
     breaks = np.flatnonzero(np.diff(samples) != 1) + 1
     if blocks <= _FEW and len(breaks) >= _FEW:  # a few words each of scattered samples: drawn together
@@ -97,6 +103,17 @@ def uint64_outputs(key: Key, samples: Array, blocks: int, *, view: int = 0, epoc
         count = (stop - start) * blocks * UINT64_PER_BLOCK
         out[start:stop] = generator.random_raw(count).reshape(stop - start, -1)
     return out
+
+
+def words_of(*numbers: int) -> tuple[np.uint64, ...]:
+    """Numbers below 2^64 as the words that compiled functions take.
+
+    Example:
+        >>> from fusionbench.synth.random import words_of
+        >>> words_of(1, (1 << 64) - 1)
+        (np.uint64(1), np.uint64(18446744073709551615))
+    """
+    return tuple(np.uint64(number & _U64) for number in numbers)
 
 
 def uint16_outputs(drawn: Array) -> Array:

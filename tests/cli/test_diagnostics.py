@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from fusionbench.cli import diagnostics as doctor
 from fusionbench.data.package_probes import PROBES, ProbeOutcome
+from fusionbench.synth import kernel
 from fusionbench.training.gradient_check import GradientCase
 from tests.cli.runner import run
 
@@ -27,7 +28,7 @@ def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert failed <= {"torchvision"}, "what the tests run in works, but for a torchvision that is not ours to choose"
     checks = {finding["check"] for finding in report["findings"]}
     assert checks >= {"python", "packages", "torch", "device", "torchvision", "hdf5", "folder", "encoding", "files"}
-    assert checks >= {"processor", "threads", "memory", "imports", "temporary"}
+    assert checks >= {"processor", "threads", "memory", "imports", "temporary", "kernel"}
     text = run(capsys, "doctor", "--quick")[1]
     assert "ok   torch " in text and "gradients" not in text
 
@@ -55,6 +56,24 @@ def test_a_torchvision_built_for_another_torch(monkeypatch: pytest.MonkeyPatch) 
 def test_no_torchvision_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert [finding.status for finding in doctor.check_torchvision()] == ["ok"]
+
+
+def test_the_kernel_that_makes_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_state", kernel._State())
+    monkeypatch.setenv(kernel.VARIABLE, "numpy")
+    assert [(found.status, found.detail) for found in doctor.check_kernel()] == [
+        ("ok", "views are made by NumPy (FUSIONBENCH_KERNEL=numpy)")
+    ]
+    monkeypatch.setenv(kernel.VARIABLE, "fortran")
+    (found,) = doctor.check_kernel()
+    assert found.status == "fail" and found.remedy == "set it to auto, numpy or numba"
+    monkeypatch.delenv(kernel.VARIABLE)
+    monkeypatch.setattr(kernel, "installed", lambda: True)
+    monkeypatch.setattr(kernel, "_import", lambda: 1 / 0)
+    (found,) = doctor.check_kernel()
+    assert found.status == "warn" and "ZeroDivisionError" in found.detail and "fusionbench[fast]" in found.remedy
+    monkeypatch.setattr(kernel, "installed", lambda: False)
+    assert [(found.status, "extra `fast`" in found.detail) for found in doctor.check_kernel()] == [("ok", True)]
 
 
 def test_a_failure_is_exit_3(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

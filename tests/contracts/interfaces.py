@@ -14,7 +14,8 @@ from fusionbench.core.interfaces import (
     StreamLike,
     Trainable,
 )
-from fusionbench.data.dataset import Arrays, Dataset, ViewStream
+from fusionbench.data.arrays import Arrays
+from fusionbench.data.dataset import Dataset, ViewStream
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.models.classical.cbf import CrossBilateral
 from fusionbench.models.classical.gtf import GradientTransfer

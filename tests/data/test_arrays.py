@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,3 +53,53 @@ def test_an_array_that_is_not_there_is_named_with_those_that_are() -> None:
     assert arrays.views == 1
     with pytest.raises(AttributeError, match="'masks'; it has views, label"):
         arrays.masks  # noqa: B018
+
+
+def mapped(folder: Path, shape: tuple[int, ...], dtype: str, lengths: tuple[int, ...]) -> list[np.ndarray]:
+    """Memory maps of files of their own, at an odd offset in each."""
+    parts, random = [], np.random.default_rng(0)
+    for number, length in enumerate(lengths):
+        values = random.integers(0, 255, (length, *shape)).astype(dtype)
+        path = folder / f"{number}.bin"
+        path.write_bytes(b"x" * (number + 1) + values.tobytes())
+        parts.append(np.memmap(path, dtype, "r", number + 1, values.shape) if length else values)
+    return parts
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((3, 5, 7), "u1"), ((), "<i8"), ((2,), "<i2"), ((1, 300), "u1")])
+def test_batches_over_many_shards(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    """One gather over files that lie anywhere in memory, in any order, with an empty one among them."""
+    parts = mapped(tmp_path, shape, dtype, (40, 1, 0, 17, 40))
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
+        chosen = [parts[i] for i in order]
+        sharded, plain = ShardedArray(chosen), np.concatenate(chosen)
+        assert sharded._span is not None
+        for seed in range(5):
+            index = np.random.default_rng(seed).integers(0, len(plain), 64)
+            taken = sharded[index]
+            assert np.array_equal(taken, plain[index]) and taken.dtype == plain.dtype
+            assert taken.flags.c_contiguous and taken.flags.aligned and taken.flags.writeable
+            taken[...] = 0  # a copy: the files stay as they are
+            assert np.array_equal(sharded[index], plain[index])
+        edges = [0, len(plain) - 1, -1, -len(plain), 39, 40]
+        assert np.array_equal(sharded[edges], plain[edges])
+
+
+def test_parts_that_are_not_plain_are_gathered_one_by_one() -> None:
+    plain = np.arange(60, dtype=np.int16).reshape(10, 6)
+    for parts in (
+        [plain[:4, ::2], plain[4:, ::2]],  # not contiguous
+        [plain[:4, :0], plain[4:, :0]],  # without values
+        [plain[:4], plain[4:].astype(np.int64)],  # of two types
+    ):
+        sharded = ShardedArray(parts)
+        assert sharded._span is None
+        assert np.array_equal(sharded[[9, 0, 3, 4]], np.concatenate(parts)[[9, 0, 3, 4]])
+
+
+def test_copies_and_pickles_do_not_reach_over_memory_of_others() -> None:
+    sharded = ShardedArray([np.arange(6).reshape(3, 2), np.arange(4).reshape(2, 2)])
+    expected = sharded[[4, 0]].tolist()
+    assert "_span" in sharded.__dict__ and "_span" not in sharded.__getstate__()
+    for other in (pickle.loads(pickle.dumps(sharded)), copy.copy(sharded), copy.deepcopy(sharded)):
+        assert "_span" not in other.__dict__ and other[[4, 0]].tolist() == expected
