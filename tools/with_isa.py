@@ -17,6 +17,7 @@ import sys
 LEVELS = ("SSE41", "AVX2", "default")
 _OPENCV = {"AVX2": "AVX512-SKX", "SSE41": "AVX512-SKX,AVX2,FP16,AVX"}
 _OPENBLAS = {"AVX2": "Haswell", "SSE41": "Nehalem"}
+_NUMBA = {"AVX2": ("haswell", "+avx2"), "SSE41": ("penryn", "+sse4.1")}
 _ATEN = {"AVX2": "avx2", "SSE41": "default"}
 _SSE = ("SSE", "SSSE", "POPCNT", "X86_V2")
 
@@ -41,6 +42,8 @@ def environment(level: str, threads: int | None = None) -> dict[str, str]:
         "NPY_DISABLE_CPU_FEATURES": " ".join(numpy_features(level)),
         "OPENCV_CPU_DISABLE": _OPENCV[level],
         "OPENBLAS_CORETYPE": _OPENBLAS[level],
+        "NUMBA_CPU_NAME": _NUMBA[level][0],
+        "NUMBA_CPU_FEATURES": _NUMBA[level][1],
     }
 
 

@@ -2,7 +2,8 @@
 
     python benchmarks/perf/storage.py [--celeba-half DIR] [--json FILE]
 
-Everything runs on one core, in turns, from the page cache; the shortest of several turns counts.
+Everything runs on one core, in turns, from the page cache; the shortest of several turns counts. Batches over many
+shards are compared in processor time with the same samples in one memory map, as bytes and as floats.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import numpy as np
 
 from fusionbench.core import progress
 from fusionbench.core.io import shipped_folder
+from fusionbench.data.arrays import ShardedArray
 from fusionbench.data.build import build_dataset
+from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe, parse_recipe
 from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import write_shard
@@ -31,15 +34,17 @@ TURNS = 5
 BATCH = 256
 
 
-def best(functions: dict[str, Callable[[], object]], turns: int = TURNS) -> dict[str, float]:
+def best(
+    functions: dict[str, Callable[[], object]], turns: int = TURNS, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Shortest run of each function in seconds; they take turns."""
     times: dict[str, float] = {}
     for turn in range(turns + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if turn:
-                times[name] = min(times.get(name, 1e9), time.perf_counter() - start)
+                times[name] = min(times.get(name, 1e9), clock() - start)
     return times
 
 
@@ -100,6 +105,62 @@ def storage(root: Path) -> dict[str, float]:
     for name in reads:
         print(f"  {name:40}{rates[f'read {name}']:12,.0f}")
     print(f"  memory map by gzip: {rates['read shard by memory map'] / rates['read HDF5, chunks, gzip']:.0f}×")
+    return rates
+
+
+def batches(root: Path) -> dict[str, float]:
+    """Random batches of 256 samples over 8 shards beside one memory map of them; as floats, beside steps by hand."""
+    import torch
+
+    torch.set_num_threads(1)
+    views = np.random.default_rng(0).integers(0, 256, (8192, 3, 32, 32), np.uint8)
+    parts = []
+    for number in range(8):
+        write_shard(root / f"{number}.h5", {"views": views[1024 * number : 1024 * (number + 1)]}, {})
+        parts.append(open_shard(root / f"{number}.h5").arrays["views"])
+    np.save(root / "one.npy", views)
+    sharded, one = ShardedArray(parts), np.load(root / "one.npy", mmap_mode="r")
+    order = np.random.default_rng(1).permutation(len(views))
+
+    text = (shipped_folder("datasets_recipes") / "fusiondigits.toml").read_text().partition("[expect]")[0]
+    recipe = parse_recipe(text.replace("shard_size = 1024", "shard_size = 188").encode())
+    dataset = open_dataset(build_dataset(recipe, None, root / "digits", 1))
+    stream, stored, by_hand = dataset.stream("train", live=False), dataset.arrays("train"), {}
+    for name in ("targets", "views"):
+        np.save(root / f"{name}.npy", np.asarray(getattr(stored, name)))
+        by_hand[name] = np.load(root / f"{name}.npy", mmap_mode="r")
+    digits = np.random.default_rng(2).permutation(dataset.size("train"))
+
+    def over(take: Callable[[np.ndarray], object], indices: np.ndarray, times: int = 1) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(times):
+                for at in range(0, len(indices) - BATCH + 1, BATCH):
+                    take(indices[at : at + BATCH])
+
+        return run
+
+    def floats_in_place(index: np.ndarray) -> object:
+        return [torch.from_numpy(by_hand[name][index]).to(torch.float32).div_(255) for name in by_hand]
+
+    def floats(index: np.ndarray) -> object:
+        return [torch.from_numpy(by_hand[name][index]).to(torch.float32) / 255 for name in by_hand]
+
+    jobs = {
+        "bytes, 8 shards": over(lambda index: sharded[index], order),
+        "bytes, one memory map": over(lambda index: one[index], order),
+        f"floats, {len(dataset.split('train').shards)} shards": over(stream.batch, digits, 6),
+        "floats, by hand": over(floats, digits, 6),
+        "floats, by hand, in place": over(floats_in_place, digits, 6),
+    }
+    seconds = best(jobs, 25, time.process_time)
+    counts = {name: (len(order) if "bytes" in name else 6 * (len(digits) // BATCH * BATCH)) for name in jobs}
+    rates = {name: counts[name] / value for name, value in seconds.items()}
+    print(f"\n{'random batches of 256, processor time':42}{'samples/s':>12}")
+    for name, rate in rates.items():
+        print(f"  {name:40}{rate:12,.0f}")
+    many, one_map, ours, plain, in_place = rates.values()
+    print(f"  8 shards by one memory map: {many / one_map:.2f}")
+    print(f"  floats by the same work by hand: {ours / plain:.2f}, by hand in place: {ours / in_place:.2f}")
     return rates
 
 
@@ -180,7 +241,7 @@ def main() -> None:
     progress.QUIET = True
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        result: dict[str, object] = {"storage": storage(root), "memory": memory(root)}
+        result: dict[str, object] = {"storage": storage(root), "batches": batches(root), "memory": memory(root)}
         if arguments.celeba_half:
             result["faces"] = faces(root, arguments.celeba_half)
     if arguments.json:

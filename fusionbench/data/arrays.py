@@ -56,9 +56,11 @@ class ShardedArray:
             index = index.astype(np.int64)
         if index.dtype.kind not in "iu" or index.ndim > 1:
             raise TypeError(f"samples are indexed by an integer, a slice or a list of integers, not {first!r}")
-        if index.size and not (-len(self) <= index.min() and index.max() < len(self)):
-            raise IndexError(f"index {index.min()}..{index.max()} is outside 0..{len(self) - 1}")
-        wanted = np.where(index < 0, index + len(self), index).astype(np.int64)
+        index = index.astype(np.int64, copy=False)
+        low, high = (index.min(), index.max()) if index.size else (0, 0)
+        if index.size and not (-len(self) <= low and high < len(self)):
+            raise IndexError(f"index {low}..{high} is outside 0..{len(self) - 1}")
+        wanted = index if low >= 0 else np.where(index < 0, index + len(self), index)
         taken = self._gather(np.atleast_1d(wanted))
         return (taken if index.ndim else taken[0])[(slice(None), *rest) if index.ndim else (*rest,)]
 

@@ -271,9 +271,11 @@ class ViewStream(StreamBase):
             if isinstance(indices, torch.Tensor):
                 indices = indices.cpu().numpy()
             ids = np.asarray(indices, np.int64)
-            targets = self._arrays.targets[ids]
             if self._maker is None:
-                return _batch(targets, self._arrays.views[ids], ids, self.dataset.spec, self.device)
+                arrays = self._arrays
+                read = (lambda: arrays.targets[ids], lambda: arrays.views[ids])
+                return _batch(*read, ids, self.dataset.spec, self.device)
+            targets = self._arrays.targets[ids]
             targets = self._maker.augmented(targets, ids, epoch)
             views = self._maker.make_views(targets, ids, epoch)
             return _batch(targets, views, ids, self.dataset.spec, self.device)
@@ -288,10 +290,12 @@ _STREAMS: Mapping[str, type[ViewStream] | type[PairStream]] = {"views": ViewStre
 
 
 def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | torch.device) -> Batch:
-    """A batch of uint8 arrays or tensors: float32 value/255, channels second."""
+    """A batch of uint8 arrays or tensors, or functions that read them: float32 value/255, channels second."""
     import torch
 
     def image(value: Any) -> torch.Tensor:
+        if callable(value):
+            value = value()  # here, so that the bytes of one array are given back before the next is read
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(np.require(value, requirements=["W", "C"]))  # a copy when it is a memory map
         value = value.to(device)

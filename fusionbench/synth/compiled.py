@@ -36,8 +36,7 @@ _U0 = np.uint64(0)
 _BORDER = 2  # zero pixels around a cut-out, as in augment.pad_edges
 
 
-@intrinsic
-def _high(typing_context: Any, a: Any, b: Any) -> Any:
+def _high_half(typing_context: Any, a: Any, b: Any) -> Any:
     """Upper 64 bits of the product of two uint64: one instruction, where halves of 32 bits take a dozen."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -46,6 +45,9 @@ def _high(typing_context: Any, a: Any, b: Any) -> Any:
         return builder.trunc(builder.lshr(product, wide(64)), ir.IntType(64))
 
     return types.uint64(types.uint64, types.uint64), generate
+
+
+_high: Any = intrinsic(_high_half)
 
 
 @njit(**_OPTIONS)

@@ -134,15 +134,16 @@ def _import(wait: bool = True) -> ModuleType:
     version = tuple(int(part) for part in numba.__version__.split(".")[:2] if part.isdigit())
     if version < OLDEST:
         raise RuntimeError(f"numba {numba.__version__} is older than {'.'.join(map(str, OLDEST))}")
-    before = numba.config.CACHE_DIR
+    config: Any = numba.config
+    before = config.CACHE_DIR
     folder = Path(before or cache_folder())
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "fusionbench.lock", timeout=-1 if wait else 0):
-        numba.config.CACHE_DIR = str(folder)  # functions get it when they are defined; those of others keep theirs
+        config.CACHE_DIR = str(folder)  # functions get it when they are defined; those of others keep theirs
         try:
             from fusionbench.synth import compiled as module
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
     if (found := answer(module)) != ANSWER:
         raise RuntimeError(f"numba {numba.__version__} makes other views here (answer {found[:12]})")
     return module

@@ -110,8 +110,8 @@ def words_of(*numbers: int) -> tuple[np.uint64, ...]:
 
     Example:
         >>> from fusionbench.synth.random import words_of
-        >>> words_of(1, (1 << 64) - 1)
-        (np.uint64(1), np.uint64(18446744073709551615))
+        >>> [hex(word) for word in words_of(1, (1 << 64) - 1)]
+        ['0x1', '0xffffffffffffffff']
     """
     return tuple(np.uint64(number & _U64) for number in numbers)
 

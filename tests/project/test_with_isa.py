@@ -17,7 +17,17 @@ import numpy as np
 import torch
 from numpy._core._multiarray_umath import __cpu_dispatch__ as dispatched, __cpu_features__ as features
 used = [name for name in dispatched if features[name]]
-print(json.dumps({"numpy": used, "torch": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}))
+try:
+    from numba import njit
+    def total(x):
+        return (x * x).sum()
+    code = njit(total)
+    code(np.ones(99))
+    wide = [name for name in ("zmm", "ymm") if name in "".join(code.inspect_asm().values())]
+except ImportError:
+    wide = []
+torch_uses = {"torch": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+print(json.dumps({"numba": wide, "numpy": used, **torch_uses}))
 """
 
 
@@ -30,8 +40,9 @@ def seen(*options: str) -> dict[str, object]:
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="levels of x86-64")
 def test_libraries_use_no_newer_instructions() -> None:
     old, middle = seen("SSE41", "--threads", "1"), seen("AVX2", "--threads", "2")
-    assert old == {"numpy": [], "torch": "DEFAULT", "threads": 1}
+    assert old == {"numba": [], "numpy": [], "torch": "DEFAULT", "threads": 1}
     assert not any(name.startswith(("AVX512", "X86_V4")) for name in middle["numpy"])  # type: ignore[attr-defined]
+    assert "zmm" not in middle["numba"]  # type: ignore[operator]
     assert middle["torch"] in ("AVX2", "DEFAULT") and middle["threads"] == 2
 
 
