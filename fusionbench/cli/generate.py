@@ -17,6 +17,7 @@ from fusionbench.core.errors import UsageError
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
+@click.option("--update", is_flag=True, help="Where the source has changed, make the shards again that it concerns.")
 @click.option("--strict", is_flag=True, help="Refuse pictures of pairs without a partner instead of listing them.")
 @click.option("--skip-refused", is_flag=True, help="Leave out files that cannot be used; the manifest lists them.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
@@ -28,17 +29,21 @@ def generate_command(
     jobs: int,
     scheduler: str | None,
     force: bool,
+    update: bool,
     strict: bool,
     skip_refused: bool,
     as_json: bool,
 ) -> None:
-    """Build the data set NAME; the same command finishes a build that was stopped.
+    """Build the data set NAME; the same command finishes a build that was stopped, and repairs what is damaged.
 
     The bytes depend on the recipe and the source alone, not on the machine or on --jobs. Prints the folder.
     With a URL (s3://bucket/data) the data set is made here and sent there, its manifest last.
 
     A file that cannot be used, a damaged one or one of 16 bits, stops the build, which says how many there are. With
     --skip-refused they are left out: the recipe then names them, so the folder and the id are others than without.
+
+    Files of the source are compared with those that a finished data set was built from, by size and time and, where
+    these are new, by sha256. When they differ, nothing is made without --update, --force or another --out.
 
     Example: fusionbench generate fusionmnist --source-dir mnist/ --out data/
     """
@@ -55,12 +60,12 @@ def generate_command(
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)
     if is_url(out):
-        if scheduler is not None or force:
-            option = "--force" if force else "--scheduler"
+        if scheduler is not None or force or update:
+            option = "--force" if force else "--update" if update else "--scheduler"
             raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
         folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused)
     else:
-        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused)
+        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused, update)
         folder, manifest = str(path), read_manifest(path)
     if not as_json:
         click.echo(folder)

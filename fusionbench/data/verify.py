@@ -12,6 +12,7 @@ from fusionbench.core import progress
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import file_sha256
 from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.finished import require_same_source
 from fusionbench.data.sample_builders import SampleBuilder, sample_builder
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import FILE, ShardEntry
@@ -72,26 +73,29 @@ def verify_dataset(
 
     Args:
         regenerate: number of samples to make again from their index, spread evenly over all splits, or "all".
-        source_dir: folder of the upstream files, for ``regenerate``; not needed for embedded sources.
+        source_dir: folder of the upstream files, for ``regenerate``; not needed for embedded sources. Its files are
+            compared with those that were recorded when the data set was built here.
         files: compare size and sha256 of every shard file.
         content: compare the digest of every array, and the shard's own header.
 
     Raises:
-        DataError: not a data set, or a manifest that contradicts itself.
+        DataError: not a data set, a manifest that contradicts itself, or a source that has changed since.
         UsageError: samples are to be regenerated and the source is missing.
     """
     dataset = folder if isinstance(folder, Dataset) else open_dataset(folder)
     manifest = dataset.manifest
     report = VerifyReport(str(dataset.folder), manifest.name, manifest.id)
     report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
-    source = open_source(dataset.recipe, source_dir) if regenerate else None
+    source = open_source(dataset.recipe, source_dir, fresh=True) if regenerate or source_dir is not None else None
+    if source is not None:
+        require_same_source(dataset.recipe, source, dataset.folder, manifest)
     entries = [(split, entry) for split in dataset.splits for entry in manifest.splits[split].shards]
     entries += [(split, entry) for split in dataset.splits if (entry := manifest.splits[split].cutouts) is not None]
     with progress.progress(f"verify {manifest.name}", len(entries), "shards") as bar:
         for split, entry in entries:
             _check_shard(report, dataset, split, entry, files, content)
             bar.advance()
-    if source is not None:
+    if source is not None and regenerate:
         builder = sample_builder(dataset.recipe, source)
         total = sum(dataset.size(split) for split in dataset.splits)
         count = total if regenerate == "all" else min(int(regenerate), total)

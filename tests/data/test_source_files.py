@@ -22,7 +22,8 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import AnyRecipe, load_recipe
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import read_manifest
-from fusionbench.data.source_files import file_names, file_numbers, file_state, has_files, names_state
+from fusionbench.data.source_files import file_names, file_numbers, has_files, names_state
+from fusionbench.data.source_record import file_state
 from tests.data.test_build import contents
 from tests.data.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
 from tests.helpers import pair_folders
