@@ -125,10 +125,13 @@ def build_dataset(
         if not update and (error := found.refusal()):
             raise error
         if found.intact:
+            _tidy(folder)
             return folder
         if found.manifest is not None and found.change is None and not found.damaged_shards:
             with lock(folder / JOURNAL / "lock"):  # no source is needed for it
-                _repair_descriptions(found, found.manifest)
+                _sweep(folder)
+                write_descriptions(recipe, folder, found.manifest)
+            progress.say(f"{folder}: {found.damage}; written again")
             return folder
     # everything that can be refused is refused before the folder is made
     selftest.require()
@@ -158,11 +161,6 @@ def build_dataset(
             return _build(job, plans, False, update)
     except UnreadError as error:
         raise (refusal(recipe, source) or DataError(str(error))) from error
-
-
-def _repair_descriptions(found: FinishedState, manifest: Manifest) -> None:
-    write_descriptions(found.folder, manifest)
-    progress.say(f"{found.folder}: {found.damage}; written again")
 
 
 @dataclass(frozen=True)
@@ -249,7 +247,7 @@ def _repair(job: _Build, plans: list[ShardPlan], found: FinishedState, manifest:
             "library differs; make all of it again with --force"
         )
     if found.damaged.keys() - set(damaged):
-        write_descriptions(folder, manifest)
+        write_descriptions(job.recipe, folder, manifest)
     remember_shards(folder, todo, files, job.cache)
     job.cache.save()
     progress.say(f"{folder}: repaired: {some(list(found.damaged), ', ', _NAMED)}")
@@ -315,6 +313,14 @@ def _sweep(folder: Path) -> None:
     """Remove what killed builds and workers left half written; only for who holds the lock."""
     for leftover in [*folder.glob(".*.tmp"), *(folder / JOURNAL).glob(".*.tmp")]:
         leftover.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a killed repair left in a finished data set, unless a build is at work there now."""
+    if any(folder.glob(".*.tmp")):
+        with contextlib.suppress(DataError, OSError), lock(folder / JOURNAL / "lock", wait=False) as held:
+            if held:
+                _sweep(folder)
 
 
 def _raise(outcome: ShardOutcome) -> None:

@@ -47,7 +47,7 @@ def finish_dataset(
             f"{folder}: the data set came out as {manifest.id[:12]}… and not as {recipe.expect.id[:12]}…, which the "
             f"recipe expects: the source or a library differs; no {FILE} was written"
         )
-    write_descriptions(folder, manifest)
+    write_descriptions(recipe, folder, manifest)
     remember_shards(
         folder, list(notes), {note["entry"]["file"]: note["entry"]["file_sha256"] for note in notes.values()}, cache
     )

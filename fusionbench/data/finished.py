@@ -177,8 +177,10 @@ def damaged_files(folder: Path, manifest: Manifest, cache: DigestCache, known_on
     return damaged | {name: "missing" for name in DESCRIPTIONS if not (folder / name).is_file()}
 
 
-def write_descriptions(folder: Path, manifest: Manifest) -> None:
+def write_descriptions(recipe: AnyRecipe, folder: Path, manifest: Manifest) -> None:
     """Write what follows from the manifest and the shards: Croissant metadata, data card and preview."""
+    # in the order of the recipe's file, which canonical JSON does not keep
+    manifest = msgspec.structs.replace(manifest, splits={split: manifest.splits[split] for split in recipe.splits})
     write_json(folder / croissant.FILE, croissant.croissant(manifest), indent=1)
     card.write_card(folder, manifest)
 

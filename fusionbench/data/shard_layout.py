@@ -135,7 +135,7 @@ def with_states(
     recipe: AnyRecipe, source: Source, plans: Sequence[ShardPlan], digests: SourceDigests | None = None
 ) -> list[ShardPlan]:
     """The plans, with the state of everything in the source that enters each shard: names, classes and contents of the
-    files, the order of the samples, the files of the cut-outs, and those that the range of values is found in.
+    files, the order of the samples, and the files of the cut-outs.
     """
     if not is_recordable(source):
         return list(plans)
@@ -156,8 +156,7 @@ def _state(recipe: AnyRecipe, digests: SourceDigests, plan: ShardPlan, bank: str
     # numbers of images as places among those of the shard, as far as images have names; patches have corners, too
     rows[:, 0] = np.searchsorted(numbers, rows[:, 0]) if has_files(source) else rows[:, 0]
     order = hashlib.sha256(np.ascontiguousarray(rows, "<i8").data).hexdigest()
-    shared = digests.shared(recipe, split) if has_files(source) else ""
-    return file_state(source, split, numbers, digests, [order, bank, shared])
+    return file_state(source, split, numbers, digests, [order, bank])
 
 
 def scan_source(

@@ -67,7 +67,6 @@ class SourceDigests:
     def __init__(self, source: Source, cache: DigestCache) -> None:
         self.source, self.cache = source, cache
         self._found: dict[tuple[str, int], str] = {}
-        self._shared: dict[str, str] = {}
         self._labels: dict[str, np.ndarray | None] = {}
 
     def images(self, split: str, numbers: Sequence[int]) -> list[str]:
@@ -110,19 +109,6 @@ class SourceDigests:
             None if labels is None else labels[numbers].tolist(),
             self.images(split, numbers_list),
         )
-
-    def shared(self, recipe: AnyRecipe, split: str) -> str:
-        """Of what every image of a split of the source depends on: all files, where ranges are found in all of them."""
-        if not _whole_set(recipe):
-            return ""
-        if split not in self._shared:
-            everything = self.used(split, np.arange(self.source.length(split)))
-            self._shared[split] = digest(msgspec.to_builtins(everything))
-        return self._shared[split]
-
-
-def _whole_set(recipe: AnyRecipe) -> bool:
-    return any(side is not None and side.whole_set for side in (recipe.ranges.a, recipe.ranges.b))
 
 
 def _paths(source: FileSource, split: str, number: int) -> list[Path]:
@@ -171,8 +157,6 @@ def record_of(recipe: AnyRecipe, source: Source, digests: SourceDigests, identit
             splits[split] = [digests.containers(name) for name in dict.fromkeys(rule.sources)]
             continue
         splits[split] = [digests.used(trial.split, trial.numbers) for trial in builder.trials(split)]
-        if _whole_set(recipe):
-            splits[split].append(digests.used(rule.source, np.arange(source.length(rule.source))))
     return SourceRecord("fusionbench.source/1", identity, splits)
 
 
