@@ -69,7 +69,8 @@ def _plan_state(plan: Plan) -> str:
     if plan.changed:
         return f"the source has changed; `generate --update` makes {len(plan.missing)} of {plan.shards} shards again"
     if plan.damaged:
-        return f"{len(plan.damaged)} files are damaged; `generate` makes them again"
+        count = len(plan.damaged)
+        return f"{count} {'file is' if count == 1 else 'files are'} damaged; `generate` repairs the data set"
     return "finished" if plan.finished else f"{len(plan.missing)} shards are missing"
 
 

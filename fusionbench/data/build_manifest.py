@@ -26,7 +26,7 @@ from fusionbench.data.shards.manifest import (
     identity,
     write_manifest,
 )
-from fusionbench.data.source_record import RECORD, SourceDigests, is_recordable, record_of, write_record
+from fusionbench.data.source_record import RECORD, SourceDigests, is_recordable, record_of, write_source_record
 
 
 def finish_dataset(
@@ -52,7 +52,9 @@ def finish_dataset(
         folder, list(notes), {note["entry"]["file"]: note["entry"]["file_sha256"] for note in notes.values()}, cache
     )
     if is_recordable(source):
-        write_record(folder / JOURNAL / RECORD, record_of(recipe, source, SourceDigests(source, cache), manifest.id))
+        write_source_record(
+            folder / JOURNAL / RECORD, record_of(recipe, source, SourceDigests(source, cache), manifest.id)
+        )
     cache.save()
     write_manifest(folder, manifest)  # last: it makes the folder a data set
 

@@ -107,10 +107,10 @@ def plan_dataset(
         count = min(_TIMED, splits[split])
         make(1)  # opens files and loads libraries
         resident = max(resident, _resident())
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         arrays = make(count)
-        each = (time.perf_counter() - start) / count
-        seconds += each * splits[split]
+        seconds += (time.perf_counter() - start) / count * splits[split]
+        each = max((time.process_time() - cpu) / count, 1e-7)  # of this process, however busy others keep the machine
         total_bytes += sum(array.nbytes for array in pack_arrays(arrays).values()) // count * splits[split]
         total_bytes += bank.nbytes if bank is not None else 0
         largest = max(plan.stop - plan.start for plan in plans if plan.split == split)
@@ -147,16 +147,27 @@ def _make_samples(builder: SampleBuilder, split: str, bank: np.ndarray | None) -
 
 
 def _peak(make: Callable[[int], object], largest: int, count: int) -> int:
-    """Bytes that making the ``largest`` shard allocates at its peak, from making ``count`` samples."""
+    """Bytes that making the ``largest`` shard allocates at its peak, from making ``count`` samples and half of them.
+
+    What every sample adds is the difference of the two: chunks of a fixed size are worked on one after the other.
+    """
+    whole = _traced(make, count)
+    if count in (1, largest):
+        return whole * largest // count
+    half = count // 2
+    slope = max(0, whole - _traced(make, half)) / (count - half)
+    return int(whole + slope * (largest - count))
+
+
+def _traced(make: Callable[[int], object], count: int) -> int:
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         make(count)
-        _, peak = tracemalloc.get_traced_memory()
+        return tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-    return (peak - before) * largest // count
 
 
 def _resident() -> int:
@@ -208,7 +219,7 @@ def status(root: str | Path) -> list[dict[str, Any]]:
                 cache = DigestCache(folder / JOURNAL / CACHE)
                 found = FinishedState(folder, manifest, damaged_files(folder, manifest, cache, known_only=True))
                 if not found.intact:
-                    row.update(state=f"damaged: {found.damage}; `fusionbench generate` makes it again")
+                    row.update(state=f"damaged: {found.damage}; `fusionbench generate` repairs it")
             except DataError as error:
                 row.update(state=f"damaged: {error}")
         rows.append(row)

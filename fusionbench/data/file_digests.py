@@ -47,7 +47,7 @@ class _Known(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    format: Literal["fusionbench.digests/1"]
+    version: Literal[1]  # of this cache, which belongs to the release that wrote it
     files: dict[str, _Known]
 
 
@@ -117,7 +117,7 @@ class DigestCache:
         if self.path is None or not self._dirty or not self.path.parent.is_dir():
             return
         with contextlib.suppress(DataError):
-            write_bytes(self.path, msgspec.json.encode(_File("fusionbench.digests/1", self._known)))
+            write_bytes(self.path, msgspec.json.encode(_File(1, self._known)))
             self._dirty = False
 
 

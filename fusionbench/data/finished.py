@@ -34,9 +34,9 @@ from fusionbench.data.source_record import (
     SourceDigests,
     compare_records,
     is_recordable,
-    read_record,
+    read_source_record,
     record_of,
-    write_record,
+    write_source_record,
 )
 from fusionbench.sources import SOURCES
 
@@ -200,13 +200,13 @@ def source_change(
         return None
     digests = SourceDigests(source, cache)
     now = record_of(recipe, source, digests, manifest.id)
-    before = read_record(folder / JOURNAL / RECORD, manifest.id)
+    before = read_source_record(folder / JOURNAL / RECORD, manifest.id)
     if before is not None:
         return compare_records(before, now)
     progress.say(f"{folder}: nothing is recorded of the source; comparing its images with the manifest, once")
     change = _compare_pixels(recipe, source, folder, manifest, digests)
     if change is None and os.access(folder, os.W_OK):
-        write_record(folder / JOURNAL / RECORD, now)
+        write_source_record(folder / JOURNAL / RECORD, now)
     return change
 
 
@@ -216,7 +216,7 @@ def require_same_source(recipe: AnyRecipe, source: Source, folder: Path, manifes
     Raises:
         DataError: it has changed.
     """
-    before = read_record(folder / JOURNAL / RECORD, manifest.id)
+    before = read_source_record(folder / JOURNAL / RECORD, manifest.id)
     if before is not None and is_recordable(source):
         digests = SourceDigests(source, DigestCache(folder / JOURNAL / CACHE))
         change = compare_records(before, record_of(recipe, source, digests, manifest.id))

@@ -42,7 +42,7 @@ class UsedFiles(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class SourceRecord(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The used files by split of the data set; ``id`` is that of the data set that was built from them."""
 
-    format: Literal["fusionbench.source/1"]
+    version: Literal[1]  # of this cache, which belongs to the release that wrote it
     id: str
     splits: dict[str, list[UsedFiles]]
 
@@ -157,10 +157,10 @@ def record_of(recipe: AnyRecipe, source: Source, digests: SourceDigests, identit
             splits[split] = [digests.containers(name) for name in dict.fromkeys(rule.sources)]
             continue
         splits[split] = [digests.used(trial.split, trial.numbers) for trial in builder.trials(split)]
-    return SourceRecord("fusionbench.source/1", identity, splits)
+    return SourceRecord(1, identity, splits)
 
 
-def read_record(path: Path, identity: str) -> SourceRecord | None:
+def read_source_record(path: Path, identity: str) -> SourceRecord | None:
     """The record of the data set with this id; None where there is none, or only a damaged one."""
     with contextlib.suppress(DataError, msgspec.DecodeError, RecursionError):
         record = msgspec.json.decode(read_bounded(path, MAX_BYTES, "record"), type=SourceRecord)
@@ -174,7 +174,7 @@ def read_record(path: Path, identity: str) -> SourceRecord | None:
     return None
 
 
-def write_record(path: Path, record: SourceRecord) -> None:
+def write_source_record(path: Path, record: SourceRecord) -> None:
     write_json(path, msgspec.to_builtins(record))
 
 

@@ -97,12 +97,12 @@ GOOD = ["size", "changed", "touched", "inode", "0" * 64, True]
         b"",
         b"\xff",
         b"[" * 100_000,
-        b'{"format":"fusionbench.digests/1","files":' + b"[" * 100_000,
-        b'{"format":"fusionbench.digests/2","files":{}}',
-        json.dumps({"format": "fusionbench.digests/1", "files": {"00": GOOD}}).encode(),
-        json.dumps({"format": "fusionbench.digests/1", "files": {"00": [1, 2, 3, 4, "0" * 64 + "\n", True]}}).encode(),
-        json.dumps({"format": "fusionbench.digests/1", "files": {"00": [1, 2, 3, 10**40, "0" * 64, True]}}).encode(),
-        json.dumps({"format": "fusionbench.digests/1", "files": {"00": [1]}}).encode(),
+        b'{"version":1,"files":' + b"[" * 100_000,
+        b'{"version":2,"files":{}}',
+        json.dumps({"version": 1, "files": {"00": GOOD}}).encode(),
+        json.dumps({"version": 1, "files": {"00": [1, 2, 3, 4, "0" * 64 + "\n", True]}}).encode(),
+        json.dumps({"version": 1, "files": {"00": [1, 2, 3, 10**40, "0" * 64, True]}}).encode(),
+        json.dumps({"version": 1, "files": {"00": [1]}}).encode(),
     ],
 )
 def test_a_damaged_cache_is_an_empty_one(root: Path, tmp_path: Path, content: bytes) -> None:

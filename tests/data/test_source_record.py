@@ -22,9 +22,9 @@ from fusionbench.data.source_record import (
     container_files,
     file_state,
     is_recordable,
-    read_record,
+    read_source_record,
     record_of,
-    write_record,
+    write_source_record,
 )
 from fusionbench.sources import SOURCES
 from tests.data.test_refused import TEXT, recipe, write_good
@@ -79,10 +79,10 @@ def test_the_record_has_every_used_file(tmp_path: Path) -> None:
         split: [UsedFiles("all", names, None, [sha256(root / name) for name in names])]
         for split, names in expected.items()
     }
-    write_record(tmp_path / "record.json", record)
-    assert read_record(tmp_path / "record.json", "f" * 64) == record
-    assert read_record(tmp_path / "record.json", "0" * 64) is None
-    assert read_record(tmp_path / "none.json", "f" * 64) is None
+    write_source_record(tmp_path / "record.json", record)
+    assert read_source_record(tmp_path / "record.json", "f" * 64) == record
+    assert read_source_record(tmp_path / "record.json", "0" * 64) is None
+    assert read_source_record(tmp_path / "none.json", "f" * 64) is None
 
 
 def test_pairs_are_two_files(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_embedded_sources_have_nothing_to_compare() -> None:
 def record(names: str, contents: str, labels: list[int] | None = None) -> SourceRecord:
     """One split; every letter is a file, and the digest of its contents."""
     files = UsedFiles("all", list(names), labels, [letter * 64 for letter in contents])
-    return SourceRecord("fusionbench.source/1", "f" * 64, {"train": [files]})
+    return SourceRecord(1, "f" * 64, {"train": [files]})
 
 
 @pytest.mark.parametrize(
@@ -140,18 +140,18 @@ def test_what_has_changed_is_told(now: SourceRecord, what: str | None) -> None:
         b"",
         b"\xff",
         b"[" * 100_000,
-        b'{"format":"fusionbench.source/1","id":"%s","splits":{"train":[{"source":"all","names":["a","b"],'
+        b'{"version":1,"id":"%s","splits":{"train":[{"source":"all","names":["a","b"],'
         b'"labels":null,"sha256":[""]}]}}' % (b"f" * 64),
-        b'{"format":"fusionbench.source/1","id":"%s","splits":{"train":[{"source":"all","names":["a"],'
+        b'{"version":1,"id":"%s","splits":{"train":[{"source":"all","names":["a"],'
         b'"labels":[1,2],"sha256":[""]}]}}' % (b"f" * 64),
-        b'{"format":"fusionbench.source/1","id":"%s","splits":{"train":[{"source":"all","names":["a"],'
+        b'{"version":1,"id":"%s","splits":{"train":[{"source":"all","names":["a"],'
         b'"labels":null,"sha256":["no digest"]}]}}' % (b"f" * 64),
-        b'{"format":"fusionbench.source/1","id":"%s","splits":{},"more":1}' % (b"f" * 64),
+        b'{"version":1,"id":"%s","splits":{},"more":1}' % (b"f" * 64),
     ],
 )
 def test_a_damaged_record_counts_as_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "record.json").write_bytes(content)
-    assert read_record(tmp_path / "record.json", "f" * 64) is None
+    assert read_source_record(tmp_path / "record.json", "f" * 64) is None
 
 
 def test_names_of_files_are_one_line_in_messages() -> None:
