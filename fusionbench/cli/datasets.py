@@ -33,6 +33,7 @@ def _megabytes(count: int) -> str:
 @_RECIPE
 @_SOURCE
 @_OUT
+@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @_SKIP
 @_JSON
 def plan_command(
@@ -40,10 +41,13 @@ def plan_command(
     recipe_file: Path | None,
     source_dir: Path | None,
     out: Path,
+    jobs: int,
     skip_refused: bool,
     as_json: bool,
 ) -> None:
-    """Say what `generate` would make: samples, bytes, time on one core, and which shards are missing.
+    """Say what `generate` would make: samples, files, bytes, time on one core, memory, and which shards are missing.
+
+    Exit code 2 when the data set is finished and its source has changed since.
 
     Example: fusionbench plan fusionmnist --source-dir mnist/
     """
@@ -53,14 +57,23 @@ def plan_command(
     if (name is None) == (recipe_file is None):
         raise UsageError("Name one data set, or a recipe with --recipe FILE")
     recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
-    plan = plan_dataset(recipe, source_dir, out, skip_refused)
+    plan = plan_dataset(recipe, source_dir, out, skip_refused, jobs)
     if as_json:
         click.echo(json.dumps(plan.as_json()))
-        return
-    sizes = ", ".join(f"{split} {count:,}" for split, count in plan.splits.items())
-    click.echo(f"{plan.name} {plan.version}: {sizes}")
-    click.echo(f"  {plan.shards} shards, {_megabytes(plan.bytes)}, about {plan.seconds:.1f} s on one core")
-    click.echo(f"  {plan.folder}: " + ("finished" if plan.finished else f"{len(plan.missing)} shards are missing"))
+    else:
+        click.echo(f"{plan.name} {plan.version}: {_plan_text(plan)}")
+        click.echo(f"  {plan.folder}: {_plan_state(plan)}")
+    if plan.changed:
+        raise DataError(plan.changed)
+
+
+def _plan_state(plan: Plan) -> str:
+    if plan.changed:
+        return f"the source has changed; `generate --update` makes {len(plan.missing)} of {plan.shards} shards again"
+    if plan.damaged:
+        count = len(plan.damaged)
+        return f"{count} {'file is' if count == 1 else 'files are'} damaged; `generate` repairs the data set"
+    return "finished" if plan.finished else f"{len(plan.missing)} shards are missing"
 
 
 @click.command("status")
@@ -284,6 +297,8 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
                     facts["groups"] = groups
                     lines.append("  groups: " + ", ".join(f"{split} {count:,}" for split, count in groups.items()))
                 lines.append(f"  {'without them: ' if skipping else ''}{_plan_text(plan)}")
+                if plan.changed:
+                    lines.append(f"  {plan.changed}")
     click.echo(json.dumps(facts) if as_json else "\n".join(lines))
     if problem:
         raise DataError(problem)
@@ -291,7 +306,11 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
 
 def _plan_text(plan: Plan) -> str:
     sizes = ", ".join(f"{split} {count:,}" for split, count in plan.splits.items())
-    return f"{sizes}: {plan.shards} shards, {_megabytes(plan.bytes)}, about {plan.seconds:.1f} s on one core"
+    processes = "" if plan.processes == 1 else f" in {plan.processes} processes"
+    return (
+        f"{sizes}: {plan.shards} shards, {plan.files} files, {_megabytes(plan.bytes)}, about {plan.seconds:.1f} s on "
+        f"one core, about {plan.memory / 1e6:,.0f} MB of memory{processes}"
+    )
 
 
 @click.command("export")

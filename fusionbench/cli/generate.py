@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
+@click.option("--update", is_flag=True, help="Where the source has changed, make the shards again that it concerns.")
 @click.option("--strict", is_flag=True, help="Refuse images of pairs without a partner instead of listing them.")
 @click.option("--skip-refused", is_flag=True, help="Leave out files that cannot be used; the manifest lists them.")
 @click.option(
@@ -41,13 +42,14 @@ def generate_command(
     jobs: int,
     scheduler: str | None,
     force: bool,
+    update: bool,
     strict: bool,
     skip_refused: bool,
     key: Path | None,
     form: Literal["whole", "targets"],
     as_json: bool,
 ) -> None:
-    """Build the data set NAME; the same command finishes a build that was stopped.
+    """Build the data set NAME; the same command finishes a build that was stopped, and repairs what is damaged.
 
     NAME is the newest version of a recipe that comes with fusionbench, NAME@VERSION an older one (fusionceleba@1.0.0);
     `fusionbench describe NAME` lists them.
@@ -57,6 +59,9 @@ def generate_command(
 
     A file that cannot be used, a damaged one or one of 16 bits, stops the build, which says how many there are. With
     --skip-refused they are left out: the recipe then names them, so the folder and the id are others than without.
+
+    Files of the source are compared with those that a finished data set was built from, by size and time and, where
+    these are new, by sha256. When they differ, nothing is made without --update, --force or another --out.
 
     --sign adds provenance (in-toto, SLSA) signed with an ed25519 key: `openssl genpkey -algorithm ed25519 -out KEY`.
 
@@ -76,14 +81,14 @@ def generate_command(
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)
     if is_url(out):
-        if scheduler is not None or force or key is not None:
-            option = "--force" if force else "--sign" if key is not None else "--scheduler"
+        if scheduler is not None or force or update or key is not None:
+            option = "--force" if force else "--update" if update else "--sign" if key is not None else "--scheduler"
             raise UsageError(f"{option} does not go with a URL: build into a folder, and copy that")
         folder, manifest = build_to_url(recipe, source_dir, out, jobs, skip_refused, form)
     else:
         if form != "whole":
             raise UsageError("--form targets goes with a URL; for a folder: `fusionbench export FOLDER --to targets`")
-        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused)
+        path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused, update)
         folder, manifest = str(path), read_manifest(path)
         if key is not None:
             _sign(path, manifest, key)

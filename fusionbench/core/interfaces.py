@@ -31,7 +31,9 @@ class Source(Protocol):
     uint8 (h, w, c); ``visible_mask(split, index)``, uint8 (h, w) or None, the truth that cut-outs are held against;
     ``object_mask(split, index)``, the same as far as it can be told from the image, for the gate of cut-outs alone;
     ``views(split, indices)``, uint8 (n, V, h, w, c), views that come with the source; :class:`FileSource`, images in
-    files that can be named; ``fixed(split)``, why none of a split may be left out ("" where it may);
+    files that can be named; ``companions(split, index)``, further files that such an image depends on;
+    ``containers(split)``, the files of a source that has one for many images; ``fixed(split)``, why none of a split may
+    be left out ("" where it may);
     :class:`PairSource`, registered pairs. ``read`` of a source of files may be called by several threads at once.
 
     Raises (constructor and ``read``):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError
-from fusionbench.core.io import file_sha256, write_json
+from fusionbench.core.io import file_sha256, read_bounded, write_json
 from fusionbench.core.types import Source
 from fusionbench.core.workers import Death
 from fusionbench.data.recipes import AnyRecipe
@@ -28,6 +30,7 @@ from fusionbench.data.shards.reader import open_shard
 from fusionbench.data.shards.writer import write_shard
 
 JOURNAL = ".build"
+MAX_NOTE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def build_shard(recipe: AnyRecipe, source_dir: str | None, folder: Path, plan: S
             "cutouts_iou": agreement,
             "cutouts_gate": None if gate is None else msgspec.to_builtins(gate),
             "recipe_sha256": recipe.hash,
+            "split": plan.split,
             "state": plan.state,
         }
         write_json(note_path(folder, plan), note)
@@ -133,25 +137,95 @@ def note_path(folder: Path, plan: ShardPlan) -> Path:
     return folder / JOURNAL / f"{plan.file}.json"
 
 
-def read_note(recipe: AnyRecipe, folder: Path, plan: ShardPlan, written: bool = False) -> dict[str, Any] | None:
+def read_note(
+    recipe: AnyRecipe,
+    folder: Path,
+    plan: ShardPlan,
+    written: bool = False,
+    sha256: Callable[[Path], str] = file_sha256,
+) -> dict[str, Any] | None:
     """The journal's note on a shard, when the shard is there and intact.
 
-    A shard that was ``written`` a moment ago, and hashed on its way to the disk, is not read back.
+    A shard that was ``written`` a moment ago, and hashed on its way to the disk, is not read back; ``sha256`` gives the
+    digest of any other.
     """
+    note = _load(note_path(folder, plan))
+    if note is None:
+        return None
     try:
-        note = json.loads(note_path(folder, plan).read_bytes())
         entry = note["entry"]
         path = folder / plan.file
-        made = recipe.made_views(plan.split)
         right = (
-            note["recipe_sha256"] == recipe.hash
-            and note.get("state", "") == plan.state  # of the files that it was made from
+            _is_of(recipe, plan, note)
             and entry["file"] == plan.file
-            and (plan.number == CUTOUTS or (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start))
-            and (plan.number == CUTOUTS or len(note["covered"]) == made)
             and path.stat().st_size == entry["bytes"]
-            and (written or file_sha256(path) == entry["file_sha256"])
+            and (written or sha256(path) == entry["file_sha256"])
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return note if right else None
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        note = json.loads(read_bounded(path, MAX_NOTE, "note"))
+    except (DataError, ValueError, RecursionError):
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def _is_of(recipe: AnyRecipe, plan: ShardPlan, note: dict[str, Any]) -> bool:
+    """Whether a note is of the shard ``plan`` as it would be made now, whatever its file is called."""
+    entry = note["entry"]
+    if note["recipe_sha256"] != recipe.hash or note.get("state", "") != plan.state:  # of what it was made from
+        return False
+    if plan.number == CUTOUTS:
+        return True
+    same: bool = (entry["start"], entry["n"]) == (plan.start, plan.stop - plan.start)
+    return same and len(note["covered"]) == recipe.made_views(plan.split)
+
+
+def adopt_shards(recipe: AnyRecipe, folder: Path, plans: Sequence[ShardPlan], sha256: Callable[[Path], str]) -> int:
+    """Give shards that are there under another name theirs: how many there are is in the names of all shards.
+
+    Two names of one file, and the old one goes when the build is finished. Returns how many were found.
+    """
+    count = 0
+    there = {}
+    for path in sorted((folder / JOURNAL).glob("*.h5.json")):
+        note = _load(path)
+        with contextlib.suppress(KeyError, TypeError):  # a damaged note
+            if note is not None:
+                there[note["split"], note["entry"]["start"], note["state"]] = note
+    for plan in plans:
+        note = there.get((plan.split, plan.start, plan.state))
+        try:
+            if note is None or plan.number == CUTOUTS or not _is_of(recipe, plan, note):
+                continue
+            entry = note["entry"]
+            path = folder / Path(entry["file"]).name
+            if path.name == plan.file or path.stat().st_size != entry["bytes"] or sha256(path) != entry["file_sha256"]:
+                continue
+            _link(path, folder / plan.file)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # it is made again
+        write_json(note_path(folder, plan), {**note, "entry": {**entry, "file": plan.file}})
+        count += 1
+    return count
+
+
+def _link(path: Path, name: Path) -> None:
+    temporary = name.with_name(f".{name.name[:40]}.link.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, name)
+
+
+def refresh_note(recipe: AnyRecipe, folder: Path, plan: ShardPlan, entry: dict[str, Any]) -> None:
+    """Bring the note of an older release on the shard ``entry`` up to date, once the source has been compared."""
+    note = _load(note_path(folder, plan))
+    if note is not None and note.get("entry") == entry and note.get("recipe_sha256") == recipe.hash:
+        write_json(note_path(folder, plan), {**note, "split": plan.split, "state": plan.state})

@@ -130,6 +130,13 @@ class PairBuilder:
         arrays |= {"views": views, "pair": rows[:, 0].copy(), "corner": rows[:, 1:].copy()}
         return arrays, digest(digests)
 
+    def source_digest(self, split: str, rows: np.ndarray) -> str:
+        numbers, found = rows if self.recipe.whole else np.unique(rows[:, 0]), []
+        for at in range(0, len(numbers), _BLOCK):
+            block = numbers[at : at + _BLOCK]
+            found += self._digests(split, block, self._read(split, block))
+        return digest(found)
+
     def cutouts(self, split: str) -> None:
         return None
 

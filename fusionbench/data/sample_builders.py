@@ -22,6 +22,7 @@ from fusionbench.data.preprocessing import (
     build_source_views,
     build_targets,
     cut_out,
+    pixels_digest,
     prepare,
     read_images,
     select_indices,
@@ -73,6 +74,10 @@ class SampleBuilder(Protocol):
         Images of different sizes are a list where others are an array; see
         :func:`fusionbench.data.shards.ragged.pack_arrays`.
         """
+        ...
+
+    def source_digest(self, split: str, rows: np.ndarray) -> str:
+        """The sha256 of the source images of rows, as :meth:`arrays` gives it; nothing is made of them."""
         ...
 
     def cutouts(self, split: str) -> Cutouts | None:
@@ -156,6 +161,13 @@ class ViewBuilder:
         if labels is not None:
             arrays["label"] = labels[rows]
         return arrays, source_sha256
+
+    def source_digest(self, split: str, rows: np.ndarray) -> str:
+        rule = self.recipe.splits[split]
+        found = pixels_digest(read_images(self.source, rule.source, rows))
+        if rule.views != "source":
+            return found
+        return digest([found, pixels_digest(self.source.views(rule.source, rows))])  # type: ignore[attr-defined]
 
     def cutouts(self, split: str) -> Cutouts | None:
         return build_cutouts(self.recipe, self.source, split) if split in self.recipe.banks else None

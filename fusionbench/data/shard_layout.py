@@ -6,6 +6,7 @@ Where samples depend on pixels (patches of pairs), every pair is looked at once 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,14 +22,17 @@ from fusionbench.core.errors import DataError, FusionbenchError, MeasurementErro
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.interfaces import Source, has_files
 from fusionbench.core.parallel import WorkerLostError, run_tasks
+from fusionbench.data.file_digests import DigestCache
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.sample_builders import SampleBuilder, sample_builder
-from fusionbench.data.source_files import file_state, names_state
+from fusionbench.data.source_files import names_state
+from fusionbench.data.source_record import SourceDigests, file_state, is_recordable
 from fusionbench.sources import SOURCES
 from fusionbench.sources.pair_folders import name_range_options, range_arguments
 
 T = TypeVar("T")
 CRASHED = "a source file may be damaged, or the library that the log names has to be installed again"
+_CONTENTS: dict[tuple[Any, ...], str] = {}  # of the files that open sources with one file for many images read
 CUTOUTS = -1  # the number of a split's bank of cut-outs among its shards
 _SMALL = 500_000_000  # values (pixels of all views); less is made about as soon as worker processes have started
 _LOOK = 1_000_000  # values in whose time about one pair is read
@@ -38,7 +42,7 @@ _LOOK = 1_000_000  # values in whose time about one pair is read
 class ShardPlan:
     """One shard to build: samples start..stop-1 of a split, into ``file``; ``rows`` indexes their source images.
 
-    ``state`` changes when the files that they are read from do (:func:`fusionbench.data.source_files.file_state`).
+    ``state`` changes when anything of the source that enters them does (:func:`with_states`).
     """
 
     split: str
@@ -61,8 +65,9 @@ def open_source(recipe: AnyRecipe, source_dir: str | Path | None, fresh: bool = 
 
         logging = cv2.utils.logging
         logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # of damaged files our own messages tell
-    if fresh and has_files(SOURCES.get(recipe.source.name)):
+    if fresh and is_recordable(SOURCES.get(recipe.source.name)):
         _source.cache_clear()
+        _CONTENTS.clear()
     return _source(recipe.source.name, str(source_dir) if source_dir is not None else None, recipe.ranges)
 
 
@@ -86,11 +91,16 @@ def source_of_shard(recipe: AnyRecipe, source_dir: str | None, plan: ShardPlan) 
 def _source_with(
     recipe: AnyRecipe, source_dir: str | None, state: str, used: Callable[[Source], tuple[str, np.ndarray]]
 ) -> Source:
+    names, _, content = state.partition(".")
+    if not names:  # an embedded source, or one that keeps what it has read of a file for all images
+        key = (recipe.source.name, source_dir, recipe.ranges)
+        stale = _CONTENTS.get(key, content) != content
+        source = open_source(recipe, source_dir, stale)
+        _CONTENTS[key] = content
+        return source
     for fresh in (False, True):
         source = open_source(recipe, source_dir, fresh)
-        if not state:
-            return source
-        if has_files(source) and names_state(source, *used(source)) == state.partition(".")[0]:
+        if has_files(source) and names_state(source, *used(source)) == names:
             return source
     raise DataError("files came or went in the source's folder while the data set was made; run the same command again")
 
@@ -121,11 +131,32 @@ def plan_cutouts(recipe: AnyRecipe, split: str) -> ShardPlan:
     return ShardPlan(split, CUTOUTS, 0, 0, f"{recipe.name}-{recipe.version}-{split}-cutouts.h5")
 
 
-def with_states(recipe: AnyRecipe, source: Source, plans: Sequence[ShardPlan]) -> list[ShardPlan]:
-    """The plans, with the state that the files of the source are in now."""
-    if not has_files(source):
+def with_states(
+    recipe: AnyRecipe, source: Source, plans: Sequence[ShardPlan], digests: SourceDigests | None = None
+) -> list[ShardPlan]:
+    """The plans, with the state of everything in the source that enters each shard: names, classes and contents of the
+    files, the order of the samples, and the files of the cut-outs.
+    """
+    if not is_recordable(source):
         return list(plans)
-    return [replace(plan, state=file_state(source, *numbers_of_shard(recipe, source, plan))) for plan in plans]
+    digests = digests or SourceDigests(source, DigestCache())
+    banks = {split: _state(recipe, digests, plan_cutouts(recipe, split)) for split in recipe.banks}
+    return [
+        replace(plan, state=_state(recipe, digests, plan, "" if plan.rows is None else banks.get(plan.split, "")))
+        for plan in plans
+    ]
+
+
+def _state(recipe: AnyRecipe, digests: SourceDigests, plan: ShardPlan, bank: str = "") -> str:
+    source = digests.source
+    split, numbers = numbers_of_shard(recipe, source, plan)
+    if plan.rows is None:
+        return file_state(source, split, numbers, digests)
+    rows = plan.rows.reshape(len(plan.rows), -1).copy()
+    # numbers of images as places among those of the shard, as far as images have names; patches have corners, too
+    rows[:, 0] = np.searchsorted(numbers, rows[:, 0]) if has_files(source) else rows[:, 0]
+    order = hashlib.sha256(np.ascontiguousarray(rows, "<i8").data).hexdigest()
+    return file_state(source, split, numbers, digests, [order, bank])
 
 
 def scan_source(

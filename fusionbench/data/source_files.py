@@ -1,4 +1,4 @@
-"""The image files that a source reads, by name: which image is in which file, and whether a file has changed.
+"""The image files that a source reads, by name: which image is in which file.
 
 A source of image files is a :class:`fusionbench.core.interfaces.FileSource`: it has ``names(split)`` and
 ``paths(split, index)``. Others, embedded ones or those with one file for all images, have neither, and nothing here
@@ -8,7 +8,6 @@ looks at their files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -52,23 +51,14 @@ def file_numbers(source: Source, split: str, names: Sequence[str]) -> np.ndarray
     return np.array(sorted(place[name] for name in names), np.int64)
 
 
-def file_state(source: Source, split: str, numbers: np.ndarray) -> str:
-    """Text that changes when these images of a split are other files: "<names>.<sizes and times>"; "" without files."""
-    if not has_files(source):
-        return ""
-    stats = [[_stat(path) for path in source.paths(split, number)] for number in numbers.tolist()]
-    return f"{names_state(source, split, numbers)}.{digest(stats)[:32]}"
-
-
 def names_state(source: FileSource, split: str, numbers: np.ndarray) -> str:
-    """The first part of :func:`file_state`, which no clock and no other machine changes."""
-    names = source.names(split)
-    return digest([split, [utf8(names[number]) for number in numbers.tolist() if number < len(names)]])[:32]
+    """Text that changes when these images of a split are files of other names, or of other classes."""
+    names, labels = source.names(split), labels_of(source, split)
+    inside = [number for number in numbers.tolist() if number < len(names)]
+    classes = None if labels is None else labels[inside].tolist()
+    return digest([split, [utf8(names[number]) for number in inside], classes])[:32]
 
 
-def _stat(path: Path) -> list[int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return []
-    return [found.st_size, found.st_mtime_ns]
+def labels_of(source: Source, split: str) -> np.ndarray | None:
+    """Labels of all images of a split; None where a source has none."""
+    return source.labels(split) if hasattr(source, "labels") else None

@@ -20,6 +20,7 @@ from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.io import file_sha256
 from fusionbench.data import card
 from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.finished import require_same_source
 from fusionbench.data.manifest_checks import (
     compare_source,
     problem_of_preview,
@@ -98,7 +99,8 @@ def verify_dataset(
 
     Args:
         regenerate: number of samples to make again from their index, spread evenly over all splits, or "all".
-        source_dir: folder of the upstream files, for ``regenerate``; not needed for embedded sources.
+        source_dir: folder of the upstream files, for ``regenerate``; not needed for embedded sources. Its files are
+            compared with those that were recorded when the data set was built here.
         files: compare size and sha256 of every shard file.
         content: compare the digest of every array, what follows from the index and the recipe alone (parameters of
             views, coverage), and the preview.
@@ -106,7 +108,8 @@ def verify_dataset(
         expect: the ``id`` or ``manifest_sha256`` that it must have, or the first 12 letters of it or more.
 
     Raises:
-        DataError: not a data set, a manifest that contradicts itself, or ``signer`` is no key.
+        DataError: not a data set, a manifest that contradicts itself, a source that has changed since, or ``signer`` is
+            no key.
         UsageError: samples are to be regenerated and the source is missing; a signature is to be checked and its
             library is missing.
     """
@@ -114,7 +117,9 @@ def verify_dataset(
     manifest = dataset.manifest
     report = VerifyReport(str(dataset.folder), manifest.name, manifest.id, manifest_sha256=manifest.manifest_sha256)
     report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
-    source = open_source(dataset.recipe, source_dir) if regenerate else None
+    source = open_source(dataset.recipe, source_dir, fresh=True) if regenerate or source_dir is not None else None
+    if source is not None:
+        require_same_source(dataset.recipe, source, dataset.folder, manifest)
     _check_manifest(report, dataset, expect)
     _check_signature(report, dataset, signer)
     entries = [(split, entry) for split in dataset.splits for entry in manifest.splits[split].shards]
@@ -129,7 +134,7 @@ def verify_dataset(
         wrong = {problem.file for problem in report.problems}
         if (what := problem_of_preview(dataset, wrong)) is not None:
             report.problems.append(VerifyProblem(card.PREVIEW, what))
-    if source is not None and not report.sizes_differ:
+    if source is not None and regenerate and not report.sizes_differ:
         builder = sample_builder(dataset.recipe, source)
         total = sum(dataset.size(split) for split in dataset.splits)
         count = total if regenerate == "all" else min(int(regenerate), total)

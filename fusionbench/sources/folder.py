@@ -7,7 +7,8 @@ names). They are taken in the order of their paths; a link that leads out of the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,31 @@ import numpy as np
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.images import SUFFIXES
 from fusionbench.sources.file_notes import FileNotes
+
+
+def _images(root: Path) -> Iterator[tuple[str, bool]]:
+    """Name below ``root``, with ``/``, of every image in it and in its folders, and whether a link leads to it."""
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                yield entry.name, entry.is_symlink()
+            if _is_folder(entry):
+                with os.scandir(entry.path) as inner:
+                    for image in inner:
+                        if os.path.splitext(image.name)[1].lower() in SUFFIXES:
+                            yield f"{entry.name}/{image.name}", entry.is_symlink() or image.is_symlink()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _within(path: Path, folder: str) -> bool:
+    """Whether what a link leads to is in ``folder``; of a link to itself that is the link, which cannot be read."""
+    return Path(os.path.realpath(path)).is_relative_to(folder)
 
 
 class Folder:
@@ -49,11 +75,16 @@ class Folder:
         self.root, self.notes = Path(root), FileNotes()
         if not self.root.is_dir():
             raise DataError(f"{self.root}: no such folder")
-        inside = self.root.resolve()
-        found = [path for depth in ("*", "*/*") for path in self.root.glob(depth) if path.suffix.lower() in SUFFIXES]
-        self._paths = sorted(found, key=lambda path: path.relative_to(self.root).as_posix())
-        self._outside = {path for path in self._paths if not path.resolve().is_relative_to(inside)}
-        self._names = [path.relative_to(self.root).as_posix() for path in self._paths]
+        inside = os.path.realpath(self.root)
+        try:
+            found = sorted(_images(self.root))
+        except OSError as error:
+            raise DataError(f"{self.root}: cannot be listed: {error.strerror}") from error
+        self._names = [name for name, _ in found]
+        self._paths = [self.root / name for name in self._names]
+        self._outside = {
+            path for path, (_, linked) in zip(self._paths, found, strict=True) if linked and not _within(path, inside)
+        }
         if not self._paths:
             raise DataError(f"{self.root}: no images here or in its subfolders (looked for {', '.join(SUFFIXES)})")
         classes = sorted({path.parent.name for path in self._paths if path.parent != self.root})

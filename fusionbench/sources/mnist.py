@@ -72,6 +72,11 @@ class Mnist:
             raise DataError(f"{path}: label {labels.max()} at index {int(labels.argmax())} is not a digit")
         return labels.astype(np.int64)
 
+    def containers(self, split: str) -> tuple[Path, ...]:
+        """The files that hold all images and labels of a split."""
+        self.length(split)
+        return self._paths[split, "images"], self._paths[split, "labels"]
+
     def fingerprint(self, split: str) -> str:
         return hashlib.sha256(self._all(split).tobytes()).hexdigest()
 

@@ -111,6 +111,7 @@ class PairFolders:
         self._sizes: dict[tuple[str, str], tuple[int, int]] = {}
         self._files: dict[str, dict[str, tuple[Path, Path]]] = {}
         self._missing: dict[str, dict[str, str]] = {}
+        self._paths: dict[str, list[tuple[Path, Path]]] = {}
 
     def _stems(self, place: Layout) -> tuple[dict[str, Path], dict[str, Path]]:
         a = _stems(self.root / place.a, place.a_tail)
@@ -177,7 +178,9 @@ class PairFolders:
         return self.stems(split)
 
     def paths(self, split: str, index: int) -> tuple[Path, ...]:
-        return self._files[split][self.stems(split)[index]]
+        if split not in self._paths:  # a list of 10,000 stems for each of 10,000 pairs would take seconds
+            self._paths[split] = [self._files[split][stem] for stem in self.stems(split)]
+        return self._paths[split][index]
 
     def fixed(self, split: str) -> str:
         only = {stem for place in self.LAYOUTS.get(split, ()) for stem in place.only}

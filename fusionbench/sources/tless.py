@@ -93,6 +93,16 @@ class TLess:
         self._check(split)
         return (self._images[index][1],)
 
+    def companions(self, split: str, index: int) -> tuple[Path, ...]:
+        """The mask that belongs to an image, in the layout that has masks."""
+        self._check(split)
+        mask = self._mask(index)
+        return (mask,) if mask.is_file() else ()
+
+    def _mask(self, index: int) -> Path:
+        path = self._images[index][1]
+        return path.parent.parent / "mask_visib" / f"{path.stem}_000000.png"
+
     def fixed(self, split: str) -> str:
         return "the release of T-LESS"
 
@@ -103,8 +113,7 @@ class TLess:
     def visible_mask(self, split: str, index: int) -> np.ndarray | None:
         """BOP's mask of the object's visible part: uint8 (400, 400), or None in the layout that has none."""
         self._check(split)
-        path = self._images[index][1]
-        mask = path.parent.parent / "mask_visib" / f"{path.stem}_000000.png"
+        mask = self._mask(index)
         return self.notes.rgb(mask, _SIZE, FULL)[..., 0] if mask.is_file() else None
 
     def fingerprint(self, split: str) -> str:

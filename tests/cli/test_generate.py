@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fusionbench.data.recipes import load_recipe
 from tests.data.test_build import DIGITS, contents
-from tests.data.test_refused import BAD, TEXT, write
+from tests.data.test_refused import BAD, TEXT, write, write_good
 from tests.helpers import plugins
 
 
@@ -110,3 +110,49 @@ def test_a_worker_that_is_killed_once_costs_nothing(tmp_path: Path) -> None:
     whole = plugins.fusionbench(tmp_path, *words, "--out", "whole")
     assert whole.returncode == 0
     assert contents(tmp_path / done.stdout.strip()) == contents(tmp_path / whole.stdout.strip())
+
+
+def test_a_changed_source_is_refused_updated_and_verified(tmp_path: Path) -> None:
+    write_good(tmp_path / "files")
+    (tmp_path / "mine.toml").write_text(TEXT)
+    what = ("--recipe", "mine.toml", "--source-dir", "files")
+    first = run("generate", *what, cwd=tmp_path)
+    folder = first.stdout.strip()
+    before = contents(tmp_path / folder)
+    write_good(tmp_path / "other", 30)
+    (tmp_path / "files" / "00.png").write_bytes((tmp_path / "other" / "29.png").read_bytes())
+    for verb in (("generate", *what), ("plan", *what), ("verify", folder, "--source-dir", "files")):
+        done = run(*verb, cwd=tmp_path)
+        assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert "the source has changed" in done.stderr and "1 file changed (00.png)" in done.stderr, verb
+        assert "Traceback" not in done.stderr and "--update" in done.stderr
+        assert (verb[0] == "plan") == ("`generate --update` makes 1 of 6 shards again" in done.stdout)
+    assert contents(tmp_path / folder) == before
+    done = run("generate", *what, "--update", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, folder)
+    assert "mine: 1 of 6 shards made again: mine-1.0.0-train-00000-of-00004.h5" in done.stderr
+    assert run("verify", folder, "--regenerate", "all", "--source-dir", "files", cwd=tmp_path).returncode == 0
+    assert "finished" in run("plan", *what, cwd=tmp_path).stdout
+    assert contents(tmp_path / folder) != before
+
+
+def test_damage_is_told_by_status_and_repaired_by_the_same_command(tmp_path: Path) -> None:
+    folder = tmp_path / run("generate", "fusiondigits", cwd=tmp_path).stdout.strip()
+    before = contents(folder)
+    shard = sorted(folder.glob("*.h5"))[0]
+    shard.unlink()
+    shown = run("status", "data", cwd=tmp_path)
+    assert f"damaged: 1 of 7 files is damaged: {shard.name} (missing)" in shown.stdout
+    assert "1 files are damaged" not in run("plan", "fusiondigits", cwd=tmp_path).stdout
+    done = run("generate", "fusiondigits", cwd=tmp_path)
+    assert done.returncode == 0 and f"repaired: {shard.name}" in done.stderr and contents(folder) == before
+    assert "finished" in run("status", "data", cwd=tmp_path).stdout
+
+
+def test_options_that_exclude_each_other(tmp_path: Path) -> None:
+    for words, message in {
+        ("--update", "--force"): "choose one of them",
+        ("--update", "--out", "memory://data"): "--update does not go with a URL",
+    }.items():
+        done = run("generate", "fusiondigits", *words, cwd=tmp_path)
+        assert done.returncode == 2 and message in done.stderr and len(done.stderr.strip().splitlines()) == 1

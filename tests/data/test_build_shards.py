@@ -75,7 +75,7 @@ def test_a_note_of_something_else_does_not_count(tmp_path: Path, plan: ShardPlan
     assert read_note(RECIPE, tmp_path, plan) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
 def test_a_damaged_note_does_not_count(tmp_path: Path, plan: ShardPlan, content: bytes) -> None:
     note_path(tmp_path, plan).write_bytes(content)
     assert read_note(RECIPE, tmp_path, plan) is None

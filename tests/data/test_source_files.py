@@ -22,7 +22,7 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import AnyRecipe, load_recipe
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import read_manifest
-from fusionbench.data.source_files import file_names, file_numbers, file_state, has_files, names_state
+from fusionbench.data.source_files import file_names, file_numbers, has_files
 from tests.data.test_build import contents
 from tests.data.test_refused import BAD, TEXT, image, recipe, source_dir, write_good
 from tests.helpers import pair_folders
@@ -31,25 +31,9 @@ from tests.sources import folders
 __all__ = ["source_dir"]
 
 
-def test_states_follow_the_files(tmp_path: Path) -> None:
-    root = write_good(tmp_path / "files", 6)
-    numbers = np.array([1, 4])
-    source = open_source(recipe(), root, fresh=True)
-    before = file_state(source, "all", numbers)
-    (root / "02.png").write_bytes(b"")  # another one
-    assert file_state(source, "all", numbers) == before
-    os.utime(root / "04.png", ns=(5, 5))
-    touched = file_state(source, "all", numbers)
-    assert touched != before and touched.partition(".")[0] == names_state(source, "all", numbers)
-    (root / "04.png").unlink()
-    assert file_state(source, "all", numbers) not in (before, touched)
-    fresh = open_source(recipe(), root, fresh=True)
-    assert names_state(fresh, "all", numbers) != names_state(source, "all", numbers)  # 4 is another file
-
-
-def test_sources_without_files_have_no_state() -> None:
+def test_sources_without_files_have_no_names() -> None:
     source = open_source(load_recipe("fusiondigits"), None)
-    assert not has_files(source) and file_state(source, "all", np.arange(3)) == ""
+    assert not has_files(source)
     with pytest.raises(DataError, match="'digits' has no files that could be left out"):
         file_numbers(source, "all", ["1"])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.errors import DataError, FusionbenchError
 from fusionbench.sources.folder import Folder
 from tests.sources import folders
 
@@ -49,3 +49,17 @@ def test_confusing_folders_are_refused(tmp_path: Path) -> None:
         Folder(tmp_path)
     with pytest.raises(FusionbenchError, match="no such folder"):
         Folder(tmp_path / "none")
+
+
+def test_links_to_themselves_and_to_nothing_are_refused_when_they_are_read(tmp_path: Path) -> None:
+    folders.save(tmp_path / "a.png", folders.picture(1, 8, 8))
+    (tmp_path / "b.png").symlink_to("b.png")
+    (tmp_path / "c.png").symlink_to("none.png")
+    (tmp_path / "d").symlink_to("d")  # no folder, and no image
+    source = Folder(tmp_path)
+    assert source.names("all") == ["a.png", "b.png", "c.png"]
+    assert source.read("all", np.array([0])).shape == (1, 8, 8, 3)
+    for index in (1, 2):
+        with pytest.raises(DataError) as caught:
+            source.read("all", np.array([index]))
+        assert "\n" not in str(caught.value) and source.names("all")[index] in str(caught.value)
