@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -107,8 +108,11 @@ def test_all_samples_can_be_made_again(folder: Path, images: Path, tmp_path: Pat
     report = verify_dataset(folder, "all", images)
     assert report.ok, report.problems
     assert report.regenerated == report.samples == read_manifest(folder).splits["train"].n
-    other = pair_folders.write(tmp_path, seed=4)
-    assert not verify_dataset(folder, "all", other).ok
+    other = pair_folders.write(tmp_path / "other", seed=4)
+    with pytest.raises(DataError, match="5 files changed"):
+        verify_dataset(folder, "all", other)
+    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns(".build"))  # nothing is recorded
+    assert not verify_dataset(copy, "all", other).ok
 
 
 def test_another_name_in_a_header_is_found(whole: Dataset, images: Path, tmp_path: Path) -> None:
