@@ -247,7 +247,7 @@ def _repair(job: _Build, plans: list[ShardPlan], found: FinishedState, manifest:
             "library differs; make all of it again with --force"
         )
     if found.damaged.keys() - set(damaged):
-        write_descriptions(job.recipe, folder, manifest)
+        write_descriptions(folder, manifest)
     remember_shards(folder, todo, files, job.cache)
     job.cache.save()
     progress.say(f"{folder}: repaired: {some(list(found.damaged), ', ', _NAMED)}")

@@ -33,8 +33,9 @@ from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
 from fusionbench.data.sample_builders import SampleBuilder, build_bank, sample_builder
 from fusionbench.data.shard_layout import open_source, plan_shards, worker_count
-from fusionbench.data.shards.manifest import FILE, read_manifest
+from fusionbench.data.shards.manifest import DIGEST_FILE, FILE, read_manifest
 from fusionbench.data.shards.ragged import pack_arrays
+from fusionbench.synth import kernel
 
 _TIMED = 64  # samples built to estimate the time
 _MEASURED = 0.5  # seconds of samples built to estimate memory
@@ -99,6 +100,8 @@ def plan_dataset(
     folder = recipe.folder(Path(out))
     splits = {split: sum(plan.stop - plan.start for plan in plans if plan.split == split) for split in recipe.splits}
     total_bytes, resident, peak = 0, 0, 0
+    spec = recipe.image_spec
+    kernel.compiled(sum(splits.values()) * spec.views * spec.height * spec.width * spec.channels)  # if a build loads it
     for split in recipe.splits:
         start = time.perf_counter()
         bank = build_bank(builder, split)
@@ -132,7 +135,7 @@ def plan_dataset(
         seconds,
         missing,
         found is not None and found.intact,
-        len(plans) + len(recipe.banks) + len(DESCRIPTIONS) + 1,
+        len(plans) + len(recipe.banks) + len((*DESCRIPTIONS, DIGEST_FILE, FILE)),
         processes,
         process,
         process if processes == 1 else resident + processes * process,

@@ -69,7 +69,7 @@ def test_the_kernel_that_makes_views(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.status == "fail" and found.remedy == "set it to auto, numpy or numba"
     monkeypatch.delenv(kernel.VARIABLE)
     monkeypatch.setattr(kernel, "installed", lambda: True)
-    monkeypatch.setattr(kernel, "_import", lambda: 1 / 0)
+    monkeypatch.setattr(kernel, "_import", lambda wait: 1 / 0)
     (found,) = doctor.check_kernel()
     assert found.status == "warn" and "ZeroDivisionError" in found.detail and "fusionbench[fast]" in found.remedy
     monkeypatch.setattr(kernel, "installed", lambda: False)

@@ -79,7 +79,7 @@ def test_other_occluders_make_other_shards(stopped: bool, tmp_path: Path) -> Non
     build_dataset(coil(), root, tmp_path / "out", update=not stopped)
     after = contents(folder)
     assert after == from_nothing(coil(), root, tmp_path / "fresh")
-    assert after["fusioncoil-1.0.0-train-cutouts.h5"] != before["fusioncoil-1.0.0-train-cutouts.h5"]
+    assert after["fusioncoil-2.0.0-train-cutouts.h5"] != before["fusioncoil-2.0.0-train-cutouts.h5"]
 
 
 def same_size(path: Path, seed: int) -> None:

@@ -176,8 +176,8 @@ def test_a_damaged_bank_of_cutouts_is_repaired(tmp_path: Path) -> None:
     root = folders.coil(tmp_path / "coil")
     folder = build_dataset(chosen, root, tmp_path / "out")
     before = contents(folder)
-    flip(folder / "fusioncoil-1.0.0-train-cutouts.h5")
-    (folder / "fusioncoil-1.0.0-train-00002-of-00004.h5").unlink()
+    flip(folder / "fusioncoil-2.0.0-train-cutouts.h5")
+    (folder / "fusioncoil-2.0.0-train-00002-of-00004.h5").unlink()
     build_dataset(chosen, root, tmp_path / "out", jobs=2)
     assert contents(folder) == before
 

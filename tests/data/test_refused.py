@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionbench.core.errors import DataError, FusionbenchError, UsageError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import digest, escaped
 from fusionbench.data import build, build_shards, refused
 from fusionbench.data.build import build_dataset
@@ -333,5 +333,5 @@ def test_into_a_store(source_dir: Path, tmp_path: Path) -> None:
     shown, manifest = build_to_url(recipe(), source_dir, f"file://{tmp_path}/store", skip_refused=True)
     folder = Path(shown.removeprefix("file://"))
     assert manifest.left_out["all"].keys() == BAD.keys() and read_manifest(folder).id == manifest.id
-    with pytest.raises(FusionbenchError, match="a finished data set is here"):
-        build_to_url(recipe(), source_dir, f"file://{tmp_path}/store", skip_refused=True)
+    again, same = build_to_url(recipe(), source_dir, f"file://{tmp_path}/store", skip_refused=True)
+    assert (again, same.id) == (shown, manifest.id)
