@@ -15,6 +15,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.core.unit_range import to_unit
 from fusionbench.core.urls import url_of
 from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
 from fusionbench.data.arrays import ShardedArray as ShardedArray
@@ -300,8 +301,7 @@ def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | to
             value = torch.from_numpy(np.require(value, requirements=["W", "C"]))  # a copy when it is a memory map
         value = value.to(device)
         value = value.unsqueeze(-3) if spec.channels == 1 else value.movedim(-1, -3).contiguous()
-        result: torch.Tensor = value.to(torch.float32)
-        return result.div_(255)  # in place: a second array would cost as much as all the rest
+        return to_unit(value)
 
     present = torch.ones((len(ids), spec.views), dtype=torch.bool, device=device)
     return Batch(image(targets), image(views), present, torch.as_tensor(ids, dtype=torch.int64, device=device))

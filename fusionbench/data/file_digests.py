@@ -29,7 +29,7 @@ CACHE = "digests.json"  # in the journal
 MAX_BYTES = 512 << 20
 _SETTLED = 2_000_000_000  # nanoseconds
 _POOLED = 32  # files from which on threads hash them
-_Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Stamp = tuple[int, int, int, int]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.types import Batch
+from fusionbench.core.unit_range import to_unit
 from fusionbench.data.shards.ragged import Ragged
 from fusionbench.data.stream_base import StreamBase
 
@@ -88,7 +89,7 @@ class PairStream(StreamBase):
         else:
             views = torch.from_numpy(self.crops(ids, epoch)).to(self.device)
         present = torch.ones(views.shape[:2], dtype=torch.bool, device=self.device)
-        return Batch(None, views[:, :, None].to(torch.float32) / 255, present, where)
+        return Batch(None, to_unit(views[:, :, None]), present, where)
 
     def crops(self, indices: Any, epoch: int = 0) -> np.ndarray:
         """The views of :meth:`batch` as they are stored: uint8 (n,2,h,w).

@@ -32,8 +32,8 @@ class GroupRule(RecipeTable, kw_only=True, frozen=True):
 
     before: Annotated[str, msgspec.Meta(min_length=1, max_length=16)] | None = None
     parts: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
-    csv: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")] | None = None
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
+    csv: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")] | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")] | None = None
 
 
 class SourceRule(RecipeTable, kw_only=True, frozen=True):

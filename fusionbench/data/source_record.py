@@ -27,7 +27,7 @@ from fusionbench.data.source_files import labels_of, names_state
 RECORD = "source.json"  # in the journal
 MAX_BYTES = 512 << 20
 _SHOWN = 3
-_Sha256 = Annotated[str, msgspec.Meta(pattern=r"^(|[0-9a-f]{64})\Z")]
+_Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A(|[0-9a-f]{64})\Z")]
 
 
 class UsedFiles(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -11,6 +11,7 @@ from torch.utils.data import default_collate
 
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.types import Batch
+from fusionbench.core.unit_range import to_unit
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.data.shards.ragged import Ragged
 
@@ -158,7 +159,7 @@ class TorchSplit(torch.utils.data.Dataset[Sample]):
     def _tensor(self, images: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(np.require(images, requirements=["W", "C"]))  # a copy when it is a memory map
         tensor = tensor.unsqueeze(-3) if self._open().channels == 1 else tensor.movedim(-1, -3).contiguous()
-        return tensor.to(torch.float32) / 255 if self.dtype == torch.float32 else tensor
+        return to_unit(tensor) if self.dtype == torch.float32 else tensor
 
     def _open(self) -> _Reader:
         if self._reader is None:

@@ -28,6 +28,7 @@ from fusionbench.core.io import digest, file_sha256, utf8_names, write_bytes
 from fusionbench.core.pixel_cache import PixelCache
 from fusionbench.core.progress import progress, say
 from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.core.unit_range import to_unit
 from fusionbench.evaluation.make_result import make_result, saved_result
 from fusionbench.evaluation.pair_images import (
     finish_sources,
@@ -90,7 +91,7 @@ def to_batch(pair: np.ndarray, index: int, device: torch.device | str) -> Batch:
     """A batch of one pair, uint8 (2, h, w), without a target."""
     import torch
 
-    views = (torch.from_numpy(pair).to(device).float() / 255)[None, :, None]
+    views = to_unit(torch.from_numpy(pair).to(device))[None, :, None]
     return Batch(None, views, torch.ones(1, 2, dtype=torch.bool, device=device), torch.tensor([index], device=device))
 
 

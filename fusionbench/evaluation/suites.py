@@ -19,7 +19,7 @@ from fusionbench.evaluation.protocols.base import Options, read_options
 
 MAX_BYTES = 1 << 20
 FORMAT = "fusionbench.suite/1"
-DatasetName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9+._-]{0,63}(@[0-9.]{5,20})?\Z")]
+DatasetName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9+._-]{0,63}(@[0-9.]{5,20})?\Z")]
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
