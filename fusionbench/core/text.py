@@ -62,8 +62,8 @@ def without_html(text: str) -> str:
 
     Example:
         >>> from fusionbench.core.text import without_html
-        >>> without_html("<img src=x> &lt; R&D")
-        '&lt;img src=x> &amp;lt; R&D'
+        >>> without_html("<b>x</b> &lt; R&D")
+        '&lt;b>x&lt;/b> &amp;lt; R&D'
     """
     return re.sub(r"&(?=#|\w+;)", "&amp;", one_line(text)).replace("<", "&lt;")
 
@@ -73,8 +73,8 @@ def in_markdown(text: str) -> str:
 
     Example:
         >>> from fusionbench.core.text import in_markdown
-        >>> print(in_markdown("[a](b) | `c`"))
-        \\[a\\](b) \\| \\`c\\`
+        >>> print(in_markdown("a | `c`"))
+        a \\| \\`c\\`
     """
     return re.sub(r"([\\\[\]|`])", r"\\\1", without_html(text))
 

@@ -56,7 +56,7 @@ class ShardedArray:
             index = index.astype(np.int64)
         if index.dtype.kind not in "iu" or index.ndim > 1:
             raise TypeError(f"samples are indexed by an integer, a slice or a list of integers, not {first!r}")
-        index = index.astype(np.int64, copy=False)
+        index = index.astype(np.int64)  # a copy, which nobody can change after the check
         low, high = (index.min(), index.max()) if index.size else (0, 0)
         if index.size and not (-len(self) <= low and high < len(self)):
             raise IndexError(f"index {low}..{high} is outside 0..{len(self) - 1}")
