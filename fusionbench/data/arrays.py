@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -56,13 +56,22 @@ class ShardedArray:
             index = index.astype(np.int64)
         if index.dtype.kind not in "iu" or index.ndim > 1:
             raise TypeError(f"samples are indexed by an integer, a slice or a list of integers, not {first!r}")
-        index = index.astype(np.int64)  # a copy, which nobody can change after the check
+        wanted = np.atleast_1d(self._checked(index))
+        taken = self._gather(wanted, self._shards_of(wanted))
+        return (taken if index.ndim else taken[0])[(slice(None), *rest) if index.ndim else (*rest,)]
+
+    def _checked(self, index: np.ndarray) -> np.ndarray:
+        """Whole numbers of any sign as int64 within 0..n-1: a copy, which nobody can change after the check."""
+        index = index.astype(np.int64)
         low, high = (index.min(), index.max()) if index.size else (0, 0)
         if index.size and not (-len(self) <= low and high < len(self)):
             raise IndexError(f"index {low}..{high} is outside 0..{len(self) - 1}")
-        wanted = index if low >= 0 else np.where(index < 0, index + len(self), index)
-        taken = self._gather(np.atleast_1d(wanted))
-        return (taken if index.ndim else taken[0])[(slice(None), *rest) if index.ndim else (*rest,)]
+        return index if low >= 0 else np.where(index < 0, index + len(self), index)
+
+    def _shards_of(self, index: np.ndarray) -> np.ndarray:
+        """The shard of each of ``index`` (k,), all within 0..n-1."""
+        which: np.ndarray = self._starts.searchsorted(index, side="right") - 1
+        return which
 
     def _range(self, start: int, stop: int) -> np.ndarray:
         pieces = [
@@ -74,11 +83,10 @@ class ShardedArray:
             return self._parts[0][:0]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def _gather(self, index: np.ndarray) -> np.ndarray:
-        """The samples of ``index`` (k,), all within 0..n-1, each copied once."""
+    def _gather(self, index: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """The samples of ``index`` (k,), all within 0..n-1, which are in the shards ``which``; each is copied once."""
         if len(self._parts) == 1:
             return np.take(self._parts[0], index, axis=0)
-        which = self._starts.searchsorted(index, side="right") - 1
         if (span := self._span) is not None:
             rows, shifts = span
             taken: np.ndarray = rows[shifts[which] + index * rows.dtype.itemsize]
@@ -116,6 +124,44 @@ class ShardedArray:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_span"}
+
+
+class SampleReader:
+    """Some arrays of one split, read with the same index: it is checked, and the shards are found, once for all.
+
+    Converting a batch empties the processor's caches, so that each of these small steps costs several times what it
+    does in a loop of its own.
+
+    Raises:
+        ValueError: the arrays are not divided into shards alike.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.data.arrays import SampleReader, ShardedArray
+        >>> targets = ShardedArray([np.array([10, 11, 12]), np.array([13, 14])])
+        >>> views = ShardedArray([np.zeros((3, 2)), np.ones((2, 2))])
+        >>> [array.tolist() for array in SampleReader(targets, views).read(np.array([4, 0]))]
+        [[14, 10], [[1.0, 1.0], [0.0, 0.0]]]
+    """
+
+    def __init__(self, *arrays: ShardedArray) -> None:
+        self._arrays = arrays
+        if any(not np.array_equal(array._starts, arrays[0]._starts) for array in arrays):
+            raise ValueError("arrays that are read together have the same number of samples in every shard")
+
+    def read(self, index: np.ndarray) -> Iterator[np.ndarray]:
+        """The samples of int64 ``index`` (k,) of each array in turn, as arrays of their own.
+
+        Raises:
+            IndexError: an index outside the split; before anything is read.
+            TypeError: an index of another shape.
+        """
+        if index.ndim != 1:
+            raise TypeError(f"samples are read by a list of integers, not by an array of shape {index.shape}")
+        first = self._arrays[0]
+        index = first._checked(index)
+        which = first._shards_of(index)
+        return (array._gather(index, which) for array in self._arrays)
 
 
 class Arrays:

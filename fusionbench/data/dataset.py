@@ -6,8 +6,8 @@ with the functions that produced the stored ones: live views of epoch 0 are the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
 from fusionbench.core.urls import url_of
 from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
+from fusionbench.data.arrays import SampleReader
 from fusionbench.data.arrays import ShardedArray as ShardedArray
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.data.recipe_base import views_of_source
@@ -250,7 +251,8 @@ class ViewStream(StreamBase):
 
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
         super().__init__(dataset, split, device, live)
-        self._arrays = dataset.arrays(split)
+        self._arrays, self._spec = dataset.arrays(split), dataset.spec
+        self._stored = SampleReader(self._arrays.targets, self._arrays.views)
         made = dataset.recipe.made_views(split) > 0  # others came with the source and cannot be made
         self._maker = dataset.view_maker(split) if live and made else None
         self._targets: Any = None
@@ -273,38 +275,43 @@ class ViewStream(StreamBase):
                 indices = indices.cpu().numpy()
             ids = np.asarray(indices, np.int64)
             if self._maker is None:
-                arrays = self._arrays
-                read = (lambda: arrays.targets[ids], lambda: arrays.views[ids])
-                return _batch(*read, ids, self.dataset.spec, self.device)
+                return _batch(self._stored.read(ids), ids, self._spec, self.device)
             targets = self._arrays.targets[ids]
             targets = self._maker.augmented(targets, ids, epoch)
             views = self._maker.make_views(targets, ids, epoch)
-            return _batch(targets, views, ids, self.dataset.spec, self.device)
+            return _batch((targets, views), ids, self._spec, self.device)
         if self._targets is None:
             self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
         where = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
         targets = self._maker.augmented(self._targets.index_select(0, where), where, epoch)
-        return _batch(targets, self._maker.make_views(targets, where, epoch), where, self.dataset.spec, self.device)
+        views = self._maker.make_views(targets, where, epoch)
+        return _batch((targets, views), where, self._spec, self.device)
 
 
 _STREAMS: Mapping[str, type[ViewStream] | type[PairStream]] = {"views": ViewStream, "pairs": PairStream}
 
 
-def _batch(targets: Any, views: Any, ids: Any, spec: ImageSpec, device: str | torch.device) -> Batch:
-    """A batch of uint8 arrays or tensors, or functions that read them: float32 value/255, channels second."""
+def _images(images: Any, spec: ImageSpec, device: torch.device) -> torch.Tensor:
+    """uint8 images (…, H, W[, C]), an array or tensor, as float32 value/255 (…, C, H, W) on a device."""
     import torch
 
-    def image(value: Any) -> torch.Tensor:
-        if callable(value):
-            value = value()  # here, so that the bytes of one array are given back before the next is read
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(np.require(value, requirements=["W", "C"]))  # a copy when it is a memory map
-        value = value.to(device)
-        value = value.unsqueeze(-3) if spec.channels == 1 else value.movedim(-1, -3).contiguous()
-        return to_unit(value)
+    if spec.channels == 1:
+        images = images[..., None, :, :]
+    if isinstance(images, np.ndarray):
+        plain = images.flags.carray  # np.require would find out, too, in many more steps
+        images = torch.from_numpy(images if plain else np.require(images, requirements=["W", "C"]))
+    images = images.to(device)
+    return to_unit(images if spec.channels == 1 else images.movedim(-1, -3).contiguous())
 
-    present = torch.ones((len(ids), spec.views), dtype=torch.bool, device=device)
-    return Batch(image(targets), image(views), present, torch.as_tensor(ids, dtype=torch.int64, device=device))
+
+def _batch(targets_and_views: Iterable[Any], ids: Any, spec: ImageSpec, device: torch.device) -> Batch:
+    """A batch of uint8 targets and views, arrays or tensors, which are taken one after the other."""
+    import torch
+
+    # by map, which keeps no reference: the bytes of the targets are given back before the views are read
+    target, views = map(partial(_images, spec=spec, device=device), targets_and_views)
+    present = torch.ones(views.shape[:2], dtype=torch.bool, device=device)
+    return Batch(target, views, present, torch.as_tensor(ids, dtype=torch.int64, device=device))
 
 
 def open_dataset(

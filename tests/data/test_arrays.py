@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.data.arrays import Arrays, ShardedArray
+from fusionbench.data.arrays import Arrays, SampleReader, ShardedArray
 
 
 @given(st.data())
@@ -103,3 +103,41 @@ def test_copies_and_pickles_do_not_reach_over_memory_of_others() -> None:
     assert "_span" in sharded.__dict__ and "_span" not in sharded.__getstate__()
     for other in (pickle.loads(pickle.dumps(sharded)), copy.copy(sharded), copy.deepcopy(sharded)):
         assert "_span" not in other.__dict__ and other[[4, 0]].tolist() == expected
+
+
+def test_arrays_that_are_read_together_give_what_each_gives(tmp_path: Path) -> None:
+    lengths = (5, 0, 1, 9)
+    for folder in ("targets", "views"):
+        (tmp_path / folder).mkdir()
+    targets = mapped(tmp_path / "targets", (3, 5), "u1", lengths)
+    views = mapped(tmp_path / "views", (2, 7), "<i2", lengths)
+    for count in (4, 1):  # one shard is read in another way
+        reader = SampleReader(ShardedArray(targets[:count]), ShardedArray(views[:count]))
+        plain = np.concatenate(targets[:count]), np.concatenate(views[:count])
+        total = len(plain[0])
+        for index in (np.array([total - 1, 0, -1, -total, 3, 3]), np.arange(total)[::-2], np.empty(0, np.int64)):
+            found = list(reader.read(index))
+            assert [array.dtype for array in found] == [np.uint8, np.int16]
+            for array, expected in zip(found, plain, strict=True):
+                assert np.array_equal(array, expected[index]) and array.flags.writeable
+        for bad in (total, -total - 1):
+            with pytest.raises(IndexError, match=f"{bad}"):  # at once, not with the first array
+                reader.read(np.array([0, bad] if bad > 0 else [bad, 0]))
+        with pytest.raises(TypeError, match=r"shape \(1, 1\)"):
+            reader.read(np.array([[0]]))
+
+
+def test_what_is_read_together_cannot_be_changed_after_the_check() -> None:
+    """The numbers of samples become addresses: they are those that were checked."""
+    reader = SampleReader(*(ShardedArray([np.arange(3) + 10 * i, np.arange(3, 5) + 10 * i]) for i in (0, 1)))
+    index = np.array([4, 1])
+    reading = reader.read(index)
+    index[:] = 1 << 40
+    assert [array.tolist() for array in reading] == [[4, 1], [14, 11]]
+
+
+def test_arrays_of_other_shards_are_not_read_together() -> None:
+    whole = np.zeros(5)
+    for other in ([whole[:2], whole[2:]], [whole[:4]]):
+        with pytest.raises(ValueError, match="same number of samples"):
+            SampleReader(ShardedArray([whole[:3], whole[3:]]), ShardedArray(other))
