@@ -136,34 +136,6 @@ def test_what_is_missing_is_3(tmp_path: Path, baseline: Path) -> None:
     assert GateOutcome([]).exit_code == 3
 
 
-def test_tolerances_follow_the_metric() -> None:
-    from fusionbench.metrics import METRICS
-
-    nats = schema.summarise(np.ones(3), "lower", "nats")
-    bits = schema.summarise(np.ones(3), "lower", "bits/dim", dims=784)
-    atol = METRICS.get("nll").tolerance.atol
-    assert tolerance_of("nll@2", nats).atol == atol
-    assert tolerance_of("nll_bpd@2", bits).atol == pytest.approx(atol / (784 * np.log(2)))
-    assert tolerance_of("unheard-of", nats) == Tolerance(0.0, 0.0, "unheard-of is not registered here")
-
-
-def test_seeds_give_a_noise_floor(tmp_path: Path) -> None:
-    for seed, shift in enumerate((-0.03, 0.0, 0.03)):
-        made_up(tmp_path / "r", "cvae", seed=seed, shift=shift)
-    score = baseline_of([tmp_path / "r"]).entries[0].scores["mse_min@1"]
-    assert score.runs == 3 and score.noise == pytest.approx(0.03, abs=0.005)  # own noise 0.01/√40 a run
-    assert score.atol == pytest.approx(2 * np.sqrt(2) * score.noise) and "3 seeds" in score.reason
-
-
-def test_baselines_are_read_strictly(tmp_path: Path, baseline: Path) -> None:
-    assert read_baseline(baseline) == baseline_of([tmp_path / "base"])
-    for content in ("{}", "{", '{"schema": "fusionbench.baseline/1", "entries": [], "extra": 1}', "[" * 10_000):
-        (tmp_path / "bad.json").write_text(content)
-        if content != "{}":
-            with pytest.raises(DataError, match="not a fusionbench"):
-                read_baseline(tmp_path / "bad.json")
-
-
 def test_hostile_names_stay_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made_up(tmp_path / "r", "a]]>|<b>\x1b[31m", title="x")
     run(capsys, "gate", tmp_path / "r", "-b", tmp_path / "b.json", "--update-baseline")
@@ -187,55 +159,3 @@ def test_pytest_fixture(tmp_path: Path, baseline: Path, pytester: pytest.Pyteste
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines(["regressed: cvae on fusiondigits test, *"])
-
-
-def as_old_gates_wrote(path: Path) -> None:
-    """Turn a baseline into one of a former version: the mean was called avg4 and was over the first four columns."""
-    content = json.loads(path.read_text())
-    for entry in content["entries"]:
-        for key in [key for key in entry["scores"] if key.endswith("@mean")]:
-            name = key.partition("@")[0]
-            first = [entry["scores"][f"{name}@{count}"] for count in range(4)]
-            score = entry["scores"].pop(key)
-            score["mean"] = sum(column["mean"] for column in first) / 4
-            score["values"] = np.mean([column["values"] for column in first], axis=0).tolist()
-            entry["scores"][f"{name}@avg4"] = score
-    path.write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize("views", [3, 5, 12])
-def test_baselines_with_the_former_name_are_read(tmp_path: Path, views: int) -> None:
-    made_up(tmp_path / "results", views=views)
-    new, path = baseline_of([tmp_path / "results"]), tmp_path / "b.json"
-    write_baseline(path, new)
-    as_old_gates_wrote(path)
-    old = read_baseline(path)
-    assert list(old.entries[0].scores) and old.entries[0].scores.keys() == new.entries[0].scores.keys()
-    for key in ("mse_min@mean", "nll_bpd@mean"):
-        mine, theirs = new.entries[0].scores[key], old.entries[0].scores[key]
-        assert theirs.mean == pytest.approx(mine.mean, rel=1e-12)
-        np.testing.assert_allclose(theirs.values, mine.values, rtol=1e-8)  # a baseline has 9 digits
-    outcome = gate(tmp_path / "results", path)
-    assert outcome.ok and {case.verdict for case in outcome.cases} == {"ok"}
-
-
-def test_baselines_that_contradict_themselves(tmp_path: Path) -> None:
-    made_up(tmp_path / "results", views=5)
-    path = tmp_path / "b.json"
-    write_baseline(path, baseline_of([tmp_path / "results"]))
-    whole = path.read_text()
-    path.write_text(whole.replace('"mse_min@4":', '"mse_min@avg4":'))
-    with pytest.raises(DataError, match=r"b\.json: has both mse_min@avg4 and mse_min@mean.*; make a new baseline"):
-        read_baseline(path)
-    path.write_text(whole.replace('"mse_min@mean":', '"mse_min@avg4":'))
-    content = json.loads(path.read_text())
-    content["entries"][0]["scores"]["mse_min@2"]["values"].pop()
-    path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="mse_min of cvae lacks values for some of 0 to 5 inputs; make a new baseline"):
-        read_baseline(path)
-
-
-def test_scores_of_a_baseline_stand_in_the_order_of_their_inputs(tmp_path: Path) -> None:
-    made_up(tmp_path, views=11, metrics={"mse_min": "1"})
-    scores = list(baseline_of([tmp_path]).entries[0].scores)
-    assert scores == [f"mse_min@{column}" for column in (*range(12), "mean")]

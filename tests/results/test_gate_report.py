@@ -74,7 +74,7 @@ def test_markdown_folds_what_is_fine_and_gives_each_reason_once() -> None:
     assert [line for line in moved if line.startswith("* ")] == ["* worse by 0.1", "* no result"]
     assert "nll@mean" not in "".join(moved) and "nll@mean" in "".join(lines)
     widths = {line.count("|") for line in lines if line.startswith("|")}
-    assert widths == {8}, "every row has the seven cells of the head"
+    assert widths == {9}, "every row has the eight cells of the head"
     assert "<details>" not in outcome_markdown(GateOutcome([WORSE]))
 
 
