@@ -120,10 +120,11 @@ def task_key(model: str, params: dict[str, Any], dataset: DatasetIdentity, proto
 
 
 def is_deterministic(result: Result) -> bool:
-    """Whether a result has no training noise: a trivial or classical method, or a model without any weights."""
-    if result.identity.training is not None:
-        return False
-    return result.family != "model" or result.identity.model.weights_sha256 is None
+    """Whether a result has no training noise: a trivial method, or a classical one or network without training."""
+    if result.family == "trivial":  # the mean image is learned, and the same for every seed
+        return True
+    untrained = result.family == "classical" or result.identity.model.weights_sha256 is None
+    return untrained and result.identity.training is None
 
 
 def registered_direction(key: str) -> stats.Better | None:
