@@ -32,6 +32,8 @@ def as_revision_0(content: dict) -> dict:
         content.pop(name)
     for entry in content["entries"]:
         for score in entry["scores"].values():
+            if "metric_atol" in score:  # calibrated: two standard deviations of the difference of two runs
+                score |= {"atol": 2 * math.sqrt(2) * score["noise"], "rtol": score["metric_rtol"]}
             for name in ("metric_atol", "metric_rtol", "detectable"):
                 score.pop(name, None)
     return content | {"schema": "fusionbench.baseline/1"}
