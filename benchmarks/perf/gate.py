@@ -16,7 +16,9 @@ import numpy as np
 from fusionbench.results.gate_statistics import ALPHA, detectable_change, noise_tolerance
 
 SEEDS = (3, 5, 10)
-FORMER_SPREADS = 2 * math.sqrt(2)  # the former rule, without its condition on the images: 2 sd of the difference of runs
+FORMER_SPREADS = 2 * math.sqrt(
+    2
+)  # the former rule, without its condition on the images: 2 sd of the difference of runs
 
 
 def drawn(rng: np.random.Generator, shape: tuple[int, ...], correlation: float) -> np.ndarray:

@@ -30,7 +30,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--update-baseline", is_flag=True, help="Write the candidate as the new baseline; review the diff.")
 @click.option("--accept-regression", is_flag=True, help="Let --update-baseline accept what is worse or not comparable.")
 @click.option("--drop", multiple=True, metavar="MODEL", help="Let --update-baseline drop this model or its scores.")
-@click.option("--alpha", type=float, help="Rate of false alarms over all scores, for --update-baseline.  [default: 0.05]")
+@click.option(
+    "--alpha", type=float, help="Rate of false alarms over all scores, for --update-baseline.  [default: 0.05]"
+)
 @click.option("--calibrate", type=click.IntRange(3, 100), help="Train every model with this many seeds for --update.")
 @click.option("--data", type=_PATH, help="The data set's folder, for --calibrate.")
 @click.option("--runs", type=_PATH, default="runs/calibrate", show_default=True, help="Runs of --calibrate.")
@@ -91,9 +93,7 @@ def gate_command(
         outcome.require()
 
 
-def _report(
-    outcome: GateOutcome, junit: Path | None, markdown: Path | None, as_json: bool, everything: bool
-) -> None:
+def _report(outcome: GateOutcome, junit: Path | None, markdown: Path | None, as_json: bool, everything: bool) -> None:
     from fusionbench.core.io import append_text, write_bytes
     from fusionbench.results import gate_report
 
@@ -107,7 +107,7 @@ def _report(
     from fusionbench.cli.console import console
 
     console(160).print(gate_report.outcome_table(outcome, everything))
-    for line in gate_report.remarks(outcome):
+    for line in gate_report.basis(outcome):
         click.echo(line)
     click.echo(gate_report.summary(outcome))
 

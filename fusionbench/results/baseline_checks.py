@@ -94,7 +94,7 @@ def _require_entry(entry: BaselineEntry) -> None:
         problem = "ids are numbers and texts"
     elif len(set(ids)) < len(ids):
         problem = "an id is there twice"
-    elif ids != sorted(ids):  # type: ignore[type-var]
+    elif ids != sorted(ids):
         problem = "ids are not in order"
     elif not ids or entry.dataset.n != len(ids):
         problem = f"has {len(ids)} ids, and n is {entry.dataset.n}"
@@ -117,7 +117,7 @@ def _problem(key: str, score: BaselineScore, entry: BaselineEntry) -> str:
     better = registered_direction(key)
     if better is not None and better != score.better:
         return f"{score.better} is better in the file, {better} by the metric"
-    numbers = {"atol": score.atol, "rtol": score.rtol, "metric_atol": score.metric_atol}
+    numbers: dict[str, object] = {"atol": score.atol, "rtol": score.rtol, "metric_atol": score.metric_atol}
     numbers |= {"metric_rtol": score.metric_rtol, "noise": score.noise, "detectable": score.detectable}
     for name, number in numbers.items():
         if isinstance(number, float) and not (math.isfinite(number) and number >= 0):

@@ -55,7 +55,9 @@ class BaselineUpdate:
             lines += [f"accepts {case.verdict}: {describe_case(case)}" for case in self.accepted]
             options.append("--accept-regression")
         if lines:
-            text = f"the baseline was not written: it would hide {len(lines)} findings; to do so, add {some(options, ' ')}"
+            text = (
+                f"the baseline was not written: it would hide {len(lines)} findings; to do so, add {some(options, ' ')}"
+            )
             raise UpdateRefusedError(text, lines)
 
 
@@ -80,7 +82,9 @@ def review_update(before: Baseline, after: Baseline, outcome: GateOutcome) -> Ba
         pairs = [(key, score, other.scores[key]) for key, score in entry.scores.items() if key in other.scores]
         fewer = [key for key, old, now in pairs if old.noise is not None and now.noise is None]
         if fewer:
-            notes.append(f"{entry.title}: the noise of {entry.scores[fewer[0]].runs} seeds is lost; --calibrate keeps it")
+            notes.append(
+                f"{entry.title}: the noise of {entry.scores[fewer[0]].runs} seeds is lost; --calibrate keeps it"
+            )
         wider = [(key, old, now) for key, old, now in pairs if now.tolerance > old.tolerance * (1 + 1e-6)]
         if wider:
             key, old, now = max(wider, key=lambda item: item[2].tolerance / (item[1].tolerance or 1e-300))

@@ -30,7 +30,7 @@ def summary(outcome: GateOutcome) -> str:
     return f"{len(outcome.cases)} scores: {', '.join(parts) or 'none'}"
 
 
-def remarks(outcome: GateOutcome) -> list[str]:
+def basis(outcome: GateOutcome) -> list[str]:
     """What the verdicts rest on, a line each: the error rate, the smallest tolerance, and what the baseline lacks."""
     lines = []
     if outcome.compared:
@@ -94,8 +94,8 @@ def outcome_markdown(outcome: GateOutcome) -> str:
     moved, fine = [case for case in outcome.cases if case.verdict != "ok"], outcome.of("ok")
     heads = {0: "✅ No regression", 1: "❌ Regression", 3: "❌ Not measured", 4: "❌ Not comparable"}
     lines = [f"### {heads[outcome.exit_code]}", "", summary(outcome) + ".", ""]
-    lines += [f"* {in_markdown_table(remark)}" for remark in remarks(outcome)]
-    lines += [""] if remarks(outcome) else []
+    lines += [f"* {in_markdown_table(line)}" for line in basis(outcome)]
+    lines += [""] if basis(outcome) else []
     if moved:
         lines += [*_markdown_table(moved), ""]
         lines += [f"* {in_markdown_table(describe)}" for describe in dict.fromkeys(case.reason for case in moved)]

@@ -1,4 +1,4 @@
-"""When is a move of a mean more than noise: prediction intervals from few training seeds, and one error rate for all scores.
+"""When a move of a mean is more than noise: prediction intervals from few seeds, one error rate for all scores.
 
 A score of a trained model moves from one training seed to the next. From ``s`` runs of the baseline with standard
 deviation ``sd``, the mean of ``r`` new runs of an unchanged model lies within ``t · sd · √(1/s + 1/r)`` of the

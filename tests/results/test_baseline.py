@@ -113,7 +113,6 @@ def baseline(tmp_path: Path) -> Path:
     return path
 
 
-
 def test_baselines_are_read_strictly(tmp_path: Path, baseline: Path) -> None:
     assert read_baseline(baseline) == baseline_of([tmp_path / "base"])
     for content in ("{}", "{", '{"schema": "fusionbench.baseline/1", "entries": [], "extra": 1}', "[" * 10_000):

@@ -87,7 +87,9 @@ def test_what_makes_no_sense_is_refused_with_a_fitting_digest(
     assert reason in refusal(tmp_path / "b.json", content)
 
 
-@pytest.mark.parametrize("name", ["tolerance", "negative", "direction", "mean", "values", "n", "ids", "doubled", "runs"])
+@pytest.mark.parametrize(
+    "name", ["tolerance", "negative", "direction", "mean", "values", "n", "ids", "doubled", "runs"]
+)
 def test_older_files_are_checked_as_well(name: str, content: dict[str, Any], tmp_path: Path) -> None:
     content = as_revision_0(content)
     change, reason = ABSURD[name]
@@ -165,4 +167,6 @@ def test_the_command_line_says_it_in_one_line(
     content["digest"] = digest(content["entries"])
     (tmp_path / "b.json").write_text(json.dumps(content))
     code, out, err = run(capsys, "gate", tmp_path / "r", "-b", tmp_path / "b.json")
-    assert code == 2 and out == "" and len(err.splitlines()) == 1 and "mean-image on fusiondigits test, mse_min@1" in err
+    assert (
+        code == 2 and out == "" and len(err.splitlines()) == 1 and "mean-image on fusiondigits test, mse_min@1" in err
+    )

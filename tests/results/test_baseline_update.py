@@ -40,12 +40,12 @@ def test_a_model_that_is_gone(tmp_path: Path) -> None:
     update = reviewed(both(tmp_path / "a"), made_up(tmp_path / "b", "cvae"))
     assert update.dropped == [("mean-image", "mean-image on fusiondigits test with its 5 scores")]
     assert update.accepted == [], "what is dropped is not accepted as well"
-    with pytest.raises(UpdateRefusedError, match="add --drop mean-image$") as caught:
+    with pytest.raises(UpdateRefusedError, match=r"add --drop mean-image$") as caught:
         update.require(accept_regression=True)
     assert caught.value.exit_code == 1
     assert caught.value.details == ["drops mean-image on fusiondigits test with its 5 scores"]
     update.require(drop=["mean-image"])
-    with pytest.raises(UsageError, match="Unknown model to drop 'mean-imag'. Did you mean 'mean-image'"):
+    with pytest.raises(UsageError, match=r"Unknown model to drop 'mean-imag'. Did you mean 'mean-image'"):
         update.require(drop=["mean-image", "mean-imag"])
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import CannotMeasure, DataError, NotComparable, Rejected
-from fusionbench.core.types import Tolerance
+from fusionbench.core.errors import CannotMeasure, NotComparable, Rejected
 from fusionbench.results import schema
 from fusionbench.results.gate import (
     BaselineScore,
@@ -18,12 +17,10 @@ from fusionbench.results.gate import (
     baseline_of,
     gate,
     judge,
-    read_baseline,
-    tolerance_of,
     write_baseline,
 )
 from tests.cli.runner import run
-from tests.helpers.results import made_up
+from tests.helpers.results import made_up, saved
 
 pytest_plugins = ["pytester"]
 TOLERANCE = 0.005
@@ -159,3 +156,106 @@ def test_pytest_fixture(tmp_path: Path, baseline: Path, pytester: pytest.Pyteste
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1, failed=1)
     done.stdout.fnmatch_lines(["regressed: cvae on fusiondigits test, *"])
+
+
+def score_of(values: np.ndarray, **changes: object) -> BaselineScore:
+    settings: dict = {"better": "lower", "unit": "1", "atol": 0.01, "rtol": 0.0, "reason": ""} | changes
+    return BaselineScore(mean=float(values.mean()), values=values.tolist(), **settings)
+
+
+def test_without_training_noise_the_tolerance_alone_decides() -> None:
+    """Three images that differ in how much worse they are: no interval excludes zero, and yet nothing is random."""
+    values = np.array([1.0, 2.0, 3.0])
+    now = values + np.array([0.0, 0.0, 0.04])
+    assert judge("m", "d", "s", score_of(values), now).verdict == "ok", "of a trained model, it may be chance"
+    case = judge("m", "d", "s", score_of(values), now, exact=True)
+    assert (case.verdict, case.rule, case.low, case.tolerance) == ("regressed", "exact", None, 0.01)
+    assert judge("m", "d", "s", score_of(values), now - 0.01, exact=True).verdict == "ok"
+    assert judge("m", "d", "s", score_of(values), values - 0.02, exact=True).verdict == "improved"
+    assert judge("m", "d", "s", score_of(values, atol=0.0), values * (1 + 1e-10), exact=True).verdict == "ok", "digits"
+    assert judge("m", "d", "s", score_of(values, atol=0.0), values * (1 + 1e-6), exact=True).verdict == "regressed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"family": "trivial"}, "exact"),
+        ({"family": "classical"}, "exact"),
+        ({"family": "model"}, "images"),  # weights that came from somewhere
+        ({"family": "model", "weights_sha256": None}, "exact"),
+    ],
+)
+def test_methods_without_training_are_known_by_their_results(
+    tmp_path: Path, changes: dict[str, str | None], rule: str
+) -> None:
+    """Untrained: no training in the identity, and a method of its own kind or no weights."""
+    for name, last in (("a", 3.0), ("b", 3.001)):
+        folder = saved(tmp_path / name, "average", {"mine": [1.0, 2.0, last]}, better="lower", family="trivial")
+        result, table = schema.load(folder), schema.load_per_image(folder)
+        result.family = changes["family"]  # type: ignore[assignment]
+        if "weights_sha256" in changes:
+            result.identity.model.weights_sha256 = changes["weights_sha256"]
+        result.id = schema.identity_id(result.identity)
+        shutil.rmtree(tmp_path / name)
+        schema.save(result, tmp_path / name, table)
+    outcome = gate(tmp_path / "b", baseline_of([tmp_path / "a"]))
+    (case,) = outcome.cases
+    assert (case.rule, case.verdict) == (rule, "regressed" if rule == "exact" else "ok")
+    assert outcome.compared == (rule == "images") and bool(outcome.notes) == (rule == "images")
+
+
+def test_few_seeds_widen_by_student() -> None:
+    values = np.linspace(0, 1, 20)
+    noisy = {"noise": 0.1, "atol": 0.01}
+    # one-sided 5 % with 2 and 9 degrees of freedom: t = 2.920 and 1.833
+    for runs, factor in ((3, 2.920 * (4 / 3) ** 0.5), (10, 1.833 * 1.1**0.5)):
+        score = score_of(values, runs=runs, **noisy)
+        for shift, verdict in ((0.1 * factor * 0.99, "ok"), (0.1 * factor * 1.01, "regressed")):
+            case = judge("m", "d", "s", score, values + shift)
+            assert (case.verdict, case.rule) == (verdict, "seeds")
+            assert case.tolerance == pytest.approx(0.1 * factor, rel=1e-3)
+        assert judge("m", "d", "s", score, values - 0.1 * factor * 1.01).verdict == "improved"
+    quiet = score_of(values, runs=3, noise=0.0, atol=0.01)
+    assert [judge("m", "d", "s", quiet, values + shift).verdict for shift in (0.009, 0.011)] == ["ok", "regressed"]
+
+
+def test_one_image_tells_nothing_of_a_trained_model() -> None:
+    values = np.array([0.5])
+    assert judge("m", "d", "s", score_of(values), values + 0.005).verdict == "ok"
+    case = judge("m", "d", "s", score_of(values), values + 0.5)
+    assert case.verdict == "not measured" and "measure more images" in case.reason
+    assert judge("m", "d", "s", score_of(values), values + 0.5, exact=True).verdict == "regressed"
+
+
+def test_many_scores_share_one_error_rate(tmp_path: Path) -> None:
+    """One of 20 scores is worse with p = 0.01 over images: alone a finding, among 20 none."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, 40)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    moved = noise + 2.45 / np.sqrt(40)  # t = 2.45 with 39 degrees of freedom
+    for count, verdict in ((1, "regressed"), (20, "ok")):
+        keys = [f"m{number}" for number in range(count)]
+        saved(tmp_path / f"a{count}", "net", dict.fromkeys(keys, [0.0] * 39 + [1e-6]), better="lower")
+        columns = {key: moved if key == "m0" else noise for key in keys}
+        saved(tmp_path / f"b{count}", "net", columns, better="lower", seed=1)  # type: ignore[arg-type]
+        outcome = gate(tmp_path / f"b{count}", baseline_of([tmp_path / f"a{count}"]))
+        assert outcome.compared == count and outcome.cases[0].verdict == verdict
+    assert "is not significant among all scores" in outcome.cases[0].reason
+
+
+def test_a_flipped_direction_is_not_comparable(tmp_path: Path) -> None:
+    saved(tmp_path / "a", "net", {"mine": [1.0, 2.0]}, better="lower")
+    saved(tmp_path / "b", "net", {"mine": [5.0, 9.0]}, better="higher")
+    (case,) = gate(tmp_path / "b", baseline_of([tmp_path / "a"])).cases
+    assert (case.verdict, case.reason) == ("not comparable", "higher is better, in the baseline lower")
+
+
+def test_notes_say_what_a_baseline_lacks(tmp_path: Path, baseline: Path) -> None:
+    (few,) = gate(candidate(tmp_path), baseline).notes
+    assert few.startswith("cvae: fewer than 3 training seeds in the baseline")
+    old = baseline_of([tmp_path / "base"])
+    old.schema = "fusionbench.baseline/1"
+    assert "it names no error rate (5% is taken)" in gate(tmp_path / "candidate", old).notes[0]
+    for seed in range(3):
+        made_up(tmp_path / "seeds", "cvae", seed=seed, shift=0.01 * seed)
+    assert gate(tmp_path / "seeds", baseline_of([tmp_path / "seeds"])).notes == []

@@ -51,7 +51,9 @@ def test_a_csv_is_gated_on_a_baseline_of_one(tmp_path: Path) -> None:
     assert entry.scores["loss"].mean == pytest.approx(LOSS.mean(), rel=1e-12)
     noise = np.random.default_rng(0).normal(0, 0.002, len(IDS))
     for shift, loss, acc in ((0.0, "ok", "ok"), (0.01, "ok", "regressed"), (0.05, "regressed", "regressed")):
-        now = csv_file(tmp_path / "pr.csv", {"acc": 1 - LOSS - shift + noise - noise.mean(), "loss": LOSS + shift + noise})
+        now = csv_file(
+            tmp_path / "pr.csv", {"acc": 1 - LOSS - shift + noise - noise.mean(), "loss": LOSS + shift + noise}
+        )
         outcome = gate(now, baseline)  # directions are those of the baseline
         assert {case.score: case.verdict for case in outcome.cases} == {"loss": loss, "acc": acc}
         assert "fewer than 3 training seeds" in outcome.notes[0]
@@ -89,8 +91,8 @@ def test_an_image_without_a_value(tmp_path: Path) -> None:
     baseline = baseline_of(read_candidate(csv_file(tmp_path / "a.csv", {"loss:lower": cells})))
     assert baseline.entries[0].scores["loss"].values[-1] is None
     assert gate(tmp_path / "a.csv", baseline).ok
-    (case,) = gate(csv_file(tmp_path / "b.csv", {"loss": ["", *LOSS[1:]]}), baseline).cases
-    assert case.verdict == "not comparable" and "has a value for only 28 of the 29" not in case.reason[:5]
+    (case,) = gate(csv_file(tmp_path / "b.csv", {"loss": ["", *LOSS[1:-1], ""]}), baseline).cases
+    assert case.verdict == "not comparable" and "the candidate has a value for only 28 of the 29" in case.reason
     (case,) = gate(csv_file(tmp_path / "c.csv", {"loss": [""] * 30}), baseline).cases
     assert case.verdict == "not measured" and case.reason == "no image has a value"
 
@@ -111,7 +113,7 @@ def test_directions_come_from_names_files_and_callers(tmp_path: Path) -> None:
         read_candidate(registered, better={"psnr": "lower"})
     with pytest.raises(UsageError, match="Write --better lower:mine, or mine:lower in the header"):
         read_candidate(csv_file(tmp_path / "m.csv", {"mine": LOSS}))
-    with pytest.raises(UsageError, match="Unknown metric 'mien'. Did you mean 'mine'"):
+    with pytest.raises(UsageError, match=r"Unknown metric 'mien'. Did you mean 'mine'"):
         read_candidate(tmp_path / "m.csv", better={"mien": "lower"})
     made_up(tmp_path / "r", "cvae")
     with pytest.raises(UsageError, match="--better and --tolerance are for files of scores"):
