@@ -19,6 +19,7 @@ from fusionbench.results.gate import (
     judge,
     write_baseline,
 )
+from fusionbench.results.score_files import read_candidate
 from tests.cli.runner import run
 from tests.helpers.results import made_up, saved
 
@@ -155,7 +156,24 @@ def test_pytest_fixture(tmp_path: Path, baseline: Path, pytester: pytest.Pyteste
     """)
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1, failed=1)
-    done.stdout.fnmatch_lines(["regressed: cvae on fusiondigits test, *"])
+    done.stdout.fnmatch_lines(["regressed: cvae on fusiondigits test, *", "note: cvae: fewer than 3 training seeds *"])
+
+
+def test_pytest_fixture_with_own_numbers(tmp_path: Path, pytester: pytest.Pytester) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("id,loss:lower\n" + "".join(f"{n},{n / 10}\n" for n in range(9)))
+    second.write_text("id,loss\n" + "".join(f"{n},{n / 10 + 1}\n" for n in range(9)))
+    write_baseline(tmp_path / "b.json", baseline_of(read_candidate(first)))
+    pytester.makepyfile(f"""
+        def test_good(fusionbench_gate):
+            assert fusionbench_gate({str(first)!r}, {str(tmp_path / "b.json")!r}).ok
+
+        def test_bad(fusionbench_gate):
+            fusionbench_gate([{str(second)!r}], {str(tmp_path / "b.json")!r})
+    """)
+    done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["regressed: model on scores all, loss: worse by 1 *"])
 
 
 def score_of(values: np.ndarray, **changes: object) -> BaselineScore:
