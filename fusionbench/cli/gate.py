@@ -4,76 +4,146 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fusionbench.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from fusionbench.results.baseline import Baseline
+    from fusionbench.results.gate import GateOutcome
+    from fusionbench.results.result_set import ResultSet
+
 _PATH = click.Path(path_type=Path)
 
 
 @click.command("gate", short_help="Fail when a metric has become worse: exit codes for CI.")
-@click.argument("candidate", type=_PATH)
+@click.argument("candidate", type=_PATH, nargs=-1, required=True)
 @click.option("-b", "--baseline", required=True, type=_PATH, help="The baseline, a JSON file.")
 @click.option("--junit", type=_PATH, help="Write JUnit XML to this file.")
 @click.option("--markdown", type=_PATH, help="Append a summary to this file, as $GITHUB_STEP_SUMMARY wants it.")
 @click.option("--json", "as_json", is_flag=True, help="Print all cases as JSON.")
 @click.option("--all", "everything", is_flag=True, help="Show the scores that are fine, too.")
+@click.option("--better", default="", help="Directions of a file of scores: lower:loss,higher:acc.")
+@click.option("--tolerance", default="", help="Tolerances of a file of scores, for --update-baseline: loss:0.01.")
 @click.option("--update-baseline", is_flag=True, help="Write the candidate as the new baseline; review the diff.")
+@click.option("--accept-regression", is_flag=True, help="Let --update-baseline accept what is worse or not comparable.")
+@click.option("--drop", multiple=True, metavar="MODEL", help="Let --update-baseline drop this model or its scores.")
+@click.option(
+    "--alpha", type=float, help="Rate of false alarms over all scores, for --update-baseline.  [default: 0.05]"
+)
 @click.option("--calibrate", type=click.IntRange(3, 100), help="Train every model with this many seeds for --update.")
 @click.option("--data", type=_PATH, help="The data set's folder, for --calibrate.")
 @click.option("--runs", type=_PATH, default="runs/calibrate", show_default=True, help="Runs of --calibrate.")
 @click.option("--device", default="auto", show_default=True, help="Device of --calibrate.")
 def gate_command(
-    candidate: Path,
+    candidate: tuple[Path, ...],
     baseline: Path,
     junit: Path | None,
     markdown: Path | None,
     as_json: bool,
     everything: bool,
+    better: str,
+    tolerance: str,
     update_baseline: bool,
+    accept_regression: bool,
+    drop: tuple[str, ...],
+    alpha: float | None,
     calibrate: int | None,
     data: Path | None,
     runs: Path,
     device: str,
 ) -> None:
-    """Judge CANDIDATE (a result, or a folder of results) against a baseline.
+    """Judge CANDIDATE against a baseline: results, folders of results, or CSV and JSON files of per-image scores.
 
-    A score regressed when its mean is worse by more than its tolerance and the paired interval of the difference
-    leaves zero out. Exit codes: 0 fine, 1 regression, 2 usage, 3 could not measure, 4 not comparable.
+    A score regressed when its mean is worse by more than its tolerance and by more than noise explains. Exit codes:
+    0 fine, 1 regression (or an update that would hide one), 2 usage, 3 could not measure, 4 not comparable.
 
     Example: fusionbench gate results --baseline benchmarks/baselines/quickstart.json
     """
-    from fusionbench.core.progress import say
-    from fusionbench.results import gate_report
-    from fusionbench.results.gate import baseline_of, gate, read_baseline, write_baseline
-    from fusionbench.results.result_set import read_results
+    from fusionbench.results.gate import gate, read_baseline
+    from fusionbench.results.score_files import parse_directions, parse_tolerances, read_candidate
 
+    if not update_baseline and (accept_regression or drop or tolerance or alpha is not None):
+        raise UsageError("--accept-regression, --drop, --tolerance and --alpha are for --update-baseline")
     if calibrate is not None:
         if data is None or not update_baseline:
             raise UsageError("--calibrate trains for a new baseline: it needs --data FOLDER and --update-baseline")
+        if len(candidate) > 1 or candidate[0].is_file():
+            raise UsageError("--calibrate adds results to a folder: give one folder of results")
         from fusionbench.evaluation.calibrate import complete_seeds
 
-        complete_seeds(candidate, runs, data, calibrate, device)
+        complete_seeds(candidate[0], runs, data, calibrate, device)
     held = read_baseline(baseline) if baseline.exists() or not update_baseline else None
-    results = read_results(candidate)
+    results = read_candidate(
+        candidate,
+        better=parse_directions(better),
+        tolerances=parse_tolerances(tolerance),
+        baseline=held,
+        lenient=not update_baseline,
+    )
     outcome = None if held is None else gate(results, held)
     if outcome is not None:
-        from fusionbench.core.io import append_text, write_bytes
-
-        if junit is not None:
-            write_bytes(junit, gate_report.outcome_junit(outcome))
-        if markdown is not None:
-            append_text(markdown, gate_report.outcome_markdown(outcome))  # the summary of a job grows step by step
-        if as_json:
-            click.echo(json.dumps(gate_report.outcome_data(outcome), indent=1, ensure_ascii=False))
-        else:
-            from fusionbench.cli.console import console
-
-            console(160).print(gate_report.outcome_table(outcome, everything))
-            click.echo(gate_report.summary(outcome))
+        _report(outcome, junit, markdown, as_json, everything)
     if update_baseline:
-        write_baseline(baseline, baseline_of(results))
-        say(f"{baseline}: written; review the diff and commit it")
+        rate = alpha if alpha is not None else None if held is None else held.error_rate
+        _update(baseline, held, results, outcome, rate, accept_regression, drop)
     elif outcome is not None:
         outcome.require()
+
+
+def _report(outcome: GateOutcome, junit: Path | None, markdown: Path | None, as_json: bool, everything: bool) -> None:
+    from fusionbench.core.io import append_text, write_bytes
+    from fusionbench.results import gate_report
+
+    if junit is not None:
+        write_bytes(junit, gate_report.outcome_junit(outcome))
+    if markdown is not None:
+        append_text(markdown, gate_report.outcome_markdown(outcome))  # the summary of a job grows step by step
+    if as_json:
+        click.echo(json.dumps(gate_report.outcome_data(outcome), indent=1, ensure_ascii=False))
+        return
+    from fusionbench.cli.console import console
+
+    console(160).print(gate_report.outcome_table(outcome, everything))
+    for line in gate_report.basis(outcome):
+        click.echo(line)
+    click.echo(gate_report.summary(outcome))
+
+
+def _update(
+    path: Path,
+    held: Baseline | None,
+    results: ResultSet,
+    outcome: GateOutcome | None,
+    alpha: float | None,
+    accept_regression: bool,
+    drop: tuple[str, ...],
+) -> None:
+    """Write a new baseline, unless it would hide something that was not asked for."""
+    from fusionbench.core.progress import say
+    from fusionbench.results.baseline import baseline_bytes, baseline_of, write_baseline
+    from fusionbench.results.baseline_update import review_update
+    from fusionbench.results.gate_report import calibration
+    from fusionbench.results.gate_statistics import ALPHA
+
+    made = baseline_of(results, alpha=ALPHA if alpha is None else alpha)
+    if held is not None and outcome is not None:
+        update = review_update(held, made, outcome)
+        update.require(drop, accept_regression)
+        for _, text in update.dropped:
+            say(f"dropped: {text}")
+        if update.accepted:
+            say(f"accepted: {len(update.accepted)} scores that are worse or not comparable")
+        for note in update.notes:
+            say(f"note: {note}")
+        if path.read_bytes() == baseline_bytes(made):
+            say(f"{path}: unchanged")
+            return
+    elif drop or accept_regression:
+        raise UsageError(f"{path}: there is no baseline yet; leave out --drop and --accept-regression")
+    write_baseline(path, made)
+    for line in calibration(made):
+        say(line)
+    say(f"{path}: written; review the diff and commit it")

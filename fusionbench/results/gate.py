@@ -1,84 +1,87 @@
 """A gate for CI: has a metric become worse, by more than its tolerance and beyond doubt?
 
-A score *regressed* when its mean moved in the worse direction by more than ``atol + rtol·|baseline|`` **and** the
-paired 95 % bootstrap interval of the per-image difference excludes zero. Either rule alone raises false alarms: any
-drop is found in half of all unchanged pairs, and an interval alone in one of twenty.
+What "beyond doubt" is depends on what is known of the noise (:mod:`fusionbench.results.gate_statistics`):
 
-What could not be measured and what is not comparable are separate verdicts with separate exit codes, so
-that a crash never reads as a regression.
+* a trained model with at least three seeds in the baseline: the mean moved by more than a new seed would move it,
+* a trained model with fewer: the paired 95 % interval of the per-image difference excludes zero, and so does a t test,
+* a method without training: nothing is random, so the metric's tolerance alone decides.
+
+One error rate holds for all scores of the first two kinds together. What could not be measured and what is not
+comparable are separate verdicts with separate exit codes, so that a crash never reads as a regression.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError
-from fusionbench.core.formats import read_json
-from fusionbench.core.io import digest, read_bounded, write_bytes
-from fusionbench.core.types import Tolerance
+from fusionbench.core.errors import MeasurementError, NotComparableError, RejectedError, some
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
-from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_in_params
-from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
-from fusionbench.results.schema import IDENTITIES, DatasetIdentity, ProtocolIdentity, Result, Score
+from fusionbench.results.baseline import (
+    DIGITS,
+    OWN_NUMBERS,
+    SCHEMA,
+    Baseline,
+    BaselineEntry,
+    BaselineScore,
+    baseline_of,
+    is_deterministic,
+    read_baseline,
+    rounded,
+    task_key,
+    tolerance_of,
+    write_baseline,
+)
+from fusionbench.results.comparison import common_images, per_image
+from fusionbench.results.gate_statistics import (
+    ALPHA,
+    detectable_change,
+    holm_levels,
+    mean_is_positive,
+    noise_tolerance,
+    prediction_error,
+    t_upper_tail,
+)
+from fusionbench.results.result_set import Results, StoredResult
+from fusionbench.results.schema import Result
+from fusionbench.results.score_files import read_candidate
 
-SCHEMA = "fusionbench.baseline/1"
-MAX_BYTES = 64 << 20
-DIGITS = 9  # significant digits of a baseline's per-image values: far below every tolerance, and a readable diff
-SPREADS = 2.0  # a calibrated tolerance is this many standard deviations of the difference of two training runs
+__all__ = [
+    "Baseline",
+    "BaselineEntry",
+    "BaselineScore",
+    "GateCase",
+    "GateOutcome",
+    "baseline_of",
+    "describe_case",
+    "gate",
+    "judge",
+    "read_baseline",
+    "tolerance_of",
+    "write_baseline",
+]
 Verdict = Literal["ok", "improved", "regressed", "not measured", "not comparable"]
+Rule = Literal["", "seeds", "images", "exact"]  # what the verdict is from; "" where there is none to give
 EXIT_CODE: dict[Verdict, int] = {"ok": 0, "improved": 0, "regressed": 1, "not measured": 3, "not comparable": 4}
-
-
-class BaselineScore(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """``values``: one per image, in the order of ``ids``, null where the metric cannot score the image.
-
-    ``noise``: sd of the mean over ``runs`` training seeds.
-    """
-
-    mean: float
-    better: stats.Better
-    unit: str
-    atol: float
-    rtol: float
-    reason: str
-    values: list[float | None]
-    noise: float | None = None
-    runs: int = 1
-
-
-class BaselineEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One model on one data set under one protocol."""
-
-    model: str
-    model_params: dict[str, Any] = {}
-    dataset: DatasetIdentity
-    protocol: ProtocolIdentity
-    metrics: dict[str, str]
-    cut: bool = False
-    ids: list[int | str]
-    scores: dict[str, BaselineScore]
-
-    @property
-    def key(self) -> str:
-        """What two results of the same model on the same task share, for any weights."""
-        return _key(self.model, self.model_params, self.dataset.name, self.dataset.split, self.protocol.name)
-
-
-class Baseline(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    schema: Literal["fusionbench.baseline/1"] = "fusionbench.baseline/1"
-    entries: list[BaselineEntry]
 
 
 @dataclass(frozen=True)
 class GateCase:
-    """The verdict on one score of one model. ``worse`` is how far the mean moved in the worse direction."""
+    """The verdict on one score of one model. ``worse`` is how far the mean moved in the worse direction.
+
+    Attributes:
+        low, high: interval of ``worse``: over images, or over seeds at the level that one error rate for all scores
+            asks for; None for a method without training.
+        tolerance: what ``worse`` was held against.
+        detectable: the change that is found nine times in ten; None where the noise is not known.
+        rule: ``seeds``, ``images`` or ``exact``: what is known of the noise.
+    """
 
     model: str
     dataset: str
@@ -92,13 +95,23 @@ class GateCase:
     low: float | None = None
     high: float | None = None
     tolerance: float | None = None
+    detectable: float | None = None
+    rule: Rule = ""
 
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """All cases. ``ok`` when nothing regressed, everything was measured and everything was comparable."""
+    """All cases. ``ok`` when nothing regressed, everything was measured and everything was comparable.
+
+    Attributes:
+        alpha: rate of outcomes with a false alarm, over the ``compared`` scores that have noise.
+        notes: what the baseline lacks, and what that means.
+    """
 
     cases: list[GateCase]
+    alpha: float = ALPHA
+    compared: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -127,185 +140,72 @@ class GateOutcome:
             raise kinds[code](f"{len(guilty)} of {len(self.cases)} scores {first.verdict}: {describe_case(first)}")
 
 
+@dataclass(frozen=True)
+class _Move:
+    """How far a score moved, and what its noise is. ``case``: everything but the verdict.
+
+    ``p_worse``, ``p_better``: one-sided p values; 1 where another condition of a verdict fails already.
+    ``limits``: low and high of the interval over images; ``sd``, ``runs``, ``new_runs``: of the seeds.
+    """
+
+    case: GateCase
+    own: float
+    p_worse: float
+    p_better: float
+    limits: tuple[float, float] = (math.nan, math.nan)
+    sd: float = 0.0
+    runs: int = 1
+    new_runs: int = 1
+
+
 def describe_case(case: GateCase) -> str:
     """One case in one line."""
     return f"{case.model} on {case.dataset}, {case.score}: {case.reason}"
 
 
-def _key(model: str, params: dict[str, Any], dataset: str, split: str, protocol: str) -> str:
-    return digest([model, params, dataset, split, protocol])
-
-
-def tolerance_of(key: str, score: Score) -> Tolerance:
-    """The tolerance of a score: that of its metric, for bits per dimension in bits per dimension.
-
-    A score of a metric that is not registered here has none: any drop beyond doubt counts.
-    """
-    from fusionbench.metrics import METRICS
-
-    metric = key.partition("@")[0]
-    dims = score.extra.get("dims")
-    if metric.endswith("_bpd") and isinstance(dims, int):
-        base = tolerance_of(metric.removesuffix("_bpd"), score)
-        return Tolerance(base.atol / (dims * math.log(2)), base.rtol, base.reason)
-    if metric == "elbo":
-        metric = "nll"
-    if metric not in METRICS.names():
-        return Tolerance(0.0, 0.0, f"{metric} is not registered here")
-    return METRICS.get(metric).tolerance
-
-
-def baseline_of(results: Results) -> Baseline:
-    """A baseline from results; training seeds of a model are averaged, and give it its noise when there are three.
-
-    Raises:
-        UsageError, DataError, NotComparableError: as :func:`fusionbench.results.comparison.read_entries`.
-    """
-    entries = [_baseline_entry(entry) for group in _by_task(read_results(results)) for entry in read_entries(group)]
-    return Baseline(entries=sorted(entries, key=lambda entry: (entry.dataset.name, entry.model, entry.key)))
-
-
-def _by_task(results: ResultSet) -> list[ResultSet]:
-    """Measured results, those on one data set and protocol together."""
-    groups: dict[str, list[StoredResult]] = {}
-    for one in results.measured:  # a paper's numbers were not measured here: there is nothing to hold against them
-        identity = one.result.identity
-        task = [msgspec.to_builtins(part) for part in (identity.dataset, identity.protocol)]
-        groups.setdefault(digest(task), []).append(one)
-    return [ResultSet(members) for members in groups.values()]
-
-
-def _baseline_entry(entry: Entry) -> BaselineEntry:
-    result = entry.results[0]
-    scores = {}
-    for key, values in sorted(entry.values.items(), key=lambda item: metric_order(item[0])):
-        score = result.scores[key]
-        tolerance = tolerance_of(key, score)
-        mask, (reason,) = common_images([values])
-        if reason:  # runs that have values for different images have no common mean
-            continue
-        means = np.array([stats.mean(run) for run in values[:, mask]])
-        noise = float(means.std(ddof=1)) if len(means) >= stats.SEEDS_NEEDED else None
-        atol, reason = tolerance.atol, tolerance.reason
-        if noise is not None:
-            floor = SPREADS * math.sqrt(2) * noise
-            if floor > atol + tolerance.rtol * abs(float(means.mean())):
-                atol = floor
-                reason = f"two training runs differ by {math.sqrt(2) * noise:.3g} (sd, from {len(means)} seeds)"
-        scores[key] = BaselineScore(
-            mean=stats.mean(values[:, mask]),
-            better=score.better,
-            unit=score.unit,
-            atol=atol,
-            rtol=tolerance.rtol,
-            reason=reason,
-            values=[
-                value if has else None for value, has in zip(_rounded(values.mean(axis=0)).tolist(), mask, strict=True)
-            ],
-            noise=noise,
-            runs=len(means),
-        )
-    return BaselineEntry(
-        model=result.identity.model.name,
-        model_params=result.identity.model.params,
-        dataset=result.identity.dataset,
-        protocol=result.identity.protocol,
-        metrics=result.identity.metrics,
-        cut=entry.cut,
-        ids=entry.ids,
-        scores=scores,
-    )
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """Values with the digits that a baseline keeps, so that rounding alone is no difference."""
-    flat = [float(f"{value:.{DIGITS}g}") for value in np.ravel(values).tolist()]
-    return np.array(flat, np.float64).reshape(np.shape(values))
-
-
-def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write a baseline atomically, one line a score, so that a change can be reviewed as a diff."""
-
-    def text(value: Any) -> str:
-        return msgspec.json.encode(value, order="sorted").decode()
-
-    entries = []
-    for entry in baseline.entries:
-        scores = ",\n".join(f"{text(key)}:{text(score)}" for key, score in entry.scores.items())
-        rest = {name: value for name, value in msgspec.structs.asdict(entry).items() if name != "scores"}
-        entries.append(f'{text(rest)[:-1]},\n"scores":{{\n{scores}\n}}}}')
-    whole = f'{{"schema":{text(baseline.schema)},"entries":[\n' + ",\n".join(entries) + "\n]}\n"
-    write_bytes(path, whole.encode())
-
-
-def read_baseline(path: str | Path) -> Baseline:
-    """Read a baseline strictly; scores get the names that they have now.
-
-    Raises:
-        DataError: missing, too large, not a baseline, or a score under two names.
-    """
-    try:
-        content = read_bounded(path, MAX_BYTES, "baseline")
-        baseline = read_json(content, Baseline, path, (*IDENTITIES, BaselineEntry))
-        for entry in baseline.entries:
-            entry.scores = _current_scores(entry)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a {SCHEMA} file: {error}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: {error}; make a new baseline") from error
-    return baseline
-
-
-def _current_scores(entry: BaselineEntry) -> dict[str, BaselineScore]:
-    """The scores of an entry by the names that they have now.
-
-    Older gates took the mean over the first four columns for the mean of any number of views. Where there are more,
-    mean and values are computed again from the columns beside it; a calibrated tolerance stays as it was.
-
-    Raises:
-        ValueError: a score under two names, or columns that are missing or of unequal length.
-    """
-    scores = current_keys(entry.scores)
-    for key in (current_key(key) for key in entry.scores if current_key(key) != key):
-        name = key.partition("@")[0]
-        views = views_in_params(entry.protocol.params) or views_in(scores, name)
-        if views is not None and views > 3:
-            columns = [scores[f"{name}@{count}"] for count in range(views + 1) if f"{name}@{count}" in scores]
-            if len(columns) <= views or len({len(column.values) for column in columns}) > 1:
-                raise ValueError(f"{name} of {entry.model} lacks values for some of 0 to {views} inputs")
-            values = mean_over_inputs([np.array(column.values) for column in columns])
-            scores[key] = msgspec.structs.replace(
-                scores[key],
-                mean=float(mean_over_inputs([np.array([column.mean]) for column in columns])[0]),
-                values=_rounded(values).tolist(),
-            )
-    return scores
-
-
 def gate(candidate: Results, baseline: str | Path | Baseline) -> GateOutcome:
-    """Compare results (files, or folders of them) with a baseline, score by score of the baseline.
+    """Compare results with a baseline, score by score of the baseline.
 
     What the candidate has beyond the baseline is not judged.
 
+    Args:
+        candidate: results, folders of them, or CSV and JSON files of per-image scores
+            (:mod:`fusionbench.results.score_files`).
+
     Raises:
         UsageError, DataError: no results, damaged results, or a damaged baseline.
+        MeasurementError: a value in a file of scores that is not finite.
     """
     base = baseline if isinstance(baseline, Baseline) else read_baseline(baseline)
-    found: dict[str, list[StoredResult]] = {}
-    for one in read_results(candidate).measured:
+    found: dict[str, dict[str, StoredResult]] = {}
+    for one in read_candidate(candidate, baseline=base, lenient=True).measured:
         identity = one.result.identity
-        key = _key(
-            identity.model.name,
-            identity.model.params,
-            identity.dataset.name,
-            identity.dataset.split,
-            identity.protocol.name,
-        )
-        found.setdefault(key, []).append(one)
-    return GateOutcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
+        key = task_key(identity.model.name, identity.model.params, identity.dataset, identity.protocol)
+        found.setdefault(key, {}).setdefault(one.result.id, one)  # a copy of a run is no further run
+    judged: list[GateCase | _Move] = []
+    for entry in base.entries:
+        judged += _judge_entry(entry, list(found.get(entry.key, {}).values()))
+    moves = [one for one in judged if isinstance(one, _Move)]
+    decided = iter(_decide(moves, base.error_rate))
+    cases = [next(decided) if isinstance(one, _Move) else one for one in judged]
+    compared = sum(move.case.rule != "exact" for move in moves)
+    return GateOutcome(cases, base.error_rate, compared, _notes(base, cases))
 
 
-def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[GateCase]:
+def _notes(base: Baseline, cases: Sequence[GateCase]) -> list[str]:
+    """What the baseline lacks, a line each."""
+    notes = []
+    if base.schema == SCHEMA and base.entries:
+        text = f"the baseline is an older {SCHEMA}: it names no error rate ({base.error_rate:.0%} is taken) and has no"
+        notes.append(f"{text} digest, so a removed entry goes unnoticed; --update-baseline writes both")
+    few = list(dict.fromkeys(case.model for case in cases if case.rule == "images"))
+    if few:
+        text = f"{some(few)}: fewer than {stats.SEEDS_NEEDED} training seeds in the baseline, so the noise of training"
+        notes.append(f"{text} is not known and another seed alone can raise an alarm; calibrate with 5 or more")
+    return notes
+
+
+def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> Sequence[GateCase | _Move]:
     dataset = f"{entry.dataset.name} {entry.dataset.split}"
 
     def all_cases(verdict: Verdict, reason: str) -> list[GateCase]:
@@ -324,21 +224,27 @@ def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[G
         return all_cases("not measured", "the candidate's result has no per-image values")
     for _, table in tables:
         if not np.array_equal(np.sort(table["id"]), np.array(entry.ids)):
-            return all_cases("not comparable", "the candidate was measured on other images")
-    cases = []
+            common = len(np.intersect1d(table["id"], np.array(entry.ids)))
+            text = f"{common} of its {len(table['id'])} are among the {len(entry.ids)} of the baseline"
+            return all_cases("not comparable", f"the candidate was measured on other images: {text}")
+    exact = all(map(is_deterministic, (one.result for one in candidates)))
+    cases: list[GateCase | _Move] = []
     for key, score in entry.scores.items():
-        rows, reason = [], ""
+        rows, reason, verdict = [], "", "not measured"
         for result, table in tables:
             theirs = result.scores.get(key)
+            if theirs is not None and theirs.better != score.better:
+                reason, verdict = f"{theirs.better} is better, in the baseline {score.better}", "not comparable"
+                break
             values = None if theirs is None or theirs.mean is None else per_image(table, key, theirs)
             if values is None:
                 reason = (theirs.reason if theirs is not None else "") or "the candidate has no value for it"
                 break
             rows.append(values[np.argsort(table["id"], kind="stable")])
         if reason:
-            cases.append(GateCase(entry.model, dataset, key, "not measured", reason, score.unit, score.mean))
+            cases.append(GateCase(entry.model, dataset, key, verdict, reason, score.unit, score.mean))  # type: ignore[arg-type]
         else:
-            cases.append(judge(entry.model, dataset, key, score, np.array(rows)))
+            cases.append(_measure(GateCase(entry.model, dataset, key, "ok", ""), score, np.array(rows), exact))
     return cases
 
 
@@ -347,7 +253,7 @@ def _differs(entry: BaselineEntry, result: Result) -> str | None:
     for part, ours in (("dataset", entry.dataset), ("protocol", entry.protocol)):
         mine, theirs = msgspec.to_builtins(ours), msgspec.to_builtins(getattr(result.identity, part))
         for name, value in mine.items():
-            if theirs[name] != value:
+            if theirs[name] != value and not (entry.protocol.name == OWN_NUMBERS and name in ("n", "ids_sha256")):
                 return f"{part} {name} is {theirs[name]!r}, in the baseline {value!r}"
     for metric, version in entry.metrics.items():
         now = result.identity.metrics.get(metric, version)
@@ -358,27 +264,103 @@ def _differs(entry: BaselineEntry, result: Result) -> str | None:
     return None
 
 
-def judge(model: str, dataset: str, key: str, score: BaselineScore, values: np.ndarray) -> GateCase:
-    """The rule on one score. ``values``: (n,) or (runs, n) of the candidate, image by image as in the baseline."""
+def judge(
+    model: str,
+    dataset: str,
+    key: str,
+    score: BaselineScore,
+    values: np.ndarray,
+    *,
+    exact: bool = False,
+    alpha: float = ALPHA,
+) -> GateCase:
+    """The rule on a single score.
+
+    Args:
+        values: (n,) or (runs, n) of the candidate, image by image as in the baseline.
+        exact: the method has no training noise.
+        alpha: error rate, of this score alone.
+    """
+    found = _measure(GateCase(model, dataset, key, "ok", ""), score, values, exact)
+    return found if isinstance(found, GateCase) else _decide([found], alpha)[0]
+
+
+def _measure(case: GateCase, score: BaselineScore, values: np.ndarray, exact: bool) -> GateCase | _Move:
+    """How far a score moved, or the case where that cannot be said."""
+    case = replace(case, unit=score.unit, baseline=score.mean)
     base = np.array(score.values, np.float64)  # null becomes NaN
     mask, reasons = common_images([base, values])
     if any(reasons):
         reason = f"{('the baseline', 'the candidate')[bool(reasons[1])]} {next(filter(None, reasons))}"
-        return GateCase(model, dataset, key, "not comparable", reason, score.unit, score.mean)
-    values = values[..., mask]
-    found = stats.paired_difference(base[mask], _rounded(values))
+        return replace(case, verdict="not comparable", reason=reason)
+    base, runs = base[mask], rounded(np.atleast_2d(values)[:, mask])
     sign = 1.0 if score.better == "lower" else -1.0
-    worse = sign * found.mean
+    worse = sign * (stats.mean(runs) - stats.mean(base))
+    case = replace(case, now=stats.mean(np.atleast_2d(values)[:, mask]), worse=worse)
+    own = score.metric_tolerance
+    if score.noise is not None:
+        error = prediction_error(score.noise, score.runs, len(runs))
+        t = worse / error if error else math.copysign(math.inf, worse)
+        p_worse = t_upper_tail(t, score.runs - 1) if worse > own else 1.0
+        p_better = t_upper_tail(-t, score.runs - 1) if -worse > own else 1.0
+        case = replace(case, rule="seeds")
+        return _Move(case, own, p_worse, p_better, sd=score.noise, runs=score.runs, new_runs=len(runs))
+    if exact:  # a difference below the digits of the file is none
+        own = max(own, 10 ** (1 - DIGITS) * float(np.abs(base).max()))
+        return _Move(replace(case, rule="exact"), own, float(worse <= own), float(-worse <= own))
+    case = replace(case, rule="images")
+    if len(base) < 2:
+        if abs(worse) > own:
+            reason = f"moved by {abs(worse):.4g}, and one image cannot tell that from chance; measure more images"
+            return replace(case, verdict="not measured", reason=reason, tolerance=own)
+        return _Move(case, own, 1.0, 1.0)
+    found = stats.paired_difference(base, runs)
     low, high = sorted((sign * found.low, sign * found.high))
-    tolerance = score.atol + score.rtol * abs(score.mean)
-    verdict: Verdict
-    if worse > tolerance and low > 0:
-        verdict, reason = "regressed", f"worse by {worse:.4g} [{low:.4g}, {high:.4g}], tolerance {tolerance:.4g}"
-    elif -worse > tolerance and high < 0:
-        verdict, reason = "improved", f"better by {-worse:.4g} [{-high:.4g}, {-low:.4g}], tolerance {tolerance:.4g}"
-    elif worse > tolerance:
-        verdict, reason = "ok", f"worse by {worse:.4g}, but the interval [{low:.4g}, {high:.4g}] holds zero"
+    differences = sign * (runs.mean(axis=0) - base)
+    p_worse = mean_is_positive(differences) if worse > own and low > 0 else 1.0
+    p_better = mean_is_positive(-differences) if -worse > own and high < 0 else 1.0
+    return _Move(case, own, p_worse, p_better, limits=(low, high))
+
+
+def _decide(moves: Sequence[_Move], alpha: float) -> list[GateCase]:
+    """The verdicts, with one error rate over all scores that have noise, for regressions and for improvements."""
+    noisy = [move for move in moves if move.case.rule != "exact"]
+    worse = iter(holm_levels([move.p_worse for move in noisy], alpha))
+    better = iter(holm_levels([move.p_better for move in noisy], alpha))
+    return [
+        _verdict(move, 0.5, 0.5) if move.case.rule == "exact" else _verdict(move, next(worse), next(better))
+        for move in moves
+    ]
+
+
+def _verdict(move: _Move, worse_level: float, better_level: float) -> GateCase:
+    case, tolerance, (low, high) = move.case, move.own, move.limits
+    assert case.worse is not None
+    regressed, improved = move.p_worse <= worse_level, move.p_better <= better_level
+    detectable = None
+    if case.rule == "seeds":
+        noise = noise_tolerance(move.sd, move.runs, move.new_runs, better_level if improved else worse_level)
+        low, high = case.worse - noise, case.worse + noise
+        tolerance = max(tolerance, noise)
+        detectable = detectable_change(tolerance, move.sd, move.runs, move.new_runs)
+    interval = "" if math.isnan(low) else f" [{low:.4g}, {high:.4g}]"
+    verdict: Verdict = "regressed" if regressed else "improved" if improved else "ok"
+    if regressed:
+        reason = f"worse by {case.worse:.4g}{interval}, tolerance {tolerance:.4g}"
+    elif improved:
+        mirrored = "" if math.isnan(low) else f" [{-high:.4g}, {-low:.4g}]"
+        reason = f"better by {-case.worse:.4g}{mirrored}, tolerance {tolerance:.4g}"
+    elif case.worse > tolerance:
+        doubt = "holds zero" if low <= 0 else "is not significant among all scores"
+        reason = f"worse by {case.worse:.4g}, but the interval{interval} {doubt}"
     else:
-        verdict, reason = "ok", f"within the tolerance of {tolerance:.4g}"
-    now = stats.mean(values)
-    return GateCase(model, dataset, key, verdict, reason, score.unit, score.mean, now, worse, low, high, tolerance)
+        reason = f"within the tolerance of {tolerance:.4g}"
+    return replace(
+        case,
+        verdict=verdict,
+        reason=reason,
+        low=low if math.isfinite(low) else None,
+        high=high if math.isfinite(high) else None,
+        tolerance=tolerance,
+        detectable=detectable,
+    )

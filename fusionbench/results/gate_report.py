@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.text import in_markdown_table
+from fusionbench.results.baseline import Baseline
 from fusionbench.results.gate import GateCase, GateOutcome, Verdict
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ MARKS: dict[Verdict, tuple[str, str]] = {
     "not measured": ("NOT MEASURED", "bold yellow"),
     "not comparable": ("NOT COMPARABLE", "bold yellow"),
 }
-_HEADS = ("verdict", "model", "score", "baseline", "now", "worse by", "tolerance")
+_HEADS = ("verdict", "model", "score", "baseline", "now", "worse by", "tolerance", "finds")
 
 
 def summary(outcome: GateOutcome) -> str:
@@ -27,6 +28,34 @@ def summary(outcome: GateOutcome) -> str:
     counts = {verdict: len(outcome.of(verdict)) for verdict in MARKS}
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     return f"{len(outcome.cases)} scores: {', '.join(parts) or 'none'}"
+
+
+def basis(outcome: GateOutcome) -> list[str]:
+    """What the verdicts rest on, a line each: the error rate, the smallest tolerance, and what the baseline lacks."""
+    lines = []
+    if outcome.compared:
+        lines.append(
+            f"false alarms: at most {100 * outcome.alpha:.3g} % of unchanged candidates, over {outcome.compared} scores"
+        )
+    if any(case.detectable is not None for case in outcome.cases):
+        lines.append("finds: the change that is found nine times in ten")
+    return [*lines, *(f"note: {note}" for note in outcome.notes)]
+
+
+def calibration(baseline: Baseline) -> list[str]:
+    """What a calibrated baseline can find, a line a model."""
+    lines = []
+    for entry in baseline.entries:
+        noisy = {key: score for key, score in entry.scores.items() if score.noise}
+        if noisy:
+            key, score = next(iter(noisy.items()))
+            assert score.noise is not None
+            lines.append(
+                f"{entry.title}: {score.runs} seeds, error rate {100 * baseline.error_rate:.3g} % over "
+                f"{baseline.compared} scores: {key} alarms when worse by {score.tolerance:.3g} "
+                f"({score.tolerance / score.noise:.3g} sd of a run) and finds {score.detectable:.3g} nine times in ten"
+            )
+    return lines
 
 
 def _row(case: GateCase) -> tuple[str, ...]:
@@ -38,7 +67,9 @@ def _row(case: GateCase) -> tuple[str, ...]:
         worse += f" [{case.low:.2g}, {case.high:.2g}]"
     label = MARKS[case.verdict][0]
     model = f"{case.model} on {case.dataset}"
-    return label, model, case.score, number(case.baseline), number(case.now), worse, number(case.tolerance)
+    finds = number(case.detectable) if case.detectable is not None else "any" if case.rule == "exact" else "–"
+    numbers = number(case.baseline), number(case.now), worse, number(case.tolerance)
+    return label, model, case.score, *numbers, finds
 
 
 def outcome_table(outcome: GateOutcome, everything: bool = False) -> Table:
@@ -63,6 +94,8 @@ def outcome_markdown(outcome: GateOutcome) -> str:
     moved, fine = [case for case in outcome.cases if case.verdict != "ok"], outcome.of("ok")
     heads = {0: "✅ No regression", 1: "❌ Regression", 3: "❌ Not measured", 4: "❌ Not comparable"}
     lines = [f"### {heads[outcome.exit_code]}", "", summary(outcome) + ".", ""]
+    lines += [f"* {in_markdown_table(line)}" for line in basis(outcome)]
+    lines += [""] if basis(outcome) else []
     if moved:
         lines += [*_markdown_table(moved), ""]
         lines += [f"* {in_markdown_table(describe)}" for describe in dict.fromkeys(case.reason for case in moved)]
@@ -77,7 +110,7 @@ def outcome_markdown(outcome: GateOutcome) -> str:
 
 def _markdown_table(cases: list[GateCase]) -> list[str]:
     rows = [f"| {' | '.join(in_markdown_table(text) for text in _row(case))} |" for case in cases]
-    return [f"| {' | '.join(_HEADS)} |", "|---|---|---|--:|--:|--:|--:|", *rows]
+    return [f"| {' | '.join(_HEADS)} |", "|---|---|---|--:|--:|--:|--:|--:|", *rows]
 
 
 def outcome_junit(outcome: GateOutcome) -> bytes:
@@ -110,4 +143,12 @@ def _xml(text: str) -> str:
 def outcome_data(outcome: GateOutcome) -> dict[str, Any]:
     """JSON-ready: exit code, summary and every case."""
     cases = [asdict(case) for case in outcome.cases]
-    return {"ok": outcome.ok, "exit_code": outcome.exit_code, "summary": summary(outcome), "cases": cases}
+    return {
+        "ok": outcome.ok,
+        "exit_code": outcome.exit_code,
+        "summary": summary(outcome),
+        "alpha": outcome.alpha,
+        "compared": outcome.compared,
+        "notes": outcome.notes,
+        "cases": cases,
+    }

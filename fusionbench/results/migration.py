@@ -30,6 +30,7 @@ from fusionbench.results.schema import PerImage, Result, load, result_bytes
 MAX_BYTES = 64 << 20
 State = Literal["migrated", "to migrate", "current", "left alone", "failed"]
 _FORMER_TEXT = re.compile(rb"@" + FORMER_MEAN.encode() + rb"(?=[\"'])")
+_REVISIONS = ("fusionbench.baseline/1.1",)  # that have no older form, and are read here
 _BETWEEN = re.compile(r"images\.[0-9a-f]{12}\.csv")  # a table while it is rewritten
 
 
@@ -90,7 +91,7 @@ def _migrate(path: Path, dry_run: bool, named: bool) -> Iterator[Migrated]:
         if kind == "fusionbench.dataset":
             reason = "the id of a data set is cited and names these files; `fusionbench generate` makes the same again"
             yield Migrated(path, format_name, "left alone", reason)
-        elif version != "1":
+        elif version != "1" and format_name not in _REVISIONS:
             yield Migrated(path, format_name, "left alone", "a newer fusionbench wrote it and knows more of it")
         elif (change := _FORMS[kind](path, content) if kind in _FORMS else None) is None:
             yield Migrated(path, format_name, "current")

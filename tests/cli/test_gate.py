@@ -46,7 +46,10 @@ def test_command_line(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixt
     assert run(capsys, "gate", bad, "-b", tmp_path / "none.json")[0] == 2
     assert run(capsys, "gate", bad, "-b", baseline, "--calibrate", 3)[0] == 2
     before = baseline.read_bytes()
-    assert run(capsys, "gate", bad, "-b", baseline, "--update-baseline")[0] == 0
+    code, _, err = run(capsys, "gate", bad, "-b", baseline, "--update-baseline")
+    assert code == 1 and baseline.read_bytes() == before and "add --accept-regression" in err
+    assert sum("accepts regressed: cvae" in line for line in err.splitlines()) == 10
+    assert run(capsys, "gate", bad, "-b", baseline, "--update-baseline", "--accept-regression")[0] == 0
     assert baseline.read_bytes() != before and run(capsys, "gate", bad, "-b", baseline)[0] == 0
 
 
@@ -107,3 +110,65 @@ def test_calibration_comes_before_the_results_are_read(
     assert run(capsys, "gate", results, "-b", path, *given)[0] == 0
     assert asked == [(results, tmp_path / "runs", tmp_path / "data", 3, "auto")]
     assert {score.runs for score in read_baseline(path).entries[0].scores.values()} == {3}
+
+
+def test_an_update_drops_no_model_silently(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = baseline.read_bytes()
+    results = tmp_path / "one"
+    made_up(results, "cvae")
+    code, _, err = run(capsys, "gate", results, "-b", baseline, "--update-baseline", "--accept-regression")
+    assert code == 1 and baseline.read_bytes() == before
+    assert "drops mean-image on fusiondigits test with its 5 scores" in err and "--drop mean-image" in err
+    code, _, err = run(capsys, "gate", results, "-b", baseline, "--update-baseline", "--drop", "mean-image")
+    assert code == 0 and "dropped: mean-image" in err
+    assert [entry.model for entry in read_baseline(baseline).entries] == ["cvae"]
+    assert run(capsys, "gate", results, "-b", baseline, "--drop", "cvae")[0] == 2, "without --update-baseline"
+
+
+def test_an_unchanged_update_writes_the_same_bytes(
+    tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = baseline.read_bytes(), baseline.stat().st_mtime_ns
+    code, _, err = run(capsys, "gate", candidate(tmp_path / "good"), "-b", baseline, "--update-baseline")
+    assert code == 0 and err.endswith(f"{baseline}: unchanged\n")
+    assert before == (baseline.read_bytes(), baseline.stat().st_mtime_ns)
+
+
+def test_the_error_rate_is_chosen_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(3):
+        made_up(tmp_path / "r", "cvae", seed=seed, shift=0.01 * seed)
+    words = ("gate", tmp_path / "r", "-b", tmp_path / "b.json")
+    code, _, err = run(capsys, *words, "--update-baseline", "--alpha", 0.01)
+    assert code == 0 and "3 seeds, error rate 1 % over 10 scores" in err and "nine times in ten" in err
+    assert run(capsys, *words, "--update-baseline")[0] == 0 and read_baseline(tmp_path / "b.json").alpha == 0.01
+    code, out, _ = run(capsys, *words)
+    assert code == 0 and "false alarms: at most 1 % of unchanged candidates, over 10 scores" in out
+    report = json.loads(run(capsys, *words, "--json")[1])
+    assert (report["alpha"], report["compared"]) == (0.01, 10) and report["cases"][0]["detectable"] > 0
+    assert run(capsys, *words, "--update-baseline", "--alpha", 2)[0] == 2
+    assert run(capsys, *words, "--alpha", 0.01)[0] == 2, "without --update-baseline"
+
+
+def test_own_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, base = tmp_path / "scores.csv", tmp_path / "b.json"
+    path.write_text("id,loss,acc\n" + "".join(f"{n},{0.5 + n / 100},{0.9 - n / 100}\n" for n in range(9)))
+    code, _, err = run(capsys, "gate", path, "-b", base, "--update-baseline")
+    assert code == 2 and "--better lower:loss" in err and len(err.splitlines()) == 1
+    given = ("--better", "lower:loss,higher:acc", "--tolerance", "loss:0.01")
+    assert run(capsys, "gate", path, "-b", base, "--update-baseline", *given)[0] == 0
+    written = base.read_bytes()
+    assert run(capsys, "gate", path, "-b", base, "--update-baseline")[0] == 0
+    assert base.read_bytes() == written, "directions and tolerances are those of the baseline"
+    assert run(capsys, "gate", path, "-b", base)[0] == 0
+    worse = tmp_path / "worse.csv"
+    worse.write_text("id,loss,acc\n" + "".join(f"{n},{0.6 + n / 100},{0.9 - n / 100}\n" for n in range(9)))
+    code, out, err = run(capsys, "gate", worse, "-b", base)
+    assert code == 1 and "1 of 2 scores regressed: model on scores all, loss" in err and "WORSE" in out
+    worse.write_text("id,loss,acc\n0,nan,1\n")
+    code, _, err = run(capsys, "gate", worse, "-b", base)
+    assert code == 3 and len(err.splitlines()) == 1
+    worse.write_text("id,loss,acc\n0,0.5,0.9\n")
+    assert run(capsys, "gate", worse, "-b", base)[0] == 4
+    worse.write_text("id,loss,acc\n0,0.5\n")
+    assert run(capsys, "gate", worse, "-b", base)[0] == 2
+    assert run(capsys, "gate", path, "-b", base, "--update-baseline", "--calibrate", 3, "--data", tmp_path)[0] == 2

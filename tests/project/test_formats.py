@@ -26,6 +26,7 @@ from fusionbench.results.schema import load, load_per_image, save
 from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
 from tests.helpers.recipes import FOLDER_SPLITS
+from tests.helpers.results import made_up
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
@@ -42,6 +43,7 @@ FILES = {
     "predictions/1": "predictions-1.zip",
     "published/1": "published-1.json",
 }
+REVISIONS = {"baseline/1.1": "baseline-1.1.json"}  # that have fields which revision 0 has not
 RECIPE = (
     """\
 format = "fusionbench.recipe/1"
@@ -182,7 +184,9 @@ def write_all(work: Path) -> dict[str, Path]:
     table = load_per_image(result.folder(work / "results"))
     result.provenance |= {"command": ["fusionbench", "evaluate"], "host": {}}  # not whose machine it was
     save(result, work / "results", table)
-    write_baseline(work / "baseline.json", baseline_of([work / "results"]))
+    for seed in range(3):  # a calibrated one
+        made_up(work / "seeds", "cvae", seed=seed, shift=0.01 * seed, ids=range(2), views=1, metrics={"mse_min": "1"})
+    write_baseline(work / "baseline.json", baseline_of([work / "results", work / "seeds"]))
     # submissions are for data sets that come with fusionbench
     digits_folder = build_dataset(load_recipe("fusiondigits"), source_dir=None, out=work, jobs=1)
     train("mean-image", open_dataset(digits_folder), out=work / "digits-run")
@@ -198,7 +202,7 @@ def write_all(work: Path) -> dict[str, Path]:
         "dataset-1": folder,
         "run-1": work / "run",
         "result-1": result.folder(work / "results"),
-        "baseline-1.json": work / "baseline.json",
+        "baseline-1.1.json": work / "baseline.json",
         "submission-1.zip": work / "submission.zip",
         "predictions-1.zip": work / "predictions.zip",
         "published-1.json": work / "published.json",
@@ -211,7 +215,7 @@ KEPT = {".json", ".h5", ".csv", ".safetensors"}
 @pytest.fixture(autouse=True)
 def golden(regen: bool, tmp_path: Path) -> None:
     """With ``--regen``: add what is missing."""
-    missing = [name for name in FILES.values() if not (GOLDEN / name).exists()]
+    missing = [name for name in (*FILES.values(), *REVISIONS.values()) if not (GOLDEN / name).exists()]
     if not (regen and missing):
         return
     for name, written in write_all(tmp_path / "regen").items():
@@ -318,6 +322,19 @@ def test_baseline_1() -> None:
     table = load_per_image(GOLDEN / "result-1")
     assert np.allclose(entry.scores["mse_min@2"].values, table["mse_min@2"], rtol=1e-8)
     assert entry.model == "mean-image"
+
+
+def test_baseline_1_1() -> None:
+    from scipy import stats
+
+    baseline = read_baseline(GOLDEN / REVISIONS["baseline/1.1"])
+    assert baseline.schema == "fusionbench.baseline/1.1" and baseline.alpha == 0.05 and baseline.compared == 3
+    scores = {entry.model: entry.scores for entry in baseline.entries}
+    score = scores["cvae"]["mse_min@1"]
+    # a prediction interval for one run from three, one-sided, at a third of the error rate
+    assert score.atol == pytest.approx(stats.t.ppf(1 - 0.05 / 3, 2) * score.noise * (4 / 3) ** 0.5, rel=1e-9)
+    assert (score.runs, score.metric_atol, score.metric_rtol) == (3, 0.00001, 0.001) and score.detectable > score.atol
+    assert scores["mean-image"]["mse_min@2"].noise is None and len(baseline.digest) == 64
 
 
 @pytest.mark.parametrize("name", ["submission/1", "predictions/1", "published/1"])

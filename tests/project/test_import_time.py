@@ -183,8 +183,8 @@ WORKING = {
     "recipe check digits.toml": {"numpy", "cv2", "joblib"},  # images are read in threads
     "compare results": {"numpy", "rich"},
     "compare results --csv": {"numpy", "rich"},
-    "gate results --baseline new.json --update-baseline": {"numpy", "rich"},
-    "gate results --baseline base.json": {"numpy", "rich"},
+    "gate results --baseline new.json --update-baseline": {"numpy", "rich", "scipy"},
+    "gate results --baseline base.json": {"numpy", "rich", "scipy"},  # quantiles of Student's t
     "board results -o site": {"numpy", "jinja2"},
     "list": {"numpy"},
     "list metrics": {"numpy", "rich"},

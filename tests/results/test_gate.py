@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import CannotMeasure, DataError, NotComparable, Rejected
-from fusionbench.core.types import Tolerance
+from fusionbench.core.errors import CannotMeasure, NotComparable, Rejected
 from fusionbench.results import schema
 from fusionbench.results.gate import (
     BaselineScore,
@@ -18,12 +17,11 @@ from fusionbench.results.gate import (
     baseline_of,
     gate,
     judge,
-    read_baseline,
-    tolerance_of,
     write_baseline,
 )
+from fusionbench.results.score_files import read_candidate
 from tests.cli.runner import run
-from tests.helpers.results import made_up
+from tests.helpers.results import made_up, saved
 
 pytest_plugins = ["pytester"]
 TOLERANCE = 0.005
@@ -136,34 +134,6 @@ def test_what_is_missing_is_3(tmp_path: Path, baseline: Path) -> None:
     assert GateOutcome([]).exit_code == 3
 
 
-def test_tolerances_follow_the_metric() -> None:
-    from fusionbench.metrics import METRICS
-
-    nats = schema.summarise(np.ones(3), "lower", "nats")
-    bits = schema.summarise(np.ones(3), "lower", "bits/dim", dims=784)
-    atol = METRICS.get("nll").tolerance.atol
-    assert tolerance_of("nll@2", nats).atol == atol
-    assert tolerance_of("nll_bpd@2", bits).atol == pytest.approx(atol / (784 * np.log(2)))
-    assert tolerance_of("unheard-of", nats) == Tolerance(0.0, 0.0, "unheard-of is not registered here")
-
-
-def test_seeds_give_a_noise_floor(tmp_path: Path) -> None:
-    for seed, shift in enumerate((-0.03, 0.0, 0.03)):
-        made_up(tmp_path / "r", "cvae", seed=seed, shift=shift)
-    score = baseline_of([tmp_path / "r"]).entries[0].scores["mse_min@1"]
-    assert score.runs == 3 and score.noise == pytest.approx(0.03, abs=0.005)  # own noise 0.01/√40 a run
-    assert score.atol == pytest.approx(2 * np.sqrt(2) * score.noise) and "3 seeds" in score.reason
-
-
-def test_baselines_are_read_strictly(tmp_path: Path, baseline: Path) -> None:
-    assert read_baseline(baseline) == baseline_of([tmp_path / "base"])
-    for content in ("{}", "{", '{"schema": "fusionbench.baseline/1", "entries": [], "extra": 1}', "[" * 10_000):
-        (tmp_path / "bad.json").write_text(content)
-        if content != "{}":
-            with pytest.raises(DataError, match="not a fusionbench"):
-                read_baseline(tmp_path / "bad.json")
-
-
 def test_hostile_names_stay_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made_up(tmp_path / "r", "a]]>|<b>\x1b[31m", title="x")
     run(capsys, "gate", tmp_path / "r", "-b", tmp_path / "b.json", "--update-baseline")
@@ -186,56 +156,124 @@ def test_pytest_fixture(tmp_path: Path, baseline: Path, pytester: pytest.Pyteste
     """)
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1, failed=1)
-    done.stdout.fnmatch_lines(["regressed: cvae on fusiondigits test, *"])
+    done.stdout.fnmatch_lines(["regressed: cvae on fusiondigits test, *", "note: cvae: fewer than 3 training seeds *"])
 
 
-def as_old_gates_wrote(path: Path) -> None:
-    """Turn a baseline into one of a former version: the mean was called avg4 and was over the first four columns."""
-    content = json.loads(path.read_text())
-    for entry in content["entries"]:
-        for key in [key for key in entry["scores"] if key.endswith("@mean")]:
-            name = key.partition("@")[0]
-            first = [entry["scores"][f"{name}@{count}"] for count in range(4)]
-            score = entry["scores"].pop(key)
-            score["mean"] = sum(column["mean"] for column in first) / 4
-            score["values"] = np.mean([column["values"] for column in first], axis=0).tolist()
-            entry["scores"][f"{name}@avg4"] = score
-    path.write_text(json.dumps(content))
+def test_pytest_fixture_with_own_numbers(tmp_path: Path, pytester: pytest.Pytester) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("id,loss:lower\n" + "".join(f"{n},{n / 10}\n" for n in range(9)))
+    second.write_text("id,loss\n" + "".join(f"{n},{n / 10 + 1}\n" for n in range(9)))
+    write_baseline(tmp_path / "b.json", baseline_of(read_candidate(first)))
+    pytester.makepyfile(f"""
+        def test_good(fusionbench_gate):
+            assert fusionbench_gate({str(first)!r}, {str(tmp_path / "b.json")!r}).ok
+
+        def test_bad(fusionbench_gate):
+            fusionbench_gate([{str(second)!r}], {str(tmp_path / "b.json")!r})
+    """)
+    done = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    done.assert_outcomes(passed=1, failed=1)
+    done.stdout.fnmatch_lines(["regressed: model on scores all, loss: worse by 1 *"])
 
 
-@pytest.mark.parametrize("views", [3, 5, 12])
-def test_baselines_with_the_former_name_are_read(tmp_path: Path, views: int) -> None:
-    made_up(tmp_path / "results", views=views)
-    new, path = baseline_of([tmp_path / "results"]), tmp_path / "b.json"
-    write_baseline(path, new)
-    as_old_gates_wrote(path)
-    old = read_baseline(path)
-    assert list(old.entries[0].scores) and old.entries[0].scores.keys() == new.entries[0].scores.keys()
-    for key in ("mse_min@mean", "nll_bpd@mean"):
-        mine, theirs = new.entries[0].scores[key], old.entries[0].scores[key]
-        assert theirs.mean == pytest.approx(mine.mean, rel=1e-12)
-        np.testing.assert_allclose(theirs.values, mine.values, rtol=1e-8)  # a baseline has 9 digits
-    outcome = gate(tmp_path / "results", path)
-    assert outcome.ok and {case.verdict for case in outcome.cases} == {"ok"}
+def score_of(values: np.ndarray, **changes: object) -> BaselineScore:
+    settings: dict = {"better": "lower", "unit": "1", "atol": 0.01, "rtol": 0.0, "reason": ""} | changes
+    return BaselineScore(mean=float(values.mean()), values=values.tolist(), **settings)
 
 
-def test_baselines_that_contradict_themselves(tmp_path: Path) -> None:
-    made_up(tmp_path / "results", views=5)
-    path = tmp_path / "b.json"
-    write_baseline(path, baseline_of([tmp_path / "results"]))
-    whole = path.read_text()
-    path.write_text(whole.replace('"mse_min@4":', '"mse_min@avg4":'))
-    with pytest.raises(DataError, match=r"b\.json: has both mse_min@avg4 and mse_min@mean.*; make a new baseline"):
-        read_baseline(path)
-    path.write_text(whole.replace('"mse_min@mean":', '"mse_min@avg4":'))
-    content = json.loads(path.read_text())
-    content["entries"][0]["scores"]["mse_min@2"]["values"].pop()
-    path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="mse_min of cvae lacks values for some of 0 to 5 inputs; make a new baseline"):
-        read_baseline(path)
+def test_without_training_noise_the_tolerance_alone_decides() -> None:
+    """Three images that differ in how much worse they are: no interval excludes zero, and yet nothing is random."""
+    values = np.array([1.0, 2.0, 3.0])
+    now = values + np.array([0.0, 0.0, 0.04])
+    assert judge("m", "d", "s", score_of(values), now).verdict == "ok", "of a trained model, it may be chance"
+    case = judge("m", "d", "s", score_of(values), now, exact=True)
+    assert (case.verdict, case.rule, case.low, case.tolerance) == ("regressed", "exact", None, 0.01)
+    assert judge("m", "d", "s", score_of(values), now - 0.01, exact=True).verdict == "ok"
+    assert judge("m", "d", "s", score_of(values), values - 0.02, exact=True).verdict == "improved"
+    assert judge("m", "d", "s", score_of(values, atol=0.0), values * (1 + 1e-10), exact=True).verdict == "ok", "digits"
+    assert judge("m", "d", "s", score_of(values, atol=0.0), values * (1 + 1e-6), exact=True).verdict == "regressed"
 
 
-def test_scores_of_a_baseline_stand_in_the_order_of_their_inputs(tmp_path: Path) -> None:
-    made_up(tmp_path, views=11, metrics={"mse_min": "1"})
-    scores = list(baseline_of([tmp_path]).entries[0].scores)
-    assert scores == [f"mse_min@{column}" for column in (*range(12), "mean")]
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"family": "trivial"}, "exact"),
+        ({"family": "classical"}, "exact"),
+        ({"family": "model"}, "images"),  # weights that came from somewhere
+        ({"family": "model", "weights_sha256": None}, "exact"),
+    ],
+)
+def test_methods_without_training_are_known_by_their_results(
+    tmp_path: Path, changes: dict[str, str | None], rule: str
+) -> None:
+    """Untrained: no training in the identity, and a method of its own kind or no weights."""
+    for name, last in (("a", 3.0), ("b", 3.001)):
+        folder = saved(tmp_path / name, "average", {"mine": [1.0, 2.0, last]}, better="lower", family="trivial")
+        result, table = schema.load(folder), schema.load_per_image(folder)
+        result.family = changes["family"]  # type: ignore[assignment]
+        if "weights_sha256" in changes:
+            result.identity.model.weights_sha256 = changes["weights_sha256"]
+        result.id = schema.identity_id(result.identity)
+        shutil.rmtree(tmp_path / name)
+        schema.save(result, tmp_path / name, table)
+    outcome = gate(tmp_path / "b", baseline_of([tmp_path / "a"]))
+    (case,) = outcome.cases
+    assert (case.rule, case.verdict) == (rule, "regressed" if rule == "exact" else "ok")
+    assert outcome.compared == (rule == "images") and bool(outcome.notes) == (rule == "images")
+
+
+def test_few_seeds_widen_by_student() -> None:
+    values = np.linspace(0, 1, 20)
+    noisy = {"noise": 0.1, "atol": 0.01}
+    # one-sided 5 % with 2 and 9 degrees of freedom: t = 2.920 and 1.833
+    for runs, factor in ((3, 2.920 * (4 / 3) ** 0.5), (10, 1.833 * 1.1**0.5)):
+        score = score_of(values, runs=runs, **noisy)
+        for shift, verdict in ((0.1 * factor * 0.99, "ok"), (0.1 * factor * 1.01, "regressed")):
+            case = judge("m", "d", "s", score, values + shift)
+            assert (case.verdict, case.rule) == (verdict, "seeds")
+            assert case.tolerance == pytest.approx(0.1 * factor, rel=1e-3)
+        assert judge("m", "d", "s", score, values - 0.1 * factor * 1.01).verdict == "improved"
+    quiet = score_of(values, runs=3, noise=0.0, atol=0.01)
+    assert [judge("m", "d", "s", quiet, values + shift).verdict for shift in (0.009, 0.011)] == ["ok", "regressed"]
+
+
+def test_one_image_tells_nothing_of_a_trained_model() -> None:
+    values = np.array([0.5])
+    assert judge("m", "d", "s", score_of(values), values + 0.005).verdict == "ok"
+    case = judge("m", "d", "s", score_of(values), values + 0.5)
+    assert case.verdict == "not measured" and "measure more images" in case.reason
+    assert judge("m", "d", "s", score_of(values), values + 0.5, exact=True).verdict == "regressed"
+
+
+def test_many_scores_share_one_error_rate(tmp_path: Path) -> None:
+    """One of 20 scores is worse with p = 0.01 over images: alone a finding, among 20 none."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, 40)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    moved = noise + 2.45 / np.sqrt(40)  # t = 2.45 with 39 degrees of freedom
+    for count, verdict in ((1, "regressed"), (20, "ok")):
+        keys = [f"m{number}" for number in range(count)]
+        saved(tmp_path / f"a{count}", "net", dict.fromkeys(keys, [0.0] * 39 + [1e-6]), better="lower")
+        columns = {key: moved if key == "m0" else noise for key in keys}
+        saved(tmp_path / f"b{count}", "net", columns, better="lower", seed=1)  # type: ignore[arg-type]
+        outcome = gate(tmp_path / f"b{count}", baseline_of([tmp_path / f"a{count}"]))
+        assert outcome.compared == count and outcome.cases[0].verdict == verdict
+    assert "is not significant among all scores" in outcome.cases[0].reason
+
+
+def test_a_flipped_direction_is_not_comparable(tmp_path: Path) -> None:
+    saved(tmp_path / "a", "net", {"mine": [1.0, 2.0]}, better="lower")
+    saved(tmp_path / "b", "net", {"mine": [5.0, 9.0]}, better="higher")
+    (case,) = gate(tmp_path / "b", baseline_of([tmp_path / "a"])).cases
+    assert (case.verdict, case.reason) == ("not comparable", "higher is better, in the baseline lower")
+
+
+def test_notes_say_what_a_baseline_lacks(tmp_path: Path, baseline: Path) -> None:
+    (few,) = gate(candidate(tmp_path), baseline).notes
+    assert few.startswith("cvae: fewer than 3 training seeds in the baseline")
+    old = baseline_of([tmp_path / "base"])
+    old.schema = "fusionbench.baseline/1"
+    assert "it names no error rate (5% is taken)" in gate(tmp_path / "candidate", old).notes[0]
+    for seed in range(3):
+        made_up(tmp_path / "seeds", "cvae", seed=seed, shift=0.01 * seed)
+    assert gate(tmp_path / "seeds", baseline_of([tmp_path / "seeds"])).notes == []

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
+from fusionbench.results.baseline import baseline_of
 from fusionbench.results.gate import GateCase, GateOutcome
 from fusionbench.results.gate_report import (
     MARKS,
+    basis,
+    calibration,
     outcome_data,
     outcome_junit,
     outcome_markdown,
     outcome_table,
     summary,
 )
+from tests.helpers.results import saved
 
 FINE = GateCase("cvae", "digits test", "nll@mean", "ok", "within", "nats", 10.0, 10.001, 0.001, -0.01, 0.02, 0.5)
 WORSE = GateCase("cvae", "digits test", "mse_min@0", "regressed", "worse by 0.1", "1", 0.5, 0.6, 0.1, 0.09, 0.12, 0.005)
@@ -74,8 +80,34 @@ def test_markdown_folds_what_is_fine_and_gives_each_reason_once() -> None:
     assert [line for line in moved if line.startswith("* ")] == ["* worse by 0.1", "* no result"]
     assert "nll@mean" not in "".join(moved) and "nll@mean" in "".join(lines)
     widths = {line.count("|") for line in lines if line.startswith("|")}
-    assert widths == {8}, "every row has the seven cells of the head"
+    assert widths == {9}, "every row has the eight cells of the head"
     assert "<details>" not in outcome_markdown(GateOutcome([WORSE]))
+
+
+def test_the_basis_of_the_verdicts_is_in_every_form() -> None:
+    case = replace(WORSE, rule="seeds", detectable=0.25)
+    outcome = GateOutcome([case], alpha=0.01, compared=40, notes=["no | digest"])
+    lines = basis(outcome)
+    assert lines[0] == "false alarms: at most 1 % of unchanged candidates, over 40 scores"
+    assert lines[1].startswith("finds: ") and lines[2] == "note: no | digest"
+    text_of = outcome_markdown(outcome)
+    assert f"* {lines[0]}" in text_of and r"* note: no \| digest" in text_of
+    assert next(line for line in text_of.splitlines() if line.startswith("| WORSE")).endswith("| 0.005 | 0.25 |")
+    data = outcome_data(outcome)
+    assert (data["alpha"], data["compared"], data["notes"]) == (0.01, 40, ["no | digest"])
+    assert basis(GateOutcome([replace(WORSE, rule="exact")])) == [], "without noise there is no rate"
+    assert "| any |" in outcome_markdown(GateOutcome([replace(WORSE, rule="exact")]))
+
+
+def test_a_calibrated_baseline_says_what_it_finds(tmp_path: Path) -> None:
+    for seed in range(3):
+        saved(tmp_path, "net", {"mine": [1.0 + seed, 2.0 + seed]}, seed=seed)
+    (line,) = calibration(baseline_of([tmp_path]))
+    # sd 1 of three runs: t = 2.920 and 1.886 with 2 degrees of freedom, times √(4/3)
+    assert "3 seeds, error rate 5 % over 1 scores: mine alarms when worse by 3.37 (3.37 sd of a run)" in line
+    assert line.endswith("finds 5.55 nine times in ten")
+    saved(tmp_path / "plain", "net", {"mine": [1.0, 2.0]})
+    assert calibration(baseline_of([tmp_path / "plain"])) == []
 
 
 def test_names_are_text_in_every_form() -> None:

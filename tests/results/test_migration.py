@@ -18,6 +18,7 @@ from fusionbench.results.migration import Migrated, migrate
 from fusionbench.results.published import pack, read_published, template
 from tests.cli.runner import run
 from tests.helpers.results import made_up
+from tests.results.test_baseline import as_revision_0
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -105,7 +106,8 @@ def test_a_table_with_the_former_name(tmp_path: Path) -> None:
 def old_baseline(path: Path, root: Path) -> Path:
     made_up(root)
     write_baseline(path, baseline_of([root]))
-    path.write_text(path.read_text().replace('@mean":', '@avg4":'))
+    content = as_revision_0(json.loads(path.read_text()))
+    path.write_text(json.dumps(content).replace('@mean":', '@avg4":'))
     return path
 
 
@@ -151,6 +153,7 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
     found = {one.path.relative_to(tmp_path).as_posix(): one for one in migrate([tmp_path], dry_run=True)}
     states = {name: one.state for name, one in found.items()}
     assert states == {
+        "formats/baseline-1.1.json": "current",
         "formats/baseline-1.json": "current",
         "formats/dataset-1/manifest.json": "left alone",
         "formats/predictions-1.zip": "left alone",
