@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SOURCE = click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
 _RECIPE = click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file, not a NAME.")
-_OUT = click.option("--out", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data].")
+_OUT = click.option("--out", metavar="DIR|URL", default="data", help="Root of data sets: a folder, or a URL [data].")
 _SKIP = click.option(
     "--skip-refused", is_flag=True, help="Without the files that cannot be used, as `generate` makes it."
 )
@@ -43,7 +43,7 @@ def plan_command(
     name: str | None,
     recipe_file: Path | None,
     source_dir: Path | None,
-    out: Path,
+    out: str,
     jobs: int,
     skip_refused: bool,
     range_a: Range | None,
@@ -72,6 +72,10 @@ def plan_command(
 
 
 def _plan_state(plan: Plan) -> str:
+    from fusionbench.data.upload import is_url
+
+    if plan.changed and is_url(plan.folder):
+        return "the source has changed; nothing would be sent"
     if plan.changed:
         return f"the source has changed; `generate --update` makes {len(plan.missing)} of {plan.shards} shards again"
     if plan.damaged:
@@ -81,10 +85,10 @@ def _plan_state(plan: Plan) -> str:
 
 
 @click.command("status")
-@click.argument("root", type=click.Path(path_type=Path), default=Path("data"))
+@click.argument("root", metavar="[DIR|URL]", default="data")
 @_JSON
-def status_command(root: Path, as_json: bool) -> None:
-    """List the data sets below ROOT, finished or begun.
+def status_command(root: str, as_json: bool) -> None:
+    """List the data sets below a folder, finished or begun; below a URL the finished ones. Nothing is written.
 
     Example: fusionbench status data/
     """
