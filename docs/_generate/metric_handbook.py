@@ -212,7 +212,7 @@ def page_of(metric: Metric) -> str:
         "tested against": metric.oracle,
         "Python": f"[`{module}.{function}`][{module}.{function}]" if module.startswith("fusionbench.") else "",
     }
-    lines = [f"# {metric.name}: {metric.title}\n", f"```text\n{metric.formula}\n```\n"]
+    lines = [f"# {metric.name}: {metric.title}\n", f"``` {{.text .formula}}\n{metric.formula}\n```\n"]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items() if value), ""]
     if metric.exploits:
         lines += ["## Known exploits\n", f"{metric.exploits}\n"]

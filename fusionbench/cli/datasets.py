@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.range_options import load_chosen_recipe, range_options
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError, Rejected, UsageError
 
 if TYPE_CHECKING:
+    from fusionbench.core.image_ranges import Range
     from fusionbench.data.build_plan import Plan
 
 _SOURCE = click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
 _RECIPE = click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file, not a NAME.")
-_OUT = click.option("--out", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data].")
+_OUT = click.option("--out", metavar="DIR|URL", default="data", help="Root of data sets: a folder, or a URL [data].")
 _SKIP = click.option(
     "--skip-refused", is_flag=True, help="Without the files that cannot be used, as `generate` makes it."
 )
@@ -35,14 +37,17 @@ def _megabytes(count: int) -> str:
 @_OUT
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
 @_SKIP
+@range_options("a", "b", head="Of registered pairs: ")
 @_JSON
 def plan_command(
     name: str | None,
     recipe_file: Path | None,
     source_dir: Path | None,
-    out: Path,
+    out: str,
     jobs: int,
     skip_refused: bool,
+    range_a: Range | None,
+    range_b: Range | None,
     as_json: bool,
 ) -> None:
     """Say what `generate` would make: samples, files, bytes, time on one core, memory, and which shards are missing.
@@ -52,11 +57,10 @@ def plan_command(
     Example: fusionbench plan fusionmnist --source-dir mnist/
     """
     from fusionbench.data.build_plan import plan_dataset
-    from fusionbench.data.recipes import load_recipe
 
     if (name is None) == (recipe_file is None):
         raise UsageError("Name one data set, or a recipe with --recipe FILE")
-    recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
+    recipe = load_chosen_recipe(name, recipe_file, range_a, range_b)
     plan = plan_dataset(recipe, source_dir, out, skip_refused, jobs)
     if as_json:
         click.echo(json.dumps(plan.as_json()))
@@ -68,6 +72,10 @@ def plan_command(
 
 
 def _plan_state(plan: Plan) -> str:
+    from fusionbench.data.upload import is_url
+
+    if plan.changed and is_url(plan.folder):
+        return "the source has changed; nothing would be sent"
     if plan.changed:
         return f"the source has changed; `generate --update` makes {len(plan.missing)} of {plan.shards} shards again"
     if plan.damaged:
@@ -77,10 +85,10 @@ def _plan_state(plan: Plan) -> str:
 
 
 @click.command("status")
-@click.argument("root", type=click.Path(path_type=Path), default=Path("data"))
+@click.argument("root", metavar="[DIR|URL]", default="data")
 @_JSON
-def status_command(root: Path, as_json: bool) -> None:
-    """List the data sets below ROOT, finished or begun.
+def status_command(root: str, as_json: bool) -> None:
+    """List the data sets below a folder, finished or begun; below a URL the finished ones. Nothing is written.
 
     Example: fusionbench status data/
     """
@@ -201,19 +209,42 @@ def recipe_command() -> None:
 @click.option("--group-before", metavar="TEXT", help="Keep files in one split whose names are the same before TEXT.")
 @click.option("--group-parts", type=click.IntRange(1, 64), help="Before which occurrence of TEXT [1].")
 @click.option("--group-csv", type=click.Path(path_type=Path), help="Groups of files from a CSV: file,group.")
-def recipe_new(name: str, group_before: str | None, group_parts: int | None, group_csv: Path | None) -> None:
-    """Print a commented recipe NAME that masks a folder of images.
+@click.option("--from", "origin", metavar="RECIPE", help="A copy of a recipe that comes with fusionbench.")
+@range_options("a", "b", head="With --from: ")
+def recipe_new(
+    name: str,
+    group_before: str | None,
+    group_parts: int | None,
+    group_csv: Path | None,
+    origin: str | None,
+    range_a: Range | None,
+    range_b: Range | None,
+) -> None:
+    """Print a commented recipe NAME that masks a folder of images, or with --from a copy of another recipe.
 
     Crops of one photograph, or frames of one film, must not be in two splits. --group-before "_" keeps all files
     together whose names are the same up to the first "_", --group-csv those that a CSV in the folder of images puts
     together.
 
+    --from tno --range-a 14bit is the recipe tno for infrared images of 14 bits, without the digests that tno has to
+    come to.
+
     Example: fusionbench recipe new mydata > mydata.toml
     """
+    from fusionbench.core.image_ranges import Ranges
     from fusionbench.core.io import read_bounded, shipped_folder
     from fusionbench.data.groups import MAX_BYTES, read_groups
+    from fusionbench.data.recipe_copies import copy_recipe_text
     from fusionbench.data.recipes import parse_recipe
 
+    ranges = Ranges(range_a, range_b)
+    if origin is None and ranges:
+        raise UsageError("--range-a and --range-b go with --from and a recipe of pairs, as in --from tno")
+    if origin is not None:
+        if group_before is not None or group_parts is not None or group_csv is not None:
+            raise UsageError("--group-… write a recipe for a folder of images; with --from, edit the copy")
+        click.echo(copy_recipe_text(origin, name, ranges), nl=False)
+        return
     if group_before is not None and group_csv is not None:
         raise UsageError("--group-before and --group-csv are two ways to say the same; give one")
     if group_parts is not None and group_before is None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from fusionbench.cli.range_options import load_chosen_recipe, range_options
 from fusionbench.core.errors import RejectedError, UsageError
 
 if TYPE_CHECKING:
+    from fusionbench.core.image_ranges import Range
     from fusionbench.data.shards.manifest import Manifest
 
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     default="whole",
     help="What is sent to a URL: targets has no views, which are made on arrival [whole].",
 )
+@range_options("a", "b", head="Of registered pairs: ")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def generate_command(
     name: str | None,
@@ -47,6 +50,8 @@ def generate_command(
     skip_refused: bool,
     key: Path | None,
     form: Literal["whole", "targets"],
+    range_a: Range | None,
+    range_b: Range | None,
     as_json: bool,
 ) -> None:
     """Build the data set NAME; the same command finishes a build that was stopped, and repairs what is damaged.
@@ -63,6 +68,9 @@ def generate_command(
     Files of the source are compared with those that a finished data set was built from, by size and time and, where
     these are new, by sha256. When they differ, nothing is made without --update, --force or another --out.
 
+    --range-a and --range-b say what black and white are in the image files of a recipe of your own for pairs, as the
+    keys range_a and range_b below its [pairs] do: the data set is that of the recipe with these keys.
+
     --sign adds provenance (in-toto, SLSA) signed with an ed25519 key: `openssl genpkey -algorithm ed25519 -out KEY`.
 
     Example: fusionbench generate fusionmnist --source-dir mnist/ --out data/
@@ -71,13 +79,13 @@ def generate_command(
 
     from fusionbench.core.progress import say
     from fusionbench.data.build import build_dataset
-    from fusionbench.data.recipes import list_recipes, load_recipe
+    from fusionbench.data.recipes import list_recipes
     from fusionbench.data.shards.manifest import read_manifest
     from fusionbench.data.upload import build_to_url, is_url
 
     if (name is None) == (recipe_file is None):
         raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
-    recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
+    recipe = load_chosen_recipe(name, recipe_file, range_a, range_b)
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)
     if is_url(out):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from fusionbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
+    from fusionbench.data.recipes import AnyRecipe
 
 _WHAT = {"a": "files of the first source", "b": "files of the second source", "fused": "fused files"}
 
@@ -37,3 +39,29 @@ def _read(context: click.Context, option: click.Parameter, value: str | None) ->
         return Range.parse(value)
     except UsageError as error:
         raise UsageError(f"{option.opts[0]}: {error}") from error
+
+
+def load_chosen_recipe(
+    name: str | None, recipe_file: Path | None, range_a: Range | None, range_b: Range | None
+) -> AnyRecipe:
+    """The recipe called NAME or in FILE, of which one is given, with the ranges of the options in the place of its own.
+
+    Raises:
+        UsageError, DataError: no such recipe, or one that takes no ranges: one that comes with fusionbench names one
+            data set, whose digests are published.
+    """
+    from fusionbench.core.image_ranges import Ranges
+    from fusionbench.data.recipe_copies import override_ranges
+    from fusionbench.data.recipes import load_recipe
+
+    recipe = load_recipe(recipe_file if recipe_file is not None else str(name))
+    ranges = Ranges(range_a, range_b)
+    ranged = override_ranges(recipe, ranges)
+    if ranges and recipe_file is None:
+        options = " ".join(f"--range-{side} {text}" for side, text in ranges.texts().items())
+        raise UsageError(
+            f"{recipe.name}: its recipe names one data set, which other ranges would not give; write a copy with a "
+            f"name of its own, `fusionbench recipe new my-{recipe.name} --from {name} {options} > "
+            f"my-{recipe.name}.toml`, and give that with --recipe my-{recipe.name}.toml"
+        )
+    return ranged

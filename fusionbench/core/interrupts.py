@@ -1,4 +1,4 @@
-"""Ctrl-C, wherever it comes: heard once, never lost, and never a traceback.
+"""Ctrl-C, wherever it comes: heard once, never lost, and never a traceback. SIGTERM, which ends child processes too.
 
 Python raises KeyboardInterrupt at any line of the main thread, and other people's code may swallow it there: an
 ``except:`` around an import, a callback whose exceptions are only printed. So it is also remembered, and
@@ -8,10 +8,13 @@ Python raises KeyboardInterrupt at any line of the main thread, and other people
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 _asked: list[int] = []  # signals since the command began
@@ -81,3 +84,42 @@ def no_interrupt(*, defer: bool = False) -> Iterator[None]:
         signal.signal(signal.SIGINT, old)
     if held and defer and callable(old):
         old(signal.SIGINT, None)
+
+
+def end_children_on_terminate() -> None:
+    """From now on SIGTERM ends all processes that this one started, and theirs, before it ends this one.
+
+    SIGTERM runs no clean-up, and libraries start processes of their own, such as compilers. Those would live on and
+    keep the pipe open that this process wrote to, so that whoever reads it (``fusionbench train … | tail``) waits.
+    Nothing is done outside the main thread, or where SIGTERM has another handler. Where the main thread is in compiled
+    code, the signal waits for its end.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return
+
+    def terminate(number: int, frame: Any) -> None:
+        for child in _descendants(os.getpid()):
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(child, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes that ``pid`` started, and theirs; none where the system does not tell."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # the name before the state is in brackets, and may hold brackets and blanks itself
+            parents[int(stat.parent.name)] = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+    if not parents and sys.platform != "win32":
+        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+            listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, timeout=10).stdout
+            parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
+    found, at = [pid], 0
+    while at < len(found):
+        found += [child for child, parent in parents.items() if parent == found[at] and child not in found]
+        at += 1
+    return found[1:]

@@ -5,9 +5,59 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+
+
+class _Span:
+    """C-contiguous arrays with rows of one size as one array of bytes, whose item k is the row that begins k bytes
+    behind the first of them in memory.
+
+    Why this reads nothing but the rows that are asked for, although the array reaches over memory that is not ours:
+
+    * Row i, of array s, begins at place[s] + (i - start[s]) * size, and the caller says start[s] <= i < start[s + 1]:
+      these are bytes of array s, whatever order, distance and lengths the arrays have, and whatever lies between them.
+      Indexing copies ``size`` bytes from there and no others; making the view reads nothing. Rows need no alignment,
+      because raw bytes have none and NumPy looks at that before it copies them as words.
+    * No array moves or goes away: the owner of the span holds all of them, and a map cannot be closed or resized while
+      an array of it lives (BufferError). A file that is cut while it is mapped ends the process (SIGBUS), here as with
+      indexing one map.
+    * Differences of addresses are counted in int64, and in what NumPy counts bytes with, which is smaller on systems
+      of 32 bits: what does not fit has no span.
+    * Nobody else sees the array. Printed in a traceback or a debugger, copied or pickled it would read what lies
+      between; so it is an attribute of this object, which is not shown by its values, and the owner leaves the span
+      out of copies and pickles. A process that was forked has the same maps at the same addresses.
+    """
+
+    __slots__ = ("_rows", "_shifts", "_size")
+
+    def __init__(self, rows: np.ndarray, shifts: np.ndarray, size: int) -> None:
+        self._rows, self._shifts, self._size = rows, shifts, size
+
+    @classmethod
+    def over(cls, arrays: Sequence[np.ndarray], starts: np.ndarray, size: int) -> _Span | None:
+        """Over ``arrays``, of which one or more are not empty; ``starts``: the first row of each, then their number."""
+        places = [part.__array_interface__["data"][0] for part in arrays]
+        begin = min(place for place, part in zip(places, arrays, strict=True) if len(part))
+        end = max(place + part.nbytes for place, part in zip(places, arrays, strict=True) if len(part))
+        count = end - begin - size + 1
+        if end > np.iinfo(np.int64).max or count * size > np.iinfo(np.intp).max:
+            return None
+        first = next(part for place, part in zip(places, arrays, strict=True) if len(part) and place == begin)
+        row = np.asarray(first).reshape(-1)[: size // first.itemsize].view(f"V{size}")
+        rows = np.lib.stride_tricks.as_strided(row, (count,), (1,), writeable=False)
+        # an empty array's address may be anything: it has no row that could be asked for
+        known = [place if len(part) else begin for place, part in zip(places, arrays, strict=True)]
+        return cls(rows, np.array(known, np.int64) - begin - starts[:-1] * size, size)
+
+    def take(self, which: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Copies of rows ``index``, which are in the arrays ``which``, as raw bytes."""
+        taken: np.ndarray = self._rows[self._shifts[which] + index * self._size]
+        return taken
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a span cannot be copied or pickled")
 
 
 class ShardedArray:
@@ -88,9 +138,7 @@ class ShardedArray:
         if len(self._parts) == 1:
             return np.take(self._parts[0], index, axis=0)
         if (span := self._span) is not None:
-            rows, shifts = span
-            taken: np.ndarray = rows[shifts[which] + index * rows.dtype.itemsize]
-            return taken.view(self.dtype).reshape(len(index), *self.shape[1:])
+            return span.take(which, index).view(self.dtype).reshape(len(index), *self.shape[1:])
         out = np.empty((len(index), *self.shape[1:]), self.dtype)
         for number in np.unique(which).tolist():
             mine = which == number
@@ -98,29 +146,15 @@ class ShardedArray:
         return out
 
     @cached_property
-    def _span(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """All shards as one array, for one gather over all of them; None where they are not plain arrays in memory.
-
-        Item k of it is the row that begins k bytes behind the first shard in memory; that of sample i, which is in
-        shard s, is ``shifts[s] + i·(bytes of a row)``. Between the shards it reaches over memory that is not ours, so
-        that it must be indexed by such numbers only and be seen by nobody else: not copied, printed or pickled.
-        """
+    def _span(self) -> _Span | None:
+        """All shards as one array, for one gather over all of them; None where they are not plain arrays in memory."""
         parts = [part for part in self._parts if len(part)]
         size = self.dtype.itemsize * math.prod(self.shape[1:])
         plain = all(isinstance(part, np.ndarray) and part.flags.c_contiguous for part in self._parts)
         alike = all(part.dtype == self.dtype and part.shape[1:] == self.shape[1:] for part in self._parts)
-        if not (parts and size and plain and alike):
+        if not (parts and size and plain and alike) or self.dtype.hasobject:
             return None
-        places = np.array([part.__array_interface__["data"][0] for part in self._parts], np.int64)
-        begin = min(part.__array_interface__["data"][0] for part in parts)
-        end = max(part.__array_interface__["data"][0] + part.nbytes for part in parts)
-        count = end - begin - size + 1
-        if count * size >= 1 << 62:  # NumPy wants to be able to count the bytes
-            return None
-        first = next(part for part in parts if part.__array_interface__["data"][0] == begin)
-        row = np.asarray(first).reshape(-1)[: size // self.dtype.itemsize].view(f"V{size}")
-        rows = np.lib.stride_tricks.as_strided(row, (count,), (1,), writeable=False)
-        return rows, places - begin - self._starts[:-1] * size
+        return _Span.over(self._parts, self._starts, size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_span"}

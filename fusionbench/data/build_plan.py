@@ -12,13 +12,14 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fusionbench.core.errors import DataError
+from fusionbench.core.urls import join_url, shown_url, url_of
 from fusionbench.data.build_shards import JOURNAL
 from fusionbench.data.file_digests import CACHE, DigestCache
 from fusionbench.data.finished import (
@@ -31,6 +32,7 @@ from fusionbench.data.finished import (
 )
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
+from fusionbench.data.remote_state import inspect_url, list_remote
 from fusionbench.data.sample_builders import SampleBuilder, build_bank, sample_builder
 from fusionbench.data.shard_layout import open_source, plan_shards, worker_count
 from fusionbench.data.shards.manifest import DIGEST_FILE, FILE, read_manifest
@@ -89,7 +91,9 @@ def plan_dataset(
     Raises:
         UsageError, DataError: as a build would before it starts.
     """
-    is_finished(recipe.folder(Path(out)))  # a path that the system refuses
+    url = url_of(out)
+    if url is None:
+        is_finished(recipe.folder(Path(out)))  # a path that the system refuses
     source = open_source(recipe, source_dir, fresh=True)
     if skip_refused:
         recipe = leave_out_refused(recipe, source)
@@ -118,30 +122,55 @@ def plan_dataset(
         total_bytes += bank.nbytes if bank is not None else 0
         largest = max(plan.stop - plan.start for plan in plans if plan.split == split)
         peak = max(peak, _peak(make, largest, min(largest, max(count, int(_MEASURED / each)))))
-    found = inspect_finished(recipe, source_dir, folder, fresh=False)
-    missing = shards_to_make(recipe, source, folder, plans)
-    if found is not None:
-        missing = [] if found.change is None else missing
-        missing += [name for name in found.damaged_shards if name not in missing]
+    there = _there(recipe, source_dir, folder) if url is None else _there_remote(recipe, source_dir, url)
+    missing = there.missing
+    if missing is None:
+        missing = [plan.file for plan in plans] if url else shards_to_make(recipe, source, folder, plans)
+    missing += [name for name in there.damaged if name.endswith(".h5") and name not in missing]
     process = resident + peak
     processes = worker_count(jobs, sum(splits.values()) * recipe.work, len(plans))
     return Plan(
         recipe.name,
         recipe.version,
-        str(folder),
+        str(folder) if url is None else shown_url(join_url(url, recipe.folder(Path()).as_posix())),
         splits,
         len(plans),
         total_bytes,
         seconds,
         missing,
-        found is not None and found.intact,
+        there.finished,
         len(plans) + len(recipe.banks) + len((*DESCRIPTIONS, DIGEST_FILE, FILE)),
         processes,
         process,
         process if processes == 1 else resident + processes * process,
-        found.damaged if found is not None else {},
-        str(found.refusal() or "") if found is not None else "",
+        there.damaged,
+        there.changed,
     )
+
+
+@dataclass(frozen=True)
+class _There:
+    """What is there already; ``missing`` is None where it follows from the shards that were made."""
+
+    finished: bool = False
+    missing: list[str] | None = None
+    damaged: dict[str, str] = field(default_factory=dict)
+    changed: str = ""
+
+
+def _there(recipe: AnyRecipe, source_dir: str | Path | None, folder: Path) -> _There:
+    found = inspect_finished(recipe, source_dir, folder, fresh=False)
+    if found is None:
+        return _There()
+    return _There(found.intact, [] if found.change is None else None, found.damaged, str(found.refusal() or ""))
+
+
+def _there_remote(recipe: AnyRecipe, source_dir: str | Path | None, url: str) -> _There:
+    found = inspect_url(recipe, source_dir, url)
+    if found is None:
+        return _There()
+    damaged = dict.fromkeys(found.damaged, "missing or of another size")
+    return _There(found.change is None and not damaged, [], damaged, str(found.refusal() or ""))
 
 
 def _make_samples(builder: SampleBuilder, split: str, bank: np.ndarray | None) -> Callable[[int], dict[str, Any]]:
@@ -192,10 +221,14 @@ def status(root: str | Path) -> list[dict[str, Any]]:
     manifest_sha256.
 
     Sizes of all files are compared, and the bytes of those that have changed since ``generate`` last looked at them.
+    ``root`` may be an URL: finished data sets, and sizes of shards.
 
     Raises:
-        DataError: no such folder.
+        DataError: no such folder, or a store that cannot be read.
+        UsageError: an URL of an unknown protocol.
     """
+    if (url := url_of(root)) is not None:
+        return list_remote(url)
     root = Path(root)
     try:
         there = root.is_dir()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fusionbench.data.dataset import Dataset
@@ -34,7 +35,10 @@ class ArrayDifference:
 
 @dataclass
 class DatasetDiff:
-    """``facts``: what is said of both and differs; ``arrays``: what is stored in both and differs."""
+    """``facts``: what is said of both and differs; ``arrays``: what is stored in both and differs.
+
+    A value of a recipe that is not written in it has its default, or None where it has none.
+    """
 
     facts: dict[str, list[Any]] = field(default_factory=dict)
     arrays: list[ArrayDifference] = field(default_factory=list)
@@ -59,10 +63,12 @@ def compare_datasets(a: Dataset, b: Dataset) -> DatasetDiff:
     for key in facts:
         if getattr(a, key) != getattr(b, key):
             found.facts[key] = [getattr(a, key), getattr(b, key)]
-    recipes = [_flat(d.manifest.recipe) for d in (a, b)]
-    for name in sorted(recipes[0].keys() | recipes[1].keys()):
-        if recipes[0].get(name) != recipes[1].get(name):
-            found.facts[f"recipe.{name}"] = [recipe.get(name) for recipe in recipes]
+    written = [_flat(d.manifest.recipe) for d in (a, b)]
+    defaults = [_flat(_with_defaults(d.recipe)) for d in (a, b)]
+    for name in sorted(written[0].keys() | written[1].keys()):
+        values = [here.get(name, all_of_it.get(name)) for here, all_of_it in zip(written, defaults, strict=True)]
+        if values[0] != values[1]:
+            found.facts[f"recipe.{name}"] = values
     shapes = [{split: _layout(d, split) for split in d.splits} for d in (a, b)]
     if shapes[0] != shapes[1]:
         found.facts["splits"] = shapes
@@ -74,6 +80,16 @@ def compare_datasets(a: Dataset, b: Dataset) -> DatasetDiff:
             if difference is not None and difference.differing:
                 found.arrays.append(difference)
     return found
+
+
+def _with_defaults(value: Any) -> Any:
+    """A recipe as plain values, with those that are not written in it; without tables and values that are None."""
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        return {name: _with_defaults(field) for name, field in fields.items() if field is not None}
+    if isinstance(value, dict):
+        return {key: _with_defaults(inner) for key, inner in value.items()}
+    return msgspec.to_builtins(value)
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:

@@ -185,9 +185,11 @@ def write_descriptions(folder: Path, manifest: Manifest) -> None:
 
 
 def source_change(
-    recipe: AnyRecipe, source: Source, folder: Path, manifest: Manifest, cache: DigestCache
+    recipe: AnyRecipe, source: Source, folder: Path, manifest: Manifest, cache: DigestCache, place: str = ""
 ) -> SourceChange | None:
     """What has changed in ``source`` since the data set in ``folder`` was built; None where nothing has.
+
+    ``place`` is what messages call the data set, where ``folder`` has nothing of it but the record.
 
     The record of an older release, or of a data set that was copied, is missing: then pixels are compared with the
     manifest's ``source_sha256``, once.
@@ -202,7 +204,7 @@ def source_change(
     before = read_source_record(folder / JOURNAL / RECORD, manifest.id)
     if before is not None:
         return compare_records(before, now)
-    progress.say(f"{folder}: nothing is recorded of the source; comparing its images with the manifest, once")
+    progress.say(f"{place or folder}: nothing is recorded of the source; comparing its images with the manifest, once")
     change = _compare_pixels(recipe, source, folder, manifest, digests)
     if change is None and os.access(folder, os.W_OK):
         write_source_record(folder / JOURNAL / RECORD, now)

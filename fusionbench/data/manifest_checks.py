@@ -25,7 +25,10 @@ from fusionbench.data.signatures import FILE as PROVENANCE
 from fusionbench.sources import SOURCES
 
 _FACTS = ("title", "licence", "citation", "homepage", "redistributable")
-_REMEDY = "`fusionbench generate --force` makes it again"
+# a build writes what is missing; it does not read what is there of these files
+_WRITTEN = "`fusionbench generate` writes it again"
+_REMEDY = f"remove it, and {_WRITTEN}"
+_FORCED = "`fusionbench generate --force` makes both again"
 Found = Iterator[tuple[str, str]]  # file, and what is wrong with it
 
 
@@ -131,13 +134,16 @@ def problems_beside(dataset: Dataset) -> Found:
             found = read_bounded(folder / name, 2 * len(content) + 1024, "description")
         except DataError as error:
             missing = not (folder / name).exists()
-            yield name, f"missing; {_REMEDY}" if missing else str(error).removeprefix(f"{folder / name}: ")
+            yield name, f"missing; {_WRITTEN}" if missing else str(error).removeprefix(f"{folder / name}: ")
             continue
         if name == croissant.FILE and found != content:  # earlier releases listed splits as the recipe did
             content = croissant.croissant_bytes(manifest, croissant.order_of_splits(manifest, found))
         if found != content:
-            what = f"it is not the digest of {FILE}" if name == DIGEST_FILE else f"it is not what {FILE} makes of it"
-            yield name, f"{what}: one of them was edited or damaged; {_REMEDY}"
+            if name == DIGEST_FILE:
+                yield name, f"it is not the digest of {FILE}: one of them was edited or damaged; {_FORCED}"
+                continue
+            remedy = f"{_REMEDY}, or if {FILE} was, {_FORCED}"
+            yield name, f"it is not what {FILE} makes of it: one of them was edited or damaged; {remedy}"
     belong = {FILE, *expected, card.PREVIEW, PROVENANCE, JOURNAL}
     for split in manifest.splits.values():
         belong |= {shard.file for shard in (*split.shards, *([split.cutouts] if split.cutouts else []))}
@@ -171,7 +177,7 @@ def _compare_preview(path: Path, expected: np.ndarray) -> str | None:
         content = read_bounded(path, 4 * expected.nbytes + 4096, "preview")
         found = decode_image(content, str(path), size=(expected.shape[0], expected.shape[1]))
     except DataError as error:
-        return f"{str(error).removeprefix(f'{path}: ')}; {_REMEDY}"
+        return f"{str(error).removeprefix(f'{path}: ')}; {_REMEDY if path.exists() else _WRITTEN}"
     pixels = found.pixels
     if pixels.shape == expected.shape[:2] and expected.ndim == 3:
         pixels = np.repeat(pixels[..., None], 3, axis=2)

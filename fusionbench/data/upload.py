@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionbench.core import progress
-from fusionbench.core.errors import DataError, FusionbenchError, UsageError
-from fusionbench.core.io import write_bytes
+from fusionbench.core.errors import DataError, FusionbenchError
 from fusionbench.core.urls import join_url, shown_url, url_of
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipe_shards import strip_dataset
 from fusionbench.data.recipes import AnyRecipe
 from fusionbench.data.refused import leave_out_refused
+from fusionbench.data.remote_state import inspect_url, remember_source
 from fusionbench.data.remote_store import open_system, read_failure
 from fusionbench.data.shard_layout import open_source
-from fusionbench.data.shards.manifest import FILE, MAX_BYTES, Manifest, read_manifest
+from fusionbench.data.shards.manifest import FILE, Manifest, read_manifest
 
 Form = Literal["whole", "targets"]
 
@@ -50,25 +50,22 @@ def build_to_url(
     Raises:
         UsageError: an unknown protocol, or views that cannot be left out.
         DataError: as a build; or the store refuses, and then no manifest was written; or what is finished there is
-            damaged, or another data set.
+            damaged, or another data set, or was built from a source that has changed.
     """
-    if url.startswith(("http://", "https://")):
-        raise UsageError(f"{shown_url(url)}: web servers are only read; name a store that can be written, as s3://…")
     store, root = open_system(url)
-    if skip_refused:  # before the folder's name is known
+    if skip_refused and not url.startswith(("http://", "https://")):  # before the folder's name is known
         recipe = leave_out_refused(recipe, open_source(recipe, source_dir, fresh=True))
+    state = inspect_url(recipe, source_dir, url)
+    if state is not None and (error := state.refusal()):
+        raise error
+    found, damaged = (None, []) if state is None else (state.manifest, state.damaged)
     below = recipe.folder(Path()).as_posix()
     there, shown = f"{root.rstrip('/')}/{below}", shown_url(join_url(url, below))
     try:
-        store.invalidate_cache()
-        found = _finished(store, there, shown)
-        if found is not None and found.recipe_sha256 != recipe.hash:
-            raise DataError(f"{shown}: the data set here is of another recipe; it is never replaced: name another URL")
-        damaged = [] if found is None else _damaged(store, found, there)
         if found is not None and not damaged:
             return shown, found
         with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
-            folder = build_dataset(recipe, source_dir, scratch, jobs)
+            folder = built = build_dataset(recipe, source_dir, scratch, jobs)
             if form == "targets" if found is None else found.has_stored:
                 folder = strip_dataset(open_dataset(folder), Path(scratch) / "targets")
             manifest = read_manifest(folder)
@@ -84,6 +81,7 @@ def build_to_url(
                 files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != FILE)
                 _send(store, files, there, shown)
                 store.put_file(str(folder / FILE), f"{there}/{FILE}")
+            remember_source(built, shown)
             return shown, manifest
     except FusionbenchError:
         raise
@@ -91,34 +89,6 @@ def build_to_url(
         raise DataError(
             f"{shown}: cannot write ({read_failure(error).reason}); no {FILE} was written; run the same command again"
         ) from error
-
-
-def _finished(store: Any, there: str, shown: str) -> Manifest | None:
-    """The manifest there, checked; None where there is none."""
-    try:
-        with store.open(f"{there}/{FILE}", "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
-        write_bytes(Path(scratch) / FILE, content)
-        try:
-            return read_manifest(Path(scratch))
-        except DataError as error:
-            remedy = "remove it there, and run the same command again"
-            raise DataError(f"{str(error).replace(scratch, shown)}; {remedy}") from error
-
-
-def _damaged(store: Any, manifest: Manifest, there: str) -> list[str]:
-    """Shards of a finished data set that are missing there, or of another size."""
-    sizes = {path.rpartition("/")[2]: facts.get("size") for path, facts in _listed(store, there).items()}
-    splits = manifest.splits.values()
-    entries = [entry for split in splits for entry in (*split.shards, *([split.cutouts] if split.cutouts else []))]
-    return sorted({entry.file for entry in entries if sizes.get(entry.file) != entry.on_disk[0]})
-
-
-def _listed(store: Any, there: str) -> dict[str, dict[str, Any]]:
-    return {str(facts["name"]).rstrip("/"): facts for facts in store.ls(there, detail=True)}
 
 
 def _send(store: Any, files: list[Path], there: str, shown: str) -> None:

@@ -218,7 +218,7 @@ def _check_shard(
         return wrong(str(error).removeprefix(f"{dataset.folder / entry.file}: "))
     before = len(report.problems)
     if not path.is_file():
-        return wrong("missing; `fusionbench generate --force` makes it again")
+        return wrong("missing; `fusionbench generate` makes it again")
     size = path.stat().st_size
     if size != entry.bytes:
         wrong(f"{size} bytes instead of {entry.bytes}")

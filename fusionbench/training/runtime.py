@@ -18,6 +18,7 @@ import numpy as np
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.interfaces import Module
+from fusionbench.core.interrupts import end_children_on_terminate
 from fusionbench.core.progress import say
 from fusionbench.core.seeds import derive_seed as derive_seed
 
@@ -200,6 +201,7 @@ def compile_blocks(model: Module, device: torch.device, static: bool = False) ->
     if not hasattr(torch.compiler, "set_stance"):  # see not_compiled
         say(f"Nothing is compiled: torch {torch.__version__} is too old; install torch 2.6, or leave out --compile")
         return False
+    end_children_on_terminate()  # a compiler that lived on would keep the pipe of `train --compile | tail` open
     problem = _compiler_problem(device)
     if problem:
         say(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fusionbench.core.interrupts import check_interrupt, no_interrupt, one_interrupt
+from fusionbench.core.interrupts import check_interrupt, end_children_on_terminate, no_interrupt, one_interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +124,44 @@ def test_other_threads_do_without() -> None:
     thread.start()
     thread.join()
     assert problems == []
+
+
+STAND_IN = """
+import subprocess, sys, threading
+from fusionbench.core.interrupts import end_children_on_terminate
+
+end_children_on_terminate()
+wait = "import time; print(%d, flush=True); time.sleep(600)"
+again = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(600)"
+for command in (wait % 1, again):
+    subprocess.Popen([sys.executable, "-c", command, wait % 2], start_new_session=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is not sent there")
+def test_terminate_ends_what_was_started_so_that_the_pipe_is_closed() -> None:
+    """Stand-ins for compilers hold the pipe: a child in a session of its own, and a child of a child."""
+    process = subprocess.Popen([sys.executable, "-c", STAND_IN], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert sorted(process.stdout.readline() for _ in range(2)) == ["1\n", "2\n"]
+    process.terminate()
+    rest, _ = process.communicate(timeout=120)  # without the guard it would wait for their end
+    assert (rest, process.returncode) == ("", -signal.SIGTERM)
+
+
+def test_another_handler_of_terminate_stays() -> None:
+    old = signal.getsignal(signal.SIGTERM)
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_children_on_terminate()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        thread = threading.Thread(target=end_children_on_terminate)
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        end_children_on_terminate()
+        assert callable(signal.getsignal(signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, old)

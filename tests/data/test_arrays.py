@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -141,3 +144,96 @@ def test_arrays_of_other_shards_are_not_read_together() -> None:
     for other in ([whole[:2], whole[2:]], [whole[:4]]):
         with pytest.raises(ValueError, match="same number of samples"):
             SampleReader(ShardedArray([whole[:3], whole[3:]]), ShardedArray(other))
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_one_gather_is_that_of_numpy(data: st.DataObject) -> None:
+    """Over arrays of any number and length in one buffer, in any order, with gaps between them and at any address."""
+    dtype = np.dtype(data.draw(st.sampled_from(["u1", "<i2", "<i8", ">i2", "f4"])))
+    shape = tuple(data.draw(st.lists(st.integers(1, 5), max_size=3)))
+    lengths = data.draw(st.lists(st.integers(0, 7), min_size=2, max_size=6))
+    gaps = data.draw(st.lists(st.integers(0, 40), min_size=len(lengths), max_size=len(lengths)))
+    size = dtype.itemsize * int(np.prod(shape, dtype=int))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    buffer = random.integers(0, 256, sum(lengths) * size + sum(gaps), np.uint8)
+    parts, at = [], 0
+    for length, gap in zip(lengths, gaps, strict=True):
+        at += gap
+        parts.append(np.frombuffer(buffer.data, dtype, length * size // dtype.itemsize, at).reshape(length, *shape))
+        at += length * size
+    parts = data.draw(st.permutations(parts))
+    sharded, plain = ShardedArray(parts), np.concatenate(parts).astype(dtype)  # which keeps the order of bytes
+    n = len(plain)
+    if n == 0:
+        assert sharded._span is None and len(sharded) == 0
+        return
+    edges = sorted({edge for start in sharded._starts.tolist() for edge in (start - 1, start) if 0 <= edge < n})
+    index = st.integers(-n, n - 1) | st.sampled_from(edges) | st.sampled_from([edge - n for edge in edges])
+    assert sharded._span is not None
+    for wanted in (data.draw(st.lists(index, min_size=1, max_size=20)), edges, range(n), range(-1, -n - 1, -1)):
+        wanted = np.array(wanted)
+        taken = sharded[wanted]
+        assert taken.tobytes() == plain[wanted].tobytes() and taken.shape == plain[wanted].shape
+        assert taken.dtype == dtype and taken.flags.writeable
+    for wrong in (n, -n - 1):
+        with pytest.raises(IndexError):
+            sharded[[0, wrong]]
+
+
+GUARDED = """
+import ctypes, mmap, sys
+import numpy as np
+from fusionbench.data.arrays import ShardedArray
+
+page, size = mmap.PAGESIZE, int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+parts, maps = [], []
+for number, (length, at_end) in enumerate([(3, True), (1, False), (2, True), (2, False), (1, True)]):
+    memory = mmap.mmap(-1, 5 * page)  # the first and the last page may not be touched
+    whole = np.frombuffer(memory, np.uint8)
+    begin = 4 * page - length * size if at_end else page
+    whole[begin : begin + length * size] = np.arange(length * size) % 251 + number
+    for protected in (0, 4):
+        assert libc.mprotect(whole.ctypes.data + protected * page, page, 0) == 0
+    parts.append(whole[begin : begin + length * size].reshape(length, size))
+    maps.append(memory)
+sharded = ShardedArray(parts)
+expected = np.concatenate(parts)
+assert sharded._span is not None
+for index in ([0, 2, 3, 4, 5, 6, 7, 8], [-1, -9, 8, 0], list(range(9)) * 3):
+    assert np.array_equal(sharded[index], expected[index])
+assert "_Span object" in repr(sharded._span)  # printing reads no row
+for memory in maps:
+    try:
+        memory.close()
+    except BufferError:
+        continue
+    raise AssertionError("a map was closed below its arrays")
+print("fine")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+@pytest.mark.parametrize("size", [1, 8, 300, 4096])
+def test_nothing_is_read_but_the_rows(size: int) -> None:
+    """Pages before and behind each array end a process that touches them."""
+    done = subprocess.run([sys.executable, "-c", GUARDED, str(size)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "fine"), done.stderr
+
+
+def test_a_span_is_neither_copied_nor_pickled() -> None:
+    span = ShardedArray([np.zeros((3, 2)), np.ones((2, 2))])._span
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            attempt(span)
+
+
+def test_addresses_that_cannot_be_counted_have_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a system of 32 bits, whose arrays may lie further apart than NumPy counts there."""
+    parts = [np.arange(6).reshape(3, 2), np.arange(4).reshape(2, 2)]
+    real = np.iinfo
+    monkeypatch.setattr(np, "iinfo", lambda kind: SimpleNamespace(max=100) if kind is np.intp else real(kind))
+    sharded = ShardedArray(parts)
+    assert sharded._span is None and sharded[[4, 0]].tolist() == [[2, 3], [0, 1]]

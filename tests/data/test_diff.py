@@ -45,6 +45,16 @@ def test_other_noise_shows_in_the_views_alone(base: Dataset, tmp_path: Path) -> 
     json.dumps(found.as_json())
 
 
+def test_a_default_is_shown_by_its_value(base: Dataset, tmp_path: Path) -> None:
+    """Of what is not written in a recipe: `pad` is 0 without it, and `first` has no default."""
+    other = changed("pad = 2\n", "")
+    found = compare_datasets(base, open_dataset(build_dataset(other, out=tmp_path / "pad")))
+    assert found.facts["recipe.image.pad"] == ["2", "0"]
+    other = changed("[splits.test]\n", "[splits.test]\nfirst = 100\n")
+    found = compare_datasets(base, open_dataset(build_dataset(other, out=tmp_path / "first")))
+    assert found.facts["recipe.splits.test.first"] == [None, "100"]
+
+
 def test_other_shapes_are_a_difference(base: Dataset, tmp_path: Path) -> None:
     found = compare_datasets(base, open_dataset(build_dataset(changed("count = 3", "count = 2"), out=tmp_path)))
     assert not found.same and "splits" in found.facts

@@ -207,6 +207,27 @@ def test_what_lies_beside_the_manifest(name: str, damage: str, copy: Path) -> No
         assert [problem.file for problem in report.problems] == [name]
 
 
+@pytest.mark.parametrize("name", ["croissant.json", "README.md", "preview.png", "shard"])
+@pytest.mark.parametrize("damage", ["missing", "other"])
+def test_the_remedy_that_is_named_helps(name: str, damage: str, tmp_path: Path) -> None:
+    recipe = small_recipe(1024)
+    folder = build_dataset(recipe, out=tmp_path)
+    path = folder / name if name != "shard" else next(folder.glob("*.h5"))
+    path.write_bytes(b"other")
+    if damage == "missing":
+        path.unlink()
+    problems = [problem.what for problem in verify_dataset(folder).problems]
+    assert problems
+    if name != "shard":
+        assert ("; remove it, and `fusionbench generate` writes it again" in problems[0]) == (damage == "other")
+        path.unlink(missing_ok=True)
+    if damage == "missing":
+        assert any("missing; `fusionbench generate` " in what or "no such" in what for what in problems)
+    assert not any("--force makes it" in what for what in problems)
+    assert build_dataset(recipe, out=tmp_path) == folder
+    assert verify_dataset(folder).ok
+
+
 def test_a_preview_of_something_else(copy: Path) -> None:
     from PIL import Image
 

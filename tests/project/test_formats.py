@@ -30,11 +30,12 @@ from tests.helpers.results import made_up
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
-FORMAT = re.compile(r"\"(fusionbench\.([a-z]+)/(\d+))\"")
+FORMAT = re.compile(r"\"(fusionbench\.([a-z]+)/(\d+(?:\.\d+)?))\"")
 FILES = {
     "recipe/1": "recipe-1.toml",
     "suite/1": "suite-1.toml",
     "dataset/1": "dataset-1/manifest.json",
+    "dataset/1.1": "dataset-1.1/manifest.json",
     "shard/1": "dataset-1/golden-1.0.0-test-00000-of-00001.h5",
     "run/1": "run-1/run.json",
     "result/1": "result-1/result.json",
@@ -166,6 +167,7 @@ def images(folder: Path) -> Path:
 def write_all(work: Path) -> dict[str, Path]:
     """Every format, by its own writer: golden name -> what was written (a folder for files that belong together)."""
     from fusionbench.data.build import build_dataset
+    from fusionbench.data.export import export
     from fusionbench.evaluation.masked import Protocol, evaluate
     from fusionbench.results.gate import baseline_of, write_baseline
     from fusionbench.results.published import pack as pack_numbers
@@ -200,6 +202,7 @@ def write_all(work: Path) -> dict[str, Path]:
         "recipe-1.toml": work / "recipe.toml",
         "suite-1.toml": work / "suite.toml",
         "dataset-1": folder,
+        "dataset-1.1": export(dataset, "targets", work / "targets"),
         "run-1": work / "run",
         "result-1": result.folder(work / "results"),
         "baseline-1.1.json": work / "baseline.json",
@@ -232,7 +235,7 @@ def golden(regen: bool, tmp_path: Path) -> None:
 
 
 def declared() -> set[str]:
-    """Every ``fusionbench.NAME/VERSION`` that the code names."""
+    """Every ``fusionbench.NAME/VERSION`` and ``fusionbench.NAME/VERSION.REVISION`` that the code names."""
     found = set()
     for path in (ROOT / "fusionbench").glob("**/*.py"):
         found |= {f"{name}/{version}" for _, name, version in FORMAT.findall(path.read_text(encoding="utf-8"))}
@@ -240,11 +243,16 @@ def declared() -> set[str]:
 
 
 def test_every_format_has_a_golden_file_and_a_line_in_the_documentation() -> None:
-    assert declared() == set(FILES), "a new format or version needs a golden file"
+    lacking = sorted(declared() - set(FILES))
+    assert not lacking, f"without a golden file: {', '.join(lacking)}; write one, see docs/formats.md"
+    assert set(FILES) == declared(), "formats that the code does not know"
+    missing = [file for file in FILES.values() if not (GOLDEN / file).is_file()]
+    assert not missing, f"not in tests/golden/formats: {', '.join(missing)}; pytest --regen {Path(__file__).name}"
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     for name, file in FILES.items():
-        assert (GOLDEN / file).is_file(), file
         assert f"| `fusionbench.{name}` |" in text, name
+        if file.endswith((".json", ".toml")):  # it is what it stands for
+            assert f'"fusionbench.{name}"' in (GOLDEN / file).read_text(encoding="utf-8"), file
 
 
 def test_golden_files_are_small() -> None:
@@ -294,6 +302,22 @@ def test_dataset_1_is_what_is_built_today(tmp_path: Path) -> None:
     recipe = load_recipe(GOLDEN / "recipe-1.toml")
     folder = build_dataset(recipe, source_dir=images(tmp_path / "images"), out=tmp_path, jobs=1)
     assert open_dataset(folder).id == open_dataset(GOLDEN / "dataset-1").id
+
+
+def test_dataset_1_1(tmp_path: Path) -> None:
+    """The same data set with recipe shards. Oracle: the golden file of 1.0, whose views are stored."""
+    folder, whole = GOLDEN / "dataset-1.1", open_dataset(GOLDEN / "dataset-1")
+    raw = json.loads((folder / "manifest.json").read_text())
+    stored = {shard["file"]: shard["stored"] for split in raw["splits"].values() for shard in split["shards"]}
+    for file, entry in stored.items():
+        content = (folder / file).read_bytes()
+        assert entry == {"bytes": len(content), "file_sha256": hashlib.sha256(content).hexdigest()}
+    found = open_dataset(folder)
+    assert found.id == whole.id and set(found.splits) == {"train", "test"}
+    for split in found.splits:
+        ours, theirs = found.arrays(split), whole.arrays(split)
+        for name in ("targets", "views", "params", "index"):
+            assert np.array_equal(getattr(ours, name)[:], getattr(theirs, name)[:]), name
 
 
 def test_run_1() -> None:

@@ -10,36 +10,17 @@ import h5py
 import numpy as np
 import pytest
 
-from fusionbench.data.build import build_dataset
-from fusionbench.data.recipes import load_recipe
 from fusionbench.submissions.archive import META
 from fusionbench.submissions.predictions import SAMPLES, examine_predictions
 from fusionbench.submissions.submit import check_submission
 from tests.helpers.submissions import (
     DRAWS,
     IMAGES,
-    drawn_pairs,
-    noisy_samples,
     png_of,
     sample_record,
     unpacked_images,
     zipped,
 )
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_dataset(load_recipe("fusiondigits"), out=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def samples(dataset: Path) -> np.ndarray:
-    return noisy_samples(dataset)
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn_pairs(tmp_path_factory.mktemp("pairs") / "scenes")
 
 
 @pytest.fixture

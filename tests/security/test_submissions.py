@@ -16,25 +16,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from fusionbench.data.build import build_dataset
-from fusionbench.data.dataset import open_dataset
-from fusionbench.data.recipes import load_recipe
 from fusionbench.submissions.archive import MAX_MEMBERS, META, extract
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
 from fusionbench.submissions.kinds.weights import FILE as WEIGHTS
 from fusionbench.submissions.submit import accept_submission, check_submission, pack_submission
-from fusionbench.training.loop import train
 from tests.helpers.submissions import zipped
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_dataset(load_recipe("fusiondigits"), out=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def run_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train("mean-image", open_dataset(dataset), out=tmp_path_factory.mktemp("runs") / "mean", device="cpu").folder
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import Rejected
-from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
-from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.masked import Protocol, evaluate
 from fusionbench.metrics.engine import score_images
 from fusionbench.results import schema
@@ -24,8 +22,6 @@ from tests.helpers.submissions import (
     DRAWS,
     IMAGES,
     SIZE,
-    drawn_pairs,
-    noisy_samples,
     sample_record,
     small_suite,
     unpacked_images,
@@ -34,23 +30,8 @@ from tests.metrics.scenes import scene
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_dataset(load_recipe("fusiondigits"), out=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def samples(dataset: Path) -> np.ndarray:
-    return noisy_samples(dataset)
-
-
-@pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_suite(tmp_path_factory.mktemp("suite") / "small.toml")
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return drawn_pairs(tmp_path_factory.mktemp("pairs") / "scenes")
 
 
 def test_samples_are_scored(

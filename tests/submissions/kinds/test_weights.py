@@ -12,27 +12,13 @@ import pytest
 from safetensors.numpy import save
 
 from fusionbench.core.errors import DataError, Rejected, UsageError
-from fusionbench.data.build import build_dataset
-from fusionbench.data.dataset import open_dataset
-from fusionbench.data.recipes import load_recipe
 from fusionbench.results import schema
 from fusionbench.submissions.archive import META
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
 from fusionbench.submissions.kinds.weights import FILE, WEIGHTS, as_run, header_problems
 from fusionbench.submissions.submit import accept_submission, check_submission
-from fusionbench.training.loop import train
 from tests.cli.runner import run
 from tests.helpers.submissions import small_suite, zipped
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_dataset(load_recipe("fusiondigits"), out=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def run_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train("mean-image", open_dataset(dataset), out=tmp_path_factory.mktemp("runs") / "mean", device="cpu").folder
 
 
 @pytest.fixture(scope="module")
