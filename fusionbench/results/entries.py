@@ -25,6 +25,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -59,6 +60,33 @@ class Entry:
     def submitter(self) -> str | None:
         """Who submitted it; None for own runs, and where nobody is named."""
         return owner_of(self.results[0])
+
+    @property
+    def signature(self) -> str:
+        """Submitter and the start of the submission's id, as tables show them beside the title; "" for own runs."""
+        submission = self.results[0].submission
+        return " ".join(filter(None, [self.submitter, submission and submission.id[:8]]))
+
+    @property
+    def about(self) -> list[str]:
+        """What a reader must know: what was gathered how, and which submissions the row replaces; a line each."""
+        earlier = [result.submission.id[:8] for result in self.replaces if result.submission]
+        return self.remarks + ([f"replaces submission {', '.join(earlier)}, not ranked any more"] if earlier else [])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Whose row it is and what is only declared, as JSON-ready data; lists have one value for every result."""
+        submissions = [result.submission for result in self.results]
+        first = submissions[0]
+        return {
+            "submitter": self.submitter,
+            "submitter_confirmed": first is not None and first.confirmed,
+            "submissions": [one.id for one in submissions if one is not None],
+            "group": None if first is None else first.group,
+            "replaces": [result.submission.id for result in self.replaces if result.submission],
+            "declared": [result.statements for result in self.results],
+            "remarks": self.remarks,
+        }
 
     @property
     def cut(self) -> bool:
@@ -113,8 +141,9 @@ def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = 
     directions: dict[str, tuple[tuple[str, str], str]] = {}
     for other, theirs in zip(results, named, strict=True):
         for part in ("dataset", "protocol"):
-            mine = msgspec.to_builtins(getattr(results[0].identity, part))
-            for name, value in msgspec.to_builtins(getattr(other.identity, part)).items():
+            ours, another = getattr(results[0].identity, part), getattr(other.identity, part)
+            mine = {} if ours == another else msgspec.to_builtins(ours)
+            for name, value in ({} if ours == another else msgspec.to_builtins(another)).items():
                 if mine[name] != value:
                     raise NotComparableError(
                         f"{theirs} and {named[0]} differ in {part} {name}: {value!r} and {mine[name]!r}; "

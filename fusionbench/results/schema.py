@@ -38,7 +38,8 @@ from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
 from fusionbench.results.image_tables import read_table, table_bytes
 from fusionbench.results.input_means import current_keys
-from fusionbench.results.origins import Origin, SubmittedRow
+from fusionbench.results.origins import Origin as Origin  # they are parts of the schema, read from here
+from fusionbench.results.origins import SubmittedRow as SubmittedRow
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
