@@ -65,7 +65,7 @@ class Entry:
     def signature(self) -> str:
         """Submitter and the start of the submission's id, as tables show them beside the title; "" for own runs."""
         submission = self.results[0].submission
-        return " ".join(filter(None, [self.submitter, submission and submission.id[:8]]))
+        return " ".join(filter(None, [self.submitter, "" if submission is None else submission.id[:8]]))
 
     @property
     def about(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Titles and submitters that could be taken for others: what is refused, and what is marked.
 
-Two texts look alike when their :func:`skeleton` is the same: letters of other scripts are read as the Latin letters that
-Unicode calls confusable with them, and case, accents, blanks and most punctuation do not count.
+Two texts look alike when their :func:`skeleton` is the same: letters of other scripts are read as the Latin letters
+that Unicode calls confusable with them, and case, accents, blanks and most punctuation do not count.
 
 Refused: a claim to be official, letters of another script inside a Latin word, and the name of something that the
 submission is known not to be. Marked: a name that it may rightly carry, which is then read beside the submitter.

@@ -56,7 +56,7 @@ class Predictions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     split: Plain = "test"
     images: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     group: Plain | msgspec.UnsetType = msgspec.UNSET
-    seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] | msgspec.UnsetType = msgspec.UNSET
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)] | msgspec.UnsetType = msgspec.UNSET
     replaces: Digest | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:

@@ -89,8 +89,8 @@ def _replaces_problems(result: Result, ours: SubmittedRow, board: list[Result]) 
                 return [f"submission {theirs.id[:12]} is not {result.origin.submitter!r}'s to replace"]
             if theirs.confirmed and not ours.confirmed:
                 return [
-                    f"the maintainer confirmed who submitted {theirs.id[:12]}; to replace it this one has to be accepted "
-                    "with --submitter"
+                    f"the maintainer confirmed who submitted {theirs.id[:12]}; to replace it this one has to be "
+                    "accepted with --submitter"
                 ]
             return []
     return [f"there is no submission {ours.replaces[:12]} on this board to replace"]

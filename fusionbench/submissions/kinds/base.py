@@ -23,7 +23,7 @@ class PackRequest:
         title, submitter: what tables call the model, and who submits it.
         link, note: an https address with more about it, and what readers should know.
         model, data: of predictions: what folders of results call the model, and what was predicted.
-        group, seed: the row of training runs that this is one of, and its training seed (of predictions; a run knows it).
+        group, seed: the row of training runs that this is one of, and its training seed (a run knows its own).
         replaces: id of an earlier submission of the same submitter that this one replaces.
     """
 
@@ -54,7 +54,7 @@ class PackRequest:
             (
                 "replaces",
                 Digest,
-                "the id of a submission has 64 digits; `check` and the board's page of the row show it",
+                "the id of a submission has 64 digits; `check` and the page of its row show it",
             ),
         ):
             try:
@@ -163,14 +163,8 @@ class SubmissionReport:
         """Plain values for ``--json``."""
         problems = [vars(problem) for problem in self.problems]
         facts = None if self.submission is None else msgspec.to_builtins(self.submission)
-        return {
-            "ok": self.ok,
-            "file": self.path,
-            "id": self.id or None,
-            "problems": problems,
-            "notes": self.notes,
-            "submission": facts,
-        }
+        found = {"problems": problems, "notes": self.notes, "submission": facts}
+        return {"ok": self.ok, "file": self.path} | ({"id": self.id} if self.id else {}) | found
 
 
 class SubmissionKind(ABC):
