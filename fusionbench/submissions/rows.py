@@ -86,7 +86,7 @@ def _replaces_problems(result: Result, ours: SubmittedRow, board: list[Result]) 
     for other in board:
         if (theirs := other.submission) is not None and theirs.id == ours.replaces:
             if owner_of(other) != result.origin.submitter:
-                return [f"submission {theirs.id[:12]} is not {result.origin.submitter!r}'s to replace"]
+                return [f"submission {theirs.id[:12]} is not one of {result.origin.submitter!r}, who cannot replace it"]
             if theirs.confirmed and not ours.confirmed:
                 return [
                     f"the maintainer confirmed who submitted {theirs.id[:12]}; to replace it this one has to be "

@@ -1,4 +1,4 @@
-"""Rows that can be compared: the same images, protocol, versions and directions in all results, not in the first alone."""
+"""Rows that can be compared: same images, protocol, versions and directions in all results, not in the first alone."""
 
 from __future__ import annotations
 
