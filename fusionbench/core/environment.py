@@ -3,12 +3,12 @@
 No environment variable is recorded. Folders of homes, user names and passwords in URLs are left out of commands.
 
 Example:
-    >>> from fusionbench.core.environment import describe_code, describe_command, describe_environment
+    >>> from fusionbench.core.environment import describe_code, anonymous_command, describe_environment
     >>> sorted(describe_environment())
     ['code', 'cpu', 'machine', 'os', 'packages', 'python']
     >>> any(line.startswith("numpy==") for line in describe_environment()["packages"].split())
     True
-    >>> describe_command(["/home/ada/bin/fusionbench", "evaluate", "--out=/home/ada/results"])
+    >>> anonymous_command(["/home/ada/bin/fusionbench", "evaluate", "--out=/home/ada/results"])
     ['fusionbench', 'evaluate', '--out=~/results']
     >>> describe_code(__file__)["file"] if "__file__" in globals() else "my_model.py"
     'my_model.py'
@@ -73,7 +73,7 @@ def describe_code(file: str | Path) -> dict[str, Any] | None:
     return found
 
 
-def describe_command(words: Sequence[str] | None = None) -> list[str]:
+def anonymous_command(words: Sequence[str] | None = None) -> list[str]:
     """The command of this process, or ``words``, without what only says whose machine it was.
 
     The program is its name alone; folders of homes become ``~``; user and password, and what follows ``?``, are removed

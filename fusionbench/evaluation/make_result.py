@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import fusionbench
-from fusionbench.core.environment import describe_command, describe_environment
+from fusionbench.core.environment import anonymous_command, describe_environment
 from fusionbench.results.schema import Identity, Origin, Result, Status, identity_id, load
 
 
@@ -35,7 +35,7 @@ def make_result(
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     if with_command:
-        provenance["command"] = describe_command()
+        provenance["command"] = anonymous_command()
     if model_code is not None:
         provenance["model_code"] = model_code
     if status is None:

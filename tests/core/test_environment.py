@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.core import environment
-from fusionbench.core.environment import describe_code, describe_command, describe_environment
+from fusionbench.core.environment import anonymous_command, describe_code, describe_environment
 from fusionbench.core.io import file_sha256
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
@@ -102,10 +102,10 @@ def test_a_repository_that_git_cannot_read_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_commands_do_not_say_whose_machine_it_was(word: str, shown: str) -> None:
-    assert describe_command(["/home/ada/bin/fusionbench", word]) == ["fusionbench", shown]
+    assert anonymous_command(["/home/ada/bin/fusionbench", word]) == ["fusionbench", shown]
 
 
 def test_commands_are_bounded() -> None:
-    found = describe_command(["fusionbench", *["a"] * 500])
+    found = anonymous_command(["fusionbench", *["a"] * 500])
     assert len(found) == 201 and found[-1] == "and 301 more"
-    assert describe_command([]) == []
+    assert anonymous_command([]) == []

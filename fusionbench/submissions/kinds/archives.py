@@ -8,7 +8,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from fusionbench.core.environment import describe_command, describe_environment
+from fusionbench.core.environment import anonymous_command, describe_environment
 from fusionbench.core.errors import FusionbenchError, Rejected, UsageError
 from fusionbench.core.io import atomic_write, digest, file_sha256
 from fusionbench.results.schema import Origin, Result, SubmittedRow
@@ -162,7 +162,7 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         if "training" in result.declared:  # hours that nobody measured here are no cost
             result.cost = result.cost | {"train_hours": None}
         # of this process, and not of the child
-        result.provenance |= {"command": describe_command(), "environment": describe_environment()}
+        result.provenance |= {"command": anonymous_command(), "environment": describe_environment()}
         return save_row(path, result, table, scoring.results, self.registered_model(record))
 
     def _scored(self, path: Path, scored: Path, weights: str | None) -> tuple[Result, dict[str, np.ndarray]]:
