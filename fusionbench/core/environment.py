@@ -10,8 +10,9 @@ Example:
     True
     >>> anonymous_command(["/home/ada/bin/fusionbench", "evaluate", "--out=/home/ada/results"])
     ['fusionbench', 'evaluate', '--out=~/results']
-    >>> describe_code(__file__)["file"] if "__file__" in globals() else "my_model.py"
-    'my_model.py'
+    >>> from fusionbench.core import environment
+    >>> print(describe_code(environment.__file__))  # part of fusionbench, whose commit the environment has
+    None
 """
 
 from __future__ import annotations

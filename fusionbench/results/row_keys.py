@@ -5,13 +5,11 @@ runs are gathered by model, as nobody else writes them, and never with a submiss
 give a model any name.
 
 Example:
-    >>> from pathlib import Path
     >>> from fusionbench import create_model
     >>> from fusionbench.core.types import ImageSpec
     >>> from fusionbench.evaluation.pairs import evaluate_pairs
     >>> from fusionbench.evaluation.pair_sets import open_pairs
-    >>> from fusionbench.results.result_set import StoredResult
-    >>> from fusionbench.results.row_keys import gather_rows, owner_of, row_key, same_model, seed_of
+    >>> from fusionbench.results.row_keys import owner_of, row_key, same_model, seed_of
     >>> from fusionbench.results.schema import Origin, SubmittedRow
     >>> pairs = open_pairs("pairs-demo", "all", None, limit=1)
     >>> model = create_model("copy-a", ImageSpec(channels=1, height=256, width=256, views=2))
@@ -21,10 +19,6 @@ Example:
     >>> theirs.origin = Origin(kind="submission", submitter="Ada", submission=SubmittedRow(id="a" * 64))
     >>> owner_of(ours), owner_of(theirs), seed_of(theirs), row_key(ours) == row_key(theirs)
     (None, 'Ada', None, False)
-    >>> theirs.id = "f" * 64  # as of other weights
-    >>> files = [StoredResult(Path(name), result) for name, result in (("ours", ours), ("theirs", theirs))]
-    >>> [[one.file.name for one in row.members] for row in gather_rows(files)]
-    [['ours'], ['theirs']]
 """
 
 from __future__ import annotations
@@ -102,6 +96,11 @@ def gather_rows(results: Iterable[StoredResult]) -> list[GatheredRow]:
 
     Raises:
         NotComparableError: one submission, or the same weights of two owners, in two results; names the files.
+
+    Example:
+        >>> from fusionbench.results.row_keys import gather_rows
+        >>> gather_rows([])
+        []
     """
     found = _once(results)
     submitted: dict[str, StoredResult] = {}
