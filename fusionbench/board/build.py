@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fusionbench import __version__
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
 from fusionbench.board.citations import bibtex
@@ -106,8 +108,9 @@ def _make_anonymous(found: list[Benchmark]) -> None:
     """Remove what identifies the author of a result."""
     for row in (row for benchmark in found for row in benchmark.rows if row.entry is not None):
         assert row.entry is not None
+        row.submitter, row.remarks, row.entry.replaces, row.entry.remarks = "", [], [], []
         for result in row.entry.results:
-            result.provenance = {}
+            result.provenance, result.declared = {}, msgspec.UNSET
             if result.origin.kind == "submission":
                 result.title = row.title = f"{result.identity.model.name} {result.id[:6]}"
             result.origin = Origin(kind=result.origin.kind)
@@ -293,7 +296,8 @@ def _add_fused(
 
 def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
-    entries = [row.entry for row in benchmark.rows if row.entry is not None and row.entry.results[0].per_image]
+    rows = (row for row in benchmark.rows if row.kind != "replaced")
+    entries = [row.entry for row in rows if row.entry is not None and row.entry.results[0].per_image]
     if not entries:
         return {}
     comparison = compare_entries(entries)  # with the titles of the page, which may be anonymous

@@ -16,7 +16,7 @@ from fusionbench.results.schema import Result
 if TYPE_CHECKING:
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
-Kind = Literal["ranked", "cut", "published"]
+Kind = Literal["ranked", "cut", "replaced", "published"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class BoardRow:
     published: Published | None = None
     mean_rank: Cell | None = None
     gpu: bool = False  # was scored, and so probably trained, on a GPU
+    submitter: str = ""  # who submitted it, and the start of the submission's id
+    remarks: list[str] = field(default_factory=list)  # how results became this row
 
     @property
     def status(self) -> str:

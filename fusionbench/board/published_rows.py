@@ -121,6 +121,8 @@ def gaps(benchmark: Benchmark) -> list[Gap]:
 def reproduces(row: BoardRow, other: BoardRow) -> bool:
     """Whether a row of ours is of the model that a published row is about."""
     assert row.entry is not None
+    if row.kind == "replaced":
+        return False
     return other.published is not None and other.published.model == row.entry.results[0].identity.model.name
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, slug
+from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, Kind, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
@@ -22,12 +22,13 @@ from fusionbench.results.comparison import (
     common_images,
     metric_order,
     read_entries,
-    same_model,
+    require_comparable,
     title_of,
 )
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.results.published import shipped
 from fusionbench.results.result_set import ResultSet, StoredResult, read_results
+from fusionbench.results.row_keys import gather_rows
 from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
 
@@ -64,15 +65,22 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
     dataset = first.identity.dataset
     folders = {one.result.id: one.folder for one in members}
     entries = read_entries(ResultSet([one for one in members if one.result.per_image is not None]))
-    bare: dict[str, Entry] = {}
-    for result in (one.result for one in members if one.result.per_image is None):
-        bare.setdefault(same_model(result), Entry([])).results.append(result)
-    entries += bare.values()
+    for row in gather_rows(one for one in members if one.result.per_image is None):
+        entries.append(
+            Entry(
+                [one.result for one in row.members],
+                replaces=[one.result for one in row.replaced],
+                remarks=row.remarks,
+            )
+        )
+    require_comparable([result for entry in entries for result in entry.results])
+    replaced = [Entry([result]) for entry in entries for result in entry.replaces]
     groups = _groups(entries, first)
     theirs = [result for result in published if beside(result, first)]
     add_dialects(groups, theirs)
     places = {group.metric: _places(entries, group) for group in groups}
     rows = [_row(entry, groups, places, folders) for entry in entries]
+    rows += [_row(entry, groups, places, folders, replaced=True) for entry in replaced]
     for group in groups:
         for column in group.columns:
             _rank(rows, column, resamples)
@@ -124,7 +132,13 @@ def _groups(entries: Sequence[Entry], first: Result) -> list[ColumnGroup]:
     return groups
 
 
-def _row(entry: Entry, groups: Sequence[ColumnGroup], places: dict[str, int], folders: dict[str, Path]) -> BoardRow:
+def _row(
+    entry: Entry,
+    groups: Sequence[ColumnGroup],
+    places: dict[str, int],
+    folders: dict[str, Path],
+    replaced: bool = False,
+) -> BoardRow:
     result = entry.results[0]
     notes = [f"{len(entry.results)} training runs"] if len(entry.results) > 1 else []
     training = result.identity.training
@@ -136,6 +150,10 @@ def _row(entry: Entry, groups: Sequence[ColumnGroup], places: dict[str, int], fo
         notes.append("cut short")
     if result.status == "scored":
         notes.append("scored from submitted images")
+    if "training" in result.statements:
+        notes.append("training as declared")
+    if replaced:
+        notes.append("replaced by a newer submission")
     cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
     cost = {
         name: Cell(f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}", float(value))
@@ -143,7 +161,7 @@ def _row(entry: Entry, groups: Sequence[ColumnGroup], places: dict[str, int], fo
         if (value := result.cost.get(name)) is not None
     }
     return BoardRow(
-        kind="published" if result.status == "published" else "cut" if entry.cut else "ranked",
+        kind=_kind(entry, replaced),
         family=result.family,
         title=title_of(result),
         note=", ".join(notes),
@@ -154,7 +172,15 @@ def _row(entry: Entry, groups: Sequence[ColumnGroup], places: dict[str, int], fo
         entry=entry,
         folders=[folders[found.id] for found in entry.results],
         gpu=_on_gpu(result),
+        submitter=entry.signature,
+        remarks=entry.about,
     )
+
+
+def _kind(entry: Entry, replaced: bool) -> Kind:
+    if replaced:
+        return "replaced"
+    return "published" if entry.results[0].status == "published" else "cut" if entry.cut else "ranked"
 
 
 def _on_gpu(result: Result) -> bool:
@@ -277,6 +303,6 @@ def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[Board
     def place(row: BoardRow) -> tuple[int, list[tuple[bool, float]], str]:
         values = [(column, row.cells[column.key].value) for column in keys]
         signed = [(v is None, 0.0 if v is None else v if column.better == "lower" else -v) for column, v in values]
-        return ("ranked", "cut", "published").index(row.kind), signed, row.title
+        return ("ranked", "cut", "replaced", "published").index(row.kind), signed, row.title
 
     return sorted(rows, key=place)

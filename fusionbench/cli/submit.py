@@ -23,6 +23,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--note", default="", help="What readers should know.")
 @click.option("--model", help="Predictions: what folders of results call the model.")
 @click.option("-d", "--data", type=_PATH, help="Predictions: the data set's folder, or the folder of pairs.")
+@click.option("--group", help="The row of training runs, of several seeds, that this is one of.")
+@click.option("--seed", type=click.IntRange(0), help="Predictions in a group: the training seed.")
+@click.option("--replaces", metavar="ID", help="An earlier submission of yours that this one replaces.")
 @click.option("--template", is_flag=True, help="Print the .toml of a paper's numbers, to fill in.")
 def pack_command(
     made: Path | None,
@@ -33,6 +36,9 @@ def pack_command(
     note: str,
     model: str | None,
     data: Path | None,
+    group: str | None,
+    seed: int | None,
+    replaces: str | None,
     template: bool,
 ) -> None:
     """Pack MADE into one file: a training run with its weights, or with --model and --data what a model predicted, or a
@@ -53,9 +59,12 @@ def pack_command(
         return
     if made is None or out is None:
         raise UsageError("name what to pack, and the file to write with --out")
-    report = pack_submission(PackRequest(made, out, title, submitter, link, note, model, data))
+    request = PackRequest(made, out, title, submitter, link, note, model, data, group, seed, replaces)
+    report = pack_submission(request)
     for remark in report.notes:
         say(f"remark: {remark}")
+    if report.id:
+        say(f"submission {report.id}")
     click.echo(str(out))
 
 
@@ -86,6 +95,8 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
             click.echo(f"remark: {remark}")
         if report.ok:
             click.echo(f"{submission}: fine: {report.about}")
+        if report.id:
+            say(f"submission {report.id}")
     if not report.ok:
         raise Rejected(f"{submission}: {len(report.problems)} problems")
 
@@ -110,8 +121,15 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.option("-d", "--data", type=_PATH, help="The data set's folder, or that of pairs; published numbers need none.")
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
+@click.option("--submitter", help="Who handed it in, as you know: refuse another name, and mark this one confirmed.")
 def accept_command(
-    submission: Path | None, queue: Path | None, suite: str | None, data: Path | None, results: Path, seconds: int
+    submission: Path | None,
+    queue: Path | None,
+    suite: str | None,
+    data: Path | None,
+    results: Path,
+    seconds: int,
+    submitter: str | None,
 ) -> None:
     """Check a SUBMISSION again, score it in a limited process, and save the result. Prints its folder.
 
@@ -127,7 +145,7 @@ def accept_command(
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
     # One object for a single submission and for a queue, checked first: a queue rejects nothing for our own mistake.
-    scoring = Scoring(results, data, suite, seconds)
+    scoring = Scoring(results, data, suite, seconds, submitter)
     scoring.check_data()
     if submission is not None:
         click.echo(str(accept_submission(submission, scoring)))

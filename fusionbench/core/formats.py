@@ -42,7 +42,7 @@ def require_format(declared: object, ours: str, path: str | Path, written_by: ob
 
     Args:
         declared: what the file says, of any type.
-        ours: the format that is read, ``fusionbench.recipe/1``.
+        ours: the newest revision of the format that is read, ``fusionbench.recipe/1``.
         written_by: the version of fusionbench that the file says wrote it, of any type.
 
     Raises:
@@ -50,7 +50,7 @@ def require_format(declared: object, ours: str, path: str | Path, written_by: ob
     """
     parts, known = _parts(declared), _parts(ours)
     assert known is not None
-    if parts is None or parts[0] != known[0] or parts == known:
+    if parts is None or parts[0] != known[0] or (parts[1] == known[1] and parts[2] <= known[2]):
         return
     from fusionbench import __version__
 
@@ -71,7 +71,7 @@ def read_json(content: bytes, kind: type[T], path: str | Path, fixed: tuple[type
     """Decode a JSON file strictly; of a newer revision, leave out fields that are not known here, with a note.
 
     Args:
-        kind: a struct whose field ``schema`` or ``format`` has one possible value.
+        kind: a struct whose field ``schema`` or ``format`` has the format as its value, or its revisions.
         fixed: structs in which no field is ever left out, since a reader that ignored it would take the file for
             something else.
 
@@ -83,7 +83,8 @@ def read_json(content: bytes, kind: type[T], path: str | Path, fixed: tuple[type
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError:
         raw = msgspec.json.decode(content)
-        key, ours = _format_of(kind)
+        key, revisions = _format_of(kind)
+        ours = revisions[-1]
         declared = raw.get(key) if isinstance(raw, dict) else None
         parts, known = _parts(declared), _parts(ours)
         assert known is not None
@@ -98,7 +99,7 @@ def read_json(content: bytes, kind: type[T], path: str | Path, fixed: tuple[type
         for _, table, name, _ in unknown:
             del table[name]
         try:
-            found = msgspec.json.decode(msgspec.json.encode({**raw, key: ours}), type=kind)
+            found = msgspec.json.decode(msgspec.json.encode({**raw, key: revisions[0]}), type=kind)
         except msgspec.ValidationError:  # a value that is new, too
             require_format(declared, ours, path, written_by)
             raise
@@ -117,13 +118,13 @@ def _parts(declared: object) -> tuple[str, int, int] | None:
     return None if found is None else (found[1], int(found[2]), int(found[3] or 0))
 
 
-def _format_of(kind: type[msgspec.Struct]) -> tuple[str, str]:
-    """The field of a struct that names its format, and the name."""
+def _format_of(kind: type[msgspec.Struct]) -> tuple[str, list[str]]:
+    """The field of a struct that names its format, and the revisions that it knows, the newest last."""
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     for field in info.fields:
         if field.encode_name in _KEYS and isinstance(field.type, inspect.LiteralType):
-            return field.encode_name, str(field.type.values[0])
+            return field.encode_name, sorted(map(str, field.type.values), key=lambda name: _parts(name) or ("", 0, 0))
     raise TypeError(f"{kind.__name__} declares no format")
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import fusionbench
-from fusionbench.core.io import utf8
+from fusionbench.core.environment import anonymous_command, describe_environment
 from fusionbench.results.schema import Identity, Origin, Result, Status, identity_id, load
 
 
@@ -16,22 +15,31 @@ def make_result(
     identity: Identity,
     *,
     title: str,
-    status: Status = "verified",
+    status: Status | None = None,
     family: Literal["trivial", "classical", "model"] = "model",
     origin: Origin | None = None,
     with_command: bool = True,
+    model_code: dict[str, Any] | None = None,
 ) -> Result:
-    """A result without scores whose id is that of ``identity``, with version, time and command in its provenance.
+    """A result without scores whose id is that of ``identity``, with what it takes to have it again in its provenance:
+    version, time, command, and :func:`fusionbench.core.environment.describe_environment`.
 
     Args:
+        status: None for ``verified`` where the weights are here and the identity has their digest, else ``scored``.
+        model_code: where the model's code is from, as :func:`fusionbench.core.environment.describe_code` says.
         with_command: False in a process whose command line is not the one that somebody typed.
     """
     provenance: dict[str, object] = {
         "fusionbench": fusionbench.__version__,
+        "environment": describe_environment(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     if with_command:
-        provenance["command"] = [utf8(word) for word in (Path(sys.argv[0]).name, *sys.argv[1:])]
+        provenance["command"] = anonymous_command()
+    if model_code is not None:
+        provenance["model_code"] = model_code
+    if status is None:
+        status = "scored" if identity.model.weights_sha256 is None else "verified"
     return Result(
         id=identity_id(identity),
         status=status,

@@ -161,7 +161,7 @@ def evaluate(
         metrics={m.name: m.version for m in (NLL, MSE_MIN) if m.name in subject.metrics},
         training=subject.training,
     )
-    result = make_result(identity, title=title or subject.title, family=subject.family)
+    result = make_result(identity, title=title or subject.title, family=subject.family, model_code=subject.code)
     if (found := saved_result(result, out, force)) is not None:
         return found
     compiled = compile and compile_blocks(subject.model, runtime.device)

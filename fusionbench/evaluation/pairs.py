@@ -136,7 +136,7 @@ def evaluate_pairs(
     model = subject.model
     if not can_fuse(model):
         raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
-    about: dict[str, Any] = {"title": title or subject.title, "family": subject.family}
+    about: dict[str, Any] = {"title": title or subject.title, "family": subject.family, "model_code": subject.code}
     result = _result(pairs, protocol, subject.identity, training=subject.training, **about)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
     seconds: list[float] = []
@@ -155,7 +155,7 @@ def evaluate_pairs(
         "ms_per_image": 1000 * statistics.median(seconds),
         "peak_mib": max(peaks) if peaks else None,
     }
-    result.provenance["host"] = describe_host(runtime.device)
+    result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
     if out is not None:
         save(result, out, table)
     return result

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from fusionbench.core.environment import describe_code
 from fusionbench.core.errors import UsageError
 from fusionbench.core.interfaces import Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import file_sha256
@@ -71,6 +73,12 @@ class EvaluatedModel:
     def training(self) -> TrainingIdentity | None:
         """How the weights came to be, of a run."""
         return None if self.run is None else self.run.info.identity()
+
+    @property
+    def code(self) -> dict[str, Any] | None:
+        """File and repository of the model's class where it is not fusionbench's own."""
+        file = getattr(sys.modules.get(type(self.model).__module__), "__file__", None)
+        return None if file is None else describe_code(file)
 
     def cost(self) -> dict[str, float | int | None]:
         """Number of parameters, and hours of training of a run."""

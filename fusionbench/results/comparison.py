@@ -31,19 +31,32 @@ Example:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, NotComparableError, UsageError
-from fusionbench.core.io import digest
+from fusionbench.core.errors import UsageError
 from fusionbench.results import bootstrap as stats
+from fusionbench.results.entries import Entry, per_image, read_entries, require_comparable, title_of
 from fusionbench.results.input_means import MEAN, column_order, matches
-from fusionbench.results.result_set import Results, read_results
-from fusionbench.results.schema import Result, Score
+from fusionbench.results.result_set import Results
+from fusionbench.results.row_keys import same_model
+
+__all__ = [  # with the names that lie in entries and row_keys now
+    "SECONDARY",
+    "Comparison",
+    "Entry",
+    "common_images",
+    "compare_entries",
+    "compare_results",
+    "metric_order",
+    "per_image",
+    "read_entries",
+    "require_comparable",
+    "same_model",
+    "title_of",
+]
 
 # Scores that say the same as another one in another unit, or a bound of it: tables show them on request.
 SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
@@ -61,32 +74,6 @@ def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
     """
     metric = key.partition("@")[0]
     return not metric.startswith("nll"), SECONDARY.get(metric, "") + metric, column_order(key)
-
-
-@dataclass
-class Entry:
-    """One row: a model with one result per training seed, and its per-image values (runs, n) by score key.
-
-    Images that a metric cannot score are NaN in ``values``. ``lacking``: score key -> why the row has no mean to be
-    ranked by.
-    """
-
-    results: list[Result]
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-    lacking: dict[str, str] = field(default_factory=dict)
-    ids: list[int | str] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        return title_of(self.results[0])
-
-    @property
-    def cut(self) -> bool:
-        return any(result.cut for result in self.results)
-
-    @property
-    def trivial(self) -> bool:
-        return self.results[0].family == "trivial"
 
 
 @dataclass(frozen=True)
@@ -108,122 +95,6 @@ class Comparison:
     resamples: int
     counted: dict[str, int] = field(default_factory=dict)
     not_ranked: dict[str, dict[int, str]] = field(default_factory=dict)
-
-
-def title_of(result: Result) -> str:
-    """What a table calls a result."""
-    return result.title or result.identity.model.name
-
-
-def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
-    """Per-image values of a score key, float64 (n,), or None where the table does not tell.
-
-    The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
-    ``score.extra["dims"]`` names, in bits.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.comparison import per_image
-        >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
-        >>> per_image(table, "nll@mean").tolist()
-        [700.0, 300.0]
-        >>> per_image(table, "mse_min@0") is None
-        True
-    """
-    if key in table:
-        return table[key]
-    metric = key.partition("@")[0]
-    if metric.endswith("_bpd") and score is not None and isinstance(dims := score.extra.get("dims"), int):
-        nats = per_image(table, key.replace("_bpd@", "@", 1), score)
-        return None if nats is None else nats / (dims * math.log(2))
-    return None
-
-
-def require_comparable(results: Sequence[Result]) -> None:
-    """Refuse results that do not measure the same thing.
-
-    Raises:
-        NotComparableError: says which results differ in what.
-    """
-    if not results:  # a board of rows that have means only
-        return
-    first = results[0]
-    for other in results[1:]:
-        for part in ("dataset", "protocol"):
-            mine = msgspec.to_builtins(getattr(first.identity, part))
-            theirs = msgspec.to_builtins(getattr(other.identity, part))
-            for name, value in mine.items():
-                if theirs[name] != value:
-                    raise NotComparableError(
-                        f"{_named(other)} and {_named(first)} differ in {part} {name}: {theirs[name]!r} and {value!r}; "
-                        "score them again on the same data under the same protocol"
-                    )
-        for metric, version in first.identity.metrics.items():
-            if other.identity.metrics.get(metric, version) != version:
-                raise NotComparableError(
-                    f"{_named(other)} and {_named(first)} were scored with versions "
-                    f"{other.identity.metrics[metric]} and {version} of {metric}; score them again"
-                )
-
-
-def same_model(result: Result) -> str:
-    """Key that results share when they differ only in the training seed and its weights."""
-    identity = msgspec.to_builtins(result.identity)
-    identity["model"].pop("weights_sha256")
-    if identity["training"]:
-        identity["training"].pop("seed")
-    return digest(identity)
-
-
-def read_entries(results: Results) -> list[Entry]:
-    """One entry per model from result files or folders, training seeds of one model gathered, ids checked.
-
-    Raises:
-        UsageError: no results in a folder.
-        DataError: a damaged result.
-        NotComparableError: different things were measured, or a row has no per-image values.
-    """
-    found = read_results(results)
-    if any(one.result.status != "published" for one in found):  # numbers of papers take no part
-        found = found.measured
-    require_comparable([one.result for one in found])
-    entries: dict[str, Entry] = {}
-    ids: np.ndarray | None = None
-    seen: set[str] = set()
-    for one in found:
-        file, result = one.file, one.result
-        if result.id in seen:
-            continue
-        seen.add(result.id)
-        if result.per_image is None:
-            raise NotComparableError(
-                f"{file}: {_named(result)} has no per-image values, which a paired comparison needs"
-            )
-        table = one.per_image
-        if "id" not in table:
-            raise DataError(f"{file}: its per-image table has no column 'id'")
-        order = np.argsort(table["id"], kind="stable")
-        if ids is None:
-            ids = table["id"][order]
-        elif not np.array_equal(ids, table["id"][order]):
-            common = len(np.intersect1d(ids, table["id"]))
-            raise NotComparableError(
-                f"{file}: {_named(result)} has {len(table['id'])} images, {common} of the {len(ids)} of the others; "
-                "means over different images cannot be compared"
-            )
-        entry = entries.setdefault(same_model(result), Entry([], ids=ids.tolist()))
-        entry.results.append(result)
-        for key in result.scores:
-            values = per_image(table, key, result.scores[key])
-            if result.scores[key].mean is None:
-                entry.lacking.setdefault(key, result.scores[key].reason or "could not be measured")
-            elif values is not None:
-                had = entry.values.get(key)
-                entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
-    for entry in entries.values():  # a run without a value is not left out of the mean of its model's runs
-        for key in entry.lacking:
-            entry.values.pop(key, None)
-    return list(entries.values())
 
 
 def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -342,7 +213,3 @@ def _by_column(key: str) -> tuple[str, tuple[int, int, str]]:
 
 def _direction(entries: Sequence[Entry], key: str) -> stats.Better:
     return next(entry.results[0].scores[key].better for entry in entries if key in entry.results[0].scores)
-
-
-def _named(result: Result) -> str:
-    return f"{title_of(result)} ({result.id[:12]})"

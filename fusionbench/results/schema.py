@@ -38,6 +38,8 @@ from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
 from fusionbench.results.image_tables import read_table, table_bytes
 from fusionbench.results.input_means import current_keys
+from fusionbench.results.origins import Origin as Origin  # they are parts of the schema, read from here
+from fusionbench.results.origins import SubmittedRow as SubmittedRow
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
@@ -111,17 +113,12 @@ class PerImage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     columns: list[str]
 
 
-class Origin(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """``paper``: {title, url, table, row} for published rows."""
-
-    kind: Literal["run", "submission", "paper"] = "run"
-    paper: dict[str, str] | None = None
-    submitter: str | None = None
-    note: str = ""
-
-
 class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@mean``).
+
+    There are two kinds of provenance. ``provenance`` and ``cost`` were measured by the process that made the scores.
+    ``declared`` has what the author of a submission says and nobody measured: how the weights were trained, for how
+    long, what the predictions are from. Where it has ``training``, ``identity.training`` is the author's statement too.
 
     Example:
         >>> from fusionbench import create_model
@@ -137,7 +134,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         (58.15, 'grey levels')
     """
 
-    schema: Literal["fusionbench.result/1"] = "fusionbench.result/1"
+    schema: Literal["fusionbench.result/1", "fusionbench.result/1.1"] = "fusionbench.result/1"
     id: str
     status: Status
     family: Literal["trivial", "classical", "model"] = "model"
@@ -149,11 +146,22 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     provenance: dict[str, Any] = {}
     origin: Origin = msgspec.field(default_factory=Origin)
     pictures: dict[str, str] = {}  # caption -> file beside the result
+    declared: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # since fusionbench.result/1.1
 
     @property
     def cut(self) -> bool:
-        """Whether training was cut short."""
+        """Whether training was cut short; as the author declares it where ``declared`` has ``training``."""
         return self.identity.training is not None and self.identity.training.cut
+
+    @property
+    def submission(self) -> SubmittedRow | None:
+        """Which submission it is of; None for own runs, papers, and what was accepted before ids were assigned."""
+        return self.origin.submission if isinstance(self.origin.submission, SubmittedRow) else None
+
+    @property
+    def statements(self) -> dict[str, Any]:
+        """What the author declares; empty where everything was measured."""
+        return self.declared if isinstance(self.declared, dict) else {}
 
     def folder(self, root: str | Path) -> Path:
         """``<root>/<dataset>/<model>/<id12>``: where the result belongs."""
@@ -289,7 +297,7 @@ def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None =
 
 
 def result_bytes(result: Result) -> bytes:
-    """The content of ``result.json``.
+    """The content of ``result.json``, which declares the lowest revision that has all of its fields.
 
     Example:
         >>> from fusionbench.results.schema import DatasetIdentity, Identity, ModelIdentity
@@ -304,6 +312,8 @@ def result_bytes(result: Result) -> bytes:
         >>> result_bytes(result).decode().splitlines()[:3]
         ['{', ' "cost": {},', ' "family": "model",']
     """
+    added = result.origin.submission is not msgspec.UNSET or result.declared is not msgspec.UNSET
+    result.schema = "fusionbench.result/1.1" if added else "fusionbench.result/1"
     return msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1) + b"\n"
 
 

@@ -126,8 +126,9 @@ def order(comparison: Comparison) -> list[int]:
 
 
 def label(entry: Entry) -> str:
-    """Title with what a reader must know: number of runs, cut short, trivial."""
-    notes = [f"{len(entry.results)} runs"] if len(entry.results) > 1 else []
+    """Title with what a reader must know: who submitted it, number of runs, cut short, trivial."""
+    notes = [f"by {entry.signature}"] if entry.signature else []
+    notes += [f"{len(entry.results)} runs"] if len(entry.results) > 1 else []
     notes += ["cut short"] if entry.cut else []
     notes += ["trivial"] if entry.trivial else []
     return entry.title + (f" ({', '.join(notes)})" if notes else "")
@@ -146,7 +147,7 @@ def legend(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Why cells say n/a, and which scores are from fewer images than the others; a line each."""
+    """Why cells say n/a, which scores are from fewer images than the others, and what rows replace; a line each."""
     lines = []
     for key, n in comparison.counted.items():
         if 0 < n < comparison.images:
@@ -160,7 +161,7 @@ def notes(comparison: Comparison) -> list[str]:
             told.setdefault((i, reason), []).append(key)
     for (i, reason), keys in sorted(told.items()):
         lines.append(f"{comparison.entries[i].title}: {', '.join(keys)} n/a: {reason}")
-    return lines
+    return lines + [f"{entry.title}: {remark}" for entry in comparison.entries for remark in entry.about]
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:
@@ -182,6 +183,8 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "runs": len(entry.results),
                 "trivial": entry.trivial,
                 "cut": entry.cut,
+                "status": entry.results[0].status,
+                **entry.provenance,
                 "scores": scores,
                 "not_available": {key: why[i] for key, why in comparison.not_ranked.items() if i in why},
             }
@@ -272,15 +275,17 @@ def as_csv(comparison: Comparison) -> str:
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high"]
     fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better"]
-    fields += [*numbers, "images", "not_available"]
+    fields += [*numbers, "images", "not_available", "submitter"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()
     for row in as_data(comparison)["rows"]:
         about = {"model": row["name"], **{name: row[name] for name in ("title", "runs", "trivial", "cut")}}
-        about["title"] = printable(about["title"])
-        if about["title"][:1] in "=+-@":  # a spreadsheet would take it for a formula
-            about["title"] = "'" + about["title"]
+        about["submitter"] = row["submitter"] or ""
+        for name in ("title", "submitter"):
+            about[name] = printable(about[name])
+            if about[name][:1] in tuple("=+-@"):  # a spreadsheet would take it for a formula
+                about[name] = "'" + about[name]
         for key, score in row["scores"].items():
             kind = {"score": key, "unit": comparison.unit[key], "better": comparison.better[key]}
             more = {"images": comparison.counted.get(key, comparison.images)}

@@ -38,9 +38,13 @@ _AGAIN = "make it again with `fusionbench pack`"
 
 
 class Predictions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Content of ``submission.json`` beside predictions. Neither scores nor a status are the author's to say."""
+    """Content of ``submission.json`` beside predictions. Neither scores nor a status are the author's to say.
 
-    schema: Literal["fusionbench.predictions/1"] = "fusionbench.predictions/1"
+    ``group``: predictions of other training seeds that are one row with these, whose own is ``seed``. ``replaces``: id
+    of an earlier submission. All since fusionbench.predictions/1.1, which is declared where there is one of them.
+    """
+
+    schema: Literal["fusionbench.predictions/1", "fusionbench.predictions/1.1"] = "fusionbench.predictions/1"
     kind: Literal["masked", "pairs"]
     title: Line
     submitter: Line
@@ -51,6 +55,15 @@ class Predictions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     dataset_id: Digest
     split: Plain = "test"
     images: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    group: Plain | msgspec.UnsetType = msgspec.UNSET
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)] | msgspec.UnsetType = msgspec.UNSET
+    replaces: Digest | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if (self.group, self.seed, self.replaces) != (msgspec.UNSET,) * 3:
+            self.schema = "fusionbench.predictions/1.1"
+        if self.group is not msgspec.UNSET and self.seed is msgspec.UNSET:
+            raise ValueError("a group of training runs needs the `seed` of each (--seed)")
 
 
 class PredictionFindings(msgspec.Struct):

@@ -123,3 +123,41 @@ def test_other_images_are_refused(tmp_path: Path) -> None:
 
 def test_no_results_are_no_tables(tmp_path: Path) -> None:
     assert benchmarks(tmp_path) == []
+
+
+def test_a_submission_shows_its_submitter_and_what_it_replaces(tmp_path: Path) -> None:
+    from fusionbench.board.build import build_board
+    from fusionbench.results import schema
+    from tests.helpers.results import made_up
+
+    for name, submission, replaces, seed in (
+        ("mine", "a", None, 0),
+        ("mine", "b", "a" * 64, 1),
+        ("mine", "e", None, 2),
+    ):
+        folder = made_up(tmp_path / "results", name, title="Mine", seed=seed, shift=0.1 * seed)
+        made = schema.load(folder)
+        row = schema.SubmittedRow(id=submission * 64, replaces=replaces)
+        who = "Eve" if submission == "e" else "Ada"
+        made.origin = schema.Origin(kind="submission", submitter=who, submission=row)
+        made.declared = {"training": {"cut": False}, "note": "<b>trust me</b>"}
+        schema.save(made, tmp_path / "results", schema.load_per_image(folder))
+    (benchmark,) = benchmarks(tmp_path / "results", resamples=100)
+    found = {row.submitter: row for row in benchmark.rows if row.kind != "published"}
+    assert {who: row.kind for who, row in found.items()} == {
+        "Ada bbbbbbbb": "ranked",
+        "Ada aaaaaaaa": "replaced",
+        "Eve eeeeeeee": "ranked",
+    }
+    assert found["Ada aaaaaaaa"].ranks == {} and all(row.runs == 1 for row in found.values())
+    assert "training as declared" in found["Eve eeeeeeee"].note
+    page = build_board(tmp_path / "results", tmp_path / "board", resamples=100)
+    text = page.read_text()
+    assert "by Ada bbbbbbbb" in text and "Replaced by a newer submission: not ranked" in text
+    models = [path.read_text() for path in (tmp_path / "board" / "models").iterdir()]
+    assert len(models) == 3 and all("declared by the submitter, not measured" in text for text in models)
+    assert all("<b>trust me" not in text for text in models)
+    hidden = build_board(tmp_path / "results", tmp_path / "hidden", resamples=100, anonymous=True)
+    for path in hidden.parent.rglob("*"):
+        if path.suffix in (".html", ".js", ".csv", ".md", ".tex"):
+            assert "Ada" not in path.read_text() and "trust me" not in path.read_text(), path

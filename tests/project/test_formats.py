@@ -22,7 +22,7 @@ from fusionbench.data.verify import verify_dataset
 from fusionbench.evaluation.suites import load_suite
 from fusionbench.results.gate import read_baseline
 from fusionbench.results.published import read_published
-from fusionbench.results.schema import load, load_per_image, save
+from fusionbench.results.schema import load, load_per_image, result_bytes, save
 from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
 from tests.helpers.recipes import FOLDER_SPLITS
@@ -384,3 +384,22 @@ def test_an_unknown_field_is_refused_with_its_name(name: str, read: Callable[[Pa
 
     with pytest.raises(FusionbenchError, match="unknown"):
         read(changed_toml(GOLDEN / FILES[name], tmp_path / "changed.toml"))
+
+
+def test_revision_1_of_results_and_submissions() -> None:
+    """What revision 1 added, in files that its own writers wrote; without it the old revision is declared."""
+    result, before = load(GOLDEN / "result-1.1"), load(GOLDEN / "result-1")
+    assert (result.schema, before.schema) == ("fusionbench.result/1.1", "fusionbench.result/1")
+    assert result.id == before.id and result.scores == before.scores, "no part of the identity"
+    assert result.submission is not None and result.submission.group == "three-seeds"
+    assert (result.submission.id, result.submission.replaces) == ("5" * 64, "7" * 64)
+    assert result.statements["train_hours"] == 0.5 and before.statements == {} and before.submission is None
+    written = json.loads(result_bytes(before))  # its scores have their present names
+    assert written.keys() == json.loads((GOLDEN / "result-1" / "result.json").read_text()).keys()
+    assert "submission" not in written["origin"]
+    assert result_bytes(result) == (GOLDEN / "result-1.1" / "result.json").read_bytes()
+    for name, extra in (("submission", {"replaces": "7" * 64}), ("predictions", {"seed": 4})):
+        old, new = (check_submission(GOLDEN / f"{name}-{version}.zip").as_json() for version in ("1", "1.1"))
+        assert old["ok"] and new["ok"] and old["id"] != new["id"]
+        facts = {"group": "three-seeds", "schema": f"fusionbench.{name}/1.1", **extra}
+        assert new["submission"] == old["submission"] | facts

@@ -204,7 +204,7 @@ class BaseProtocol(ABC):
             metrics=self.metrics(subject.model),
             training=subject.training,
         )
-        result = make_result(identity, title=title or subject.title, family=subject.family)
+        result = make_result(identity, title=title or subject.title, family=subject.family, model_code=subject.code)
         if (found := saved_result(result, out, force)) is not None:
             return found
         begun = time.monotonic()
@@ -214,7 +214,7 @@ class BaseProtocol(ABC):
             if score.mean is None and not score.extra.get("not_available"):
                 raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
         result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
-        result.provenance["host"] = describe_host(runtime.device)
+        result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
         if out is not None and runtime.rank == 0:
             save(result, out, table)
         runtime.fabric.barrier()

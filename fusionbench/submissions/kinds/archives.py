@@ -6,12 +6,19 @@ import shutil
 import tempfile
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from fusionbench.core.environment import anonymous_command, describe_environment
 from fusionbench.core.errors import FusionbenchError, Rejected, UsageError
-from fusionbench.core.io import atomic_write
+from fusionbench.core.io import atomic_write, digest, file_sha256
+from fusionbench.results.schema import Origin, Result, SubmittedRow
 from fusionbench.submissions.archive import extract_all, inspect, member_names
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
+from fusionbench.submissions.look_alikes import name_problems, name_remarks
+from fusionbench.submissions.rows import save_row
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class ArchiveRecord(Protocol):
@@ -57,6 +64,25 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
     def read(self, folder: Path) -> Record:
         """The record of an unpacked submission that passed the check."""
 
+    def registered_model(self, record: Record) -> str | None:
+        """The registered model whose weights are submitted; None where nobody here can know what made the files."""
+        return None
+
+    def weights_sha256(self, folder: Path) -> str | None:
+        """Digest of the weights of an unpacked submission; None for a kind without weights."""
+        return None
+
+    def row(self, record: Record, submission_id: str, confirmed: bool) -> SubmittedRow:
+        """What the record says about the row that it belongs to."""
+        said = {name: getattr(record, name, None) for name in ("group", "seed", "replaces")}
+        kept = {name: value for name, value in said.items() if isinstance(value, str | int)}
+        return SubmittedRow(id=submission_id, confirmed=confirmed, **kept)  # type: ignore[arg-type]
+
+    def declared(self, record: Record) -> dict[str, Any]:
+        """What the author says that nobody measured, for readers of the result."""
+        said = {name: getattr(record, name, None) for name in ("link", "note")}
+        return {name: value for name, value in said.items() if value}
+
     def needs_suite(self, record: Record) -> bool:
         """Whether a suite has to say how a submission is scored."""
         return True
@@ -92,7 +118,13 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         if report.ok:
             report.problems += extract_all(path, limits, folder)
         if report.ok:
+            report.id = content_id(folder)
             self.examine(folder, data, report)
+        if report.ok:
+            record = self.read(folder)
+            model = self.registered_model(record)
+            report.problems += name_problems(record.title, record.submitter, model)
+            report.notes += name_remarks(record.title, model)
         return report
 
     def accept(self, path: Path, scoring: Scoring) -> Path:
@@ -109,6 +141,11 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
             if not report.ok:
                 raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
             record = self.read(folder)
+            if scoring.submitter not in (None, record.submitter):
+                raise Rejected(
+                    f"{path}: its record says that {record.submitter!r} submits it, not {scoring.submitter!r}; pack it "
+                    "again with the right --submitter"
+                )
             if scoring.suite is None and self.needs_suite(record):
                 raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
             self.check_data(path, record, scoring.data)
@@ -116,10 +153,20 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
             done = run_limited(self.scorer, arguments, seconds=scoring.seconds)
             if not done.ok:
                 raise Rejected(f"{path}: could not be scored: {done.message}")
-            return self._save(path, record, report, out, scoring.results)
+            result, table = self._scored(path, out, self.weights_sha256(folder))
+        result.title = record.title
+        row = self.row(record, report.id, confirmed=scoring.submitter is not None)
+        notes = "; ".join(report.notes)
+        result.origin = Origin(kind="submission", submitter=record.submitter, note=notes, submission=row)
+        result.declared = self.declared(record)
+        if "training" in result.declared:  # hours that nobody measured here are no cost
+            result.cost = result.cost | {"train_hours": None}
+        # of this process, and not of the child
+        result.provenance |= {"command": anonymous_command(), "environment": describe_environment()}
+        return save_row(path, result, table, scoring.results, self.registered_model(record))
 
-    def _save(self, path: Path, record: Record, report: SubmissionReport, scored: Path, results: Path) -> Path:
-        """Save what the child left in ``scored``: its numbers, with status, title and origin from here."""
+    def _scored(self, path: Path, scored: Path, weights: str | None) -> tuple[Result, dict[str, np.ndarray]]:
+        """What the child left in ``scored``, with our status; verified only if these weights made the numbers."""
         from fusionbench.results import schema
 
         try:
@@ -127,6 +174,13 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
             result, table = schema.load(file), schema.load_per_image(file)
         except (ValueError, FusionbenchError) as error:
             raise Rejected(f"{path}: scoring left no valid result: {error}") from error
-        result.status, result.title = self.status, record.title
-        result.origin = schema.Origin(kind="submission", submitter=record.submitter, note="; ".join(report.notes))
-        return schema.save(result, results, table)
+        if self.status == "verified" and (weights is None or result.identity.model.weights_sha256 != weights):
+            raise Rejected(f"{path}: scoring left no valid result: it is not of the weights that were submitted")
+        result.status = self.status
+        return result, table
+
+
+def content_id(folder: Path) -> str:
+    """The id of an unpacked submission: sha256 over names and sha256 of its files, however they were packed."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return digest({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from fusionbench.core.errors import Problem, Rejected, UsageError
+from fusionbench.core.text import Digest, Plain
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class PackRequest:
         title, submitter: what tables call the model, and who submits it.
         link, note: an https address with more about it, and what readers should know.
         model, data: of predictions: what folders of results call the model, and what was predicted.
+        group, seed: the row of training runs that this is one of, and its training seed (a run knows its own).
+        replaces: id of an earlier submission of the same submitter that this one replaces.
     """
 
     made: Path
@@ -32,17 +35,34 @@ class PackRequest:
     note: str = ""
     model: str | None = None
     data: Path | None = None
+    group: str | None = None
+    seed: int | None = None
+    replaces: str | None = None
 
     @property
     def author(self) -> dict[str, Any]:
-        """Title, submitter, link and note, as records have them.
+        """Title, submitter, link and note, and group and replaces where they are given, as records have them.
 
         Raises:
-            UsageError: no title or no submitter.
+            UsageError: no title or no submitter, a group that is no name, or what is replaced is no id.
         """
         if self.title is None or self.submitter is None:
             raise UsageError("a submission needs --title, what tables call the model, and --submitter")
-        return {"title": self.title, "submitter": self.submitter, "link": self.link, "note": self.note}
+        added = {"group": self.group, "replaces": self.replaces}
+        for name, kind, rule in (
+            ("group", Plain, "a group has small letters, digits, + _ and -, for example three-seeds"),
+            (
+                "replaces",
+                Digest,
+                "the id of a submission has 64 digits; `check` and the page of its row show it",
+            ),
+        ):
+            try:
+                msgspec.convert(added[name], kind | None)
+            except msgspec.ValidationError as error:
+                raise UsageError(f"--{name} {added[name]!r}: {rule}") from error
+        about = {"title": self.title, "submitter": self.submitter, "link": self.link, "note": self.note}
+        return about | {name: value for name, value in added.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -54,12 +74,14 @@ class Scoring:
         data: folder or name of the data set or the pairs; published numbers need none.
         suite: name or ``.toml`` file of the suite whose protocol applies; fused images of pairs need none.
         seconds: most time for scoring one.
+        submitter: who handed it in, as the maintainer knows; a submission of another one is refused.
     """
 
     results: Path
     data: Path | None = None
     suite: str | None = None
     seconds: int = 3600
+    submitter: str | None = None
 
     @cached_property
     def data_place(self) -> str:
@@ -122,7 +144,8 @@ def resolve_data(data: Path) -> Path:
 class SubmissionReport:
     """What a check found. ``ok`` when there are no problems; ``notes`` are remarks that refuse nothing.
 
-    ``about``: title, model and data set of the record in one line.
+    ``about``: title, model and data set of the record in one line. ``id``: sha256 over the content of an archive that
+    could be unpacked, under which its row is known; "" otherwise.
     """
 
     path: str
@@ -130,6 +153,7 @@ class SubmissionReport:
     submission: msgspec.Struct | None = None
     notes: list[str] = field(default_factory=list)
     about: str = ""
+    id: str = ""
 
     @property
     def ok(self) -> bool:
@@ -139,7 +163,8 @@ class SubmissionReport:
         """Plain values for ``--json``."""
         problems = [vars(problem) for problem in self.problems]
         facts = None if self.submission is None else msgspec.to_builtins(self.submission)
-        return {"ok": self.ok, "file": self.path, "problems": problems, "notes": self.notes, "submission": facts}
+        found = {"problems": problems, "notes": self.notes, "submission": facts}
+        return {"ok": self.ok, "file": self.path} | ({"id": self.id} if self.id else {}) | found
 
 
 class SubmissionKind(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -48,7 +48,12 @@ class PredictionsKind(ArchiveKind[Predictions]):
         author = request.author
         if request.model is None or request.data is None:
             raise UsageError("predictions need both --model NAME and --data FOLDER; a run needs neither")
-        write_prediction_draft(request.made, named_data(request.data), draft, author | {"model": request.model})
+        seed = {} if request.seed is None else {"seed": request.seed}
+        words = author | {"model": request.model} | seed
+        try:
+            write_prediction_draft(request.made, named_data(request.data), draft, words)
+        except ValueError as error:
+            raise UsageError(f"{request.made}: {error}") from error
 
     def examine(self, folder: Path, data: Path | None, report: SubmissionReport) -> None:
         """Let a child process with limits look at files that are not ours; its findings join ``report``."""
@@ -71,6 +76,11 @@ class PredictionsKind(ArchiveKind[Predictions]):
     def read(self, folder: Path) -> Predictions:
         """The record of an unpacked submission."""
         return read_prediction_record(folder)
+
+    def declared(self, record: Predictions) -> dict[str, Any]:
+        """What made the predictions, which nobody saw here."""
+        seed = {"seed": record.seed} if isinstance(record.seed, int) else {}
+        return super().declared(record) | {"model": record.model} | seed
 
     def needs_suite(self, record: Predictions) -> bool:
         """As the kind of predictions says: images of pairs are scored without one."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import zipfile
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from fusionbench.core.errors import DataError, Problem, Rejected
 from fusionbench.core.io import file_sha256
-from fusionbench.core.text import Digest, Line, Link, Note
+from fusionbench.core.text import Digest, Line, Link, Note, Plain
+from fusionbench.results.schema import SubmittedRow
 from fusionbench.submissions.archive import MAX_META, META, archive_entry, member_names, write_record
 from fusionbench.submissions.kinds.archives import ArchiveKind
 from fusionbench.submissions.kinds.base import PackRequest, SubmissionReport
@@ -24,15 +25,25 @@ MAX_HEADER = 1 << 20  # bytes of the header of a safetensors file
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Content of ``submission.json``. ``run`` is the training run's own record."""
+    """Content of ``submission.json``. ``run`` is the training run's own record.
 
-    schema: Literal["fusionbench.submission/1"] = "fusionbench.submission/1"
+    ``group``: runs of other seeds that are one row with this one. ``replaces``: id of an earlier submission. Both since
+    fusionbench.submission/1.1, which is declared where there is one of them.
+    """
+
+    schema: Literal["fusionbench.submission/1", "fusionbench.submission/1.1"] = "fusionbench.submission/1"
     title: Line
     submitter: Line
     link: Link | None = None
     note: Note = ""
     weights_sha256: Digest
     run: RunInfo
+    group: Plain | msgspec.UnsetType = msgspec.UNSET
+    replaces: Digest | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if (self.group, self.replaces) != (msgspec.UNSET, msgspec.UNSET):
+            self.schema = "fusionbench.submission/1.1"
 
 
 class WeightsKind(ArchiveKind[Submission]):
@@ -91,6 +102,24 @@ class WeightsKind(ArchiveKind[Submission]):
             return msgspec.json.decode((folder / META).read_bytes(), type=Submission)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise DataError(f"not a {SCHEMA} record: {error}") from error
+
+    def registered_model(self, record: Submission) -> str | None:
+        """The model whose weights these are."""
+        return record.run.model
+
+    def weights_sha256(self, folder: Path) -> str | None:
+        """Digest of the weights that were scored here."""
+        return file_sha256(folder / FILE)
+
+    def row(self, record: Submission, submission_id: str, confirmed: bool) -> SubmittedRow:
+        """The seed is that of the run's record."""
+        row = super().row(record, submission_id, confirmed)
+        return msgspec.structs.replace(row, seed=record.run.seed)
+
+    def declared(self, record: Submission) -> dict[str, Any]:
+        """How the weights were trained, which nobody saw here."""
+        training = msgspec.to_builtins(record.run.identity())
+        return super().declared(record) | {"training": training, "train_hours": record.run.seconds / 3600}
 
     def check_data(self, path: Path, record: Submission, data: Path) -> None:
         """The data set must be the one that the run was trained on."""

@@ -103,6 +103,13 @@ def test_accepting(
     assert (result.status, result.title, result.origin.submitter) == ("verified", "Mean, sent in", "Ada")
     assert result.scores["mse_min@mean"].n == 20
     assert result.identity.model.source.startswith("fusionbench "), "said by us, not by the record"
+    # what nobody measured here is declared, and no cost
+    assert result.identity.training is not None
+    assert result.statements["training"]["seed"] == result.identity.training.seed
+    assert result.statements["training"]["cut"] is False and result.statements["train_hours"] >= 0
+    assert result.cost["train_hours"] is None and result.cost["parameters"] is not None
+    assert result.submission is not None and result.submission.id == check_submission(good).id
+    assert not result.submission.confirmed and "environment" in result.provenance
 
 
 def test_accepting_the_wrong_data(good: Path, dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,243 @@
+"""Results as rows that can be compared: the same images in the same order, the same protocol and versions of metrics.
+
+Example:
+    >>> import tempfile
+    >>> from fusionbench import create_model
+    >>> from fusionbench.core.types import ImageSpec
+    >>> from fusionbench.evaluation.pairs import evaluate_pairs
+    >>> from fusionbench.evaluation.pair_sets import open_pairs
+    >>> from fusionbench.results.entries import read_entries, require_comparable, title_of
+    >>> pairs = open_pairs("pairs-demo", "all", None)
+    >>> models = [create_model(name, ImageSpec(1, 256, 256, views=2)) for name in ("copy-a", "copy-b")]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = [evaluate_pairs(model, pairs, out=folder, device="cpu") for model in models]
+    ...     entries = read_entries([folder])
+    >>> require_comparable(results)  # silent: the same pairs, protocol and versions of metrics
+    >>> [title_of(result) for result in results]
+    ['copy of source A', 'copy of source B']
+    >>> [(entry.title, entry.values["sf"].shape) for entry in entries]  # three images of one run each
+    [('copy of source A', (1, 3)), ('copy of source B', (1, 3))]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fusionbench.core.errors import DataError, NotComparableError
+from fusionbench.results.result_set import Results, StoredResult, read_results
+from fusionbench.results.row_keys import gather_rows, owner_of
+from fusionbench.results.schema import Result, Score
+
+
+@dataclass
+class Entry:
+    """One row: a submission, or a model, with one result per training seed; per-image values (runs, n) by score key.
+
+    Images that a metric cannot score are NaN in ``values``. ``lacking``: score key -> why the row has no mean to be
+    ranked by. ``replaces``: results of earlier submissions that this row replaces and that are not ranked.
+    ``remarks``: what a reader must know about how the results became a row.
+    """
+
+    results: list[Result]
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    ids: list[int | str] = field(default_factory=list)
+    replaces: list[Result] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return title_of(self.results[0])
+
+    @property
+    def submitter(self) -> str | None:
+        """Who submitted it; None for own runs, and where nobody is named."""
+        return owner_of(self.results[0])
+
+    @property
+    def signature(self) -> str:
+        """Submitter and the start of the submission's id, as tables show them beside the title; "" for own runs."""
+        submission = self.results[0].submission
+        return " ".join(filter(None, [self.submitter, "" if submission is None else submission.id[:8]]))
+
+    @property
+    def about(self) -> list[str]:
+        """What a reader must know: what was gathered how, and which submissions the row replaces; a line each."""
+        earlier = [result.submission.id[:8] for result in self.replaces if result.submission]
+        return self.remarks + ([f"replaces submission {', '.join(earlier)}, not ranked any more"] if earlier else [])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Whose row it is and what is only declared, as JSON-ready data; lists have one value for every result."""
+        submissions = [result.submission for result in self.results]
+        first = submissions[0]
+        return {
+            "submitter": self.submitter,
+            "submitter_confirmed": first is not None and first.confirmed,
+            "submissions": [one.id for one in submissions if one is not None],
+            "group": None if first is None else first.group,
+            "replaces": [result.submission.id for result in self.replaces if result.submission],
+            "declared": [result.statements for result in self.results],
+            "remarks": self.remarks,
+        }
+
+    @property
+    def cut(self) -> bool:
+        return any(result.cut for result in self.results)
+
+    @property
+    def trivial(self) -> bool:
+        return self.results[0].family == "trivial"
+
+
+def title_of(result: Result) -> str:
+    """What a table calls a result."""
+    return result.title or result.identity.model.name
+
+
+def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
+    """Per-image values of a score key, float64 (n,), or None where the table does not tell.
+
+    The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
+    ``score.extra["dims"]`` names, in bits.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.results.entries import per_image
+        >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
+        >>> per_image(table, "nll@mean").tolist()
+        [700.0, 300.0]
+        >>> per_image(table, "mse_min@0") is None
+        True
+    """
+    if key in table:
+        return table[key]
+    metric = key.partition("@")[0]
+    if metric.endswith("_bpd") and score is not None and isinstance(dims := score.extra.get("dims"), int):
+        nats = per_image(table, key.replace("_bpd@", "@", 1), score)
+        return None if nats is None else nats / (dims * math.log(2))
+    return None
+
+
+def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = ()) -> None:
+    """Refuse results that do not measure the same thing.
+
+    Args:
+        files: where the results lie, in the same order, for the message.
+
+    Raises:
+        NotComparableError: says which results differ in what.
+    """
+    places = [f"{file}: " for file in files] or [""] * len(results)
+    named = [f"{place}{_named(result)}" for place, result in zip(places, results, strict=True)]
+    versions: dict[str, tuple[str, str]] = {}  # metric -> version, and whose it is: the first that has the metric
+    directions: dict[str, tuple[tuple[str, str], str]] = {}
+    for other, theirs in zip(results, named, strict=True):
+        for part in ("dataset", "protocol"):
+            ours, another = getattr(results[0].identity, part), getattr(other.identity, part)
+            mine = {} if ours == another else msgspec.to_builtins(ours)
+            for name, value in ({} if ours == another else msgspec.to_builtins(another)).items():
+                if mine[name] != value:
+                    raise NotComparableError(
+                        f"{theirs} and {named[0]} differ in {part} {name}: {value!r} and {mine[name]!r}; "
+                        "score them again on the same data under the same protocol"
+                    )
+        for metric, version in other.identity.metrics.items():
+            first, whose = versions.setdefault(metric, (version, theirs))
+            if version != first:
+                raise NotComparableError(
+                    f"{theirs} and {whose} were scored with versions {version} and {first} of {metric}; "
+                    "score them again"
+                )
+        for key, score in other.scores.items():
+            found, whose = directions.setdefault(key, ((score.better, score.unit), theirs))
+            if found[0] != score.better:
+                raise NotComparableError(
+                    f"{theirs} and {whose} differ in the direction of {key}: {score.better} and {found[0]} is better; "
+                    "score them again"
+                )
+            if found[1] != score.unit:
+                raise NotComparableError(
+                    f"{theirs} and {whose} differ in the unit of {key}: {score.unit!r} and {found[1]!r}; "
+                    "score them again"
+                )
+
+
+def read_entries(results: Results) -> list[Entry]:
+    """One entry per row from result files or folders, ids checked; :mod:`fusionbench.results.row_keys` says whose.
+
+    Submissions that a newer one of the same submitter replaces have no entry; the one that replaces them lists them.
+
+    Raises:
+        UsageError: no results in a folder.
+        DataError: a damaged result.
+        NotComparableError: different things were measured, or a row has no per-image values.
+    """
+    found = read_results(results)
+    if any(one.result.status != "published" for one in found):  # numbers of papers take no part
+        found = found.measured
+    rows = gather_rows(found)
+    members = [one for row in rows for one in row.members]
+    require_comparable([one.result for one in members], [one.file for one in members])
+    entries: list[Entry] = []
+    ids: np.ndarray | None = None
+    for row in rows:
+        entry = Entry([], replaces=[one.result for one in row.replaced], remarks=row.remarks)
+        for one in row.members:
+            table, order = _per_image_table(one)
+            theirs = table["id"][order]
+            if ids is None:
+                ids = theirs
+            elif not np.array_equal(ids, theirs):
+                common = len(np.intersect1d(ids, theirs))
+                raise NotComparableError(
+                    f"{one.file}: {_named(one.result)} has {len(theirs)} images, {common} of the {len(ids)} of the "
+                    "others; means over different images cannot be compared"
+                )
+            _add(entry, one.result, table, order)
+        entry.ids = [] if ids is None else ids.tolist()
+        for key in entry.lacking:  # a run without a value is not left out of the mean of its model's runs
+            entry.values.pop(key, None)
+        entries.append(entry)
+    return entries
+
+
+def _per_image_table(one: StoredResult) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
+    """The per-image values of a result, and the order of its lines by image."""
+    if one.result.per_image is None:
+        raise NotComparableError(
+            f"{one.file}: {_named(one.result)} has no per-image values, which a paired comparison needs"
+        )
+    table = one.per_image
+    if "id" not in table:
+        raise DataError(f"{one.file}: its per-image table has no column 'id'")
+    order = np.argsort(table["id"], kind="stable")
+    ids = table["id"][order]
+    if twice := np.flatnonzero(ids[1:] == ids[:-1]).tolist():
+        raise NotComparableError(
+            f"{one.file}: {_named(one.result)} has image {ids[twice[0]].item()!r} twice; an image counts once"
+        )
+    return table, order
+
+
+def _add(entry: Entry, result: Result, table: Mapping[str, np.ndarray], order: np.ndarray) -> None:
+    """Add a result of the row, with its values image by image."""
+    entry.results.append(result)
+    for key, score in result.scores.items():
+        values = per_image(table, key, score)
+        if score.mean is None:
+            entry.lacking.setdefault(key, score.reason or "could not be measured")
+        elif values is not None:
+            had = entry.values.get(key)
+            entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
+
+
+def _named(result: Result) -> str:
+    return f"{title_of(result)} ({result.id[:12]})"

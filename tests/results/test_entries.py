@@ -1,0 +1,75 @@
+"""Rows that can be compared: same images, protocol, versions and directions in all results, not in the first alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fusionbench.core.errors import NotComparableError
+from fusionbench.results.entries import read_entries, require_comparable
+from fusionbench.results.schema import identity_id, load, load_per_image, save
+from tests.helpers.results import saved
+from tests.results.test_row_keys import submitted
+
+
+def test_versions_are_compared_where_the_first_result_lacks_the_metric(tmp_path: Path) -> None:
+    saved(tmp_path, "a", {"ssim": [1.0, 2.0]})
+    saved(tmp_path, "b", {"vif": [1.0, 2.0]})
+    third = load(saved(tmp_path / "draft", "c", {"vif": [1.0, 2.0]}))
+    assert len(read_entries([tmp_path])) == 3
+    third.identity.metrics["vif"] = "2"
+    third.id = identity_id(third.identity)
+    folder = save(third, tmp_path / "new", load_per_image(tmp_path / "draft" / "pairs-demo" / "c" / load_id(tmp_path)))
+    with pytest.raises(NotComparableError) as caught:
+        read_entries([tmp_path / "pairs-demo", folder])
+    line = str(caught.value)
+    assert "versions 2 and 1 of vif" in line and str(folder / "result.json") in line
+    assert str(tmp_path / "pairs-demo" / "b") in line and "\n" not in line
+
+
+def load_id(root: Path) -> str:
+    (folder,) = (root / "draft" / "pairs-demo" / "c").iterdir()
+    return folder.name
+
+
+def test_directions_and_units_that_differ(tmp_path: Path) -> None:
+    saved(tmp_path, "a", {"ssim": [1.0, 2.0]})
+    saved(tmp_path, "b", {"vif": [1.0, 2.0]}, better="higher")
+    folder = saved(tmp_path, "c", {"vif": [1.0, 2.0]}, better="lower")
+    with pytest.raises(NotComparableError, match=r"c/.*and .*b/.*differ in the direction of vif: lower and higher"):
+        read_entries([tmp_path])
+    made = load(folder)
+    made.scores["vif"].better, made.scores["vif"].unit = "higher", "bits"
+    save(made, tmp_path, load_per_image(folder))
+    with pytest.raises(NotComparableError, match=r"differ in the unit of vif: 'bits' and '1'"):
+        read_entries([tmp_path])
+
+
+@pytest.mark.parametrize("ids", [["x", "y", "x"], [3, 3, 4]])
+def test_an_image_counts_once(tmp_path: Path, ids: list[int | str]) -> None:
+    saved(tmp_path, "a", {"vif": [1.0, 2.0, 3.0]}, ids=ids)
+    with pytest.raises(NotComparableError, match=rf"a/.*result\.json: a .* has image {ids[0]!r} twice"):
+        read_entries([tmp_path])
+
+
+def test_what_is_required_of_results_without_files(tmp_path: Path) -> None:
+    require_comparable([])
+    one = load(saved(tmp_path, "a", {"vif": [1.0]}))
+    other = load(saved(tmp_path, "b", {"vif": [1.0]}, dataset={"version": "2.0.0"}))
+    with pytest.raises(
+        NotComparableError, match=r"^b \(\w+\) and a \(\w+\) differ in dataset version: '2.0.0' and '1.0.0'"
+    ):
+        require_comparable([one, other])
+
+
+def test_a_row_says_whose_it_is_and_what_it_replaces(tmp_path: Path) -> None:
+    old = submitted(tmp_path, "a", "Ada")
+    new = submitted(tmp_path, "b", "Ada", seed=1, replaces="a" * 64)
+    (entry,) = read_entries([old, new])
+    assert (entry.submitter, entry.signature) == ("Ada", "Ada bbbbbbbb")
+    assert entry.about == ["replaces submission aaaaaaaa, not ranked any more"]
+    assert entry.provenance["submissions"] == ["b" * 64] and entry.provenance["replaces"] == ["a" * 64]
+    assert entry.provenance["declared"] == [{}] and not entry.provenance["submitter_confirmed"]
+    assert np.array_equal(entry.values["vif"], [[1.0, 2.0]])

@@ -1,0 +1,130 @@
+"""Whose row a result is: names gather nothing, groups count for one submitter, nobody replaces another's row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusionbench.core.errors import NotComparableError
+from fusionbench.results.result_set import read_results
+from fusionbench.results.row_keys import GatheredRow, gather_rows, owner_of, row_key, same_model, seed_of
+from fusionbench.results.schema import Origin, SubmittedRow, identity_id, load, save
+from tests.helpers.results import saved
+
+VALUES = {"vif": [1.0, 2.0]}
+
+
+def submitted(
+    root: Path, submission: str, submitter: str, *, seed: int = 0, weights: int | None = None, **row: Any
+) -> Path:
+    """A result of the model ``mine`` as it lies there when its submission was accepted."""
+    made = load(saved(root / "drafts" / submission, "mine", VALUES, seed=seed))
+    made.identity.model.weights_sha256 = f"{ord(submission) if weights is None else weights:064x}"
+    made.id = identity_id(made.identity)
+    origin = SubmittedRow(id=submission * 64, **row)
+    made.origin = Origin(kind="submission", submitter=submitter, submission=origin)
+    return save(made, root / submission, {"id": [0, 1], **VALUES})
+
+
+def rows(*places: Path) -> list[GatheredRow]:
+    return gather_rows(read_results([*places]))
+
+
+def sizes(found: list[GatheredRow]) -> list[int]:
+    return [len(row.members) for row in found]
+
+
+def test_one_name_is_not_one_row(tmp_path: Path) -> None:
+    ada, eve = submitted(tmp_path, "a", "Ada", seed=0), submitted(tmp_path, "e", "Eve", seed=1)
+    own = [saved(tmp_path / "own", "mine", VALUES, seed=seed) for seed in (2, 3)]
+    assert same_model(load(ada)) == same_model(load(eve)) == same_model(load(own[0]))
+    assert sizes(rows(ada, eve, *own)) == [1, 1, 2], "own runs gather as ever, and with nobody's submission"
+    assert (owner_of(load(ada)), owner_of(load(own[0]))) == ("Ada", None)
+    assert sizes(rows(ada, submitted(tmp_path, "b", "Ada", seed=5))) == [1, 1], "nor does a submitter alone"
+
+
+def test_seeds_gather_in_one_group_of_one_submitter(tmp_path: Path) -> None:
+    group = {"group": "three"}
+    mine = [submitted(tmp_path, name, "Ada", seed=seed, **group) for seed, name in enumerate("abc")]
+    assert sizes(rows(*mine)) == [3]
+    assert [seed_of(one.result) for one in rows(*mine)[0].members] == [0, 1, 2]
+    for name, who, changed in (
+        ("d", "Eve", {"group": "three"}),
+        ("e", "Ada", {"group": "others"}),
+        ("f", "Ada", {}),
+        ("1", "Ada", {"group": "three", "confirmed": True}),
+    ):
+        other = submitted(tmp_path, name, who, seed=7, **changed)
+        assert sizes(rows(*mine, other)) == [3, 1], (who, changed)
+    other = load(mine[0])
+    other.identity.model.version = "2"
+    assert row_key(other) != row_key(load(mine[0])), "another model"
+
+
+def test_a_seed_or_weights_that_stand_twice_are_no_further_run(tmp_path: Path) -> None:
+    group = {"group": "three"}
+    a, b = (submitted(tmp_path, name, "Ada", seed=seed, **group) for name, seed in (("a", 0), ("b", 1)))
+    again = submitted(tmp_path, "c", "Ada", seed=1, **group)
+    found = rows(a, b, again)
+    assert sizes(found) == [1, 1, 1] and all("stand twice" in row.remarks[0] for row in found[1:])
+    assert found[0].remarks == [] and "b" * 12 in found[1].remarks[0] and "c" * 12 in found[1].remarks[0]
+    same = submitted(tmp_path, "d", "Ada", seed=9, weights=ord("a"), **group)
+    assert sizes(rows(a, b, same)) == [1, 1, 1], "one training called two seeds has no spread"
+
+
+def test_only_who_submitted_it_replaces_it(tmp_path: Path) -> None:
+    old = submitted(tmp_path, "a", "Ada")
+    mine = submitted(tmp_path, "b", "Ada", seed=1, replaces="a" * 64)
+    newest = submitted(tmp_path, "c", "Ada", seed=2, replaces="b" * 64)
+    for places in ((old, mine, newest), (newest, old, mine)):
+        (row,) = rows(*places)
+        assert [one.result.submission.id[0] for one in row.members if one.result.submission] == ["c"]
+        assert sorted(one.result.submission.id[0] for one in row.replaced if one.result.submission) == ["a", "b"]
+    assert sizes(rows(old, submitted(tmp_path, "d", "Ada", seed=3))) == [1, 1], "a correction that does not say so"
+    theirs = submitted(tmp_path, "e", "Eve", seed=4, replaces="a" * 64)
+    found = rows(old, theirs)
+    assert sizes(found) == [1, 1] and "not the same submitter's" in found[1].remarks[0] and not found[1].replaced
+    assert sizes(rows(theirs)) == [1], "what it replaces is gone"
+
+
+def test_a_name_alone_replaces_nothing_of_a_confirmed_submitter(tmp_path: Path) -> None:
+    sure = submitted(tmp_path, "a", "Ada", confirmed=True)
+    claimed = submitted(tmp_path, "b", "Ada", seed=1, replaces="a" * 64)
+    assert sizes(rows(sure, claimed)) == [1, 1]
+    confirmed = submitted(tmp_path, "c", "Ada", seed=1, replaces="a" * 64, confirmed=True)
+    assert sizes(rows(sure, confirmed)) == [1]
+
+
+def test_edited_files_that_replace_each_other_both_stay(tmp_path: Path) -> None:
+    a = submitted(tmp_path, "a", "Ada", replaces="b" * 64)
+    b = submitted(tmp_path, "b", "Ada", seed=1, replaces="a" * 64)
+    assert sizes(rows(a, b)) == [1, 1]
+
+
+def test_what_stands_in_two_results_is_refused(tmp_path: Path) -> None:
+    a = submitted(tmp_path, "a", "Ada", seed=0)
+    assert sizes(rows(a, tmp_path / "a")) == [1], "the same file twice"
+    other = load(a)
+    assert other.identity.training is not None
+    other.identity.training.seed = 8
+    other.id = identity_id(other.identity)
+    folder = save(other, tmp_path / "again", {"id": [0, 1], **VALUES})
+    with pytest.raises(
+        NotComparableError, match=r"again.*result\.json and .*a.*result\.json are both of submission a{12}"
+    ):
+        rows(a, folder)
+    eve = load(a)
+    eve.origin = Origin(kind="submission", submitter="Eve", submission=SubmittedRow(id="e" * 64))
+    copy = save(eve, tmp_path / "eve", {"id": [0, 1], **VALUES})
+    with pytest.raises(NotComparableError, match="the same weights or images"):
+        rows(a, copy)
+
+
+def test_before_there_were_ids_a_submission_was_a_row_too(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        made = load(saved(tmp_path, "mine", VALUES, seed=seed))
+        made.origin = Origin(kind="submission", submitter="Ada")
+        save(made, tmp_path, {"id": [0, 1], **VALUES})
+    assert sizes(rows(tmp_path)) == [1, 1]
