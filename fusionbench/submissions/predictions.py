@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.pair_sets import PairSet
 
 SAMPLES, IMAGES = "predictions.h5", "images"
-FINDINGS = "findings.json"  # written by the child beside what it looked at
+FINDINGS = "findings.json"  # written by the child
+MAX_FINDINGS = 16 << 20  # bytes
+_MAX_PROBLEMS = 10_000
 MAX_VALUES = 8 << 30  # bytes of all samples
 MAX_CHUNK = 64 << 20
 _LINTED = 64  # samples that remarks are made about
@@ -72,10 +74,14 @@ def read_prediction_record(folder: Path) -> Predictions:
         raise DataError(f"not a fusionbench.predictions/1 record: {error}") from error
 
 
-def examine_once(folder: str, data: str) -> None:
-    """In the child: look at an unpacked submission, beside the data set or pairs ``data`` where they are not ""."""
+def examine_once(folder: str, data: str, out: str) -> None:
+    """In the child: look at an unpacked submission, beside ``data`` unless they are "", and leave findings in ``out``.
+
+    Of more problems than anybody reads the first are left.
+    """
     findings = examine_predictions(Path(folder), Path(data) if data else None)
-    write_bytes(Path(folder) / FINDINGS, msgspec.json.encode(findings))
+    del findings.problems[_MAX_PROBLEMS:]
+    write_bytes(Path(out) / FINDINGS, msgspec.json.encode(findings))
 
 
 def examine_predictions(folder: Path, data: Path | None) -> PredictionFindings:

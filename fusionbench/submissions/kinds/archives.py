@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from fusionbench.core.errors import FusionbenchError, Rejected, UsageError
 from fusionbench.core.io import atomic_write
-from fusionbench.submissions.archive import extract_all, inspect, member_names
+from fusionbench.submissions.archive import member_names, unpack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
 
 
@@ -88,22 +89,21 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
     def unpack(self, path: Path, folder: Path, data: Path | None) -> SubmissionReport:
         """Check a submission as :meth:`check` does; its files stay in ``folder``, which is there and empty."""
         limits, images = self.contents(member_names(path))
-        report = SubmissionReport(str(path), inspect(path, limits, images))
-        if report.ok:
-            report.problems += extract_all(path, limits, folder)
+        report = SubmissionReport(str(path), unpack(path, limits, images, folder))
         if report.ok:
             self.examine(folder, data, report)
         return report
 
     def accept(self, path: Path, scoring: Scoring) -> Path:
         """Check the submission, score it in a child process with limits, and save the result with our status."""
-        from fusionbench.submissions.sandbox import run_limited
+        from fusionbench.submissions.sandbox import GIB, run_limited
 
         if scoring.data is None:
             raise UsageError(f"{path}: name the data set's folder, or the folder of pairs, with --data")
         with tempfile.TemporaryDirectory() as temporary:
             folder, out = Path(temporary) / "submission", Path(temporary) / "results"
             folder.mkdir()
+            out.mkdir()
             scoring.check_suite()
             report = self.unpack(path, folder, scoring.data)
             if not report.ok:
@@ -113,20 +113,38 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
                 raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
             self.check_data(path, record, scoring.data)
             arguments = [str(folder), scoring.data_place, scoring.suite_place, str(out)]
-            done = run_limited(self.scorer, arguments, seconds=scoring.seconds)
+            done = run_limited(
+                self.scorer,
+                arguments,
+                seconds=scoring.seconds,
+                memory=scoring.memory * GIB,
+                readable=[folder, *scoring.places],
+                writable=[out],
+            )
             if not done.ok:
                 raise Rejected(f"{path}: could not be scored: {done.message}")
-            return self._save(path, record, report, out, scoring.results)
+            return self._save(path, record, report, out, scoring.results, done.facts)
 
-    def _save(self, path: Path, record: Record, report: SubmissionReport, scored: Path, results: Path) -> Path:
+    def _save(
+        self,
+        path: Path,
+        record: Record,
+        report: SubmissionReport,
+        scored: Path,
+        results: Path,
+        process: Mapping[str, object],
+    ) -> Path:
         """Save what the child left in ``scored``: its numbers, with status, title and origin from here."""
         from fusionbench.results import schema
 
         try:
+            if any(place.is_symlink() for place in scored.rglob("*")):  # the process is gone, nothing changes any more
+                raise ValueError("a link among its files")
             (file,) = scored.glob("**/result.json")
             result, table = schema.load(file), schema.load_per_image(file)
         except (ValueError, FusionbenchError) as error:
             raise Rejected(f"{path}: scoring left no valid result: {error}") from error
         result.status, result.title = self.status, record.title
+        result.provenance["process"] = dict(process)
         result.origin = schema.Origin(kind="submission", submitter=record.submitter, note="; ".join(report.notes))
         return schema.save(result, results, table)
