@@ -89,7 +89,8 @@ def copy_private(path: Path, folder: Path) -> Path:
     name = path.name
     if len(os.fsencode(name)) > 200 or not name.isprintable() or not name.isascii() or name.startswith("."):
         name = "submission"
-    copy = folder / (name.removesuffix(path.suffix) + path.suffix.lower() if path.suffix.isascii() else name)
+    suffix = path.suffix.lower() if path.suffix.isascii() and path.suffix.isprintable() else ""
+    copy = folder / (name.removesuffix(path.suffix) + suffix)
     with open_regular(path) as source, _create(copy) as target:
         left = MAX_ARCHIVE + 1
         while left and (block := source.read(min(_BLOCK, left))):

@@ -12,6 +12,7 @@ import contextlib
 import datetime
 import hashlib
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -69,6 +70,8 @@ class Journal:
         """Write down an event; it is on disk afterwards."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         text = escaped(" ".join(text.split()))
+        if not self.events:  # so that no two items have the same log
+            text += f" (ticket {secrets.token_hex(8)})"
         self.events.append(Event(now, text, begun, state, None if result is None else escaped(result)))
         write_bytes(self.path, b"".join(msgspec.json.encode(event) + b"\n" for event in self.events))
 

@@ -219,7 +219,7 @@ def _limit(seconds: int, memory: int = MEMORY) -> list[str]:
     """Set the limits that this system has; the names of the others."""
     limits = {
         "CPU": ("CPU time", seconds),
-        "AS": ("memory", max(RESERVED, 2 * memory)),
+        "AS": ("address space", max(RESERVED, 2 * memory)),
         "DATA": ("", memory),
         "FSIZE": ("size of files", FILES),
         "CORE": ("", 0),

@@ -129,7 +129,7 @@ def test_a_suite_by_a_relative_path(
     [
         ("none.toml", 2, "none.toml: no such suite"),
         ("quickstarts", 2, "Unknown suite 'quickstarts'"),
-        ("fusionmnist", 1, "is fusiondigits, the suite fusionmnist is about fusionmnist"),
+        ("fusionmnist", 2, "is fusiondigits, the suite fusionmnist is about fusionmnist"),
     ],
 )
 def test_a_wrong_suite_rejects_nothing_of_a_queue(
