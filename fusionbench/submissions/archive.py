@@ -70,11 +70,10 @@ def open_regular(path: Path, what: str = "submission") -> IO[bytes]:
         if os.path.islink(path):
             raise DataError(f"{path}: a link; name the file itself") from error
         raise DataError(f"{path}: cannot read {what}: {error.strerror}") from error
-    stream = os.fdopen(handle, "rb")
     if not stat.S_ISREG(os.fstat(handle).st_mode):
-        stream.close()
+        os.close(handle)
         raise DataError(f"{path}: no such {what}: not a regular file")
-    return stream
+    return os.fdopen(handle, "rb")
 
 
 def copy_private(path: Path, folder: Path) -> Path:
