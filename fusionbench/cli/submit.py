@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.core.errors import Rejected, UsageError
+from fusionbench.core.errors import MeasurementError, Rejected, UsageError
+from fusionbench.core.io import escaped, require_folder
 from fusionbench.core.progress import say
+
+if TYPE_CHECKING:
+    from fusionbench.submissions.kinds.base import Scoring
 
 _PATH = click.Path(path_type=Path)
 
@@ -122,6 +127,8 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
 @click.option("--submitter", help="Who handed it in, as you know: refuse another name, and mark this one confirmed.")
+@click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for scoring.")
+@click.option("--retry", "again", is_flag=True, help="With --queue: first put what failed back into QUEUE/incoming.")
 def accept_command(
     submission: Path | None,
     queue: Path | None,
@@ -130,31 +137,65 @@ def accept_command(
     results: Path,
     seconds: int,
     submitter: str | None,
+    memory: int,
+    again: bool,
 ) -> None:
     """Check a SUBMISSION again, score it in a limited process, and save the result. Prints its folder.
 
     Numbers of a paper (.json) are checked and saved without a rank; nothing is scored.
 
+    With --queue every item is handled by itself. Exit code 3 when any failed for a reason that is not known to be its
+    author's, 2 when any waits for other settings; rejections are an ordinary end.
+
     Example: fusionbench accept cvae.zip --suite quickstart --data data/fusiondigits --results results
     """
-    from fusionbench.submissions.kinds import acceptable_kinds
     from fusionbench.submissions.kinds.base import Scoring
-    from fusionbench.submissions.queue import serve
     from fusionbench.submissions.submit import accept_submission
 
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
     # One object for a single submission and for a queue, checked first: a queue rejects nothing for our own mistake.
-    scoring = Scoring(results, data, suite, seconds, submitter)
+    scoring = Scoring(results, data, suite, seconds, submitter, memory)
     scoring.check_data()
     if submission is not None:
+        if again:
+            raise UsageError("--retry is about a queue; name it with --queue")
         click.echo(str(accept_submission(submission, scoring)))
         return
     assert queue is not None
-    scoring.check_suite()
-    kinds = acceptable_kinds(data is not None)
-    if data is None:
+    _serve(queue, scoring, again)
+
+
+def _serve(queue: Path, scoring: Scoring, again: bool) -> None:
+    """Handle a queue once; items and their ends go to stdout as they lie in the end."""
+    from fusionbench.submissions.kinds import acceptable_kinds
+    from fusionbench.submissions.queue import retry, serve
+    from fusionbench.submissions.sandbox import limits_of_this_system
+    from fusionbench.submissions.submit import accept_submission
+
+    scoring.check_settings()
+    require_folder(scoring.results)
+    kinds = acceptable_kinds(scoring.data is not None)
+    notes = []
+    if scoring.data is None:
         names = ", ".join(f"{kind.title} ({kind.suffix})" for kind in kinds)
         say(f"without --data only {names} of the queue can be accepted; archives wait")
-    for handled in serve(queue, partial(accept_submission, scoring=scoring), [kind.suffix for kind in kinds]):
-        click.echo(f"{handled.item}: {handled.message}")
+    else:
+        isolation, unlimited = limits_of_this_system()
+        notes = [f"read and scored in a process with limits, kept apart by: {isolation}"]
+        notes += [f"not limited by this system: {', '.join(unlimited)}"] if unlimited else []
+    if again:
+        for path in retry(queue):
+            say(f"tried again: {path}")
+    ends = serve(queue, partial(accept_submission, scoring=scoring), [kind.suffix for kind in kinds], notes)
+    for handled in ends:
+        click.echo(f"{escaped(handled.item)}: {escaped(handled.message)}")
+    failed = [handled for handled in ends if handled.state in ("failed", "error")]
+    waiting = [handled for handled in ends if handled.state == "waits"]
+    if failed:
+        raise MeasurementError(
+            f"{queue}: {len(failed)} of {len(ends)} items failed: {escaped(failed[0].item)}: {failed[0].message}; "
+            "see their logs, mend the cause, and use --retry"
+        )
+    if waiting:
+        raise UsageError(f"{queue}: {len(waiting)} items wait: {waiting[0].message.removeprefix('waits: ')}")

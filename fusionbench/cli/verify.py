@@ -59,9 +59,7 @@ def verify_command(
 
         report = verify_url(url, count, source_dir, files=files, content=content, signer=signer, expect=expect)
     else:
-        report = verify_dataset(
-            folder, count, source_dir, files=files, content=content, signer=signer, expect=expect
-        )
+        report = verify_dataset(folder, count, source_dir, files=files, content=content, signer=signer, expect=expect)
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:

@@ -98,6 +98,21 @@ def png_is_damaged(content: bytes) -> bool:
     return False
 
 
+def png_extras(content: bytes, most: int) -> int:
+    """Number of chunks that hold no pixels, such as texts and profiles; not counted beyond ``most`` + 1.
+
+    Decoders keep all of them, so that a small file of nothing else costs much.
+    """
+    at, found = len(PNG_SIGNATURE), 0
+    while at + 12 <= len(content) and found <= most:
+        name = content[at + 4 : at + 8]
+        found += name not in (b"IHDR", b"IDAT", b"PLTE", b"IEND")
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+        if name == b"IEND":
+            break
+    return found
+
+
 def jpeg_header(content: bytes) -> JpegHeader | None:
     """From the whole content of a file, or None where it is no JPEG or has no frame before its first scan."""
     if content[:3] != b"\xff\xd8\xff":

@@ -21,7 +21,7 @@ from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.core.types import ImageSpec
 from fusionbench.metrics.facts import fact_lines, facts
-from fusionbench.submissions.archive import MAX_META, META
+from fusionbench.submissions.archive import MAX_IMAGE, MAX_META, META
 from fusionbench.submissions.remarks import remarks
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.pair_sets import PairSet
 
 SAMPLES, IMAGES = "predictions.h5", "images"
-FINDINGS = "findings.json"  # written by the child beside what it looked at
+FINDINGS = "findings.json"  # written by the child
+MAX_FINDINGS = 16 << 20  # bytes
+_MAX_PROBLEMS = 10_000
 MAX_VALUES = 8 << 30  # bytes of all samples
 MAX_CHUNK = 64 << 20
+_MAX_RATIO, _MAX_CONSTANT = 100, 1 << 30  # more bytes than the second may not shrink by more than the first
+_MAX_PNG_CHUNKS = 64  # beside the pixels
 _LINTED = 64  # samples that remarks are made about
 _AGAIN = "make it again with `fusionbench pack`"
 
@@ -85,10 +89,14 @@ def read_prediction_record(folder: Path) -> Predictions:
         raise DataError(f"not a fusionbench.predictions/1 record: {error}") from error
 
 
-def examine_once(folder: str, data: str) -> None:
-    """In the child: look at an unpacked submission, beside the data set or pairs ``data`` where they are not ""."""
+def examine_once(folder: str, data: str, out: str) -> None:
+    """In the child: look at an unpacked submission, beside ``data`` unless they are "", and leave findings in ``out``.
+
+    Of more problems than anybody reads the first are left.
+    """
     findings = examine_predictions(Path(folder), Path(data) if data else None)
-    write_bytes(Path(folder) / FINDINGS, msgspec.json.encode(findings))
+    del findings.problems[_MAX_PROBLEMS:]
+    write_bytes(Path(out) / FINDINGS, msgspec.json.encode(findings))
 
 
 def examine_predictions(folder: Path, data: Path | None) -> PredictionFindings:
@@ -139,6 +147,7 @@ def open_samples(path: Path, images: int, spec: ImageSpec) -> Iterator[h5py.Data
             samples = file["samples"]
             _check_layout(path, samples)
             _check_shape(path, samples.shape, images, spec)
+            _check_storage(path, samples)
             yield samples
     except DataError:
         raise
@@ -168,6 +177,20 @@ def _check_shape(path: Path, shape: tuple[int, ...] | None, images: int, spec: I
         raise DataError(f"{path}: 'samples' has shape {shape}; {wanted} is asked for")
     if shape[2] < 1 or math.prod(map(int, shape)) > MAX_VALUES:
         raise DataError(f"{path}: 'samples' claims {math.prod(map(int, shape)):,} bytes (limit {MAX_VALUES:,})")
+
+
+def _check_storage(path: Path, samples: h5py.Dataset) -> None:
+    """Values that are not stored are read as if they were: a small file would cost as much as a large one."""
+    claimed, stored = math.prod(map(int, samples.shape)), samples.id.get_storage_size()
+    if samples.chunks is not None:
+        grid = math.prod(-(-size // chunk) for size, chunk in zip(samples.shape, samples.chunks, strict=True))
+        found = samples.id.get_num_chunks()
+        if found != grid:
+            raise DataError(f"{path}: 'samples' stores {found:,} of {grid:,} chunks of its values")
+    elif stored < claimed:
+        raise DataError(f"{path}: 'samples' stores {stored:,} of {claimed:,} bytes of its values")
+    if claimed > max(_MAX_CONSTANT, _MAX_RATIO * stored):
+        raise DataError(f"{path}: 'samples' shrinks from {claimed:,} to {stored:,} bytes, more than {_MAX_RATIO} times")
 
 
 def sample_blocks(samples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
@@ -259,12 +282,12 @@ def pairs_of(data: str | Path, split: str | None = None) -> PairSet:
 
 def _image_problem(path: Path, size: tuple[int, int] | None) -> str:
     """Why a PNG is not taken, "" when it is fine; decoded only when its header is right."""
-    from fusionbench.core.image_headers import PNG_HEAD, png_header
-    from fusionbench.core.images import MAX_PIXELS, read_image
+    from fusionbench.core.image_headers import png_extras, png_header
+    from fusionbench.core.images import MAX_PIXELS, decode_image
 
     try:
-        with open(path, "rb") as stream:
-            header = png_header(stream.read(PNG_HEAD))
+        content = read_bounded(path, MAX_IMAGE, "image")
+        header = png_header(content)
         if header is None:
             return "not a PNG"
         width, height = header.width, header.height
@@ -274,9 +297,11 @@ def _image_problem(path: Path, size: tuple[int, int] | None) -> str:
             return f"{width}×{height} pixels, its sources have {size[1]}×{size[0]}"
         if width * height > MAX_PIXELS or not width * height:
             return f"{width}×{height} pixels (limit {MAX_PIXELS})"
-        read_image(path)
+        if png_extras(content, _MAX_PNG_CHUNKS) > _MAX_PNG_CHUNKS:
+            return f"more than {_MAX_PNG_CHUNKS} chunks beside its pixels"
+        decode_image(content, path.name)
     except DataError as error:
-        return str(error).replace(f"{path}: ", "")
+        return str(error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
     return ""
 
 

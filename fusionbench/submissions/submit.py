@@ -8,9 +8,14 @@ of a submission.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fusionbench.core.errors import FusionbenchError
+from fusionbench.submissions.archive import copy_private
 from fusionbench.submissions.kinds import kind_of, kind_to_pack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionReport
 
@@ -31,7 +36,10 @@ def check_submission(path: Path, data: Path | None = None) -> SubmissionReport:
     Raises:
         DataError: there is no such file.
     """
-    return kind_of(path).check(path, data)
+    with _copied(path) as copy:
+        report = kind_of(copy).check(copy, data)
+    report.path = str(path)
+    return report
 
 
 def accept_submission(path: Path, scoring: Scoring) -> Path:
@@ -44,7 +52,23 @@ def accept_submission(path: Path, scoring: Scoring) -> Path:
         Rejected: the check found problems, the data set is another one, or scoring failed or took too long.
         UsageError, DataError: the suite, the data set or the file is not there.
     """
-    return kind_of(path).accept(path, scoring)
+    with _copied(path) as copy:
+        return kind_of(copy).accept(copy, scoring)
+
+
+@contextlib.contextmanager
+def _copied(path: Path) -> Iterator[Path]:
+    """A private copy of a submission, so that whoever can write where it lies changes nothing between two looks at it.
+
+    Errors name the submission itself.
+    """
+    with tempfile.TemporaryDirectory(prefix="fusionbench-") as folder:
+        copy = copy_private(path, Path(folder))
+        try:
+            yield copy
+        except FusionbenchError as error:
+            error.args = tuple(str(word).replace(str(copy), str(path)) for word in error.args)
+            raise
 
 
 def __getattr__(name: str) -> Any:

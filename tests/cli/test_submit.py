@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.results import published, schema
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
+from fusionbench.submissions.sandbox import limits_of_this_system
 from fusionbench.submissions.submit import accept_submission, check_submission, pack_submission
 from tests.cli.runner import run
 from tests.helpers.submissions import drawn_pairs, noisy_samples, small_suite
@@ -129,7 +133,7 @@ def test_a_suite_by_a_relative_path(
     [
         ("none.toml", 2, "none.toml: no such suite"),
         ("quickstarts", 2, "Unknown suite 'quickstarts'"),
-        ("fusionmnist", 1, "is fusiondigits, the suite fusionmnist is about fusionmnist"),
+        ("fusionmnist", 2, "is fusiondigits, the suite fusionmnist is about fusionmnist"),
     ],
 )
 def test_a_wrong_suite_rejects_nothing_of_a_queue(
@@ -161,6 +165,129 @@ def test_a_queue_without_data_takes_published_numbers(
     assert first.startswith(f"{queue / 'done' / '0.json'}: accepted: ")
     assert second.startswith(f"{queue / 'rejected' / '1.json'}: rejected: ") and "unknown field" in second
     assert [path.name for path in (queue / "incoming").iterdir()] == ["2.zip"], "somebody with the data takes it"
+
+
+def fused_demo(folder: Path) -> Path:
+    """The mean of the two sources of every pair of pairs-demo, as PNG."""
+    found = open_pairs("pairs-demo")
+    folder.mkdir()
+    for number, name in enumerate(found.stems):
+        first, second = found.pair(number).astype(np.uint16)
+        Image.fromarray(((first + second) // 2).astype(np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_pairs_by_name_and_as_a_stored_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Packed, checked and accepted; the identity of the result is the same from the embedded source and from files."""
+    fused = fused_demo(tmp_path / "fused")
+    stored = build_dataset(load_recipe("pairs-demo"), out=tmp_path / "sets")
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for name, data in (("named", "pairs-demo"), ("stored", stored)):
+        words = ("--model", "mine", "--data", data, "--title", "Mine", "--submitter", "Ada")
+        code, out, err = run(capsys, "pack", fused, "-o", f"{name}.zip", *words)
+        assert (code, out) == (0, f"{name}.zip\n"), err
+        assert run(capsys, "check", f"{name}.zip", "--data", data)[0] == 0
+        code, out, err = run(capsys, "accept", f"{name}.zip", "--data", data, "--results", f"results-{name}")
+        assert code == 0, err
+        found.append(schema.load(Path(out.strip())))
+    assert found[0].identity == found[1].identity and found[0].scores == found[1].scores
+    assert found[0].identity.dataset.name == "pairs-demo" and found[0].identity.dataset.n == 3
+
+
+def test_the_result_says_how_it_was_kept_apart(
+    packed: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same words are in the log of a queue's item."""
+    queue, suite = queued(tmp_path, packed), small_suite(tmp_path / "small.toml")
+    settings = ("--suite", suite, "--data", dataset, "--results", tmp_path / "results", "--memory", 6)
+    code, out, err = run(capsys, "accept", "--queue", queue, *settings)
+    assert code == 0, err
+    process = schema.load(Path(out.strip().partition("accepted: ")[2])).provenance["process"]
+    isolation, unlimited = limits_of_this_system()
+    assert process == {"isolation": isolation, "not_limited": list(unlimited)}
+    log = (queue / "done" / "0.log").read_text()
+    assert f"kept apart by: {isolation}" in log
+    assert ("not limited by this system: " in log) == bool(unlimited) and all(name in log for name in unlimited)
+
+
+def test_what_lacks_a_suite_waits(
+    packed: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Samples of a masked set need one; that nobody named it is not their author's fault."""
+    queue = queued(tmp_path, packed)
+    code, out, err = run(capsys, "accept", "--queue", queue, "--data", dataset, "--results", tmp_path / "results")
+    assert code == 2 and "waits: " in out and "1 items wait: " in err and "--suite" in err
+    assert [path.name for path in (queue / "incoming").iterdir()] == ["0.zip"]
+    assert not any((queue / "rejected").iterdir()) and not any((queue / "failed").iterdir())
+
+
+def test_data_that_are_damaged_reject_nothing(
+    packed: Path, dataset: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    (copy / "manifest.json").write_text("{")
+    lacking = tmp_path / "lacking"
+    shutil.copytree(pairs, lacking)
+    (lacking / "vi" / "02.png").unlink()
+    queue = queued(tmp_path, packed)
+    for data in (copy, lacking, tmp_path):
+        settings = ("--data", data, "--results", tmp_path / "results")
+        code, out, err = run(capsys, "accept", "--queue", queue, *settings)
+        assert (code, out) == (2, "") and str(data) in err
+    (tmp_path / "file").touch()
+    settings = ("--data", dataset, "--suite", small_suite(tmp_path / "s.toml"), "--results", tmp_path / "file" / "r")
+    assert run(capsys, "accept", "--queue", queue, *settings)[0] == 2
+    assert [path.name for path in (queue / "incoming").iterdir()] == ["0.zip"] and not (queue / "failed").exists()
+
+
+def test_items_that_failed_are_told_and_tried_again(
+    record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = written(tmp_path / "good.json", record)
+    queue = queued(tmp_path, good, good)
+    (queue / "incoming" / "0.json").rename(queue / "incoming" / "-\x1b[2J.json")
+    (queue / "incoming" / "notes.txt").write_text("please be quick")
+    real = published.accept_record
+
+    def broken(path: Path, results: Path) -> list[Path]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(published, "accept_record", broken)
+    settings = ("--queue", queue, "--results", tmp_path / "results")
+    code, out, err = run(capsys, "accept", *settings)
+    assert code == 3 and "3 of 3 items failed" in err and "use --retry" in err and "\x1b" not in out + err
+    assert out.count("internal error: ZeroDivisionError") == 2 and not any((queue / "incoming").iterdir())
+    monkeypatch.setattr(published, "accept_record", real)
+    (queue / "failed" / "notes.txt").unlink()
+    code, out, err = run(capsys, "accept", *settings, "--retry")
+    assert code == 0 and out.count("accepted: ") == 2 and err.count("tried again: ") == 2
+    assert run(capsys, "accept", good, "--results", tmp_path / "results", "--retry")[0] == 2
+
+
+def test_a_submission_that_is_a_link(
+    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link.json").symlink_to(written(tmp_path / "good.json", record))
+    for verb in (("check",), ("accept", "--results", tmp_path / "r")):
+        code, _, err = run(capsys, verb[0], tmp_path / "link.json", *verb[1:])
+        assert code == 2 and "link.json: a link; name the file itself" in err
+
+
+def test_messages_name_the_file_that_was_sent(
+    packed: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not its private copy."""
+    bad = tmp_path / "Mine.ZIP"
+    bad.write_bytes(packed.read_bytes()[:1000])
+    settings = ("--data", dataset, "--suite", small_suite(tmp_path / "small.toml"), "--results", tmp_path / "results")
+    code, _, err = run(capsys, "accept", bad, *settings)
+    assert code == 1 and f"{bad}: 1 problems: " in err and "fusionbench-" not in err
+    code, out, _ = run(capsys, "check", bad, "--json")
+    assert code == 1 and json.loads(out)["file"] == str(bad)
 
 
 def test_either_one_submission_or_a_queue(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,13 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from fusionbench.core.image_headers import (
     PNG_HEAD,
     PngHeader,
     jpeg_header,
+    png_extras,
     png_header,
     png_is_damaged,
     pnm_header,
@@ -39,6 +41,17 @@ def test_png(mode: str, bits: int, colour: int) -> None:
     content = encoded("PNG", Image.fromarray(PIXELS).quantize(200) if mode == "P" else Image.new(mode, (17, 13)))
     assert png_header(content) == png_header(content[:PNG_HEAD]) == PngHeader(13, 17, bits, colour)
     assert png_header(content[: PNG_HEAD - 1]) is None and png_header(b"\x89PNG" + bytes(99)) is None
+
+
+def test_chunks_beside_the_pixels() -> None:
+    info = PngInfo()
+    for number in range(5):
+        info.add_text(f"k{number}", "v")
+    plain = encoded("PNG", Image.fromarray(PIXELS))
+    assert png_extras(plain, 9) == 0 and png_extras(encoded("PNG", Image.fromarray(PIXELS).quantize(9)), 9) == 0
+    texts = encoded("PNG", Image.fromarray(PIXELS), pnginfo=info, dpi=(72, 72))
+    assert [png_extras(texts, most) for most in (0, 2, 5, 6, 100)] == [1, 3, 6, 6, 6]
+    assert png_extras(texts[:60], 9) <= 1 and png_extras(b"", 9) == 0
 
 
 def test_png_checksums() -> None:

@@ -16,6 +16,7 @@ from fusionbench.core.locks import lock
 from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.sources.pairs import Pairs
 from fusionbench.submissions import sandbox
+from fusionbench.submissions.supervisor import Ended, Order
 from tests.sources import folders
 
 # what Windows does not have; macOS lacks the first two
@@ -69,26 +70,31 @@ def test_training_saves_checkpoints(tmp_path: Path) -> None:
 def test_every_limit_that_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The child of ``check`` and ``accept`` where there is no module ``resource``."""
-    real = subprocess.run
+    """The process of ``check`` and ``accept`` where there is no module ``resource``; time and memory are watched."""
+    real = sandbox._supervised
 
-    def hidden(command: list[str], **options: object) -> object:
-        assert command[1:3] == ["-m", "fusionbench.submissions.sandbox"]
-        script = "import sys; sys.modules['resource'] = None; from fusionbench import sandbox; sandbox._main()"
-        return real([command[0], "-c", script, *command[3:]], **options)  # type: ignore[call-overload]
+    def hidden(order: Order, environment: dict[str, str]) -> Ended:
+        at = order.command.index("fusionbench.submissions.sandbox")
+        script = (
+            "import sys; sys.modules['resource'] = None; from fusionbench.submissions import sandbox as s; s._main()"
+        )
+        order.command[at - 1 : at + 1] = ["-c", script]
+        return real(order, environment)
 
-    monkeypatch.setattr(sandbox.subprocess, "run", hidden)
+    monkeypatch.setattr(sandbox, "_supervised", hidden)
+    sandbox._tell.cache_clear()
     done = sandbox.run_limited("os:getcwd", [], seconds=60)
-    assert done.ok and done.unlimited == ("CPU time", "memory", "size of files")
-    assert capsys.readouterr().err == (
-        "note: this system does not limit CPU time, memory, size of files of the process that reads a submission\n"
-    )
+    assert done.ok and done.unlimited[:3] == ("CPU time", "address space", "size of files")
+    told = f"note: this system does not limit {', '.join(done.unlimited)} of the process that reads a submission\n"
+    assert capsys.readouterr().err == told
+    assert done.facts["not_limited"] == list(done.unlimited), "and a result says it"
     done = sandbox.run_limited("time:sleep", ["x"], seconds=60)  # a failure is still told
     assert not done.ok and done.message.startswith("TypeError")
+    assert capsys.readouterr().err == "", "once is enough"
 
 
 def test_a_limit_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """macOS refuses the limit of memory; on Linux, where it is known to work, that stays an error."""
+    """macOS refuses the limit of address space; on Linux, where it is known to work, that stays an error."""
     resource = pytest.importorskip("resource")
 
     def refused(what: int, limits: tuple[int, int]) -> None:
@@ -97,7 +103,7 @@ def test_a_limit_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(resource, "setrlimit", refused)
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert sandbox._limit(10) == ["memory"]
+    assert sandbox._limit(10) == ["address space"]
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(ValueError, match="exceeds"):
         sandbox._limit(10)

@@ -284,7 +284,7 @@ import zipfile
 zipfile.ZipFile('black.zip').extractall('black')
 from fusionbench.submissions.predictions import examine_once
 from fusionbench.submissions.prediction_scores import score_predictions_once
-examine_once('black', '{digits}')
+examine_once('black', '{digits}', 'black')
 score_predictions_once('black', '{digits}', 'suite.toml', 'scored')
 """
     done = bench.python("-c", code)

@@ -10,12 +10,15 @@ import h5py
 import numpy as np
 import pytest
 
+from fusionbench.core import images
+from fusionbench.submissions import predictions as module
 from fusionbench.submissions.archive import META
 from fusionbench.submissions.predictions import SAMPLES, examine_predictions
 from fusionbench.submissions.submit import check_submission
 from tests.helpers.submissions import (
     DRAWS,
     IMAGES,
+    png_chunk,
     png_of,
     sample_record,
     unpacked_images,
@@ -91,6 +94,46 @@ def test_hostile_hdf5(dataset: Path, tmp_path: Path, make: Callable[[h5py.File],
     (line,) = problems(h5(tmp_path, make))
     assert message in line and "\n" not in line and str(tmp_path) not in line
     assert (tmp_path / SAMPLES).stat().st_size < 1 << 20, "the attack is small on disk"
+
+
+def _fill_values(shape: tuple[int, ...], **options: Any) -> Callable[[h5py.File], Any]:
+    return lambda file: file.create_dataset("samples", shape, "u1", **options)
+
+
+LARGE = (IMAGES, 4, 100_000, 32, 32)  # 8.2 GB, just below the limit of 8 GiB
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_fill_values(LARGE, chunks=(1, 1, 50_000, 32, 32)), "'samples' stores 0 of 160 chunks of its values"),
+        (_fill_values(LARGE, chunks=(1, 1, 50_000, 32, 32), compression="gzip"), "stores 0 of 160 chunks"),
+        (_fill_values(LARGE), "'samples' stores 0 of 8,192,000,000 bytes"),
+        (_fill_values(SHAPE, chunks=(1, *SHAPE[1:])), "stores 0 of 20 chunks"),
+    ],
+)
+def test_samples_of_fill_values(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[h5py.File], Any], message: str
+) -> None:
+    """8.2 GB in 2 kB are refused before a value is read."""
+    (tmp_path / META).write_bytes(sample_record(dataset))
+    h5(tmp_path, make)
+    assert (tmp_path / SAMPLES).stat().st_size < 10_000
+    monkeypatch.setattr(module, "sample_blocks", None)
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", None)
+    (line,) = problems(tmp_path)
+    assert message in line
+
+
+def test_samples_that_shrink_too_much(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Constant images are allowed as long as they are few."""
+    (tmp_path / META).write_bytes(sample_record(dataset))
+    values = np.zeros(SHAPE, np.uint8)
+    h5(tmp_path, lambda f: f.create_dataset("samples", data=values, chunks=(20, *SHAPE[1:]), compression="gzip"))
+    assert problems(tmp_path) == []
+    monkeypatch.setattr(module, "_MAX_CONSTANT", values.size - 1)
+    (line,) = problems(tmp_path)
+    assert "'samples' shrinks from 163,840 to" in line and "more than 100 times" in line
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 1000, -200])
@@ -171,6 +214,25 @@ def test_hostile_pictures(pairs: Path, unpacked: Path, content: bytes, message: 
     (line,) = problems(unpacked, pairs)
     assert message in line and line.startswith("images/02.png")
     assert problems(unpacked) or "its sources" in message, "without the data all but the size is found as well"
+
+
+def with_texts(png: bytes, count: int) -> bytes:
+    """A PNG with text chunks after its header."""
+    return png[:33] + png_chunk(b"tEXt", b"k\0v") * count + png[33:]
+
+
+def test_a_png_of_texts(pairs: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200,000 of them are counted no further than the limit, and nothing is decoded."""
+    good = (unpacked / "images" / "02.png").read_bytes()
+    (unpacked / "images" / "02.png").write_bytes(with_texts(good, 64))
+    assert problems(unpacked, pairs) == []
+    (unpacked / "images" / "02.png").write_bytes(with_texts(good, 200_000))
+    decoded: list[str] = []
+    real = images.decode_image
+    monkeypatch.setattr(images, "decode_image", lambda content, name: (decoded.append(name), real(content, name))[1])
+    (line,) = problems(unpacked)
+    assert line.startswith("images/02.png: more than 64 chunks beside its pixels")
+    assert sorted(decoded) == ["00.png", "01.png", "03.png"]
 
 
 @pytest.mark.parametrize(

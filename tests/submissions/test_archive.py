@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from fusionbench.submissions import archive
 from fusionbench.submissions.archive import (
     META,
     archive_entry,
+    copy_private,
     extract,
     extract_all,
     inspect,
     member_names,
+    open_regular,
+    unpack,
     write_record,
 )
 from tests.helpers.submissions import zipped
@@ -28,6 +33,11 @@ PARTS = {META: b"{}", "data.bin": b"x" * 500}
 class Note(msgspec.Struct):
     text: str
     about: str = "ä"
+
+
+def outside(folder: Path) -> list[Path]:
+    """What an attack may have written: files beside those of the test."""
+    return sorted(folder.rglob("*evil*"))
 
 
 def told(path: Path, images: bool = False) -> list[str]:
@@ -111,3 +121,109 @@ def test_a_damaged_member(tmp_path: Path) -> None:
     assert told(path) == [], "the checksum shows while it is unpacked"
     (problem,) = extract_all(path, LIMITS, tmp_path / "out")
     assert problem.file == "data.bin" and "Bad CRC-32" in problem.rule and not (tmp_path / "out" / "data.bin").exists()
+
+
+def evil(folder: Path) -> bytes:
+    """An archive with a name that leaves the folder."""
+    return zipped(folder / "hostile.bin", {**PARTS, "../../evil": b"evil"}).read_bytes()
+
+
+def test_an_archive_that_is_exchanged_after_its_check(tmp_path: Path) -> None:
+    """Both steps apart, as a caller might do them: names are checked again when files are extracted."""
+    path = zipped(tmp_path / "a.zip", PARTS)
+    assert told(path) == []
+    path.write_bytes(evil(tmp_path))
+    (tmp_path / "deep" / "out").mkdir(parents=True)
+    problems = [str(problem) for problem in extract_all(path, LIMITS, tmp_path / "deep" / "out", images=False)]
+    assert problems == ["../../evil: was not there when the archive was checked; send it again"]
+    assert outside(tmp_path) == []
+
+
+def test_an_archive_that_is_exchanged_between_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was opened is checked and extracted, whatever lies under its name by then."""
+    path, hostile, real = zipped(tmp_path / "a.zip", PARTS), evil(tmp_path), archive.inspect
+
+    def exchanging(*arguments: object) -> object:
+        found = real(*arguments)  # type: ignore[arg-type]
+        (tmp_path / "new.bin").write_bytes(hostile)
+        os.replace(tmp_path / "new.bin", path)
+        return found
+
+    monkeypatch.setattr(archive, "inspect", exchanging)
+    assert unpack(path, LIMITS, False, tmp_path / "out") == []
+    assert path.read_bytes() == hostile
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == PARTS
+
+
+def test_a_race_of_two_archives(tmp_path: Path) -> None:
+    """A thread exchanges the file as fast as it can; nothing is ever written outside the folder."""
+    good, hostile = zipped(tmp_path / "good.zip", PARTS).read_bytes(), evil(tmp_path)
+    path, over = tmp_path / "a.zip", threading.Event()
+    path.write_bytes(good)
+
+    def exchange() -> None:
+        while not over.is_set():
+            for content in (hostile, good):
+                (tmp_path / "new.bin").write_bytes(content)
+                os.replace(tmp_path / "new.bin", path)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    ends = set()
+    try:
+        for number in range(300):
+            private = tmp_path / "p" / str(number)
+            (private / "in" / "out").mkdir(parents=True)
+            problems = unpack(copy_private(path, private), LIMITS, False, private / "in" / "out")
+            ends.add(problems[0].file if problems else "fine")
+            found = {file.name for file in (private / "in" / "out").iterdir()}
+            assert found == (set() if problems else set(PARTS))
+    finally:
+        over.set()
+        thread.join()
+    assert ends <= {"fine", "../../evil"} and "fine" in ends and outside(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files of POSIX")
+def test_neither_links_nor_pipes_are_opened(tmp_path: Path) -> None:
+    real = zipped(tmp_path / "real.zip", PARTS)
+    (tmp_path / "link.zip").symlink_to(real)
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "folder.zip").mkdir()
+    for name, message in (("link", "a link; name the file"), ("pipe", "not a regular"), ("folder", "not a regular")):
+        path = tmp_path / f"{name}.zip"
+        assert member_names(path) == []
+        for call in (open_regular, lambda path: inspect(path, LIMITS), lambda path: copy_private(path, tmp_path)):
+            with pytest.raises(DataError, match=message):
+                call(path)
+    with pytest.raises(DataError, match="no such submission"):
+        open_regular(tmp_path / "a\0b")
+
+
+def test_nothing_is_extracted_through_a_link_or_over_a_file(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {**PARTS, "images/a.png": b"png"})
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="cannot write"):
+        unpack(path, LIMITS, True, tmp_path / "out")
+    assert not any((tmp_path / "elsewhere").iterdir())
+    (tmp_path / "victim").write_bytes(b"victim")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / META).symlink_to(tmp_path / "victim")
+    problems = unpack(path, LIMITS, True, tmp_path / "two")
+    assert [problem.file for problem in problems] == [META] and (tmp_path / "victim").read_bytes() == b"victim"
+
+
+def test_a_private_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "p").mkdir()
+    for number, (name, copied) in enumerate(
+        [("a.zip", "a.zip"), ("A.ZIP", "A.zip"), ("ü.zip", "submission.zip"), ("x" * 250 + ".zip", "submission.zip")]
+    ):
+        (tmp_path / name).write_bytes(b"content")
+        (tmp_path / "p" / str(number)).mkdir()
+        copy = copy_private(tmp_path / name, tmp_path / "p" / str(number))
+        assert (copy.name, copy.read_bytes()) == (copied, b"content")
+        assert os.name != "posix" or copy.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(archive, "MAX_ARCHIVE", 3)
+    assert copy_private(tmp_path / "a.zip", tmp_path / "p").stat().st_size == 4, "as much as is refused, and no more"

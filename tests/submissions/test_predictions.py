@@ -56,12 +56,16 @@ def test_the_record_of_an_unpacked_submission(unpacked: Path) -> None:
         read_prediction_record(unpacked)
 
 
-def test_the_child_leaves_its_findings_beside_the_files(unpacked: Path, pairs: Path) -> None:
-    examine_once(str(unpacked), str(pairs))
-    assert json.loads((unpacked / FINDINGS).read_text()) == {"problems": [], "notes": []}
+def test_the_child_leaves_its_findings_apart_from_the_files(
+    unpacked: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out, before = tmp_path_factory.mktemp("out"), sorted(unpacked.rglob("*"))
+    examine_once(str(unpacked), str(pairs), str(out))
+    assert json.loads((out / FINDINGS).read_text()) == {"problems": [], "notes": []}
+    assert sorted(unpacked.rglob("*")) == before
     (unpacked / "images" / "02.png").unlink()
-    examine_once(str(unpacked), "")
-    (problem,) = json.loads((unpacked / FINDINGS).read_text())["problems"]
+    examine_once(str(unpacked), "", str(out))
+    (problem,) = json.loads((out / FINDINGS).read_text())["problems"]
     assert problem["rule"] == "4 images are named, 3 are there"
 
 

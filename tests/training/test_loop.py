@@ -231,9 +231,7 @@ def test_groups_have_rates_of_their_own(tmp_path: Path) -> None:
 
 def test_the_guard_sees_gradients_before_they_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(
-        "fusionbench.training.loop.GradientGuard.skips", lambda self, norm: seen.append(norm) or False
-    )
+    monkeypatch.setattr("fusionbench.training.loop.GradientGuard.skips", lambda self, norm: seen.append(norm) or False)
     train("adversaries", DATA, out=tmp_path, training={"guard": 3.0, "clip": 1e-3, "epochs": 0.5})
     assert len(seen) == 2 and min(seen) > 0.5
 

@@ -12,7 +12,7 @@ from fusionbench.core.environment import anonymous_command, describe_environment
 from fusionbench.core.errors import FusionbenchError, Rejected, UsageError
 from fusionbench.core.io import atomic_write, digest, file_sha256
 from fusionbench.results.schema import Origin, Result, SubmittedRow
-from fusionbench.submissions.archive import extract_all, inspect, member_names
+from fusionbench.submissions.archive import member_names, unpack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
 from fusionbench.submissions.look_alikes import name_problems, name_remarks
 from fusionbench.submissions.rows import save_row
@@ -114,9 +114,7 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
     def unpack(self, path: Path, folder: Path, data: Path | None) -> SubmissionReport:
         """Check a submission as :meth:`check` does; its files stay in ``folder``, which is there and empty."""
         limits, images = self.contents(member_names(path))
-        report = SubmissionReport(str(path), inspect(path, limits, images))
-        if report.ok:
-            report.problems += extract_all(path, limits, folder)
+        report = SubmissionReport(str(path), unpack(path, limits, images, folder))
         if report.ok:
             report.id = content_id(folder)
             self.examine(folder, data, report)
@@ -129,13 +127,14 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
 
     def accept(self, path: Path, scoring: Scoring) -> Path:
         """Check the submission, score it in a child process with limits, and save the result with our status."""
-        from fusionbench.submissions.sandbox import run_limited
+        from fusionbench.submissions.sandbox import GIB, run_limited
 
         if scoring.data is None:
             raise UsageError(f"{path}: name the data set's folder, or the folder of pairs, with --data")
         with tempfile.TemporaryDirectory() as temporary:
             folder, out = Path(temporary) / "submission", Path(temporary) / "results"
             folder.mkdir()
+            out.mkdir()
             scoring.check_suite()
             report = self.unpack(path, folder, scoring.data)
             if not report.ok:
@@ -150,7 +149,14 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
                 raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
             self.check_data(path, record, scoring.data)
             arguments = [str(folder), scoring.data_place, scoring.suite_place, str(out)]
-            done = run_limited(self.scorer, arguments, seconds=scoring.seconds)
+            done = run_limited(
+                self.scorer,
+                arguments,
+                seconds=scoring.seconds,
+                memory=scoring.memory * GIB,
+                readable=[folder, *scoring.places],
+                writable=[out],
+            )
             if not done.ok:
                 raise Rejected(f"{path}: could not be scored: {done.message}")
             result, table = self._scored(path, out, self.weights_sha256(folder))
@@ -161,8 +167,9 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         result.declared = self.declared(record)
         if "training" in result.declared:  # hours that nobody measured here are no cost
             result.cost = result.cost | {"train_hours": None}
-        # of this process, and not of the child
-        result.provenance |= {"command": anonymous_command(), "environment": describe_environment()}
+        # of this process, and not of the child; what limited the child is beside it
+        here = {"command": anonymous_command(), "environment": describe_environment(), "process": dict(done.facts)}
+        result.provenance |= here
         return save_row(path, result, table, scoring.results, self.registered_model(record))
 
     def _scored(self, path: Path, scored: Path, weights: str | None) -> tuple[Result, dict[str, np.ndarray]]:
@@ -170,6 +177,8 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         from fusionbench.results import schema
 
         try:
+            if any(place.is_symlink() for place in scored.rglob("*")):  # the process is gone, nothing changes any more
+                raise ValueError("a link among its files")
             (file,) = scored.glob("**/result.json")
             result, table = schema.load(file), schema.load_per_image(file)
         except (ValueError, FusionbenchError) as error:

@@ -6,12 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 
-from fusionbench.core.errors import Problem, Rejected, UsageError
+from fusionbench.core.errors import Problem, UsageError
 from fusionbench.core.text import Digest, Plain
+
+if TYPE_CHECKING:
+    from fusionbench.data.dataset import Dataset
+    from fusionbench.evaluation.pair_sets import PairSet
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Scoring:
         suite: name or ``.toml`` file of the suite whose protocol applies; fused images of pairs need none.
         seconds: most time for scoring one.
         submitter: who handed it in, as the maintainer knows; a submission of another one is refused.
+        memory: most memory for scoring one, in GiB.
     """
 
     results: Path
@@ -82,6 +87,7 @@ class Scoring:
     suite: str | None = None
     seconds: int = 3600
     submitter: str | None = None
+    memory: int = 8
 
     @cached_property
     def data_place(self) -> str:
@@ -93,6 +99,32 @@ class Scoring:
         """The suite as a process that runs elsewhere finds it; "" without one."""
         is_file = self.suite is not None and self.suite.endswith(".toml")
         return str(Path(self.suite or "").resolve()) if is_file else self.suite or ""
+
+    @property
+    def places(self) -> list[Path]:
+        """Folders and files that scoring reads: the data and the suite, where they are no names of ours."""
+        named = [Path(place) for place in (self.data_place, self.suite_place) if place]
+        return [place for place in named if place.is_absolute()]
+
+    def check_settings(self) -> None:
+        """See whether data and suite can be used, before anything is taken from a queue: files of data are listed.
+
+        Raises:
+            UsageError, DataError: something of it is not there, damaged, or about something else.
+        """
+        self.check_data()
+        self.check_suite()
+        if self.data is not None:
+            self._opened_data()
+
+    def _opened_data(self) -> PairSet | Dataset:
+        """The data set or the pairs in ``data``."""
+        from fusionbench.data.dataset import open_dataset
+        from fusionbench.evaluation.pair_sets import open_pairs
+        from fusionbench.evaluation.stored_pairs import holds_dataset
+
+        place = Path(self.data_place)
+        return open_dataset(place) if holds_dataset(place) else open_pairs(self.data_place, strict=True)
 
     def check_data(self) -> None:
         """See whether there is what ``data`` names; nothing is read.
@@ -107,10 +139,8 @@ class Scoring:
         """See whether there is a suite of this name, and whether it is about the data; nothing without a suite.
 
         Raises:
-            UsageError, DataError: no such suite, or no data set where one was named.
-            Rejected: the suite is about another data set.
+            UsageError, DataError: no such suite, no data set where one was named, or the suite is about another one.
         """
-        from fusionbench.data.dataset import open_dataset
         from fusionbench.evaluation.suites import load_suite
 
         if self.suite is None:
@@ -118,9 +148,9 @@ class Scoring:
         rules = load_suite(self.suite)
         if self.data is None:
             return
-        dataset = open_dataset(self.data)
+        dataset = self._opened_data()
         if dataset.name != rules.dataset:
-            raise Rejected(f"{self.data}: is {dataset.name}, the suite {self.suite} is about {rules.dataset}")
+            raise UsageError(f"{self.data}: is {dataset.name}, the suite {self.suite} is about {rules.dataset}")
 
 
 def named_data(data: Path) -> Path:

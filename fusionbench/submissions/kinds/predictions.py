@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from fusionbench.core.errors import Problem, UsageError
-from fusionbench.submissions.archive import MAX_META, META, member_names
+from fusionbench.core.errors import DataError, Problem, UsageError
+from fusionbench.submissions.archive import MAX_META, META, member_names, open_regular
 from fusionbench.submissions.kinds.archives import ArchiveKind
 from fusionbench.submissions.kinds.base import PackRequest, SubmissionReport, named_data, resolve_data
 from fusionbench.submissions.prediction_drafts import write_prediction_draft
 from fusionbench.submissions.prediction_kinds import PREDICTION_KINDS
 from fusionbench.submissions.predictions import (
     FINDINGS,
+    MAX_FINDINGS,
     PredictionFindings,
     Predictions,
     read_prediction_record,
@@ -59,13 +62,20 @@ class PredictionsKind(ArchiveKind[Predictions]):
         """Let a child process with limits look at files that are not ours; its findings join ``report``."""
         from fusionbench.submissions.sandbox import run_limited
 
-        place = "" if data is None else str(resolve_data(data))
-        done = run_limited("fusionbench.submissions.predictions:examine_once", [str(folder), place], seconds=900)
-        if not done.ok:
+        place = None if data is None else resolve_data(data)
+        places = [place] if place is not None and place.is_absolute() else []
+        looks = "fusionbench.submissions.predictions:examine_once"
+        with tempfile.TemporaryDirectory() as out:  # what was submitted stays as it is
+            arguments = [str(folder), "" if place is None else str(place), out]
+            done = run_limited(looks, arguments, seconds=900, readable=[folder, *places], writable=[Path(out)])
+            try:
+                found = _findings(Path(out)) if done.ok else None
+            except (DataError, msgspec.DecodeError, RecursionError) as error:
+                found, done = None, replace(done, message=f"no findings of its check: {error}")
+        if found is None:
             problem = Problem(Path(report.path).name, done.message, "make it again with `fusionbench pack`")
             report.problems.append(problem)
             return
-        found = msgspec.json.decode((folder / FINDINGS).read_bytes(), type=PredictionFindings)
         report.problems += found.problems
         report.notes += found.notes
         if report.ok:
@@ -85,6 +95,12 @@ class PredictionsKind(ArchiveKind[Predictions]):
     def needs_suite(self, record: Predictions) -> bool:
         """As the kind of predictions says: images of pairs are scored without one."""
         return PREDICTION_KINDS[record.kind].needs_suite
+
+
+def _findings(out: Path) -> PredictionFindings:
+    """What the process that looked at predictions found; it is not trusted to have left a file of sensible size."""
+    with open_regular(out / FINDINGS, "findings") as stream:
+        return msgspec.json.decode(stream.read(MAX_FINDINGS), type=PredictionFindings)
 
 
 PREDICTIONS = PredictionsKind()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from fusionbench.core.errors import DataError, Problem, Rejected
 from fusionbench.core.io import file_sha256
 from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.results.schema import SubmittedRow
-from fusionbench.submissions.archive import MAX_META, META, archive_entry, member_names, write_record
+from fusionbench.submissions.archive import MAX_META, META, archive_entry, member_names, open_regular, write_record
 from fusionbench.submissions.kinds.archives import ArchiveKind
 from fusionbench.submissions.kinds.base import PackRequest, SubmissionReport
 from fusionbench.training.run import Run, RunInfo, read_run
@@ -142,8 +143,8 @@ class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
 def header_problems(path: Path) -> list[Problem]:
     """A safetensors file whose header is short, and whose tensors cover the rest of the file without gap or overlap."""
     remedy = "save the weights with safetensors; pickled weights are never read"
-    size = path.stat().st_size
-    with open(path, "rb") as stream:
+    with open_regular(path, "file of weights") as stream:
+        size = os.fstat(stream.fileno()).st_size
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(MAX_HEADER, size - 8):
@@ -187,7 +188,8 @@ def _load_problems(weights: Path) -> list[Problem]:
     """Build the model and load the weights in a child process with limits: the parameters are not ours."""
     from fusionbench.submissions.sandbox import run_limited
 
-    done = run_limited("fusionbench.submissions.kinds.weights:load_once", [str(weights.parent)], seconds=120)
+    loads, folder = "fusionbench.submissions.kinds.weights:load_once", weights.parent
+    done = run_limited(loads, [str(folder)], seconds=120, readable=[folder])
     return [] if done.ok else [Problem(FILE, done.message, "pack the run again with this version of fusionbench")]
 
 

@@ -156,7 +156,7 @@ def test_suites_that_are_not_about_the_data(tmp_path: Path) -> None:
     Scoring(tmp_path).check_suite()
     Scoring(tmp_path, suite=suite).check_suite()
     Scoring(tmp_path, dataset, suite).check_suite()
-    with pytest.raises(Rejected, match="is fusiondigits, the suite fusionmnist is about fusionmnist"):
+    with pytest.raises(UsageError, match="is fusiondigits, the suite fusionmnist is about fusionmnist"):
         Scoring(tmp_path, dataset, "fusionmnist").check_suite()
     with pytest.raises(UsageError, match="Unknown suite 'quickstarts'"):
         Scoring(tmp_path, suite="quickstarts").check_suite()

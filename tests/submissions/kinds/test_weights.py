@@ -119,7 +119,7 @@ def test_accepting_the_wrong_data(good: Path, dataset: Path, tmp_path: Path) -> 
     other = zipped(tmp_path / "a.zip", {META: json.dumps(record).encode(), FILE: weights})
     with pytest.raises(Rejected, match="trained on data set 000000000000"):
         accept_submission(other, Scoring(tmp_path / "r", dataset, "quickstart"))
-    with pytest.raises(Rejected, match="is fusiondigits, the suite fusionmnist is about"):
+    with pytest.raises(UsageError, match="is fusiondigits, the suite fusionmnist is about"):
         accept_submission(good, Scoring(tmp_path / "r", dataset, "fusionmnist"))
     with pytest.raises(UsageError, match="name the suite whose protocol applies with --suite"):
         accept_submission(good, Scoring(tmp_path / "r", dataset))
