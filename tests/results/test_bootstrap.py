@@ -54,8 +54,8 @@ def test_training_runs_widen_the_interval() -> None:
     with_runs = stats.compare([runs], "lower")[0]
     assert with_runs.runs == 3 and with_runs.low < -0.6 and with_runs.high > 0.6
     assert stats.bootstrap_means([runs], 20_000).std() == pytest.approx(np.sqrt(2 / 9), rel=0.03)  # population var / 3
-    averaged = stats.compare([runs[:2]], "lower")[0]
-    assert averaged.low == averaged.high == averaged.mean == -0.5
+    two = stats.compare([runs[:2]], "lower")[0]  # one degree of freedom: t = 12.706, standard error 0.5
+    assert (two.mean, two.high - two.mean) == (-0.5, pytest.approx(12.7062 * 0.5, rel=1e-4))
 
 
 def test_deviation_over_training_runs() -> None:
