@@ -1,10 +1,10 @@
 """How many standard errors an interval needs to hold for one mean, or for all differences of m models at once.
 
 The factors are quantiles of studentised statistics: of the bootstrap, which knows how skewed the differences are and
-how much they go together, where there are enough images, and of Student's t and the studentised range where not.
+how much they go together, where there are enough images, and of Student's t, by Bonferroni for many pairs, where not.
 Westfall and Young, *Resampling-Based Multiple Testing*, 1993 (single-step max-t); Hall, *The Bootstrap and Edgeworth
 Expansion*, 1992, section 3.6 (symmetric bootstrap-t); Hayter, *Annals of Statistics* 12 (1984) 61-75 (the studentised
-range is conservative for unequal variances).
+range is conservative for unequal numbers of runs).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from fusionbench.results.resampling import LEVEL, RESAMPLES, image_weights
 
 MIN_BOOTSTRAP = 5  # images: below, too many resamples hold one image only
 FEW_IMAGES = 20  # below, resamples of that many pairs are too coarse to be the only bound
-MAX_PAIRS = 20_000  # pairs of models (200 models) that are resampled one by one; above, a bound
+MAX_PAIRS = 5000  # pairs of models (100 models) that are resampled one by one; above, a bound
 _MIN_RESAMPLES = 1000  # of the maximum: the tail probability of its quantile is then known to 0.7 %
-_PRODUCTS = 4_000_000_000  # multiplications that the resamples of one score may cost
-_SUBSET = 100  # models that say how far the bound has to be widened
+_PRODUCTS = 1_000_000_000  # multiplications that the resamples of one score may cost
+_SUBSET = 50  # models that say how far the bound has to be widened
 _CELLS = 1 << 22  # numbers in a block
 _SHRINK = 0.1  # a resample's variance is at least this part of the variance of all images
 CONSTANT = 1e-12  # a standard deviation below this part of the values is rounding
 
 
 @functools.lru_cache(maxsize=1024)
-def t_factor(degrees: float, level: float = LEVEL) -> float:
-    """Two-sided quantile of Student's t; infinite without a degree of freedom.
+def t_factor(degrees: float, level: float = LEVEL, comparisons: int = 1) -> float:
+    """Two-sided quantile of Student's t, of Bonferroni for several comparisons; infinite without a degree of freedom.
 
     Example:
         >>> from fusionbench.results.critical_values import t_factor
@@ -39,12 +39,13 @@ def t_factor(degrees: float, level: float = LEVEL) -> float:
     """
     from scipy import stats as distributions
 
-    return float(distributions.t.ppf((1 + level) / 2, degrees)) if degrees > 0 else math.inf
+    tail = (1 - level) / 2 / max(1, comparisons)
+    return float(distributions.t.isf(tail, degrees)) if degrees > 0 else math.inf
 
 
 @functools.lru_cache(maxsize=1024)
 def range_factor(models: int, degrees: float, level: float = LEVEL) -> float:
-    """Standard errors of a difference that hold for all pairs of ``models`` at once: studentised range / √2.
+    """Factor for all pairs of ``models`` at once, whose means have one pooled variance: studentised range / √2.
 
     Example:
         >>> from fusionbench.results.critical_values import range_factor
@@ -64,8 +65,8 @@ def row_factors(values: np.ndarray, level: float = LEVEL, resamples: int = RESAM
     Example:
         >>> import numpy as np
         >>> from fusionbench.results.critical_values import row_factors
-        >>> row_factors(np.arange(5.0)[None]).round(2).tolist()  # few images: Student's t
-        [2.78]
+        >>> row_factors(np.arange(4.0)[None]).round(2).tolist()  # few images: Student's t
+        [3.18]
     """
     models, images = values.shape
     least = t_factor(images - 1, level)
@@ -84,10 +85,9 @@ def row_factors(values: np.ndarray, level: float = LEVEL, resamples: int = RESAM
 def pair_factor(values: np.ndarray, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> float:
     """Factor of the intervals of all differences between m models at once: values float64 (m, n).
 
-    With up to :data:`MAX_PAIRS` pairs the quantile, over the resamples, of the largest studentised difference; with few
-    images at least that of the studentised range. Above, the studentised range, which dependence between models only
-    makes smaller, widened as far as the bootstrap exceeds it on a subset spread evenly over the ranks: normal tails may
-    not hold for skewed scores.
+    With up to :data:`MAX_PAIRS` pairs the quantile, over the resamples, of the largest studentised difference; with fewer
+    than :data:`FEW_IMAGES` images at least Bonferroni's. Above, Bonferroni's, which holds however the models go together,
+    widened as far as the bootstrap exceeds it on a subset spread evenly over the ranks: skewed scores have no normal tails.
 
     Example:
         >>> import numpy as np
@@ -97,15 +97,19 @@ def pair_factor(values: np.ndarray, level: float = LEVEL, resamples: int = RESAM
         (True, inf)
     """
     models, images = values.shape
-    bound = range_factor(models, images - 1, level)
+    pairs = models * (models - 1) // 2
+    bound = t_factor(
+        images - 1, level, pairs
+    )  # every pair has a variance of its own, so the studentised range is short
     if images < MIN_BOOTSTRAP:
         return bound
-    if models * (models - 1) // 2 <= MAX_PAIRS:
+    if pairs <= MAX_PAIRS:
         least = bound if images < FEW_IMAGES else t_factor(images - 1, level)
         return max(least, _largest(values, level, resamples, seed))
     order = np.argsort(values.mean(axis=1), kind="stable")
     subset = values[order[np.linspace(0, models - 1, _SUBSET).astype(int)]]
-    return bound * max(1.0, _largest(subset, level, resamples, seed) / range_factor(_SUBSET, images - 1, level))
+    normal = t_factor(images - 1, level, _SUBSET * (_SUBSET - 1) // 2)
+    return bound * max(1.0, _largest(subset, level, resamples, seed) / normal)
 
 
 def _largest(values: np.ndarray, level: float, resamples: int, seed: int) -> float:

@@ -115,7 +115,7 @@ def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, see
         >>> from fusionbench.results.resampling import bootstrap_means
         >>> first = np.array([1.0, 2.0, 6.0])
         >>> means = bootstrap_means([first, first + 1], resamples=1000)
-        >>> means.shape, np.unique(means[:, 1] - means[:, 0]).round(4).tolist()  # the same images for both models
+        >>> means.shape, np.unique((means[:, 1] - means[:, 0]).round(4)).tolist()  # the same images for both models
         ((1000, 2), [1.0])
     """
     rows = check_table(table)
