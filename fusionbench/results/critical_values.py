@@ -85,9 +85,10 @@ def row_factors(values: np.ndarray, level: float = LEVEL, resamples: int = RESAM
 def pair_factor(values: np.ndarray, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0) -> float:
     """Factor of the intervals of all differences between m models at once: values float64 (m, n).
 
-    With up to :data:`MAX_PAIRS` pairs the quantile, over the resamples, of the largest studentised difference; with fewer
-    than :data:`FEW_IMAGES` images at least Bonferroni's. Above, Bonferroni's, which holds however the models go together,
-    widened as far as the bootstrap exceeds it on a subset spread evenly over the ranks: skewed scores have no normal tails.
+    With up to :data:`MAX_PAIRS` pairs the quantile, over the resamples, of the largest studentised difference; with
+    fewer than :data:`FEW_IMAGES` images at least Bonferroni's. Above, Bonferroni's, which holds however the models go
+    together, widened as far as the bootstrap exceeds it on a subset spread evenly over the ranks: skewed scores have no
+    normal tails.
 
     Example:
         >>> import numpy as np
