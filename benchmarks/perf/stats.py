@@ -15,7 +15,7 @@ from fusionbench.results import bootstrap as stats
 
 
 def main() -> None:
-    """Print seconds of both and their ratio, measured in this run, and how much wider the simultaneous intervals are."""
+    """Print seconds of both and their ratio, measured in this run, and how much wider simultaneous intervals are."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--models", type=int, default=25)
     parser.add_argument("--images", type=int, default=500)
@@ -48,9 +48,7 @@ def main() -> None:
     print(f"{'':34}{'seconds':>10}{'ratio':>10}")
     print(f"{'fusionbench (intervals and ranks)':34}{ours:10.2f}{1.0:10.2f}")
     print(f"{'scipy.stats.bootstrap (intervals)':34}{theirs:10.2f}{theirs / ours:10.2f}")
-    print(
-        f"intervals for all pairs at once are {wider.min():.2f} to {wider.max():.2f} times SciPy's, which hold one by one"
-    )
+    print(f"intervals for all pairs at once are {wider.min():.2f} to {wider.max():.2f} times SciPy's, each for itself")
 
 
 if __name__ == "__main__":
