@@ -92,54 +92,73 @@ def board_of_runs(m: int, runs: tuple[int, ...], sds: tuple[float, ...], experim
     return whole / experiments
 
 
-def lines(experiments: int) -> Iterator[tuple[str, str]]:
-    """Name of the part and line of its table."""
+def images_lines(experiments: int) -> Iterator[str]:
+    """Lines of the table."""
     error = 1.96 * math.sqrt(0.05 * 0.95 / experiments)
     yield (
         "images",
         f"{experiments} experiments a line: an exact 95 % shows as 0.95 ± {error:.3f}, 5 % as 0.05 ± {error:.3f}",
     )
-    yield "images", f"{'intervals: images':28}{'distribution':14}{'mean':>8}{'difference':>12}"
+    yield f"{'intervals: images':28}{'distribution':14}{'mean':>8}{'difference':>12}"
     for n in (2, 5, 6, 8, 12, 21, 100):
         for name, draw in DRAWS.items():
             single, paired = interval_covers(n, draw, experiments)
-            yield "images", f"{n:<28}{name:14}{single:8.3f}{paired:12.3f}"
-    yield "best", f"{'equal models':14}{'images':14}{'distribution':14}{'one worse':>10}{'rank sets':>12}"
+            yield f"{n:<28}{name:14}{single:8.3f}{paired:12.3f}"
+
+
+def best_lines(experiments: int) -> Iterator[str]:
+    """Lines of the table."""
+    yield f"{'equal models':14}{'images':14}{'distribution':14}{'one worse':>10}{'rank sets':>12}"
     for m in (2, 5, 10, 25):
         for n in (6, 21, 100):
             for name in ("normal", "log-normal"):
                 worse, whole = equal_models(m, n, DRAWS[name], experiments)
-                yield "best", f"{m:<14}{n:<14}{name:14}{worse:10.3f}{whole:12.3f}"
+                yield f"{m:<14}{n:<14}{name:14}{worse:10.3f}{whole:12.3f}"
     for m in (5, 25):
         yield (
             "best",
             f"{m} models with means 0, 0.1, …, 100 images: rank sets {ordered_models(m, 100, experiments):.3f}",
         )
-    yield "seeds", f"{'runs of each':14}{'sd of seeds':14}{'seed × image':14}{'mean':>8}{'difference':>12}"
+
+
+def seeds_lines(experiments: int) -> Iterator[str]:
+    """Lines of the table."""
+    yield f"{'runs of each':14}{'sd of seeds':14}{'seed × image':14}{'mean':>8}{'difference':>12}"
     for runs in (2, 3, 5, 10):
         for sds in ((0.05, 0.05), (0.15, 0.15), (1.0, 1.0), (0.3, 1.0)):
             for own in (0.0, 0.5):
                 single, paired = seeds_covered(runs, sds, experiments, own)
-                yield "seeds", f"{runs:<14}{sds[0]:g}, {sds[1]:<9g}{own:<14g}{single:8.3f}{paired:12.3f}"
-    yield "alone", "one run of each, no other row: the interval is of this training alone"
+                yield f"{runs:<14}{sds[0]:g}, {sds[1]:<9g}{own:<14g}{single:8.3f}{paired:12.3f}"
+
+
+def alone_lines(experiments: int) -> Iterator[str]:
+    """Lines of the table."""
+    yield "one run of each, no other row: the interval is of this training alone"
     for sd in (0.0, 0.15, 1.0):
-        yield "alone", f"sd of seeds {sd:<20g}{seeds_covered(1, (sd, sd), experiments)[0]:8.3f}"
-    yield "mixed", f"{'models':10}{'runs':18}{'sd of seeds':16}{'rank sets':>10}"
+        yield f"sd of seeds {sd:<20g}{seeds_covered(1, (sd, sd), experiments)[0]:8.3f}"
+
+
+def mixed_lines(experiments: int) -> Iterator[str]:
+    """Lines of the table."""
+    yield f"{'models':10}{'runs':18}{'sd of seeds':16}{'rank sets':>10}"
     for m in (5, 25):
         for counts in ((3,), (2,), (1, 3), (1, 2, 3, 5, 10)):
             for spread in ((0.2,), (1.0,), (0.3, 1.0), (0.1, 1.0)):
                 whole = board_of_runs(m, counts, spread, experiments)
-                yield "mixed", f"{m:<10}{', '.join(map(str, counts)):18}{', '.join(map(str, spread)):16}{whole:10.3f}"
+                yield f"{m:<10}{', '.join(map(str, counts)):18}{', '.join(map(str, spread)):16}{whole:10.3f}"
+
+
+PARTS = {"images": images_lines, "best": best_lines, "seeds": seeds_lines, "alone": alone_lines, "mixed": mixed_lines}
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--experiments", type=int, default=1000)
-    parser.add_argument("--only", choices=["images", "best", "seeds", "alone", "mixed"])
+    parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
-    for part, line in lines(arguments.experiments):
-        if arguments.only in (None, part):
+    for name, part in PARTS.items():
+        for line in part(arguments.experiments) if arguments.only in (None, name) else ():
             print(line, flush=True)
 
 
