@@ -1,4 +1,4 @@
-"""Speed of the paired comparison: 10,000 resamples × 25 models × 500 images, beside SciPy's bootstrap doing the same.
+"""Speed of the paired comparison: 10,000 resamples × 25 models × 500 images, beside SciPy's bootstrap.
 
 Run: python benchmarks/perf/stats.py [--models 25] [--images 500] [--resamples 10000]
 """
@@ -15,7 +15,7 @@ from fusionbench.results import bootstrap as stats
 
 
 def main() -> None:
-    """Print seconds of both and their ratio, measured in this run, and that both find the same intervals."""
+    """Print seconds of both and their ratio, measured in this run, and how much wider simultaneous intervals are."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--models", type=int, default=25)
     parser.add_argument("--images", type=int, default=500)
@@ -43,13 +43,12 @@ def main() -> None:
 
     low = np.array([row.difference_low for row in rows])
     high = np.array([row.difference_high for row in rows])
-    length = np.where(high > low, high - low, 1.0)
-    apart = max(np.abs((low - found.low) / length).max(), np.abs((high - found.high) / length).max())
+    wider = np.delete((high - low) / np.where(found.high > found.low, found.high - found.low, 1.0), best)
     print(f"{arguments.resamples} resamples × {arguments.models} models × {arguments.images} images")
     print(f"{'':34}{'seconds':>10}{'ratio':>10}")
     print(f"{'fusionbench (intervals and ranks)':34}{ours:10.2f}{1.0:10.2f}")
     print(f"{'scipy.stats.bootstrap (intervals)':34}{theirs:10.2f}{theirs / ours:10.2f}")
-    print(f"ends of the intervals differ by at most {100 * apart:.1f} % of their length")
+    print(f"intervals for all pairs at once are {wider.min():.2f} to {wider.max():.2f} times SciPy's, each for itself")
 
 
 if __name__ == "__main__":

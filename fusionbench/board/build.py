@@ -254,11 +254,15 @@ def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
     if len(found) < 2:
         return set()
     heads = {group.metric: group.title for group in benchmark.groups}
-    about = {
+    about: dict[str, dict[str, object]] = {
         key: {"better": column.better, "unit": column.unit if column.unit != "1" else "", "title": heads[column.metric]}
         for key, column in scores.items()
         if any(key in values for values in found.values())
     }
+    for key, text in about.items():  # what an interval of a difference takes, the same numbers as the table's
+        known = next((row.factors[key] for row in benchmark.rows if key in row.factors), None)
+        if known is not None and math.isfinite(known[0]):
+            text |= {"factors": known[:2], "least": stats.MIN_RANKED}
     ids = next(row.entry.ids for row in rows if row.entry is not None)
     sources = sources_of(results / benchmark.first.identity.dataset.name, ids)
     for place, paths in sources.items():
@@ -267,8 +271,9 @@ def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
     about_all = {"ids": ids, "scores": about, "sources": list(sources)}
     files[f"data/{benchmark.slug}/scores.js"] = _script(about_all)
     for row in (row for row in rows if row.slug in found):
+        seeds = {key: row.factors[key][2] for key in found[row.slug] if key in row.factors}
         shown = _add_fused(files, f"pictures/{benchmark.slug}/{row.slug}", row.folders[0], sources, ids)
-        files[f"data/{benchmark.slug}/{row.slug}.js"] = _script({"values": found[row.slug], **shown})
+        files[f"data/{benchmark.slug}/{row.slug}.js"] = _script({"values": found[row.slug], "seeds": seeds, **shown})
     return set(found)
 
 

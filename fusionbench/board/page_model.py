@@ -79,7 +79,8 @@ class BoardRow:
     note: str
     slug: str
     cells: dict[str, Cell]
-    ranks: dict[str, Cell]  # metric -> rank and its interval
+    ranks: dict[str, Cell]  # metric -> rank and the set of ranks that it may have
+    factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # score key -> see stats.Ranking
     beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
     cost: dict[str, Cell] = field(default_factory=dict)
     entry: Entry | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fusionbench.results.comparison import (
     SECONDARY,
     Entry,
     common_images,
+    is_trained,
     metric_order,
     read_entries,
     require_comparable,
@@ -261,14 +263,29 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
     known = [value[:, mask] for value, reason in zip(known, reasons, strict=True) if not reason]
     if not ranked:
         return
-    found = stats.compare(known, column.better, resamples=resamples)
-    for row, score in zip(ranked, found, strict=True):
+    trained = [row.entry is not None and is_trained(row.entry) for row in ranked]
+    found = stats.rank_models(known, column.better, resamples=resamples, trained=trained)
+    for row, score, variance in zip(ranked, found.rows, found.seed_variances, strict=True):
         cell = row.cells[column.key]
-        row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=score.rank == 1, tied=score.tied)
+        best, tied = score.rank == 1 and score.ranked, score.tied and score.ranked
+        row.cells[column.key] = Cell(cell.text, cell.value, _interval_note(cell, score), best=best, tied=tied)
+        row.factors[column.key] = (found.images_factor, found.seeds_factor, variance)
         if column.rank_key:
-            note = f"rank {score.rank}, 95 % interval {score.rank_low} to {score.rank_high}"
-            note += "; not separable from the best" if score.tied and score.rank > 1 else ""
-            row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, score.rank == 1, score.tied)
+            note = f"rank {score.rank}, {score.rank_low} to {score.rank_high} at 95 % for all rows at once"
+            if score.tied and score.rank > 1:
+                note += "; not separable from the best"
+                note += f", which takes about {score.needed_images:,} images" if score.needed_images else ""
+            note = "; ".join(filter(None, [note if score.ranked else "no rank", score.note]))
+            row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, best, tied)
+
+
+def _interval_note(cell: Cell, score: stats.ScoreRow) -> str:
+    """The note of a cell with the comparison's interval: that of the result itself is too short for few images."""
+    rest = cell.note.partition(", ")[2] if cell.note.startswith("95 %: ") else cell.note
+    if not math.isfinite(score.low) or score.low == score.high:
+        return rest
+    places = len(cell.text.partition(" ")[0].partition(".")[2])
+    return f"95 %: {score.low:.{places}f} to {score.high:.{places}f}, {rest}"
 
 
 def _images(row: BoardRow, key: str) -> int:

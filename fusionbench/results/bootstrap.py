@@ -1,28 +1,64 @@
-"""Which differences between models are real: a paired bootstrap over images and training seeds.
+"""Which differences between models are real: simultaneous paired intervals over images and training runs.
 
-Every model is measured on the same images, so every resample draws one set of images for all
-of them: what is common to the models (hard images, easy images) cancels in differences and ranks.
-Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 6, 13 and 16.
+The intervals of all pairwise differences of a score hold together with probability ``level``. So do the rank sets that
+follow from them, and with at least this probability no model is called worse than the best that is not.
+Mogstad, Romano, Shaikh and Wilhelm, *Review of Economic Studies* 91 (2024) 476-518 (rank sets);
+Hsu, *Multiple Comparisons*, 1996, chapter 4 (comparisons with the best).
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from fusionbench.core.errors import MeasurementError, NotComparableError
+from fusionbench.results.critical_values import CONSTANT, pair_factor, row_factors
+from fusionbench.results.resampling import (
+    LEVEL,
+    RESAMPLES,
+    SEEDS_NEEDED,
+    Better,
+    bootstrap_means,
+    check_table,
+    interval,
+    mean,
+    rank_intervals,
+    ranks,
+    run_sd,
+)
+from fusionbench.results.variance import SeedVariance, seed_variance
 
-RESAMPLES = 10_000
-LEVEL = 0.95
-SEEDS_NEEDED = 3  # fewer training runs say too little about the spread between runs to resample them
-_CELLS = 1 << 22  # images × resamples that one block of the bootstrap holds
-Better = Literal["higher", "lower"]
+__all__ = [
+    "LEVEL",
+    "MIN_RANKED",
+    "RESAMPLES",
+    "SEEDS_NEEDED",
+    "Better",
+    "PairedDifference",
+    "Ranking",
+    "ScoreRow",
+    "bootstrap_means",
+    "check_table",
+    "compare",
+    "interval",
+    "mean",
+    "paired_difference",
+    "rank_intervals",
+    "rank_models",
+    "ranks",
+    "run_sd",
+]
+
+MIN_RANKED = (
+    6  # images: all signs agree by chance in 2 of 2^5 cases, more than 5 %; no test without assumptions can tell
+)
+TIE = 1e-9  # means that differ by less than this part of them are equal: summation order and rounding reach 1e-12
+POWER = 0.8  # at which the images that a difference needs are counted
+_POWER_FACTOR = 0.8416212335729143  # standard normal quantile of POWER
+_MOST_IMAGES = 10**9  # more are not worth a number
+_CELLS = 1 << 23  # pairs in a block
 
 
 @dataclass(frozen=True)
@@ -31,13 +67,18 @@ class ScoreRow:
 
     Attributes:
         mean: over images and training runs.
-        low, high: interval of the mean at the comparison's level.
+        low, high: interval of the mean at the comparison's level, for this model alone; infinite with one image.
         rank: 1 is best; equal means share a rank.
-        rank_low, rank_high: interval of the rank.
+        rank_low, rank_high: set of the ranks that the model may have; the sets of all models hold at once.
         tied: not separable from the best model at the comparison's level (the best is tied with itself).
-        difference, difference_low, difference_high: this model minus the best one, paired.
+        difference, difference_low, difference_high: this model minus the best one, paired; the intervals of all pairs
+            of models hold at once.
         runs: number of training runs.
         run_sd: standard deviation of the runs' means (n - 1), None for a single run.
+        ranked: whether there are enough images for ranks; without, all models are tied.
+        needed_images: number of images with which this difference to the best would be found with a power of 0.8; None
+            where it is found already, where there is none, or where more images alone do not help.
+        note: what a reader has to know about the interval or the rank; empty where there is nothing.
     """
 
     mean: float
@@ -52,11 +93,35 @@ class ScoreRow:
     difference_high: float
     runs: int = 1
     run_sd: float | None = None
+    ranked: bool = True
+    needed_images: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A comparison of m models on one score, and what gives the interval of any difference between two of them.
+
+    Half the interval of a difference is √(images_factor² · s² / n + seeds_factor² · (v + v')), s the standard deviation
+    of the per-image differences of n images, v and v' the entries of ``seed_variances``.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.results.bootstrap import Ranking, rank_models
+        >>> found = rank_models([np.arange(9.0), np.arange(9.0)[::-1]], "lower")
+        >>> isinstance(found, Ranking), found.seeds_factor, found.seed_variances  # nothing was trained
+        (True, 0.0, [0.0, 0.0])
+    """
+
+    rows: list[ScoreRow]
+    images_factor: float
+    seeds_factor: float
+    seed_variances: list[float]
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Paired difference of two models' means, ``second - first``, with its bootstrap interval.
+    """Paired difference of two models' means, ``second - first``, with its interval.
 
     Example:
         >>> from fusionbench.results.bootstrap import PairedDifference
@@ -76,195 +141,105 @@ class PairedDifference:
         return self.low > 0 or self.high < 0
 
 
-def mean(values: ArrayLike) -> float:
-    """Mean of per-image values (n,) or (runs, n), rounded once, so that their order does not matter.
-
-    Results, comparisons, gates and pages use this one, and so show the same number to the last digit.
-
-    Example:
-        >>> from fusionbench.results.bootstrap import mean
-        >>> mean([1e16, 1.0, -1e16, 1.0])  # a plain sum loses the small ones
-        0.5
-    """
-    return math.fsum(np.ravel(values)) / np.size(values)
-
-
-def check_table(table: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Per-image values of m models, each (n,) or (runs, n), as float64 (runs, n).
-
-    Raises:
-        NotComparableError: the models have different numbers of images.
-        MeasurementError: no models, no images, or a value that is not finite.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench import FusionbenchError
-        >>> from fusionbench.results.bootstrap import check_table
-        >>> [values.shape for values in check_table([np.zeros(4), np.zeros((3, 4))])]  # one run, three runs
-        [(1, 4), (3, 4)]
-        >>> try:
-        ...     check_table([np.zeros(4), np.zeros(5)])
-        ... except FusionbenchError as error:
-        ...     print(error)
-        the models have 4, 5 images; they must be the same
-    """
-    rows = [np.atleast_2d(np.asarray(values, np.float64)) for values in table]
-    if not rows or rows[0].size == 0:
-        raise MeasurementError("nothing to compare: no models or no images")
-    if len({values.shape[1] for values in rows}) > 1:
-        raise NotComparableError(
-            f"the models have {', '.join(str(v.shape[1]) for v in rows)} images; they must be the same"
-        )
-    for number, values in enumerate(rows):
-        bad = int(np.count_nonzero(~np.isfinite(values)))
-        if bad:
-            raise MeasurementError(f"model {number + 1} of {len(rows)} has {bad} values that are not finite")
-    return rows
-
-
-def bootstrap_means(table: Sequence[np.ndarray], resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Means of m models over the same resampled images: float64 (resamples, m).
-
-    Each entry of ``table`` is (n,) or (runs, n). With at least ``SEEDS_NEEDED`` runs of a model its runs are
-    resampled too, independently of the other models' (run 1 of one model has nothing to do with run 1 of another);
-    fewer runs are averaged.
-
-    Raises:
-        NotComparableError, MeasurementError: as :func:`check_table`.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import bootstrap_means
-        >>> first = np.array([1.0, 2.0, 6.0])
-        >>> means = bootstrap_means([first, first + 1], resamples=1000)
-        >>> means.shape, np.unique(means[:, 1] - means[:, 0]).round(4).tolist()  # the same images for both models
-        ((1000, 2), [1.0, 1.0, 1.0, 1.0])
-    """
-    rows = check_table(table)
-    images = rows[0].shape[1]
-    stacked = np.concatenate(rows)  # (all runs, n)
-    ends = np.cumsum([len(values) for values in rows])
-    picks = np.random.Generator(np.random.Philox(key=seed))
-    run_picks = np.random.Generator(np.random.Philox(key=[seed, 1]))
-    result = np.empty((resamples, len(rows)))
-    block = max(1, _CELLS // images)
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = picks.integers(0, images, (size, images), dtype=np.int32)
-        drawn += (np.arange(size, dtype=np.int32) * images)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * images).reshape(size, images)
-        means = counts.astype(np.float64) @ stacked.T / images  # (size, all runs)
-        for model, end in enumerate(ends):
-            runs = len(rows[model])
-            mine = means[:, end - runs : end]
-            if runs >= SEEDS_NEEDED:
-                mine = np.take_along_axis(mine, run_picks.integers(0, runs, (size, runs)), axis=1)
-            result[start : start + size, model] = mine.mean(axis=1)
-    return result
-
-
-def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of bootstrap samples (resamples, ...) over the first axis.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import interval
-        >>> low, high = interval(np.arange(101.0))
-        >>> round(float(low), 4), round(float(high), 4)
-        (2.5, 97.5)
-    """
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def ranks(means: np.ndarray, better: Better) -> np.ndarray:
-    """Ranks of means (..., m): 1 + the number of strictly better models, so equal ones share the better rank.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import ranks
-        >>> ranks(np.array([0.3, 0.1, 0.1]), "lower").tolist()
-        [3, 1, 1]
-    """
-    loss = means if better == "lower" else -means
-    # Comparing all pairs costs m² per row, which for the models of a board is less than sorting with ties.
-    result: np.ndarray = 1 + np.sum(loss[..., None, :] < loss[..., :, None], axis=-1)
-    return result
-
-
-def rank_intervals(means: np.ndarray, better: Better, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of each model's rank from bootstrap means (resamples, m); whole numbers that were observed.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import rank_intervals
-        >>> means = np.array([[0.1, 0.2, 0.5], [0.2, 0.1, 0.5]])  # in two resamples two models swap ranks
-        >>> low, high = rank_intervals(means, "lower")
-        >>> low.tolist(), high.tolist()
-        ([1, 1, 3], [2, 2, 3])
-    """
-    observed = np.concatenate([ranks(part, better) for part in np.array_split(means, -(-len(means) // 1000))])
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(observed, tails, axis=0, method="inverted_cdf")
-    return low.astype(int), high.astype(int)
-
-
 def compare(
-    table: Sequence[np.ndarray], better: Better, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+    table: Sequence[np.ndarray],
+    better: Better,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+    trained: Sequence[bool] | None = None,
 ) -> list[ScoreRow]:
     """Rank m models on one score from their per-image values, each (n,) or (runs, n).
 
+    ``trained``: which models have weights that another training would change; by default those with several runs.
+
     Raises:
-        NotComparableError, MeasurementError: as :func:`check_table`.
+        NotComparableError, MeasurementError: as :func:`fusionbench.results.resampling.check_table`.
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.results.bootstrap import compare
-        >>> errors = np.array([0.1, 0.4, 0.9, 0.2])
-        >>> better, alike = errors - 0.05, errors + np.array([0.1, -0.1, 0.1, -0.1])
+        >>> errors = np.array([0.1, 0.4, 0.9, 0.2, 0.5, 0.3, 0.6, 0.2])
+        >>> better, alike = errors - 0.05, errors + np.array([0.1, -0.1] * 4)
         >>> [(row.rank, row.tied) for row in compare([errors, better, alike], "lower")]
         [(2, False), (1, True), (2, True)]
         >>> [round(row.difference, 3) for row in compare([errors, better, alike], "lower")]
         [0.05, 0.0, 0.05]
     """
+    return rank_models(table, better, resamples=resamples, level=level, seed=seed, trained=trained).rows
+
+
+def rank_models(
+    table: Sequence[np.ndarray],
+    better: Better,
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+    trained: Sequence[bool] | None = None,
+) -> Ranking:
+    """The same as :func:`compare`, with the factors of the intervals.
+
+    Raises:
+        NotComparableError, MeasurementError: as :func:`fusionbench.results.resampling.check_table`.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.results.bootstrap import rank_models
+        >>> table = np.random.default_rng(0).normal(size=(2, 100)) + [[0], [1]]
+        >>> found = rank_models(list(table), "lower")
+        >>> half = found.images_factor * np.std(table[1] - table[0], ddof=1) / 10
+        >>> row = found.rows[1]
+        >>> bool(np.isclose(row.difference_high - row.difference, half))
+        True
+    """
     rows = check_table(table)
+    images = rows[0].shape[1]
     means = np.array([mean(values) for values in rows])
-    boot = bootstrap_means(rows, resamples, seed)
-    low, high = interval(boot, level)
-    rank = ranks(means, better)
-    rank_low, rank_high = rank_intervals(boot, better, level)
-    best = int(np.argmin(rank))
+    values = np.stack([values.mean(axis=0) for values in rows])  # (m, n)
+    seeds = seed_variance(rows, [False] * len(rows) if trained is None else trained)
+    factors = (pair_factor(values, level, resamples, seed), seeds.pair_factor(level))
+    loss = means if better == "lower" else -means
+    # equal means share a rank, those that differ by rounding only too
+    rank = 1 + np.searchsorted(np.sort(loss), loss - TIE * np.abs(loss), side="left")
+    best = int(np.argmin(loss))
+    low, high = _row_intervals(values, means, seeds, level, resamples, seed)
     difference = means - means[best]
-    difference_low, difference_high = interval(boot - boot[:, [best]], level)
-    return [
+    image_part, seed_part = _parts(values, seeds, slice(best, best + 1), slice(None))
+    half = _half(image_part[0], seed_part[0], factors)
+    half[best] = 0.0
+    ranked = images >= MIN_RANKED
+    if ranked:
+        separable = np.abs(difference) > np.maximum(half, TIE * np.maximum(np.abs(means), np.abs(means[best])))
+        better_ones, no_better = _separated(values, means, loss, seeds, factors)
+        rank_low, rank_high = 1 + better_ones, 1 + len(rows) - no_better
+    else:
+        separable = np.zeros(len(rows), bool)
+        rank_low, rank_high = np.ones(len(rows), int), np.full(len(rows), len(rows))
+    found = [
         ScoreRow(
             mean=float(means[i]),
             low=float(low[i]),
             high=float(high[i]),
             rank=int(rank[i]),
-            # the rank that was measured is always within its interval
             rank_low=min(int(rank_low[i]), int(rank[i])),
             rank_high=max(int(rank_high[i]), int(rank[i])),
-            tied=bool(difference_low[i] <= 0 <= difference_high[i]),
+            tied=not separable[i],
             difference=float(difference[i]),
-            difference_low=float(difference_low[i]),
-            difference_high=float(difference_high[i]),
+            difference_low=float(difference[i] - half[i]),
+            difference_high=float(difference[i] + half[i]),
             runs=len(rows[i]),
-            run_sd=run_sd([mean(values) for values in rows[i]]),
+            run_sd=run_sd([mean(run) for run in rows[i]]),
+            ranked=ranked,
+            needed_images=None
+            if separable[i]
+            else _needed(difference[i], image_part[0, i] * images, seed_part[0, i], factors, images),
+            note=_note(images, bool(seeds.alone[i]), seeds),
         )
         for i in range(len(rows))
     ]
-
-
-def run_sd(means: Sequence[float]) -> float | None:
-    """Standard deviation (n - 1) of the means of training runs, the ± of papers; None for fewer than two.
-
-    Example:
-        >>> from fusionbench.results.bootstrap import run_sd
-        >>> round(run_sd([1.0, 1.2, 1.4]), 4), run_sd([1.0])
-        (0.2, None)
-    """
-    return statistics.stdev(means) if len(means) > 1 else None
+    return Ranking(found, *factors, [float(variance) for variance in seeds.of_mean])
 
 
 def paired_difference(
@@ -277,8 +252,11 @@ def paired_difference(
 ) -> PairedDifference:
     """Mean of ``second - first`` over the same images, each (n,) or (runs, n), with its interval.
 
+    The interval is infinite with one image, and as wide as Student's t has it with few. Means that differ by rounding
+    only are not separable.
+
     Raises:
-        NotComparableError, MeasurementError: as :func:`check_table`.
+        NotComparableError, MeasurementError: as :func:`fusionbench.results.resampling.check_table`.
 
     Example:
         >>> import numpy as np
@@ -289,6 +267,100 @@ def paired_difference(
         (0.5, True)
     """
     rows = check_table([first, second])
-    boot = bootstrap_means(rows, resamples, seed)
-    low, high = interval(boot[:, 1] - boot[:, 0], level)
-    return PairedDifference(mean(rows[1]) - mean(rows[0]), float(low), float(high))
+    values = np.stack([values.mean(axis=0) for values in rows])
+    seeds = seed_variance(rows, [False, False])
+    image_part, seed_part = _parts(values, seeds, slice(0, 1), slice(1, 2))
+    factors = (pair_factor(values, level, resamples, seed), seeds.pair_factor(level))
+    means = [mean(values) for values in rows]
+    difference = means[1] - means[0]
+    half = float(_half(image_part, seed_part, factors)[0, 0])
+    if abs(difference) <= TIE * max(map(abs, means)):
+        half = max(half, abs(difference))
+    return PairedDifference(difference, difference - half, difference + half)
+
+
+def _row_intervals(
+    values: np.ndarray, means: np.ndarray, seeds: SeedVariance, level: float, resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of each mean for itself. A model that was trained once has that of this training alone."""
+    images = values.shape[1]
+    if images == 1:
+        return np.full(len(means), -math.inf), np.full(len(means), math.inf)
+    image_part = values.var(axis=1, ddof=1) / images
+    seed_part = np.where(seeds.alone, 0.0, seeds.of_mean)
+    half = np.sqrt(
+        row_factors(values, level, resamples, seed) ** 2 * image_part + seeds.row_factor(level) ** 2 * seed_part
+    )
+    return means - half, means + half
+
+
+def _parts(values: np.ndarray, seeds: SeedVariance, rows: slice, others: slice) -> tuple[np.ndarray, np.ndarray]:
+    """Variances of the differences of some rows and others, from images and from training, (rows, others) each."""
+    images = values.shape[1]
+    seed_part = seeds.of_mean[rows, None] + seeds.of_mean[None, others]
+    if images == 1:
+        return np.zeros(seed_part.shape), seed_part
+    first, second = values[rows], values[others]
+    if len(first) * len(second) * images <= 4 * _CELLS:
+        gaps = first[:, None, :] - second[None, :, :]
+        image_part = gaps.var(axis=2, ddof=1)
+        scale = np.maximum(np.abs(first).max(axis=1)[:, None], np.abs(second).max(axis=1)[None, :])
+        image_part[image_part <= (CONSTANT * scale) ** 2] = 0.0
+        return image_part / images, seed_part
+    # Many models: from products, whose rounding is kept from looking like agreement.
+    first, second = (part - part.mean(axis=1, keepdims=True) for part in (first, second))
+    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None, :]
+    image_part = np.maximum(squares - 2 * first @ second.T, CONSTANT * squares)
+    return image_part / (images * (images - 1)), seed_part
+
+
+def _half(image_part: np.ndarray, seed_part: np.ndarray, factors: tuple[float, float]) -> np.ndarray:
+    if math.isinf(factors[0]):  # one image
+        return np.full(image_part.shape, math.inf)
+    result: np.ndarray = np.sqrt(factors[0] ** 2 * image_part + factors[1] ** 2 * seed_part)
+    return result
+
+
+def _separated(
+    values: np.ndarray, means: np.ndarray, loss: np.ndarray, seeds: SeedVariance, factors: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each model how many are better by more than their interval; how many, itself included, worse or the same."""
+    models = len(means)
+    better, no_better = np.zeros(models, int), np.zeros(models, int)
+    centred = values - values.mean(axis=0)  # what images do to all models leaves less to round
+    step = max(1, _CELLS // models)
+    for start in range(0, models, step):
+        some = slice(start, start + step)
+        half = _half(*_parts(centred, seeds, some, slice(None)), factors)
+        tie = TIE * np.maximum(np.abs(means[some, None]), np.abs(means[None]))
+        gap = loss[some, None] - loss[None]
+        same = (half <= tie) & (np.abs(gap) <= tie)
+        same[np.arange(len(same)), start + np.arange(len(same))] = True  # training runs do not part a model from itself
+        half = np.maximum(half, tie)
+        better[some] = (gap > half).sum(axis=1)
+        no_better[some] = ((-gap > half) | same).sum(axis=1)
+    return better, no_better
+
+
+def _needed(
+    difference: float, variance: float, seed_part: float, factors: tuple[float, float], images: int
+) -> int | None:
+    """Images for this difference to be found with power 0.8: normal approximation, the same factors."""
+    if difference == 0 or math.isinf(factors[0]):
+        return None
+    left = difference**2 - (factors[1] + _POWER_FACTOR) ** 2 * seed_part
+    needed = (factors[0] + _POWER_FACTOR) ** 2 * variance / left if left > 0 else math.inf
+    return max(images + 1, MIN_RANKED, math.ceil(needed)) if needed <= _MOST_IMAGES else None
+
+
+def _note(images: int, alone: bool, seeds: SeedVariance) -> str:
+    notes = []
+    if images < MIN_RANKED:
+        count = "1 image" if images == 1 else f"{images} images"
+        notes.append(f"{count}, fewer than the {MIN_RANKED} that a rank needs")
+    if alone:
+        text = "trained once: the interval holds for this training alone"
+        if seeds.pooled is not None:
+            text += ", differences count the spread between runs of the other rows"
+        notes.append(text)
+    return "; ".join(notes)

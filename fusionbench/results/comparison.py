@@ -186,7 +186,8 @@ def compare_entries(
             counted[key] = max(counted.get(key, 0), int(mask.sum()))
             if group:
                 made = [entries[i].values[key][:, mask] for i in group]
-                rows = stats.compare(made, better, resamples=resamples, level=level, seed=seed)
+                trained = [is_trained(entries[i]) for i in group]
+                rows = stats.compare(made, better, resamples=resamples, level=level, seed=seed, trained=trained)
                 for i, row in zip(group, rows, strict=True):
                     table[key][i] = row
         not_ranked[key] = why
@@ -204,6 +205,17 @@ def compare_entries(
         counted=counted,
         not_ranked=not_ranked,
     )
+
+
+def is_trained(entry: Entry) -> bool:
+    """Whether another training seed would change the numbers of a row: its results say how they were trained.
+
+    Example:
+        >>> from fusionbench.results.comparison import Entry, is_trained
+        >>> is_trained(Entry([]))
+        False
+    """
+    return any(result.identity.training is not None for result in entry.results)
 
 
 def _by_column(key: str) -> tuple[str, tuple[int, int, str]]:

@@ -20,8 +20,8 @@ Example:
     ...     print(line)
     | model | sf ↑ (grey levels) |
     |---|---|
-    | copy of source B (trivial) | 18.3 [16.4, 19.9] * (1) |
-    | copy of source A (trivial) | 6.79 [6.52, 7.32] (2) |
+    | copy of source B (trivial) | 18.3 [13.9, 22.8] (–) |
+    | copy of source A (trivial) | 6.8 [5.6, 7.9] (–) |
     >>> [label(comparison.entries[i]) for i in order(comparison)], legend(comparison)[:22]
     (['copy of source B (trivial)', 'copy of source A (trivial)'], '3 images of pairs-demo')
     >>> as_csv(comparison).splitlines()[0].split(",")[:6], as_latex(comparison).count("tabular")
@@ -43,6 +43,7 @@ from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, Entry
 from fusionbench.results.input_means import MEAN, column_order, is_count, subsample
+from fusionbench.results.rank_notes import rank_notes
 from fusionbench.results.schema import Result, left_out
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def decimals(mean: float, low: float, high: float) -> int:
         (3, 0)
     """
     half = (high - low) / 2
-    if half > 0:
+    if half > 0 and math.isfinite(half):
         return min(10, max(0, 1 - math.floor(math.log10(half))))
     return min(10, max(0, 2 - math.floor(math.log10(abs(mean))))) if mean else 1
 
@@ -75,7 +76,9 @@ def number(row: ScoreRow) -> tuple[str, str, str]:
         >>> from fusionbench.results.tables import number
         >>> (row,) = compare([np.array([0.1, 0.2, 0.3])], "lower")
         >>> number(row)
-        ('0.20', '0.10', '0.30')
+        ('0.20', '-0.05', '0.45')
+        >>> number(compare([np.array([0.1])], "lower")[0])  # one image: no interval
+        ('0.100', '-inf', 'inf')
     """
     places = decimals(row.mean, row.low, row.high)
     return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
@@ -92,7 +95,7 @@ def spread_text(row: ScoreRow) -> str:
         >>> from fusionbench.results.tables import number, spread_text
         >>> (row,) = compare([np.array([[0.1, 0.3], [0.2, 0.4]])], "lower")  # two training runs
         >>> number(row)[0] + spread_text(row)
-        '0.25 ± 0.071'
+        '0.2 ± 0.071'
     """
     if row.run_sd is None:
         return ""
@@ -101,16 +104,20 @@ def spread_text(row: ScoreRow) -> str:
 
 
 def rank_text(row: ScoreRow) -> str:
-    """``2`` or ``1–3``.
+    """``2`` or ``1–3``; ``–`` where there are too few images for a rank.
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.results.bootstrap import compare
         >>> from fusionbench.results.tables import rank_text
-        >>> first, second = np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 4.0])
+        >>> first, second = np.array([1.0, 2.0, 3.0] * 3), np.array([2.0, 1.0, 4.0] * 3)
         >>> [rank_text(row) for row in compare([first, second, second + 9], "lower")]
         ['1–2', '1–2', '3']
+        >>> [rank_text(row) for row in compare([first[:3], second[:3]], "lower")]
+        ['–', '–']
     """
+    if not row.ranked:
+        return "–"
     return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
 
 
@@ -141,7 +148,7 @@ def legend(comparison: Comparison) -> str:
         f"{comparison.level:.0%} from {comparison.resamples} paired resamples of the images"
         + (" and training runs" if any(len(entry.results) >= 3 for entry in comparison.entries) else "")
         + ("; ± standard deviation over training runs" if any(len(e.results) > 1 for e in comparison.entries) else "")
-        + "; * not separable from the best; ranks as intervals, runs cut short are not ranked."
+        + "; * not separable from the best; ranks hold for all rows at once, runs cut short are not ranked."
     )
     return " ".join(text.split())
 
@@ -161,7 +168,8 @@ def notes(comparison: Comparison) -> list[str]:
             told.setdefault((i, reason), []).append(key)
     for (i, reason), keys in sorted(told.items()):
         lines.append(f"{comparison.entries[i].title}: {', '.join(keys)} n/a: {reason}")
-    return lines + [f"{entry.title}: {remark}" for entry in comparison.entries for remark in entry.about]
+    lines += [f"{entry.title}: {remark}" for entry in comparison.entries for remark in entry.about]
+    return lines + rank_notes(comparison)
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:
@@ -173,8 +181,10 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
         for key, column in comparison.scores.items():
             row = column[i]
             if row is not None:
-                hidden = {"rank": None, "rank_low": None, "rank_high": None, "tied": None} if entry.cut else {}
-                scores[key] = {**vars(row), **hidden}
+                hide = entry.cut or not row.ranked
+                hidden = dict.fromkeys(("rank", "rank_low", "rank_high", "tied")) if hide else {}
+                hidden |= {name: None for name, value in vars(row).items() if value in (math.inf, -math.inf)}
+                scores[key] = {**vars(row), "ranked": row.ranked and not entry.cut, **hidden}
         rows.append(
             {
                 "name": entry.results[0].identity.model.name,
@@ -234,9 +244,10 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
 
     def cell(row: ScoreRow, cut: bool) -> list[str]:
         mean, low, high = number(row)
-        star = " " if cut or not row.tied else "*"
+        star = " " if cut or not row.tied or not row.ranked else "*"
         text = f"{mean}{spread_text(row)} [dim]\\[{low}, {high}][/dim]{star}"
-        return ["–" if cut else rank_text(row), f"[bold]{text}[/bold]" if row.rank == 1 and not cut else text]
+        best = row.rank == 1 and row.ranked and not cut
+        return ["–" if cut else rank_text(row), f"[bold]{text}[/bold]" if best else text]
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", no_wrap=True)
@@ -258,7 +269,7 @@ def as_markdown(comparison: Comparison) -> str:
 
     def cell(row: ScoreRow, cut: bool) -> list[str]:
         mean, low, high = number(row)
-        marks = "" if cut else f"{' *' if row.tied else ''} ({rank_text(row)})"
+        marks = "" if cut else f"{' *' if row.tied and row.ranked else ''} ({rank_text(row)})"
         return [f"{mean}{spread_text(row)} [{low}, {high}]{marks}"]
 
     heads = [f"{key} {ARROW[better]} ({comparison.unit[key]})" for key, better in comparison.better.items()]
@@ -273,7 +284,7 @@ def as_markdown(comparison: Comparison) -> str:
 def as_csv(comparison: Comparison) -> str:
     """One line per model and score; one without a value has empty numbers and a reason."""
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
-    numbers += ["difference", "difference_low", "difference_high"]
+    numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
     fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better"]
     fields += [*numbers, "images", "not_available", "submitter"]
     buffer = io.StringIO()
@@ -301,10 +312,11 @@ def as_latex(comparison: Comparison) -> str:
 
     def cell(row: ScoreRow, cut: bool) -> list[str]:
         places = decimals(row.mean, row.low, row.high)
-        text = f"{row.mean:.{places}f} \\pm {(row.high - row.low) / 2:.{places}f}"
+        half = (row.high - row.low) / 2
+        text = f"{row.mean:.{places}f} \\pm " + (f"{half:.{places}f}" if math.isfinite(half) else "\\infty")
         if row.run_sd is not None:
             text += f"\\ (\\sigma_{{{row.runs}}} = {spread_text(row).removeprefix(' ± ')})"
-        return [f"$\\mathbf{{{text}}}$" if row.tied and not cut else f"${text}$"]
+        return [f"$\\mathbf{{{text}}}$" if row.tied and row.ranked and not cut else f"${text}$"]
 
     arrows = {"higher": "$\\uparrow$", "lower": "$\\downarrow$"}
     heads = [f"{_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]

@@ -64,8 +64,8 @@ def test_every_trivial_row_has_to_be_beaten(tmp_path: Path) -> None:
 
 def test_ranks_best_and_order_of_rows(tmp_path: Path) -> None:
     for name, shift in (("second", 0.25), ("first", 0.5), ("third", 0.0)):
-        saved(tmp_path, name, {"vif": [shift + 0.125, shift + 0.25, shift]})
-    saved(tmp_path, "unfinished", {"vif": [9.0, 9.0, 9.0]}, cut=True)
+        saved(tmp_path, name, {"vif": [shift + 0.125, shift + 0.25, shift] * 2})
+    saved(tmp_path, "unfinished", {"vif": [9.0] * 6}, cut=True)
     found = table(tmp_path)
     assert [row.title for row in found.rows] == ["first", "second", "third", "unfinished"]
     assert [row.ranks["vif"].value for row in found.rows[:3]] == [1, 2, 3]
@@ -76,7 +76,7 @@ def test_ranks_best_and_order_of_rows(tmp_path: Path) -> None:
 
 def test_equal_values_share_the_rank(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        saved(tmp_path, name, {"vif": [0.5, 0.25]})
+        saved(tmp_path, name, {"vif": [0.5, 0.25] * 3})
     found = rows(tmp_path)
     assert [(row.ranks["vif"].value, row.cells["vif"].best, row.cells["vif"].tied) for row in found.values()] == [
         (1, True, True)
@@ -95,8 +95,8 @@ def test_runs_of_a_model_are_one_row_with_their_spread(tmp_path: Path) -> None:
 
 def test_images_are_matched_by_id_whatever_their_order(tmp_path: Path) -> None:
     """Same images, other order: the difference is the same on every image, so the interval has no length."""
-    saved(tmp_path, "a", {"vif": [1.0, 5.0, 9.0]}, ids=[1, 2, 3])
-    saved(tmp_path, "b", {"vif": [8.75, 0.75, 4.75]}, ids=[3, 1, 2])
+    saved(tmp_path, "a", {"vif": [1.0, 5.0, 9.0, 2.0, 3.0, 7.0]}, ids=[1, 2, 3, 4, 5, 6])
+    saved(tmp_path, "b", {"vif": [8.75, 0.75, 4.75, 6.75, 1.75, 2.75]}, ids=[3, 1, 2, 6, 4, 5])
     found = rows(tmp_path)
     assert [found[name].cells["vif"].tied for name in "ab"] == [True, False]
     assert [found[name].ranks["vif"].text for name in "ab"] == ["1", "2"]

@@ -1,6 +1,8 @@
-"""Bootstrap against closed forms: for means of images the bootstrap variance is known exactly."""
+"""Intervals and ranks against closed forms, against SciPy, and on simulated truth."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
@@ -14,38 +16,16 @@ from fusionbench.results import bootstrap as stats
 RNG = np.random.default_rng(7)
 
 
-def test_bootstrap_mean_and_variance_match_the_closed_form() -> None:
-    # Var*(mean) = population variance / n exactly; 20,000 resamples leave a relative error of the sd near 0.5 %
-    values = RNG.gamma(2.0, size=(3, 200))
-    boot = stats.bootstrap_means(list(values), resamples=20_000)
-    assert boot.mean(axis=0) == pytest.approx(values.mean(axis=1), rel=2e-3)
-    assert boot.std(axis=0) == pytest.approx(values.std(axis=1) / np.sqrt(200), rel=0.03)
-
-
-def test_resamples_are_paired() -> None:
-    base = RNG.normal(size=300)
-    boot = stats.bootstrap_means([base, base + 0.25, -base], resamples=500)
-    assert boot[:, 1] - boot[:, 0] == pytest.approx(0.25, abs=1e-12)
-    assert boot[:, 2] == pytest.approx(-boot[:, 0], abs=1e-12)
-
-
 def test_interval_agrees_with_scipy() -> None:
-    first = RNG.normal(size=120)
-    second = first + RNG.normal(0.1, 0.5, size=120)
+    # symmetric bootstrap-t of many images: SciPy's percentile interval differs from it by the skewness only
+    first = RNG.normal(size=400)
+    second = first + RNG.normal(0.1, 0.5, size=400)
     ours = stats.paired_difference(first, second, resamples=20_000)
     peer = scipy_stats.bootstrap(
-        (second - first,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+        (second - first,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1)
     ).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((peer.low, peer.high), abs=0.005)
     assert ours.mean == pytest.approx((second - first).mean(), rel=1e-12)
-
-
-def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = RNG.normal(size=(4, 50))
-    whole = stats.bootstrap_means(list(values), 300, seed=3)
-    monkeypatch.setattr(stats, "_CELLS", 50 * 7)
-    # same picks, other summation order inside the matrix product
-    assert stats.bootstrap_means(list(values), 300, seed=3) == pytest.approx(whole, abs=1e-12)
 
 
 def test_training_runs_widen_the_interval() -> None:
@@ -54,8 +34,8 @@ def test_training_runs_widen_the_interval() -> None:
     with_runs = stats.compare([runs], "lower")[0]
     assert with_runs.runs == 3 and with_runs.low < -0.6 and with_runs.high > 0.6
     assert stats.bootstrap_means([runs], 20_000).std() == pytest.approx(np.sqrt(2 / 9), rel=0.03)  # population var / 3
-    averaged = stats.compare([runs[:2]], "lower")[0]
-    assert averaged.low == averaged.high == averaged.mean == -0.5
+    two = stats.compare([runs[:2]], "lower")[0]  # one degree of freedom: t = 12.706, standard error 0.5
+    assert (two.mean, two.high - two.mean) == (-0.5, pytest.approx(12.7062 * 0.5, rel=1e-4))
 
 
 def test_deviation_over_training_runs() -> None:
@@ -82,13 +62,129 @@ def test_equal_models_share_rank_one() -> None:
     values = RNG.normal(size=30)
     rows = stats.compare([values, values.copy()], "higher")
     assert [(row.rank, row.rank_low, row.rank_high, row.tied) for row in rows] == [(1, 1, 1, True)] * 2
+    assert [row.needed_images for row in rows] == [None, None]
 
 
-@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.sampled_from(["higher", "lower"]))
-def test_ranks_agree_with_scipy(means: list[int], better: stats.Better) -> None:
-    values = np.array(means, np.float64)
-    peer = scipy_stats.rankdata(values if better == "lower" else -values, method="min")
-    assert stats.ranks(values, better).tolist() == peer.tolist()
+@pytest.mark.parametrize("images", [6, 400])
+def test_rounding_is_a_tie_and_a_constant_difference_is_none(images: int) -> None:
+    half = np.full(images, 0.5)
+    rows = stats.compare([half, half + 1e-12, half + 1e-3], "lower", resamples=100)
+    assert [(row.rank, row.rank_low, row.rank_high, row.tied) for row in rows] == [
+        (1, 1, 1, True),
+        (1, 1, 1, True),
+        (3, 3, 3, False),
+    ]
+    assert not stats.paired_difference(half, half + 1e-12).separable
+    assert stats.paired_difference(half, half + 1e-3).separable
+
+
+@pytest.mark.parametrize("images", [1, 3, 5])
+def test_few_images_have_no_ranks(images: int) -> None:
+    first = np.arange(images, dtype=float)
+    rows = stats.compare([first, first + 1, first + 2], "lower")  # no spread at all: nothing but n is in the way
+    assert [(row.ranked, row.tied, row.rank_low, row.rank_high) for row in rows] == [(False, True, 1, 3)] * 3
+    assert rows[0].note.startswith(f"{images} image") and "fewer than the 6" in rows[0].note
+    assert math.isinf(rows[0].low) == (images == 1)
+    six = stats.compare([np.arange(6.0), np.arange(6.0) + 1], "lower")
+    assert [(row.ranked, row.tied, row.note) for row in six] == [(True, True, ""), (True, False, "")]
+
+
+def test_two_images_have_the_interval_of_student() -> None:
+    row = stats.compare([np.array([1.0, 3.0])], "lower")[0]  # standard error 1, one degree of freedom
+    assert (row.low, row.high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-4)
+
+
+def test_the_images_that_a_tie_needs_separate_it() -> None:
+    """Simulated power at the number of images that the tie names."""
+    rng = np.random.default_rng(5)
+    first, gap = rng.normal(size=60), rng.normal(0, 1, 60)
+    gap = (gap - gap.mean()) / gap.std(ddof=1) + 0.2  # mean 0.2, deviation 1: (1.98 + 0.84)² / 0.04 ≈ 200
+    row = stats.compare([first, first + gap], "lower")[1]
+    assert row.tied and row.needed_images is not None and 185 <= row.needed_images <= 230
+    found = sum(
+        stats.paired_difference(
+            np.zeros(row.needed_images), rng.normal(0.2, 1, row.needed_images), resamples=500
+        ).separable
+        for _ in range(300)
+    )
+    assert 0.8 - 0.08 <= found / 300 <= 0.8 + 0.08  # 3.4 standard errors of 300 experiments
+
+
+@pytest.mark.parametrize(("models", "images"), [(2, 100), (10, 100), (25, 100), (25, 6)])
+def test_equal_models_are_seldom_called_worse(models: int, images: int) -> None:
+    # 150 experiments: 5 % shows as 0.05 ± 0.053 at three standard errors
+    rng = np.random.default_rng([models, images])
+    worse = whole = 0
+    for seed in range(150):
+        rows = stats.compare(list(rng.normal(size=(models, images))), "lower", resamples=400, seed=seed)
+        worse += not all(row.tied for row in rows)
+        whole += all((row.rank_low, row.rank_high) == (1, models) for row in rows)
+    assert worse / 150 <= 0.05 + 0.053 and whole / 150 >= 0.95 - 0.053
+
+
+def test_rank_sets_hold_together_where_models_differ() -> None:
+    rng = np.random.default_rng(8)
+    held = found = 0
+    for seed in range(200):
+        values = rng.normal(size=100) + rng.normal(size=(8, 100)) + 0.15 * np.arange(8)[:, None]
+        rows = stats.compare(list(values), "lower", resamples=600, seed=seed)
+        held += all(row.rank_low <= i + 1 <= row.rank_high for i, row in enumerate(rows))
+        found += sum(not row.tied for row in rows)
+    assert held / 200 >= 0.95 - 0.046
+    assert found > 200  # and they do tell models apart
+
+
+@pytest.mark.parametrize("images", [2, 5, 21, 100])
+@pytest.mark.parametrize("kind", ["normal", "exponential"])
+def test_coverage_with_few_images(images: int, kind: str) -> None:
+    # 500 experiments: 0.95 ± 0.029 at three standard errors; skewed scores of five images lose some 4 % more
+    rng = np.random.default_rng([images, len(kind)])
+    hits = 0
+    for seed in range(500):
+        values = rng.normal(size=images) if kind == "normal" else rng.exponential(size=images) - 1
+        row = stats.compare([values], "lower", resamples=400, seed=seed)[0]
+        hits += row.low <= 0 <= row.high
+    assert hits / 500 >= 0.95 - 0.029 - (0.045 if kind == "exponential" and images <= 5 else 0)
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5, 10])
+def test_coverage_over_training_runs(runs: int) -> None:
+    # 300 experiments: 0.95 ± 0.038 at three standard errors
+    rng = np.random.default_rng(runs)
+    hits = 0
+    for seed in range(300):
+        image = rng.normal(size=100)
+        first, second = (rng.normal(0, 0.5, (runs, 1)) + image + rng.normal(0, 0.5, 100) for _ in range(2))
+        found = stats.paired_difference(first, second, resamples=300, seed=seed)
+        hits += found.low <= 0 <= found.high
+    assert hits / 300 >= 0.95 - 0.038
+
+
+def test_one_training_is_judged_by_the_spread_of_others() -> None:
+    """One run a little better than three runs that vary by more; a row that learns nothing has no such spread."""
+    image = RNG.normal(size=50)
+    three = np.stack([image + shift for shift in (-0.5, 0.0, 0.5)])
+    one, far, copy = image - 0.3, image - 9.0, image - 0.3
+    rows = stats.compare([three, one], "lower", trained=[True, True])
+    assert [row.tied for row in rows] == [True, True]
+    assert "this training alone" in rows[1].note and "other rows" in rows[1].note and rows[0].note == ""
+    assert [row.tied for row in stats.compare([three, far], "lower", trained=[True, True])] == [False, True]
+    assert rows[1].high - rows[1].low == pytest.approx(stats.compare([one], "lower")[0].high * 2 - 2 * one.mean())
+    # against another row without runs nothing is in the way, as nothing is known about its training
+    untrained = stats.compare([one, copy + 0.1], "lower", trained=[True, False])
+    assert [row.tied for row in untrained] == [True, False] and "other rows" not in untrained[0].note
+
+
+def test_many_models_take_little_memory() -> None:
+    """1,500 models: the differences of all pairs at once would be 1,500² × 50 numbers, 0.9 GB."""
+    import tracemalloc
+
+    values = np.random.default_rng(3).normal(size=(1500, 50)) + np.linspace(0, 4, 1500)[:, None]
+    tracemalloc.start()
+    rows = stats.compare(list(values), "lower", resamples=200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 700e6 and rows[0].rank_high < 1500 and rows[-1].rank_low > 500 and rows[-1].rank_high == 1500
 
 
 @settings(max_examples=25, deadline=None)
@@ -113,20 +209,6 @@ def test_coverage_of_the_interval() -> None:
     assert 0.905 <= hits / 400 <= 0.985
 
 
-@pytest.mark.parametrize(
-    ("table", "error", "message"),
-    [
-        ([], CannotMeasure, "nothing to compare"),
-        ([np.array([])], CannotMeasure, "nothing to compare"),
-        ([np.zeros(3), np.zeros(4)], NotComparable, "3, 4 images"),
-        ([np.zeros(3), np.array([0, np.nan, np.inf])], CannotMeasure, "2 values that are not finite"),
-    ],
-)
-def test_what_cannot_be_compared(table: list[np.ndarray], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        stats.compare(table, "lower")
-
-
 def test_the_documented_numbers() -> None:
     assert (stats.RESAMPLES, stats.LEVEL, stats.SEEDS_NEEDED) == (10_000, 0.95, 3)
     table = [np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])]
@@ -139,3 +221,17 @@ def test_what_was_found_cannot_be_changed() -> None:
     for found in (row, stats.PairedDifference(1.0, 0.5, 1.5)):
         with pytest.raises(AttributeError):
             found.mean = 0.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        ([], CannotMeasure, "nothing to compare"),
+        ([np.array([])], CannotMeasure, "nothing to compare"),
+        ([np.zeros(3), np.zeros(4)], NotComparable, "3, 4 images"),
+        ([np.zeros(3), np.array([0, np.nan, np.inf])], CannotMeasure, "2 values that are not finite"),
+    ],
+)
+def test_what_cannot_be_compared(table: list[np.ndarray], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        stats.compare(table, "lower")

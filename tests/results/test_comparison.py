@@ -160,19 +160,19 @@ def test_a_score_that_nobody_has_is_shown(tmp_path: Path) -> None:
 
 def test_images_are_matched_by_id_and_not_by_their_place(tmp_path: Path) -> None:
     """Three files with the same images in three orders; every value names its image, so a mix-up shows."""
-    orders = {"first": [3, 1, 2], "second": [1, 2, 3], "third": [2, 3, 1]}
+    orders = {"first": [3, 1, 2, 6, 5, 4], "second": [1, 2, 3, 4, 5, 6], "third": [2, 3, 1, 4, 6, 5]}
     for name, ids in orders.items():
         shift = list(orders).index(name) / 4
-        saved(tmp_path, name, {"vif": [100.0**i + shift for i in ids], "ssim": [i + shift for i in ids]}, ids=ids)
+        saved(tmp_path, name, {"vif": [2.0**i + shift for i in ids], "ssim": [i + shift for i in ids]}, ids=ids)
     for entry in read_entries([tmp_path]):
         shift = list(orders).index(entry.title) / 4
-        assert entry.ids == [1, 2, 3]
-        assert entry.values["vif"].tolist() == [[100.0**i + shift for i in (1, 2, 3)]]
-        assert entry.values["ssim"].tolist() == [[i + shift for i in (1, 2, 3)]]
+        assert entry.ids == [1, 2, 3, 4, 5, 6]
+        assert entry.values["vif"].tolist() == [[2.0**i + shift for i in range(1, 7)]]
+        assert entry.values["ssim"].tolist() == [[i + shift for i in range(1, 7)]]
     found = compare_results([tmp_path], scores=["vif"], resamples=500)
     for entry, row in zip(found.entries, found.scores["vif"], strict=True):
         assert row is not None
-        # the same difference on every image: in pairs its interval is a point, out of step it is a million wide
+        # the same difference on every image: in pairs its interval is a point, out of step it is wide
         expected = list(orders).index(entry.title) / 4 - 0.5
         assert (row.difference_low, row.difference_high) == pytest.approx((expected, expected), abs=1e-9)
         assert row.tied == (entry.title == "third")

@@ -21,11 +21,14 @@
   };
   const digits = (value) => Number(value.toPrecision(3)).toString();
 
-  const difference = (a, b) => {
+  // The interval that results.bootstrap.Ranking describes, with the factors of the table: [images, training], both for
+  // all pairs at once. Without factors (one image, rows that take no rank) there is no interval.
+  const difference = (a, b, factors, seeds) => {
     const gaps = a.map((value, i) => b[i] - value);
     const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
     const spread = Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / Math.max(1, gaps.length - 1));
-    const half = (1.96 * spread) / Math.sqrt(gaps.length);
+    const half = factors && gaps.length > 1
+      ? Math.hypot((factors[0] * spread) / Math.sqrt(gaps.length), factors[1] * Math.sqrt(seeds)) : NaN;
     return { gaps, mean, low: mean - half, high: mean + half };
   };
 
@@ -56,23 +59,25 @@
     });
   };
 
-  const forest = (parent, found, names, { better, unit, title }) => {
+  const forest = (parent, found, names, { better, unit, title, least }) => {
     const width = Math.max(320, Math.min(560, parent.clientWidth || 560)); // never scaled down: texts stay readable
     const line = 26, left = 0.31 * width, height = line * found.length + 58;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "forest", role: "img" }, parent);
     svg.setAttribute("aria-label", `differences to ${names[0]} with 95 % intervals`);
-    const most = Math.max(...found.flatMap((row) => [Math.abs(row.low), Math.abs(row.high)])) || 1;
+    const ends = found.flatMap((row) => [row.mean, row.low, row.high]).filter((end) => !Number.isNaN(end));
+    const most = Math.max(...ends.map(Math.abs)) || 1;
     const at = (value) => left + ((value + most) / (2 * most)) * (width - left - 20);
     draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - 42, class: "even" }, svg);
     found.forEach((row, i) => {
       const y = 16 + i * line;
-      const good = better === "lower" ? row.high < 0 : row.low > 0;
-      const bad = better === "lower" ? row.low > 0 : row.high < 0;
+      const known = !Number.isNaN(row.low), enough = known && row.gaps.length >= least;
+      const good = enough && (better === "lower" ? row.high < 0 : row.low > 0);
+      const bad = enough && (better === "lower" ? row.low > 0 : row.high < 0);
       const kind = good ? "good" : bad ? "bad" : "unsure";
       draw("text", { x: left - 10, y: y + 4, class: "label", "text-anchor": "end" }, svg, names[i + 1]);
-      draw("line", { x1: at(row.low), y1: y, x2: at(row.high), y2: y, class: `range ${kind}` }, svg);
+      if (known) draw("line", { x1: at(row.low), y1: y, x2: at(row.high), y2: y, class: `range ${kind}` }, svg);
       const dot = draw("circle", { cx: at(row.mean), cy: y, r: 4.5, class: `dot ${kind}` }, svg);
-      draw("title", {}, dot, `${digits(row.mean)}, 95 %: ${digits(row.low)} to ${digits(row.high)}`);
+      draw("title", {}, dot, known ? `${digits(row.mean)}, 95 %: ${digits(row.low)} to ${digits(row.high)}` : `${digits(row.mean)}, no interval`);
     });
     for (const value of [-most, 0, most]) {
       const anchor = value < 0 ? "start" : value > 0 ? "end" : "middle";
@@ -117,7 +122,8 @@
     // places of the images for which all of these models have a value: null where the metric cannot score an image
     const places = values.ids.map((_, i) => i).filter((i) => wanted.every((slug) => score.rows[slug][i] !== null));
     const [first, ...others] = wanted.map((slug) => places.map((i) => score.rows[slug][i]));
-    const found = others.map((other) => difference(first, other));
+    const seeds = loaded.slice(1).map((file) => file.seeds?.[state.score] ?? 0);
+    const found = others.map((other, i) => difference(first, other, score.factors, seeds[0] + seeds[i + 1]));
     board.explorer = undefined;
     if (loaded[0].sources.length) {
       await board.script(panel.dataset.explorer);
@@ -129,6 +135,9 @@
     make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
     const left = values.ids.length - places.length;
     if (left) make("p", body, `${left} of ${values.ids.length} images have no value here and are left out.`);
+    if (places.length < score.least) {
+      make("p", body, `${places.length} images are too few to tell models apart, which takes ${score.least}.`);
+    }
     forest(body, found, names, score);
     const pairs = make("div", body, undefined, "pairs");
     others.forEach((other, i) => {
