@@ -31,8 +31,7 @@ Example:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -41,9 +40,11 @@ import numpy as np
 from fusionbench.core.errors import DataError, NotComparableError, UsageError
 from fusionbench.core.io import digest
 from fusionbench.results import bootstrap as stats
+from fusionbench.results.image_tables import per_image as per_image  # its place until 0.1
 from fusionbench.results.input_means import MEAN, column_order, matches
+from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, read_results
-from fusionbench.results.schema import Result, Score
+from fusionbench.results.schema import Result
 
 # Scores that say the same as another one in another unit, or a bound of it: tables show them on request.
 SECONDARY = {"nll": "nll_bpd", "elbo": "nll_bpd", "elbo_bpd": "nll_bpd"}
@@ -113,30 +114,6 @@ class Comparison:
 def title_of(result: Result) -> str:
     """What a table calls a result."""
     return result.title or result.identity.model.name
-
-
-def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
-    """Per-image values of a score key, float64 (n,), or None where the table does not tell.
-
-    The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
-    ``score.extra["dims"]`` names, in bits.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.comparison import per_image
-        >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
-        >>> per_image(table, "nll@mean").tolist()
-        [700.0, 300.0]
-        >>> per_image(table, "mse_min@0") is None
-        True
-    """
-    if key in table:
-        return table[key]
-    metric = key.partition("@")[0]
-    if metric.endswith("_bpd") and score is not None and isinstance(dims := score.extra.get("dims"), int):
-        nats = per_image(table, key.replace("_bpd@", "@", 1), score)
-        return None if nats is None else nats / (dims * math.log(2))
-    return None
 
 
 def require_comparable(results: Sequence[Result]) -> None:
@@ -217,7 +194,9 @@ def read_entries(results: Results) -> list[Entry]:
             values = per_image(table, key, result.scores[key])
             if result.scores[key].mean is None:
                 entry.lacking.setdefault(key, result.scores[key].reason or "could not be measured")
-            elif values is not None:
+            elif values is None:
+                entry.lacking.setdefault(key, STATED)
+            else:
                 had = entry.values.get(key)
                 entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
     for entry in entries.values():  # a run without a value is not left out of the mean of its model's runs

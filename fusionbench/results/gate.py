@@ -25,7 +25,7 @@ from fusionbench.core.types import Tolerance
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry, common_images, metric_order, per_image, read_entries
 from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_in_params
-from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
+from fusionbench.results.result_set import Results, ResultSet, SetAside, StoredResult, read_results, refused
 from fusionbench.results.schema import IDENTITIES, DatasetIdentity, ProtocolIdentity, Result, Score
 
 SCHEMA = "fusionbench.baseline/1"
@@ -161,7 +161,10 @@ def baseline_of(results: Results) -> Baseline:
     Raises:
         UsageError, DataError, NotComparableError: as :func:`fusionbench.results.comparison.read_entries`.
     """
-    entries = [_baseline_entry(entry) for group in _by_task(read_results(results)) for entry in read_entries(group)]
+    found = read_results(results)
+    if found.set_aside:  # a baseline without them would judge less, and nobody would notice
+        raise refused(found.set_aside, len(found) + len(found.set_aside))
+    entries = [_baseline_entry(entry) for group in _by_task(found) for entry in read_entries(group)]
     return Baseline(entries=sorted(entries, key=lambda entry: (entry.dataset.name, entry.model, entry.key)))
 
 
@@ -292,7 +295,8 @@ def gate(candidate: Results, baseline: str | Path | Baseline) -> GateOutcome:
     """
     base = baseline if isinstance(baseline, Baseline) else read_baseline(baseline)
     found: dict[str, list[StoredResult]] = {}
-    for one in read_results(candidate).measured:
+    results = read_results(candidate).measured
+    for one in results:
         identity = one.result.identity
         key = _key(
             identity.model.name,
@@ -302,10 +306,16 @@ def gate(candidate: Results, baseline: str | Path | Baseline) -> GateOutcome:
             identity.protocol.name,
         )
         found.setdefault(key, []).append(one)
-    return GateOutcome([case for entry in base.entries for case in _judge_entry(entry, found.get(entry.key, []))])
+    return GateOutcome(
+        [
+            case
+            for entry in base.entries
+            for case in _judge_entry(entry, found.get(entry.key, []), results.lost(entry.dataset.name, entry.model))
+        ]
+    )
 
 
-def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[GateCase]:
+def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult], lost: SetAside | None = None) -> list[GateCase]:
     dataset = f"{entry.dataset.name} {entry.dataset.split}"
 
     def all_cases(verdict: Verdict, reason: str) -> list[GateCase]:
@@ -314,6 +324,8 @@ def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> list[G
             for key, score in entry.scores.items()
         ]
 
+    if lost is not None:
+        return all_cases("not measured", f"a result of it was set aside: {lost}")
     if not candidates:
         return all_cases("not measured", "the candidate has no result of this model on this data set")
     difference = next((why for one in candidates if (why := _differs(entry, one.result))), None)

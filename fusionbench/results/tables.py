@@ -277,7 +277,7 @@ def as_csv(comparison: Comparison) -> str:
     """One line per model and score; one without a value has empty numbers and a reason."""
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high"]
-    rows = [
+    rows: list[list[Any]] = [
         ["model", "title", "runs", "trivial", "cut", "score", "unit", "better", *numbers, "images", "not_available"]
     ]
     for row in as_data(comparison)["rows"]:
