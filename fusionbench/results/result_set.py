@@ -25,6 +25,7 @@ Example:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -185,6 +186,8 @@ def _read(file: Path, named: bool, stated: bool) -> StoredResult | SetAside:
         result = load(file)
         where = result.identity.dataset.name, result.identity.model.name
         one = StoredResult(file, result, named)
+        if name := next((name for name, value in result.cost.items() if value and not math.isfinite(value)), None):
+            return SetAside(file, f"cost {name} is not finite; score again", *where)
         if result.status == "published":
             return one
         if result.per_image is not None:
