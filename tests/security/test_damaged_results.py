@@ -134,7 +134,7 @@ def test_the_others_go_on(
 def test_nothing_but_damaged_results(
     name: str, results: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, folder = results
+    _, folder = results
     DAMAGE[name][0](folder)
     for words in (("compare", folder), ("board", folder, "-o", tmp_path / "site")):
         code, out, err = run(capsys, *words)
