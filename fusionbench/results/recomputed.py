@@ -7,6 +7,7 @@ result in which they differ by more than rounding has been edited.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +82,9 @@ def _summary(key: str, score: Score, values: np.ndarray) -> tuple[Score, float]:
 def _same(stated: Any, found: Any, largest: float) -> bool:
     if isinstance(stated, int) or found is None:
         return bool(stated == found)
-    return bool(np.allclose(stated, found, rtol=ROUNDING, atol=ROUNDING * largest))
+    if isinstance(stated, tuple):
+        return all(_same(one, other, largest) for one, other in zip(stated, found, strict=True))
+    return math.isclose(stated, found, rel_tol=ROUNDING, abs_tol=ROUNDING * largest)
 
 
 def _text(value: object) -> str:
