@@ -6,38 +6,45 @@ carry a content security policy that lets nothing run but the board's own script
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fusionbench import __version__
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
 from fusionbench.board.citations import bibtex
-from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, local_map, may_have_maps, sources_of
 from fusionbench.board.filters import board_filters, row_filters
-from fusionbench.board.page_model import COST, Benchmark, BoardRow, Column, slug
+from fusionbench.board.index import (
+    FILE,
+    MAX_BYTES,
+    SIGNATURE,
+    BoardIndex,
+    index_bytes,
+    index_signers,
+    sign_index,
+)
+from fusionbench.board.page_model import COST, Benchmark, Column, slug
+from fusionbench.board.pages import Files, Pages, content_of, relative
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.rendering import STATIC, render
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import cell_notes, slots
-from fusionbench.board.views import against_cost, by_draws, by_number_of_inputs
-from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.image_headers import png_header
-from fusionbench.core.io import canonical_json, read_bounded, write_bytes, write_json
+from fusionbench.board.values import add_values, model_pictures, picture, script
+from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
+from fusionbench.core.errors import DataError, RejectedError, UsageError
+from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import compare_entries
 from fusionbench.results.input_means import inputs_text, views_in, views_in_params
+from fusionbench.results.result_set import read_results, tell
 from fusionbench.results.schema import Origin
 from fusionbench.results.tables import as_csv, as_latex, as_markdown
 
-Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
-MANIFEST = "board-files.json"
-MAX_IMAGE_BYTES = 32 << 20
+FORMER_INDEX = "board-files.json"  # names of files alone, as the first release wrote it
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "sheet": "Pairs and the outputs of all models",
@@ -53,18 +60,26 @@ def build_board(
     title: str = "fusionbench",
     anonymous: bool = False,
     resamples: int = stats.RESAMPLES,
+    strict: bool = False,
+    key: Path | None = None,
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
 
     ``anonymous`` leaves out what identifies authors: submitters and the titles they chose, hosts, commands.
+
+    A result that is damaged, that states other means than its per-image table gives, or that cannot be compared with
+    the others is set aside and listed on the first page; so is a damaged image. ``strict`` refuses them instead. The
+    index ``board-index.json`` has the digests of all results and pages (:mod:`fusionbench.board.index`), and is signed
+    with the ed25519 ``key`` (PEM).
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
 
     Raises:
         UsageError: no results, or ``out`` has an ``index.html`` that is not a board's.
-        DataError: a damaged result or image, or ``out`` cannot be written.
-        NotComparableError: results of one data set and protocol that were scored with different metric versions.
+        DataError: all results are damaged, with ``strict`` one result or image, or ``out`` cannot be written.
+        NotComparableError: with ``strict``, results of one data set and protocol on other images or with other versions
+            of a metric.
 
     Example:
         >>> import tempfile
@@ -81,27 +96,57 @@ def build_board(
         index.html True
     """
     results, out = Path(results), Path(out)
+    pages = make_pages(results, title=title, anonymous=anonymous, resamples=resamples, strict=strict)
+    if (out / "index.html").exists() and not any((out / name).exists() for name in (FILE, FORMER_INDEX)):
+        raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
+    content = _write(out, pages.files, partial(pages.index, results, title, anonymous, resamples))
+    if key is not None:
+        sign_index(out, content, key)
+    return out / "index.html"
+
+
+def make_pages(
+    results: Path,
+    *,
+    title: str = "fusionbench",
+    anonymous: bool = False,
+    resamples: int = stats.RESAMPLES,
+    strict: bool = False,
+) -> Pages:
+    """All files of a board but its index, without writing one; what is set aside is named on stderr.
+
+    Raises:
+        UsageError, DataError, NotComparableError: as :func:`build_board`.
+    """
     if not results.is_dir():
         raise DataError(f"{results}: no such results folder")
-    found = benchmarks(results, resamples)
+    stored = read_results(results, strict=strict, stated=True)
+    pages = Pages(set_aside=list(stored.set_aside), strict=strict)
+    found = benchmarks(stored, resamples, None if strict else pages.set_aside)
     if not found:
         raise UsageError(f"{results}: no result of a measured model in this folder; score one first, as `run` does")
-    if (out / "index.html").exists() and not (out / MANIFEST).exists():
-        raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
+    out_of_it = {one.file for one in pages.set_aside}
+    pages.results = [one for one in stored if one.file not in out_of_it]
     if anonymous:
         _make_anonymous(found)
     for benchmark in found:
         add_gaps(benchmark)
-    files: Files = {}
     for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js"):
-        files[f"static/{name}"] = (STATIC / name).read_bytes()
-    for benchmark in found:
-        _add_benchmark(files, benchmark, results, title, resamples, len(found) == 1, anonymous)
+        pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
+    alone = len(found) == 1
+    fronts = [_add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous) for benchmark in found]
+    aside = relative(pages.set_aside, results)
     if len(found) > 1:
-        files["index.html"] = render("index.html", title=title, root="", benchmarks=found, filters=board_filters(found))
-        files["static/index.js"] = (STATIC / "index.js").read_bytes()
-    _write(out, files)
-    return out / "index.html"
+        for benchmark, front in zip(found, fronts, strict=True):
+            pages.files[f"{benchmark.slug}.html"] = front(page=f"{benchmark.slug}.html", alone=False, set_aside=[])
+        pages.files["index.html"] = render(
+            "index.html", title=title, root="", benchmarks=found, filters=board_filters(found), set_aside=aside
+        )
+        pages.files["static/index.js"] = (STATIC / "index.js").read_bytes()
+    else:
+        pages.files["index.html"] = fronts[0](page="index.html", alone=True, set_aside=aside)
+    tell(pages.set_aside[len(stored.set_aside) :])
+    return pages
 
 
 def _make_anonymous(found: list[Benchmark]) -> None:
@@ -143,25 +188,29 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
 
 
 def _add_benchmark(
-    files: Files, benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool, anonymous: bool
-) -> None:
+    pages: Pages, benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool, anonymous: bool
+) -> Callable[..., bytes]:
+    """Add the pages of a benchmark; returns what makes its table's page, once all that was set aside is known."""
+    files = pages.files
     page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
     sheets = []
     for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
-        files[name] = picture(path)
-        sheets.append({"file": name, "caption": _sheet_caption(path.stem, benchmark)})
-    comparable = _add_values(files, benchmark, results)
+        with pages.isolated(path):
+            files[name] = picture(path)
+            sheets.append({"file": name, "caption": _sheet_caption(path.stem, benchmark)})
+    comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
-    files[f"data/{benchmark.slug}/notes.js"] = _script(cell_notes(benchmark, lines))
+    files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
     downloads = _downloads(files, benchmark)
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
         files[cost_page] = render("cost.html", title=title, root="", page=page, benchmark=benchmark, views=costly)
-    files[page] = render(
+    front = partial(
+        render,
         "benchmark.html",
         title=title,
         root="",
@@ -179,7 +228,6 @@ def _add_benchmark(
         metrics_page=metrics_page,
         cost_page=cost_page,
         costs=costs,
-        alone=alone,
         width=max(1 + len(line) for line in lines.values()),
     )
     columns, matrix = agreement(benchmark)
@@ -197,6 +245,9 @@ def _add_benchmark(
     for row in benchmark.rows:
         if row.entry is not None:
             name = f"models/{benchmark.slug}-{row.slug}.html"
+            curves: list[View] = []
+            with pages.isolated(row.folders[0] / CURVES):
+                curves = by_draws(row.folders[0])
             files[name] = render(
                 "model.html",
                 title=title,
@@ -205,10 +256,11 @@ def _add_benchmark(
                 benchmark=benchmark,
                 row=row,
                 result=row.entry.results[0],
-                views=by_number_of_inputs(row, benchmark) + by_draws(row.folders[0]),
-                pictures=_model_pictures(files, row, benchmark),
+                views=by_number_of_inputs(row, benchmark) + curves,
+                pictures=model_pictures(pages, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
+    return front
 
 
 def _sheet_caption(name: str, benchmark: Benchmark) -> str:
@@ -230,75 +282,6 @@ def _weighable(benchmark: Benchmark) -> list[Column]:
     ]
 
 
-def _script(data: object) -> bytes:
-    """Data as a script that calls one function, since a page opened from a folder may not fetch anything."""
-    return b"fusionbenchData(" + canonical_json(data) + b");\n"
-
-
-def _add_values(files: Files, benchmark: Benchmark, results: Path) -> set[str]:
-    """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
-
-    Five digits are kept: these are for display; the downloads have all of them. Null: the metric cannot score
-    the image.
-    """
-    rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
-    scores = {column.key: column for column in benchmark.columns if column.rank_key}
-    found: dict[str, dict[str, list[float | None]]] = {}
-    for row in rows:
-        assert row.entry is not None
-        values = {key: row.entry.values[key].mean(axis=0) for key in scores if key in row.entry.values}
-        if values:
-            found[row.slug] = {
-                key: [float(f"{v:.5g}") if math.isfinite(v) else None for v in column] for key, column in values.items()
-            }
-    if len(found) < 2:
-        return set()
-    heads = {group.metric: group.title for group in benchmark.groups}
-    about: dict[str, dict[str, object]] = {
-        key: {"better": column.better, "unit": column.unit if column.unit != "1" else "", "title": heads[column.metric]}
-        for key, column in scores.items()
-        if any(key in values for values in found.values())
-    }
-    for key, text in about.items():  # what an interval of a difference takes, the same numbers as the table's
-        known = next((row.factors[key] for row in benchmark.rows if key in row.factors), None)
-        if known is not None and math.isfinite(known[0]):
-            text |= {"factors": known[:2], "least": stats.MIN_RANKED}
-    ids = next(row.entry.ids for row in rows if row.entry is not None)
-    sources = sources_of(results / benchmark.first.identity.dataset.name, ids)
-    for place, paths in sources.items():
-        for source, path in zip(SOURCES, paths, strict=True):
-            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(picture, path)
-    about_all = {"ids": ids, "scores": about, "sources": list(sources)}
-    files[f"data/{benchmark.slug}/scores.js"] = _script(about_all)
-    for row in (row for row in rows if row.slug in found):
-        seeds = {key: row.factors[key][2] for key in found[row.slug] if key in row.factors}
-        shown = _add_fused(files, f"pictures/{benchmark.slug}/{row.slug}", row.folders[0], sources, ids)
-        files[f"data/{benchmark.slug}/{row.slug}.js"] = _script({"values": found[row.slug], "seeds": seeds, **shown})
-    return set(found)
-
-
-def _add_fused(
-    files: Files,
-    place: str,
-    folder: Path,
-    sources: Mapping[int, tuple[Path, Path]],
-    ids: Sequence[int | str],
-) -> dict[str, list[int]]:
-    """Fused images of a result and their maps; which images have which, of those whose sources are there."""
-    shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
-    for number, path in image_files(folder / "fused", ids).items():
-        if number not in sources:
-            continue
-        paths = (path, *sources[number])
-        files[f"{place}/fused/{number}.png"] = partial(picture, path)
-        shown["fused"].append(number)
-        if may_have_maps(*paths) and len(shown["ssim"]) < MAX_MAPS:
-            for kind in KINDS:
-                files[f"{place}/{kind}/{number}.png"] = partial(local_map, kind, *paths)
-                shown[kind].append(number)
-    return shown
-
-
 def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
     rows = (row for row in benchmark.rows if row.kind != "replaced")
@@ -315,48 +298,35 @@ def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
     ):
         name = f"data/{benchmark.slug}.{suffix}"
         files[name], made[name], texts[name] = text.encode(), label, text
-    files[f"data/{benchmark.slug}/exports.js"] = _script(texts)
+    files[f"data/{benchmark.slug}/exports.js"] = script(texts)
     return made
 
 
-def _model_pictures(files: Files, row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
-    assert row.entry is not None
-    shown = []
-    for folder, result in zip(row.folders, row.entry.results, strict=True):
-        for number, (caption, name) in enumerate(result.pictures.items()):
-            if Path(name).name != name:
-                raise DataError(f"{folder / 'result.json'}: image {name!r} is outside the result's folder")
-            copy = f"pictures/{benchmark.slug}-{row.slug}-{result.id[:12]}-{number}.png"
-            files[copy] = picture(folder / name)
-            shown.append({"file": copy, "caption": caption})
-    return shown
+def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex]) -> bytes:
+    """Write all files, the index last, and remove what an earlier board wrote and this one does not need.
 
-
-def picture(path: Path) -> bytes:
-    """The bytes of a PNG, its size and signature checked.
-
-    Raises:
-        DataError: missing, larger than 32 MiB, or no PNG.
+    Returns the bytes of the index. A signature of an earlier index goes, unless that was the same.
     """
-    content = read_bounded(path, MAX_IMAGE_BYTES, "image")
-    if png_header(content) is None:
-        raise DataError(f"{path}: not a PNG")
-    return content
-
-
-def _write(out: Path, files: Files) -> None:
-    """Write all files, the manifest last, and remove what an earlier board wrote and this one does not need."""
     earlier: list[str] = []
-    if (out / MANIFEST).exists():
-        try:
-            earlier = json.loads(read_bounded(out / MANIFEST, 64 << 20, "list of files"))["files"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(f"{out / MANIFEST}: damaged; remove the folder and build again") from error
-    for name, content in files.items():
-        write_bytes(out / name, content if isinstance(content, bytes) else content())
-    write_json(out / MANIFEST, {"fusionbench": __version__, "files": sorted(files)}, indent=1)
+    for name in (FILE, FORMER_INDEX):
+        if (out / name).exists():
+            try:
+                earlier += json.loads(read_bounded(out / name, MAX_BYTES, "list of files"))["files"]
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise DataError(f"{out / name}: damaged; remove the folder and build again") from error
+    digests = {}
+    for name in sorted(files):
+        digests[name] = hashlib.sha256(made := content_of(files[name])).hexdigest()
+        write_bytes(out / name, made)
+    content = index_bytes(index(digests))
+    write_bytes(out / FILE, content)
+    try:
+        index_signers(out, content)
+    except RejectedError:
+        earlier.append(SIGNATURE)
     root = out.resolve()
-    for name in set(earlier) - set(files):
+    for name in {*earlier, FORMER_INDEX} - set(files):
         path = (out / str(name)).resolve()
         if path.is_relative_to(root) and path.is_file():
             path.unlink()
+    return content

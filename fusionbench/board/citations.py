@@ -6,14 +6,12 @@ import re
 
 from fusionbench import __version__
 from fusionbench.board.page_model import Benchmark, slug
-
-_SPECIAL = re.compile(r"[\\{}$&#%_~^]")
-_NAMED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+from fusionbench.core.text import in_latex
 
 
 def tex(text: str) -> str:
     """Text with everything that TeX would take for a command made harmless, on one line."""
-    return _SPECIAL.sub(lambda found: _NAMED.get(found[0], "\\" + found[0]), " ".join(text.split()))
+    return in_latex(" ".join(text.split()))
 
 
 def bibtex(benchmark: Benchmark) -> str:

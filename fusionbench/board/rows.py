@@ -11,6 +11,7 @@ import msgspec
 
 from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, Kind, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
+from fusionbench.board.set_aside import comparable, with_papers
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
 from fusionbench.data.recipes import load_recipe
@@ -29,7 +30,8 @@ from fusionbench.results.comparison import (
 )
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.results.published import shipped
-from fusionbench.results.result_set import ResultSet, StoredResult, read_results
+from fusionbench.results.recomputed import STATED
+from fusionbench.results.result_set import ResultSet, SetAside, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows
 from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
@@ -41,19 +43,29 @@ def what_was_measured(result: Result) -> str:
     return digest([dataset, protocol])
 
 
-def benchmarks(root: Path, resamples: int = stats.RESAMPLES) -> list[Benchmark]:
-    """Every group of comparable results below ``root``, in the order of their titles.
+def benchmarks(
+    results: Path | ResultSet, resamples: int = stats.RESAMPLES, aside: list[SetAside] | None = None
+) -> list[Benchmark]:
+    """Every group of comparable results, those below a folder or those of a set, in the order of their titles.
+
+    Args:
+        aside: takes what cannot be compared with most of its group, and papers that cannot be shown; without it they
+            are refused.
 
     Raises:
         DataError, NotComparableError: a damaged result; metric versions or image ids that differ within a group.
     """
     groups: dict[str, list[StoredResult]] = {}
     published = {result.id: result for result in shipped()}
-    for one in read_results(sorted(Path(root).glob("**/result.json"))):
+    if not isinstance(results, ResultSet):
+        results = read_results(sorted(Path(results).glob("**/result.json")))
+    for one in results if aside is None else with_papers(results, aside):
         if one.result.status == "published":
             published[one.result.id] = one.result
         else:
             groups.setdefault(what_was_measured(one.result), []).append(one)
+    if aside is not None:
+        groups = {key: comparable(members, aside) for key, members in groups.items()}
     made = [_benchmark(members, resamples, list(published.values())) for members in groups.values()]
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
@@ -210,8 +222,10 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
         reason = next(score.reason for score in scores if score.mean is None)
         return Cell("n/a", None, reason or "could not be measured")
     values = entry.values.get(key)
-    if values is None or len(values) != len(means) or len(means) == 1:
-        mean = stats.mean(means)
+    if values is None:  # no value of the cell, so that nothing is sorted, ranked or drawn by it
+        return Cell(f"{stats.mean(means):.{places}f} stated", None, STATED)
+    if len(means) == 1:
+        mean = means[0]
     else:  # of several runs as comparisons have it, to the last digit
         mean = stats.mean(values)
     low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
@@ -241,20 +255,9 @@ def _left_out(score: Score) -> str:
 def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
     """Mark the best cells of a column and, in the column that ranks, work out ranks with their intervals."""
     ranked = [row for row in rows if row.kind == "ranked" and row.cells[column.key].value is not None]
-    values = [row.entry.values.get(column.key) for row in ranked if row.entry is not None]
+    known = [row.entry.values[column.key] for row in ranked if row.entry is not None]
     if not ranked:
         return
-    if any(value is None for value in values):  # means only: the best can be named, nothing else
-        # a mean over fewer images than another one is no better for it
-        most = max(_images(row, column.key) for row in ranked)
-        ranked = [row for row in ranked if _images(row, column.key) == most]
-        means = [value for row in ranked if (value := row.cells[column.key].value) is not None]
-        best = min(means) if column.better == "lower" else max(means)
-        for row in ranked:
-            cell = row.cells[column.key]
-            row.cells[column.key] = Cell(cell.text, cell.value, cell.note, best=cell.value == best)
-        return
-    known = [value for value in values if value is not None]
     mask, reasons = common_images(known)
     for row, reason in zip(ranked, reasons, strict=True):
         if reason:
@@ -286,11 +289,6 @@ def _interval_note(cell: Cell, score: stats.ScoreRow) -> str:
         return rest
     places = len(cell.text.partition(" ")[0].partition(".")[2])
     return f"95 %: {score.low:.{places}f} to {score.high:.{places}f}, {rest}"
-
-
-def _images(row: BoardRow, key: str) -> int:
-    """How many images the mean of a measured row is over."""
-    return min(result.scores[key].n for result in row.entry.results) if row.entry is not None else 0
 
 
 def _beats(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> None:

@@ -7,22 +7,90 @@ from pathlib import Path
 
 import click
 
+from fusionbench.core.errors import RejectedError, UsageError
 
-@click.command("board", short_help="Turn a folder of results into static pages.")
-@click.argument("results", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the pages.")
+_PATH = click.Path(path_type=Path)
+_SHOWN = 50  # problems that are printed
+
+
+@click.command("board", short_help="Turn a folder of results into static pages, or check such pages.")
+@click.argument("results", type=_PATH)
+@click.option("-o", "--out", type=_PATH, help="Folder of the pages.")
 @click.option("--title", default="fusionbench", show_default=True, help="Title of the pages.")
 @click.option("--anonymous", is_flag=True, help="Leave out submitters, hosts and commands, for double-blind review.")
-@click.option("--json", "as_json", is_flag=True, help="Print where the pages are as JSON.")
-def board_command(results: Path, out: Path, title: str, anonymous: bool, as_json: bool) -> None:
+@click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
+@click.option("--sign", "key", metavar="KEY", type=_PATH, help="Sign the index of the pages with KEY (PEM).")
+@click.option("--verify", "site", metavar="SITE", type=_PATH, help="Check the pages in SITE instead: exit code 1.")
+@click.option("--signer", metavar="PUBLIC_KEY", type=_PATH, help="With --verify: the key that must have signed.")
+@click.option("--json", "as_json", is_flag=True, help="Print where the pages are, or what is wrong, as JSON.")
+def board_command(
+    results: Path,
+    out: Path | None,
+    title: str,
+    anonymous: bool,
+    strict: bool,
+    key: Path | None,
+    site: Path | None,
+    signer: Path | None,
+    as_json: bool,
+) -> None:
     """Write static pages for all results below RESULTS: they open from the folder, without a server.
 
-    Example: fusionbench board quickstart/results -o quickstart/site
-    """
-    from fusionbench.board import build_board
+    A result that is damaged, states a mean that its per-image table does not give, or was measured on other images than
+    the others is set aside and listed, on the pages and on stderr. board-index.json has the digests of everything.
 
-    index = build_board(results, out, title=title, anonymous=anonymous)
-    click.echo(json.dumps({"index": str(index)}) if as_json else str(index))
+    Example: fusionbench board quickstart/results -o quickstart/site
+
+    With --verify the pages in SITE are compared with their index and with what RESULTS gives now.
+
+    Example: fusionbench board quickstart/results --verify quickstart/site
+    """
+    if (out is None) == (site is None):
+        raise UsageError("board needs either -o FOLDER, to write pages, or --verify SITE, to check them")
+    if site is not None:
+        if key is not None or strict or anonymous:
+            raise UsageError("--sign, --strict and --anonymous belong to -o; --verify finds in the index what was used")
+        return _verify(results, site, signer, as_json)
+    if signer is not None:
+        raise UsageError("--signer belongs to --verify; to sign use --sign KEY")
+    assert out is not None
+    from fusionbench.board import build_board
+    from fusionbench.board.index import read_index
+    from fusionbench.core.progress import say
+
+    page = build_board(results, out, title=title, anonymous=anonymous, strict=strict, key=key)
+    aside = read_index(out)[0].set_aside
+    if as_json:
+        found = [{"file": one.file, "reason": one.reason} for one in aside]
+        click.echo(json.dumps({"index": str(page), "set_aside": found}, ensure_ascii=False))
+    else:
+        click.echo(str(page))
+    if aside:
+        say(f"{len(aside)} set aside and listed on the first page; --strict refuses them")
+
+
+def _verify(results: Path, site: Path, signer: Path | None, as_json: bool) -> None:
+    from fusionbench.board.verify import verify_board
+
+    report = verify_board(results, site, signer)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        for problem in report.problems[:_SHOWN]:
+            click.echo(str(problem))
+        if len(report.problems) > _SHOWN:
+            click.echo(f"and {len(report.problems) - _SHOWN} more; --json lists all")
+        if report.ok:
+            click.echo(
+                f"{report.results} results, {report.files} files: every digest and every number as the results give"
+            )
+        if report.signer is not None:
+            click.echo(f"  signed by key {report.signer}")
+        for remark in report.remarks:
+            click.echo(f"  {remark}")
+    if not report.ok:
+        many = "1 problem" if len(report.problems) == 1 else f"{len(report.problems)} problems"
+        raise RejectedError(f"{site}: {many}; these pages are not what {results} gives")
 
 
 @click.command("serve", short_help="Look at the pages through a server on this machine.")
@@ -36,7 +104,6 @@ def serve_command(site: Path, port: int) -> None:
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-    from fusionbench.core.errors import UsageError
     from fusionbench.core.progress import say
 
     if not (site / "index.html").is_file():

@@ -26,18 +26,20 @@ def _default(name: str) -> Any:
     show_default="10000",
     type=click.IntRange(100, 1_000_000),
 )
+@click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
 @click.option("--json", "form", flag_value="json", help="The comparison as JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="A Markdown table.")
 @click.option("--csv", "form", flag_value="csv", help="One line per model and score.")
 @click.option("--latex", "form", flag_value="latex", help="A booktabs table.")
 def compare_command(
-    results: tuple[Path, ...], scores: tuple[str, ...], level: float, resamples: int, form: str | None
+    results: tuple[Path, ...], scores: tuple[str, ...], level: float, resamples: int, strict: bool, form: str | None
 ) -> None:
     """Compare RESULTS: result files, or folders of them.
 
     All models are measured on the same images, so differences are taken image by image and their
     intervals come from resampling the images (and the training runs, where a model has three or more).
-    Results of different data, protocols or metric versions are refused (exit code 4).
+    Results of different data, protocols or metric versions are refused (exit code 4). Means are computed again from the
+    per-image tables; a result that is damaged, or states another mean, is set aside and named on stderr and in --json.
 
     Example: fusionbench compare quickstart/results --score 'mse_min@*'
     """
@@ -45,12 +47,15 @@ def compare_command(
     from fusionbench.results import tables
     from fusionbench.results.comparison import compare_results
     from fusionbench.results.input_means import renaming
+    from fusionbench.results.result_set import read_results
 
     if note := renaming(scores):
         say(note)
-    comparison = compare_results(results, scores=scores, resamples=resamples, level=level)
+    found = read_results(results, strict=strict)
+    comparison = compare_results(found, scores=scores, resamples=resamples, level=level)
     if form == "json":
-        click.echo(json.dumps(tables.as_data(comparison), indent=1, ensure_ascii=False))
+        aside = [one.as_json() for one in found.set_aside]
+        click.echo(json.dumps({**tables.as_data(comparison), "set_aside": aside}, indent=1, ensure_ascii=False))
     elif form is not None:
         render = {"markdown": tables.as_markdown, "csv": tables.as_csv, "latex": tables.as_latex}[form]
         click.echo(render(comparison), nl=False)

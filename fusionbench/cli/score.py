@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from pathlib import Path
@@ -15,6 +13,7 @@ from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import escaped
+from fusionbench.core.text import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,15 +128,13 @@ def score_command(
 def _csv(scores: Scores) -> str:
     """A line an image; a cell is empty where there is no value, and the last column says why."""
     names = [metric.name for metric in scores.metrics]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["id", *names, "not_available"])
+    rows = [["id", *names, "not_available"]]
     for row, name in enumerate(scores.ids):
         missing = scores.not_available.get(name, {})
         # repr of a float is the shortest text that reads back to the same float64
         cells = ["" if metric in missing else repr(float(scores.values[metric][row])) for metric in names]
-        writer.writerow([name, *cells, "; ".join(f"{metric}: {why.reason}" for metric, why in missing.items())])
-    return buffer.getvalue()
+        rows.append([name, *cells, "; ".join(f"{metric}: {why.reason}" for metric, why in missing.items())])
+    return csv_text(rows)
 
 
 def _table(scores: Scores) -> str:

@@ -6,7 +6,10 @@ and ``\\d`` the digits of every script.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -80,5 +83,71 @@ def in_markdown(text: str) -> str:
 
 
 def in_markdown_table(text: str) -> str:
-    """:func:`in_markdown` with no emphasis, for tables whose marks mean something."""
-    return re.sub(r"([*_])", r"\\\1", in_markdown(text))
+    """:func:`in_markdown` with no emphasis and no bare address that a viewer makes a link of, for tables and reports.
+
+    Example:
+        >>> from fusionbench.core.text import in_markdown_table
+        >>> print(in_markdown_table("**a** https://example.org"))
+        \\*\\*a\\*\\* https\\://example.org
+    """
+    return re.sub(r"(?i)(?<=www)(?=\.)|(?=://)", r"\\", re.sub(r"([*_])", r"\\\1", in_markdown(text)))
+
+
+# What a spreadsheet takes for the begin of a formula; East Asian versions take the wide forms, too.
+_FORMULA = re.compile(r"['\s]*[=+\-@|%＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|-inf")
+
+
+def in_csv(text: str) -> str:
+    """:func:`one_line` text for a cell that no spreadsheet takes for a formula: such a text gets a ``'`` before it.
+
+    A number, with its sign, stays one.
+
+    Example:
+        >>> from fusionbench.core.text import in_csv
+        >>> [in_csv(text) for text in ("=1+1", "\\t@SUM(A1)", "-0.5", "a-b")]
+        ["'=1+1", "' @SUM(A1)", '-0.5', 'a-b']
+    """
+    shown = one_line(text)
+    return f"'{shown}" if _FORMULA.match(shown) and not _NUMBER.fullmatch(shown) else shown
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV for people and their spreadsheets: every text :func:`in_csv`, None an empty cell.
+
+    Example:
+        >>> from fusionbench.core.text import csv_text
+        >>> print(csv_text([["model", "mean"], ["=A1", -0.5]]), end="")
+        model,mean
+        '=A1,-0.5
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([in_csv(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return buffer.getvalue()
+
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",  # nor is there any ^^5c left
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    # behind the end of a table's line, [ and * belong to \\
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+}
+
+
+def in_latex(text: str) -> str:
+    """:func:`one_line` text in which nothing is a command, a comment, mathematics or an argument to LaTeX.
+
+    Example:
+        >>> from fusionbench.core.text import in_latex
+        >>> print(in_latex("50 % of a_b"), in_latex(r"\\input{x}"))
+        50 \\% of a\\_b \\textbackslash{}input\\{x\\}
+    """
+    return "".join(_LATEX.get(letter, letter) for letter in one_line(text))

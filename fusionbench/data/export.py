@@ -6,8 +6,6 @@ which one it was made. Images are lossless PNG.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from fusionbench.core import progress
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.images import encode_png
 from fusionbench.core.io import write_bytes, write_json
+from fusionbench.core.text import csv_text
 from fusionbench.data.dataset import Dataset
 from fusionbench.data.recipe_shards import strip_dataset
 
@@ -75,9 +74,7 @@ def _png(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None
             # no fsync for each of many small files: export.json marks a finished export
             (folder / split / f"{index:06d}-{name}.png").write_bytes(content)
         rows.append([str(index), label])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_bytes(folder / split / "labels.csv", text.getvalue().encode())
+    write_bytes(folder / split / "labels.csv", csv_text(rows).encode())
 
 
 def _webdataset(dataset: Dataset, split: str, folder: Path, bar: progress.Task) -> None:

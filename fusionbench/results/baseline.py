@@ -22,7 +22,7 @@ from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry, common_images, metric_order, read_entries
 from fusionbench.results.gate_statistics import ALPHA, ALPHAS, detectable_change, noise_tolerance
 from fusionbench.results.input_means import current_key, current_keys, mean_over_inputs, views_in, views_in_params
-from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
+from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results, refused
 from fusionbench.results.schema import IDENTITIES, DatasetIdentity, ProtocolIdentity, Result, Score
 
 SCHEMA = "fusionbench.baseline/1"
@@ -198,7 +198,10 @@ def baseline_of(results: Results, *, alpha: float = ALPHA) -> Baseline:
     """
     if not ALPHAS[0] <= alpha <= ALPHAS[1]:
         raise UsageError(f"an error rate of {alpha:g} is not from {ALPHAS[0]:g} to {ALPHAS[1]:g}")
-    sources = [entry for group in _by_task(read_results(results)) for entry in read_entries(group)]
+    found = read_results(results)
+    if found.set_aside:  # a baseline without them would judge less, and nobody would notice
+        raise refused(found.set_aside, len(found) + len(found.set_aside))
+    sources = [entry for group in _by_task(found) for entry in read_entries(group)]
     made = [_baseline_entry(source) for source in sources]
     if empty := [entry.title for entry in made if not entry.scores]:
         raise MeasurementError(f"{some(empty)}: no score has a value; leave these results out, or measure them again")
@@ -235,7 +238,7 @@ def calibrate_score(score: BaselineScore, alpha: float, compared: int) -> None:
 def _by_task(results: ResultSet) -> list[ResultSet]:
     """Measured results, those on one data set and protocol together."""
     groups: dict[str, list[StoredResult]] = {}
-    for one in results.measured:  # a paper's numbers were not measured here: there is nothing to hold against them
+    for one in results.own:  # a paper has nothing to hold against, and a submission is its author's
         identity = one.result.identity
         task = [msgspec.to_builtins(part) for part in (identity.dataset, identity.protocol)]
         groups.setdefault(digest(task), []).append(one)

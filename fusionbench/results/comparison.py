@@ -38,7 +38,8 @@ import numpy as np
 
 from fusionbench.core.errors import UsageError
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.entries import Entry, per_image, read_entries, require_comparable, title_of
+from fusionbench.results.entries import Entry, read_entries, require_comparable, title_of
+from fusionbench.results.image_tables import per_image
 from fusionbench.results.input_means import MEAN, column_order, matches
 from fusionbench.results.result_set import Results
 from fusionbench.results.row_keys import same_model

@@ -21,7 +21,6 @@ Example:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +30,11 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, NotComparableError
+from fusionbench.results.image_tables import per_image
+from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows, owner_of
-from fusionbench.results.schema import Result, Score
+from fusionbench.results.schema import Result
 
 
 @dataclass
@@ -100,30 +101,6 @@ class Entry:
 def title_of(result: Result) -> str:
     """What a table calls a result."""
     return result.title or result.identity.model.name
-
-
-def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
-    """Per-image values of a score key, float64 (n,), or None where the table does not tell.
-
-    The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
-    ``score.extra["dims"]`` names, in bits.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.entries import per_image
-        >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
-        >>> per_image(table, "nll@mean").tolist()
-        [700.0, 300.0]
-        >>> per_image(table, "mse_min@0") is None
-        True
-    """
-    if key in table:
-        return table[key]
-    metric = key.partition("@")[0]
-    if metric.endswith("_bpd") and score is not None and isinstance(dims := score.extra.get("dims"), int):
-        nats = per_image(table, key.replace("_bpd@", "@", 1), score)
-        return None if nats is None else nats / (dims * math.log(2))
-    return None
 
 
 def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = ()) -> None:
@@ -234,7 +211,9 @@ def _add(entry: Entry, result: Result, table: Mapping[str, np.ndarray], order: n
         values = per_image(table, key, score)
         if score.mean is None:
             entry.lacking.setdefault(key, score.reason or "could not be measured")
-        elif values is not None:
+        elif values is None:
+            entry.lacking.setdefault(key, STATED)
+        else:
             had = entry.values.get(key)
             entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
 

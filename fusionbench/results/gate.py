@@ -48,7 +48,7 @@ from fusionbench.results.gate_statistics import (
     prediction_error,
     t_upper_tail,
 )
-from fusionbench.results.result_set import Results, StoredResult
+from fusionbench.results.result_set import Results, SetAside, StoredResult
 from fusionbench.results.schema import Result
 from fusionbench.results.score_files import read_candidate
 
@@ -178,13 +178,15 @@ def gate(candidate: Results, baseline: str | Path | Baseline) -> GateOutcome:
     """
     base = baseline if isinstance(baseline, Baseline) else read_baseline(baseline)
     found: dict[str, dict[str, StoredResult]] = {}
-    for one in read_candidate(candidate, baseline=base, lenient=True).measured:
+    results = read_candidate(candidate, baseline=base, lenient=True).own
+    for one in results:
         identity = one.result.identity
         key = task_key(identity.model.name, identity.model.params, identity.dataset, identity.protocol)
         found.setdefault(key, {}).setdefault(one.result.id, one)  # a copy of a run is no further run
     judged: list[GateCase | _Move] = []
     for entry in base.entries:
-        judged += _judge_entry(entry, list(found.get(entry.key, {}).values()))
+        lost = results.lost(entry.dataset.name, entry.model)
+        judged += _judge_entry(entry, list(found.get(entry.key, {}).values()), lost)
     moves = [one for one in judged if isinstance(one, _Move)]
     decided = iter(_decide(moves, base.error_rate))
     cases = [next(decided) if isinstance(one, _Move) else one for one in judged]
@@ -205,7 +207,9 @@ def _notes(base: Baseline, cases: Sequence[GateCase]) -> list[str]:
     return notes
 
 
-def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> Sequence[GateCase | _Move]:
+def _judge_entry(
+    entry: BaselineEntry, candidates: list[StoredResult], lost: SetAside | None = None
+) -> Sequence[GateCase | _Move]:
     dataset = f"{entry.dataset.name} {entry.dataset.split}"
 
     def all_cases(verdict: Verdict, reason: str) -> list[GateCase]:
@@ -214,6 +218,8 @@ def _judge_entry(entry: BaselineEntry, candidates: list[StoredResult]) -> Sequen
             for key, score in entry.scores.items()
         ]
 
+    if lost is not None:
+        return all_cases("not measured", f"a result of it was set aside: {lost}")
     if not candidates:
         return all_cases("not measured", "the candidate has no result of this model on this data set")
     difference = next((why for one in candidates if (why := _differs(entry, one.result))), None)

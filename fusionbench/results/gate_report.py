@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.core.text import in_markdown_table
+from fusionbench.core.text import in_markdown_table, printable
 from fusionbench.results.baseline import Baseline
 from fusionbench.results.gate import GateCase, GateOutcome, Verdict
 
@@ -136,8 +136,8 @@ def outcome_junit(outcome: GateOutcome) -> bytes:
 
 
 def _xml(text: str) -> str:
-    """Text without the control characters that XML 1.0 cannot hold."""
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+    """Printable text, without what XML 1.0 cannot hold."""
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", printable(text))
 
 
 def outcome_data(outcome: GateOutcome) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from fusionbench.core.io import read_bounded
 from fusionbench.results.input_means import complete, current_keys
 
 if TYPE_CHECKING:
-    from fusionbench.results.schema import Result
+    from fusionbench.results.schema import Result, Score
 
 MAX_TABLE = 1 << 30  # bytes, unpacked
 
@@ -52,18 +53,52 @@ def read_table(result: Result, result_file: Path) -> dict[str, np.ndarray]:
         header, body = (rows or [[]])[0], rows[1:]
         if header != result.per_image.columns:
             raise DataError(f"columns {header} are not those of result.json")
+        if "id" not in header or len({*header}) < len(header):
+            raise DataError("needs one column id, and no column twice; score again")
+        if not body:
+            raise DataError("has no rows; score again")
         for name, column in zip(header, zip(*body, strict=True), strict=True):
             if name == "id":
                 # names such as 01 are no numbers: they have to come back as they were written
-                numeric = all(value.isdecimal() and str(int(value)) == value for value in column)
+                numeric = all(len(value) < 19 and value.isdecimal() and str(int(value)) == value for value in column)
                 table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
+                if len({*column}) < len(column):
+                    raise DataError("an image stands in it twice; score again")
             else:
                 table[name] = np.array([float(value) for value in column])
         table = current_keys(table)
         complete(table, result.scores, result.identity.protocol.params)
-    except (ValueError, DataError) as error:
+    except (ValueError, csv.Error, DataError) as error:  # csv.Error: a cell of more than 128 KiB
         raise DataError(f"{path}: {error}") from error
     return table
+
+
+def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
+    """Per-image values of a score key, float64 (n,), or None where the table does not tell.
+
+    The averages over inputs are read, not computed. ``metric_bpd`` is ``metric`` (nats) over the number of values that
+    ``score.extra["dims"]`` names, in bits.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.results.image_tables import per_image
+        >>> table = {"nll@0": np.array([784.0, 392.0]), "nll@mean": np.array([700.0, 300.0])}
+        >>> per_image(table, "nll@mean").tolist()
+        [700.0, 300.0]
+        >>> per_image(table, "mse_min@0") is None
+        True
+    """
+    if key in table:
+        return table[key]
+    metric = key.partition("@")[0]
+    if metric.endswith("_bpd") and score is not None and _is_count(dims := score.extra.get("dims")):
+        nats = per_image(table, key.replace("_bpd@", "@", 1), score)
+        return None if nats is None else nats / (dims * math.log(2))
+    return None
+
+
+def _is_count(dims: object) -> TypeGuard[int]:
+    return type(dims) is int and 0 < dims < 1 << 53  # what a file says may be no number of values at all
 
 
 def table_path(result: Result, result_file: Path) -> Path:

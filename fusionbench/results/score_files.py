@@ -147,7 +147,8 @@ def read_candidate(
     directions, allowed = directions | dict(better or {}), allowed | dict(tolerances or {})
     rest = [path for path in paths if path not in own]
     found = _score_results(tables, directions, allowed, lenient)
-    return ResultSet([*(read_results(rest) if rest else ()), *found])
+    stored = read_results(rest) if rest else ResultSet()
+    return ResultSet([*stored, *found], stored.set_aside)
 
 
 def _is_score_file(path: Path) -> bool:

@@ -32,13 +32,11 @@ Example:
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fusionbench.core.text import in_markdown_table, one_line, printable
+from fusionbench.core.text import csv_text, in_latex, in_markdown_table, one_line
 from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, Entry
@@ -255,7 +253,7 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
         unit = comparison.unit[key]
         head = f"{key} {ARROW[comparison.better[key]]}" + (f" ({unit})" if unit not in ("", "1") else "")
         table.add_column("rank", justify="right", style="dim", no_wrap=True)
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(escape(head), justify="right", no_wrap=True)
     for i in order(comparison):
         entry = comparison.entries[i]
         found = [(comparison.scores[key][i], i in comparison.not_ranked.get(key, {})) for key in keys]
@@ -272,39 +270,39 @@ def as_markdown(comparison: Comparison) -> str:
         marks = "" if cut else f"{' *' if row.tied and row.ranked else ''} ({rank_text(row)})"
         return [f"{mean}{spread_text(row)} [{low}, {high}]{marks}"]
 
-    heads = [f"{key} {ARROW[better]} ({comparison.unit[key]})" for key, better in comparison.better.items()]
+    heads = [
+        f"{_in_head(key)} {ARROW[better]} ({_in_head(comparison.unit[key])})"
+        for key, better in comparison.better.items()
+    ]
     lines = ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
     for i in order(comparison):
         name = in_markdown_table(label(comparison.entries[i]))
         lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
     told = ["* " + in_markdown_table(line) for line in notes(comparison)]
-    return "\n".join([*lines, "", legend(comparison).replace("*", "\\*"), "", *told, *([""] if told else [])])
+    return "\n".join([*lines, "", _in_head(legend(comparison)), "", *told, *([""] if told else [])])
+
+
+def _in_head(text: str) -> str:
+    """Text for Markdown whose underscores stay as they are: between letters, as in ``mse_min``, they mean nothing."""
+    return in_markdown_table(text).replace("\\_", "_")
 
 
 def as_csv(comparison: Comparison) -> str:
     """One line per model and score; one without a value has empty numbers and a reason."""
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
-    fields = ["model", "title", "runs", "trivial", "cut", "score", "unit", "better"]
-    fields += [*numbers, "images", "not_available", "submitter"]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
-    writer.writeheader()
+    names = ["model", "title", "runs", "trivial", "cut"]
+    rows: list[list[Any]] = [[*names, "score", "unit", "better", *numbers, "images", "not_available", "submitter"]]
     for row in as_data(comparison)["rows"]:
-        about = {"model": row["name"], **{name: row[name] for name in ("title", "runs", "trivial", "cut")}}
-        about["submitter"] = row["submitter"] or ""
-        for name in ("title", "submitter"):
-            about[name] = printable(about[name])
-            if about[name][:1] in tuple("=+-@"):  # a spreadsheet would take it for a formula
-                about[name] = "'" + about[name]
+        about = [row[name] for name in ("name", *names[1:])]
         for key, score in row["scores"].items():
-            kind = {"score": key, "unit": comparison.unit[key], "better": comparison.better[key]}
-            more = {"images": comparison.counted.get(key, comparison.images)}
-            writer.writerow({**about, **kind, **{name: score[name] for name in numbers}, **more})
+            images = comparison.counted.get(key, comparison.images)
+            kind = [key, comparison.unit[key], comparison.better[key]]
+            rows.append([*about, *kind, *(score[name] for name in numbers), images, None, row["submitter"]])
         for key, reason in row["not_available"].items():
-            kind = {"score": key, "unit": comparison.unit[key], "better": comparison.better[key]}
-            writer.writerow({**about, **kind, "not_available": reason})
-    return buffer.getvalue()
+            kind = [key, comparison.unit[key], comparison.better[key]]
+            rows.append([*about, *kind, *[None] * len(numbers), None, reason, row["submitter"]])
+    return csv_text(rows)
 
 
 def as_latex(comparison: Comparison) -> str:
@@ -319,9 +317,10 @@ def as_latex(comparison: Comparison) -> str:
         return [f"$\\mathbf{{{text}}}$" if row.tied and row.ranked and not cut else f"${text}$"]
 
     arrows = {"higher": "$\\uparrow$", "lower": "$\\downarrow$"}
-    heads = [f"{_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
+    heads = [f"{in_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
+    about = one_line(legend(comparison)).replace("; * not separable", "; bold: not separable")
     lines = [
-        f"% {legend(comparison).replace('; * not separable from the best', '; bold: not separable from the best')}",
+        f"% {about}",
         *(f"% {one_line(line)}" for line in notes(comparison)),
         "\\begin{tabular}{l" + "r" * len(heads) + "}",
         "\\toprule",
@@ -329,16 +328,11 @@ def as_latex(comparison: Comparison) -> str:
         "\\midrule",
     ]
     for i in order(comparison):
-        cells = [_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
+        cells = [in_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
         if comparison.entries[i].trivial:
             cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
         lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def _latex(text: str) -> str:
-    words = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    return "".join(words.get(letter, "\\" + letter if letter in "&%$#_{}" else letter) for letter in one_line(text))
 
 
 def by_inputs(results: Sequence[Result], metric: str) -> Table:
@@ -375,7 +369,7 @@ def by_inputs(results: Sequence[Result], metric: str) -> Table:
     bits = any(key.startswith(f"{metric}_bpd@") for result in results for key in result.scores)
     unit += "" if not unit else ", bits/dim)" if bits else ")"
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="bold")
-    table.title = f"{label_of(metric)}{unit}, {found.better if found else 'lower'} is better"
+    table.title = f"{escape(label_of(metric) + unit)}, {found.better if found else 'lower'} is better"
     table.add_column("model", min_width=16, no_wrap=True)
     for column in columns:
         table.add_column("mean" if column == MEAN else f"N = {column}", justify="right", no_wrap=True, min_width=8)

@@ -146,7 +146,7 @@ def test_two_data_sets_get_two_pages_and_an_index(results: Path, tmp_path: Path)
 def test_versions_never_share_a_table(results: Path, tmp_path: Path) -> None:
     made_up(results, "other", version="2", **MNIST)
     with pytest.raises(NotComparable, match=r"versions (2 and 1|1 and 2) of"):
-        build_board(results, tmp_path / "site")
+        build_board(results, tmp_path / "site", strict=True)
     assert not (tmp_path / "site").exists()
 
 
@@ -158,7 +158,10 @@ def test_bad_folders_and_pictures(results: Path, tmp_path: Path) -> None:
         build_board(tmp_path / "nowhere", tmp_path / "site")
     (results / "fusionmnist" / "samples.png").write_text("<svg onload=alert(1)>")
     with pytest.raises(DataError, match="not a PNG"):
-        build_board(results, tmp_path / "site", resamples=100)
+        build_board(results, tmp_path / "site", resamples=100, strict=True)
+    assert "samples.png" not in [name.name for name in (tmp_path / "site").glob("pictures/*")]
+    text = build_board(results, tmp_path / "site", resamples=100).read_text()
+    assert "<code>fusionmnist/samples.png</code>: not a PNG; left out" in text and "FusionVAE" in text
 
 
 def test_a_picture_outside_the_result_is_refused(results: Path, tmp_path: Path) -> None:
@@ -168,7 +171,9 @@ def test_a_picture_outside_the_result_is_refused(results: Path, tmp_path: Path) 
     table = schema.load_per_image(path)
     schema.save(made, results, table)
     with pytest.raises(DataError, match="outside the result's folder"):
-        build_board(results, tmp_path / "site", resamples=100)
+        build_board(results, tmp_path / "site", resamples=100, strict=True)
+    build_board(results, tmp_path / "site", resamples=100)
+    assert not list((tmp_path / "site").glob("**/*secret*"))
 
 
 def test_anonymous_pages_name_nobody(results: Path, tmp_path: Path) -> None:
@@ -254,7 +259,9 @@ def test_a_papers_address_is_checked_again_before_it_is_a_link(results: Path, tm
     (folder / "result.json").write_text(text.replace('"url": "https://arxiv.org/', '"url": "javascript:'))
     assert (folder / "result.json").read_text() != text
     with pytest.raises(DataError, match="paper cannot be shown"):
-        build_board(results, tmp_path / "site", resamples=100)
+        build_board(results, tmp_path / "site", resamples=100, strict=True)
+    text = build_board(results, tmp_path / "site", resamples=100).read_text()
+    assert "javascript:" not in text and "paper cannot be shown" in text and "Theirs" not in text
 
 
 def test_a_row_costs_few_bytes_in_the_first_view(tmp_path: Path) -> None:

@@ -37,3 +37,36 @@ def test_serve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 130
+
+
+def test_verify_and_sign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results, site = tmp_path / "results", tmp_path / "site"
+    made_up(results, "a")
+    assert run(capsys, "board", results, "-o", site)[0] == 0
+    code, out, _ = run(capsys, "board", results, "--verify", site)
+    assert code == 0 and out.startswith("1 results, ") and "not signed" in out
+    page = site / "index.html"
+    page.write_text(page.read_text() + " ")
+    code, out, err = run(capsys, "board", results, "--verify", site)
+    assert code == 1 and out.startswith("index.html: was changed") and "1 problem" in err
+    code, out, _ = run(capsys, "board", results, "--verify", site, "--json")
+    data = json.loads(out)
+    assert code == 1 and not data["ok"] and [one["file"] for one in data["problems"]] == ["index.html"]
+    for words in (
+        (),
+        ("-o", site, "--verify", site),
+        ("-o", site, "--signer", "key"),
+        ("--verify", site, "--sign", "key"),
+        ("--verify", site, "--strict"),
+    ):
+        code, out, err = run(capsys, "board", results, *words)
+        assert (code, out) == (2, "") and len(err.splitlines()) == 1, words
+    pytest.importorskip("securesystemslib", reason="the extra `sign` is not installed")
+    from tests.data.test_signatures import new_key
+
+    private, public = new_key(tmp_path, "mine")
+    assert run(capsys, "board", results, "-o", site, "--sign", private)[0] == 0
+    code, out, _ = run(capsys, "board", results, "--verify", site, "--signer", public)
+    assert code == 0 and "signed by key" in out
+    (site / "board-index.intoto.jsonl").unlink()
+    assert run(capsys, "board", results, "--verify", site, "--signer", public)[0] == 1

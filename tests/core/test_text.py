@@ -143,3 +143,53 @@ def test_markdown_is_rendered_as_the_text_that_it_was() -> None:
         inside = html.unescape(rendered.removeprefix("<p>").removesuffix("</p>"))
         # this parser leaves the backslash before a bar, which ends no cell only with it
         assert inside.replace("\\|", "|").split() == text.one_line(given).replace("\\u", "\\u").split()
+
+
+@pytest.mark.parametrize(
+    ("given", "cell"),
+    [
+        ("=1", "'=1"),
+        ("+a", "'+a"),
+        ("-a", "'-a"),
+        ("@a", "'@a"),
+        ("\t=1", "' =1"),
+        ("\r=1", "' =1"),
+        ("\n@x", "' @x"),
+        ("'=1", "''=1"),
+        ("|x", "'|x"),
+        ("－1", "'－1"),
+        ("-1", "-1"),
+        ("-1.5e-7", "-1.5e-7"),
+        ("-inf", "-inf"),
+        ("-1-1", "'-1-1"),
+        ("a=b", "a=b"),
+        ("", ""),
+        ("\x1b[2J", "\\u001b[2J"),
+    ],
+)
+def test_cells_that_are_no_formulas(given: str, cell: str) -> None:
+    assert text.in_csv(given) == cell
+
+
+def test_rows_of_csv_read_back() -> None:
+    import csv
+
+    rows = [["a,b", 'say "x"', "two\nlines", -0.5, None, True, 3]]
+    assert list(csv.reader(text.csv_text(rows).splitlines())) == [
+        ["a,b", 'say "x"', "two lines", "-0.5", "", "True", "3"]
+    ]
+
+
+def test_latex_has_every_special_letter_as_text() -> None:
+    shown = text.in_latex("&%$#_{}~^\\<>|[*]\n^^5cinput")
+    assert shown == (
+        r"\&\%\$\#\_\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}\textgreater{}\textbar{}"
+        r"{[}{*}{]} \textasciicircum{}\textasciicircum{}5cinput"
+    )
+
+
+def test_addresses_in_tables_are_no_links() -> None:
+    markdown = pytest.importorskip("markdown")
+    shown = text.in_markdown_table("see https://x.org and WWW.x.org, www.y.org")
+    assert shown == r"see https\://x.org and WWW\.x.org, www\.y.org"
+    assert "<a" not in markdown.markdown(shown)

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fusionbench.board import build_board
+from fusionbench.board.index import read_index
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset
@@ -43,6 +45,7 @@ FILES = {
     "submission/1": "submission-1.zip",
     "predictions/1": "predictions-1.zip",
     "published/1": "published-1.json",
+    "board/1": "board-1.json",
 }
 REVISIONS = {"baseline/1.1": "baseline-1.1.json"}  # that have fields which revision 0 has not
 RECIPE = (
@@ -198,6 +201,7 @@ def write_all(work: Path) -> dict[str, Path]:
     words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "note": "a note"}
     pack_submission(PackRequest(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words))
     pack_numbers(work / "numbers.toml", work / "published.json")
+    build_board(work / "results", work / "site", resamples=100)
     return {
         "recipe-1.toml": work / "recipe.toml",
         "suite-1.toml": work / "suite.toml",
@@ -209,6 +213,7 @@ def write_all(work: Path) -> dict[str, Path]:
         "submission-1.zip": work / "submission.zip",
         "predictions-1.zip": work / "predictions.zip",
         "published-1.json": work / "published.json",
+        "board-1.json": work / "site" / "board-index.json",
     }
 
 
@@ -365,6 +370,15 @@ def test_baseline_1_1() -> None:
 def test_submissions(name: str) -> None:
     report = check_submission(GOLDEN / FILES[name])
     assert report.ok, report.problems
+
+
+def test_board_1(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / FILES["board/1"], tmp_path / "board-index.json")
+    index, _ = read_index(tmp_path)
+    (one,) = index.results
+    assert one.file == f"golden/mean-image/{one.id[:12]}/result.json" and index.resamples == 100
+    assert one.table is not None and one.table.file == "images.csv" and one.status == "verified"
+    assert "index.html" in index.files and index.set_aside == []
 
 
 def test_published_1() -> None:

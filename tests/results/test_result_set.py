@@ -50,9 +50,9 @@ def results(tmp_path: Path) -> Path:
     return root
 
 
-def once(reads: Counter[str], folder: Path, tables: bool = True) -> None:
+def once(reads: Counter[str], folder: Path) -> None:
     """Every file below ``folder`` was read exactly once, and nothing else."""
-    kinds = ("result.json", "images.csv") if tables else ("result.json",)
+    kinds = ("result.json", "images.csv")
     assert reads == Counter({str(path): 1 for kind in kinds for path in folder.glob(f"**/{kind}")})
 
 
@@ -87,7 +87,7 @@ def test_a_gate_reads_each_file_once(
 
 def test_what_was_read_serves_every_question(results: Path, reads: Counter[str], tmp_path: Path) -> None:
     found = read_results([results / "fusionmnist"])
-    once(reads, results / "fusionmnist", tables=False)
+    once(reads, results / "fusionmnist")
     assert read_results(found) is found
     path = tmp_path / "base.json"
     write_baseline(path, baseline_of(found))

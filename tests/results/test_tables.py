@@ -56,7 +56,10 @@ def test_markdown_is_one_table(comparison: Comparison) -> None:
 
 def test_latex_escapes(comparison: Comparison) -> None:
     text = tables.as_latex(comparison)
-    assert "A\\_b \\& 50\\% <script>|" in text and "\\textcolor{gray}{Mean image (trivial)}" in text
+    assert (
+        "A\\_b \\& 50\\% \\textless{}script\\textgreater{}\\textbar{}" in text
+        and "\\textcolor{gray}{Mean image (trivial)}" in text
+    )
     assert text.count("\\\\\n") == 6 and "mse\\_min@mean $\\downarrow$" in text
 
 

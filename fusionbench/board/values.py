@@ -1,0 +1,139 @@
+"""What a board has of single images: values for comparisons in the browser, and images beside the results.
+
+An image that is damaged is left out and listed, as a damaged result is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, local_map, may_have_maps, sources_of
+from fusionbench.board.page_model import Benchmark, BoardRow
+from fusionbench.board.pages import Pages
+from fusionbench.core.errors import DataError
+from fusionbench.core.image_headers import png_header
+from fusionbench.core.images import FULL, read_image
+from fusionbench.core.io import canonical_json, read_bounded
+from fusionbench.results import bootstrap as stats
+
+MAX_IMAGE_BYTES = 32 << 20
+
+
+def script(data: object) -> bytes:
+    """Data as a script that calls one function, since a page opened from a folder may not fetch anything."""
+    return b"fusionbenchData(" + canonical_json(data) + b");\n"
+
+
+def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
+    """Per-image values of the columns that rank, one file a row, for comparisons in the browser; rows that have some.
+
+    Five digits are kept: these are for display; the downloads have all of them. Null: the metric cannot score
+    the image.
+    """
+    files = pages.files
+    rows = [row for row in benchmark.rows if row.entry is not None and row.entry.values]
+    scores = {column.key: column for column in benchmark.columns if column.rank_key}
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for row in rows:
+        assert row.entry is not None
+        values = {key: row.entry.values[key].mean(axis=0) for key in scores if key in row.entry.values}
+        if values:
+            found[row.slug] = {
+                key: [float(f"{v:.5g}") if math.isfinite(v) else None for v in column] for key, column in values.items()
+            }
+    if len(found) < 2:
+        return set()
+    heads = {group.metric: group.title for group in benchmark.groups}
+    about: dict[str, dict[str, object]] = {
+        key: {"better": column.better, "unit": column.unit if column.unit != "1" else "", "title": heads[column.metric]}
+        for key, column in scores.items()
+        if any(key in values for values in found.values())
+    }
+    for key, text in about.items():  # what an interval of a difference takes, the same numbers as the table's
+        known = next((row.factors[key] for row in benchmark.rows if key in row.factors), None)
+        if known is not None and math.isfinite(known[0]):
+            text |= {"factors": known[:2], "least": stats.MIN_RANKED}
+    ids = next(row.entry.ids for row in rows if row.entry is not None)
+    sources = {
+        place: paths
+        for place, paths in sources_of(results / benchmark.first.identity.dataset.name, ids).items()
+        if all([_whole(pages, path) for path in paths])
+    }
+    for place, paths in sources.items():
+        for source, path in zip(SOURCES, paths, strict=True):
+            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(picture, path)
+    about_all = {"ids": ids, "scores": about, "sources": list(sources)}
+    files[f"data/{benchmark.slug}/scores.js"] = script(about_all)
+    for row in (row for row in rows if row.slug in found):
+        seeds = {key: row.factors[key][2] for key in found[row.slug] if key in row.factors}
+        shown = _add_fused(pages, f"pictures/{benchmark.slug}/{row.slug}", row.folders[0], sources, ids)
+        files[f"data/{benchmark.slug}/{row.slug}.js"] = script({"values": found[row.slug], "seeds": seeds, **shown})
+    return set(found)
+
+
+def _whole(pages: Pages, path: Path) -> bool:
+    """Whether an image that is read later, while the pages are written, can be."""
+    with pages.isolated(path):
+        if path.stat().st_size > MAX_IMAGE_BYTES:
+            raise DataError(f"{path}: {path.stat().st_size} bytes is too large for image (limit {MAX_IMAGE_BYTES})")
+        read_image(path, FULL)
+        return True
+    return False
+
+
+def _add_fused(
+    pages: Pages,
+    place: str,
+    folder: Path,
+    sources: Mapping[int, tuple[Path, Path]],
+    ids: Sequence[int | str],
+) -> dict[str, list[int]]:
+    """Fused images of a result and their maps; which images have which, of those whose sources are there."""
+    shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
+    for number, path in image_files(folder / "fused", ids).items():
+        if number not in sources:
+            continue
+        paths = (path, *sources[number])
+        maps = False
+        with pages.isolated(path):
+            maps = may_have_maps(*paths) and len(shown["ssim"]) < MAX_MAPS
+            if not _whole(pages, path):
+                continue
+            pages.files[f"{place}/fused/{number}.png"] = partial(picture, path)
+            shown["fused"].append(number)
+        if maps:
+            for kind in KINDS:
+                pages.files[f"{place}/{kind}/{number}.png"] = partial(local_map, kind, *paths)
+                shown[kind].append(number)
+    return shown
+
+
+def model_pictures(pages: Pages, row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
+    """Add the images that a row's results keep of themselves; file and caption of each."""
+    assert row.entry is not None
+    shown = []
+    for folder, result in zip(row.folders, row.entry.results, strict=True):
+        for number, (caption, name) in enumerate(result.pictures.items()):
+            inside = Path(name).name == name
+            with pages.isolated(folder / (name if inside else "result.json")):
+                if not inside:
+                    raise DataError(f"{folder / 'result.json'}: image {name!r} is outside the result's folder")
+                copy = f"pictures/{benchmark.slug}-{row.slug}-{result.id[:12]}-{number}.png"
+                pages.files[copy] = picture(folder / name)
+                shown.append({"file": copy, "caption": caption})
+    return shown
+
+
+def picture(path: Path) -> bytes:
+    """The bytes of a PNG, its size and signature checked.
+
+    Raises:
+        DataError: missing, larger than 32 MiB, or no PNG.
+    """
+    content = read_bounded(path, MAX_IMAGE_BYTES, "image")
+    if png_header(content) is None:
+        raise DataError(f"{path}: not a PNG")
+    return content

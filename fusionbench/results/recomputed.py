@@ -1,0 +1,93 @@
+"""Means that nobody can write by hand: what a result states about its scores, computed again from its per-image table.
+
+A ``result.json`` holds mean, deviation, number and interval of each score, so that people and programs can read them
+without the table. Nothing that ranks, compares or judges believes them: they are replaced by those of the table, and a
+result in which they differ by more than rounding has been edited.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fusionbench.core.errors import DataError
+from fusionbench.results.image_tables import per_image
+from fusionbench.results.schema import Result, Score, summarise
+
+STATED = "stated only: the result has no per-image values for it"
+ROUNDING = 1e-9  # of the largest value; sums in another order differ by less than a millionth of this
+
+
+def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
+    """Replace mean, sd, n and ci95 of every score by those of its column in the per-image table.
+
+    Left as they are: scores without a column, which are :data:`STATED`, and those whose mean is None.
+
+    Args:
+        table: per-image columns (n,), as :func:`fusionbench.results.image_tables.read_table` gives them.
+
+    Raises:
+        DataError: the table has another number of images than the identity, or a stated value is not that of its
+            column.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench import create_model
+        >>> from fusionbench.core.types import ImageSpec
+        >>> from fusionbench.evaluation.pair_sets import open_pairs
+        >>> from fusionbench.evaluation.pairs import evaluate_pairs
+        >>> from fusionbench.results.recomputed import recompute
+        >>> pairs = open_pairs("pairs-demo", "all", None, limit=2)
+        >>> model = create_model("copy-a", ImageSpec(1, 256, 256, views=2))
+        >>> result = evaluate_pairs(model, pairs, out=None, device="cpu")
+        >>> try:
+        ...     recompute(result, {"id": np.array(["a", "b"]), "sd": np.array([1.0, 2.0])})
+        ... except Exception as error:
+        ...     print(str(error)[:53], "1.5 by its per-image table" in str(error))
+        score sd: its mean is stated as 59.4698502, but is 1. True
+    """
+    images = len(table["id"])
+    if images != result.identity.dataset.n:
+        raise DataError(f"its per-image table has {images} images, its identity {result.identity.dataset.n}")
+    for key, score in result.scores.items():
+        values = per_image(table, key, score)
+        if values is None or score.mean is None:
+            continue
+        expected, largest = _summary(key, score, values)
+        for name in ("mean", "sd", "n", "ci95"):
+            stated, found = getattr(score, name), getattr(expected, name)
+            if stated is not None and not _same(stated, found, largest):
+                raise DataError(
+                    f"score {key}: its {name} is stated as {_text(stated)}, but is {_text(found)} by its per-image "
+                    "table; it was edited by hand: score again"
+                )
+            setattr(score, name, found)
+
+
+def _summary(key: str, score: Score, values: np.ndarray) -> tuple[Score, float]:
+    """The summary of a column and its largest absolute value, both of the images that have one."""
+    finite = np.isfinite(values)
+    missing = len(values) - int(np.count_nonzero(finite))
+    if missing:
+        if missing == len(values):
+            raise DataError(f"score {key}: has a mean, although no image has a value; score again")
+        # that rows lack a value for the same images is seen to where they are compared
+        values = values[finite]
+    return summarise(values, score.better, score.unit), float(np.abs(values).max())
+
+
+def _same(stated: Any, found: Any, largest: float) -> bool:
+    if isinstance(stated, int) or found is None:
+        return bool(stated == found)
+    if isinstance(stated, tuple):
+        return all(_same(one, other, largest) for one, other in zip(stated, found, strict=True))
+    return math.isclose(stated, found, rel_tol=ROUNDING, abs_tol=ROUNDING * largest)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))})"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,132 @@
+"""Means by hand: what a result states is held against its table, and what it cannot show is not believed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fusionbench.core.errors import DataError
+from fusionbench.results.recomputed import recompute
+from fusionbench.results.schema import load, load_per_image, save
+from tests.helpers.results import made_up, saved
+
+VALUES = [0.25, -1.5, 3.0, 0.125]
+
+
+def stored(tmp_path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    folder = saved(tmp_path, "mine", {"vif": VALUES})
+    return load(folder), load_per_image(folder)
+
+
+def test_the_numbers_are_those_of_the_column(tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    score = result.scores["vif"]
+    score.sd = score.ci95 = None  # not stated, which is no lie
+    recompute(result, table)
+    mean, sd = statistics.fmean(VALUES), statistics.stdev(VALUES)
+    assert score.mean == mean and score.n == 4 and score.sd == pytest.approx(sd, rel=1e-14)
+    half = statistics.NormalDist().inv_cdf(0.975) * sd / math.sqrt(4)
+    assert score.ci95 == pytest.approx((mean - half, mean + half), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean", 0.001),
+        ("mean", statistics.fmean(VALUES) + 1e-7),
+        ("sd", 0.0),
+        ("n", 5),
+        ("ci95", (0.4, 0.5)),
+    ],
+)
+def test_a_number_that_is_another_one(name: str, value: Any, tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    setattr(result.scores["vif"], name, value)
+    with pytest.raises(DataError, match=f"score vif: its {name} is stated as .* by its per-image table"):
+        recompute(result, table)
+
+
+def test_rounding_is_no_edit_and_does_not_stay(tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    result.scores["vif"].mean = statistics.fmean(VALUES) * (1 + 1e-12)
+    recompute(result, table)
+    assert result.scores["vif"].mean == statistics.fmean(VALUES)
+
+
+def test_bits_follow_from_the_nats_of_the_table(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "mine", {"nll@0": [784.0, 392.0]})
+    result, table = load(folder), load_per_image(folder)
+    bits = 588 / (784 * math.log(2))
+    result.scores["nll_bpd@0"] = type(result.scores["nll@0"])(
+        mean=bits, n=2, better="lower", unit="bits/dim", extra={"dims": 784}
+    )
+    recompute(result, table)
+    assert result.scores["nll_bpd@0"].mean == pytest.approx(bits, rel=1e-15)
+    result.scores["nll_bpd@0"].mean = bits / 2
+    with pytest.raises(DataError, match="score nll_bpd@0"):
+        recompute(result, table)
+
+
+@pytest.mark.parametrize("dims", [0, -3, True, 10**400, "784", None])
+def test_dimensions_that_are_none(dims: Any, tmp_path: Path) -> None:
+    """No mean can be made with them: the score is stated only."""
+    folder = saved(tmp_path, "mine", {"nll@0": [784.0, 392.0]})
+    result, table = load(folder), load_per_image(folder)
+    kind = type(result.scores["nll@0"])
+    result.scores["nll_bpd@0"] = kind(mean=1.5, n=2, better="lower", unit="bits/dim", extra={"dims": dims})
+    recompute(result, table)
+    assert result.scores["nll_bpd@0"].mean == 1.5
+
+
+def test_images_without_a_value(tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    table["vif"][1] = np.nan
+    with pytest.raises(DataError, match="its mean is stated"):
+        recompute(result, table)
+    score = result.scores["vif"]
+    rest = [VALUES[0], *VALUES[2:]]
+    score.mean, score.n, score.sd, score.ci95 = statistics.fmean(rest), 3, None, None
+    recompute(result, table)
+    assert score.mean == statistics.fmean(rest)
+    table["vif"][:] = np.inf
+    with pytest.raises(DataError, match="no image has a value"):
+        recompute(result, table)
+
+
+def test_what_has_no_mean_or_no_column_stays(tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    result.scores["vif"].mean, result.scores["vif"].reason = None, "could not"
+    del table["vif"]
+    recompute(result, table)
+    assert result.scores["vif"].mean is None
+
+
+def test_a_table_of_other_images(tmp_path: Path) -> None:
+    folder = made_up(tmp_path, ids=range(3), dataset={"n": 40})
+    with pytest.raises(DataError, match="3 images, its identity 40"):
+        recompute(load(folder), load_per_image(folder))
+
+
+def test_shipped_results_state_what_their_tables_give() -> None:
+    root = Path(__file__).parents[2] / "benchmarks" / "results"
+    files = sorted(root.glob("**/result.json"))
+    assert len(files) > 100
+    for file in files:
+        result = load(file)
+        before = {key: score.mean for key, score in result.scores.items()}
+        recompute(result, load_per_image(file))
+        assert before == {key: score.mean for key, score in result.scores.items()}, file
+
+
+def test_saving_again_changes_nothing(tmp_path: Path) -> None:
+    folder = made_up(tmp_path)
+    before = (folder / "result.json").read_bytes()
+    result, table = load(folder), load_per_image(folder)
+    recompute(result, table)
+    save(result, tmp_path, table)
+    assert (folder / "result.json").read_bytes() == before
