@@ -61,7 +61,8 @@ def build_pages(leaderboard: Leaderboard, out: Path) -> Pages:
     with tempfile.TemporaryDirectory() as folder:
         for path in good:
             shutil.copytree(path, Path(folder) / path.relative_to(results))
-        if good:
+        measured = any(_is_measured(path) for path in good)  # a paper's numbers alone make no table
+        if measured:
             build_board(folder, out / BOARD, title=leaderboard.settings.title)
         elif (out / BOARD).is_dir():
             shutil.rmtree(out / BOARD)  # ours: its index.html lies beside a page with our mark
@@ -74,7 +75,7 @@ def build_pages(leaderboard: Leaderboard, out: Path) -> Pages:
             title=leaderboard.settings.title,
             rows=rows,
             set_aside=set_aside,
-            board=f"{BOARD}/index.html" if good else "",
+            board=f"{BOARD}/index.html" if measured else "",
             limits=leaderboard.settings.limits,
         )
     )
@@ -143,6 +144,12 @@ def _damage(file: Path) -> str:
     except FusionbenchError as error:
         return escaped(str(error).removeprefix(f"{file}: ").replace(f"{file.parent}/", ""))
     return ""
+
+
+def _is_measured(folder: Path) -> bool:
+    from fusionbench.results import schema
+
+    return schema.load(folder).status != "published"
 
 
 def _row(line: AcceptedLine, ledger: Ledger, bad: dict[str, str]) -> dict[str, Any]:

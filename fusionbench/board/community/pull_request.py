@@ -319,10 +319,9 @@ def _check_content(file: Path, leaderboard: Leaderboard, verdict: Verdict) -> No
     if dataset is not None and dataset not in (rules.dataset.partition("@")[0], rules.published):
         rule = f"is about {dataset}; {rules.dataset} is scored here"
         verdict.problems.append(Problem(verdict.name, rule, "send it to a leaderboard of that data set"))
-    if isinstance(report.submission, Predictions):
-        if report.submission.split != rules.split:
-            rule = f"predictions for the split {report.submission.split}; {rules.split} is scored"
-            verdict.problems.append(Problem(verdict.name, rule, "make the predictions on that split"))
+    if isinstance(report.submission, Predictions) and report.submission.split != rules.split:
+        rule = f"predictions for the split {report.submission.split}; {rules.split} is scored"
+        verdict.problems.append(Problem(verdict.name, rule, "make the predictions on that split"))
 
 
 def _dataset_of(record: msgspec.Struct | None) -> str | None:
