@@ -264,9 +264,12 @@ def _write_reference(suite: Suite, data: Path | None, folder: Path) -> str:
         return "included"
     if not pairs and name in list_recipes():
         recipe = load_recipe(suite.dataset)
-        if not has_files(SOURCES.get(recipe.source.name)):
-            build_dataset(recipe, source_dir=None, out=folder, jobs=1)
-            return "included"
+        try:
+            cast(Any, SOURCES.get(recipe.source.name))(None)
+        except UsageError:  # it asks for files
+            return "missing"
+        build_dataset(recipe, source_dir=None, out=folder, jobs=1)
+        return "included"
     return "missing"
 
 

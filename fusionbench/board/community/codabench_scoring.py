@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from fusionbench.board.community.codabench import column_key
+from fusionbench.board.community.codabench import column_key, columns_of
 from fusionbench.board.community.settings import protocol_of
 from fusionbench.core.errors import DataError, Rejected, UsageError
 from fusionbench.core.io import write_bytes
@@ -52,7 +52,8 @@ def score_upload(inputs: Path, outputs: Path, suite: Path, seconds: int = 3600) 
     if result.identity.dataset.split != rules.split:
         raise Rejected(f"predictions for the split {result.identity.dataset.split}; {rules.split} is scored")
     means = {column_key(key): score.mean for key, score in result.scores.items()}
-    found = {key: float(mean) for key, mean in means.items() if mean is not None and math.isfinite(mean)}
+    wanted = {key: means.get(key) for key in (column["key"] for column in columns_of(rules))}
+    found = {key: float(mean) for key, mean in wanted.items() if mean is not None and math.isfinite(mean)}
     write_bytes(outputs / SCORES, json.dumps(found, sort_keys=True, allow_nan=False).encode() + b"\n")
     return found
 

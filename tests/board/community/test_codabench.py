@@ -1,4 +1,4 @@
-"""Bundles for Codabench: valid by our schema of its documentation, complete, and without data that may not be passed on."""
+"""Bundles for Codabench: valid by our schema of its documentation, complete, without data that may not be passed on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from fusionbench.board.community.start import TEMPLATES
 from fusionbench.core.errors import UsageError
 from fusionbench.data.dataset import open_dataset
 from fusionbench.evaluation.suites import load_suite
-from tests.helpers.submissions import drawn_pairs
 
 START = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
 
@@ -128,10 +127,6 @@ def test_data_are_included_only_where_the_licence_allows_it(tmp_path: Path) -> N
     digits = export_bundle(request("quickstart", tmp_path / "b"))
     assert digits.reference == "included"
     assert open_dataset(tmp_path / "b" / "reference_data" / "fusiondigits").name == "fusiondigits"
-    tno = drawn_pairs(tmp_path / "tno")
-    for name in ("ir", "vi", "fused"):
-        assert (tno / name).is_dir()
-    (tno / "fused").rename(tmp_path / "elsewhere")
     missing = export_bundle(request("ivif-roadscene", tmp_path / "c"))
     assert missing.reference == "missing"
     assert [path.name for path in (tmp_path / "c" / "reference_data").iterdir()] == ["README.md"]

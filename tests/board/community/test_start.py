@@ -1,4 +1,4 @@
-"""A new leaderboard: its files, its workflows by the schemas that this repository's own have, rules of its Dockerfile."""
+"""A new leaderboard: its files, its workflows by the schemas of this repository's own, rules of its Dockerfile."""
 
 from __future__ import annotations
 
