@@ -326,9 +326,9 @@ def _place(folder: Path, remote: str) -> Place:
 
 def _text(verdict: object) -> str:
     """The verdict, a line a problem."""
-    from fusionbench.board.community.pull_request import Verdict
+    from fusionbench.board.community.pull_request import PullRequestVerdict
 
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, PullRequestVerdict)
     lines = [str(problem) for problem in verdict.problems]
     lines += [f"note: {note}" for note in verdict.notes]
     if verdict.ok:

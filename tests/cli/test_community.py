@@ -1,4 +1,4 @@
-"""``fusionbench community`` as people and workflows call it, from the start of a leaderboard to its pages; exit codes."""
+"""``fusionbench community`` as people and workflows call it: a leaderboard from start to pages, and the exit codes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from PIL import Image
 from fusionbench.board.community.accept import Place, accept_pull_request, score_submission
 from fusionbench.board.community.git import Repository
 from fusionbench.board.community.ledger import Account, AnyLine, Ledger, parse_ledger
-from fusionbench.board.community.pull_request import PullRequest, Verdict, check_pull_request
+from fusionbench.board.community.pull_request import PullRequest, PullRequestVerdict, check_pull_request
 from fusionbench.board.community.settings import Leaderboard, Limits
 from fusionbench.board.community.start import StartRequest, start_community
 from fusionbench.evaluation.pair_sets import open_pairs
@@ -109,7 +109,7 @@ class Forge:
         git(self.clone, "fetch", "--quiet", "--no-tags", "origin", f"refs/pull/{number}/head")
         return PullRequest(git(self.submitters, "rev-parse", commit), by, number)
 
-    def check(self, pull: PullRequest, **options: Any) -> Verdict:
+    def check(self, pull: PullRequest, **options: Any) -> PullRequestVerdict:
         """Check it against the newest state of the origin."""
         self.repository.tip("origin", "main")
         return check_pull_request(self.repository, pull, "refs/remotes/origin/main", **({"now": NOW} | options))

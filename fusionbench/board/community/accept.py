@@ -29,7 +29,13 @@ from fusionbench.board.community.ledger import (
     submission_id,
     timestamp,
 )
-from fusionbench.board.community.pull_request import MAX_REASON, BaseState, PullRequest, Verdict, check_pull_request
+from fusionbench.board.community.pull_request import (
+    MAX_REASON,
+    BaseState,
+    PullRequest,
+    PullRequestVerdict,
+    check_pull_request,
+)
 from fusionbench.board.community.settings import ACCEPTED, KIND_NAMES, LEDGER, RESULTS, WITHDRAW, KindName, Leaderboard
 from fusionbench.core.errors import DataError, Rejected, UsageError, some
 from fusionbench.core.io import file_sha256, read_bounded, write_bytes
@@ -46,7 +52,7 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9@+._-]{0,199}")
 _FILES = {"result.json", "images.csv", "images.csv.gz"}
 
 
-class Scored(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ScoredSubmission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What scoring leaves beside the results: which file was scored, and what tables call it."""
 
     sha256: Digest
@@ -54,7 +60,7 @@ class Scored(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     title: Line
 
 
-def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> Scored:
+def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> ScoredSubmission:
     """Check and score a submitted file as the leaderboard's suite says; results and ``scored.json`` go to ``out``.
 
     Raises:
@@ -78,12 +84,12 @@ def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> Scored:
     accept_submission(file, scoring)
     made = [path for path, _ in _result_files(out / RESULTS)]
     title = _title(out / RESULTS, made)
-    scored = Scored(sha256=sha256, kind=name, title=title)
+    scored = ScoredSubmission(sha256=sha256, kind=name, title=title)
     write_bytes(out / SCORED, msgspec.json.encode(scored, order="sorted") + b"\n")
     return scored
 
 
-def read_scored(folder: Path) -> tuple[Scored, dict[str, bytes]]:
+def read_scored(folder: Path) -> tuple[ScoredSubmission, dict[str, bytes]]:
     """What :func:`score_submission` left in a folder: the record, and result file -> bytes.
 
     The folder comes out of a container that had hostile input, so that every name, size and result is checked.
@@ -94,7 +100,9 @@ def read_scored(folder: Path) -> tuple[Scored, dict[str, bytes]]:
     from fusionbench.results import schema
 
     try:
-        scored = msgspec.json.decode(read_bounded(folder / SCORED, 64 << 10, "record of scoring"), type=Scored)
+        scored = msgspec.json.decode(
+            read_bounded(folder / SCORED, 64 << 10, "record of scoring"), type=ScoredSubmission
+        )
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / SCORED}: not a record of scoring: {error}; score the submission again") from error
     files: dict[str, bytes] = {}
@@ -214,8 +222,8 @@ def _reason(text: str) -> str:
 def _acceptance(
     state: BaseState,
     pull: PullRequest,
-    verdict: Verdict,
-    scored: Scored,
+    verdict: PullRequestVerdict,
+    scored: ScoredSubmission,
     results: dict[str, bytes],
     now: datetime.datetime,
 ) -> tuple[AnyLine, dict[str, bytes | str | None]]:

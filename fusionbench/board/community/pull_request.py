@@ -115,7 +115,7 @@ def pull_request_of(head: str, login: str) -> PullRequest:
 
 
 @dataclass
-class Verdict:
+class PullRequestVerdict:
     """What the check found: ``kind`` is None where it is neither a submission nor a withdrawal.
 
     Attributes:
@@ -187,7 +187,7 @@ def check_pull_request(
     now: datetime.datetime,
     content: bool = True,
     take: Path | None = None,
-) -> Verdict:
+) -> PullRequestVerdict:
     """Everything that is wrong with a pull request to the commit ``base``.
 
     Args:
@@ -199,7 +199,7 @@ def check_pull_request(
     """
     base, head = repository.commit(base), repository.commit(pull.head)
     state = BaseState.read(repository, base)
-    verdict = Verdict()
+    verdict = PullRequestVerdict()
     start = repository.merge_base(base, head)
     if start is None:
         rule = f"has nothing in common with {state.settings.branch}"
@@ -231,7 +231,7 @@ def check_pull_request(
     return verdict
 
 
-def _only_change(changes: list[GitChange], verdict: Verdict) -> GitChange | None:
+def _only_change(changes: list[GitChange], verdict: PullRequestVerdict) -> GitChange | None:
     """The one file that a pull request adds; everything else that it does becomes a problem."""
     fitting = []
     wrong = []
@@ -260,7 +260,7 @@ def _only_change(changes: list[GitChange], verdict: Verdict) -> GitChange | None
     return fitting[0] if len(fitting) == 1 and not wrong else None
 
 
-def _check_new(ledger: Ledger, verdict: Verdict) -> None:
+def _check_new(ledger: Ledger, verdict: PullRequestVerdict) -> None:
     """Refuse the same bytes a second time, whoever sends them."""
     for line in ledger.accepted.values():
         if line.sha256 == verdict.sha256:
@@ -270,7 +270,7 @@ def _check_new(ledger: Ledger, verdict: Verdict) -> None:
 
 
 def _check_withdrawal(
-    repository: Repository, change: GitChange, state: BaseState, submitter: Account, verdict: Verdict
+    repository: Repository, change: GitChange, state: BaseState, submitter: Account, verdict: PullRequestVerdict
 ) -> None:
     """Only who sent a submission may withdraw it, once."""
     name = verdict.name
@@ -296,7 +296,7 @@ def _check_withdrawal(
         verdict.about = f"{line.title}, accepted {line.time}"
 
 
-def _check_content(file: Path, leaderboard: Leaderboard, verdict: Verdict) -> None:
+def _check_content(file: Path, leaderboard: Leaderboard, verdict: PullRequestVerdict) -> None:
     """The submissions' own check, and whether the leaderboard takes this kind of them, for its data."""
     from fusionbench.evaluation.suites import load_suite
     from fusionbench.submissions.predictions import Predictions
