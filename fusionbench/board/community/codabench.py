@@ -211,7 +211,7 @@ def _files(suite: Suite, request: BundleRequest, reference: str) -> dict[str, by
         "scoring_program/metadata.yaml": as_yaml(
             {"command": "python3 /app/program/score.py /app/input/ /app/output/"}
         ).encode(),
-        "scoring_program/score.py": (TEMPLATES / "codabench_score.py").read_bytes(),
+        "scoring_program/score.py": (TEMPLATES / "codabench_score.txt").read_bytes(),
         f"scoring_program/{SUITE}": source.read_bytes(),
         "docker/Dockerfile": (TEMPLATES / "Dockerfile").read_bytes(),
         "docker/requirements.txt": f"fusionbench=={__version__}\n".encode(),
