@@ -46,6 +46,8 @@ FILES = {
     "predictions/1": "predictions-1.zip",
     "published/1": "published-1.json",
     "board/1": "board-1.json",
+    "community/1": "community-1.toml",
+    "ledger/1": "ledger-1.jsonl",
 }
 REVISIONS = {"baseline/1.1": "baseline-1.1.json"}  # that have fields which revision 0 has not
 RECIPE = (
@@ -214,7 +216,34 @@ def write_all(work: Path) -> dict[str, Path]:
         "predictions-1.zip": work / "predictions.zip",
         "published-1.json": work / "published.json",
         "board-1.json": work / "site" / "board-index.json",
+        **write_leaderboard(work),
     }
+
+
+def write_leaderboard(work: Path) -> dict[str, Path]:
+    """The rules of a leaderboard, and a ledger of a submission that was accepted and withdrawn."""
+    import datetime
+
+    from fusionbench.board.community.accept import Place, accept_pull_request, score_submission, withdraw_submission
+    from fusionbench.board.community.git import Repository
+    from fusionbench.board.community.pull_request import pull_request_of
+    from fusionbench.board.community.settings import Leaderboard, Limits
+    from fusionbench.board.community.start import StartRequest, start_community
+    from tests.helpers.community import git
+
+    limits = Limits(per_day=3, total=30, archive_mib=7)
+    folder = start_community(StartRequest(work / "board", "Golden", "ivif-tno", limits=limits, git=True))
+    git(folder, "checkout", "--quiet", "-b", "theirs")
+    (folder / "submissions" / "incoming" / "a.json").write_bytes((work / "published.json").read_bytes())
+    git(folder, "add", "-A")
+    git(folder, "commit", "--quiet", "-m", "Submit")
+    git(folder, "checkout", "--quiet", "main")
+    now = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+    score_submission(work / "published.json", Leaderboard.read(folder), work / "scored")
+    place = Place(Repository(folder), "main", None)
+    line = accept_pull_request(place, pull_request_of("theirs", "ada"), work / "scored", lambda: now)
+    withdraw_submission(place, line.id, "made for a test", lambda: now)
+    return {"community-1.toml": folder / "community.toml", "ledger-1.jsonl": folder / "ledger.jsonl"}
 
 
 KEPT = {".json", ".h5", ".csv", ".safetensors"}
@@ -385,6 +414,26 @@ def test_published_1() -> None:
     record, problems = read_published(GOLDEN / "published-1.json")
     assert record is not None and problems == []
     assert record.rows[0].scores["vif"] == "0.80" and record.paper.url == "https://example.org/paper"
+
+
+def test_community_1() -> None:
+    from fusionbench.board.community.settings import parse_community
+
+    found = parse_community((GOLDEN / "community-1.toml").read_bytes(), "community-1.toml")
+    assert (found.title, found.data, found.suite, found.branch) == ("Golden", "tno", "suite.toml", "main")
+    assert (found.limits.per_day, found.limits.total, found.limits.archive_mib) == (3, 30, 7)
+    assert found.keep_archives and found.kinds == ["weights", "predictions", "published"]
+
+
+def test_ledger_1() -> None:
+    from fusionbench.board.community.ledger import read_ledger
+
+    ledger = read_ledger(GOLDEN / "ledger-1.jsonl")
+    (line,) = ledger.accepted.values()
+    sha256 = hashlib.sha256((GOLDEN / "published-1.json").read_bytes()).hexdigest()
+    assert (line.id, line.sha256, line.title) == (f"0001-{sha256[:12]}", sha256, "Theirs")
+    assert line.submitter.login == "ada" and line.time == "2026-03-01T12:00:00Z"
+    assert ledger.withdrawn[line.id].reason == "made for a test" and ledger.active == {}
 
 
 def changed_toml(path: Path, out: Path) -> Path:

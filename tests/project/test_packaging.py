@@ -41,7 +41,7 @@ def test_the_wheel_has_what_the_code_reads(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     here = {path.name for path in (ROOT / "datasets_recipes").glob("*.toml")}
     assert here and {f"fusionbench/datasets_recipes/{name}" for name in here} <= names
-    for folder in ("templates", "static", "data"):
+    for folder in ("templates", "static", "data", "community/templates"):
         found = {f"fusionbench/board/{folder}/{path.name}" for path in (ROOT / "fusionbench/board" / folder).iterdir()}
         assert found and found <= names
     suites = {f"fusionbench/benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.toml")}

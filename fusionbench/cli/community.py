@@ -1,0 +1,346 @@
+"""``fusionbench community``: a leaderboard as a Git repository, and a suite as a Codabench competition."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fusionbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from fusionbench.board.community.accept import Place
+    from fusionbench.board.community.ledger import AnyLine
+    from fusionbench.board.community.pull_request import PullRequest
+
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.option("--folder", type=_PATH, default=".", show_default=True, help="A clone of the leaderboard.")
+_EVENT = click.option("--event", type=_PATH, help="The facts of the pull request, as GITHUB_EVENT_PATH names them.")
+_EXPECT = click.option("--expect", metavar="COMMIT", help="Refuse the pull request if it is at another commit.")
+_SUBMITTER = click.option("--submitter", help="Without --event: the account that opened the pull request.")
+_SUMMARY = click.option("--summary", type=_PATH, help="Add what happened to this Markdown file.")
+_REMOTE = click.option("--remote", default="origin", show_default=True, help="Where to push; '' commits here only.")
+_PER_DAY = click.option("--per-day", default=2, show_default=True, type=click.IntRange(1), help="A day and account.")
+_TOTAL = click.option("--total", default=20, show_default=True, type=click.IntRange(1), help="An account in all.")
+
+
+@click.group("community", short_help="A leaderboard as a Git repository; a suite for Codabench.")
+def community_command() -> None:
+    """Start and keep a leaderboard that takes submissions as pull requests, or export one to Codabench.
+
+    Example: fusionbench community init leaderboard --title "Our leaderboard" --suite pairs-demo --git
+    """
+
+
+@community_command.command("init")
+@click.argument("folder", type=_PATH)
+@click.option("--title", required=True, help="Title of the pages.")
+@click.option("--suite", required=True, help="A suite by name, or a .toml file, which is copied.")
+@click.option("-d", "--data", help="What is scored, by its name [the suite's data set].")
+@click.option("--kinds", default="weights,predictions,published", show_default=True, help="What is taken.")
+@_PER_DAY
+@_TOTAL
+@click.option("--archive-mib", default=50, show_default=True, type=click.IntRange(1, 2048), help="MiB of a file.")
+@click.option("--owner", metavar="@NAME", help="Who approves changes of anything but submissions.")
+@click.option("--requirement", help="What pip installs [this release of fusionbench].")
+@click.option("--git", is_flag=True, help="Make a Git repository with a first commit.")
+def init_command(
+    folder: Path,
+    title: str,
+    suite: str,
+    data: str | None,
+    kinds: str,
+    per_day: int,
+    total: int,
+    archive_mib: int,
+    owner: str | None,
+    requirement: str | None,
+    git: bool,
+) -> None:
+    """Write the repository of a new leaderboard to FOLDER: rules, suite, ledger, workflows, Dockerfile. Prints it.
+
+    Example: fusionbench community init leaderboard --title "Our leaderboard" --suite pairs-demo --git
+    """
+    from fusionbench.board.community.settings import KIND_NAMES, Limits
+    from fusionbench.board.community.start import StartRequest, start_community
+    from fusionbench.core.errors import unknown_name
+
+    chosen = [name.strip() for name in kinds.split(",") if name.strip()]
+    for name in chosen:
+        if name not in KIND_NAMES:
+            raise unknown_name("kind of submission", name, KIND_NAMES)
+    limits = Limits(per_day=per_day, total=total, archive_mib=archive_mib)
+    picked = tuple(name for name in KIND_NAMES if name in chosen)
+    request = StartRequest(folder, title, suite, data, picked, limits, owner, requirement, git)  # type: ignore[arg-type]
+    click.echo(str(start_community(request)))
+
+
+@community_command.command("prepare")
+@_FOLDER
+@click.option("--source-dir", type=_PATH, help="Folder of the upstream files, where the recipe needs them.")
+def prepare_command(folder: Path, source_dir: Path | None) -> None:
+    """Make the data that the leaderboard scores, below .data/, where they are missing. Prints their folder or name.
+
+    Example: fusionbench community prepare
+    """
+    from fusionbench.board.community.settings import Leaderboard
+    from fusionbench.board.community.start import prepare_data
+
+    leaderboard = Leaderboard.read(folder)
+    click.echo(str(prepare_data(leaderboard, source_dir) or f"{leaderboard.settings.data} is embedded"))
+
+
+@community_command.command("check-pr")
+@click.argument("base", default="HEAD")
+@click.argument("head", required=False)
+@_FOLDER
+@_EVENT
+@_EXPECT
+@_SUBMITTER
+@click.option("--take", type=_PATH, help="Copy the submission to this folder when it passed.")
+@_SUMMARY
+@click.option("--output", type=_PATH, help="Add kind=submission or kind=withdrawal to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def check_pr_command(
+    base: str,
+    head: str | None,
+    folder: Path,
+    event: Path | None,
+    expect: str | None,
+    submitter: str | None,
+    take: Path | None,
+    summary: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Check the pull request that leads from commit BASE to HEAD; nothing of it is checked out. Exit code 1: refused.
+
+    With --event, HEAD and the account come from the file, and BASE is the commit that is checked out.
+
+    Example: fusionbench community check-pr main refs/pull/7 --submitter ada
+    """
+    from fusionbench.board.community.git import Repository
+    from fusionbench.board.community.pull_request import check_pull_request
+    from fusionbench.core.errors import Rejected
+    from fusionbench.core.io import append_text
+
+    repository = Repository(folder)
+    pull = _pull(event, expect, head, submitter)
+    verdict = check_pull_request(repository, pull, base, now=_now(), take=take)
+    if summary is not None:
+        append_text(summary, verdict.as_markdown())
+    if output is not None and verdict.ok:
+        append_text(output, f"kind={verdict.kind}\n")
+    problems = [vars(problem) for problem in verdict.problems]
+    click.echo(json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else _text(verdict))
+    if not verdict.ok:
+        raise Rejected(f"refused: {len(verdict.problems)} problems")
+
+
+@community_command.command("score")
+@click.argument("submission", type=_PATH)
+@_FOLDER
+@click.option("-o", "--out", required=True, type=_PATH, help="A new or empty folder.")
+def score_community_command(submission: Path, folder: Path, out: Path) -> None:
+    """Score a SUBMISSION, a file or a folder that has only one, as the leaderboard does; for a container.
+
+    Example: fusionbench community score taken/mine.zip -o scored
+    """
+    from fusionbench.board.community.accept import score_submission
+    from fusionbench.board.community.settings import Leaderboard
+
+    if submission.is_dir():
+        files = sorted(submission.iterdir())
+        if len(files) != 1:
+            raise UsageError(f"{submission}: has {len(files)} files; name the submission")
+        submission = files[0]
+    scored = score_submission(submission, Leaderboard.read(folder), out)
+    click.echo(f"{submission.name}: scored {scored.title}")
+
+
+@community_command.command("accept")
+@click.argument("head", required=False)
+@_FOLDER
+@_EVENT
+@_EXPECT
+@_SUBMITTER
+@click.option("--scored", type=_PATH, help="What `community score` wrote; not for a withdrawal.")
+@_REMOTE
+@_SUMMARY
+def accept_community_command(
+    head: str | None,
+    folder: Path,
+    event: Path | None,
+    expect: str | None,
+    submitter: str | None,
+    scored: Path | None,
+    remote: str,
+    summary: Path | None,
+) -> None:
+    """Record the pull request at HEAD, or of --event: id, results and a line of the ledger, pushed. Prints the id.
+
+    Its file, place and quota are checked again; its content is not opened. When somebody else pushes first it starts
+    again with the next number.
+
+    Example: fusionbench community accept refs/pull/7 --submitter ada --scored scored
+    """
+    from fusionbench.board.community.accept import accept_pull_request
+
+    pull = _pull(event, expect, head, submitter)
+    line = accept_pull_request(_place(folder, remote), pull, scored, _now)
+    _tell(line, summary)
+
+
+@community_command.command("withdraw")
+@click.argument("submission")
+@_FOLDER
+@click.option("--reason", default="", help="Why; it is public.")
+@click.option("--request", "as_request", is_flag=True, help="Only write the file for a pull request of your own.")
+@_REMOTE
+@_SUMMARY
+def withdraw_command(
+    submission: str, folder: Path, reason: str, as_request: bool, remote: str, summary: Path | None
+) -> None:
+    """Withdraw the SUBMISSION with this id as a maintainer: its results go, its line stays. Prints the id.
+
+    Who submitted it writes a file with --request and opens a pull request with it.
+
+    Example: fusionbench community withdraw 0007-3f2a9c01d4e5 --reason "trained on the test split"
+    """
+    from fusionbench.board.community.accept import withdraw_submission, write_withdrawal_request
+
+    if as_request:
+        click.echo(str(write_withdrawal_request(folder, submission, reason)))
+        return
+    _tell(withdraw_submission(_place(folder, remote), submission, reason, _now), summary)
+
+
+@community_command.command("pages")
+@_FOLDER
+@click.option("-o", "--out", required=True, type=_PATH, help="Folder of the pages.")
+@click.option("--strict", is_flag=True, help="Exit code 1 when a result is set aside.")
+@_SUMMARY
+def pages_command(folder: Path, out: Path, strict: bool, summary: Path | None) -> None:
+    """Build the pages of the leaderboard. Results that are damaged or were changed are set aside, and listed.
+
+    Example: fusionbench community pages -o site
+    """
+    from fusionbench.board.community.pages import build_pages
+    from fusionbench.board.community.settings import Leaderboard
+    from fusionbench.core.errors import Rejected
+    from fusionbench.core.io import append_text
+    from fusionbench.core.progress import say
+    from fusionbench.core.text import in_markdown
+
+    pages = build_pages(Leaderboard.read(folder), out)
+    for one in pages.set_aside:
+        say(f"note: set aside: {one.path}: {one.reason}")
+    if summary is not None:
+        lines = [f"* {in_markdown(f'{one.path}: {one.reason}')}" for one in pages.set_aside]
+        append_text(summary, "\n".join([f"{pages.shown} submissions, {len(lines)} set aside", "", *lines, ""]))
+    click.echo(str(pages.index))
+    if strict and pages.set_aside:
+        raise Rejected(f"{len(pages.set_aside)} results were set aside, the first is {pages.set_aside[0].path}")
+
+
+@community_command.command("codabench")
+@click.argument("suite")
+@click.option("-o", "--out", required=True, type=_PATH, help="A new folder, or a .zip.")
+@click.option("-d", "--data", type=_PATH, help="The data; copied where the licence of their source allows it.")
+@click.option("--title", help="Title of the competition [the suite's].")
+@click.option("--image", help="The Docker image that has fusionbench, made of docker/ in the bundle.")
+@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC [today].")
+@_PER_DAY
+@_TOTAL
+@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for one upload.")
+def codabench_command(
+    suite: str,
+    out: Path,
+    data: Path | None,
+    title: str | None,
+    image: str | None,
+    start: datetime.datetime | None,
+    per_day: int,
+    total: int,
+    seconds: int,
+) -> None:
+    """Export a SUITE as a competition bundle for Codabench: competition.yaml, scoring program, reference data, pages.
+
+    Example: fusionbench community codabench pairs-demo -o bundle.zip
+    """
+    from fusionbench.board.community.codabench import BundleRequest, export_bundle
+    from fusionbench.board.community.settings import Limits
+    from fusionbench.core.progress import say
+
+    first = (start or _now()).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=datetime.UTC)
+    limits = Limits(per_day=per_day, total=total)
+    more = {} if image is None else {"image": image}
+    bundle = export_bundle(BundleRequest(suite, out, first, data, title, limits=limits, seconds=seconds, **more))
+    if bundle.reference == "missing":
+        say("note: the data are not in the bundle; its reference_data/README.md says what to put there")
+    if image is None:
+        say("note: build the image of docker/, push it, and name it with --image or in competition.yaml")
+    click.echo(str(bundle.path))
+
+
+@community_command.command("codabench-score", hidden=True)
+@click.argument("inputs", type=_PATH)
+@click.argument("outputs", type=_PATH)
+@click.option("--suite", required=True, type=_PATH)
+def codabench_score_command(inputs: Path, outputs: Path, suite: Path) -> None:
+    """What the scoring program of a bundle calls: INPUTS has res/ and ref/, OUTPUTS gets scores.json."""
+    from fusionbench.board.community.codabench_scoring import score_upload
+
+    click.echo(json.dumps(score_upload(inputs, outputs, suite), sort_keys=True))
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _pull(event: Path | None, expect: str | None, head: str | None, submitter: str | None) -> PullRequest:
+    """The pull request of an event, or of a commit and an account."""
+    from fusionbench.board.community.pull_request import pull_request_of, read_event
+
+    if (event is None) == (head is None or submitter is None):
+        raise UsageError("name the pull request with --event, or by its commit HEAD and --submitter")
+    if event is not None:
+        return read_event(event, expect)
+    assert head is not None and submitter is not None
+    return pull_request_of(head, submitter)
+
+
+def _place(folder: Path, remote: str) -> Place:
+    from fusionbench.board.community.accept import Place
+    from fusionbench.board.community.git import Repository
+    from fusionbench.board.community.settings import Leaderboard
+
+    repository = Repository(folder)
+    if remote and remote not in repository.remotes():
+        raise UsageError(f"{folder}: has no remote {remote!r}; name one, or commit here only with --remote ''")
+    return Place(repository, Leaderboard.read(folder).settings.branch, remote or None)
+
+
+def _text(verdict: object) -> str:
+    """The verdict, a line a problem."""
+    from fusionbench.board.community.pull_request import PullRequestVerdict
+
+    assert isinstance(verdict, PullRequestVerdict)
+    lines = [str(problem) for problem in verdict.problems]
+    lines += [f"note: {note}" for note in verdict.notes]
+    if verdict.ok:
+        lines.insert(0, f"{verdict.name}: a {verdict.kind} that passes: {verdict.about}")
+    return "\n".join(lines)
+
+
+def _tell(line: AnyLine, summary: Path | None) -> None:
+    from fusionbench.board.community.ledger import AcceptedLine
+    from fusionbench.core.io import append_text
+
+    done = "Accepted" if isinstance(line, AcceptedLine) else "Withdrawn"
+    if summary is not None:
+        append_text(summary, f"{done} as `{line.id}`. This pull request is closed, not merged.\n")
+    click.echo(line.id)
