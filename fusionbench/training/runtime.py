@@ -213,10 +213,25 @@ def compile_blocks(model: Module, device: torch.device, static: bool = False) ->
     config = torch._dynamo.config
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # its name in torch 2.6
     setattr(config, limit, max(getattr(config, limit), RECOMPILE_LIMIT))
+    _keep_processors_apart()
     graphs = static and device.type == "cuda"
     for block in blocks:
         block.compile(mode="reduce-overhead" if graphs else None, dynamic=False if graphs else None)
     return True
+
+
+def _keep_processors_apart() -> None:
+    """Let what was compiled for one width of vectors never be used with another.
+
+    torch keeps compiled graphs on disk, and what it finds them by leaves out the processor's vectors: a graph written for
+    AVX-512 that a machine with AVX2 finds there (a folder on a network, an image of a container) gives wrong numbers
+    without a word. The width is a setting, and settings are part of the key.
+    """
+    import torch._inductor.config as config
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+    if config.cpp.simdlen is None:
+        config.cpp.simdlen = pick_vec_isa().bit_width()
 
 
 def _compiler_problem(device: torch.device) -> str:

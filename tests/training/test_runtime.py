@@ -105,3 +105,34 @@ def test_a_block_is_really_compiled() -> None:
             pytest.skip("no C++ compiler here")
         torch.testing.assert_close(block(x), before, rtol=1e-4, atol=1e-5)
     assert next(iter(block.state_dict())) == "0.bn0.weight"
+
+
+COMPILED = """
+import torch
+from torch import nn
+from fusionbench.models.vae.cells import DecoderCell
+from fusionbench.training.runtime import compile_blocks
+torch.manual_seed(0)
+block, x = nn.Sequential(DecoderCell(4, 3)).eval(), torch.randn(2, 4, 8, 8)
+with torch.no_grad():
+    before = block(x)
+    print(compile_blocks(block, torch.device("cpu")), f"{float((block(x) - before).abs().max()):.3g}")
+"""
+
+
+@pytest.mark.slow
+def test_two_processors_share_no_compiled_graph(tmp_path: Path) -> None:
+    """The second process finds what the first one compiled; with a processor's full width its numbers would be 1e18."""
+    for capability in ({}, {"ATEN_CPU_CAPABILITY": "avx2"}, {"ATEN_CPU_CAPABILITY": "default"}):
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()} | capability
+        done = subprocess.run(
+            [sys.executable, "-c", COMPILED],
+            env=environment | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        compiled, difference = done.stdout.split() or (done.stderr[-2000:], "nan")
+        if compiled == "False":
+            pytest.skip("no C++ compiler here")
+        assert float(difference) < 1e-5, (capability, done.stderr[-2000:])
