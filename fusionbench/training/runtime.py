@@ -223,7 +223,7 @@ def compile_blocks(model: Module, device: torch.device, static: bool = False) ->
 def _keep_processors_apart() -> None:
     """Let what was compiled for one width of vectors never be used with another.
 
-    torch keeps compiled graphs on disk, and what it finds them by leaves out the processor's vectors: a graph written for
+    torch keeps compiled graphs on disk, and what it finds them by leaves out the width: a graph that was written for
     AVX-512 that a machine with AVX2 finds there (a folder on a network, an image of a container) gives wrong numbers
     without a word. The width is a setting, and settings are part of the key.
     """
