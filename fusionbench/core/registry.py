@@ -8,9 +8,12 @@ offers the same through an entry point of the registry's group; a script may use
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fusionbench.core.errors import UsageError, unknown_name
@@ -118,6 +121,35 @@ class Registry(Generic[T]):
             (True, True)
         """
         return sorted({*self._builtin, *self._plugins, *self._objects})
+
+    def said(self, name: str, attribute: str) -> str | None:
+        """A text that the class called ``name`` assigns to ``attribute`` in its source, without importing its module.
+
+        A model's module imports torch, and a title is no reason to wait for that. None where the source cannot be had
+        or assigns no plain text.
+
+        Example:
+            >>> from fusionbench.models import MODELS
+            >>> MODELS.said("fusionvae-plus", "title"), MODELS.said("fusionvae-plus", "nothing")
+            ('FusionVAE+', None)
+        """
+        if name in self._objects:
+            text = getattr(self._objects[name], attribute, None)
+            return text if isinstance(text, str) else None
+        where = self._builtin.get(name) or (self._plugins[name].value if name in self._plugins else "")
+        module, _, wanted = where.partition(":")
+        try:
+            spec = importlib.util.find_spec(module)
+            tree = ast.parse(Path(spec.origin).read_bytes() if spec is not None and spec.origin is not None else b"")
+        except (ImportError, ValueError, OSError, SyntaxError):  # a plugin's business, told when it is used
+            return None
+        for node in (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == wanted):
+            for line in node.body:
+                targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+                value = getattr(line, "value", None)
+                if any(isinstance(one, ast.Name) and one.id == attribute for one in targets):
+                    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+        return None
 
     def is_plugin(self, name: str) -> bool:
         """Whether another installed package offers ``name``.

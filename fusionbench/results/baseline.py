@@ -238,7 +238,7 @@ def calibrate_score(score: BaselineScore, alpha: float, compared: int) -> None:
 def _by_task(results: ResultSet) -> list[ResultSet]:
     """Measured results, those on one data set and protocol together."""
     groups: dict[str, list[StoredResult]] = {}
-    for one in results.own:  # a paper has nothing to hold against, and a submission is its author's
+    for one in results.own:  # a paper has nothing to hold against
         identity = one.result.identity
         task = [msgspec.to_builtins(part) for part in (identity.dataset, identity.protocol)]
         groups.setdefault(digest(task), []).append(one)

@@ -47,7 +47,7 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
         ...     recompute(result, {"id": np.array(["a", "b"]), "sd": np.array([1.0, 2.0])})
         ... except Exception as error:
         ...     print(str(error)[:53], "1.5 by its per-image table" in str(error))
-        score sd: its mean is stated as 59.4698502, but is 1. True
+        score sd: its mean is stated as 47.644889, but is 1.5 True
     """
     images = len(table["id"])
     if images != result.identity.dataset.n:

@@ -119,8 +119,15 @@ class ResultSet:
 
     @property
     def own(self) -> ResultSet:
-        """What was measured here and handed in by nobody: neither numbers of papers nor submissions."""
-        return ResultSet([one for one in self.measured if one.result.origin.kind != "submission"], self.set_aside)
+        """Measured results without submissions of a model that was run here as well: those are their authors'."""
+
+        def task(one: StoredResult) -> tuple[str, str, str, str]:
+            identity = one.result.identity
+            return identity.model.name, identity.dataset.name, identity.dataset.split, identity.protocol.name
+
+        here = {task(one) for one in self.measured if one.result.origin.kind != "submission"}
+        found = [one for one in self.measured if one.result.origin.kind != "submission" or task(one) not in here]
+        return ResultSet(found, self.set_aside)
 
     def lost(self, dataset: str, model: str) -> SetAside | None:
         """A file set aside that is, or lies where, a result of this model on this data set."""

@@ -93,7 +93,7 @@ def _registered() -> dict[str, str]:
     from fusionbench.models import MODELS
 
     names = MODELS.names()
-    return {skeleton(text): name for name in names for text in (name, getattr(MODELS.get(name), "title", name))}
+    return {skeleton(text): name for name in names for text in (name, MODELS.said(name, "title") or name)}
 
 
 @lru_cache

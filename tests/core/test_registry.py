@@ -87,3 +87,18 @@ def test_another_package_offers_a_model_a_metric_and_a_source(tmp_path: Path) ->
     assert found["origin"] == "third-party 2.5"
     assert found["broken"].startswith("UsageError: The model 'third-broken' of third-party 2.5 cannot be loaded")
     assert found["own"].startswith("fusionbench."), "a plugin cannot take over a built-in name"
+
+
+def test_titles_without_importing_a_model() -> None:
+    from fusionbench.models import MODELS
+
+    for name in MODELS.names():
+        assert MODELS.said(name, "title") == MODELS.get(name).title, name
+    code = (
+        "import sys; from fusionbench.models import MODELS; print([MODELS.said(n, 'title') for n in MODELS.names()]); "
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code + "assert 'torch' not in sys.modules"], capture_output=True, text=True, check=True
+    )
+    assert "'FusionVAE+'" in done.stdout
+    assert MODELS.said("no-such-model", "title") is None

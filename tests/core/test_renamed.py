@@ -196,7 +196,7 @@ def test_the_warning_points_at_the_line_that_imports(tmp_path: Path) -> None:
     done = python(str(script))
     assert done.returncode == 0, done.stderr
     names, warned = json.loads(done.stdout)
-    assert names == ["fusionbench.core.errors", "fusionbench.results.bootstrap"]
+    assert names == ["fusionbench.core.errors", "fusionbench.results.resampling"]
     lines = [SCRIPT.splitlines().index(f"    {line}") + 1 for line in IMPORTS]
     assert warned == [["FutureWarning", str(script), line] for line in lines]
 

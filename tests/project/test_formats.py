@@ -41,15 +41,18 @@ FILES = {
     "shard/1": "dataset-1/golden-1.0.0-test-00000-of-00001.h5",
     "run/1": "run-1/run.json",
     "result/1": "result-1/result.json",
+    "result/1.1": "result-1.1/result.json",
     "baseline/1": "baseline-1.json",
+    "baseline/1.1": "baseline-1.1.json",
     "submission/1": "submission-1.zip",
+    "submission/1.1": "submission-1.1.zip",
     "predictions/1": "predictions-1.zip",
+    "predictions/1.1": "predictions-1.1.zip",
     "published/1": "published-1.json",
     "board/1": "board-1.json",
     "community/1": "community-1.toml",
     "ledger/1": "ledger-1.jsonl",
 }
-REVISIONS = {"baseline/1.1": "baseline-1.1.json"}  # that have fields which revision 0 has not
 RECIPE = (
     """\
 format = "fusionbench.recipe/1"
@@ -252,7 +255,7 @@ KEPT = {".json", ".h5", ".csv", ".safetensors"}
 @pytest.fixture(autouse=True)
 def golden(regen: bool, tmp_path: Path) -> None:
     """With ``--regen``: add what is missing."""
-    missing = [name for name in (*FILES.values(), *REVISIONS.values()) if not (GOLDEN / name).exists()]
+    missing = [name for name in FILES.values() if not (GOLDEN / name).exists()]
     if not (regen and missing):
         return
     for name, written in write_all(tmp_path / "regen").items():
@@ -385,7 +388,7 @@ def test_baseline_1() -> None:
 def test_baseline_1_1() -> None:
     from scipy import stats
 
-    baseline = read_baseline(GOLDEN / REVISIONS["baseline/1.1"])
+    baseline = read_baseline(GOLDEN / FILES["baseline/1.1"])
     assert baseline.schema == "fusionbench.baseline/1.1" and baseline.alpha == 0.05 and baseline.compared == 3
     scores = {entry.model: entry.scores for entry in baseline.entries}
     score = scores["cvae"]["mse_min@1"]

@@ -147,7 +147,7 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
     shutil.copytree(GOLDEN / "formats", tmp_path / "formats")
     newer = made_up(tmp_path / "newer") / "result.json"
     newer.write_text(
-        newer.read_text().replace("fusionbench.result/1", "fusionbench.result/1.1").replace("@mean", "@avg4")
+        newer.read_text().replace("fusionbench.result/1", "fusionbench.result/1.9").replace("@mean", "@avg4")
     )
     before = content(tmp_path)
     found = {one.path.relative_to(tmp_path).as_posix(): one for one in migrate([tmp_path], dry_run=True)}
@@ -155,13 +155,19 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
     assert states == {
         "formats/baseline-1.1.json": "current",
         "formats/baseline-1.json": "current",
+        "formats/board-1.json": "current",
+        "formats/community-1.toml": "current",
         "formats/dataset-1/manifest.json": "left alone",
+        "formats/dataset-1.1/manifest.json": "left alone",
         "formats/predictions-1.zip": "left alone",
+        "formats/predictions-1.1.zip": "left alone",
         "formats/published-1.json": "current",
         "formats/recipe-1.toml": "current",
         "formats/result-1/result.json": "to migrate",
+        "formats/result-1.1/result.json": "current",
         "formats/run-1/run.json": "current",
         "formats/submission-1.zip": "left alone",
+        "formats/submission-1.1.zip": "left alone",
         "formats/suite-1.toml": "current",
         newer.relative_to(tmp_path).as_posix(): "left alone",
     }

@@ -44,8 +44,8 @@ def score_upload(inputs: Path, outputs: Path, suite: Path, seconds: int = 3600) 
         if META in files:
             _zip_again(files, archive)
         else:
-            words = {"title": "Upload", "submitter": "participant", "model": "upload"}
-            pack_submission(PackRequest(_predictions(files, rules), archive, data=data, **words))
+            made = _predictions(files, rules)
+            pack_submission(PackRequest(made, archive, "Upload", "participant", model="upload", data=data))
         by_suite = None if protocol_of(rules) == "pairs" else str(suite.resolve())
         folder = accept_submission(archive, Scoring(Path(temporary) / "results", data, by_suite, seconds))
         result = schema.load(folder)
