@@ -65,8 +65,17 @@ def decimals(mean: float, low: float, high: float) -> int:
     return min(10, max(0, 2 - math.floor(math.log10(abs(mean))))) if mean else 1
 
 
+def _places(row: ScoreRow) -> int:
+    """Places after the point that a row's interval deserves, or the deviation of its training runs where that is more.
+
+    Two runs have a wide interval, and their mean and deviation are shown as papers show them all the same.
+    """
+    spread = decimals(0.0, -row.run_sd, row.run_sd) if row.run_sd else 0
+    return max(decimals(row.mean, row.low, row.high), spread)
+
+
 def number(row: ScoreRow) -> tuple[str, str, str]:
-    """Mean, low and high with the places that their interval deserves.
+    """Mean, low and high with the places of the interval, or of the deviation of training runs where those are more.
 
     Example:
         >>> import numpy as np
@@ -78,14 +87,12 @@ def number(row: ScoreRow) -> tuple[str, str, str]:
         >>> number(compare([np.array([0.1])], "lower")[0])  # one image: no interval
         ('0.100', '-inf', 'inf')
     """
-    places = decimals(row.mean, row.low, row.high)
+    places = _places(row)
     return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
 
 
 def spread_text(row: ScoreRow) -> str:
     """`` ± 0.012``, the standard deviation over training runs, to the places of the mean; nothing for one run.
-
-    Two digits of the deviation where the interval deserves fewer places, so that it is never shown as zero by rounding.
 
     Example:
         >>> import numpy as np
@@ -93,11 +100,11 @@ def spread_text(row: ScoreRow) -> str:
         >>> from fusionbench.results.tables import number, spread_text
         >>> (row,) = compare([np.array([[0.1, 0.3], [0.2, 0.4]])], "lower")  # two training runs
         >>> number(row)[0] + spread_text(row)
-        '0.2 ± 0.071'
+        '0.250 ± 0.071'
     """
     if row.run_sd is None:
         return ""
-    places = max(decimals(row.mean, row.low, row.high), decimals(0.0, -row.run_sd, row.run_sd) if row.run_sd else 0)
+    places = _places(row)
     return f" ± {row.run_sd:.{places}f}"
 
 
@@ -309,7 +316,7 @@ def as_latex(comparison: Comparison) -> str:
     """A booktabs table: best and everything tied with it in bold, trivial rows in grey (package xcolor)."""
 
     def cell(row: ScoreRow, cut: bool) -> list[str]:
-        places = decimals(row.mean, row.low, row.high)
+        places = _places(row)
         half = (row.high - row.low) / 2
         text = f"{row.mean:.{places}f} \\pm " + (f"{half:.{places}f}" if math.isfinite(half) else "\\infty")
         if row.run_sd is not None:

@@ -145,7 +145,7 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     assert code == 0 and len(said.splitlines()) == 2
     (line,) = (line for line in err.splitlines() if line.split()[:1] == ["sf"])
     mean = (results[2].scores["sf"].mean + results[3].scores["sf"].mean) / 2  # type: ignore[operator]
-    assert float(line.split()[1]) == pytest.approx(mean, rel=2e-3) and "±" in line
+    assert float(line.split()[1]) == pytest.approx(mean, rel=5e-3) and "±" in line
 
 
 def test_files_that_cannot_be_used_are_one_line_that_names_all(suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
