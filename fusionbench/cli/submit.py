@@ -128,6 +128,8 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
 @click.option("--submitter", help="Who handed it in, as you know: refuse another name, and mark this one confirmed.")
 @click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for scoring.")
+@click.option("--round", "round_", type=_PATH, help="Score weights on the secret views of this round.")
+@click.option("--secret", type=_PATH, help="The secret of the round, which `fusionbench round new` wrote.")
 @click.option("--retry", "again", is_flag=True, help="With --queue: first put what failed back into QUEUE/incoming.")
 def accept_command(
     submission: Path | None,
@@ -138,6 +140,8 @@ def accept_command(
     seconds: int,
     submitter: str | None,
     memory: int,
+    round_: Path | None,
+    secret: Path | None,
     again: bool,
 ) -> None:
     """Check a SUBMISSION again, score it in a limited process, and save the result. Prints its folder.
@@ -155,8 +159,9 @@ def accept_command(
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
     # One object for a single submission and for a queue, checked first: a queue rejects nothing for our own mistake.
-    scoring = Scoring(results, data, suite, seconds, submitter, memory)
+    scoring = Scoring(results, data, suite, seconds, submitter, memory, round_, secret)
     scoring.check_data()
+    _ = scoring.opened_round
     if submission is not None:
         if again:
             raise UsageError("--retry is about a queue; name it with --queue")

@@ -53,6 +53,7 @@ class WeightsKind(ArchiveKind[Submission]):
     title: ClassVar[str] = "weights"
     status: ClassVar[Literal["verified", "scored", "published"]] = "verified"
     scorer: ClassVar[str] = "fusionbench.submissions.kinds.weights:score_weights_once"
+    in_rounds: ClassVar[bool] = True
 
     def claims(self, path: Path) -> bool:
         """An archive with a file of weights."""
