@@ -76,8 +76,9 @@ def pack_command(
 @click.command("check", short_help="Check a submission, or a model class of your own.")
 @click.argument("submission")
 @click.option("-d", "--data", type=_PATH, help="Hold predictions against this data set, or folder of pairs, too.")
+@click.option("--results", type=_PATH, help="Look whether somebody else's accepted submission below here is the same.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def check_command(submission: str, data: Path | None, as_json: bool) -> None:
+def check_command(submission: str, data: Path | None, results: Path | None, as_json: bool) -> None:
     """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
 
     With FILE.py:CLASS, run the contract's checks on a model class of your own, on your own machine, and print the table
@@ -90,7 +91,7 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
     if ".py:" in submission:
         _check_class(submission, as_json)
         return
-    report = check_submission(Path(submission), data=data)
+    report = check_submission(Path(submission), data=data, results=results)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
     else:

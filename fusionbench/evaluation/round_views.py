@@ -40,7 +40,7 @@ def round_dataset_id(round_: Round, dataset_id: str) -> str:
     Example:
         >>> from fusionbench.evaluation.round_views import round_dataset_id
         >>> from fusionbench.evaluation.rounds import make_round
-        >>> round_dataset_id(make_round("quickstart")[0], "d" * 64)[-69:]
+        >>> round_dataset_id(make_round("quickstart")[0], "d" * 64)[-68:]
         ' of dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd'
     """
     return f"round {round_.id} of {dataset_id}"

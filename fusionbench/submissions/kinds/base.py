@@ -12,6 +12,7 @@ import msgspec
 
 from fusionbench.core.errors import Problem, UsageError
 from fusionbench.core.text import Digest, Plain
+from fusionbench.submissions.fingerprints import Content
 
 if TYPE_CHECKING:
     from fusionbench.data.dataset import Dataset
@@ -198,7 +199,7 @@ class SubmissionReport:
     """What a check found. ``ok`` when there are no problems; ``notes`` are remarks that refuse nothing.
 
     ``about``: title, model and data set of the record in one line. ``id``: sha256 over the content of an archive that
-    could be unpacked, under which its row is known; "" otherwise.
+    could be unpacked, under which its row is known; "" otherwise. ``content``: what it is compared with others by.
     """
 
     path: str
@@ -207,6 +208,7 @@ class SubmissionReport:
     notes: list[str] = field(default_factory=list)
     about: str = ""
     id: str = ""
+    content: Content | None = None
 
     @property
     def ok(self) -> bool:
