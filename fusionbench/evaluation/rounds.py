@@ -8,8 +8,8 @@ the same views and score the same weights again.
 Example:
     >>> from fusionbench.evaluation.rounds import check_round, make_round, revealed_round, seed_of_round
     >>> round_, secret = make_round("quickstart", images=296)
-    >>> len(round_.commitment), "secret" in repr(round_)
-    (64, False)
+    >>> len(round_.commitment), round_.public_secret is None, "secret=" in repr(secret)
+    (64, True, False)
     >>> seed = seed_of_round(check_round(round_, secret), secret)
     >>> opened = revealed_round(round_, secret)
     >>> opened.commitment == round_.commitment, seed.bit_length() > 200

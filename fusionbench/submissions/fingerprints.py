@@ -18,7 +18,7 @@ Example:
     ...     return vector.text()
     >>> one, other = (rng.integers(-40, 40, (40, 16, 16)) for _ in range(2))
     >>> found = likeness(near(one), [near(one + rng.integers(-3, 4, one.shape)), near(other)])
-    >>> found[0] > 0.98, abs(found[1]) < 0.5
+    >>> bool(found[0] > 0.98), bool(abs(found[1]) < 0.5)
     (True, True)
 """
 

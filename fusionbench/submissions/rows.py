@@ -17,6 +17,8 @@ from fusionbench.results.schema import Result, SubmittedRow, load, save
 from fusionbench.submissions.fingerprints import Content, copy_problems, fingerprint_of, save_fingerprint
 from fusionbench.submissions.look_alikes import board_problems
 
+LOCK = ".accept.lock"  # in the root of results, so that no two workers take one place
+
 
 def save_row(
     path: Path,
@@ -41,7 +43,7 @@ def save_row(
         RejectedError: names every reason.
     """
     results.mkdir(parents=True, exist_ok=True)
-    with lock(results / ".accept.lock"):  # no two workers take one place
+    with lock(results / LOCK):  # no two workers take one place
         problems = row_problems(result, results, model)
         fingerprint = None if content is None else fingerprint_of(result, content)
         if fingerprint is not None and not problems:

@@ -45,6 +45,7 @@ from fusionbench.submissions.fingerprints import FILE as FINGERPRINT
 from fusionbench.submissions.fingerprints import copy_problems, read_fingerprint
 from fusionbench.submissions.kinds import kind_of
 from fusionbench.submissions.kinds.base import Scoring
+from fusionbench.submissions.rows import LOCK
 
 SCORED = "scored.json"
 MAX_RESULT_FILE = 64 << 20  # bytes
@@ -84,6 +85,7 @@ def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> ScoredS
     scoring.check_data()
     sha256 = file_sha256(file)
     accept_submission(file, scoring)
+    (out / RESULTS / LOCK).unlink(missing_ok=True)  # nobody else accepts into this folder
     made = [path for path, _ in _result_files(out / RESULTS)]
     _refuse_copies(file, made, leaderboard.folder / RESULTS)
     title = _title(out / RESULTS, made)
