@@ -93,8 +93,8 @@ def write_round_views(dataset: Dataset, split: str, count: int, seed: int, path:
             for begin in range(0, count, step):
                 samples = np.arange(begin, min(count, begin + step))
                 made = np.ascontiguousarray(maker.make_views(targets[samples], samples))
-                total.update(made)
-                stream.write(made)
+                total.update(made.data)
+                stream.write(made.data)
                 bar.advance(len(samples))
             stream.flush()
             os.fsync(stream.fileno())

@@ -26,7 +26,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -115,7 +115,7 @@ def make_round(suite: str, images: int | None = None) -> tuple[Round, RoundSecre
         raise UsageError(f"{suite}: the views of {rules.dataset} {rules.split} are not made from a seed")
     known = [number for number in (images, rules.protocol.limit) if number is not None]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    about = {"suite": rules.name, "dataset": recipe.name, "split": rules.split, "recipe": recipe.hash}
+    about: dict[str, Any] = {"suite": rules.name, "dataset": recipe.name, "split": rules.split, "recipe": recipe.hash}
     secret, salt = secrets.token_hex(32), secrets.token_hex(32)
     draft = Round(id="0" * 16, **about, n=min(known, default=None), created=now, commitment="0" * 64)
     commitment = _commitment(draft, secret, salt)

@@ -156,7 +156,7 @@ class PixelDigest:
     def add(self, name: str, pixels: np.ndarray) -> None:
         """One image or block of images, uint8; in the same order for equal submissions."""
         self._total.update(canonical_json([name, list(pixels.shape)]))
-        self._total.update(np.ascontiguousarray(pixels))
+        self._total.update(np.ascontiguousarray(pixels).data)
 
     def hexdigest(self) -> str:
         """Of all that was added."""
