@@ -28,7 +28,7 @@ def round_command() -> None:
 @click.option("-o", "--out", required=True, type=_PATH, help="The public record to write.")
 @click.option("--secret", required=True, type=_PATH, help="The secret to write: a new file that only you can read.")
 @click.option("-d", "--data", type=_PATH, help="The data set's folder, so that the record has the number of images.")
-def new_command(suite: str, out: Path, secret: Path, data: Path | None) -> None:
+def new_round_command(suite: str, out: Path, secret: Path, data: Path | None) -> None:
     """Make a round of SUITE. Publish the record before the round begins, and keep the secret.
 
     Example: fusionbench round new quickstart -o round.json --secret ../round.secret
@@ -62,7 +62,7 @@ def new_command(suite: str, out: Path, secret: Path, data: Path | None) -> None:
 @round_command.command("reveal")
 @click.argument("record", type=_PATH)
 @click.option("--secret", required=True, type=_PATH, help="The secret of the round.")
-def reveal_command(record: Path, secret: Path) -> None:
+def reveal_round_command(record: Path, secret: Path) -> None:
     """Publish the secret in the RECORD, after the last weights were accepted; nothing is accepted in it any more.
 
     Example: fusionbench round reveal round.json --secret ../round.secret
@@ -82,7 +82,7 @@ def reveal_command(record: Path, secret: Path) -> None:
 @click.option("--suite", help="With --weights: the suite's file, where it does not come with fusionbench.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring one.")
 @click.option("--json", "as_json", is_flag=True, help="What was found as JSON.")
-def verify_command(
+def verify_round_command(
     record: Path,
     results: Path | None,
     weights: tuple[Path, ...],

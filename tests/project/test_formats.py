@@ -29,6 +29,7 @@ from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
 from tests.helpers.recipes import FOLDER_SPLITS
 from tests.helpers.results import made_up
+from tests.helpers.rounds import write_round_files
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
@@ -224,25 +225,6 @@ def write_all(work: Path) -> dict[str, Path]:
     }
 
 
-def write_round_files(work: Path) -> dict[str, Path]:
-    """A round that was revealed, its secret, and the fingerprint of made-up predictions."""
-    from fusionbench.evaluation.rounds import make_round, revealed_round, write_round, write_secret
-    from fusionbench.submissions.fingerprints import Content, Fingerprint, NearVector, save_fingerprint
-
-    made, secret = make_round("quickstart", 296)
-    write_round(work / "round.json", revealed_round(made, secret))
-    write_secret(work / "secret.json", secret)
-    targets = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
-    near = NearVector(targets, 4, 2)
-    for index in range(4):
-        near.add(index, np.stack([(targets[index] // 2)[None]] * 3))
-    content = Content(kind="predictions", exact="0" * 64, near=near.text())
-    words = {"submitter": "A. Author", "title": "Mine", "dataset": "d" * 64}
-    save_fingerprint(work, Fingerprint(submission="a" * 64, content=content, **words))
-    names = {"round-1.json": "round.json", "secret-1.json": "secret.json", "fingerprint-1.json": "fingerprint.json"}
-    return {golden_name: work / name for golden_name, name in names.items()}
-
-
 def write_leaderboard(work: Path) -> dict[str, Path]:
     """The rules of a leaderboard, and a ledger of a submission that was accepted and withdrawn."""
     import datetime
@@ -431,40 +413,6 @@ def test_board_1(tmp_path: Path) -> None:
     assert one.file == f"golden/mean-image/{one.id[:12]}/result.json" and index.resamples == 100
     assert one.table is not None and one.table.file == "images.csv" and one.status == "verified"
     assert "index.html" in index.files and index.set_aside == []
-
-
-def test_round_1_and_secret_1(tmp_path: Path) -> None:
-    """Oracle: the formulas of docs/rounds.md by hashlib and hmac, and the seed that the first release derived."""
-    import hmac
-
-    from fusionbench.evaluation.rounds import check_round, read_round, read_secret, seed_of_round
-
-    (tmp_path / "secret.json").touch(0o600)
-    (tmp_path / "secret.json").write_bytes((GOLDEN / FILES["secret/1"]).read_bytes())
-    found, secret = read_round(GOLDEN / FILES["round/1"]), read_secret(tmp_path / "secret.json")
-    raw = json.loads((GOLDEN / FILES["round/1"]).read_text())
-    said = {name: raw[name] for name in ("suite", "dataset", "split", "recipe", "n", "created", "secret", "salt")}
-    text = json.dumps(said | {"domain": "fusionbench.round/1 commitment"}, sort_keys=True, separators=(",", ":"))
-    assert hashlib.sha256(text.encode()).hexdigest() == raw["commitment"] and found.public_secret == secret
-    about = {"domain": "fusionbench.round/1 seed", "recipe": raw["recipe"], "split": "test", "round": raw["id"]}
-    message = json.dumps(about, sort_keys=True, separators=(",", ":")).encode()
-    seed = int(hmac.new(bytes.fromhex(raw["secret"]), message, hashlib.sha256).hexdigest(), 16)
-    golden_seed = 59519461248573882916243969011609931753933925770862408592167281276309438856272
-    assert seed_of_round(check_round(found, secret), secret) == seed == golden_seed
-
-
-def test_fingerprint_1() -> None:
-    import base64
-
-    from fusionbench.submissions.fingerprints import read_fingerprint
-
-    found = read_fingerprint(GOLDEN / FILES["fingerprint/1"])
-    assert (found.submission, found.submitter, found.content.kind) == ("a" * 64, "A. Author", "predictions")
-    # of 4 images of 8×8, with one and with two inputs: value // 2 - value, scaled so that the largest is 127
-    targets = np.arange(4 * 64).reshape(4, 64)
-    rest = np.repeat(targets // 2 - targets, 2, axis=0)
-    near = np.frombuffer(base64.b64decode(found.content.near or ""), np.int8)
-    assert np.abs(near - np.round(rest.ravel() * 127 / 128)).max() <= 1
 
 
 def test_published_1() -> None:
