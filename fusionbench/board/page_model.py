@@ -16,7 +16,7 @@ from fusionbench.results.schema import Result
 if TYPE_CHECKING:
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
-Kind = Literal["ranked", "cut", "replaced", "published"]
+Kind = Literal["ranked", "predictions", "cut", "replaced", "published"]  # in the order of a page
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ def column_title(key: str) -> str:
 
 
 def beside(published: Result, first: Result) -> bool:
-    """Whether a published row is about the data set and the track of the measured ones."""
+    """Whether a published row is about the data set and the track of the measured ones; no paper saw secret views."""
+    if "round" in first.identity.protocol.params:
+        return False
     dataset, track = published.identity.dataset.name, published.identity.protocol.params.get("track")
     return _plain(dataset) == _plain(first.identity.dataset.name) and track == first.identity.protocol.name
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -35,6 +36,9 @@ from fusionbench.results.result_set import ResultSet, SetAside, StoredResult, re
 from fusionbench.results.row_keys import gather_rows
 from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
+from fusionbench.results.tiers import TIERS
+
+RANKED: tuple[Kind, ...] = ("ranked", "predictions")  # each ranked by itself, see fusionbench.results.tiers
 
 
 def what_was_measured(result: Result) -> str:
@@ -97,16 +101,19 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
     rows += [_row(entry, groups, places, folders, replaced=True) for entry in replaced]
     for group in groups:
         for column in group.columns:
-            _rank(rows, column, resamples)
+            for kind in RANKED:
+                _rank(rows, column, resamples, kind)
     _beats(rows, groups)
     if not theirs:  # the paper's way to average matters beside the paper's rows only
         for group in groups:
             group.columns[:] = [column for column in group.columns if not column.key.endswith(f"@{PAPER_MEAN}")]
     reference_rows = [published_row(result, groups) for result in theirs]
     rows += [row for row in reference_rows if any(cell.value is not None for cell in row.cells.values())]
+    secret = first.identity.protocol.params.get("round")  # views of a secret seed are another benchmark
+    part = f"-round-{str(secret)[:8]}" if secret else ""
     return Benchmark(
-        slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}"),
-        title=f"{data_title(dataset.name)} {dataset.version}",
+        slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}{part}"),
+        title=f"{data_title(dataset.name)} {dataset.version}{part.replace('-round-', ', round ')}",
         first=first,
         groups=groups,
         rows=_in_order(rows, groups),
@@ -194,7 +201,9 @@ def _row(
 def _kind(entry: Entry, replaced: bool) -> Kind:
     if replaced:
         return "replaced"
-    return "published" if entry.results[0].status == "published" else "cut" if entry.cut else "ranked"
+    if entry.results[0].status == "published":
+        return "published"
+    return "cut" if entry.cut else "ranked" if entry.tier == TIERS[0] else "predictions"
 
 
 def _on_gpu(result: Result) -> bool:
@@ -252,9 +261,12 @@ def _left_out(score: Score) -> str:
     )
 
 
-def _rank(rows: list[BoardRow], column: Column, resamples: int) -> None:
-    """Mark the best cells of a column and, in the column that ranks, work out ranks with their intervals."""
-    ranked = [row for row in rows if row.kind == "ranked" and row.cells[column.key].value is not None]
+def _rank(rows: list[BoardRow], column: Column, resamples: int, kind: Kind) -> None:
+    """Mark the best cells of a column and, in the column that ranks, work out ranks with their intervals.
+
+    Rows are ranked among those of their ``kind``: submitted predictions never with rows that were scored from weights.
+    """
+    ranked = [row for row in rows if row.kind == kind and row.cells[column.key].value is not None]
     known = [row.entry.values[column.key] for row in ranked if row.entry is not None]
     if not ranked:
         return
@@ -318,6 +330,6 @@ def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[Board
     def place(row: BoardRow) -> tuple[int, list[tuple[bool, float]], str]:
         values = [(column, row.cells[column.key].value) for column in keys]
         signed = [(v is None, 0.0 if v is None else v if column.better == "lower" else -v) for column, v in values]
-        return ("ranked", "cut", "replaced", "published").index(row.kind), signed, row.title
+        return get_args(Kind).index(row.kind), signed, row.title
 
     return sorted(rows, key=place)

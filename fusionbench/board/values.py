@@ -53,9 +53,9 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
         if any(key in values for values in found.values())
     }
     for key, text in about.items():  # what an interval of a difference takes, the same numbers as the table's
-        known = next((row.factors[key] for row in benchmark.rows if key in row.factors), None)
-        if known is not None and math.isfinite(known[0]):
-            text |= {"factors": known[:2], "least": stats.MIN_RANKED}
+        known = [row.factors[key][:2] for row in benchmark.rows if key in row.factors]
+        if known and all(math.isfinite(images) for images, _ in known):  # the wider of those of two tables
+            text |= {"factors": [max(part) for part in zip(*known, strict=True)], "least": stats.MIN_RANKED}
     ids = next(row.entry.ids for row in rows if row.entry is not None)
     sources = {
         place: paths

@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "pack": ("submit", "Submissions"),
     "check": ("submit", "Submissions"),
     "accept": ("submit", "Submissions"),
+    "round": ("round", "Submissions"),
     "community": ("community", "Submissions"),
 }
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from fusionbench.results.tiers import Tiers
 
 
 def _default(name: str) -> Any:
@@ -27,17 +30,31 @@ def _default(name: str) -> Any:
     type=click.IntRange(100, 1_000_000),
 )
 @click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
+@click.option(
+    "--tiers",
+    type=click.Choice(["apart", "together"]),
+    default="apart",
+    show_default=True,
+    help="Submitted predictions in a table of their own, or ranked with rows that were scored from weights.",
+)
 @click.option("--json", "form", flag_value="json", help="The comparison as JSON.")
 @click.option("--markdown", "form", flag_value="markdown", help="A Markdown table.")
 @click.option("--csv", "form", flag_value="csv", help="One line per model and score.")
 @click.option("--latex", "form", flag_value="latex", help="A booktabs table.")
 def compare_command(
-    results: tuple[Path, ...], scores: tuple[str, ...], level: float, resamples: int, strict: bool, form: str | None
+    results: tuple[Path, ...],
+    scores: tuple[str, ...],
+    level: float,
+    resamples: int,
+    strict: bool,
+    tiers: Tiers,
+    form: str | None,
 ) -> None:
     """Compare RESULTS: result files, or folders of them.
 
     All models are measured on the same images, so differences are taken image by image and their
     intervals come from resampling the images (and the training runs, where a model has three or more).
+    Submitted predictions are ranked apart from rows that were scored from weights.
     Results of different data, protocols or metric versions are refused (exit code 4). Means are computed again from the
     per-image tables; a result that is damaged, or states another mean, is set aside and named on stderr and in --json.
 
@@ -52,7 +69,7 @@ def compare_command(
     if note := renaming(scores):
         say(note)
     found = read_results(results, strict=strict)
-    comparison = compare_results(found, scores=scores, resamples=resamples, level=level)
+    comparison = compare_results(found, scores=scores, resamples=resamples, level=level, tiers=tiers)
     if form == "json":
         aside = [one.as_json() for one in found.set_aside]
         click.echo(json.dumps({**tables.as_data(comparison), "set_aside": aside}, indent=1, ensure_ascii=False))

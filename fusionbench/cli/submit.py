@@ -76,8 +76,9 @@ def pack_command(
 @click.command("check", short_help="Check a submission, or a model class of your own.")
 @click.argument("submission")
 @click.option("-d", "--data", type=_PATH, help="Hold predictions against this data set, or folder of pairs, too.")
+@click.option("--results", type=_PATH, help="Look whether somebody else's accepted submission below here is the same.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def check_command(submission: str, data: Path | None, as_json: bool) -> None:
+def check_command(submission: str, data: Path | None, results: Path | None, as_json: bool) -> None:
     """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
 
     With FILE.py:CLASS, run the contract's checks on a model class of your own, on your own machine, and print the table
@@ -90,7 +91,7 @@ def check_command(submission: str, data: Path | None, as_json: bool) -> None:
     if ".py:" in submission:
         _check_class(submission, as_json)
         return
-    report = check_submission(Path(submission), data=data)
+    report = check_submission(Path(submission), data=data, results=results)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
     else:
@@ -128,6 +129,8 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
 @click.option("--submitter", help="Who handed it in, as you know: refuse another name, and mark this one confirmed.")
 @click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for scoring.")
+@click.option("--round", "round_", type=_PATH, help="Score weights on the secret views of this round.")
+@click.option("--secret", type=_PATH, help="The secret of the round, which `fusionbench round new` wrote.")
 @click.option("--retry", "again", is_flag=True, help="With --queue: first put what failed back into QUEUE/incoming.")
 def accept_command(
     submission: Path | None,
@@ -138,6 +141,8 @@ def accept_command(
     seconds: int,
     submitter: str | None,
     memory: int,
+    round_: Path | None,
+    secret: Path | None,
     again: bool,
 ) -> None:
     """Check a SUBMISSION again, score it in a limited process, and save the result. Prints its folder.
@@ -155,8 +160,9 @@ def accept_command(
     if (submission is None) == (queue is None):
         raise UsageError("name one submission, or a folder of them with --queue")
     # One object for a single submission and for a queue, checked first: a queue rejects nothing for our own mistake.
-    scoring = Scoring(results, data, suite, seconds, submitter, memory)
+    scoring = Scoring(results, data, suite, seconds, submitter, memory, round_, secret)
     scoring.check_data()
+    _ = scoring.opened_round
     if submission is not None:
         if again:
             raise UsageError("--retry is about a queue; name it with --queue")

@@ -43,6 +43,7 @@ from fusionbench.results.image_tables import per_image
 from fusionbench.results.input_means import MEAN, column_order, matches
 from fusionbench.results.result_set import Results
 from fusionbench.results.row_keys import same_model
+from fusionbench.results.tiers import APART, TIERS, Tiers
 
 __all__ = [  # with the names that lie in entries and row_keys now
     "SECONDARY",
@@ -82,7 +83,8 @@ class Comparison:
     """``entries`` in the order given; ``scores``: key -> one :class:`stats.ScoreRow` per entry, or None.
 
     ``counted``: key -> number of images that the ranks are from; ``not_ranked``: key -> place of an entry -> why it has
-    no row though its metric was asked for.
+    no row though its metric was asked for. ``tiers``: whether submitted predictions are ranked apart from rows that
+    were scored from weights (:mod:`fusionbench.results.tiers`).
     """
 
     entries: list[Entry]
@@ -96,6 +98,7 @@ class Comparison:
     resamples: int
     counted: dict[str, int] = field(default_factory=dict)
     not_ranked: dict[str, dict[int, str]] = field(default_factory=dict)
+    tiers: Tiers = APART
 
 
 def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -133,16 +136,18 @@ def compare_results(
     resamples: int = stats.RESAMPLES,
     level: float = stats.LEVEL,
     seed: int = 0,
+    tiers: Tiers = APART,
 ) -> Comparison:
     """Compare results (files, or folders of them) score by score.
 
     ``scores``: patterns of score keys such as ``mse_min@*``; by default the averages over the numbers of inputs
     (``@mean``) and every key without a column, in the usual unit. The former name ``@avg4`` is understood.
+    ``tiers``: "together" ranks submitted predictions in one table with rows that were scored from weights.
 
     Raises:
         UsageError, DataError, NotComparableError: as :func:`read_entries`; no score fits the patterns.
     """
-    return compare_entries(read_entries(paths), scores=scores, resamples=resamples, level=level, seed=seed)
+    return compare_entries(read_entries(paths), scores=scores, resamples=resamples, level=level, seed=seed, tiers=tiers)
 
 
 def compare_entries(
@@ -152,6 +157,7 @@ def compare_entries(
     resamples: int = stats.RESAMPLES,
     level: float = stats.LEVEL,
     seed: int = 0,
+    tiers: Tiers = APART,
 ) -> Comparison:
     """The same as :func:`compare_results`, of entries that were read already.
 
@@ -177,10 +183,12 @@ def compare_entries(
         why = {i: entry.lacking[key] for i, entry in enumerate(entries) if key in entry.lacking}
         better = _direction(entries, key)
         table[key] = [None] * len(entries)
-        ranked = [i for i, entry in enumerate(entries) if key in entry.values and not entry.cut]
-        cut = [i for i, entry in enumerate(entries) if key in entry.values and entry.cut]
+        having = [i for i, entry in enumerate(entries) if key in entry.values]
         # Cut runs are compared among themselves: they get means and intervals here; their ranks are not shown.
-        for group in (ranked, cut):
+        kinds = [([tier] if tiers == APART else TIERS, cut) for tier in TIERS for cut in (False, True)]
+        kinds = kinds if tiers == APART else kinds[:2]
+        for members, cut in kinds:
+            group = [i for i in having if entries[i].tier in members and entries[i].cut == cut]
             mask, reasons = common_images([entries[i].values[key] for i in group])
             why |= {i: reason for i, reason in zip(group, reasons, strict=True) if reason}
             group = [i for i in group if i not in why]
@@ -205,6 +213,7 @@ def compare_entries(
         resamples=resamples,
         counted=counted,
         not_ranked=not_ranked,
+        tiers=tiers,
     )
 
 

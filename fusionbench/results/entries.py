@@ -35,6 +35,7 @@ from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows, owner_of
 from fusionbench.results.schema import Result
+from fusionbench.results.tiers import Tier, tier_of
 
 
 @dataclass
@@ -88,6 +89,11 @@ class Entry:
             "declared": [result.statements for result in self.results],
             "remarks": self.remarks,
         }
+
+    @property
+    def tier(self) -> Tier:
+        """Which rows it is ranked with by default, see :mod:`fusionbench.results.tiers`."""
+        return tier_of(self.results[0].status)
 
     @property
     def cut(self) -> bool:

@@ -41,8 +41,14 @@ from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, Entry
 from fusionbench.results.input_means import MEAN, column_order, is_count, subsample
+from fusionbench.results.number_texts import decimals as decimals  # they were here, and are read from here
+from fusionbench.results.number_texts import mean_places
+from fusionbench.results.number_texts import number as number
+from fusionbench.results.number_texts import rank_text as rank_text
+from fusionbench.results.number_texts import spread_text as spread_text
 from fusionbench.results.rank_notes import rank_notes
 from fusionbench.results.schema import Result, left_out
+from fusionbench.results.tiers import APART, HEADINGS, TIERS, TOGETHER_NOTE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,90 +57,32 @@ MAX_COUNTS = 6  # numbers of inputs that fit beside each other on a terminal, na
 ARROW = {"higher": "↑", "lower": "↓"}
 
 
-def decimals(mean: float, low: float, high: float) -> int:
-    """Places after the point that show two digits of the interval's half width (three digits of a mean without one).
-
-    Example:
-        >>> from fusionbench.results.tables import decimals
-        >>> decimals(0.51234, low=0.49, high=0.53), decimals(512.34, low=500, high=520)
-        (3, 0)
-    """
-    half = (high - low) / 2
-    if half > 0 and math.isfinite(half):
-        return min(10, max(0, 1 - math.floor(math.log10(half))))
-    return min(10, max(0, 2 - math.floor(math.log10(abs(mean))))) if mean else 1
-
-
-def _places(row: ScoreRow) -> int:
-    """Places after the point that a row's interval deserves, or the deviation of its training runs where that is more.
-
-    Two runs have a wide interval, and their mean and deviation are shown as papers show them all the same.
-    """
-    spread = decimals(0.0, -row.run_sd, row.run_sd) if row.run_sd else 0
-    return max(decimals(row.mean, row.low, row.high), spread)
-
-
-def number(row: ScoreRow) -> tuple[str, str, str]:
-    """Mean, low and high with the places of the interval, or of the deviation of training runs where those are more.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import compare
-        >>> from fusionbench.results.tables import number
-        >>> (row,) = compare([np.array([0.1, 0.2, 0.3])], "lower")
-        >>> number(row)
-        ('0.20', '-0.05', '0.45')
-        >>> number(compare([np.array([0.1])], "lower")[0])  # one image: no interval
-        ('0.100', '-inf', 'inf')
-    """
-    places = _places(row)
-    return f"{row.mean:.{places}f}", f"{row.low:.{places}f}", f"{row.high:.{places}f}"
-
-
-def spread_text(row: ScoreRow) -> str:
-    """`` ± 0.012``, the standard deviation over training runs, to the places of the mean; nothing for one run.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import compare
-        >>> from fusionbench.results.tables import number, spread_text
-        >>> (row,) = compare([np.array([[0.1, 0.3], [0.2, 0.4]])], "lower")  # two training runs
-        >>> number(row)[0] + spread_text(row)
-        '0.250 ± 0.071'
-    """
-    if row.run_sd is None:
-        return ""
-    places = _places(row)
-    return f" ± {row.run_sd:.{places}f}"
-
-
-def rank_text(row: ScoreRow) -> str:
-    """``2`` or ``1–3``; ``–`` where there are too few images for a rank.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.results.bootstrap import compare
-        >>> from fusionbench.results.tables import rank_text
-        >>> first, second = np.array([1.0, 2.0, 3.0] * 3), np.array([2.0, 1.0, 4.0] * 3)
-        >>> [rank_text(row) for row in compare([first, second, second + 9], "lower")]
-        ['1–2', '1–2', '3']
-        >>> [rank_text(row) for row in compare([first[:3], second[:3]], "lower")]
-        ['–', '–']
-    """
-    if not row.ranked:
-        return "–"
-    return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
-
-
 def order(comparison: Comparison) -> list[int]:
-    """Entries from best to worst by the first score that they have; runs cut short come last."""
+    """Entries from best to worst by the first score that they have; runs cut short come last.
 
-    def place(i: int) -> tuple[bool, list[float], str]:
+    Where tiers are apart, submitted predictions come after all that was scored from weights.
+    """
+
+    def place(i: int) -> tuple[int, bool, list[float], str]:
         rows = [column[i] for column in comparison.scores.values()]
         places = [float("inf") if row is None else float(row.rank) for row in rows]
-        return comparison.entries[i].cut, places, comparison.entries[i].title
+        entry = comparison.entries[i]
+        tier = TIERS.index(entry.tier) if comparison.tiers == APART else 0
+        return tier, entry.cut, places, entry.title
 
     return sorted(range(len(comparison.entries)), key=place)
+
+
+def sections(comparison: Comparison) -> list[tuple[str, list[int]]]:
+    """The tables of a comparison, each with the heading that says why it stands apart: heading -> :func:`order`.
+
+    One without a heading where there are no submitted predictions, or where all rows are ranked together.
+    """
+    places = order(comparison)
+    found = {tier: [i for i in places if comparison.entries[i].tier == tier] for tier in TIERS}
+    if comparison.tiers != APART or len(found[TIERS[0]]) == len(places):
+        return [("", places)]
+    return [(HEADINGS[tier], members) for tier, members in found.items() if members]
 
 
 def label(entry: Entry) -> str:
@@ -154,8 +102,14 @@ def legend(comparison: Comparison) -> str:
         + (" and training runs" if any(len(entry.results) >= 3 for entry in comparison.entries) else "")
         + ("; ± standard deviation over training runs" if any(len(e.results) > 1 for e in comparison.entries) else "")
         + "; * not separable from the best; ranks hold for all rows at once, runs cut short are not ranked."
+        + (f" {TOGETHER_NOTE}" if _together(comparison) else "")
     )
     return " ".join(text.split())
+
+
+def _together(comparison: Comparison) -> bool:
+    """Whether rows of different tiers are ranked against each other."""
+    return comparison.tiers != APART and len({entry.tier for entry in comparison.entries}) > 1
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -199,6 +153,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "trivial": entry.trivial,
                 "cut": entry.cut,
                 "status": entry.results[0].status,
+                "tier": entry.tier,
                 **entry.provenance,
                 "scores": scores,
                 "not_available": {key: why[i] for key, why in comparison.not_ranked.items() if i in why},
@@ -210,6 +165,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
         "images": comparison.images,
         "level": comparison.level,
         "resamples": comparison.resamples,
+        "tiers": comparison.tiers,
         "better": comparison.better,
         "unit": comparison.unit,
         "n": comparison.counted,
@@ -227,23 +183,28 @@ def _cells(comparison: Comparison, i: int, cell: Callable[[ScoreRow, bool], list
 
 
 def as_tables(comparison: Comparison, width: int) -> list[Table]:
-    """Tables for a terminal of ``width`` letters, as many below each other as keep every number whole."""
+    """Tables for a terminal of ``width`` letters, as many below each other as keep every number whole.
+
+    Each of the :func:`sections` has tables of its own, with its heading as their title.
+    """
     from rich.console import Console
 
     console = Console(width=1 << 16)  # to measure, as wide as it wants to be
-    keys = list(comparison.better)
     tables: list[Table] = []
-    while keys:
-        count = len(keys)
-        while count > 1 and console.measure(_table(comparison, keys[:count])).maximum > width:
-            count -= 1
-        tables.append(_table(comparison, keys[:count]))
-        keys = keys[count:]
+    for heading, members in sections(comparison):
+        keys = list(comparison.better)
+        while keys:
+            count = len(keys)
+            while count > 1 and console.measure(_table(comparison, keys[:count], members)).maximum > width:
+                count -= 1
+            tables.append(_table(comparison, keys[:count], members))
+            tables[-1].title = heading or None
+            keys = keys[count:]
     return tables
 
 
-def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
-    """A rich table of some scores, rows from best to worst by the first score of all."""
+def _table(comparison: Comparison, keys: Sequence[str], members: Sequence[int]) -> Table:
+    """A rich table of some scores of some entries."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -254,14 +215,14 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
         best = row.rank == 1 and row.ranked and not cut
         return ["–" if cut else rank_text(row), f"[bold]{text}[/bold]" if best else text]
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="bold")
     table.add_column("model", no_wrap=True)
     for key in keys:
         unit = comparison.unit[key]
         head = f"{key} {ARROW[comparison.better[key]]}" + (f" ({unit})" if unit not in ("", "1") else "")
         table.add_column("rank", justify="right", style="dim", no_wrap=True)
         table.add_column(escape(head), justify="right", no_wrap=True)
-    for i in order(comparison):
+    for i in members:
         entry = comparison.entries[i]
         found = [(comparison.scores[key][i], i in comparison.not_ranked.get(key, {})) for key in keys]
         cells = [t for row, lacks in found for t in (cell(row, entry.cut) if row else ["", "n/a" if lacks else "–"])]
@@ -270,7 +231,7 @@ def _table(comparison: Comparison, keys: Sequence[str]) -> Table:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """A Markdown table with its legend."""
+    """A Markdown table with its legend; one for each of the :func:`sections`, below its heading."""
 
     def cell(row: ScoreRow, cut: bool) -> list[str]:
         mean, low, high = number(row)
@@ -281,10 +242,14 @@ def as_markdown(comparison: Comparison) -> str:
         f"{_in_head(key)} {ARROW[better]} ({_in_head(comparison.unit[key])})"
         for key, better in comparison.better.items()
     ]
-    lines = ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
-    for i in order(comparison):
-        name = in_markdown_table(label(comparison.entries[i]))
-        lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
+    lines: list[str] = []
+    for heading, members in sections(comparison):
+        lines += [""] if lines else []
+        lines += [f"**{in_markdown_table(heading)}**", ""] if heading else []
+        lines += ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+        for i in members:
+            name = in_markdown_table(label(comparison.entries[i]))
+            lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
     told = ["* " + in_markdown_table(line) for line in notes(comparison)]
     return "\n".join([*lines, "", _in_head(legend(comparison)), "", *told, *([""] if told else [])])
 
@@ -299,16 +264,20 @@ def as_csv(comparison: Comparison) -> str:
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
     names = ["model", "title", "runs", "trivial", "cut"]
-    rows: list[list[Any]] = [[*names, "score", "unit", "better", *numbers, "images", "not_available", "submitter"]]
+    rows: list[list[Any]] = [
+        [*names, "score", "unit", "better", *numbers, "images", "not_available", "submitter", "tier"]
+    ]
     for row in as_data(comparison)["rows"]:
         about = [row[name] for name in ("name", *names[1:])]
         for key, score in row["scores"].items():
             images = comparison.counted.get(key, comparison.images)
             kind = [key, comparison.unit[key], comparison.better[key]]
-            rows.append([*about, *kind, *(score[name] for name in numbers), images, None, row["submitter"]])
+            rows.append(
+                [*about, *kind, *(score[name] for name in numbers), images, None, row["submitter"], row["tier"]]
+            )
         for key, reason in row["not_available"].items():
             kind = [key, comparison.unit[key], comparison.better[key]]
-            rows.append([*about, *kind, *[None] * len(numbers), None, reason, row["submitter"]])
+            rows.append([*about, *kind, *[None] * len(numbers), None, reason, row["submitter"], row["tier"]])
     return csv_text(rows)
 
 
@@ -316,7 +285,7 @@ def as_latex(comparison: Comparison) -> str:
     """A booktabs table: best and everything tied with it in bold, trivial rows in grey (package xcolor)."""
 
     def cell(row: ScoreRow, cut: bool) -> list[str]:
-        places = _places(row)
+        places = mean_places(row)
         half = (row.high - row.low) / 2
         text = f"{row.mean:.{places}f} \\pm " + (f"{half:.{places}f}" if math.isfinite(half) else "\\infty")
         if row.run_sd is not None:
@@ -334,11 +303,15 @@ def as_latex(comparison: Comparison) -> str:
         "model & " + " & ".join(heads) + " \\\\",
         "\\midrule",
     ]
-    for i in order(comparison):
-        cells = [in_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
-        if comparison.entries[i].trivial:
-            cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
-        lines.append(" & ".join(cells) + " \\\\")
+    for place, (heading, members) in enumerate(sections(comparison)):
+        lines += ["\\midrule"] if place else []
+        if heading:
+            lines.append(f"\\multicolumn{{{1 + len(heads)}}}{{l}}{{\\emph{{{in_latex(heading)}}}}} \\\\")
+        for i in members:
+            cells = [in_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
+            if comparison.entries[i].trivial:
+                cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
+            lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 

@@ -22,7 +22,9 @@ from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.core.types import ImageSpec
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.submissions.archive import MAX_IMAGE, MAX_META, META
+from fusionbench.submissions.fingerprints import Content, NearVector, PixelDigest
 from fusionbench.submissions.remarks import remarks
+from fusionbench.submissions.target_copies import TargetCopies
 
 if TYPE_CHECKING:
     import h5py
@@ -71,10 +73,11 @@ class Predictions(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class PredictionFindings(msgspec.Struct):
-    """``problems`` refuse a submission, ``notes`` are for its reader."""
+    """``problems`` refuse a submission, ``notes`` are for its reader; ``content`` is its fingerprint."""
 
     problems: list[Problem] = []
     notes: list[str] = []
+    content: Content | None = None
 
 
 def read_prediction_record(folder: Path) -> Predictions:
@@ -208,7 +211,7 @@ def sample_blocks(samples: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def examine_samples(folder: Path, record: Predictions, data: Path | None, found: PredictionFindings) -> None:
-    """Look at the samples of a masked set: shape and type, and what is remarkable about them.
+    """Look at the samples of a masked set: shape and type, whether they are the targets, and what is remarkable.
 
     Raises:
         DataError: samples or a data set that cannot be read.
@@ -229,15 +232,31 @@ def examine_samples(folder: Path, record: Predictions, data: Path | None, found:
             found.problems.append(Problem(META, message, _AGAIN))
             return
     spec = _shipped_spec(record.dataset) if dataset is None else dataset.spec
-    views = None if dataset is None else dataset.arrays(record.split).views
+    arrays = None if dataset is None else dataset.arrays(record.split)
+    views = None if arrays is None else arrays.views
+    looks: list[NearVector | TargetCopies] = []
+    pixels, near, copies = PixelDigest(), None, None
+    if arrays is not None:
+        near = NearVector(arrays.targets, record.images, spec.views)
+        copies = TargetCopies(arrays.targets, arrays.views, record.images)
+        looks = [near, copies]
     names = [f"view {k + 1}" for k in range(spec.views)]
     single: list[tuple[str, list[str]]] = []
     with open_samples(folder / SAMPLES, record.images, spec) as samples:
         first, ignored = samples[:_LINTED, -1, 0], True
         for begin, values in sample_blocks(samples):
             ignored = ignored and bool((values == values[:, :1]).all())
+            for index, image in enumerate(values):  # one by one, so that no size of blocks changes the digest
+                pixels.add(str(begin + index), image)
+                for look in looks:
+                    look.add(begin + index, image)
             for index, image in enumerate(values[:, -1, 0], begin):  # what is made of all views
                 single.append((str(index), facts(image, [] if views is None else [*views[index]])))
+    found.content = Content(kind="predictions", exact=pixels.hexdigest(), near=None if near is None else near.text())
+    for inputs, (number, looked) in ({} if copies is None else copies.found()).items():
+        message = f"with {inputs} inputs {number} of {looked} images that were looked at are their targets"
+        remedy = "predict from the views alone; copies that are shifted, inverted, blurred or compressed count as well"
+        found.problems.append(Problem(SAMPLES, message, remedy))
     if ignored:
         found.notes.append("the views do not matter: all numbers of inputs have the same images")
     found.notes += fact_lines(single, record.images, names, of_pairs=False)
@@ -280,8 +299,8 @@ def pairs_of(data: str | Path, split: str | None = None) -> PairSet:
     return open_pairs(str(data), split, strict=True)
 
 
-def _image_problem(path: Path, size: tuple[int, int] | None) -> str:
-    """Why a PNG is not taken, "" when it is fine; decoded only when its header is right."""
+def _image_problem(path: Path, size: tuple[int, int] | None, digest: PixelDigest) -> str:
+    """Why a PNG is not taken, "" when it is fine; decoded, and added to ``digest``, only when its header is right."""
     from fusionbench.core.image_headers import png_extras, png_header
     from fusionbench.core.images import MAX_PIXELS, decode_image
 
@@ -299,7 +318,7 @@ def _image_problem(path: Path, size: tuple[int, int] | None) -> str:
             return f"{width}×{height} pixels (limit {MAX_PIXELS})"
         if png_extras(content, _MAX_PNG_CHUNKS) > _MAX_PNG_CHUNKS:
             return f"more than {_MAX_PNG_CHUNKS} chunks beside its pixels"
-        decode_image(content, path.name)
+        digest.add(path.name, decode_image(content, path.name).pixels)
     except DataError as error:
         return str(error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
     return ""
@@ -324,15 +343,17 @@ def examine_images(folder: Path, record: Predictions, data: Path | None, found: 
         for name in sorted(places.keys() ^ files.keys()):
             rule = "no such pair" if name in files else "missing"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
+    pixels = PixelDigest()
     for name, path in files.items():
         size = None
         if pairs is not None and name in places:
             _, height, width = pairs.pair(places[name]).shape
             size = (height, width)
-        problem = _image_problem(path, size)
+        problem = _image_problem(path, size, pixels)
         if problem:
             remedy = "save the model's output as 8-bit PNG of the sources' size"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", problem, remedy))
+    found.content = Content(kind="predictions", exact=pixels.hexdigest())
     if not found.problems and pairs is not None:
         found.notes += _image_notes(files, pairs, places)
 

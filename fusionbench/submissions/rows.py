@@ -14,11 +14,23 @@ from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.locks import lock
 from fusionbench.results.row_keys import owner_of, row_key, seed_of
 from fusionbench.results.schema import Result, SubmittedRow, load, save
+from fusionbench.submissions.fingerprints import Content, copy_problems, fingerprint_of, save_fingerprint
 from fusionbench.submissions.look_alikes import board_problems
 
+LOCK = ".accept.lock"  # in the root of results, so that no two workers take one place
 
-def save_row(path: Path, result: Result, table: Mapping[str, Any], results: Path, model: str | None) -> Path:
+
+def save_row(
+    path: Path,
+    result: Result,
+    table: Mapping[str, Any],
+    results: Path,
+    model: str | None,
+    content: Content | None = None,
+) -> Path:
     """Save the result of a submission below ``results`` when it takes nobody's place there; its folder.
+
+    Its fingerprint, where there is one, is compared with those of all rows of the data set, and saved beside it.
 
     The same submission again writes its own row again, so that a queue may accept it twice.
 
@@ -31,10 +43,17 @@ def save_row(path: Path, result: Result, table: Mapping[str, Any], results: Path
         RejectedError: names every reason.
     """
     results.mkdir(parents=True, exist_ok=True)
-    with lock(results / ".accept.lock"):  # no two workers take one place
+    with lock(results / LOCK):  # no two workers take one place
         problems = row_problems(result, results, model)
+        fingerprint = None if content is None else fingerprint_of(result, content)
+        if fingerprint is not None and not problems:
+            assert result.submission is not None
+            dataset, replaces = result.identity.dataset.name, result.submission.replaces
+            problems += copy_problems(fingerprint, results, dataset, replaces)
         if problems:
             raise RejectedError(f"{path}: {' | '.join(problems)}")
+        if fingerprint is not None:  # before the result, without which it does not count
+            save_fingerprint(result.folder(results), fingerprint)
         return save(result, results, table)
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.errors import DataError, FusionbenchError, Problem
 from fusionbench.submissions.archive import copy_private
+from fusionbench.submissions.fingerprints import Fingerprint, copy_problems
 from fusionbench.submissions.kinds import kind_of, kind_to_pack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionReport
 
@@ -30,14 +31,21 @@ def pack_submission(request: PackRequest) -> SubmissionReport:
     return kind_to_pack(request).pack(request)
 
 
-def check_submission(path: Path, data: Path | None = None) -> SubmissionReport:
+def check_submission(path: Path, data: Path | None = None, results: Path | None = None) -> SubmissionReport:
     """Everything that is wrong with a submission; with ``data``, predictions are compared with them as well.
 
+    Args:
+        results: root of accepted results, whose fingerprints show whether somebody else submitted the same.
+
     Raises:
-        DataError: there is no such file.
+        DataError: there is no such file, or no such folder of results.
     """
+    if results is not None and not results.is_dir():
+        raise DataError(f"{results}: no such results folder")
     with _copied(path) as copy:
         report = kind_of(copy).check(copy, data)
+    if results is not None and report.ok:
+        report.problems += _copies(report, results)
     report.path = str(path)
     return report
 
@@ -54,6 +62,25 @@ def accept_submission(path: Path, scoring: Scoring) -> Path:
     """
     with _copied(path) as copy:
         return kind_of(copy).accept(copy, scoring)
+
+
+def _copies(report: SubmissionReport, results: Path) -> list[Problem]:
+    """Problems with a checked submission that was accepted before."""
+    record: Any = report.submission
+    if report.content is None:
+        return []
+    run = getattr(record, "run", None)
+    dataset, dataset_id = (record.dataset, record.dataset_id) if run is None else (run.dataset_name, run.dataset_id)
+    ours = Fingerprint(
+        submission=report.id,
+        submitter=record.submitter,
+        title=record.title,
+        dataset=dataset_id or "",
+        content=report.content,
+    )
+    replaces = record.replaces if isinstance(record.replaces, str) else None
+    found = copy_problems(ours, results, dataset, replaces)
+    return [Problem("submission.json", line, "submit what you made yourself") for line in found]
 
 
 @contextlib.contextmanager

@@ -161,3 +161,34 @@ def test_a_submission_shows_its_submitter_and_what_it_replaces(tmp_path: Path) -
     for path in hidden.parent.rglob("*"):
         if path.suffix in (".html", ".js", ".csv", ".md", ".tex"):
             assert "Ada" not in path.read_text() and "trust me" not in path.read_text(), path
+
+
+def test_submitted_predictions_are_ranked_by_themselves(tmp_path: Path) -> None:
+    from tests.helpers.results import made_up
+
+    for number, name in enumerate(("one", "two", "theirs", "others")):
+        path = made_up(tmp_path, name, shift=0.1 * number - 0.5 * (number > 1)) / "result.json"
+        if number > 1:
+            path.write_bytes(path.read_bytes().replace(b'"verified"', b'"scored"'))
+    (found,) = benchmarks(tmp_path, 200)
+    ranks = [
+        (row.kind, row.entry.results[0].identity.model.name, row.ranks["mse_min"].value)
+        for row in found.rows
+        if row.entry
+    ]
+    assert ranks == [
+        ("ranked", "one", 1.0),
+        ("ranked", "two", 2.0),
+        ("predictions", "theirs", 1.0),
+        ("predictions", "others", 2.0),
+    ]
+
+
+def test_a_round_is_a_benchmark_of_its_own(tmp_path: Path) -> None:
+    from tests.helpers.results import made_up
+
+    made_up(tmp_path, "one")
+    made_up(tmp_path, "two", protocol={"params": {"round": "0123456789abcdef", "commitment": "0" * 64}})
+    titles = sorted(one.title for one in benchmarks(tmp_path, 200))
+    assert titles == ["FusionDigits 1.0.0", "FusionDigits 1.0.0, round 01234567"]
+    assert len({one.slug for one in benchmarks(tmp_path, 200)}) == 2

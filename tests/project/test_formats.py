@@ -29,6 +29,7 @@ from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
 from tests.helpers.recipes import FOLDER_SPLITS
 from tests.helpers.results import made_up
+from tests.helpers.rounds import write_round_files
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
@@ -52,6 +53,9 @@ FILES = {
     "board/1": "board-1.json",
     "community/1": "community-1.toml",
     "ledger/1": "ledger-1.jsonl",
+    "round/1": "round-1.json",
+    "secret/1": "secret-1.json",
+    "fingerprint/1": "fingerprint-1.json",
 }
 RECIPE = (
     """\
@@ -220,6 +224,7 @@ def write_all(work: Path) -> dict[str, Path]:
         "published-1.json": work / "published.json",
         "board-1.json": work / "site" / "board-index.json",
         **write_leaderboard(work),
+        **write_round_files(work),
     }
 
 

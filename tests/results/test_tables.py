@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from fusionbench.results import tables
-from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, compare_results
 from fusionbench.results.schema import load
 from tests.helpers.results import made_up
@@ -87,14 +86,6 @@ def printed(comparison: Comparison, width: int) -> list[str]:
     return texts
 
 
-@pytest.mark.parametrize(
-    ("mean", "low", "high", "places"),
-    [(0.123456, 0.12, 0.126, 4), (123.4, 120, 130, 1), (12.3, 11.9, 12.7, 2), (0.5, 0.5, 0.5, 3), (0.0, 0.0, 0.0, 1)],
-)
-def test_places_follow_the_interval(mean: float, low: float, high: float, places: int) -> None:
-    assert tables.decimals(mean, low, high) == places
-
-
 def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
     made_up(tmp_path, "two", seed=0)
     made_up(tmp_path, "two", seed=1, shift=0.25)
@@ -113,21 +104,6 @@ def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("half", "sd", "text"),
-    [
-        (0.03, 0.02, " ± 0.020"),
-        (1.0, 0.003, " ± 0.0030"),
-        (0.001, 0.5, " ± 0.5000"),
-        (1.0, 0.0, " ± 0.0"),
-        (1, None, ""),
-    ],
-)
-def test_a_deviation_is_never_rounded_away(half: float, sd: float | None, text: str) -> None:
-    row = ScoreRow(5.0, 5.0 - half, 5.0 + half, 1, 1, 1, True, 0.0, 0.0, 0.0, 2, sd)
-    assert tables.spread_text(row) == text
-
-
-@pytest.mark.parametrize(
     ("views", "heads"),
     [
         (2, ["N = 0", "N = 1", "N = 2", "mean"]),
@@ -142,3 +118,31 @@ def test_a_table_by_inputs_fits_a_terminal(tmp_path: Path, views: int, heads: li
     shown = [made.scores[f"mse_min@{head.removeprefix('N = ')}"].mean for head in heads]
     cells = [re.sub(r"\[[^]]*\]", "", next(iter(column.cells))) for column in table.columns[1:]]
     assert cells == [f"{mean:.4f}" for mean in shown]
+
+
+def test_submitted_predictions_have_a_table_of_their_own(tmp_path: Path) -> None:
+    for number, name in enumerate(("one", "two", "theirs", "others")):
+        folder = made_up(tmp_path, name, shift=0.1 * number - 0.5 * (number > 1))
+        if number > 1:
+            path = folder / "result.json"
+            path.write_bytes(path.read_bytes().replace(b'"verified"', b'"scored"'))
+    found = compare_results([tmp_path], scores=["mse_min@mean"], resamples=200)
+    data = tables.as_data(found)
+    assert [(row["name"], row["tier"]) for row in data["rows"]] == [
+        ("one", "weights"),
+        ("two", "weights"),
+        ("theirs", "predictions"),
+        ("others", "predictions"),
+    ]
+    assert [row["scores"]["mse_min@mean"]["rank"] for row in data["rows"]] == [1, 2, 1, 2] and data["tiers"] == "apart"
+    (ours, members), (theirs, others) = tables.sections(found)
+    assert ours.startswith("Scored here") and theirs.startswith("Submitted predictions") and len(members + others) == 4
+    assert tables.as_markdown(found).count("|---") == 4 and f"**{theirs}**" in tables.as_markdown(found)
+    assert [table.title for table in tables.as_tables(found, 200)] == [ours, theirs]
+    assert tables.as_latex(found).count("multicolumn{2}") == 2
+    lines = list(csv.DictReader(io.StringIO(tables.as_csv(found))))
+    assert [line["tier"] for line in lines] == ["weights", "weights", "predictions", "predictions"]
+    one = compare_results([tmp_path], scores=["mse_min@mean"], resamples=200, tiers="together")
+    assert [row["name"] for row in tables.as_data(one)["rows"]] == ["theirs", "others", "one", "two"]
+    assert len(tables.sections(one)) == 1 and "ranked together with rows" in tables.legend(one)
+    assert "ranked together" not in tables.legend(found)

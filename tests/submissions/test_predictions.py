@@ -61,7 +61,8 @@ def test_the_child_leaves_its_findings_apart_from_the_files(
 ) -> None:
     out, before = tmp_path_factory.mktemp("out"), sorted(unpacked.rglob("*"))
     examine_once(str(unpacked), str(pairs), str(out))
-    assert json.loads((out / FINDINGS).read_text()) == {"problems": [], "notes": []}
+    found = json.loads((out / FINDINGS).read_text())
+    assert (found["problems"], found["notes"], found["content"]["kind"]) == ([], [], "predictions")
     assert sorted(unpacked.rglob("*")) == before
     (unpacked / "images" / "02.png").unlink()
     examine_once(str(unpacked), "", str(out))

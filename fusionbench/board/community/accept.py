@@ -41,15 +41,18 @@ from fusionbench.core.errors import DataError, Rejected, UsageError, some
 from fusionbench.core.io import file_sha256, read_bounded, write_bytes
 from fusionbench.core.progress import say
 from fusionbench.core.text import Digest, Line
+from fusionbench.submissions.fingerprints import FILE as FINGERPRINT
+from fusionbench.submissions.fingerprints import copy_problems, read_fingerprint
 from fusionbench.submissions.kinds import kind_of
 from fusionbench.submissions.kinds.base import Scoring
+from fusionbench.submissions.rows import LOCK
 
 SCORED = "scored.json"
 MAX_RESULT_FILE = 64 << 20  # bytes
 MAX_RESULT_FILES = 1000
 ATTEMPTS = 20
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9@+._-]{0,199}")
-_FILES = {"result.json", "images.csv", "images.csv.gz"}
+_FILES = {"result.json", "images.csv", "images.csv.gz", FINGERPRINT}
 
 
 class ScoredSubmission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -82,11 +85,22 @@ def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> ScoredS
     scoring.check_data()
     sha256 = file_sha256(file)
     accept_submission(file, scoring)
+    (out / RESULTS / LOCK).unlink(missing_ok=True)  # nobody else accepts into this folder
     made = [path for path, _ in _result_files(out / RESULTS)]
+    _refuse_copies(file, made, leaderboard.folder / RESULTS)
     title = _title(out / RESULTS, made)
     scored = ScoredSubmission(sha256=sha256, kind=name, title=title)
     write_bytes(out / SCORED, msgspec.json.encode(scored, order="sorted") + b"\n")
     return scored
+
+
+def _refuse_copies(file: Path, made: list[Path], results: Path) -> None:
+    """Refuse what somebody else submitted to the leaderboard before."""
+    for path in made:
+        if path.name == FINGERPRINT:
+            found = copy_problems(read_fingerprint(path), results, path.parents[2].name)
+            if found:
+                raise Rejected(f"{file}: {' | '.join(found)}")
 
 
 def read_scored(folder: Path) -> tuple[ScoredSubmission, dict[str, bytes]]:
@@ -110,6 +124,8 @@ def read_scored(folder: Path) -> tuple[ScoredSubmission, dict[str, bytes]]:
         files[name] = read_bounded(path, MAX_RESULT_FILE, "result")
         if path.name == "result.json" and schema.load(path).per_image is not None:
             schema.load_per_image(path)
+        if path.name == FINGERPRINT:
+            read_fingerprint(path)
     if not any(name.endswith("result.json") for name in files):
         raise DataError(f"{folder / RESULTS}: has no result; score the submission again")
     return scored, files

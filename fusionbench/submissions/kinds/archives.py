@@ -15,6 +15,7 @@ from fusionbench.results.schema import Origin, Result, SubmittedRow
 from fusionbench.submissions.archive import member_names, unpack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
 from fusionbench.submissions.look_alikes import name_problems, name_remarks
+from fusionbench.submissions.round_scoring import SCORER
 from fusionbench.submissions.rows import save_row
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
     Attributes:
         scorer: ``module:function``, called in the sandbox with the unpacked folder, the data, the suite ("" without
             one) and the folder for the result.
+        in_rounds: whether it can be scored on views that its author has not seen.
     """
 
     suffix: ClassVar[str] = ".zip"
     scorer: ClassVar[str]
+    in_rounds: ClassVar[bool] = False
 
     @abstractmethod
     def contents(self, names: list[str]) -> tuple[dict[str, int], bool]:
@@ -136,6 +139,12 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
             folder.mkdir()
             out.mkdir()
             scoring.check_suite()
+            opened = scoring.opened_round
+            if opened is not None and not self.in_rounds:
+                raise Rejected(
+                    f"{path}: round {opened.record.id} scores weights on views that nobody has seen; {self.title} are "
+                    "of the public ones"
+                )
             report = self.unpack(path, folder, scoring.data)
             if not report.ok:
                 raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
@@ -148,13 +157,13 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
             if scoring.suite is None and self.needs_suite(record):
                 raise UsageError(f"{path}: name the suite whose protocol applies with --suite")
             self.check_data(path, record, scoring.data)
-            arguments = [str(folder), scoring.data_place, scoring.suite_place, str(out)]
+            arguments = (str(folder), scoring.data_place, scoring.suite_place, str(out))
             done = run_limited(
-                self.scorer,
-                arguments,
+                self.scorer if opened is None else SCORER,
+                arguments if opened is None else opened.arguments(*arguments),
                 seconds=scoring.seconds,
                 memory=scoring.memory * GIB,
-                readable=[folder, *scoring.places],
+                readable=[folder, *scoring.places, *([] if opened is None else opened.places)],
                 writable=[out],
             )
             if not done.ok:
@@ -170,7 +179,7 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         # of this process, and not of the child; what limited the child is beside it
         here = {"command": anonymous_command(), "environment": describe_environment(), "process": dict(done.facts)}
         result.provenance |= here
-        return save_row(path, result, table, scoring.results, self.registered_model(record))
+        return save_row(path, result, table, scoring.results, self.registered_model(record), report.content)
 
     def _scored(self, path: Path, scored: Path, weights: str | None) -> tuple[Result, dict[str, np.ndarray]]:
         """What the child left in ``scored``, with our status; verified only if these weights made the numbers."""

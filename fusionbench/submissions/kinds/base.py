@@ -12,10 +12,12 @@ import msgspec
 
 from fusionbench.core.errors import Problem, UsageError
 from fusionbench.core.text import Digest, Plain
+from fusionbench.submissions.fingerprints import Content
 
 if TYPE_CHECKING:
     from fusionbench.data.dataset import Dataset
     from fusionbench.evaluation.pair_sets import PairSet
+    from fusionbench.submissions.round_scoring import OpenRound
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Scoring:
         seconds: most time for scoring one.
         submitter: who handed it in, as the maintainer knows; a submission of another one is refused.
         memory: most memory for scoring one, in GiB.
+        round, secret: files of a round and of its secret: weights are scored on its views. Both or none.
     """
 
     results: Path
@@ -88,6 +91,8 @@ class Scoring:
     seconds: int = 3600
     submitter: str | None = None
     memory: int = 8
+    round: Path | None = None
+    secret: Path | None = None
 
     @cached_property
     def data_place(self) -> str:
@@ -106,8 +111,26 @@ class Scoring:
         named = [Path(place) for place in (self.data_place, self.suite_place) if place]
         return [place for place in named if place.is_absolute()]
 
+    @cached_property
+    def opened_round(self) -> OpenRound | None:
+        """The round, checked against its secret, data and suite, with its views made; None without one.
+
+        Raises:
+            UsageError: one of the four is missing or does not belong to the others.
+            DataError: a file is damaged, or the views cannot be written.
+        """
+        from fusionbench.submissions.round_scoring import open_round
+
+        if (self.round is None) != (self.secret is None):
+            raise UsageError("a round is scored with its public record and its secret: name --round and --secret")
+        if self.round is None or self.secret is None:
+            return None
+        if self.suite is None or self.data is None:
+            raise UsageError("a round is about a suite and its data: name them with --suite and --data")
+        return open_round(self.round, self.secret, self.data_place, self.suite_place)
+
     def check_settings(self) -> None:
-        """See whether data and suite can be used, before anything is taken from a queue: files of data are listed.
+        """See whether data, suite and round can be used, before anything is taken from a queue.
 
         Raises:
             UsageError, DataError: something of it is not there, damaged, or about something else.
@@ -116,6 +139,7 @@ class Scoring:
         self.check_suite()
         if self.data is not None:
             self._opened_data()
+        _ = self.opened_round
 
     def _opened_data(self) -> PairSet | Dataset:
         """The data set or the pairs in ``data``."""
@@ -175,7 +199,7 @@ class SubmissionReport:
     """What a check found. ``ok`` when there are no problems; ``notes`` are remarks that refuse nothing.
 
     ``about``: title, model and data set of the record in one line. ``id``: sha256 over the content of an archive that
-    could be unpacked, under which its row is known; "" otherwise.
+    could be unpacked, under which its row is known; "" otherwise. ``content``: what it is compared with others by.
     """
 
     path: str
@@ -184,6 +208,7 @@ class SubmissionReport:
     notes: list[str] = field(default_factory=list)
     about: str = ""
     id: str = ""
+    content: Content | None = None
 
     @property
     def ok(self) -> bool:

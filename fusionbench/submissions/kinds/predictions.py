@@ -78,6 +78,7 @@ class PredictionsKind(ArchiveKind[Predictions]):
             return
         report.problems += found.problems
         report.notes += found.notes
+        report.content = found.content
         if report.ok:
             record = self.read(folder)
             report.submission = record

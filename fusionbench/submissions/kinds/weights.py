@@ -15,6 +15,7 @@ from fusionbench.core.io import file_sha256
 from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.results.schema import SubmittedRow
 from fusionbench.submissions.archive import MAX_META, META, archive_entry, member_names, open_regular, write_record
+from fusionbench.submissions.fingerprints import Content, weights_digest
 from fusionbench.submissions.kinds.archives import ArchiveKind
 from fusionbench.submissions.kinds.base import PackRequest, SubmissionReport
 from fusionbench.training.run import Run, RunInfo, read_run
@@ -53,6 +54,7 @@ class WeightsKind(ArchiveKind[Submission]):
     title: ClassVar[str] = "weights"
     status: ClassVar[Literal["verified", "scored", "published"]] = "verified"
     scorer: ClassVar[str] = "fusionbench.submissions.kinds.weights:score_weights_once"
+    in_rounds: ClassVar[bool] = True
 
     def claims(self, path: Path) -> bool:
         """An archive with a file of weights."""
@@ -91,6 +93,7 @@ class WeightsKind(ArchiveKind[Submission]):
         report.submission = record
         report.about = f"{record.title}, {record.run.model} on {record.run.dataset_name}"
         if report.ok:
+            report.content = Content(kind="weights", exact=weights_digest(folder / FILE))
             report.problems += content_problems(record, folder / FILE)
 
     def read(self, folder: Path) -> Submission:
