@@ -16,8 +16,17 @@ from fusionbench.results.row_keys import owner_of, row_key, seed_of
 from fusionbench.results.schema import Result, SubmittedRow, load, save
 from fusionbench.submissions.look_alikes import board_problems
 
+ACCEPT_LOCK = ".accept.lock"  # below the root of results; it stays there, as locks do
 
-def save_row(path: Path, result: Result, table: Mapping[str, Any], results: Path, model: str | None) -> Path:
+
+def save_row(
+    path: Path,
+    result: Result,
+    table: Mapping[str, Any],
+    results: Path,
+    model: str | None,
+    board: Path | None = None,
+) -> Path:
     """Save the result of a submission below ``results`` when it takes nobody's place there; its folder.
 
     The same submission again writes its own row again, so that a queue may accept it twice.
@@ -26,13 +35,14 @@ def save_row(path: Path, result: Result, table: Mapping[str, Any], results: Path
         path: the submission, for messages.
         table: values by image, as :func:`fusionbench.results.schema.save` takes them.
         model: the registered model whose weights it is; None for predictions.
+        board: where the results lie among which it finds its place, if not in ``results``.
 
     Raises:
         RejectedError: names every reason.
     """
     results.mkdir(parents=True, exist_ok=True)
-    with lock(results / ".accept.lock"):  # no two workers take one place
-        problems = row_problems(result, results, model)
+    with lock(results / ACCEPT_LOCK):  # no two workers take one place
+        problems = row_problems(result, results if board is None else board, model)
         if problems:
             raise RejectedError(f"{path}: {' | '.join(problems)}")
         return save(result, results, table)
@@ -104,9 +114,9 @@ def _content(result: Result) -> str | None:
 
 
 def _board(result: Result, results: Path) -> Iterator[Result]:
-    """The results on the same data set under the same protocol; damaged ones are passed over."""
+    """The results on the same data set under the same protocol, at any depth; damaged ones are passed over."""
     identity = result.identity
-    for file in sorted((results / identity.dataset.name).glob("**/result.json")):
+    for file in sorted(results.glob(f"**/{identity.dataset.name}/**/result.json")):
         try:
             other = load(file)
         except DataError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionbench.board.community.ledger import AcceptedLine, Ledger, read_ledger
 from fusionbench.board.community.settings import LEDGER, REFERENCE, RESULTS, Leaderboard
+from fusionbench.board.index import read_index
 from fusionbench.core.errors import FusionbenchError, UsageError
 from fusionbench.core.io import escaped, file_sha256, write_bytes
 from fusionbench.core.text import printable
@@ -64,9 +65,10 @@ def build_pages(leaderboard: Leaderboard, out: Path) -> Pages:
         measured = any(_is_measured(path) for path in good)  # a paper's numbers alone make no table
         if measured:
             build_board(folder, out / BOARD, title=leaderboard.settings.title)
+            set_aside += _not_compared(out / BOARD)
         elif (out / BOARD).is_dir():
             shutil.rmtree(out / BOARD)  # ours: its index.html lies beside a page with our mark
-    bad = {one.path.partition("/")[0]: one.reason for one in set_aside}
+    bad = {one.path.partition("/")[0]: one.reason for one in reversed(set_aside)}
     rows = [_row(line, ledger, bad) for line in reversed(ledger.accepted.values())]
     page = (
         _templates()
@@ -110,6 +112,12 @@ def _sort_out(results: Path, ledger: Ledger) -> tuple[list[Path], list[SetAside]
         if not (results / name).exists():
             set_aside.append(SetAside(name, "its results are missing"))
     return good, set_aside
+
+
+def _not_compared(board: Path) -> list[SetAside]:
+    """The results that a built board could not compare with the others."""
+    index, _ = read_index(board)
+    return [SetAside(one.file.rpartition("/")[0], one.reason) for one in index.set_aside if _is_result(one.file)]
 
 
 def _is_result(path: str) -> bool:

@@ -80,6 +80,7 @@ class Scoring:
         seconds: most time for scoring one.
         submitter: who handed it in, as the maintainer knows; a submission of another one is refused.
         memory: most memory for scoring one, in GiB.
+        board: root of the results among which a row has to find its place, where it is not ``results``.
     """
 
     results: Path
@@ -88,6 +89,7 @@ class Scoring:
     seconds: int = 3600
     submitter: str | None = None
     memory: int = 8
+    board: Path | None = None
 
     @cached_property
     def data_place(self) -> str:
