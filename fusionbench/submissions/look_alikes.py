@@ -24,6 +24,7 @@ _SAME = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
 _REMEDY = "choose another"
 
 
+@lru_cache(maxsize=32_768)
 def skeleton(text: str) -> str:
     """What a reader takes a text for, to be compared with that of another text; not for display.
 

@@ -6,9 +6,13 @@ lies there of somebody else is never written over.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import UNSET
 
 from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.locks import lock
@@ -114,15 +118,40 @@ def _content(result: Result) -> str | None:
 
 
 def _board(result: Result, results: Path) -> Iterator[Result]:
-    """The results on the same data set under the same protocol, at any depth; damaged ones are passed over."""
+    """The results on the same data set under the same protocol, at any depth; damaged ones are passed over.
+
+    What they scored is left out. A queue asks for every submission, so that what has not changed is not read again.
+    """
     identity = result.identity
-    for file in sorted(results.glob(f"**/{identity.dataset.name}/**/result.json")):
+    for file in _files(results, identity.dataset.name):
         try:
-            other = load(file)
-        except DataError:
+            found = os.stat(file)
+        except OSError:
             continue
-        if other.status != "published" and (other.identity.dataset, other.identity.protocol) == (
-            identity.dataset,
-            identity.protocol,
+        other = _row_in(file, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        if (
+            other is not None
+            and other.status != "published"
+            and (other.identity.dataset, other.identity.protocol) == (identity.dataset, identity.protocol)
         ):
             yield other
+
+
+def _files(results: Path, dataset: str) -> list[str]:
+    """Every ``result.json`` below a folder that is called as the data set, in order; links are not followed."""
+    found, start = [], len(str(results))
+    for folder, _, names in os.walk(results):
+        if "result.json" in names and f"{os.sep}{dataset}{os.sep}" in folder[start:] + os.sep:
+            found.append(os.path.join(folder, "result.json"))
+    return sorted(found)
+
+
+@lru_cache(maxsize=20_000)
+def _row_in(file: str, stamp: tuple[int, ...]) -> Result | None:
+    """The result in a file as it was at ``stamp``, without its scores; None where it is damaged."""
+    try:
+        result = load(Path(file))
+    except DataError:
+        return None
+    result.scores, result.provenance, result.declared = {}, {}, UNSET
+    return result

@@ -1,4 +1,4 @@
-"""Whose row a submission is: accounts own rows, whatever records and containers say, on the newest state of the branch."""
+"""Whose row a submission is: the account's, whatever records and containers say, on the newest state of the branch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_predictions_of_another_account_under_a_new_title(forge: Forge, tmp_path
     copied = forge.open(2, {FILE: packed_pairs(tmp_path / "copy", "Better", by=BOB)}, by=BOB)
     early = forge.score(copied, tmp_path / "early")  # before the first is recorded, so that only recording can see it
     line = forge.accept(forge.open(1, {FILE: packed_pairs(tmp_path / "made")}), tmp_path / "work")
-    with pytest.raises(Rejected, match="those of the row Mine .* not the same submitter's"):
+    with pytest.raises(Rejected, match=r"those of the row Mine .* not the same submitter's"):
         accept_pull_request(forge.place, copied, early, lambda: NOW)
     forge.pull()
     with pytest.raises(Rejected, match="not the same submitter's"):
