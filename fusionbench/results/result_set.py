@@ -192,9 +192,9 @@ def _read(file: Path, named: bool, stated: bool) -> StoredResult | SetAside:
         result = load(file)
         where = result.identity.dataset.name, result.identity.model.name
         one = StoredResult(file, result, named)
-        for name, text in (("title", result.title), ("submitter", result.origin.submitter or "")):
+        for what, text in (("title", result.title), ("submitter", result.origin.submitter or "")):
             if len(text) > MAX_NAME:
-                return SetAside(file, f"its {name} has {len(text):,} characters, {MAX_NAME} are the most", *where)
+                return SetAside(file, f"its {what} has {len(text):,} characters, {MAX_NAME} are the most", *where)
         if name := next((name for name, value in result.cost.items() if value and not math.isfinite(value)), None):
             return SetAside(file, f"cost {name} is not finite; score again", *where)
         if result.status == "published":
