@@ -319,7 +319,8 @@ def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex
     digests = {}
     for name in sorted(files):
         digests[name] = hashlib.sha256(made := content_of(files[name])).hexdigest()
-        write_bytes(out / name, made)
+        # one wait for the disk a page was most of the time; the index tells whether a power cut took one
+        write_bytes(out / name, made, durable=False)
     content = index_bytes(index(digests))
     write_bytes(out / FILE, content)
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from fusionbench.core.errors import DataError
 from fusionbench.results.published import paper_of
 from fusionbench.results.result_set import SetAside, StoredResult
+from fusionbench.results.schema import Result
 
 
 def with_papers(results: Iterable[StoredResult], aside: list[SetAside]) -> list[StoredResult]:
@@ -39,14 +40,51 @@ def _set_aside(one: StoredResult, reason: str) -> SetAside:
 def comparable(members: list[StoredResult], aside: list[SetAside]) -> list[StoredResult]:
     """The results of one data set and protocol that measured the same images with the same metrics as most of them.
 
+    Of what stands in two results, the same weights of two owners or one submission, one stays: the maintainers' own, a
+    confirmed submitter's, or the first by path.
+
     Args:
         aside: takes the others, with the reason.
     """
+    return _same_metrics(_same_images(_once(members, aside), aside), aside)
+
+
+def _once(members: list[StoredResult], aside: list[SetAside]) -> list[StoredResult]:
+    """Without what :func:`fusionbench.results.row_keys.gather_rows` refuses."""
+
+    def trust(one: StoredResult) -> tuple[bool, bool, str]:
+        submission = one.result.submission
+        return one.result.origin.kind == "submission", submission is None or not submission.confirmed, str(one.file)
+
+    first: dict[str, StoredResult] = {}  # by the result's id, and by that of its submission
+    lost = set()
+    for one in sorted(members, key=trust):
+        result, submission = one.result, one.result.submission
+        other = first.get(f"result {result.id}")
+        mine = None if submission is None else first.get(f"submission {submission.id}")
+        if other is not None and _owner(other.result) != _owner(result):
+            lost.add(one.file)
+            aside.append(_set_aside(one, f"has the weights or images of {other.file}, which is from another side"))
+        elif mine is not None and mine.result.id != result.id:
+            assert submission is not None
+            lost.add(one.file)
+            aside.append(_set_aside(one, f"is of submission {submission.id[:12]}, and so is {mine.file}"))
+        else:
+            first.setdefault(f"result {result.id}", one)
+            if submission is not None:
+                first.setdefault(f"submission {submission.id}", one)
+    return [one for one in members if one.file not in lost]
+
+
+def _owner(result: Result) -> tuple[object, ...]:
+    return result.origin.kind, result.origin.submitter, result.submission
+
+
+def _same_images(members: list[StoredResult], aside: list[SetAside]) -> list[StoredResult]:
+    """Without those whose table is about other images than most tables; without a table nothing can be said."""
     groups: list[tuple[np.ndarray, list[StoredResult]]] = []  # by the images that were scored
-    stated = []
     for one in members:
         if one.result.per_image is None:
-            stated.append(one)
             continue
         ids = np.sort(one.per_image["id"])
         same = next((group for known, group in groups if np.array_equal(known, ids)), None)
@@ -55,26 +93,40 @@ def comparable(members: list[StoredResult], aside: list[SetAside]) -> list[Store
         else:
             same.append(one)
     if not groups:
-        return stated
+        return members
     most, kept = max(groups, key=lambda group: len(group[1]))
+    lost = set()
     for ids, group in groups:
         if group is not kept:
             reason = (
                 f"was scored on {len(ids)} images, {len(np.intersect1d(most, ids))} of the {len(most)} of the others"
             )
             aside += [_set_aside(one, f"{reason}; means over different images cannot be compared") for one in group]
-    versions: dict[str, Counter[str]] = {}
-    for one in kept:
-        for metric, version in one.result.identity.metrics.items():
-            versions.setdefault(metric, Counter())[version] += 1
-    usual = {metric: counts.most_common(1)[0][0] for metric, counts in versions.items()}
+            lost |= {one.file for one in group}
+    return [one for one in members if one.file not in lost]
+
+
+def _same_metrics(members: list[StoredResult], aside: list[SetAside]) -> list[StoredResult]:
+    """Without those whose metrics have another version, direction or unit than with most; what has a table decides."""
+    counts: dict[str, Counter[str]] = {}
+    for one in [one for one in members if one.result.per_image is not None] or members:
+        for what, value in _facts(one.result).items():
+            counts.setdefault(what, Counter())[value] += 1
+    usual = {what: found.most_common(1)[0][0] for what, found in counts.items()}
     found = []
-    for one in kept:
-        other = next((item for item in one.result.identity.metrics.items() if usual[item[0]] != item[1]), None)
-        if other is None:
-            found.append(one)
+    for one in members:
+        for what, value in _facts(one.result).items():
+            if usual.setdefault(what, value) != value:
+                aside.append(_set_aside(one, f"{what} is {value} here, {usual[what]} in the others; score it again"))
+                break
         else:
-            metric, version = other
-            reason = f"was scored with version {version} of {metric}, the others with {usual[metric]}; score it again"
-            aside.append(_set_aside(one, reason))
-    return found + stated
+            found.append(one)
+    return found
+
+
+def _facts(result: Result) -> dict[str, str]:
+    """What has to be the same in all results that share a column."""
+    facts = {f"the version of {metric}": version for metric, version in result.identity.metrics.items()}
+    for key, score in result.scores.items():
+        facts |= {f"the better direction of {key}": score.better, f"the unit of {key}": repr(score.unit)}
+    return facts

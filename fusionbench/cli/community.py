@@ -102,7 +102,7 @@ def prepare_command(folder: Path, source_dir: Path | None) -> None:
 @_SUBMITTER
 @click.option("--take", type=_PATH, help="Copy the submission to this folder when it passed.")
 @_SUMMARY
-@click.option("--output", type=_PATH, help="Add kind=submission or kind=withdrawal to this file.")
+@click.option("--output", type=_PATH, help="Add kind=submission or kind=withdrawal, and submitter=NAME, to it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def check_pr_command(
     base: str,
@@ -133,7 +133,7 @@ def check_pr_command(
     if summary is not None:
         append_text(summary, verdict.as_markdown())
     if output is not None and verdict.ok:
-        append_text(output, f"kind={verdict.kind}\n")
+        append_text(output, f"kind={verdict.kind}\nsubmitter={pull.submitter.login}\n")
     problems = [vars(problem) for problem in verdict.problems]
     click.echo(json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else _text(verdict))
     if not verdict.ok:
@@ -144,10 +144,11 @@ def check_pr_command(
 @click.argument("submission", type=_PATH)
 @_FOLDER
 @click.option("-o", "--out", required=True, type=_PATH, help="A new or empty folder.")
-def score_community_command(submission: Path, folder: Path, out: Path) -> None:
+@click.option("--submitter", required=True, help="The account that sent it; its record has to name it.")
+def score_community_command(submission: Path, folder: Path, out: Path, submitter: str) -> None:
     """Score a SUBMISSION, a file or a folder that has only one, as the leaderboard does; for a container.
 
-    Example: fusionbench community score taken/mine.zip -o scored
+    Example: fusionbench community score taken/mine.zip -o scored --submitter ada
     """
     from fusionbench.board.community.accept import score_submission
     from fusionbench.board.community.settings import Leaderboard
@@ -157,7 +158,7 @@ def score_community_command(submission: Path, folder: Path, out: Path) -> None:
         if len(files) != 1:
             raise UsageError(f"{submission}: has {len(files)} files; name the submission")
         submission = files[0]
-    scored = score_submission(submission, Leaderboard.read(folder), out)
+    scored = score_submission(submission, Leaderboard.read(folder), out, submitter)
     click.echo(f"{submission.name}: scored {scored.title}")
 
 

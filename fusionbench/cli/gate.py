@@ -33,7 +33,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--alpha", type=float, help="Rate of false alarms over all scores, for --update-baseline.  [default: 0.05]"
 )
-@click.option("--calibrate", type=click.IntRange(3, 100), help="Train every model with this many seeds for --update.")
+@click.option("--calibrate", type=click.IntRange(3, 100), help="Seeds of every model to train for --update-baseline.")
 @click.option("--data", type=_PATH, help="The data set's folder, for --calibrate.")
 @click.option("--runs", type=_PATH, default="runs/calibrate", show_default=True, help="Runs of --calibrate.")
 @click.option("--device", default="auto", show_default=True, help="Device of --calibrate.")

@@ -330,6 +330,8 @@ def read_baseline(path: str | Path) -> Baseline:
     """
     from fusionbench.results.baseline_checks import require_sense, unique_keys
 
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such baseline; write one with `gate … --update-baseline`")
     try:
         content = read_bounded(path, MAX_BYTES, "baseline")
         baseline = read_json(content, Baseline, path, (*IDENTITIES, BaselineEntry))

@@ -210,8 +210,9 @@ def rank_models(
     half = _half(image_part[0], seed_part[0], factors)
     half[best] = 0.0
     ranked = images >= MIN_RANKED
+    rounding = TIE * np.maximum(np.abs(means), np.abs(means[best]))  # no number of images separates that
     if ranked:
-        separable = np.abs(difference) > np.maximum(half, TIE * np.maximum(np.abs(means), np.abs(means[best])))
+        separable = np.abs(difference) > np.maximum(half, rounding)
         better_ones, no_better = _separated(values, means, loss, seeds, factors)
         rank_low, rank_high = 1 + better_ones, 1 + len(rows) - no_better
     else:
@@ -233,7 +234,7 @@ def rank_models(
             run_sd=run_sd([mean(run) for run in rows[i]]),
             ranked=ranked,
             needed_images=None
-            if separable[i]
+            if separable[i] or abs(difference[i]) <= rounding[i]
             else _needed(difference[i], image_part[0, i] * images, seed_part[0, i], factors, images),
             note=_note(images, bool(seeds.alone[i]), seeds),
         )
@@ -346,7 +347,7 @@ def _needed(
     difference: float, variance: float, seed_part: float, factors: tuple[float, float], images: int
 ) -> int | None:
     """Images for this difference to be found with power 0.8: normal approximation, the same factors."""
-    if difference == 0 or math.isinf(factors[0]):
+    if math.isinf(factors[0]):
         return None
     left = difference**2 - (factors[1] + _POWER_FACTOR) ** 2 * seed_part
     needed = (factors[0] + _POWER_FACTOR) ** 2 * variance / left if left > 0 else math.inf

@@ -30,6 +30,7 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, NotComparableError
+from fusionbench.core.text import one_line
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
@@ -67,7 +68,7 @@ class Entry:
     def signature(self) -> str:
         """Submitter and the start of the submission's id, as tables show them beside the title; "" for own runs."""
         submission = self.results[0].submission
-        return " ".join(filter(None, [self.submitter, "" if submission is None else submission.id[:8]]))
+        return " ".join(filter(None, [one_line(self.submitter or ""), "" if submission is None else submission.id[:8]]))
 
     @property
     def about(self) -> list[str]:
@@ -105,8 +106,8 @@ class Entry:
 
 
 def title_of(result: Result) -> str:
-    """What a table calls a result."""
-    return result.title or result.identity.model.name
+    """What a table calls a result, on one line: a line end in a title would look like a row of its own."""
+    return one_line(result.title or result.identity.model.name)
 
 
 def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fusionbench.core.errors import some
 from fusionbench.results.comparison import Comparison
 
 MAX_NEEDED = 20  # ties of which a table says how many images they need; JSON and CSV have all
@@ -26,7 +27,7 @@ def rank_notes(comparison: Comparison) -> list[str]:
         ['sf: no ranks: 3 images, fewer than the 6 that a rank needs']
     """
     common: dict[str, list[str]] = {}  # what is said of every row of a score is said once
-    single: dict[tuple[str, str], list[str]] = {}
+    single: dict[str, dict[str, None]] = {}  # note -> titles; each stands once
     needed = []
     for key, column in comparison.scores.items():
         for entry, row in zip(comparison.entries, column, strict=True):
@@ -34,13 +35,13 @@ def rank_notes(comparison: Comparison) -> list[str]:
                 continue
             for note in filter(None, row.note.split("; ")):
                 if note.startswith("trained once"):
-                    single.setdefault((entry.title, note), []).append(key)
+                    single.setdefault(note, {})[entry.title] = None
                 elif key not in common.setdefault(note, []):
                     common[note].append(key)
             if row.ranked and row.needed_images is not None:
                 needed.append(f"{entry.title}: {key} about {row.needed_images:,}")
     lines = [f"{', '.join(keys)}: no ranks: {note}" for note, keys in common.items()]
-    lines += [f"{title}: {note}" for title, note in single]
+    lines += [f"{some(list(titles))}: {note}" for note, titles in single.items()]
     if needed:
         lines.append(f"images that would separate a row from the best (power 0.8): {'; '.join(needed[:MAX_NEEDED])}")
     return lines

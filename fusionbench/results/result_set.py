@@ -40,6 +40,7 @@ from fusionbench.results.image_tables import read_table
 from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import Result, load
 
+MAX_NAME = 300  # characters of a title, and of who submitted it
 MAX_SAID = 20  # results set aside that are named one by one on stderr
 
 
@@ -198,6 +199,9 @@ def _read(file: Path, named: bool, stated: bool) -> StoredResult | SetAside:
         result = load(file)
         where = result.identity.dataset.name, result.identity.model.name
         one = StoredResult(file, result, named)
+        for what, text in (("title", result.title), ("submitter", result.origin.submitter or "")):
+            if len(text) > MAX_NAME:
+                return SetAside(file, f"its {what} has {len(text):,} characters, {MAX_NAME} are the most", *where)
         if name := next((name for name, value in result.cost.items() if value and not math.isfinite(value)), None):
             return SetAside(file, f"cost {name} is not finite; score again", *where)
         if result.status == "published":

@@ -128,7 +128,7 @@ def notes(comparison: Comparison) -> list[str]:
     for (i, reason), keys in sorted(told.items()):
         lines.append(f"{comparison.entries[i].title}: {', '.join(keys)} n/a: {reason}")
     lines += [f"{entry.title}: {remark}" for entry in comparison.entries for remark in entry.about]
-    return lines + rank_notes(comparison)
+    return [one_line(line) for line in lines + rank_notes(comparison)]
 
 
 def as_data(comparison: Comparison) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from fusionbench.core.errors import Problem
@@ -24,6 +24,7 @@ _SAME = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l"})
 _REMEDY = "choose another"
 
 
+@lru_cache(maxsize=32_768)
 def skeleton(text: str) -> str:
     """What a reader takes a text for, to be compared with that of another text; not for display.
 
@@ -108,16 +109,7 @@ def name_problems(title: str, submitter: str, model: str | None) -> list[Problem
     Args:
         model: the registered model whose weights are submitted; None for predictions, which may be of anything.
     """
-    found = []
-    for what, text in (("title", title), ("submitter", submitter)):
-        if words := mixed_words(text):
-            rule = f"the {what} mixes letters of two scripts that look alike in {words[0]!a}"
-            found.append(Problem(META, rule, "write each word in one script"))
-        if claims := claims_of(text):
-            rule = f"the {what} claims to be {claims[0]!r}, which is not the author's to say"
-            found.append(Problem(META, rule, "leave it out"))
-        if not skeleton(text):
-            found.append(Problem(META, f"the {what} has no letter", _REMEDY))
+    found = text_problems(META, {"title": title, "submitter": submitter})
     theirs = _registered().get(skeleton(title))
     if theirs is not None and theirs != model:
         what = "predictions" if model is None else f"weights of {model}"
@@ -126,6 +118,31 @@ def name_problems(title: str, submitter: str, model: str | None) -> list[Problem
     elif theirs is None and model is not None and _published().get(skeleton(title), model) != model:
         rule = f"{title!r} is a method with published numbers, these are weights of {model}"
         found.append(Problem(META, rule, _REMEDY))
+    return found
+
+
+def text_problems(file: str, texts: Mapping[str, str]) -> list[Problem]:
+    """Why names are refused whatever they are names of.
+
+    Args:
+        file: where they stand.
+        texts: what each is called in messages -> the name.
+
+    Example:
+        >>> from fusionbench.submissions.look_alikes import text_problems
+        >>> [problem.rule for problem in text_problems("a.json", {"title": "Net (verified)", "entered_by": "Ada"})]
+        ["the title claims to be 'verified', which is not the author's to say"]
+    """
+    found = []
+    for what, text in texts.items():
+        if words := mixed_words(text):
+            rule = f"the {what} mixes letters of two scripts that look alike in {words[0]!a}"
+            found.append(Problem(file, rule, "write each word in one script"))
+        if claims := claims_of(text):
+            rule = f"the {what} claims to be {claims[0]!r}, which is not the author's to say"
+            found.append(Problem(file, rule, "leave it out"))
+        if not skeleton(text):
+            found.append(Problem(file, f"the {what} has no letter", _REMEDY))
     return found
 
 

@@ -6,9 +6,13 @@ lies there of somebody else is never written over.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import UNSET
 
 from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.locks import lock
@@ -17,7 +21,7 @@ from fusionbench.results.schema import Result, SubmittedRow, load, save
 from fusionbench.submissions.fingerprints import Content, copy_problems, fingerprint_of, save_fingerprint
 from fusionbench.submissions.look_alikes import board_problems
 
-LOCK = ".accept.lock"  # in the root of results, so that no two workers take one place
+ACCEPT_LOCK = ".accept.lock"  # below the root of results; it stays there, as locks do
 
 
 def save_row(
@@ -27,6 +31,7 @@ def save_row(
     results: Path,
     model: str | None,
     content: Content | None = None,
+    board: Path | None = None,
 ) -> Path:
     """Save the result of a submission below ``results`` when it takes nobody's place there; its folder.
 
@@ -38,18 +43,20 @@ def save_row(
         path: the submission, for messages.
         table: values by image, as :func:`fusionbench.results.schema.save` takes them.
         model: the registered model whose weights it is; None for predictions.
+        board: where the results lie among which it finds its place, if not in ``results``.
 
     Raises:
         RejectedError: names every reason.
     """
     results.mkdir(parents=True, exist_ok=True)
-    with lock(results / LOCK):  # no two workers take one place
-        problems = row_problems(result, results, model)
+    board = results if board is None else board
+    with lock(results / ACCEPT_LOCK):  # no two workers take one place
+        problems = row_problems(result, board, model)
         fingerprint = None if content is None else fingerprint_of(result, content)
         if fingerprint is not None and not problems:
             assert result.submission is not None
             dataset, replaces = result.identity.dataset.name, result.submission.replaces
-            problems += copy_problems(fingerprint, results, dataset, replaces)
+            problems += copy_problems(fingerprint, board, dataset, replaces)
         if problems:
             raise RejectedError(f"{path}: {' | '.join(problems)}")
         if fingerprint is not None:  # before the result, without which it does not count
@@ -123,15 +130,40 @@ def _content(result: Result) -> str | None:
 
 
 def _board(result: Result, results: Path) -> Iterator[Result]:
-    """The results on the same data set under the same protocol; damaged ones are passed over."""
+    """The results on the same data set under the same protocol, at any depth; damaged ones are passed over.
+
+    What they scored is left out. A queue asks for every submission, so that what has not changed is not read again.
+    """
     identity = result.identity
-    for file in sorted((results / identity.dataset.name).glob("**/result.json")):
+    for file in _files(results, identity.dataset.name):
         try:
-            other = load(file)
-        except DataError:
+            found = os.stat(file)
+        except OSError:
             continue
-        if other.status != "published" and (other.identity.dataset, other.identity.protocol) == (
-            identity.dataset,
-            identity.protocol,
+        other = _row_in(file, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        if (
+            other is not None
+            and other.status != "published"
+            and (other.identity.dataset, other.identity.protocol) == (identity.dataset, identity.protocol)
         ):
             yield other
+
+
+def _files(results: Path, dataset: str) -> list[str]:
+    """Every ``result.json`` below a folder that is called as the data set, in order; links are not followed."""
+    found, start = [], len(str(results))
+    for folder, _, names in os.walk(results):
+        if "result.json" in names and f"{os.sep}{dataset}{os.sep}" in folder[start:] + os.sep:
+            found.append(os.path.join(folder, "result.json"))
+    return sorted(found)
+
+
+@lru_cache(maxsize=20_000)
+def _row_in(file: str, stamp: tuple[int, ...]) -> Result | None:
+    """The result in a file as it was at ``stamp``, without its scores; None where it is damaged."""
+    try:
+        result = load(Path(file))
+    except DataError:
+        return None
+    result.scores, result.provenance, result.declared = {}, {}, UNSET
+    return result

@@ -46,9 +46,11 @@ def test_the_steps_of_the_workflows(forge: Forge, tmp_path: Path, capsys: pytest
     more = ("--take", tmp_path / "taken", "--output", tmp_path / "output", "--summary", tmp_path / "summary.md")
     code, out, err = run(capsys, "community", "check-pr", *where, *facts, *more)
     assert code == 0 and "a submission that passes" in out, err
-    assert (tmp_path / "output").read_text() == "kind=submission\n"
+    assert (tmp_path / "output").read_text() == "kind=submission\nsubmitter=ada\n"
     assert "passed the check" in (tmp_path / "summary.md").read_text()
-    code, _, err = run(capsys, "community", "score", tmp_path / "taken", "-o", tmp_path / "scored", *where)
+    code, _, err = run(
+        capsys, "community", "score", tmp_path / "taken", "-o", tmp_path / "scored", "--submitter", "ada", *where
+    )
     assert code == 0, err
     message = tmp_path / "message.md"
     scored = ("--scored", tmp_path / "scored", "--summary", message)
@@ -98,7 +100,7 @@ def test_mistakes_of_the_caller(forge: Forge, tmp_path: Path, capsys: pytest.Cap
         ("check-pr", "main", "main", "--submitter", "a;b", *where),
         ("check-pr", "main", "main", "--submitter", "ada", "--folder", tmp_path / "none"),
         ("accept", "main", "--submitter", "ada", "--remote", "elsewhere", *where),
-        ("score", tmp_path, "-o", tmp_path / "new", *where),
+        ("score", tmp_path, "-o", tmp_path / "new", "--submitter", "ada", *where),
         ("pages", "-o", tmp_path / "site", "--folder", tmp_path),
         ("init", tmp_path / "x", "--title", "T", "--suite", "pairs-demo", "--kinds", "weigths"),
         ("codabench", "no-such-suite", "-o", tmp_path / "bundle"),

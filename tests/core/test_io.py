@@ -66,6 +66,15 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, monkeyp
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_can_be_made_again_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    files.write_bytes(tmp_path / "page", b"a", durable=False)
+    assert (tmp_path / "page").read_bytes() == b"a" and not waits
+    files.write_bytes(tmp_path / "result", b"b")
+    assert len(waits) == 1
+
+
 def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:

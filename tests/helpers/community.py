@@ -118,7 +118,7 @@ class Forge:
         """Take the file of a pull request and score it, as the container does."""
         verdict = self.check(pull, content=False, take=out / "taken", now=now)
         assert verdict.ok, verdict.problems
-        score_submission(out / "taken" / verdict.name, self.leaderboard, out / "scored")
+        score_submission(out / "taken" / verdict.name, self.leaderboard, out / "scored", pull.submitter.login)
         return out / "scored"
 
     def accept(self, pull: PullRequest, out: Path, now: datetime.datetime = NOW) -> AnyLine:
@@ -152,19 +152,19 @@ def paper_numbers(title: str) -> bytes:
     return json.dumps(record).encode()
 
 
-def fused_pairs(folder: Path) -> Path:
+def fused_pairs(folder: Path, add: int = 0) -> Path:
     """The mean of each pair of pairs-demo as a folder of PNG files."""
     pairs = open_pairs("pairs-demo")
     folder.mkdir(parents=True, exist_ok=True)
     for number, stem in enumerate(pairs.stems):
         a, b = pairs.pair(number).astype(int)
-        Image.fromarray(((a + b + 1) // 2).astype(np.uint8)).save(folder / f"{stem}.png")
+        Image.fromarray(np.clip((a + b + 1) // 2 + add, 0, 255).astype(np.uint8)).save(folder / f"{stem}.png")
     return folder
 
 
-def packed_pairs(folder: Path, title: str = "Mine") -> bytes:
-    """A submission of :func:`fused_pairs`."""
-    fused = fused_pairs(folder / "fused")
-    words = {"title": title, "submitter": "A. Author", "model": title.lower(), "data": Path("pairs-demo")}
+def packed_pairs(folder: Path, title: str = "Mine", by: Account = ADA, add: int = 0, **words: Any) -> bytes:
+    """A submission of :func:`fused_pairs`; ``add``: grey levels on top, which make other predictions."""
+    fused = fused_pairs(folder / "fused", add)
+    words = {"title": title, "submitter": by.login, "model": title.lower(), "data": Path("pairs-demo")} | words
     pack_submission(PackRequest(fused, folder / "mine.zip", **words))
     return (folder / "mine.zip").read_bytes()

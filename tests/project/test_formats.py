@@ -247,7 +247,7 @@ def write_leaderboard(work: Path) -> dict[str, Path]:
     git(folder, "commit", "--quiet", "-m", "Submit")
     git(folder, "checkout", "--quiet", "main")
     now = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
-    score_submission(work / "published.json", Leaderboard.read(folder), work / "scored")
+    score_submission(work / "published.json", Leaderboard.read(folder), work / "scored", "ada")
     place = Place(Repository(folder), "main", None)
     line = accept_pull_request(place, pull_request_of("theirs", "ada"), work / "scored", lambda: now)
     withdraw_submission(place, line.id, "made for a test", lambda: now)

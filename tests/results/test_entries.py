@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import NotComparableError
+from fusionbench.core.errors import DataError, NotComparableError
+from fusionbench.results.comparison import compare_entries
 from fusionbench.results.entries import read_entries, require_comparable
-from fusionbench.results.schema import identity_id, load, load_per_image, save
+from fusionbench.results.schema import Origin, SubmittedRow, identity_id, load, load_per_image, save
+from fusionbench.results.tables import as_tables, label
 from tests.helpers.results import saved
 from tests.results.test_row_keys import submitted
 
@@ -50,7 +52,7 @@ def test_directions_and_units_that_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ids", [["x", "y", "x"], [3, 3, 4]])
 def test_an_image_counts_once(tmp_path: Path, ids: list[int | str]) -> None:
     saved(tmp_path, "a", {"vif": [1.0, 2.0, 3.0]}, ids=ids)
-    with pytest.raises(NotComparableError, match=rf"a/.*result\.json: a .* has image {ids[0]!r} twice"):
+    with pytest.raises(DataError, match=r"a/.*result\.json: images\.csv: an image stands in it twice"):
         read_entries([tmp_path])
 
 
@@ -73,3 +75,16 @@ def test_a_row_says_whose_it_is_and_what_it_replaces(tmp_path: Path) -> None:
     assert entry.provenance["submissions"] == ["b" * 64] and entry.provenance["replaces"] == ["a" * 64]
     assert entry.provenance["declared"] == [{}] and not entry.provenance["submitter_confirmed"]
     assert np.array_equal(entry.values["vif"], [[1.0, 2.0]])
+
+
+def test_a_title_or_submitter_is_one_line_of_a_table(tmp_path: Path) -> None:
+    """Else a title could carry a row of its own, with any rank."""
+    folder = saved(tmp_path, "a", {"vif": [0.1, 0.2]})
+    made = load(folder)
+    made.title = "Mine\nBest   1  9.99*"
+    made.origin = Origin(kind="submission", submitter="Eve\r\tX", submission=SubmittedRow(id="a" * 64))
+    save(made, tmp_path, load_per_image(folder))
+    (entry,) = read_entries([tmp_path])
+    assert (entry.title, entry.signature) == ("Mine Best   1  9.99*", "Eve X aaaaaaaa")
+    table = as_tables(compare_entries([entry], resamples=100), 200)[0]
+    assert table.row_count == 1 and "\n" not in label(entry)

@@ -45,3 +45,18 @@ def test_the_line_stays_short(tmp_path: Path) -> None:
         saved(tmp_path, f"m{i}", {"vif": rng.normal(size=8)}, family="trivial")
     (line,) = rank_notes(compare_results([tmp_path], resamples=100))
     assert line.count("about") == MAX_NEEDED
+
+
+def test_many_trained_once_are_one_line(tmp_path: Path) -> None:
+    for i in range(12):
+        saved(tmp_path, f"m{i:02}", {"vif": VALUES + i})
+    (line,) = [note for note in rank_notes(compare_results([tmp_path], resamples=100)) if "trained once" in note]
+    assert line.startswith("m00, m01, ") and " and 4 more: trained once" in line
+
+
+def test_no_number_of_images_separates_rounding(tmp_path: Path) -> None:
+    for i in range(3):
+        saved(tmp_path, f"m{i}", {"vif": VALUES + i * 1e-12}, family="trivial")
+    comparison = compare_results([tmp_path], resamples=100)
+    assert [row.needed_images for row in comparison.scores["vif"] if row is not None] == [None] * 3
+    assert rank_notes(comparison) == []

@@ -135,3 +135,18 @@ def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.json: no such result"):
         read_results([tmp_path / "x.json"])
     assert len(read_results([])) == len(ResultSet()) == 0
+
+
+@pytest.mark.parametrize("field", ["title", "submitter"])
+def test_names_that_fill_a_page_are_set_aside(tmp_path: Path, field: str) -> None:
+    made_up(tmp_path, "good")
+    folder = made_up(tmp_path, "long")
+    result = schema.load(folder)
+    if field == "title":
+        result.title = "x" * 200_000
+    else:
+        result.origin = schema.Origin(kind="submission", submitter="x" * 301)
+    schema.save(result, tmp_path, schema.load_per_image(folder))
+    found = read_results(tmp_path)
+    assert [one.result.identity.model.name for one in found] == ["good"]
+    assert f"its {field} has " in found.set_aside[0].reason and "300 are the most" in found.set_aside[0].reason

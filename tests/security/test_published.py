@@ -13,8 +13,8 @@ import pytest
 from fusionbench.board import build_board
 from fusionbench.core.errors import NotComparable, Rejected
 from fusionbench.results import comparison, gate, published, schema
-from fusionbench.submissions.kinds.base import Scoring
-from fusionbench.submissions.submit import accept_submission, check_submission
+from fusionbench.submissions.kinds.base import PackRequest, Scoring
+from fusionbench.submissions.submit import accept_submission, check_submission, pack_submission
 from tests.helpers.results import made_up
 
 SCRIPT = "<script>alert(1)</script>"
@@ -209,3 +209,22 @@ def test_the_former_name_of_the_mean_is_read(record: dict[str, Any], tmp_path: P
     scores["nll_bpd@mean"] = "15.01"
     (tmp_path / "two").mkdir()
     refused(written(tmp_path / "two" / "a.json", record), "has both nll_bpd@avg4 and nll_bpd@mean")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record.update(entered_by="The maintainers"), "the entered_by claims to be 'maintainers'"),
+        (lambda record: record["rows"][0].update(title="CVAE (o f f i c i a l)"), "the title of row 1 claims to be"),
+        (lambda record: record["rows"][0].update(title="F\u0430st"), "mixes letters of two scripts"),
+        (lambda record: record.update(entered_by="..."), "has no letter"),
+    ],
+)
+def test_names_that_claim_what_nobody_said(
+    record: dict[str, Any], tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    change(record)
+    refused(written(tmp_path / "a.json", record), message)
+    with pytest.raises(Rejected, match="cannot be submitted"):
+        pack_submission(PackRequest(tmp_path / "a.json", tmp_path / "out.json"))
+    assert not (tmp_path / "out.json").exists()

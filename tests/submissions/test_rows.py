@@ -9,6 +9,7 @@ import pytest
 
 from fusionbench.core.errors import RejectedError
 from fusionbench.results.schema import Origin, Result, SubmittedRow, identity_id, load
+from fusionbench.submissions import rows
 from fusionbench.submissions.rows import row_problems, save_row
 from tests.helpers.results import saved
 
@@ -88,6 +89,30 @@ def test_titles_of_others_are_refused_on_that_board_alone(tmp_path: Path) -> Non
     assert "looks like that of the row Sharp" in row_problems(theirs, tmp_path / "results", None)[0]
     theirs.identity.protocol.seed = 3
     assert row_problems(theirs, tmp_path / "results", None) == []
+
+
+def test_what_has_not_changed_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate("abc"):
+        accept(tmp_path, scored(tmp_path, name, "Ada", weights=number + 1))
+    theirs = scored(tmp_path, "e", "Eve", weights=9, title="SHARP")
+    assert row_problems(theirs, tmp_path / "results", None) == []
+    read = []
+    monkeypatch.setattr(rows, "load", lambda path: read.append(path) or load(path))
+    assert row_problems(theirs, tmp_path / "results", None) == [] and read == []
+    retitled = scored(tmp_path, "a", "Ada", weights=1, title="Sharp")  # the same submission: its file is written again
+    folder = accept(tmp_path, retitled)
+    assert "looks like that of the row Sharp" in row_problems(theirs, tmp_path / "results", None)[0]
+    assert read == [folder / "result.json"]
+
+
+def test_results_lie_at_any_depth(tmp_path: Path) -> None:
+    scored_by_ada = scored(tmp_path, "a", "Ada", weights=1)
+    save_row(PATH, scored_by_ada, VALUES, tmp_path / "board" / "0001-x", None)
+    theirs = scored(tmp_path, "e", "Eve", weights=1)
+    with pytest.raises(RejectedError, match="not the same submitter's"):
+        save_row(PATH, theirs, VALUES, tmp_path / "out", None, tmp_path / "board")
+    other = scored(tmp_path, "e", "Eve", weights=2)
+    assert save_row(PATH, other, VALUES, tmp_path / "out", None, tmp_path / "board").is_relative_to(tmp_path / "out")
 
 
 def test_a_damaged_result_stops_no_submission(tmp_path: Path) -> None:

@@ -37,15 +37,17 @@ from fusionbench.board.community.pull_request import (
     check_pull_request,
 )
 from fusionbench.board.community.settings import ACCEPTED, KIND_NAMES, LEDGER, RESULTS, WITHDRAW, KindName, Leaderboard
+from fusionbench.board.community.standing import standing_problems
 from fusionbench.core.errors import DataError, Rejected, UsageError, some
 from fusionbench.core.io import file_sha256, read_bounded, write_bytes
 from fusionbench.core.progress import say
 from fusionbench.core.text import Digest, Line
+from fusionbench.results.schema import Result
 from fusionbench.submissions.fingerprints import FILE as FINGERPRINT
-from fusionbench.submissions.fingerprints import copy_problems, read_fingerprint
+from fusionbench.submissions.fingerprints import read_fingerprint
 from fusionbench.submissions.kinds import kind_of
 from fusionbench.submissions.kinds.base import Scoring
-from fusionbench.submissions.rows import LOCK
+from fusionbench.submissions.rows import ACCEPT_LOCK
 
 SCORED = "scored.json"
 MAX_RESULT_FILE = 64 << 20  # bytes
@@ -63,11 +65,15 @@ class ScoredSubmission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     title: Line
 
 
-def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> ScoredSubmission:
+def score_submission(file: Path, leaderboard: Leaderboard, out: Path, submitter: str) -> ScoredSubmission:
     """Check and score a submitted file as the leaderboard's suite says; results and ``scored.json`` go to ``out``.
 
+    Args:
+        submitter: the account that sent it, which its record has to name.
+
     Raises:
-        Rejected: the check found problems, or scoring failed or took too long.
+        Rejected: the check found problems, it is somebody else's, its row has no place among the leaderboard's results,
+            or scoring failed or took too long.
         UsageError, DataError: no such file or data, a kind that is not taken, or ``out`` is not empty.
     """
     from fusionbench.submissions.submit import accept_submission
@@ -81,30 +87,22 @@ def score_submission(file: Path, leaderboard: Leaderboard, out: Path) -> ScoredS
     data = leaderboard.data if kind.needs_data else None
     # images of registered pairs are scored without a suite; everything else as the suite says
     suite = str(leaderboard.suite_file) if data is not None and leaderboard.protocol != "pairs" else None
-    scoring = Scoring(out / RESULTS, data, suite, leaderboard.settings.seconds)
+    board = leaderboard.folder / RESULTS
+    scoring = Scoring(out / RESULTS, data, suite, leaderboard.settings.seconds, submitter, board=board)
     scoring.check_data()
     sha256 = file_sha256(file)
     accept_submission(file, scoring)
-    (out / RESULTS / LOCK).unlink(missing_ok=True)  # nobody else accepts into this folder
+    for left in (out / RESULTS).glob(f"{ACCEPT_LOCK}*"):  # nobody else writes here, and it is no file of a result
+        left.unlink()
     made = [path for path, _ in _result_files(out / RESULTS)]
-    _refuse_copies(file, made, leaderboard.folder / RESULTS)
     title = _title(out / RESULTS, made)
     scored = ScoredSubmission(sha256=sha256, kind=name, title=title)
     write_bytes(out / SCORED, msgspec.json.encode(scored, order="sorted") + b"\n")
     return scored
 
 
-def _refuse_copies(file: Path, made: list[Path], results: Path) -> None:
-    """Refuse what somebody else submitted to the leaderboard before."""
-    for path in made:
-        if path.name == FINGERPRINT:
-            found = copy_problems(read_fingerprint(path), results, path.parents[2].name)
-            if found:
-                raise Rejected(f"{file}: {' | '.join(found)}")
-
-
-def read_scored(folder: Path) -> tuple[ScoredSubmission, dict[str, bytes]]:
-    """What :func:`score_submission` left in a folder: the record, and result file -> bytes.
+def read_scored(folder: Path) -> tuple[ScoredSubmission, dict[str, bytes], list[Result]]:
+    """What :func:`score_submission` left in a folder: the record, result file -> bytes, and the results.
 
     The folder comes out of a container that had hostile input, so that every name, size and result is checked.
 
@@ -120,15 +118,18 @@ def read_scored(folder: Path) -> tuple[ScoredSubmission, dict[str, bytes]]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DataError(f"{folder / SCORED}: not a record of scoring: {error}; score the submission again") from error
     files: dict[str, bytes] = {}
+    results = []
     for path, name in _result_files(folder / RESULTS):
         files[name] = read_bounded(path, MAX_RESULT_FILE, "result")
-        if path.name == "result.json" and schema.load(path).per_image is not None:
-            schema.load_per_image(path)
+        if path.name == "result.json":
+            results.append(schema.load(path))
+            if results[-1].per_image is not None:
+                schema.load_per_image(path)
         if path.name == FINGERPRINT:
             read_fingerprint(path)
-    if not any(name.endswith("result.json") for name in files):
+    if not results:
         raise DataError(f"{folder / RESULTS}: has no result; score the submission again")
-    return scored, files
+    return scored, files, results
 
 
 def _result_files(root: Path) -> list[tuple[Path, str]]:
@@ -188,7 +189,10 @@ def accept_pull_request(
             return _withdrawal(place.repository, state, tip, verdict.name, pull.submitter, verdict.reason, time_now)
         if record is None:
             raise UsageError("name the folder of `fusionbench community score` with --scored")
-        return _acceptance(state, pull, verdict, *record, time_now)
+        scored_file, files, results = record
+        if problems := standing_problems(place.repository, tip, results, scored_file.kind, pull.submitter):
+            raise Rejected(f"{verdict.name}: {' | '.join(problems)}")
+        return _acceptance(state, pull, verdict, scored_file, files, time_now)
 
     return _commit(place, add)
 

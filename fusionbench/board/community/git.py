@@ -6,6 +6,7 @@ made beside the working tree, from blobs, and pushed without force.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -119,6 +120,30 @@ class Repository:
         if (size := self.size(blob)) > most:
             raise DataError(f"{path} of commit {commit[:12]}: {size} bytes are too many (limit {most})")
         return self.run("cat-file", "blob", blob)
+
+    def export(self, commit: str, folder: str, name: str, out: Path) -> None:
+        """Write all plain files called ``name`` below a folder of a commit to the same paths below ``out``.
+
+        Raises:
+            DataError: git fails, or a path leads out of ``out``.
+        """
+        listed = self.run("ls-tree", "--full-tree", "-r", "-z", commit, "--", f"{folder}/")
+        found = []
+        for line in listed.decode("utf-8", "surrogateescape").split("\0"):
+            head, _, path = line.partition("\t")
+            if path.rpartition("/")[2] == name and head.split(" ")[0] in (FILE, EXECUTABLE):
+                found.append((out / path, head.split(" ")[2]))
+        if not found:
+            return
+        stream = io.BytesIO(self.run("cat-file", "--batch", given="".join(f"{blob}\n" for _, blob in found).encode()))
+        root = out.resolve()
+        for target, _ in found:
+            size = int(stream.readline().split()[2])
+            content = stream.read(size + 1)[:-1]
+            if not target.resolve().is_relative_to(root):
+                raise DataError(f"{escaped(target)}: a path that leads elsewhere; remove it from the branch")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
 
     def size(self, blob: str) -> int:
         """How many bytes a blob has."""

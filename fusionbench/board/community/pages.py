@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionbench.board.community.ledger import AcceptedLine, Ledger, read_ledger
 from fusionbench.board.community.settings import LEDGER, REFERENCE, RESULTS, Leaderboard
+from fusionbench.board.index import read_index
 from fusionbench.core.errors import FusionbenchError, UsageError
 from fusionbench.core.io import escaped, file_sha256, write_bytes
 from fusionbench.core.text import printable
@@ -27,7 +28,7 @@ _MARK = b'<meta name="generator" content="fusionbench community">'
 
 
 @dataclass(frozen=True)
-class SetAside:
+class NotShown:
     """A result that is not shown, and why."""
 
     path: str
@@ -35,15 +36,15 @@ class SetAside:
 
 
 @dataclass(frozen=True)
-class Pages:
+class CommunityPages:
     """What was built: the first page, the results that were set aside, and how many submissions are shown."""
 
     index: Path
     shown: int
-    set_aside: list[SetAside] = field(default_factory=list)
+    set_aside: list[NotShown] = field(default_factory=list)
 
 
-def build_pages(leaderboard: Leaderboard, out: Path) -> Pages:
+def build_pages(leaderboard: Leaderboard, out: Path) -> CommunityPages:
     """Write the pages of a leaderboard into ``out``: ``index.html`` with all submissions, and the board in ``board/``.
 
     Raises:
@@ -64,9 +65,10 @@ def build_pages(leaderboard: Leaderboard, out: Path) -> Pages:
         measured = any(_is_measured(path) for path in good)  # a paper's numbers alone make no table
         if measured:
             build_board(folder, out / BOARD, title=leaderboard.settings.title)
+            set_aside += _not_compared(out / BOARD)
         elif (out / BOARD).is_dir():
             shutil.rmtree(out / BOARD)  # ours: its index.html lies beside a page with our mark
-    bad = {one.path.partition("/")[0]: one.reason for one in set_aside}
+    bad = {one.path.partition("/")[0]: one.reason for one in reversed(set_aside)}
     rows = [_row(line, ledger, bad) for line in reversed(ledger.accepted.values())]
     page = (
         _templates()
@@ -80,36 +82,42 @@ def build_pages(leaderboard: Leaderboard, out: Path) -> Pages:
         )
     )
     write_bytes(index, page.encode())
-    return Pages(index, sum(row["state"] == "listed" for row in rows), set_aside)
+    return CommunityPages(index, sum(row["state"] == "listed" for row in rows), set_aside)
 
 
-def _sort_out(results: Path, ledger: Ledger) -> tuple[list[Path], list[SetAside]]:
+def _sort_out(results: Path, ledger: Ledger) -> tuple[list[Path], list[NotShown]]:
     """The folders of results that are shown, and what is not."""
     good: list[Path] = []
-    set_aside: list[SetAside] = []
+    set_aside: list[NotShown] = []
     active = ledger.active
     for folder in sorted(path for path in results.iterdir() if path.is_symlink() or path.is_dir()):
         name = escaped(folder.name)
         if folder.is_symlink():
-            set_aside.append(SetAside(name, "a link"))
+            set_aside.append(NotShown(name, "a link"))
         elif folder.name == REFERENCE:
             for file in sorted(folder.rglob("result.json")):
                 if reason := _damage(file):
-                    set_aside.append(SetAside(escaped(file.relative_to(results).parent), reason))
+                    set_aside.append(NotShown(escaped(file.relative_to(results).parent), reason))
                 else:
                     good.append(file.parent)
         elif folder.name not in ledger.accepted:
-            set_aside.append(SetAside(name, "no line of the ledger names it"))
+            set_aside.append(NotShown(name, "no line of the ledger names it"))
         elif folder.name not in active:
-            set_aside.append(SetAside(name, "was withdrawn, and its results are still there"))
+            set_aside.append(NotShown(name, "was withdrawn, and its results are still there"))
         elif reason := _difference(folder, ledger.accepted[folder.name]):
-            set_aside.append(SetAside(name, reason))
+            set_aside.append(NotShown(name, reason))
         else:
             good += [folder / Path(path).parent for path in ledger.accepted[folder.name].results if _is_result(path)]
     for name in active:
         if not (results / name).exists():
-            set_aside.append(SetAside(name, "its results are missing"))
+            set_aside.append(NotShown(name, "its results are missing"))
     return good, set_aside
+
+
+def _not_compared(board: Path) -> list[NotShown]:
+    """The results that a built board could not compare with the others."""
+    index, _ = read_index(board)
+    return [NotShown(one.file.rpartition("/")[0], one.reason) for one in index.set_aside if _is_result(one.file)]
 
 
 def _is_result(path: str) -> bool:

@@ -31,17 +31,20 @@ from fusionbench.board.community.settings import (
     LEDGER,
     MAX_SETTINGS,
     SETTINGS,
+    SUITE,
     WITHDRAW,
     Community,
     Leaderboard,
     parse_community,
 )
+from fusionbench.board.community.standing import submitter_problem
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, Rejected, UsageError, some
-from fusionbench.core.io import escaped, file_sha256, read_bounded
+from fusionbench.core.io import escaped, file_sha256, read_bounded, write_bytes
 from fusionbench.core.text import Count, in_markdown
 from fusionbench.submissions.kinds import kind_of
 
 MAX_REASON = 2000  # characters
+MAX_SUITE = 1 << 20  # bytes
 _SUBMISSION = re.compile(rf"{INCOMING}/([A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.(?:zip|json))")
 _WITHDRAWAL = re.compile(rf"{WITHDRAW}/({ID_PATTERN})\.txt")
 _ODD = {LINK: "a symbolic link", SUBMODULE: "a submodule"}
@@ -225,7 +228,9 @@ def check_pull_request(
         verdict.sha256 = file_sha256(file)
         _check_new(state.ledger, verdict)
         if content and not verdict.problems:
-            _check_content(file, Leaderboard(repository.folder, state.settings), verdict)
+            suite = Path(folder) / "rules" / SUITE
+            _write_suite(repository, base, state.settings, suite)
+            _check_content(file, Leaderboard(repository.folder, state.settings), suite, pull.submitter, verdict)
         if take is not None and verdict.ok:
             repository.copy_blob(change.blob, take / verdict.name)
     return verdict
@@ -296,8 +301,22 @@ def _check_withdrawal(
         verdict.about = f"{line.title}, accepted {line.time}"
 
 
-def _check_content(file: Path, leaderboard: Leaderboard, verdict: PullRequestVerdict) -> None:
-    """The submissions' own check, and whether the leaderboard takes this kind of them, for its data."""
+def _write_suite(repository: Repository, base: str, settings: Community, out: Path) -> None:
+    """The suite of the commit ``base``, and not the one that happens to be checked out, as a file."""
+    content = repository.read(base, settings.suite, MAX_SUITE)
+    if content is None:
+        raise DataError(f"commit {base[:12]} has no {settings.suite}, which its {SETTINGS} names; add it there")
+    write_bytes(out, content)
+
+
+def _check_content(
+    file: Path, leaderboard: Leaderboard, suite: Path, account: Account, verdict: PullRequestVerdict
+) -> None:
+    """The submissions' own check, and whether the leaderboard takes this kind of them, for its data, from this account.
+
+    Raises:
+        DataError: the suite of the base is damaged.
+    """
     from fusionbench.evaluation.suites import load_suite
     from fusionbench.submissions.predictions import Predictions
 
@@ -314,7 +333,13 @@ def _check_content(file: Path, leaderboard: Leaderboard, verdict: PullRequestVer
         return
     verdict.problems += report.problems
     verdict.notes, verdict.about = report.notes, report.about
-    rules = load_suite(leaderboard.suite_file)
+    submitter = getattr(report.submission, "submitter", None)  # papers are entered by whoever likes to, and not ranked
+    if isinstance(submitter, str) and (problem := submitter_problem(verdict.name, submitter, account)) is not None:
+        verdict.problems.append(problem)
+    try:
+        rules = load_suite(suite)
+    except DataError as error:
+        raise DataError(str(error).replace(str(suite), f"{leaderboard.settings.suite} of the base")) from error
     dataset = _dataset_of(report.submission)
     if dataset is not None and dataset not in (rules.dataset.partition("@")[0], rules.published):
         rule = f"is about {dataset}; {rules.dataset} is scored here"

@@ -179,7 +179,8 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         # of this process, and not of the child; what limited the child is beside it
         here = {"command": anonymous_command(), "environment": describe_environment(), "process": dict(done.facts)}
         result.provenance |= here
-        return save_row(path, result, table, scoring.results, self.registered_model(record), report.content)
+        model = self.registered_model(record)
+        return save_row(path, result, table, scoring.results, model, report.content, scoring.board)
 
     def _scored(self, path: Path, scored: Path, weights: str | None) -> tuple[Result, dict[str, np.ndarray]]:
         """What the child left in ``scored``, with our status; verified only if these weights made the numbers."""

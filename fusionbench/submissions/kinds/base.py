@@ -83,6 +83,7 @@ class Scoring:
         submitter: who handed it in, as the maintainer knows; a submission of another one is refused.
         memory: most memory for scoring one, in GiB.
         round, secret: files of a round and of its secret: weights are scored on its views. Both or none.
+        board: root of the results among which a row has to find its place, where it is not ``results``.
     """
 
     results: Path
@@ -93,6 +94,7 @@ class Scoring:
     memory: int = 8
     round: Path | None = None
     secret: Path | None = None
+    board: Path | None = None
 
     @cached_property
     def data_place(self) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from fusionbench.core.errors import RejectedError
 from fusionbench.results import published
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
+from fusionbench.submissions.look_alikes import text_problems
 
 
 class PublishedKind(SubmissionKind):
@@ -27,12 +29,20 @@ class PublishedKind(SubmissionKind):
 
     def pack(self, request: PackRequest) -> SubmissionReport:
         """Write the record as JSON; who entered it and which paper it is are in the record itself."""
+        report = self.check(request.made)
+        if not report.ok:
+            problems = " | ".join(map(str, report.problems))
+            raise RejectedError(f"{request.made}: cannot be submitted: {problems}")
         published.pack(request.made, request.out)
-        return self.check(request.made)
+        return report
 
     def check(self, path: Path, data: Path | None = None) -> SubmissionReport:
-        """The problems of the record; no data are needed."""
+        """The problems of the record and of the names in it; no data are needed."""
         record, problems = published.read_published(path)
+        if record is not None:
+            names = {"entered_by": record.entered_by}
+            names |= {f"title of row {number}": row.title for number, row in enumerate(record.rows, 1)}
+            problems += text_problems(path.name, names)
         if record is None or problems:
             return SubmissionReport(str(path), problems)
         about = f"{len(record.rows)} published rows on {record.dataset}: {record.paper.title}"
@@ -40,6 +50,8 @@ class PublishedKind(SubmissionKind):
 
     def accept(self, path: Path, scoring: Scoring) -> Path:
         """Save every row as a result; the folder of the first one."""
+        if problems := self.check(path).problems:
+            raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
         return published.accept_record(path, scoring.results)[0]
 
 

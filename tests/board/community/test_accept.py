@@ -50,7 +50,7 @@ def test_predictions_from_the_pull_request_to_the_result(forge: Forge, tmp_path:
     assert (forge.clone / "submissions/accepted" / f"{line.id}.zip").read_bytes() == content
     (file,) = (forge.clone / "results" / line.id).rglob("result.json")
     result = load(file)
-    assert (result.status, result.title, result.origin.submitter) == ("scored", "Mine", "A. Author")
+    assert (result.status, result.title, result.origin.submitter) == ("scored", "Mine", "ada")
     for name, digest in line.results.items():
         assert hashlib.sha256((forge.clone / "results" / line.id / name).read_bytes()).hexdigest() == digest
     assert not [path for path in forge.files() if path.endswith("mine.zip")], "the branch was not merged"
@@ -215,8 +215,8 @@ def test_scoring_needs_a_new_folder_and_a_kind_that_is_taken(forge: Forge, tmp_p
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     with pytest.raises(UsageError, match="is not empty"):
-        score_submission(tmp_path / "a.json", forge.leaderboard, tmp_path / "full")
+        score_submission(tmp_path / "a.json", forge.leaderboard, tmp_path / "full", "ada")
     settings = forge.clone / "community.toml"
     settings.write_text(settings.read_text().replace('"predictions", "published"', '"predictions"'))
     with pytest.raises(Rejected, match="published numbers"):
-        score_submission(tmp_path / "a.json", forge.leaderboard, tmp_path / "new")
+        score_submission(tmp_path / "a.json", forge.leaderboard, tmp_path / "new", "ada")

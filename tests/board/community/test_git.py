@@ -105,3 +105,21 @@ def test_histories_with_nothing_in_common(clone: Path) -> None:
     git(clone, "checkout", "--quiet", "--orphan", "other")
     git(clone, "commit", "--quiet", "-m", "alone")
     assert Repository(clone).merge_base("main", "other") is None
+
+
+def test_files_of_a_name_are_written_as_they_are_stored(clone: Path, tmp_path: Path) -> None:
+    for name, content in {"r/x/result.json": b"1\n2", "r/y z/result.json": b"", "r/x/other.json": b"o"}.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_bytes(content)
+    (clone / "r" / "link").mkdir()
+    (clone / "r" / "link" / "result.json").symlink_to("/etc/passwd")
+    git(clone, "add", "-A")
+    git(clone, "commit", "--quiet", "-m", "second")
+    Repository(clone).export("main", "r", "result.json", tmp_path / "out")
+    found = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("result.json")}
+    assert {name: path.read_bytes() for name, path in found.items()} == {
+        "r/x/result.json": b"1\n2",
+        "r/y z/result.json": b"",
+    }
+    Repository(clone).export("main", "nothing", "result.json", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fusionbench.board.community.accept import Place, withdraw_submission
 from fusionbench.board.community.git import Repository
+from fusionbench.board.community.ledger import Ledger, read_ledger
 from fusionbench.board.community.pages import build_pages
 from fusionbench.board.community.settings import Leaderboard
 from fusionbench.core.errors import UsageError
+from fusionbench.core.io import file_sha256
+from fusionbench.results.schema import Origin, Result, identity_id, load_per_image, save
 from tests.helpers.community import NOW, Forge, git, packed_pairs, paper_numbers, start_forge
 from tests.helpers.results import made_up
 
@@ -29,7 +34,7 @@ def names(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     found = {}
     for number, title in enumerate(("Good", "Bad"), 1):
         work = tmp_path_factory.mktemp(title)
-        pull = forge.open(number, {"submissions/incoming/a.zip": packed_pairs(work / "made", title)})
+        pull = forge.open(number, {"submissions/incoming/a.zip": packed_pairs(work / "made", title, add=number)})
         found[title] = forge.accept(pull, work / "work").id
     forge.pull()
     return found
@@ -129,6 +134,34 @@ def test_results_that_nobody_accepted(board: Leaderboard, names: dict[str, str],
     assert reasons["0099-0123456789ab"] == "no line of the ledger names it" and reasons["link"] == "a link"
     assert reasons[names["Bad"]] == "its results are missing"
     assert "fcn" in text_of(tmp_path / "site").lower() and pages.shown == 1
+
+
+def test_what_cannot_be_compared_is_set_aside(board: Leaderboard, names: dict[str, str], tmp_path: Path) -> None:
+    """A result of another release, with another version of a metric, is as it was accepted, and no column's."""
+    file = next((board.folder / "results" / names["Good"]).rglob("result.json"))
+    record = json.loads(file.read_text())
+    record["identity"]["metrics"]["vif"] = "0"
+    result = msgspec.convert(record, Result)
+    result.id = identity_id(result.identity)
+    for number in range(2):
+        own = copy.deepcopy(result)
+        own.origin, own.identity.model.name = Origin(), f"own-{number}"
+        own.identity.metrics["vif"] = "1"
+        own.id = identity_id(own.identity)
+        save(own, board.folder / "results" / "reference", load_per_image(file))
+    folder = board.folder / "results" / names["Good"]
+    save(result, tmp_path / "made", load_per_image(file))
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "made", folder)
+    ledger = read_ledger(board.folder / "ledger.jsonl")
+    line = ledger.accepted[names["Good"]]
+    digests = {p.relative_to(folder).as_posix(): file_sha256(p) for p in folder.rglob("*") if p.is_file()}
+    added = Ledger().add(msgspec.structs.replace(line, results=digests))
+    (board.folder / "ledger.jsonl").write_bytes(added.content)
+    pages = build_pages(board, tmp_path / "site")
+    reasons = {one.path.partition("/")[0]: one.reason for one in pages.set_aside}
+    assert "the version of vif is 0 here, 1 in the others" in reasons[names["Good"]]
+    assert f"set aside: {reasons[names['Good']]}" in pages.index.read_text() and pages.shown == 0
 
 
 def test_somebody_elses_pages_are_not_overwritten(board: Leaderboard, tmp_path: Path) -> None:

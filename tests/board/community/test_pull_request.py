@@ -157,3 +157,26 @@ def test_a_base_without_a_leaderboard(forge: Forge, tmp_path: Path) -> None:
     git(forge.clone, "push", "--quiet")
     with pytest.raises(DataError, match=r"has no ledger\.jsonl"):
         forge.check(pull)
+
+
+def test_the_suite_is_that_of_the_base_and_not_what_is_checked_out(forge: Forge, tmp_path: Path) -> None:
+    pull = forge.open(1, {f"{INCOMING}/mine.zip": packed_pairs(tmp_path / "made")})
+    suite = forge.clone / "suite.toml"
+    suite.write_text(suite.read_text().replace('"pairs-demo"', '"tno"').replace('split = "all"', 'split = "test"'))
+    assert forge.check(pull).ok, "the working tree says nothing"
+    git(forge.clone, "commit", "--quiet", "-am", "another suite")
+    git(forge.clone, "push", "--quiet")
+    git(forge.clone, "checkout", "--quiet", "--detach", "HEAD~1")
+    rules = [problem.rule for problem in forge.check(pull).problems]
+    assert "is about pairs-demo; tno is scored here" in rules
+    git(forge.clone, "checkout", "--quiet", "main")
+    suite.write_text("x")
+    git(forge.clone, "commit", "--quiet", "-am", "damaged")
+    git(forge.clone, "push", "--quiet")
+    with pytest.raises(DataError, match=r"^suite\.toml of the base: "):
+        forge.check(pull)
+    git(forge.clone, "rm", "--quiet", "suite.toml")
+    git(forge.clone, "commit", "--quiet", "-m", "no suite")
+    git(forge.clone, "push", "--quiet")
+    with pytest.raises(DataError, match=r"has no suite\.toml"):
+        forge.check(pull)
