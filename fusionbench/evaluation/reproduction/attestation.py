@@ -1,7 +1,7 @@
 """Who made which results again, and what came out: ``fusionbench.attestation/1``, a JSON file that can be signed.
 
-The signature lies beside the file, ``NAME.intoto.jsonl``: an in-toto Statement in the form of those of data sets, about the
-digests of the results and with the file's content as its predicate. There is no time, host or path in either.
+The signature lies beside the file, ``NAME.intoto.jsonl``: an in-toto Statement in the form of those of data sets. Its
+subjects are the file and the results, its predicate is the file's content. There is no time, host or path in it.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def check_attestation(path: Path, results: Sequence[str | Path], public_key: Pat
     return CheckedAttestation([_attested(file, name, known) for file, name in result_files(results)], signer, names)
 
 
-def _attested(file: Path, name: str, known: dict[str | None, Reproduction]) -> AttestedResult:
+def _attested(file: Path, name: str, known: dict[str, Reproduction]) -> AttestedResult:
     sha256 = hashlib.sha256(read_bounded(file, MAX_BYTES, "result")).hexdigest()
     one = known.get(sha256)
     if one is None:

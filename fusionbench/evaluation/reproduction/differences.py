@@ -58,7 +58,7 @@ def _difference(
     partial: bool,
 ) -> ScoreDifference | None:
     """None where a partial comparison has no values to compare."""
-    limits: dict[str, float] = {"atol": float(tolerance.atol), "rtol": float(tolerance.rtol)}
+    limits: dict[str, Any] = {"atol": float(tolerance.atol), "rtol": float(tolerance.rtol)}
     if other is None:
         return ScoreDifference(same=False, identical=False, values=0, largest=None, then=score.mean, **limits)
     same = identical = True
@@ -78,7 +78,7 @@ def _difference(
         image = "" if identical else str(ids[place])
     elif partial:
         return None
-    means: dict[str, float | None] = {"then": None, "now": None}
+    means: dict[str, Any] = {"then": None, "now": None}
     if not partial:
         means = {"then": score.mean, "now": other.mean}
         if score.mean is None or other.mean is None:
@@ -108,10 +108,8 @@ def environment_differences(then: Result, now: Result) -> dict[str, tuple[str, s
         ...     protocol=ProtocolIdentity(name="pairs", version="1", seed=0),
         ...     metrics={},
         ... )
-        >>> made = [
-        ...     Result(id="", status="verified", identity=identity, scores={}, provenance={"host": {"threads": threads}})
-        ...     for threads in (1, 4)
-        ... ]
+        >>> made = [Result(id="", status="verified", identity=identity, scores={}) for _ in range(2)]
+        >>> made[0].provenance, made[1].provenance = {"host": {"threads": 1}}, {"host": {"threads": 4}}
         >>> environment_differences(*made)
         {'threads': ('1', '4')}
     """

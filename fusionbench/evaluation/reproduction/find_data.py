@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fusionbench.core.errors import DataError, FusionbenchError, NotComparableError, some
+from fusionbench.core.io import digest
 from fusionbench.evaluation.protocols.base import BaseProtocol
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError
 from fusionbench.evaluation.reproduction.places import Finder
@@ -50,7 +54,7 @@ def check_protocol(protocol: BaseProtocol, options: Any, data: Any, identity: Id
         raise NotComparableError(
             f"{protocol.key} here does not know {some(unknown)}: the result was measured by another protocol"
         )
-    other = sorted(key for key in ours.params if key not in more and ours.params[key] != params.get(key))
+    other = sorted(key for key in ours.params if key not in more and not same_record(ours.params[key], params.get(key)))
     other += ["seed"] if ours.seed != theirs.seed else []
     if other:
         key = other[0]
@@ -58,6 +62,17 @@ def check_protocol(protocol: BaseProtocol, options: Any, data: Any, identity: Id
         raise NotComparableError(
             f"{protocol.key} measures with {key} = {ends[1]!r}, the result was measured with {ends[0]!r}"
         )
+
+
+def same_record(one: Any, other: Any) -> bool:
+    """Whether two values are written the same way in a result: tuples are lists there, and 1.0 is not 1.
+
+    Example:
+        >>> from fusionbench.evaluation.reproduction.find_data import same_record
+        >>> same_record({"betas": (0.9, 0.999)}, {"betas": [0.9, 0.999]}), same_record(1, 2)
+        (True, False)
+    """
+    return digest(msgspec.to_builtins(one)) == digest(msgspec.to_builtins(other))
 
 
 def first_images(data: Any, count: int, reopen: Callable[[int], Any]) -> Any:
@@ -84,8 +99,7 @@ def open_recorded(protocol: BaseProtocol, options: Any, wanted: DatasetIdentity,
         except FusionbenchError as error:
             tried.append(f"{about}: {error}" if about not in str(error) else str(error))
             continue
-        names = [name for name in ("name", "version", "split", "id", "n", "ids_sha256")]
-        other = [name for name in names if getattr(found, name) != getattr(wanted, name)]
+        other = [name for name in wanted.__struct_fields__ if getattr(found, name) != getattr(wanted, name)]
         if not other:
             return data
         tried.append(f"{about}: another {other[0]} ({str(getattr(found, other[0]))[:12]})")
@@ -108,7 +122,7 @@ def _candidates(
     def opening(data: str, folder: Path | None = None) -> Opening:
         def opened(limit: int | None) -> Any:
             chosen = _limited(protocol, options, limit)
-            return protocol.open(data, chosen, split=wanted.split, **({} if folder is None else {"source_dir": folder}))
+            return protocol.open(data, chosen, split=wanted.split, source_dir=folder)
 
         return opened
 
@@ -130,8 +144,12 @@ def _candidates(
             yield str(folder), opening(str(folder))
     recipe = recipe_of(f"{wanted.name}@{wanted.version}")
     if recipe is not None:
-        for folder, built in builds(recipe, finder):
-            yield str(folder or recipe.name), lambda limit, made=built: opening(str(made()))(limit)
+        for upstream, build in builds(recipe, finder):
+            yield str(upstream or recipe.name), partial(_open_built, build, opening)
+
+
+def _open_built(build: Callable[[], Path], opening: Callable[[str], Opening], limit: int | None) -> Any:
+    return opening(str(build()))(limit)
 
 
 def _limited(protocol: BaseProtocol, options: Any, limit: int | None) -> Any:
@@ -187,18 +205,18 @@ def builds(recipe: AnyRecipe, finder: Finder) -> Iterator[tuple[Path | None, Cal
     from fusionbench.data.build import build_dataset
 
     if is_embedded(recipe.source.name):
-        yield None, lambda: build_dataset(recipe, None, finder.scratch / "data", jobs=0)
+        yield None, partial(build_dataset, recipe, None, finder.scratch / "data", jobs=0)
         return
     for place in finder.places.sources:
         folder = place / recipe.source.name
         folder = folder if folder.is_dir() else place
         # a folder for each: what another folder gave is another data set
         out = finder.scratch / "data" / str(list(finder.places.sources).index(place))
-        yield folder, lambda chosen=folder, root=out: build_dataset(recipe, chosen, root, jobs=0)
+        yield folder, partial(build_dataset, recipe, folder, out, jobs=0)
 
 
 def find_dataset(dataset_id: str, finder: Finder, likely: str) -> Path | None:
-    """The folder of the data set with this id: found at the places of data, or built from a recipe that suites train on.
+    """The folder of the data set with this id: found, or built from what suites train on.
 
     Args:
         likely: the source or data set that is scored; what its suites train on is what is built.

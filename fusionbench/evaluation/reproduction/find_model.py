@@ -14,7 +14,7 @@ import msgspec
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.interfaces import is_trainable
 from fusionbench.core.types import ImageSpec
-from fusionbench.evaluation.reproduction.find_data import find_dataset, pair_source_of
+from fusionbench.evaluation.reproduction.find_data import find_dataset, pair_source_of, same_record
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError
 from fusionbench.evaluation.reproduction.places import Finder
 from fusionbench.evaluation.subject import Scorable
@@ -130,7 +130,7 @@ def train_command(result: Result) -> str:
         ...     training=TrainingIdentity(preset="tiny", seed=3, steps=40, planned_steps=400, cut=True),
         ... )
         >>> train_command(Result(id="", status="verified", identity=identity, scores={}))
-        "fusionbench train fcn --data fusiondigits --preset tiny --seed 3 --budget '40 steps'"
+        "fusionbench train fcn --data data/fusiondigits/1.0.0 --preset tiny --seed 3 --budget '40 steps'"
     """
     identity, training = result.identity, result.identity.training or TrainingIdentity()
     trained_on = _name_of_training_set(identity)
@@ -165,7 +165,7 @@ def _name_of_training_set(identity: Identity) -> str:
 
     source = pair_source_of(identity.dataset)
     if source is None:
-        return identity.dataset.name
+        return f"data/{identity.dataset.name}/{identity.dataset.version}"
     suites = (load_suite(name) for name in list_suites())
     return next((suite.train for suite in suites if suite.dataset == source and suite.train), "DATA")
 
@@ -208,7 +208,8 @@ def _train(result: Result, training: TrainingIdentity, learns: bool, data: Any, 
         raise NotReproducibleError("training", f"training again failed: {error}") from error
     run.info.source = identity.model.source
     made = run.info.identity()
-    other = [name for name in made.__struct_fields__ if getattr(made, name) != getattr(training, name)]
+    names = made.__struct_fields__
+    other = [name for name in names if not same_record(getattr(made, name), getattr(training, name))]
     if other:
         name = other[0]
         text = f"trained again, {name} is {getattr(made, name)!r}, recorded is {getattr(training, name)!r}"

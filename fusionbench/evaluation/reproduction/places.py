@@ -108,9 +108,9 @@ class Finder:
                     files = utf8_names(images_in(folder))
                 except DataError:
                     continue
-                if all(stem in files for stem in stems):
-                    if digest([[stem, file_sha256(files[stem])] for stem in stems]) == made_of:
-                        return folder
+                whole = all(stem in files for stem in stems)
+                if whole and digest([[stem, file_sha256(files[stem])] for stem in stems]) == made_of:
+                    return folder
         return None
 
     def manifests(self) -> list[tuple[Path, Manifest]]:

@@ -12,18 +12,24 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError, NotComparableError, UsageError
-from fusionbench.core.io import file_sha256, read_bounded
+from fusionbench.core.io import read_bounded
 from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.evaluation.protocols.base import BaseProtocol
 from fusionbench.evaluation.reproduction.differences import environment_differences, score_differences
-from fusionbench.evaluation.reproduction.find_data import check_protocol, first_images, open_recorded, recorded_options
+from fusionbench.evaluation.reproduction.find_data import (
+    check_protocol,
+    first_images,
+    open_recorded,
+    recorded_options,
+    same_record,
+)
 from fusionbench.evaluation.reproduction.find_model import FoundModel, find_model
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError, Outcome, Reproduction
 from fusionbench.evaluation.reproduction.places import Finder, Places
@@ -32,7 +38,6 @@ from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import MAX_BYTES, Identity, Result, load, load_per_image
 
 IMAGES = "pictures"  # version of a "model" that is a folder of fused images, see pairs.score_pictures
-_WITHOUT_PATHS = ("name", "version", "params", "weights_sha256", "source")
 OnDone = Callable[[Reproduction], None]
 
 
@@ -128,7 +133,7 @@ class _Record:
 
 @dataclass
 class _Workshop:
-    """One call of :func:`reproduce`; holds the data that were opened last, as results of one data set are neighbours."""
+    """One call of :func:`reproduce`; holds the data that were opened last: results of a data set are neighbours."""
 
     how: HowToReproduce
     finder: Finder
@@ -217,13 +222,9 @@ class _Workshop:
                     "table", "its images have other names, or another order, than they have here"
                 )
         tolerance = self.how.training_tolerance if others else None
-        if partial and tolerance is not None:  # means of the same images, then
-            cut = {key: score for key, score in record.result.scores.items()}
-            raise NotReproducibleError(
-                "training",
-                f"weights that were trained again, and --limit, leave {len(cut)} "
-                "means that cannot be compared: leave out --limit",
-            )
+        if partial and tolerance is not None:
+            text = "the weights that were trained again are others, so that means of all images are compared"
+            raise NotReproducibleError("training", f"{text}: leave out --limit")
         found.scores = score_differences(record.result, table, now, made, partial=partial, training=tolerance)
         found.environment = environment_differences(record.result, now)
         if not found.scores:
@@ -355,10 +356,10 @@ def check_identity(now: Identity, then: Identity) -> list[str]:
             raise NotReproducibleError("metric", f"{key} {there} here, the result is of version {version}")
     for part in ("name", "version", "params"):
         one, other = getattr(then.model, part), getattr(now.model, part)
-        if one != other:
+        if not same_record(one, other):
             raise NotComparableError(f"the model's {part} is {other!r} here, {one!r} in the result")
-    if then.protocol != now.protocol:
+    if not same_record(then.protocol, now.protocol):
         raise NotComparableError(f"the protocol is {now.protocol} here, {then.protocol} in the result")
-    if then.training != now.training:
+    if not same_record(then.training, now.training):
         raise NotComparableError("its training is recorded otherwise than a run of this fusionbench records it")
     return ["weights_sha256"] if then.model.weights_sha256 != now.model.weights_sha256 else []
