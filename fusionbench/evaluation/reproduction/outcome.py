@@ -47,7 +47,7 @@ class ScoreDifference(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Reproduction(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What became of one result. ``file`` is relative to the folder that was named.
+    """What became of one result. ``file`` begins with the name of the folder that was given.
 
     ``result_sha256``: of the bytes of ``result.json``. ``table_sha256``: of its per-image table, unpacked.
     ``images``: how many were scored, ``of`` all of the result. ``environment``: what differs, then and now.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionbench.core import progress
 from fusionbench.core.errors import DataError, FusionbenchError, NotComparableError, UsageError
 from fusionbench.core.io import read_bounded
 from fusionbench.evaluation.protocols import known_protocol
@@ -56,7 +57,7 @@ class HowToReproduce:
 
 
 def result_files(paths: Sequence[str | Path]) -> list[tuple[Path, str]]:
-    """Every ``result.json`` that is meant by files and folders, and how it is called: relative to what was named.
+    """Every ``result.json`` that is meant by files and folders, and how it is called: from the named folder's name on.
 
     Raises:
         DataError: nothing there.
@@ -67,7 +68,7 @@ def result_files(paths: Sequence[str | Path]) -> list[tuple[Path, str]]:
             below = sorted(path.glob("**/result.json"))
             if not below:
                 raise DataError(f"{path}: no result.json in it or below it")
-            found |= {one: one.relative_to(path).as_posix() for one in below}
+            found |= {one: f"{path.absolute().name}/{one.relative_to(path).as_posix()}" for one in below}
         elif path.is_dir() or path.is_file():
             file = path / "result.json" if path.is_dir() else path
             found.setdefault(file, f"{file.absolute().parent.name}/{file.name}")
@@ -192,7 +193,8 @@ class _Workshop:
             make = self._scoring(record, protocol, model, options, device)
         retrained = model is not None and model.trained and wanted.training is not None and bool(wanted.training.steps)
         found.retrained = retrained
-        trial, _ = make(self._first(protocol, options, data, 1, wanted))
+        with _silence():  # what there is to say is said when all images are scored
+            trial, _ = make(self._first(protocol, options, data, 1, wanted))
         others = check_identity(trial.identity, wanted)  # before hours are spent on all images
         if others and not retrained:
             raise NotReproducibleError(
@@ -204,7 +206,8 @@ class _Workshop:
         found.images = count
         self._differences(record, now, made, found, bool(others))
         if found.outcome == "different" and not others:
-            again, table = make(chosen)
+            with _silence():
+                again, table = make(chosen)
             moved = score_differences(now, made, again, table, partial=count < record.images)
             if not all(one.identical for one in moved.values()):
                 key = next(key for key, one in moved.items() if not one.identical)
@@ -312,6 +315,15 @@ class _Workshop:
     def _folder(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             yield Path(folder)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    was, progress.QUIET = progress.QUIET, True
+    try:
+        yield
+    finally:
+        progress.QUIET = was
 
 
 class _DamagedError(Exception):
