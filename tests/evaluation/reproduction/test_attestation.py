@@ -110,7 +110,7 @@ def test_an_edited_attestation_is_found_by_its_signature(tmp_path: Path) -> None
 def test_what_is_no_attestation_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(content)
-    with pytest.raises(DataError, match="a.json"):
+    with pytest.raises(DataError, match=r"a\.json"):
         read_attestation(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_records_that_cannot_be_trained_again(
 
 
 def test_without_weights_the_command_to_train_is_told(made: Trained, tmp_path: Path) -> None:
-    with pytest.raises(NotReproducibleError, match="fusionbench train fcn --data data/fusiondigits/1.0.0") as error:
+    with pytest.raises(NotReproducibleError, match=r"fusionbench train fcn --data data/fusiondigits/1\.0\.0") as error:
         find(load(made.result), made, tmp_path, [])
     assert error.value.cause == "weights"
 
@@ -86,6 +87,8 @@ def test_the_command_is_one_that_the_command_line_takes() -> None:
         given = verb.make_context("train", words[2:]).params
         params, training = _split(given["model"], given["settings"])
         preset = get_preset(given["model"], given["preset"])
+        built = json.loads(json.dumps({**preset.model, **params}))
+        assert built == row.identity.model.params, row.title
         recorded = row.identity.training
         assert recorded is not None and given["seed"] == recorded.seed
         settings = create_training({**preset.training, **training}).identity()

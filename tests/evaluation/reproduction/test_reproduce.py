@@ -223,7 +223,7 @@ def test_another_version_of_the_model(tmp_path: Path) -> None:
 def test_what_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such result"):
         reproduce([tmp_path / "nothing"])
-    with pytest.raises(DataError, match="no result.json"):
+    with pytest.raises(DataError, match=r"no result\.json"):
         reproduce([tmp_path])
     for how in (HowToReproduce(limit=0), HowToReproduce(training_tolerance=1.0)):
         with pytest.raises(UsageError):
