@@ -119,7 +119,7 @@ def reproduce_command(
         body = {"outcome": worst, "reproductions": msgspec.to_builtins(found)}
         click.echo(json.dumps(body, ensure_ascii=False))
     if len(found) > 1:
-        say(summary(found))
+        say(counted_outcomes(found))
     if worst != "same":
         first = next(one for one in counted if one.outcome == worst)
         many = sum(one.outcome == worst for one in counted)
@@ -127,13 +127,14 @@ def reproduce_command(
         raise _ERRORS[worst](f"{first.file}: {worst}: {first.reason or _headline(first)}{more}")
 
 
-def summary(found: list[Reproduction]) -> str:
+def counted_outcomes(found: list[Reproduction]) -> str:
     """How many results had which outcome, in one line.
 
     Example:
-        >>> from fusionbench.cli.reproduce import summary
+        >>> from fusionbench.cli.reproduce import counted_outcomes
         >>> from fusionbench.evaluation.reproduction.outcome import Reproduction
-        >>> summary([Reproduction(file="a", outcome="same", identical=True), Reproduction(file="b", outcome="same")])
+        >>> found = [Reproduction(file="a", outcome="same", identical=True), Reproduction(file="b", outcome="same")]
+        >>> counted_outcomes(found)
         '2 results: 2 same, of which 1 bit-identical'
     """
     parts = []

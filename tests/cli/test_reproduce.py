@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.cli.reproduce import summary
+from fusionbench.cli.reproduce import counted_outcomes
 from fusionbench.evaluation.reproduction.outcome import Reproduction
 from tests.cli.runner import run
 from tests.evaluation.reproduction.test_attestation import keys
@@ -92,4 +92,4 @@ def test_published_numbers_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
 def test_summary_counts_every_outcome() -> None:
     outcomes = ["same", "different", "could not", "damaged", "other protocol", "same"]
     found = [Reproduction(file="a", outcome=outcome) for outcome in outcomes]  # type: ignore[arg-type]
-    assert summary(found) == "6 results: 2 same; 1 different; 1 other protocol; 1 damaged; 1 could not"
+    assert counted_outcomes(found) == "6 results: 2 same; 1 different; 1 other protocol; 1 damaged; 1 could not"

@@ -67,7 +67,7 @@ def find_model(result: Result, spec: ImageSpec, data: Any, finder: Finder, retra
         raise NotReproducibleError(
             "weights",
             f"no weights with sha256 {(sha256 or 'not recorded')[:12]} here: name their file, run, or submission with "
-            f"--weights, or train them again, with --retrain or with `{train_command(result)}`",
+            f"--weights, or train them again, with --retrain or with `{command_to_train(result)}`",
         )
     run = _train(result, identity.training, is_trainable(model), data, finder, device)
     return FoundModel(run, trained=True)
@@ -115,11 +115,11 @@ def _recorded_training(training: TrainingIdentity) -> Training:
         raise NotReproducibleError("training", f"the recorded training is not known here: {error}") from error
 
 
-def train_command(result: Result) -> str:
+def command_to_train(result: Result) -> str:
     """The command that trains the weights of a result again, from its identity.
 
     Example:
-        >>> from fusionbench.evaluation.reproduction.find_model import train_command
+        >>> from fusionbench.evaluation.reproduction.find_model import command_to_train
         >>> from fusionbench.results.schema import DatasetIdentity, Identity, ModelIdentity
         >>> from fusionbench.results.schema import ProtocolIdentity, Result, TrainingIdentity
         >>> identity = Identity(
@@ -129,7 +129,7 @@ def train_command(result: Result) -> str:
         ...     metrics={},
         ...     training=TrainingIdentity(preset="tiny", seed=3, steps=40, planned_steps=400, cut=True),
         ... )
-        >>> train_command(Result(id="", status="verified", identity=identity, scores={}))
+        >>> command_to_train(Result(id="", status="verified", identity=identity, scores={}))
         "fusionbench train fcn --data data/fusiondigits/1.0.0 --preset tiny --seed 3 --budget '40 steps'"
     """
     identity, training = result.identity, result.identity.training or TrainingIdentity()

@@ -10,7 +10,7 @@ import pytest
 
 from fusionbench.data.dataset import open_dataset
 from fusionbench.evaluation.masked import MaskedImages
-from fusionbench.evaluation.reproduction.find_model import find_model, train_command
+from fusionbench.evaluation.reproduction.find_model import command_to_train, find_model
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError
 from fusionbench.evaluation.reproduction.places import Finder, Places
 from fusionbench.results.schema import Result, TrainingIdentity, load
@@ -82,7 +82,7 @@ def test_the_command_is_one_that_the_command_line_takes() -> None:
     trained = [row for row in rows if row.identity.training and row.identity.training.steps]
     assert len(trained) > 15
     for row in trained:
-        words = shlex.split(train_command(row))
+        words = shlex.split(command_to_train(row))
         assert words[:2] == ["fusionbench", "train"]
         given = verb.make_context("train", words[2:]).params
         params, training = _split(given["model"], given["settings"])
@@ -108,4 +108,4 @@ def test_a_model_object_needs_no_weights(tmp_path: Path) -> None:
 def test_a_command_for_a_record_without_training() -> None:
     result = load(next((ROOT / "benchmarks" / "results" / "pairs-demo" / "average").iterdir()))
     result.identity.training = TrainingIdentity()
-    assert train_command(result) == "fusionbench train average --data pairs-demo-patches"
+    assert command_to_train(result) == "fusionbench train average --data pairs-demo-patches"
