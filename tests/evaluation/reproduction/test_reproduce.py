@@ -242,3 +242,25 @@ def test_shipped_rows_that_need_no_files(row: str) -> None:
     """The rest of the shipped rows needs files of others: `make reproduce`."""
     (found,) = reproduce([ROOT / "benchmarks" / "results" / "pairs-demo" / row])
     assert found.outcome == "same", found
+
+
+def test_fused_images_are_found_by_their_digest_and_scored_again(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from fusionbench.evaluation.pair_sets import open_pairs
+    from fusionbench.evaluation.pairs import score_pictures
+
+    pairs, images = open_pairs("pairs-demo"), tmp_path / "theirs" / "out"
+    images.mkdir(parents=True)
+    for index, stem in enumerate(pairs.stems):
+        Image.fromarray(pairs.pair(index).max(axis=0)).save(images / f"{stem}.png")
+    out = tmp_path / "results"
+    folder = score_pictures(images, pairs, name="theirs", title="Theirs", out=out, keep_pictures=False).folder(out)
+    assert again(folder, places=Places(weights=[tmp_path / "nothing"])).cause == "weights"
+    places = Places(weights=[tmp_path / "theirs"])
+    found = again(folder, places=places)
+    assert (found.outcome, found.identical, found.images) == ("same", True, 3), found.reason
+    found = again(folder, places=places, limit=2)
+    assert found.outcome == "same" and found.partial, found.reason
+    Image.fromarray(255 - pairs.pair(0)[0]).save(images / f"{pairs.stems[0]}.png")
+    assert again(folder, places=places).cause == "weights", "other images are not taken"
