@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),
     "gate": ("gate", "Results"),
+    "reproduce": ("reproduce", "Results"),
     "board": ("board", "Results"),
     "serve": ("board", "Results"),
     "migrate": ("migrate", "Results"),

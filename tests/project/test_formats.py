@@ -51,6 +51,7 @@ FILES = {
     "predictions/1.1": "predictions-1.1.zip",
     "published/1": "published-1.json",
     "board/1": "board-1.json",
+    "attestation/1": "attestation-1.json",
     "community/1": "community-1.toml",
     "ledger/1": "ledger-1.jsonl",
     "round/1": "round-1.json",
@@ -223,9 +224,24 @@ def write_all(work: Path) -> dict[str, Path]:
         "predictions-1.zip": work / "predictions.zip",
         "published-1.json": work / "published.json",
         "board-1.json": work / "site" / "board-index.json",
+        "attestation-1.json": write_attested(work),
         **write_leaderboard(work),
         **write_round_files(work),
     }
+
+
+def write_attested(work: Path) -> Path:
+    """What making the golden result again gives, without saying whose machine it was."""
+    from fusionbench.evaluation.reproduction.attestation import Attestation, write_attestation
+    from fusionbench.evaluation.reproduction.places import Places
+    from fusionbench.evaluation.reproduction.reproduce import HowToReproduce, reproduce
+
+    found = reproduce([work / "results"], HowToReproduce(Places(data=[work], weights=[])))
+    found[0].environment = {"threads": ("1", "2")}
+    environment = {"code": None, "packages": "numpy==2.4.6", "python": "CPython 3.11.7"}
+    path = work / "attestation.json"
+    write_attestation(path, Attestation(fusionbench="0.1.0", environment=environment, reproductions=found))
+    return path
 
 
 def write_leaderboard(work: Path) -> dict[str, Path]:
@@ -416,6 +432,15 @@ def test_board_1(tmp_path: Path) -> None:
     assert one.file == f"golden/mean-image/{one.id[:12]}/result.json" and index.resamples == 100
     assert one.table is not None and one.table.file == "images.csv" and one.status == "verified"
     assert "index.html" in index.files and index.set_aside == []
+
+
+def test_attestation_1() -> None:
+    from fusionbench.evaluation.reproduction.attestation import read_attestation
+
+    (one,) = read_attestation(GOLDEN / FILES["attestation/1"])[0].reproductions
+    assert (one.outcome, one.images, one.of, one.identical) == ("same", 2, 2, True)
+    assert one.scores["mse_min@2"].atol == 1e-5 and one.environment == {"threads": ("1", "2")}
+    assert one.file == f"results/golden/mean-image/{one.id[:12]}/result.json"
 
 
 def test_published_1() -> None:
