@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.board import build_board
 from fusionbench.board.index import read_index
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
@@ -24,15 +23,14 @@ from fusionbench.data.verify import verify_dataset
 from fusionbench.evaluation.suites import load_suite
 from fusionbench.results.gate import read_baseline
 from fusionbench.results.published import read_published
-from fusionbench.results.schema import load, load_per_image, result_bytes, save
+from fusionbench.results.schema import load, load_per_image, result_bytes
 from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
-from tests.helpers.recipes import FOLDER_SPLITS
-from tests.helpers.results import made_up
-from tests.helpers.rounds import write_round_files
+from tests.helpers.golden_formats import images, write_all
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
+KEPT = {".json", ".h5", ".csv", ".safetensors"}
 FORMAT = re.compile(r"\"(fusionbench\.([a-z]+)/(\d+(?:\.\d+)?))\"")
 FILES = {
     "recipe/1": "recipe-1.toml",
@@ -58,219 +56,6 @@ FILES = {
     "secret/1": "secret-1.json",
     "fingerprint/1": "fingerprint-1.json",
 }
-RECIPE = (
-    """\
-format = "fusionbench.recipe/1"
-name = "golden"
-version = "1.0.0"
-title = "Golden"
-description = "Six drawn images."
-seed = 3
-shard_size = 8
-
-"""
-    + FOLDER_SPLITS
-    + """
-[image]
-height = 16
-width = 16
-channels = 1
-square = true
-resize = "area"
-pad = 1
-likelihood_crop = [14, 14]
-
-[views]
-count = 2
-
-[views.masks]
-algorithm = "ellipse/1"
-ellipses = 2
-radius = [2, 5]
-margin = [1, 2]
-ellipticity = [0.5, 1.5]
-
-[views.noise]
-algorithm = "noise/1"
-sigma = 0.1
-
-[live]
-algorithm = "augment/1"
-flip = true
-"""
-)
-SUITE = """\
-format = "fusionbench.suite/1"
-name = "golden"
-title = "Golden"
-description = "Two rows on drawn images."
-dataset = "golden"
-split = "test"
-seeds = [0, 1]
-published = "fusionmnist"
-
-[protocol]
-name = "masked/1"
-draws = 2
-seed = 5
-paper_batch = 4
-limit = 2
-
-[[models]]
-name = "mean-image"
-
-[[models]]
-name = "cvae"
-preset = "tiny"
-label = "cvae-short"
-title = "CVAE, short"
-seeds = [7]
-
-[models.params]
-posterior = "xy"
-
-[models.training]
-epochs = 0.5
-"""
-NUMBERS = """\
-schema = "fusionbench.published/1"
-entered_by = "A. Reader"
-dataset = "tno"
-track = "pairs"
-dialect = "cddfuse"
-images = 25
-caveats = ["Made for a test."]
-
-[paper]
-title = "A paper"
-authors = "A. One, B. Two"
-venue = "Journal 2024"
-url = "https://example.org/paper"
-
-[metrics.vif]
-unit = "1"
-better = "higher"
-table = "Table 1"
-
-[metrics.mi]
-unit = "nats"
-better = "higher"
-table = "Table 1"
-runs_table = "Table 5"
-
-[[rows]]
-title = "Theirs"
-model = "theirs"
-scores = { vif = "0.80", mi = { value = "2.19", mean = "2.15", sd = "0.04" } }
-"""
-
-
-def images(folder: Path) -> Path:
-    """Six drawn images of 20×20."""
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    for index in range(6):
-        image = np.full((20, 20), 16 * index, np.uint8)
-        image[2 + index : 12 + index, 4:16] = 255 - 20 * index
-        Image.fromarray(image).save(folder / f"{index}.png")
-    return folder
-
-
-def write_all(work: Path) -> dict[str, Path]:
-    """Every format, by its own writer: golden name -> what was written (a folder for files that belong together)."""
-    from fusionbench.data.build import build_dataset
-    from fusionbench.data.export import export
-    from fusionbench.evaluation.masked import Protocol, evaluate
-    from fusionbench.results.gate import baseline_of, write_baseline
-    from fusionbench.results.published import pack as pack_numbers
-    from fusionbench.submissions.kinds.base import PackRequest
-    from fusionbench.submissions.submit import pack_submission
-    from fusionbench.training.loop import train
-
-    work.mkdir()
-    (work / "recipe.toml").write_text(RECIPE)
-    (work / "suite.toml").write_text(SUITE)
-    (work / "numbers.toml").write_text(NUMBERS)
-    folder = build_dataset(load_recipe(work / "recipe.toml"), source_dir=images(work / "images"), out=work, jobs=1)
-    dataset = open_dataset(folder)
-    train("mean-image", dataset, out=work / "run")
-    result = evaluate(work / "run", dataset, protocol=Protocol(draws=2), out=work / "results")
-    table = load_per_image(result.folder(work / "results"))
-    result.provenance |= {"command": ["fusionbench", "evaluate"], "host": {}}  # not whose machine it was
-    save(result, work / "results", table)
-    for seed in range(3):  # a calibrated one
-        made_up(work / "seeds", "cvae", seed=seed, shift=0.01 * seed, ids=range(2), views=1, metrics={"mse_min": "1"})
-    write_baseline(work / "baseline.json", baseline_of([work / "results", work / "seeds"]))
-    # submissions are for data sets that come with fusionbench
-    digits_folder = build_dataset(load_recipe("fusiondigits"), source_dir=None, out=work, jobs=1)
-    train("mean-image", open_dataset(digits_folder), out=work / "digits-run")
-    author = {"title": "Golden", "submitter": "A. Author", "link": "https://example.org"}
-    pack_submission(PackRequest(work / "digits-run", work / "submission.zip", **author))
-    np.save(work / "samples.npy", np.full((2, 4, 1, 32, 32), 7, np.uint8))
-    words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "note": "a note"}
-    pack_submission(PackRequest(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words))
-    pack_numbers(work / "numbers.toml", work / "published.json")
-    build_board(work / "results", work / "site", resamples=100)
-    return {
-        "recipe-1.toml": work / "recipe.toml",
-        "suite-1.toml": work / "suite.toml",
-        "dataset-1": folder,
-        "dataset-1.1": export(dataset, "targets", work / "targets"),
-        "run-1": work / "run",
-        "result-1": result.folder(work / "results"),
-        "baseline-1.1.json": work / "baseline.json",
-        "submission-1.zip": work / "submission.zip",
-        "predictions-1.zip": work / "predictions.zip",
-        "published-1.json": work / "published.json",
-        "board-1.json": work / "site" / "board-index.json",
-        "attestation-1.json": write_attested(work),
-        **write_leaderboard(work),
-        **write_round_files(work),
-    }
-
-
-def write_attested(work: Path) -> Path:
-    """What making the golden result again gives, without saying whose machine it was."""
-    from fusionbench.evaluation.reproduction.attestation import Attestation, write_attestation
-    from fusionbench.evaluation.reproduction.places import Places
-    from fusionbench.evaluation.reproduction.reproduce import HowToReproduce, reproduce
-
-    found = reproduce([work / "results"], HowToReproduce(Places(data=[work], weights=[])))
-    found[0].environment = {"threads": ("1", "2")}
-    environment = {"code": None, "packages": "numpy==2.4.6", "python": "CPython 3.11.7"}
-    path = work / "attestation.json"
-    write_attestation(path, Attestation(fusionbench="0.1.0", environment=environment, reproductions=found))
-    return path
-
-
-def write_leaderboard(work: Path) -> dict[str, Path]:
-    """The rules of a leaderboard, and a ledger of a submission that was accepted and withdrawn."""
-    import datetime
-
-    from fusionbench.board.community.accept import Place, accept_pull_request, score_submission, withdraw_submission
-    from fusionbench.board.community.git import Repository
-    from fusionbench.board.community.pull_request import pull_request_of
-    from fusionbench.board.community.settings import Leaderboard, Limits
-    from fusionbench.board.community.start import StartRequest, start_community
-    from tests.helpers.community import git
-
-    limits = Limits(per_day=3, total=30, archive_mib=7)
-    folder = start_community(StartRequest(work / "board", "Golden", "ivif-tno", limits=limits, git=True))
-    git(folder, "checkout", "--quiet", "-b", "theirs")
-    (folder / "submissions" / "incoming" / "a.json").write_bytes((work / "published.json").read_bytes())
-    git(folder, "add", "-A")
-    git(folder, "commit", "--quiet", "-m", "Submit")
-    git(folder, "checkout", "--quiet", "main")
-    now = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
-    score_submission(work / "published.json", Leaderboard.read(folder), work / "scored", "ada")
-    place = Place(Repository(folder), "main", None)
-    line = accept_pull_request(place, pull_request_of("theirs", "ada"), work / "scored", lambda: now)
-    withdraw_submission(place, line.id, "made for a test", lambda: now)
-    return {"community-1.toml": folder / "community.toml", "ledger-1.jsonl": folder / "ledger.jsonl"}
-
-
-KEPT = {".json", ".h5", ".csv", ".safetensors"}
 
 
 @pytest.fixture(autouse=True)
