@@ -18,7 +18,12 @@ import msgspec
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
 from fusionbench.board.citations import bibtex
 from fusionbench.board.filters import board_filters, row_filters
-from fusionbench.board.index import (
+from fusionbench.board.page_model import COST, Benchmark, Column, slug
+from fusionbench.board.pages import Files, Pages, content_of, relative
+from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
+from fusionbench.board.rendering import STATIC, render
+from fusionbench.board.rows import benchmarks
+from fusionbench.board.site_index import (
     FILE,
     MAX_BYTES,
     SIGNATURE,
@@ -27,11 +32,6 @@ from fusionbench.board.index import (
     index_signers,
     sign_index,
 )
-from fusionbench.board.page_model import COST, Benchmark, Column, slug
-from fusionbench.board.pages import Files, Pages, content_of, relative
-from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
-from fusionbench.board.rendering import STATIC, render
-from fusionbench.board.rows import benchmarks
 from fusionbench.board.table import cell_notes, slots
 from fusionbench.board.values import add_values, model_pictures, picture, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
@@ -70,7 +70,7 @@ def build_board(
 
     A result that is damaged, that states other means than its per-image table gives, or that cannot be compared with
     the others is set aside and listed on the first page; so is a damaged image. ``strict`` refuses them instead. The
-    index ``board-index.json`` has the digests of all results and pages (:mod:`fusionbench.board.index`), and is signed
+    index ``board-index.json`` has the digests of all results and pages (:mod:`fusionbench.board.site_index`), and is signed
     with the ed25519 ``key`` (PEM).
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that

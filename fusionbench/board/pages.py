@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusionbench import __version__
-from fusionbench.board.index import BoardIndex, IndexedFile, IndexedResult, IndexedTable
+from fusionbench.board.site_index import BoardIndex, IndexedFile, IndexedResult, IndexedTable
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import file_sha256
 from fusionbench.results.comparison import title_of

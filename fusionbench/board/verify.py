@@ -15,7 +15,8 @@ from typing import Any
 
 from fusionbench import __version__
 from fusionbench.board.build import make_pages
-from fusionbench.board.index import (
+from fusionbench.board.pages import content_of
+from fusionbench.board.site_index import (
     FILE,
     SIGNATURE,
     BoardIndex,
@@ -24,7 +25,6 @@ from fusionbench.board.index import (
     index_signers,
     read_index,
 )
-from fusionbench.board.pages import content_of
 from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError, Problem, RejectedError
 from fusionbench.core.io import file_sha256
 

@@ -55,7 +55,7 @@ def board_command(
         raise UsageError("--signer belongs to --verify; to sign use --sign KEY")
     assert out is not None
     from fusionbench.board import build_board
-    from fusionbench.board.index import read_index
+    from fusionbench.board.site_index import read_index
     from fusionbench.core.progress import say
 
     page = build_board(results, out, title=title, anonymous=anonymous, strict=strict, key=key)

@@ -94,7 +94,7 @@ class Entry:
     @property
     def tier(self) -> Tier:
         """Which rows it is ranked with by default, see :mod:`fusionbench.results.tiers`."""
-        return tier_of(self.results[0].status)
+        return tier_of(self.results[0].status, self.results[0].identity.protocol.name)
 
     @property
     def cut(self) -> bool:

@@ -6,7 +6,7 @@ ranked by themselves, and submitted predictions by themselves, unless a reader a
 
 Example:
     >>> from fusionbench.results.tiers import HEADINGS, tier_of
-    >>> tier_of("scored"), tier_of("verified")
+    >>> tier_of("scored", "masked"), tier_of("verified", "masked")
     ('predictions', 'weights')
     >>> HEADINGS["predictions"][:21]
     'Submitted predictions'
@@ -15,6 +15,8 @@ Example:
 from __future__ import annotations
 
 from typing import Literal
+
+from fusionbench.results.tracks import TRACKS
 
 Tier = Literal["weights", "predictions"]
 Tiers = Literal["apart", "together"]
@@ -31,12 +33,16 @@ TOGETHER_NOTE = (
 )
 
 
-def tier_of(status: str) -> Tier:
-    """The tier of a result by its status: ``predictions`` for what was scored as submitted, ``weights`` for the rest.
+def tier_of(status: str, protocol: str) -> Tier:
+    """The tier of a result: ``predictions`` for what was scored as submitted where the targets are public.
+
+    Registered pairs have no targets: fused images of any program are ranked with methods that ran here, as in papers.
+    Of a protocol that is not known here the careful answer is given.
 
     Example:
         >>> from fusionbench.results.tiers import tier_of
-        >>> tier_of("verified")
-        'weights'
+        >>> tier_of("verified", "masked"), tier_of("scored", "pairs")
+        ('weights', 'weights')
     """
-    return "predictions" if status == "scored" else "weights"
+    apart = protocol not in TRACKS.names() or TRACKS.get(protocol).public_targets
+    return "predictions" if status == "scored" and apart else "weights"

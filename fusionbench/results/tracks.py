@@ -24,10 +24,13 @@ class Track(ABC):
     Attributes:
         title: what messages call its data sets.
         needs: inputs of its metrics, see ``Metric.needs``.
+        public_targets: whether anybody can make what predictions are compared with; they are then ranked apart
+            (:mod:`fusionbench.results.tiers`).
     """
 
     title: ClassVar[str]
     needs: ClassVar[frozenset[str]]
+    public_targets: ClassVar[bool] = True
 
     @abstractmethod
     def columns(self, dataset: str) -> Sequence[str] | None:
@@ -80,6 +83,7 @@ class PairsTrack(Track):
 
     title = "pairs"
     needs = frozenset({"pair", "fused"})
+    public_targets = False  # there are none: fused images are scored against their sources
 
     def columns(self, dataset: str) -> Sequence[str] | None:
         from fusionbench.sources import is_pair_source

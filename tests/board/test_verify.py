@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.board import build_board
-from fusionbench.board.index import FILE, read_index
+from fusionbench.board.site_index import FILE, read_index
 from fusionbench.board.verify import verify_board
 from fusionbench.core.errors import DataError, MeasurementError
 from fusionbench.results import schema

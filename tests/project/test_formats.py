@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.board.index import read_index
+from fusionbench.board.site_index import read_index
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset

@@ -10,9 +10,19 @@ from fusionbench.results.schema import Status
 from fusionbench.results.tiers import HEADINGS, TIERS, Tier, tier_of
 
 
-@pytest.mark.parametrize(("status", "tier"), [("scored", "predictions"), ("verified", "weights")])
-def test_only_what_was_scored_as_submitted_is_apart(status: str, tier: str) -> None:
-    assert status in get_args(Status) and tier_of(status) == tier
+@pytest.mark.parametrize(
+    ("status", "protocol", "tier"),
+    [
+        ("scored", "masked", "predictions"),
+        ("verified", "masked", "weights"),
+        ("scored", "pairs", "weights"),  # no targets that predictions could be
+        ("scored", "of-another-package", "predictions"),
+    ],
+)
+def test_only_what_was_scored_as_submitted_is_apart_where_targets_are_public(
+    status: str, protocol: str, tier: str
+) -> None:
+    assert status in get_args(Status) and tier_of(status, protocol) == tier
 
 
 def test_every_tier_has_a_heading() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionbench.board.community.ledger import AcceptedLine, Ledger, read_ledger
 from fusionbench.board.community.settings import LEDGER, REFERENCE, RESULTS, Leaderboard
-from fusionbench.board.index import read_index
+from fusionbench.board.site_index import read_index
 from fusionbench.core.errors import FusionbenchError, UsageError
 from fusionbench.core.io import escaped, file_sha256, write_bytes
 from fusionbench.core.text import printable

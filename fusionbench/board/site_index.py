@@ -69,7 +69,7 @@ def index_bytes(index: BoardIndex) -> bytes:
     """The content of ``board-index.json``.
 
     Example:
-        >>> from fusionbench.board.index import BoardIndex, index_bytes
+        >>> from fusionbench.board.site_index import BoardIndex, index_bytes
         >>> about = {"fusionbench": "0.1.0", "title": "t", "anonymous": False, "resamples": 100}
         >>> index_bytes(BoardIndex(**about, results=[], set_aside=[], files={})).splitlines()[1]
         b' "anonymous": false,'

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.board import build_board
-from fusionbench.board.index import FILE, SIGNATURE, check_index_signature, index_signers, read_index, sign_index
+from fusionbench.board.site_index import FILE, SIGNATURE, check_index_signature, index_signers, read_index, sign_index
 from fusionbench.core.errors import DataError, RejectedError
 from tests.helpers.results import made_up
 
