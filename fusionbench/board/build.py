@@ -70,8 +70,8 @@ def build_board(
 
     A result that is damaged, that states other means than its per-image table gives, or that cannot be compared with
     the others is set aside and listed on the first page; so is a damaged image. ``strict`` refuses them instead. The
-    index ``board-index.json`` has the digests of all results and pages (:mod:`fusionbench.board.site_index`), and is signed
-    with the ed25519 ``key`` (PEM).
+    index ``board-index.json`` has the digests of all results and pages (:mod:`fusionbench.board.site_index`), and is
+    signed with the ed25519 ``key`` (PEM).
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
