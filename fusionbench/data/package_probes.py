@@ -51,6 +51,18 @@ def _cloudpickle() -> None:
     _expect(cloudpickle.loads(cloudpickle.dumps(lambda: 1))() == 1)
 
 
+def _confusables() -> None:
+    from confusable_homoglyphs import confusables
+
+    _expect(bool(confusables.is_dangerous("p\u0430per")))  # a Cyrillic letter
+
+
+def _psutil() -> None:
+    import psutil
+
+    _expect(psutil.Process().pid == os.getpid())
+
+
 def _filelock() -> None:
     from filelock import SoftFileLock
 
@@ -193,6 +205,7 @@ PROBES: dict[str, tuple[str, Callable[[], dict[str, Any] | None]]] = {
     "numpy": ("numpy", _numpy),  # first: others fail with it
     "click": ("click", _click),
     "cloudpickle": ("cloudpickle", _cloudpickle),
+    "confusable-homoglyphs": ("confusable_homoglyphs", _confusables),
     "filelock": ("filelock", _filelock),
     "h5py": ("h5py", _h5py),
     "jinja2": ("jinja2", _jinja2),
@@ -203,6 +216,7 @@ PROBES: dict[str, tuple[str, Callable[[], dict[str, Any] | None]]] = {
     "opencv-python-headless": ("cv2", _opencv),
     "packaging": ("packaging", _packaging),
     "pillow": ("PIL", _pillow),
+    "psutil": ("psutil", _psutil),
     "pywavelets": ("pywt", _pywavelets),
     "rich": ("rich", _rich),
     "safetensors": ("safetensors", _safetensors),

@@ -106,8 +106,8 @@ class Entry:
 
 
 def title_of(result: Result) -> str:
-    """What a table calls a result, on one line: a line end in a title would look like a row of its own."""
-    return one_line(result.title or result.identity.model.name)
+    """What a table calls a result, as its author wrote it: who prints it makes it harmless."""
+    return result.title or result.identity.model.name
 
 
 def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = ()) -> None:

@@ -73,7 +73,7 @@ def order(comparison: Comparison) -> list[int]:
     return sorted(range(len(comparison.entries)), key=place)
 
 
-def sections(comparison: Comparison) -> list[tuple[str, list[int]]]:
+def _sections(comparison: Comparison) -> list[tuple[str, list[int]]]:
     """The tables of a comparison, each with the heading that says why it stands apart: heading -> :func:`order`.
 
     One without a heading where there are no submitted predictions, or where all rows are ranked together.
@@ -191,7 +191,7 @@ def as_tables(comparison: Comparison, width: int) -> list[Table]:
 
     console = Console(width=1 << 16)  # to measure, as wide as it wants to be
     tables: list[Table] = []
-    for heading, members in sections(comparison):
+    for heading, members in _sections(comparison):
         keys = list(comparison.better)
         while keys:
             count = len(keys)
@@ -226,7 +226,7 @@ def _table(comparison: Comparison, keys: Sequence[str], members: Sequence[int]) 
         entry = comparison.entries[i]
         found = [(comparison.scores[key][i], i in comparison.not_ranked.get(key, {})) for key in keys]
         cells = [t for row, lacks in found for t in (cell(row, entry.cut) if row else ["", "n/a" if lacks else "–"])]
-        table.add_row(escape(label(entry)), *cells, style="bright_black" if entry.trivial else "")
+        table.add_row(escape(one_line(label(entry))), *cells, style="bright_black" if entry.trivial else "")
     return table
 
 
@@ -243,7 +243,7 @@ def as_markdown(comparison: Comparison) -> str:
         for key, better in comparison.better.items()
     ]
     lines: list[str] = []
-    for heading, members in sections(comparison):
+    for heading, members in _sections(comparison):
         lines += [""] if lines else []
         lines += [f"**{in_markdown_table(heading)}**", ""] if heading else []
         lines += ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
@@ -303,7 +303,7 @@ def as_latex(comparison: Comparison) -> str:
         "model & " + " & ".join(heads) + " \\\\",
         "\\midrule",
     ]
-    for place, (heading, members) in enumerate(sections(comparison)):
+    for place, (heading, members) in enumerate(_sections(comparison)):
         lines += ["\\midrule"] if place else []
         if heading:
             lines.append(f"\\multicolumn{{{1 + len(heads)}}}{{l}}{{\\emph{{{in_latex(heading)}}}}} \\\\")

@@ -28,7 +28,7 @@ from fusionbench.data.shards.writer import write_shard
 from fusionbench.data.verify import verify_dataset
 from tests.data.forged import forge
 from tests.data.test_build import small_recipe
-from tests.project.test_formats import RECIPE, images
+from tests.helpers.golden_formats import RECIPE, images
 
 SHA = "0123456789abcdef" * 4
 

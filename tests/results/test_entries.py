@@ -11,7 +11,7 @@ from fusionbench.core.errors import DataError, NotComparableError
 from fusionbench.results.comparison import compare_entries
 from fusionbench.results.entries import read_entries, require_comparable
 from fusionbench.results.schema import Origin, SubmittedRow, identity_id, load, load_per_image, save
-from fusionbench.results.tables import as_tables, label
+from fusionbench.results.tables import as_tables
 from tests.helpers.results import saved
 from tests.results.test_row_keys import submitted
 
@@ -85,6 +85,6 @@ def test_a_title_or_submitter_is_one_line_of_a_table(tmp_path: Path) -> None:
     made.origin = Origin(kind="submission", submitter="Eve\r\tX", submission=SubmittedRow(id="a" * 64))
     save(made, tmp_path, load_per_image(folder))
     (entry,) = read_entries([tmp_path])
-    assert (entry.title, entry.signature) == ("Mine Best   1  9.99*", "Eve X aaaaaaaa")
+    assert (entry.title, entry.signature) == ("Mine\nBest   1  9.99*", "Eve X aaaaaaaa")
     table = as_tables(compare_entries([entry], resamples=100), 200)[0]
-    assert table.row_count == 1 and "\n" not in label(entry)
+    assert table.row_count == 1 and "\n" not in next(iter(table.columns[0].cells))

@@ -153,19 +153,23 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
     found = {one.path.relative_to(tmp_path).as_posix(): one for one in migrate([tmp_path], dry_run=True)}
     states = {name: one.state for name, one in found.items()}
     assert states == {
+        "formats/attestation-1.json": "current",
         "formats/baseline-1.1.json": "current",
         "formats/baseline-1.json": "current",
         "formats/board-1.json": "current",
         "formats/community-1.toml": "current",
         "formats/dataset-1/manifest.json": "left alone",
         "formats/dataset-1.1/manifest.json": "left alone",
+        "formats/fingerprint-1.json": "current",
         "formats/predictions-1.zip": "left alone",
         "formats/predictions-1.1.zip": "left alone",
         "formats/published-1.json": "current",
         "formats/recipe-1.toml": "current",
         "formats/result-1/result.json": "to migrate",
         "formats/result-1.1/result.json": "current",
+        "formats/round-1.json": "current",
         "formats/run-1/run.json": "current",
+        "formats/secret-1.json": "current",
         "formats/submission-1.zip": "left alone",
         "formats/submission-1.1.zip": "left alone",
         "formats/suite-1.toml": "current",

@@ -135,7 +135,7 @@ def test_submitted_predictions_have_a_table_of_their_own(tmp_path: Path) -> None
         ("others", "predictions"),
     ]
     assert [row["scores"]["mse_min@mean"]["rank"] for row in data["rows"]] == [1, 2, 1, 2] and data["tiers"] == "apart"
-    (ours, members), (theirs, others) = tables.sections(found)
+    (ours, members), (theirs, others) = tables._sections(found)
     assert ours.startswith("Scored here") and theirs.startswith("Submitted predictions") and len(members + others) == 4
     assert tables.as_markdown(found).count("|---") == 4 and f"**{theirs}**" in tables.as_markdown(found)
     assert [table.title for table in tables.as_tables(found, 200)] == [ours, theirs]
@@ -144,5 +144,5 @@ def test_submitted_predictions_have_a_table_of_their_own(tmp_path: Path) -> None
     assert [line["tier"] for line in lines] == ["weights", "weights", "predictions", "predictions"]
     one = compare_results([tmp_path], scores=["mse_min@mean"], resamples=200, tiers="together")
     assert [row["name"] for row in tables.as_data(one)["rows"]] == ["theirs", "others", "one", "two"]
-    assert len(tables.sections(one)) == 1 and "ranked together with rows" in tables.legend(one)
+    assert len(tables._sections(one)) == 1 and "ranked together with rows" in tables.legend(one)
     assert "ranked together" not in tables.legend(found)

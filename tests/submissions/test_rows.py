@@ -110,9 +110,11 @@ def test_results_lie_at_any_depth(tmp_path: Path) -> None:
     save_row(PATH, scored_by_ada, VALUES, tmp_path / "board" / "0001-x", None)
     theirs = scored(tmp_path, "e", "Eve", weights=1)
     with pytest.raises(RejectedError, match="not the same submitter's"):
-        save_row(PATH, theirs, VALUES, tmp_path / "out", None, tmp_path / "board")
+        save_row(PATH, theirs, VALUES, tmp_path / "out", None, board=tmp_path / "board")
     other = scored(tmp_path, "e", "Eve", weights=2)
-    assert save_row(PATH, other, VALUES, tmp_path / "out", None, tmp_path / "board").is_relative_to(tmp_path / "out")
+    assert save_row(PATH, other, VALUES, tmp_path / "out", None, board=tmp_path / "board").is_relative_to(
+        tmp_path / "out"
+    )
 
 
 def test_a_damaged_result_stops_no_submission(tmp_path: Path) -> None:
