@@ -42,7 +42,7 @@ def captured_only(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.skipif(not COMPILES, reason="this torch is too old to compile blocks")
-@pytest.mark.parametrize("model", ["fusionvae", "fcn"])
+@pytest.mark.parametrize("model", ["fusionvae"])
 def test_compiled_blocks_train_and_score_alike(model: str, captured_only: list[str], tmp_path: Path) -> None:
     plain = train(model, DATA, out=tmp_path / "plain", **SHORT)
     assert not captured_only
