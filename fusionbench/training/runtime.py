@@ -213,7 +213,8 @@ def compile_blocks(model: Module, device: torch.device, static: bool = False) ->
     config = torch._dynamo.config
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # its name in torch 2.6
     setattr(config, limit, max(getattr(config, limit), RECOMPILE_LIMIT))
-    _keep_processors_apart()
+    if device.type == "cpu":  # a GPU needs no C++ compiler, and asking for the width would
+        _keep_processors_apart()
     graphs = static and device.type == "cuda"
     for block in blocks:
         block.compile(mode="reduce-overhead" if graphs else None, dynamic=False if graphs else None)
