@@ -1,4 +1,4 @@
-"""Made-up infrared/visible pairs, the two pair models at their smallest, and a plain adversarial training loop."""
+"""Made-up infrared/visible pairs, the pair models at their smallest, and a plain adversarial training loop."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def smallest(model: type[PairModel], **parameters: object) -> PairModel:
     """The model with seeded random weights, sized for a test of milliseconds."""
     torch.manual_seed(0)
     return model(SPEC, **{**SMALLEST[model], **parameters})  # type: ignore[arg-type]
+
+
+def last_group(model: PairModel) -> str:
+    """The group of parameters that makes the fused image: ``generator``, or ``main``."""
+    return list(model.parameter_groups())[-1]
 
 
 def pair_batch(count: int = 2, height: int = 32, width: int = 32, seed: int = 0) -> Batch:

@@ -1,4 +1,4 @@
-"""Common base of the models of registered pairs: two grey views, two training phases, one image at a time."""
+"""Common bases of the models of registered pairs: two grey views, one image at a time, one or two training phases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from fusionbench.models.precision import at_least_float32
 
 
 class PairConfig(ModelConfig, frozen=True, kw_only=True):
-    """Parameters of all models of pairs.
+    """Base of the parameters of models of pairs; it has none of its own."""
+
+
+class TwoPhaseConfig(PairConfig, frozen=True, kw_only=True):
+    """Parameters of the models of pairs that train in two phases, against discriminators.
 
     Attributes:
         critic_widths: channels of the discriminators' layers.
@@ -40,10 +44,10 @@ class PairConfig(ModelConfig, frozen=True, kw_only=True):
 
 
 class PairModel(nn.Module):
-    """Base of the models that fuse two grey views and train in two phases.
+    """Base of the models that fuse two grey views.
 
-    A subclass implements ``build()``, ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and
-    ``parameter_groups()``.
+    A subclass implements ``build()``, ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and, where it has
+    more than one optimiser, ``parameter_groups()``.
 
     Args:
         spec: two grey views; the image size is free.
@@ -86,12 +90,8 @@ class PairModel(nn.Module):
         self.planned_steps, self.seed = steps, seed
 
     def phase(self, step: int) -> int:
-        """1 or 2: the training phase that ``step`` (counted from 0) belongs to; 1 while nothing is planned."""
-        if self.config.phase_steps is not None:
-            return 1 if step < self.config.phase_steps else 2
-        if self.planned_steps is None:
-            return 1
-        return 1 if step < round(self.config.phase_share * self.planned_steps) else 2
+        """The training phase that ``step`` (counted from 0) belongs to, counted from 1: there is one."""
+        return 1
 
     def loss(self, batch: Batch, group: str, step: int) -> LossTerms:
         """The loss of ``group`` at ``step``: a scalar and its parts.
@@ -104,8 +104,8 @@ class PairModel(nn.Module):
         return self.loss_of_phase(*self.pair(batch), group, self.phase(step), step)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by optimiser, in the order of their steps: ``critic``, then ``generator``."""
-        raise NotImplementedError
+        """Parameters by optimiser, in the order of their steps: all of them are ``main``."""
+        return {"main": list(self.parameters())}
 
     @torch.no_grad()
     def fuse(self, batch: Batch) -> Tensor:
@@ -141,3 +141,17 @@ class PairModel(nn.Module):
             index = int(batch.ids[~complete][0])
             raise UsageError(f"{self.title} needs both images of a pair, and sample {index} lacks one")
         return batch.views[:, 0], batch.views[:, 1]
+
+
+class TwoPhaseModel(PairModel):
+    """Base of the models that train in two phases; it implements ``phase(step)``."""
+
+    config: TwoPhaseConfig
+
+    def phase(self, step: int) -> int:
+        """1 or 2: the training phase that ``step`` (counted from 0) belongs to; 1 while nothing is planned."""
+        if self.config.phase_steps is not None:
+            return 1 if step < self.config.phase_steps else 2
+        if self.planned_steps is None:
+            return 1
+        return 1 if step < round(self.config.phase_share * self.planned_steps) else 2

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import LossTerms, Preset
 from fusionbench.models.config import Count, Positive, check_choice
-from fusionbench.models.pairs.base import PairConfig, PairModel
+from fusionbench.models.pairs.base import TwoPhaseConfig, TwoPhaseModel
 from fusionbench.models.pairs.discriminators import (
     ADVERSARIAL,
     Discriminator,
@@ -107,8 +107,8 @@ class TwoBranchDecoder(nn.Module):
         return torch.sigmoid(logits if skip is None else logits + skip)
 
 
-class DAEFuseConfig(PairConfig, frozen=True, kw_only=True):
-    """Parameters of DAE-Fuse: those of :class:`PairConfig`, and:
+class DAEFuseConfig(TwoPhaseConfig, frozen=True, kw_only=True):
+    """Parameters of DAE-Fuse: those of :class:`TwoPhaseConfig`, and:
 
     Attributes:
         width, heads, blocks, expansion: channels, attention heads, Restormer blocks of the shallow encoder and of the
@@ -131,7 +131,7 @@ class DAEFuseConfig(PairConfig, frozen=True, kw_only=True):
         intensity: ``"max"`` (eq. 16), or ``"sum"``: both sources added, as bright as the maximum.
 
     Raises:
-        UsageError: as :class:`PairConfig`, an unknown choice, or both of ``add_visible`` and ``add_brighter``.
+        UsageError: as :class:`TwoPhaseConfig`, an unknown choice, or both of ``add_visible`` and ``add_brighter``.
     """
 
     model: ClassVar[str] = "dae-fuse"
@@ -168,7 +168,7 @@ class DAEFuseConfig(PairConfig, frozen=True, kw_only=True):
             raise UsageError("dae-fuse takes add_visible or add_brighter, not both")
 
 
-class DAEFuse(PairModel):
+class DAEFuse(TwoPhaseModel):
     """Auto-encoder of both images with a detail and a base branch, trained against discriminators, fused by cross
     attention. Views (N,2,1,H,W) in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 

@@ -36,7 +36,7 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
 from fusionbench.models.config import Positive, check_choice
-from fusionbench.models.pairs.base import PairConfig, PairModel
+from fusionbench.models.pairs.base import TwoPhaseConfig, TwoPhaseModel
 from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
 from fusionbench.models.pairs.edges import edge_image
 from fusionbench.models.pairs.losses import TEXTURES, content_loss, intensity_loss
@@ -135,8 +135,8 @@ def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Ten
     return torch.where(sharp, images, blurred), torch.where(sharp, blurred, images)
 
 
-class MFEIFConfig(PairConfig, frozen=True, kw_only=True):
-    """Parameters of MFEIF: those of :class:`PairConfig`, and:
+class MFEIFConfig(TwoPhaseConfig, frozen=True, kw_only=True):
+    """Parameters of MFEIF: those of :class:`TwoPhaseConfig`, and:
 
     Attributes:
         widths: channels of the stem and of the three depths.
@@ -155,7 +155,7 @@ class MFEIFConfig(PairConfig, frozen=True, kw_only=True):
         texture_weight, intensity_weight, texture: of stage 2 on pairs; ``texture`` as for ``dae-fuse``.
 
     Raises:
-        UsageError: as :class:`PairConfig`, an unknown choice, or widths that do not fit each other.
+        UsageError: as :class:`TwoPhaseConfig`, an unknown choice, or widths that do not fit each other.
     """
 
     model: ClassVar[str] = "mfeif"
@@ -191,7 +191,7 @@ class MFEIFConfig(PairConfig, frozen=True, kw_only=True):
             )
 
 
-class MFEIF(PairModel):
+class MFEIF(TwoPhaseModel):
     """Auto-encoder of dilated dense features, weighted by attention to the edges of both images. Views (N,2,1,H,W)
     in [0,1] of any size; ``fuse`` gives (N,1,H,W) in [0,1].
 

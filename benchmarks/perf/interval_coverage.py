@@ -1,6 +1,6 @@
 """Whether intervals, ranks and "not separable from the best" keep their promise, on simulated truth with fixed seeds.
 
-Run: python benchmarks/perf/coverage.py [--experiments 1000] [--only images|best|seeds|alone|mixed]
+Run: python benchmarks/perf/interval_coverage.py [--experiments 1000] [--only images|best|seeds|alone|mixed]
 """
 
 from __future__ import annotations
