@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from fusionbench.synth import kernel
+
 
 class _Span:
     """C-contiguous arrays with rows of one size as one array of bytes, whose item k is the row that begins k bytes
@@ -30,10 +32,13 @@ class _Span:
       out of copies and pickles. A process that was forked has the same maps at the same addresses.
     """
 
-    __slots__ = ("_rows", "_shifts", "_size")
+    __slots__ = ("_bytes", "_rows", "_shifts", "_size")
 
     def __init__(self, rows: np.ndarray, shifts: np.ndarray, size: int) -> None:
         self._rows, self._shifts, self._size = rows, shifts, size
+        everything = np.lib.stride_tricks.as_strided(rows[:1].view(np.uint8), (len(rows) + size - 1,), (1,))
+        everything.flags.writeable = False
+        self._bytes = everything
 
     @classmethod
     def over(cls, arrays: Sequence[np.ndarray], starts: np.ndarray, size: int) -> _Span | None:
@@ -55,6 +60,10 @@ class _Span:
         """Copies of rows ``index``, which are in the arrays ``which``, as raw bytes."""
         taken: np.ndarray = self._rows[self._shifts[which] + index * self._size]
         return taken
+
+    def units(self, which: np.ndarray, index: np.ndarray, out: np.ndarray, compiled: Any) -> None:
+        """Rows ``index``, which are in the arrays ``which``, over 255 into float32 ``out`` (k, images, C, pixels)."""
+        compiled.unit_rows(out, self._bytes, self._shifts[which] + index * self._size)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a span cannot be copied or pickled")
@@ -145,6 +154,16 @@ class ShardedArray:
             out[mine] = self._parts[number][index[mine] - self._starts[number]]
         return out
 
+    def _units(self, index: np.ndarray, which: np.ndarray, channels: int, compiled: Any) -> np.ndarray | None:
+        """The bytes of those samples over 255, float32 (k, …, C, H, W), in one pass; None where there is no span."""
+        if self.dtype != np.uint8 or (span := self._span) is None:
+            return None
+        shape = self.shape[1:] if channels == 1 else self.shape[1:-1]
+        *images, height, width = shape
+        out = np.empty((len(index), math.prod(images), channels, height * width), np.float32)
+        span.units(which, index, out, compiled)
+        return out.reshape(len(index), *images, channels, height, width)
+
     @cached_property
     def _span(self) -> _Span | None:
         """All shards as one array, for one gather over all of them; None where they are not plain arrays in memory."""
@@ -196,6 +215,28 @@ class SampleReader:
         index = first._checked(index)
         which = first._shards_of(index)
         return (array._gather(index, which) for array in self._arrays)
+
+    def read_units(self, index: np.ndarray, channels: int) -> list[np.ndarray] | None:
+        """The samples of int64 ``index`` (k,) of arrays of images, uint8 (n, …, H, W[, C]), as float32 value/255
+        (k, …, C, H, W), with the bits of :func:`fusionbench.core.unit_range.to_unit`.
+
+        They are gathered and divided in one pass by compiled code (:mod:`fusionbench.synth.kernel`); None where that
+        is not at hand or not worth loading yet, or for arrays that are not bytes in memory.
+
+        Raises:
+            IndexError, TypeError: as :meth:`read`.
+        """
+        if index.ndim != 1:
+            raise TypeError(f"samples are read by a list of integers, not by an array of shape {index.shape}")
+        first = self._arrays[0]
+        values = len(index) * sum(math.prod(array.shape[1:]) for array in self._arrays)
+        if (compiled := kernel.compiled(values)) is None:
+            return None
+        index = first._checked(index)
+        which = first._shards_of(index)
+        found = [array._units(index, which, channels, compiled) for array in self._arrays]
+        whole = [units for units in found if units is not None]
+        return whole if len(whole) == len(found) else None
 
 
 class Arrays:

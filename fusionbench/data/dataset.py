@@ -275,6 +275,10 @@ class ViewStream(StreamBase):
                 indices = indices.cpu().numpy()
             ids = np.asarray(indices, np.int64)
             if self._maker is None:
+                if self.device.type == "cpu" and (units := self._stored.read_units(ids, self._spec.channels)):
+                    target, views = map(torch.from_numpy, units)
+                    present = torch.ones(views.shape[:2], dtype=torch.bool)
+                    return Batch(target, views, present, torch.as_tensor(ids, dtype=torch.int64))
                 return _batch(self._stored.read(ids), ids, self._spec, self.device)
             targets = self._arrays.targets[ids]
             targets = self._maker.augmented(targets, ids, epoch)

@@ -10,7 +10,7 @@ import numpy as np
 from fusionbench.synth import augment as augment_module
 from fusionbench.synth import kernel
 from fusionbench.synth import noise as noise_module
-from fusionbench.synth.arrays import Array, cast, clip, is_tensor, stack
+from fusionbench.synth.arrays import Array, cast, clip, in_memory, is_tensor, stack
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.ellipses import Ellipses
 from fusionbench.synth.noise import Noise
@@ -96,6 +96,9 @@ class MaskedViews:
 
     def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
+        if in_memory(targets, samples) and (params is None or in_memory(params)):
+            given = None if params is None else params.numpy()
+            return sys.modules["torch"].from_numpy(self.make_views(targets.numpy(), samples.numpy(), epoch, given))
         if params is None:
             params = self.params(samples, epoch)
         values = self.height * self.width * self.channels

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from fusionbench.synth import augment, kernel
-from fusionbench.synth.arrays import Array, cast, is_tensor, like, stack
+from fusionbench.synth.arrays import Array, cast, in_memory, is_tensor, like, stack
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.pasting import LaneBank
 from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint16_outputs, uint64_outputs
@@ -125,6 +125,9 @@ class OverlayViews:
 
     def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
+        if in_memory(targets, samples) and (params is None or in_memory(params)):
+            given = None if params is None else params.numpy()
+            return sys.modules["torch"].from_numpy(self.make_views(targets.numpy(), samples.numpy(), epoch, given))
         if params is None:
             params = self.params(samples, epoch)
         images = targets if targets.ndim == 4 else targets[..., None]
@@ -132,8 +135,7 @@ class OverlayViews:
         tensor = is_tensor(targets)
         if not tensor and self._right(images, params) and (fast := kernel.compiled(int(np.prod(shape)))):
             out = np.empty((len(images), self.views, *images.shape[1:]), np.uint8)
-            given = kernel.whole(images), kernel.whole(params), self._padded, augment.SINE
-            if not fast.pastes(out, *given):
+            if not fast.pastes(out, kernel.whole(images), kernel.whole(params), self._padded, augment.SINE):
                 raise IndexError(f"the parameters name a cut-out that is not among {len(self.bank)}")
             return out.reshape(shape)
         device = tensor and targets.device.type != "cpu"

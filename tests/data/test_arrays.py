@@ -11,10 +11,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusionbench.core.unit_range import to_unit
 from fusionbench.data.arrays import Arrays, SampleReader, ShardedArray
+from fusionbench.synth import kernel
 
 
 @given(st.data())
@@ -237,3 +240,38 @@ def test_addresses_that_cannot_be_counted_have_no_span(monkeypatch: pytest.Monke
     monkeypatch.setattr(np, "iinfo", lambda kind: SimpleNamespace(max=100) if kind is np.intp else real(kind))
     sharded = ShardedArray(parts)
     assert sharded._span is None and sharded[[4, 0]].tolist() == [[2, 3], [0, 1]]
+
+
+@pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("lengths", [(7,), (3, 1, 4), (0, 5, 0, 2)])
+def test_floats_in_one_pass_have_the_bits_of_the_plain_way(
+    channels: int, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(kernel.VARIABLE, "numba")
+    rng, tail = np.random.default_rng(0), () if channels == 1 else (3,)
+    every = rng.permutation(np.resize(np.arange(256, dtype=np.uint8), (sum(lengths), 2, 11, 13, *tail)).reshape(-1))
+    views = every.reshape(sum(lengths), 2, 11, 13, *tail)
+    bounds = np.cumsum(lengths)[:-1]
+    arrays = [ShardedArray(np.split(whole, bounds)) for whole in (views[:, 0].copy(), views)]
+    reader, index = SampleReader(*arrays), np.array([4, 0, 6, 6, -1, 3])
+    for picked in (index, index[:0], index[:1]):
+        found = reader.read_units(picked, channels)
+        assert found is not None
+        for got, whole in zip(found, (views[:, 0], views), strict=True):
+            first = whole[picked][..., None] if channels == 1 else whole[picked]
+            assert got.dtype == np.float32 and got.flags.carray
+            assert np.array_equal(got, to_unit(torch.from_numpy(np.moveaxis(first, -1, -3).copy())).numpy())
+    for bad in (np.array([len(views)]), np.array([0, -len(views) - 1])):
+        with pytest.raises(IndexError, match="outside"):
+            reader.read_units(bad, channels)
+    with pytest.raises(TypeError, match="list of integers"):
+        reader.read_units(np.array(3), channels)
+
+
+def test_floats_in_one_pass_are_left_to_others_without_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kernel.VARIABLE, "numpy")
+    array = ShardedArray([np.zeros((3, 4, 4), np.uint8)])
+    assert SampleReader(array).read_units(np.array([0]), 1) is None
+    monkeypatch.setattr(kernel, "compiled", lambda values: object())
+    assert SampleReader(ShardedArray([np.zeros((3, 4, 4), np.int16)])).read_units(np.array([0]), 1) is None

@@ -11,6 +11,7 @@ import torch
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.data.build import build_dataset, make_arrays, open_source
 from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.synth import kernel
 from tests.data.test_build import small_recipe
 
 
@@ -43,6 +44,19 @@ def test_arrays_are_what_the_recipe_makes(dataset: Dataset) -> None:
     made, _ = make_arrays(dataset.recipe, source, "test", wanted)
     for name, array in made.items():
         assert np.array_equal(getattr(dataset.arrays("test"), name)[wanted], array)
+
+
+@pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
+def test_stored_batches_are_the_same_by_both_kernels(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {}
+    for name in ("numpy", "numba"):
+        monkeypatch.setenv(kernel.VARIABLE, name)
+        made[name] = dataset.stream("train", live=False).batch(torch.tensor([900, 3, 1500, 3]))
+    one, other = made["numpy"], made["numba"]
+    assert one.target is not None and other.target is not None and torch.equal(one.target, other.target)
+    for field in ("views", "present", "ids"):
+        assert torch.equal(getattr(one, field), getattr(other, field))
+        assert getattr(one, field).dtype == getattr(other, field).dtype
 
 
 def test_indices_outside_are_refused(dataset: Dataset) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.unit_range import to_unit
 from fusionbench.synth import Ellipses, MaskedViews, Noise, kernel
 
 needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
@@ -67,6 +69,13 @@ class NumpyFunctions:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(kernel.VARIABLE, "numpy")
             out[:] = uint64_outputs(key, samples, blocks, view=int(view), epoch=int(epoch), purpose=int(purpose))
+
+    @staticmethod
+    def unit_rows(out, base, begins):  # type: ignore[no-untyped-def]
+        images, channels, pixels = out.shape[1:]
+        for row, begin in zip(out, begins.tolist(), strict=True):
+            bytes_of = base[begin : begin + images * channels * pixels].reshape(images, pixels, channels)
+            row[:] = to_unit(torch.from_numpy(bytes_of)).numpy().swapaxes(1, 2)
 
     @staticmethod
     def noise(out, samples, view, epoch, k0, k1, table):  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.synth import Ellipses, MaskedViews, Noise, masked
+from fusionbench.synth import Ellipses, MaskedViews, Noise, arrays, masked
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "generator.json"
 MNIST = MaskedViews("fusionmnist", "train", 0, 32, 32, 1, 3, Ellipses(2, (5, 9)), Noise.of(0.25))
@@ -28,6 +28,18 @@ def some_targets(maker: MaskedViews, count: int) -> np.ndarray:
     """A fixed pattern with every grey level."""
     shape = (count, maker.height, maker.width) + ((maker.channels,) if maker.channels > 1 else ())
     return ((np.arange(np.prod(shape)) * 7919) % 65521 % 256).astype(np.uint8).reshape(shape)
+
+
+@pytest.mark.parametrize("maker", [MNIST, CELEBA_2], ids=["grey", "colour"])
+def test_tensors_in_memory_are_left_to_the_code_for_arrays(maker: MaskedViews, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "cpu_tensors_by_numpy", True)
+    targets, samples = some_targets(maker, 5), np.array([0, 9, 3, 3, 1 << 33])
+    wanted, params = maker.make_views(targets, samples, 4), maker.params(samples, 4)
+    monkeypatch.setattr(MaskedViews, "_chunk_tensor", lambda *given: pytest.fail("the code for tensors was asked"))
+    tensors = torch.from_numpy(targets), torch.from_numpy(samples)
+    for made in (maker.make_views(*tensors, 4), maker.make_views(*tensors, 4, torch.from_numpy(params))):
+        assert isinstance(made, torch.Tensor) and made.dtype == torch.uint8
+        assert np.array_equal(made.numpy(), wanted)
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)

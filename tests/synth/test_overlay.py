@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.synth import Overlays, OverlayViews, overlay
+from fusionbench.synth import Overlays, OverlayViews, arrays, overlay
 from fusionbench.synth.augment import pad_edges, sample
 from tests.synth.test_augment import picture
 
@@ -65,6 +65,15 @@ def test_tensors_and_batches_give_the_same_bytes(channels: int, monkeypatch: pyt
     assert np.array_equal(make.make_views(targets, samples, 2), views)
     assert np.array_equal(make.make_views(*tensors, 2).numpy(), views)
     assert make.make_views(targets[:0], samples[:0]).shape == (0, 3, *targets.shape[1:])
+
+
+def test_tensors_in_memory_are_left_to_the_code_for_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "cpu_tensors_by_numpy", True)
+    make, targets, samples = maker(3), picture(5, 24, 20, 3), np.arange(5)
+    wanted = make.make_views(targets, samples, 2)
+    monkeypatch.setattr(overlay, "is_tensor", lambda value: isinstance(value, torch.Tensor) and pytest.fail("asked"))
+    made = make.make_views(torch.from_numpy(targets), torch.from_numpy(samples), 2)
+    assert isinstance(made, torch.Tensor) and np.array_equal(made.numpy(), wanted)
 
 
 def test_coverage_counts_what_is_still_seen() -> None:
