@@ -197,7 +197,7 @@ def try_one(tree: Path, file: File, mutant: Mutant) -> str:
 def explained(settings: dict[str, Any], file: File, mutant: Mutant) -> str | None:
     """Why a survivor changes nothing that a test could see; None where nobody has said so."""
     for known in settings.get("equivalent", []):
-        same = (known["path"], known["old"]) == (file.path, mutant.old)
+        same = known["path"] in (file.path, "*") and known["old"] == mutant.old.strip()
         if same and known.get("new") in (None, mutant.new):  # without "new": whatever the line becomes
             return str(known["why"])
     return None

@@ -62,7 +62,8 @@ def test_every_file_of_the_settings_and_its_tests_are_there(tool: ModuleType) ->
     for entry in settings["file"]:
         assert (ROOT / entry["path"]).is_file() and all((ROOT / test).is_file() for test in entry["tests"])
     for known in settings["equivalent"]:
-        lines = {line.strip() for line in (ROOT / known["path"]).read_text().splitlines()}
+        paths = [entry["path"] for entry in settings["file"]] if known["path"] == "*" else [known["path"]]
+        lines = {line.strip() for path in paths for line in (ROOT / path).read_text().splitlines()}
         assert known["old"] in lines, f"{known['path']} has no such line any more: {known['old']}"
         assert known["why"] and known.get("new") != known["old"]
 

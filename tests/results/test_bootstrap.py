@@ -235,3 +235,29 @@ def test_what_was_found_cannot_be_changed() -> None:
 def test_what_cannot_be_compared(table: list[np.ndarray], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         stats.compare(table, "lower")
+
+
+def test_images_that_are_needed_by_the_formula() -> None:
+    """Oracle: (t + z)² · variance / (difference² - (t_seed + z)² · variance of seeds), z the quantile of power 0.8."""
+    z = scipy_stats.norm.ppf(0.8)
+    wanted = math.ceil((2.0 + z) ** 2 * 900 / (2.0**2 - (2.5 + z) ** 2 * 0.1))
+    assert stats._needed(2.0, 900.0, 0.1, (2.0, 2.5), 10) == wanted > 1000
+    assert stats._needed(2.0, 1.0, 0.1, (2.0, 2.5), 10) == 11, "more than there are"
+    for seeds in (2.0**2 / (2.5 + z) ** 2, 1.0):  # no number of images outweighs training
+        assert stats._needed(2.0, 900.0, seeds * (1 + 1e-9), (2.0, 2.5), 10) is None
+    assert stats._needed(2.0, 900.0, 0.0, (math.inf, 2.5), 10) is None
+
+
+@pytest.mark.parametrize(("images", "count"), [(1, "1 image"), (2, "2 images"), (5, "5 images")])
+def test_a_note_counts_the_images(images: int, count: str) -> None:
+    (row,) = stats.compare([np.arange(images, dtype=float)], "lower", resamples=100)
+    assert row.note == f"{count}, fewer than the {stats.MIN_RANKED} that a rank needs"
+
+
+def test_blocks_of_models_do_not_change_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(8).normal(size=30)
+    table = [image + shift + np.array([[-1.0], [0.0], [1.0]]) for shift in (0, 0.1, 0.2, 5, 5.1, 9, 14)]
+    expected = [(1, 3), (1, 3), (1, 3), (4, 5), (4, 5), (6, 6), (7, 7)]
+    for cells in (stats._CELLS, 3 * len(table)):  # three models a block: no power of two
+        monkeypatch.setattr(stats, "_CELLS", cells)
+        assert [(row.rank_low, row.rank_high) for row in stats.compare(table, "lower", resamples=200)] == expected

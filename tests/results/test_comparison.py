@@ -206,3 +206,19 @@ def test_a_value_that_is_missing_moves_with_its_image(tmp_path: Path) -> None:
     first, second = found.scores["vif"]
     assert first is not None and second is not None and (first.mean, second.mean) == (2.0, 1.5)
     assert second.difference_low == second.difference_high == -0.5
+
+
+def test_tiers_are_ranked_apart_or_together(tmp_path: Path) -> None:
+    for name, shift, status in (("best", 0.0, "scored"), ("second", 0.5, "verified"), ("third", 1.0, "verified")):
+        folder = made_up(tmp_path, name, shift=shift)
+        made = load(folder)
+        made.status = status  # type: ignore[assignment]
+        save(made, tmp_path, load_per_image(folder))
+
+    def ranks(tiers: str) -> dict[str, int]:
+        found = compare_results([tmp_path], tiers=tiers, resamples=200)  # type: ignore[arg-type]
+        rows = zip(found.entries, found.scores["mse_min@mean"], strict=True)
+        return {entry.results[0].identity.model.name: row.rank for entry, row in rows if row is not None}
+
+    assert ranks("apart") == {"best": 1, "second": 1, "third": 2}
+    assert ranks("together") == {"best": 1, "second": 2, "third": 3}

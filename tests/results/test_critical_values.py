@@ -79,3 +79,11 @@ def test_blocks_do_not_change_the_factors(monkeypatch: pytest.MonkeyPatch) -> No
     whole = [cv.pair_factor(values), *cv.row_factors(values)]
     monkeypatch.setattr(cv, "_CELLS", 700)
     assert [cv.pair_factor(values), *cv.row_factors(values)] == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize("images", [2, 3, cv.MIN_BOOTSTRAP - 1])
+def test_very_few_images_have_the_bound_alone(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: Student's quantile for ten pairs of five models."""
+    monkeypatch.setattr(cv, "_largest", lambda *given: pytest.fail("resampled"))
+    skewed = np.exp(3 * np.random.default_rng(7).normal(size=(5, images)))
+    assert cv.pair_factor(skewed) == pytest.approx(scipy_stats.t.ppf(1 - 0.05 / 20, images - 1), rel=1e-9)

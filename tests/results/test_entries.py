@@ -88,3 +88,9 @@ def test_a_title_or_submitter_is_one_line_of_a_table(tmp_path: Path) -> None:
     assert (entry.title, entry.signature) == ("Mine\nBest   1  9.99*", "Eve X aaaaaaaa")
     table = as_tables(compare_entries([entry], resamples=100), 200)[0]
     assert table.row_count == 1 and "\n" not in next(iter(table.columns[0].cells))
+
+
+def test_an_entry_names_its_images_in_order(tmp_path: Path) -> None:
+    saved(tmp_path, "a", {"vif": [1.0, 2.0, 3.0]}, ids=["z", "x", "y"])
+    (entry,) = read_entries([tmp_path])
+    assert entry.ids == ["x", "y", "z"] and entry.values["vif"].tolist() == [[2.0, 3.0, 1.0]]

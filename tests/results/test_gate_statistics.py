@@ -9,6 +9,8 @@ import pytest
 from scipy import stats as reference
 
 from fusionbench.results.gate_statistics import (
+    ALPHA,
+    ALPHAS,
     detectable_change,
     holm_levels,
     mean_is_positive,
@@ -67,3 +69,7 @@ def test_a_detectable_change_is_found_nine_times_in_ten(runs: int) -> None:
     change = sd * detectable_change(tolerance, 1.0, runs, 1)
     found = rng.normal(0, 2, 20_000) + change - base.mean(axis=1) > tolerance * sd
     assert found.mean() == pytest.approx(0.9, abs=4 * 0.0021)
+
+
+def test_error_rates_that_may_be_chosen() -> None:
+    assert 0 < ALPHAS[0] < ALPHA < ALPHAS[1] <= 0.5, "an alarm at every second run is no gate"

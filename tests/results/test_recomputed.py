@@ -130,3 +130,12 @@ def test_saving_again_changes_nothing(tmp_path: Path) -> None:
     recompute(result, table)
     save(result, tmp_path, table)
     assert (folder / "result.json").read_bytes() == before
+
+
+def test_a_deviation_of_one_image_is_an_edit(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "one", {"vif": [0.5]})
+    result, table = load(folder), load_per_image(folder)
+    assert result.scores["vif"].sd is None
+    result.scores["vif"].sd = 0.25
+    with pytest.raises(DataError, match=r"score vif: its sd is stated as 0\.25"):
+        recompute(result, table)

@@ -60,3 +60,11 @@ def test_runs_are_resampled_from_three_on() -> None:
     runs = np.array([[-1.0], [0.0], [1.0]]).repeat(40, axis=1)
     assert stats.bootstrap_means([runs], 20_000).std() == pytest.approx(np.sqrt(2 / 9), rel=0.03)  # population var / 3
     assert stats.bootstrap_means([runs[:2]], 100).std() < 1e-15
+
+
+def test_a_percentile_interval_leaves_out_as_much_on_either_side() -> None:
+    samples = np.random.default_rng(9).permutation(1001.0 * np.arange(1001) / 1000)
+    for level in (0.5, 0.9, stats.LEVEL):
+        low, high = stats.interval(samples, level)
+        assert (float(low), float(high)) == pytest.approx((1001 * (1 - level) / 2, 1001 * (1 + level) / 2))
+    assert stats.interval(samples) == stats.interval(samples, 0.95)

@@ -128,3 +128,16 @@ def test_before_there_were_ids_a_submission_was_a_row_too(tmp_path: Path) -> Non
         made.origin = Origin(kind="submission", submitter="Ada")
         save(made, tmp_path, {"id": [0, 1], **VALUES})
     assert sizes(rows(tmp_path)) == [1, 1]
+
+
+def test_two_of_one_seed_are_two_rows(tmp_path: Path) -> None:
+    both = [submitted(tmp_path, name, "Ada", seed=4, group="pair") for name in "ab"]
+    assert sizes(rows(*both)) == [1, 1]
+
+
+def test_own_runs_before_a_replacement_do_not_hide_it(tmp_path: Path) -> None:
+    own = saved(tmp_path / "0-own", "mine", VALUES, seed=9)
+    old = submitted(tmp_path, "a", "Ada")
+    refused = submitted(tmp_path, "e", "Eve", seed=1, replaces="a" * 64)
+    plain, with_own = rows(old, refused), rows(own, old, refused)
+    assert [row.remarks for row in with_own[1:]] == [row.remarks for row in plain] and any(plain[1].remarks)

@@ -197,3 +197,41 @@ def test_a_table_with_rows_of_other_lengths_is_refused(tmp_path: Path, rows: str
     path.write_text(json.dumps(json.loads(path.read_text()) | {"per_image": named}))
     with pytest.raises(DataError, match=r"images\.csv: "):
         schema.load_per_image(folder)
+
+
+def test_no_record_of_a_result_takes_an_unknown_field(tmp_path: Path) -> None:
+    """Every object of the file is a record but those that say that they are free: each refuses a field it has not."""
+    path = made_up(tmp_path) / "result.json"
+    result = schema.load(path)
+    result.origin = schema.Origin(kind="submission", submission=schema.SubmittedRow(id="a" * 64))
+    result.declared = {}
+    path.write_bytes(schema.result_bytes(result))
+    whole = json.loads(path.read_text())
+    free = {"params", "cost", "provenance", "extra", "metrics", "scores", "declared", "pictures"}
+
+    def records(value: Any, place: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+        if not isinstance(value, dict):
+            return []
+        inner = [found for key, below in value.items() for found in records(below, (*place, key))]
+        return inner if place and place[-1] in free else [place, *inner]
+
+    found = records(whole)
+    assert {("identity", "protocol"), ("per_image",), ("origin", "submission"), ("identity", "training")} <= {*found}
+    for place in found:
+        content = json.loads(json.dumps(whole))
+        below = content
+        for key in place:
+            below = below[key]
+        below["nobody_knows"] = 1
+        path.write_text(json.dumps(content))
+        with pytest.raises(DataError, match="unknown field `nobody_knows`"):
+            schema.load(path)
+
+
+def test_what_a_submission_says_is_there_or_empty(tmp_path: Path) -> None:
+    plain = schema.load(made_up(tmp_path))
+    assert plain.submission is None and plain.statements == {}
+    row = schema.SubmittedRow(id="a" * 64)
+    plain.origin = schema.Origin(kind="submission", submission=row)
+    plain.declared = {"training": {"steps": 5}}
+    assert plain.submission is row and plain.statements == {"training": {"steps": 5}}

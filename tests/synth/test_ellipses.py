@@ -124,3 +124,9 @@ def test_large_masks_do_not_overflow(algorithm: Literal["ellipse/1", "ellipse/2"
         for r in (0, 100, 121, 122, 123, 124, 300, 470, 477, 478, 479, 480, 639):
             inside = [ratio * (r - row) ** 2 + (c - column) ** 2 / ratio <= radius**2 for c in range(16)]
             assert (mask[r] > 0).tolist() == inside, r
+
+
+@pytest.mark.parametrize(("count", "blocks"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
+def test_a_block_has_the_parameters_of_four_ellipses(count: int, blocks: int) -> None:
+    """A Philox block is 256 bits, sixteen numbers of 16 bits; an ellipse takes four."""
+    assert Ellipses(count, (2, 5)).blocks == blocks
