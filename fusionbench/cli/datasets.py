@@ -209,6 +209,7 @@ def recipe_command() -> None:
 @click.option("--group-before", metavar="TEXT", help="Keep files in one split whose names are the same before TEXT.")
 @click.option("--group-parts", type=click.IntRange(1, 64), help="Before which occurrence of TEXT [1].")
 @click.option("--group-csv", type=click.Path(path_type=Path), help="Groups of files from a CSV: file,group.")
+@click.option("--pairs", is_flag=True, help="For registered pairs of your own: patches to train on.")
 @click.option("--from", "origin", metavar="RECIPE", help="A copy of a recipe that comes with fusionbench.")
 @range_options("a", "b", head="With --from: ")
 def recipe_new(
@@ -216,11 +217,13 @@ def recipe_new(
     group_before: str | None,
     group_parts: int | None,
     group_csv: Path | None,
+    pairs: bool,
     origin: str | None,
     range_a: Range | None,
     range_b: Range | None,
 ) -> None:
-    """Print a commented recipe NAME that masks a folder of images, or with --from a copy of another recipe.
+    """Print a commented recipe NAME that masks a folder of images; --pairs, of patches of registered pairs to train on;
+    --from, a copy of another recipe.
 
     Crops of one photograph, or frames of one film, must not be in two splits. --group-before "_" keeps all files
     together whose names are the same up to the first "_", --group-csv those that a CSV in the folder of images puts
@@ -230,6 +233,8 @@ def recipe_new(
     come to.
 
     Example: fusionbench recipe new mydata > mydata.toml
+
+    Example: fusionbench recipe new mypairs --pairs > mypairs.toml
     """
     from fusionbench.core.image_ranges import Ranges
     from fusionbench.core.io import read_bounded, shipped_folder
@@ -243,13 +248,16 @@ def recipe_new(
     if origin is not None:
         if group_before is not None or group_parts is not None or group_csv is not None:
             raise UsageError("--group-… write a recipe for a folder of images; with --from, edit the copy")
+        if pairs:
+            raise UsageError("--pairs and --from are two recipes; give one")
         click.echo(copy_recipe_text(origin, name, ranges), nl=False)
         return
     if group_before is not None and group_csv is not None:
         raise UsageError("--group-before and --group-csv are two ways to say the same; give one")
     if group_parts is not None and group_before is None:
         raise UsageError("--group-parts goes with --group-before")
-    text = (shipped_folder("datasets_recipes") / "template.toml.txt").read_text("utf-8").replace("@NAME@", name)
+    template = "template-pairs.toml.txt" if pairs else "template.toml.txt"
+    text = (shipped_folder("datasets_recipes") / template).read_text("utf-8").replace("@NAME@", name)
     line = ""
     if group_before is not None:
         parts = f", parts = {group_parts}" if group_parts else ""

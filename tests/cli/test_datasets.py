@@ -156,6 +156,7 @@ def test_a_new_recipe_can_keep_groups_together(tmp_path: Path, capsys: pytest.Ca
     [
         (("--group-before", "_", "--group-csv", "x.csv"), "give one"),
         (("--group-parts", 2), "--group-before"),
+        (("--pairs", "--from", "tno"), "give one"),
         (("--group-csv", "none.csv"), "none.csv: no such CSV of groups"),
         (("--group-before", "a long text before which"), "length <= 16"),
     ],
@@ -163,3 +164,19 @@ def test_a_new_recipe_can_keep_groups_together(tmp_path: Path, capsys: pytest.Ca
 def test_wrong_groups_for_a_new_recipe(options: tuple, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "recipe", "new", "mine", *options)
     assert code == 2 and out == "" and reason in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_new_recipe_of_pairs_makes_patches_to_train_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        for side in ("ir", "vi"):
+            folders.save(here / "p" / side / f"{number:02d}.png", folders.picture(number + ord(side[0]), 140, 200))
+    code, out, _ = run(capsys, "recipe", "new", "mine", "--pairs")
+    assert code == 0
+    Path("mine.toml").write_text(out)
+    code, out, _ = run(capsys, "-q", "generate", "--recipe", "mine.toml", "--source-dir", "p")
+    dataset = open_dataset(out.strip())
+    assert code == 0 and dataset.kind == "pairs" and dataset.spec.height == 128
+    # two corners a pair of 140×200; the tenth pair is held out
+    names = {split: {name.partition("@")[0] for name in dataset.names(split) or []} for split in dataset.splits}
+    assert names["train"].isdisjoint(names["validation"]) and names["validation"] == {"09"}
+    assert {split: dataset.size(split) for split in dataset.splits} == {"train": 22, "validation": 2}

@@ -27,7 +27,8 @@ def test_the_two_kinds() -> None:
 def test_every_source_of_pairs_has_its_recipe() -> None:
     pairs = {name for name in list_recipes() if isinstance(load_recipe(name), PairRecipe)}
     whole = {"tno", "roadscene", "msrs", "m3fd", "llvip", "harvard", "vifb", "pairs-demo"}
-    assert pairs == whole | {"roadscene-patches", "roadscene-171-patches", "msrs-patches", "pairs-demo-patches"}
+    patches = {"roadscene", "roadscene-171", "msrs", "pairs-demo", "harvard-pet", "harvard-spect"}
+    assert pairs == whole | {f"{name}-patches" for name in patches}
     for name in pairs:
         found = load_recipe(name)
         assert isinstance(found, PairRecipe) and found.whole == (name in whole)
@@ -87,6 +88,8 @@ def test_only_pairs_have_names_to_leave_out() -> None:
         ("roadscene-171-patches", "roadscene", {"train": 3492}),
         ("msrs", "msrs", {"train": 4, "test": 32}),
         ("msrs-patches", "msrs", None),
+        ("harvard-spect-patches", "harvard", {"train": 656}),
+        ("harvard-pet-patches", "harvard", {"train": 354}),
         ("harvard", "harvard", {"mri-ct": 21, "mri-pet": 42, "mri-spect": 73}),
     ],
 )
