@@ -29,7 +29,7 @@ def luminance(pixels: np.ndarray) -> np.ndarray:
     Example:
         >>> import numpy as np
         >>> from fusionbench.core.colour import luminance
-        >>> colours = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]], np.float32)
+        >>> colours = np.array([[[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]])
         >>> luminance(colours).round(3).tolist()
         [[0.299, 0.587, 0.114, 1.0]]
     """
@@ -42,29 +42,32 @@ def luminance(pixels: np.ndarray) -> np.ndarray:
 
 
 def colour_difference(rgb: np.ndarray) -> np.ndarray:
-    """Cb and Cr, float32 (H,W,2) on [−.5,.5], of float32 (H,W,3) on [0,1].
+    """Cb and Cr, planes float32 (2,H,W) on [−.5,.5], of float32 (H,W,3) on [0,1].
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.core.colour import colour_difference
-        >>> colour_difference(np.array([[[1, 0, 0], [0, 0, 1], [0.5, 0.5, 0.5]]], np.float32)).round(3).tolist()
-        [[[-0.169, 0.5], [0.5, -0.081], [0.0, 0.0]]]
+        >>> colour_difference(np.array([[[1, 0, 0], [0, 0, 1], [0.5, 0.5, 0.5]]])).round(3).tolist()
+        [[[-0.169, 0.5, 0.0]], [[0.5, -0.081, 0.0]]]
     """
     y = luminance(rgb)
-    return np.stack(((rgb[..., 2] - y) / _CB, (rgb[..., 0] - y) / _CR), axis=-1)
+    found = np.stack((rgb[..., 2] - y, rgb[..., 0] - y))
+    found[0] /= _CB
+    found[1] /= _CR
+    return found
 
 
 def weighted_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Of two colour differences (H,W,2) the mean that is weighted by their size: (c1|c1| + c2|c2|)/(|c1| + |c2|).
+    """Of two colour differences (2,H,W) the mean that is weighted by their size: (c1|c1| + c2|c2|)/(|c1| + |c2|).
 
     It is 0, which is grey, where both are; where one image has no colour, the colour is the other's.
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.core.colour import weighted_difference
-        >>> first, second = np.array([[[0.4, 0.0]]]), np.array([[[-0.1, 0.0]]])
+        >>> first, second = np.array([[[0.4]], [[0.0]]]), np.array([[[-0.1]], [[0.0]]])
         >>> weighted_difference(first, second).round(3).tolist()
-        [[[0.3, 0.0]]]
+        [[[0.3]], [[0.0]]]
     """
     one, other = np.abs(first), np.abs(second)
     total = one + other
@@ -74,7 +77,7 @@ def weighted_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def recolour(y: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """RGB, float32 (H,W,3) on [0,1], of luminance (H,W) and Cb, Cr (H,W,2).
+    """RGB, float32 (H,W,3) on [0,1], of luminance (H,W) and Cb, Cr (2,H,W).
 
     Where a channel would leave [0,1], both differences are scaled down by one factor until none does. That keeps the
     luminance, which is what was fused, and the hue, and gives up saturation; clipping channel by channel would
@@ -83,20 +86,28 @@ def recolour(y: np.ndarray, difference: np.ndarray) -> np.ndarray:
     Example:
         >>> import numpy as np
         >>> from fusionbench.core.colour import recolour
-        >>> red = np.array([[[-0.1, 0.3]]], np.float32)
-        >>> recolour(np.full((1, 1), 0.4, np.float32), red).round(3).tolist()
+        >>> red = np.array([[[-0.1]], [[0.3]]])
+        >>> recolour(np.full((1, 1), 0.4), red).round(3).tolist()
         [[[0.821, 0.22, 0.223]]]
-        >>> recolour(np.full((1, 1), 0.9, np.float32), red).round(3).tolist()  # less saturated, as bright as asked for
+        >>> recolour(np.full((1, 1), 0.9), red).round(3).tolist()  # less saturated, as bright as asked for
         [[[1.0, 0.857, 0.858]]]
     """
     y = np.clip(y, 0, 1)
-    red, blue = _CR * difference[..., 1], _CB * difference[..., 0]
-    offsets = np.stack((red, (-_RED * red - _BLUE * blue) / _GREEN, blue), axis=-1)
-    up, down = np.maximum(offsets.max(axis=-1), 1e-12), np.maximum(-offsets.min(axis=-1), 1e-12)
-    share = np.minimum(np.minimum((1 - y) / up, y / down), 1)
-    offsets *= share[..., None]
-    offsets += y[..., None]
-    return np.clip(offsets, 0, 1, out=offsets)
+    red, blue = _CR * difference[1], _CB * difference[0]
+    green = red * (-_RED / _GREEN)
+    green -= blue * (_BLUE / _GREEN)
+    up = np.maximum(np.maximum(red, green), blue)
+    down = np.minimum(np.minimum(red, green), blue)
+    # How much of the differences there is room for: (1 − y)/up and y/−down, at most all; 0/0 is grey and needs none.
+    share = np.divide(1 - y, up, out=np.ones_like(y), where=up > 0)
+    np.minimum(share, np.divide(y, -down, out=np.ones_like(y), where=down < 0), out=share)
+    np.minimum(share, 1, out=share)
+    rgb = np.empty((*y.shape, 3), y.dtype)
+    for channel, offset in enumerate((red, green, blue)):
+        offset *= share
+        offset += y
+        np.clip(offset, 0, 1, out=rgb[..., channel])
+    return rgb
 
 
 def colour_fused(y: np.ndarray, a: np.ndarray, b: np.ndarray, rule: ColourRule = "visible") -> np.ndarray:
@@ -114,8 +125,8 @@ def colour_fused(y: np.ndarray, a: np.ndarray, b: np.ndarray, rule: ColourRule =
     Example:
         >>> import numpy as np
         >>> from fusionbench.core.colour import colour_fused
-        >>> grey, blue = np.zeros((1, 1), np.float32), np.array([[[0.2, 0.2, 0.6]]], np.float32)
-        >>> colour_fused(np.full((1, 1), 0.5, np.float32), grey, blue).round(3).tolist()
+        >>> grey, blue = np.zeros((1, 1)), np.array([[[0.2, 0.2, 0.6]]])
+        >>> colour_fused(np.full((1, 1), 0.5), grey, blue).round(3).tolist()
         [[[0.454, 0.454, 0.854]]]
     """
     if rule not in COLOUR_RULES:
@@ -133,7 +144,7 @@ def to_levels(values: np.ndarray, bits: int) -> np.ndarray:
     Example:
         >>> import numpy as np
         >>> from fusionbench.core.colour import to_levels
-        >>> to_levels(np.array([0, 0.5, 1, 2], np.float32), 16).tolist()
+        >>> to_levels(np.array([0, 0.5, 1, 2]), 16).tolist()
         [0, 32768, 65535, 65535]
     """
     top, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)

@@ -187,7 +187,7 @@ def _registered(
     from fusionbench.models import MODELS, create_model, get_preset
 
     cls: Any = MODELS.get(name)
-    if not hasattr(cls, "fuse"):
+    if not hasattr(cls, "fuse") or hasattr(cls, "sample"):
         raise UsageError(f"{name} draws images of masked views and fuses no pairs; see `fusionbench list models`")
     if hasattr(cls, "fit"):
         raise UsageError(f"{name} is a baseline for masked views, not for pairs; `average` and `copy-b` are those")
@@ -202,8 +202,11 @@ def _registered(
     if place.name == "weights.safetensors" and (place.parent / "run.json").is_file():
         place = place.parent
     if not place.is_dir():
+        import torch
+
         model = create_model(name, spec, preset, **params)
         _load_file(model, place, name)
+        model = model.to(memory_format=torch.channels_last)  # as of a run, so that both give the same bits
         return _ready(model, name, on, {**get_preset(name, preset).model, **params})
     if preset is not None or params:
         raise UsageError(f"{place}: a run knows its parameters; leave out --preset and --set")

@@ -97,27 +97,41 @@ def open_record(folder: Path, settings: FusedSettings, force: bool = False) -> F
         DataError: a damaged record, or a folder that cannot be written.
     """
     record = FusedRecord(folder / RECORD, settings)
-    if force or not record.path.exists():
+    if force or not record.path.exists() or not (whole := _whole_lines(record.path))[0]:
         write_bytes(record.path, _line(settings))
         return record
-    content = read_bounded(record.path, _MAX_RECORD, "record of fused images")
-    whole = content[: content.rfind(b"\n") + 1]  # the last line may be what a killed process left
-    if not whole:
-        write_bytes(record.path, _line(settings))
-        return record
-    first, *others = whole.splitlines()
-    found = _decoded(first, FusedSettings, record.path)
+    found, lines = _parsed(whole[0], record.path)
     if different := _differences(found, settings):
         raise UsageError(
             f"{folder}: its images were fused with {'; '.join(different)}; choose another folder, or replace them "
             "with --force"
         )
-    for text in others:
-        line = _decoded(text, FusedLine, record.path)
+    for line in lines:
         record.lines.setdefault(line.name, []).append(line)
-    if len(whole) < len(content):
-        write_bytes(record.path, whole)
+    if not whole[1]:
+        write_bytes(record.path, whole[0])
     return record
+
+
+def read_record_of_fused(path: str | Path) -> tuple[FusedSettings, list[FusedLine]]:
+    """The settings and the lines of a record, in the order in which they were written.
+
+    Raises:
+        DataError: missing, damaged, or of another version.
+    """
+    return _parsed(_whole_lines(Path(path))[0], Path(path))
+
+
+def _whole_lines(path: Path) -> tuple[bytes, bool]:
+    """The lines that have an end, and whether these are all: the last one may be what a killed process left."""
+    content = read_bounded(path, _MAX_RECORD, "record of fused images")
+    whole = content[: content.rfind(b"\n") + 1]
+    return whole, bool(whole) and len(whole) == len(content)
+
+
+def _parsed(whole: bytes, path: Path) -> tuple[FusedSettings, list[FusedLine]]:
+    first, *others = whole.splitlines() or [b""]
+    return _decoded(first, FusedSettings, path), [_decoded(text, FusedLine, path) for text in others]
 
 
 def _line(settings: FusedSettings) -> bytes:
@@ -159,4 +173,4 @@ def _shown(value: Any) -> str:
     return "of the source" if value is None else str(value)[:200]
 
 
-__all__ = ["RECORD", "FusedLine", "FusedRecord", "FusedSettings", "open_record"]
+__all__ = ["RECORD", "FusedLine", "FusedRecord", "FusedSettings", "open_record", "read_record_of_fused"]
