@@ -266,7 +266,7 @@ def test_fused_1() -> None:
         "auto",
         {"format": "tiff"},
     )
-    assert settings.ranges == {"a": "14bit"} and [line.name for line in lines] == ["one.tif"]
+    assert settings.ranges == {"a": "14bit", "b": "full"} and [line.name for line in lines] == ["one.tif"]
 
 
 def changed_toml(path: Path, out: Path) -> Path:
