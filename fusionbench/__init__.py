@@ -27,6 +27,7 @@ _PUBLIC = {
     "register_metric": "fusionbench.metrics",
     "train": "fusionbench.training.loop",
     "evaluate": "fusionbench.evaluation.masked",
+    "fuse": "fusionbench.evaluation.fusing.fuse",
     "Result": "fusionbench.results.schema",
     "build_board": "fusionbench.board",
 }

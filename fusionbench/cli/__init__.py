@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train", "Models"),
     "evaluate": ("train", "Models"),
     "run": ("train", "Models"),
+    "fuse": ("fuse", "Models"),
     "score": ("score", "Models"),
     "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),

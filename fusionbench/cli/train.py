@@ -11,8 +11,8 @@ import click
 
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
-from fusionbench.core.documents import parse_toml
-from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.cli.setting_options import parse_settings
+from fusionbench.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
@@ -157,7 +157,7 @@ def evaluate_command(
     for key in ("range_a", "range_b"):
         if key in options:
             options[key] = str(options[key])
-    checked = rules.options(**options, **_settings(extra, "--option"))
+    checked = rules.options(**options, **parse_settings(extra, "--option"))
     opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
     takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
     results = [rules.evaluate(run, opened, checked, out=out, device=device, force=force, **takes) for run in runs]
@@ -300,27 +300,9 @@ def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[
     own, general = parameters_of(MODELS.get(model)), Training.__struct_fields__
     params: dict[str, Any] = {}
     training: dict[str, Any] = {}
-    for key, value in _settings(settings, "--set", "--set lr=0.003").items():
+    for key, value in parse_settings(settings, "--set", "--set lr=0.003").items():
         if key not in own and key not in general:
             see = f"fusionbench describe {model}"
             raise unknown_name(f"parameter of {model} and of training", key, [*own, *general], see)
         (training if key in Training.__struct_fields__ else params)[key] = value
     return params, training
-
-
-def _settings(settings: Sequence[str], option: str, example: str = "--option draws=20") -> dict[str, Any]:
-    """``KEY=VALUE`` texts, the values read as TOML; what is no TOML is a bare word.
-
-    Raises:
-        UsageError: another form.
-    """
-    found: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{option} {setting!r}: write KEY=VALUE, for example {example}")
-        try:
-            found[key] = parse_toml(f"value = {text}", setting)["value"]
-        except DataError:
-            found[key] = text
-    return found

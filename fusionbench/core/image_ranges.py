@@ -229,6 +229,28 @@ def to_eight_bits(values: Values, wanted: Range | None, name: str, option: str) 
     return _mapped(values.pixels, low, high), (_note(values, wanted, low, high),)
 
 
+def to_unit_floats(values: Values, wanted: Range | None, name: str, option: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """float32 pixels in [0,1] of the same shape, in the full depth of the file, and notes of what was done to them.
+
+    The same values are refused as by :func:`to_eight_bits`.
+
+    Raises:
+        DataError: a range that does not fit, or values that need one.
+    """
+    if wanted is None and not (values.full == 255 and values.pixels.max() > 1):
+        _refuse_unclear(values, name, option)
+    chosen = wanted or Range("full")
+    low, high = chosen.limits(values, name, option)
+    if low == 0 and values.pixels.dtype in (np.uint8, np.uint16) and values.full == high:
+        return values.pixels.astype(np.float32) / np.float32(high), ()
+    out = np.empty(values.pixels.shape, np.float32)
+    flat, done = values.pixels.reshape(-1), out.reshape(-1)
+    for at in range(0, flat.size, _BLOCK):
+        block = flat[at : at + _BLOCK].astype(np.float64)
+        done[at : at + _BLOCK] = np.clip((block - low) / (high - low), 0, 1)
+    return out, (_note(values, chosen, low, high).replace(" mapped to 8 by ", " mapped by "),)
+
+
 def _refuse_unclear(values: Values, name: str, option: str) -> None:
     """Refuse values whose black and white are unknown."""
     low, high = values.span
@@ -353,4 +375,4 @@ def _plain(value: object) -> float:
     return int(number) if number.is_integer() else number
 
 
-__all__ = ["DEPTHS", "Range", "Ranges", "Values", "percentiles", "to_eight_bits"]
+__all__ = ["DEPTHS", "Range", "Ranges", "Values", "percentiles", "to_eight_bits", "to_unit_floats"]

@@ -16,7 +16,8 @@ import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.image_decoders import MAX_PIXELS, decode_stored
-from fusionbench.core.image_ranges import Range, Ranges, Values, to_eight_bits
+from fusionbench.core.image_metadata import NO_METADATA, ImageMetadata, read_metadata
+from fusionbench.core.image_ranges import Range, Ranges, Values, to_eight_bits, to_unit_floats
 from fusionbench.core.io import read_bounded
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -54,6 +55,25 @@ class DecodedImage:
     def rgb(self) -> np.ndarray:
         """uint8 (H,W,3): three equal channels where the file is grey."""
         return self.pixels if self.pixels.ndim == 3 else np.repeat(self.pixels[..., None], 3, axis=2)
+
+
+@dataclass(frozen=True)
+class FullDepthImage:
+    """A decoded file in the depth that it has.
+
+    Attributes:
+        pixels: float32 (H,W), or (H,W,3) RGB, in [0,1]; upright.
+        bits: 8, or 16 for every file that has more than 8 a channel.
+        format: as of :class:`DecodedImage`.
+        notes: what was done that a reader should know.
+        metadata: what the file says of itself, where it was asked for.
+    """
+
+    pixels: np.ndarray
+    bits: int
+    format: str
+    notes: tuple[str, ...] = ()
+    metadata: ImageMetadata = NO_METADATA
 
 
 def read_image(
@@ -98,6 +118,34 @@ def decode_image(
     notes = (*notes, *stored.notes, *(("turned upright",) if stored.turn > 1 else ()))
     alpha = None if alpha is None else _upright(alpha, stored.turn)
     return DecodedImage(pixels, stored.format, stored.values.bits, notes, alpha)
+
+
+def read_full_depth(
+    path: str | Path, value_range: Range | None = None, *, option: str = "", metadata: bool = False
+) -> FullDepthImage:
+    """Decode one file without rounding it to 8 bits; what is refused is what :func:`read_image` refuses.
+
+    Args:
+        value_range, option: as of :func:`read_image`.
+        metadata: read EXIF, colour profile and XMP, too.
+
+    Raises:
+        DataError: as :func:`read_image`.
+    """
+    content = read_bounded(path, MAX_BYTES, "image")
+    return decode_full_depth(content, str(path), value_range, option=option, metadata=metadata)
+
+
+def decode_full_depth(
+    content: bytes, name: str, value_range: Range | None = None, *, option: str = "", metadata: bool = False
+) -> FullDepthImage:
+    """Decode the content of a file; ``name`` is for messages. Arguments and errors as of :func:`read_full_depth`."""
+    stored = decode_stored(content, name, None, False)
+    pixels, notes = to_unit_floats(stored.values, value_range, name, option)
+    notes = (*notes, *stored.notes, *(("turned upright",) if stored.turn > 1 else ()))
+    bits = 8 if stored.values.bits <= 8 else 16
+    about = read_metadata(content) if metadata else NO_METADATA
+    return FullDepthImage(_upright(pixels, stored.turn), bits, stored.format, notes, about)
 
 
 def read_values(path: str | Path) -> Values:
@@ -212,11 +260,14 @@ __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
     "DecodedImage",
+    "FullDepthImage",
+    "decode_full_depth",
     "decode_image",
     "encode_png",
     "fit_ranges",
     "images_in",
     "luma",
+    "read_full_depth",
     "read_image",
     "read_values",
     "to_grey",

@@ -7,7 +7,7 @@ scores.summary["vif"].mean
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,15 +104,34 @@ def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, l
         DataError: missing files, folders without pictures, or no stem that all three have.
         UsageError: files and folders mixed.
     """
-    places = {"a": Path(a), "b": Path(b), "fused": Path(fused)}
+    rows, missing = pair_by_stem({"a": Path(a), "b": Path(b), "fused": Path(fused)})
+    return [Triple(stem, files["fused"], files["a"], files["b"]) for stem, files in rows], missing
+
+
+def pair_by_stem(places: Mapping[str, Path]) -> tuple[list[tuple[str, dict[str, Path]]], dict[str, list[str]]]:
+    """The files that belong together, of files or of folders paired by stem: the one way to pair image files.
+
+    Args:
+        places: side ("a", "b", "fused") -> a file or a folder.
+
+    Returns:
+        Rows sorted by stem, each a stem and side -> file; and what has no partner: stem -> sides that lack it. The stem
+        of files is the last side's.
+
+    Raises:
+        DataError: missing files, folders without images, or no stem that all of them have.
+        UsageError: files and folders mixed.
+    """
+    count = {2: "two", 3: "three"}[len(places)]
     for place in places.values():
         if not place.exists():
             raise DataError(f"{place}: no such file or folder")
     folders = [place.is_dir() for place in places.values()]
     if not any(folders):
-        return [Triple(utf8(places["fused"].stem), places["fused"], places["a"], places["b"])], {}
+        return [(utf8(list(places.values())[-1].stem), dict(places))], {}
     if not all(folders):
-        raise UsageError("--a, --b and --fused must be three files or three folders, not some of each")
+        *options, last = (f"--{side}" for side in places)
+        raise UsageError(f"{', '.join(options)} and {last} must be {count} files or {count} folders, not some of each")
     found = {name: utf8_names(images_in(place)) for name, place in places.items()}
     stems = sorted(set().union(*found.values()))
     missing = {
@@ -121,8 +140,9 @@ def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, l
     whole = [stem for stem in stems if stem not in missing]
     if not whole:
         examples = ", ".join(f"{name}: {next(iter(files.values())).name}" for name, files in found.items())
-        raise DataError(f"No stem is in all three folders ({examples}); rename the files so that their stems agree")
-    return [Triple(stem, *(found[name][stem] for name in ("fused", "a", "b"))) for stem in whole], missing
+        which = "both folders" if len(places) == 2 else f"all {count} folders"
+        raise DataError(f"No stem is in {which} ({examples}); rename the files so that their stems agree")
+    return [(stem, {name: files[stem] for name, files in found.items()}) for stem in whole], missing
 
 
 def score_files(
@@ -160,7 +180,7 @@ def score_files(
     chosen = choose(metrics, dialect)
     rows, missing = pair_files(Path(a), Path(b), Path(fused))
     if missing and strict:
-        raise DataError(f"{_missing_text(missing)}; add them, or leave out --strict")
+        raise DataError(f"{missing_text(missing)}; add them, or leave out --strict")
     ranges = fit_rows(ranges, rows)
     scored, notes = _run(rows, chosen, _count(jobs, len(rows)), ranges)
     table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in chosen}
@@ -174,7 +194,7 @@ def score_files(
         metrics=chosen,
         dialect=STANDARD if found is None else found.id,
         summary={m.name: summarise(table[m.name], m.better, m.unit, why[m.name]) for m in chosen},
-        warnings=_warnings(notes) + told + ([_missing_text(missing)] if missing else []),
+        warnings=_warnings(notes) + told + ([missing_text(missing)] if missing else []),
         missing=missing,
         ranges=ranges.texts(),
         not_available={i: row.missing for i, row in zip(ids, scored, strict=True) if row.missing},
@@ -279,23 +299,37 @@ def _count(jobs: int | None, rows: int) -> int:
 
 
 def _warnings(notes: dict[str, str]) -> list[str]:
-    remarks: dict[str, list[str]] = {}
-    for path, note in sorted(notes.items()):
-        remarks.setdefault(note, []).append(utf8(Path(path).name))
-    texts = []
-    for note, names in remarks.items():
-        if note == "JPEG":
-            texts.append(
-                f"{len(names)} fused files are JPEG ({some(names)}): compression changes EN, SF and VIF; save PNG"
-            )
-        else:
-            texts.append(f"{len(names)} files: {note} ({some(names)})")
+    jpeg = {path: note for path, note in notes.items() if note == "JPEG"}
+    texts = note_lines({path: note for path, note in notes.items() if path not in jpeg})
+    if jpeg:
+        names = some([utf8(Path(path).name) for path in sorted(jpeg)])
+        texts.append(f"{len(jpeg)} fused files are JPEG ({names}): compression changes EN, SF and VIF; save PNG")
     return texts
 
 
-def _missing_text(missing: dict[str, list[str]]) -> str:
+def note_lines(notes: Mapping[str, str]) -> list[str]:
+    """Notes of files, path -> note, as a line a note with the names of its files."""
+    remarks: dict[str, list[str]] = {}
+    for path, note in sorted(notes.items()):
+        remarks.setdefault(note, []).append(utf8(Path(path).name))
+    return [f"{len(names)} files: {note} ({some(names)})" for note, names in remarks.items()]
+
+
+def missing_text(missing: Mapping[str, Sequence[str]], what: str = "scored") -> str:
+    """One line about stems without a partner: stem -> sides that lack it. ``what`` was not done to them."""
     names = [f"{stem} (not in {', '.join(lacking)})" for stem, lacking in missing.items()]
-    return f"{len(missing)} stems lack a partner and were not scored: {some(names)}"
+    return f"{len(missing)} stems lack a partner and were not {what}: {some(names)}"
 
 
-__all__ = ["SUFFIXES", "Scored", "Scores", "Triple", "pair_files", "score_files", "score_triple"]
+__all__ = [
+    "SUFFIXES",
+    "Scored",
+    "Scores",
+    "Triple",
+    "missing_text",
+    "note_lines",
+    "pair_by_stem",
+    "pair_files",
+    "score_files",
+    "score_triple",
+]

@@ -54,7 +54,7 @@ class EvaluatedModel:
         else:
             model = model.to(device).eval()
             name = next((n for n in MODELS.names() if MODELS.get(n) is type(model)), type(model).__name__.lower())
-            identity = ModelIdentity(name=name, version=model.version, weights_sha256=_state_sha256(model))
+            identity = ModelIdentity(name=name, version=model.version, weights_sha256=state_sha256(model))
             identity.params = dict(params or {})
         parameters = sum(p.numel() for p in model.parameters())
         family: Literal["trivial", "classical", "model"] = getattr(model, "family", "model")
@@ -99,7 +99,8 @@ def loaded(model: Scorable, spec: ImageSpec, device: torch.device | str = "cpu")
     return (model.load_model(spec, device), model) if isinstance(model, Run) else (model, None)
 
 
-def _state_sha256(model: Model) -> str:
+def state_sha256(model: Model) -> str:
+    """Hex sha256 over the names and the values of a model's weights and buffers."""
     total = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         total.update(name.encode())

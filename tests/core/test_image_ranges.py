@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.image_ranges import Range, Ranges, Values, percentiles, to_eight_bits
+from fusionbench.core.image_ranges import Range, Ranges, Values, percentiles, to_eight_bits, to_unit_floats
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,35 @@ def test_sets_in_which_nothing_is_found() -> None:
     ):
         with pytest.raises(DataError, match=said):
             Range.parse(asked).fit(lambda values=values: named(*values))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("text", [None, "full", "14bit", "100:9000", "percentile:1,99"])
+def test_unit_floats_keep_the_depth(text: str | None) -> None:
+    pixels = (
+        np.random.default_rng(0).integers(0, 65536 if text in (None, "full") else 16384, (40, 50)).astype(np.uint16)
+    )
+    values, wanted = Values(pixels, 65535, 16), Range.of(text)
+    low, high = (wanted or Range("full")).limits(values, "x", "")
+    found, notes = to_unit_floats(values, wanted, "x", "--range-a")
+    exact = np.clip((pixels.astype(np.float64) - low) / (high - low), 0, 1)
+    assert found.dtype == np.float32 and np.abs(found - exact).max() < 1e-7
+    assert len(np.unique(found)) > 300, "more than bytes have"
+    assert bool(notes) == (text not in (None, "full")) and all("to 8" not in note for note in notes)
+    eight, _ = to_eight_bits(values, wanted, "x", "--range-a")
+    assert np.abs(found * 255 - eight).max() <= 0.5 + 1e-4, "the same mapping"
+
+
+def test_unit_floats_refuse_what_eight_bits_refuse() -> None:
+    for values in (
+        Values(np.array([[0, 1]], np.uint8), 255, 8),
+        Values(np.array([[0, 9000]], np.uint16), 65535, 16),
+        Values(np.array([[0, 0.5]], np.float32), None, 32),
+    ):
+        messages = []
+        for function in (to_eight_bits, to_unit_floats):
+            with pytest.raises(DataError) as caught:
+                function(values, None, "x.png", "--range-a")
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+    eight = Values(np.array([[0, 51, 255]], np.uint8), 255, 8)
+    assert to_unit_floats(eight, None, "x", "")[0].tolist() == [[0.0, np.float32(0.2), 1.0]]

@@ -24,6 +24,7 @@ from fusionbench.core.images import (
     encode_png,
     images_in,
     luma,
+    read_full_depth,
     read_image,
     to_grey,
 )
@@ -255,3 +256,40 @@ def test_images_in_a_folder(tmp_path: Path) -> None:
         images_in(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no image"):
         images_in(tmp_path / "deeper.png")
+
+
+# full depth
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_full_depth_is_what_the_file_has(tmp_path: Path, suffix: str) -> None:
+    assert cv2.imwrite(str(tmp_path / f"c.{suffix}"), DEEP_COLOUR[..., ::-1])
+    grey = save(tmp_path / f"g.{suffix}", DEEP)
+    for path, pixels in (
+        (tmp_path / f"c.{suffix}", DEEP_COLOUR),
+        (grey, DEEP),
+        (save(tmp_path / "e.png", COLOUR), COLOUR),
+    ):
+        found, top = read_full_depth(path), np.iinfo(pixels.dtype).max
+        assert found.bits == 8 * pixels.itemsize and found.pixels.dtype == np.float32 and found.notes == ()
+        assert np.array_equal(np.rint(found.pixels.astype(float) * top), pixels)
+
+
+def test_full_depth_is_upright_and_refuses_what_read_image_refuses(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = read_full_depth(save(tmp_path / "t.jpg", GREY, exif=exif, quality=100), metadata=True)
+    assert (
+        turned.pixels.shape == GREY.shape[::-1] and turned.notes == ("turned upright",) and turned.metadata.exif == b""
+    )
+    assert turned.format == "JPEG" and turned.bits == 8
+    clear = save(tmp_path / "a.png", Image.new("RGBA", (4, 3), (9, 9, 9, 100)))
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(encoded("PNG")[:90])
+    for path in (clear, cut, tmp_path / "missing.png"):
+        messages = []
+        for reader in (read_image, read_full_depth):
+            with pytest.raises(DataError) as caught:
+                reader(path)  # type: ignore[operator]
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]

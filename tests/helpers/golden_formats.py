@@ -170,6 +170,7 @@ def write_all(work: Path) -> dict[str, Path]:
     build_board(work / "results", work / "site", resamples=100)
     return {
         "recipe-1.toml": work / "recipe.toml",
+        "fused-1.jsonl": write_fused(work / "fuse"),
         "suite-1.toml": work / "suite.toml",
         "dataset-1": folder,
         "dataset-1.1": export(dataset, "targets", work / "targets"),
@@ -224,3 +225,16 @@ def write_leaderboard(work: Path) -> dict[str, Path]:
     line = accept_pull_request(place, pull_request_of("theirs", "ada"), work / "scored", lambda: now)
     withdraw_submission(place, line.id, "made for a test", lambda: now)
     return {"community-1.toml": folder / "community.toml", "ledger-1.jsonl": folder / "ledger.jsonl"}
+
+
+def write_fused(work: Path) -> Path:
+    """The record of a folder with one fused image."""
+    from fusionbench.evaluation.fusing.folders import fuse_files
+
+    pixels = b"".join(value.to_bytes(2, "big") for value in range(0, 48 * 300, 300))
+    for side in ("a", "b"):
+        (work / side).mkdir(parents=True)
+        (work / side / "one.pgm").write_bytes(b"P5 8 6 65535\n" + pixels)
+    settings = {"params": {"levels": 3}, "colour": "weighted", "bits": 16, "file_format": "tiff", "range_a": "14bit"}
+    fuse_files(work / "a", work / "b", work / "fused", "laplacian-pyramid", range_b="full", **settings)  # type: ignore[arg-type]
+    return work / "fused" / "fuse.jsonl"

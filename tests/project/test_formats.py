@@ -55,6 +55,7 @@ FILES = {
     "round/1": "round-1.json",
     "secret/1": "secret-1.json",
     "fingerprint/1": "fingerprint-1.json",
+    "fused/1": "fused-1.jsonl",
 }
 
 
@@ -252,6 +253,20 @@ def test_ledger_1() -> None:
     assert (line.id, line.sha256, line.title) == (f"0001-{sha256[:12]}", sha256, "Theirs")
     assert line.submitter.login == "ada" and line.time == "2026-03-01T12:00:00Z"
     assert ledger.withdrawn[line.id].reason == "made for a test" and ledger.active == {}
+
+
+def test_fused_1() -> None:
+    from fusionbench.evaluation.fusing.record import read_record_of_fused
+
+    settings, lines = read_record_of_fused(GOLDEN / "fused-1.jsonl")
+    assert (settings.method["name"], settings.method["params"]) == ("laplacian-pyramid", {"levels": 3})
+    assert (settings.colour, settings.bits, settings.tile, settings.file) == (
+        "weighted",
+        16,
+        "auto",
+        {"format": "tiff"},
+    )
+    assert settings.ranges == {"a": "14bit", "b": "full"} and [line.name for line in lines] == ["one.tif"]
 
 
 def changed_toml(path: Path, out: Path) -> Path:

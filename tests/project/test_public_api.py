@@ -13,6 +13,7 @@ PUBLIC = {
     "build_dataset",
     "create_model",
     "evaluate",
+    "fuse",
     "get_metric",
     "list_metrics",
     "list_models",

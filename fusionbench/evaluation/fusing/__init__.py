@@ -1,0 +1,1 @@
+"""Fusing images with any method: one pair in Python, and folders of pairs."""

@@ -1,0 +1,93 @@
+"""``fusionbench fuse`` as people call it: exit codes, stdout, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.runner import run
+from tests.evaluation.fusing.scenes import OWN, folders, pixels
+
+
+def test_a_folder_with_the_default_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ir, vis = folders(tmp_path)
+    code, out, _ = run(capsys, "fuse", "--a", ir, "--b", vis, "-o", tmp_path / "out", "--sheet", tmp_path / "s.png")
+    assert code == 0 and out.startswith(f"{tmp_path}/out: 3 fused by ") and (tmp_path / "s.png").is_file()
+    code, out, _ = run(capsys, "fuse", "--a", ir, "--b", vis, "-o", tmp_path / "out")
+    assert code == 0 and ": 0 fused by " in out and out.endswith(", 3 kept\n")
+
+
+def test_a_bad_pair_is_named_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ir, vis = folders(tmp_path)
+    (ir / "two.png").write_bytes(b"no image")
+    code, out, err = run(capsys, "-q", "fuse", "average", "--a", ir, "--b", vis, "-o", tmp_path / "out", "--json")
+    told = json.loads(out)
+    assert code == 2 and [found["id"] for found in told["outputs"]] == ["one", "wide"]
+    assert told["problems"][0]["id"] == "two" and "not a readable" in told["problems"][0]["problem"]
+    assert err.count("\n") == 1 and err.startswith("fusionbench: 1 of 3 pairs were not fused: ") and "two.png" in err
+    code, _, err = run(capsys, "-q", "fuse", "average", "--a", ir / "two.png", "--b", vis / "two.png", "-o", "x.png")
+    assert code == 2 and err.count("\n") == 1 and "two.png: not a readable" in err
+
+
+def test_every_option_arrives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ir, vis = folders(tmp_path)
+    (tmp_path / "mine_for_cli.py").write_text(OWN)
+    method = f"{tmp_path}/mine_for_cli.py:Mine"
+    options = [
+        "--set",
+        "gain=0.5",
+        "--colour",
+        "none",
+        "--bits",
+        "16",
+        "--format",
+        "tiff",
+        "--jobs",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    options += ["--range-a", "0:510", "--tile", "none", "--json"]
+    code, out, err = run(capsys, "fuse", method, "--a", ir, "--b", vis, "-o", tmp_path / "out", *options)
+    assert code == 0, err
+    assert {found["bits"] for found in json.loads(out)["outputs"]} == {16}
+    assert np.abs(pixels(tmp_path / "out" / "one.tif") / 65535 - pixels(ir / "one.png") / 255 / 4).max() < 1e-4
+    code, _, _ = run(
+        capsys, "fuse", "copy-b", "--a", ir, "--b", vis, "-o", tmp_path / "out", "--force", "--quality", "5"
+    )
+    assert code == 0 and np.array_equal(pixels(tmp_path / "out" / "one.png"), pixels(vis / "one.png"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["dae-fuse"], "dae-fuse learns, so it needs weights"),
+        (["averge"], "Unknown method 'averge'. Did you mean 'average'"),
+        (["average", "--tile", "many"], "--tile 'many': give auto, none or the side"),
+        (["average", "--tile", "0"], "--tile '0'"),
+        (["average", "--set", "gain"], "--set 'gain': write KEY=VALUE, for example --set levels=5"),
+        (["average", "--range-b", "wide"], "--range-b: 'wide' is no range"),
+        (["average", "--weights", "w.safetensors"], "average has no weights"),
+        (["average", "--strict"], "1 stems lack a partner and were not fused: lonely (not in b); add them"),
+    ],
+)
+def test_what_is_refused_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    ir, vis = folders(tmp_path, ("one",))
+    (ir / "lonely.png").write_bytes((ir / "one.png").read_bytes())
+    code, out, err = run(capsys, "-q", "fuse", *options, "--a", ir, "--b", vis, "-o", tmp_path / "out")
+    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists(), "nothing was begun"
+
+
+def test_folders_without_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ir, vis = folders(tmp_path, ("one",))
+    (vis / "one.png").rename(vis / "other.png")
+    code, _, err = run(capsys, "-q", "fuse", "average", "--a", ir, "--b", vis, "-o", tmp_path / "out")
+    assert code == 2 and "No stem is in both folders (a: one.png, b: other.png)" in err
+    code, _, err = run(capsys, "-q", "fuse", "average", "--a", tmp_path / "no", "--b", vis, "-o", tmp_path / "out")
+    assert code == 2 and "no: no such file or folder" in err
