@@ -116,8 +116,7 @@ def pair_factor(values: np.ndarray, level: float = LEVEL, resamples: int = RESAM
 def _largest(values: np.ndarray, level: float, resamples: int, seed: int) -> float:
     """Quantile of the largest studentised difference over all pairs."""
     models, images = values.shape
-    pairs = models * (models - 1) // 2
-    count = _affordable(resamples, images * pairs)
+    count = _affordable(resamples, images * (models * (models - 1) // 2))
     largest = np.zeros(count)
     for block in _pair_blocks(values):
         start = 0
