@@ -9,7 +9,12 @@ import torch
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
 from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.ddcgan import DDcGAN
+from fusionbench.models.pairs.densefuse import DenseFuse
+from fusionbench.models.pairs.fusiongan import FusionGAN
 from fusionbench.models.pairs.mfeif import MFEIF
+from fusionbench.models.pairs.rfn_nest import RFNNest
+from fusionbench.models.pairs.u2fusion import U2Fusion
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)
 SMALLEST: dict[type[PairModel], dict] = {
@@ -24,7 +29,12 @@ SMALLEST: dict[type[PairModel], dict] = {
         "vit_grid": 4,
         "critic_widths": [4, 8],
     },
+    DDcGAN: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6], "critic_widths": [4, 8]},
+    DenseFuse: {"width": 4},
+    FusionGAN: {"widths": [8, 6, 6, 4], "critic_widths": [4, 8]},
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
+    RFNNest: {"widths": [4, 6, 8, 10], "stem": 4},
+    U2Fusion: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6]},
 }
 
 
