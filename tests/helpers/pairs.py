@@ -93,3 +93,23 @@ def learn(model: PairModel, batch: Batch, steps: int, lr: float) -> list[dict[st
             terms |= {key: float(value) for key, value in loss.log.items()}
         history.append(terms)
     return history
+
+
+@torch.no_grad()
+def depends_at(model: PairModel, distances: range, pixel: int, size: int) -> bool:
+    """Whether pixel (``pixel``, ``pixel``) of the fused image depends on pixels of the square rings at ``distances``.
+
+    Kernels are made weighted means, so that no ReLU, cancellation or saturation hides a dependence.
+    """
+    model = model.double().eval()
+    for parameter in model.parameters():
+        parameter.abs_()
+        if parameter.ndim == 4:
+            parameter.div_(parameter.sum((1, 2, 3), keepdim=True))
+    views = torch.rand(1, 2, 1, size, size, generator=torch.Generator().manual_seed(1)).double()
+    away = (torch.arange(size) - pixel).abs()
+    away = torch.maximum(away.view(-1, 1), away)
+    rings = (away >= distances.start) & (away < distances.stop)
+    changed = torch.where(rings, views + 1, views)
+    results = [model.combine(given[:, 0], given[:, 1])[0, 0, pixel, pixel] for given in (views, changed)]
+    return not torch.equal(*results)
