@@ -18,6 +18,7 @@ MODELS: Registry[type[Model]] = Registry(
     "model",
     "fusionbench.models",
     {
+        "cddfuse": "fusionbench.models.pairs.cddfuse:CDDFuse",
         "cvae": "fusionbench.models.vae.cvae:CVAE",
         "cvae+s": "fusionbench.models.vae.cvae:CVAEWithSkips",
         "dae-fuse": "fusionbench.models.pairs.dae_fuse:DAEFuse",

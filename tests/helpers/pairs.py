@@ -8,6 +8,7 @@ import torch
 
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
+from fusionbench.models.pairs.cddfuse import CDDFuse
 from fusionbench.models.pairs.dae_fuse import DAEFuse
 from fusionbench.models.pairs.ddcgan import DDcGAN
 from fusionbench.models.pairs.densefuse import DenseFuse
@@ -29,6 +30,7 @@ SMALLEST: dict[type[PairModel], dict] = {
         "vit_grid": 4,
         "critic_widths": [4, 8],
     },
+    CDDFuse: {"width": 4, "heads": 2, "blocks": 1, "couplings": 1},
     DDcGAN: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6], "critic_widths": [4, 8]},
     DenseFuse: {"width": 4},
     FusionGAN: {"widths": [8, 6, 6, 4], "critic_widths": [4, 8]},
