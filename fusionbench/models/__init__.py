@@ -23,6 +23,7 @@ MODELS: Registry[type[Model]] = Registry(
         "cvae+s": "fusionbench.models.vae.cvae:CVAEWithSkips",
         "dae-fuse": "fusionbench.models.pairs.dae_fuse:DAEFuse",
         "ddcgan": "fusionbench.models.pairs.ddcgan:DDcGAN",
+        "ddfm": "fusionbench.models.pairs.ddfm:DDFM",
         "densefuse": "fusionbench.models.pairs.densefuse:DenseFuse",
         "fcn": "fusionbench.models.vae.fcn:FCN",
         "fcn+s": "fusionbench.models.vae.fcn:FCNWithSkips",

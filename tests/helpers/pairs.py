@@ -11,6 +11,7 @@ from fusionbench.models.pairs.base import PairModel
 from fusionbench.models.pairs.cddfuse import CDDFuse
 from fusionbench.models.pairs.dae_fuse import DAEFuse
 from fusionbench.models.pairs.ddcgan import DDcGAN
+from fusionbench.models.pairs.ddfm import DDFM
 from fusionbench.models.pairs.densefuse import DenseFuse
 from fusionbench.models.pairs.fusiongan import FusionGAN
 from fusionbench.models.pairs.mfeif import MFEIF
@@ -31,6 +32,7 @@ SMALLEST: dict[type[PairModel], dict] = {
         "critic_widths": [4, 8],
     },
     CDDFuse: {"width": 4, "heads": 2, "blocks": 1, "couplings": 1},
+    DDFM: {"widths": [4, 6], "steps": 3},
     DDcGAN: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6], "critic_widths": [4, 8]},
     DenseFuse: {"width": 4},
     FusionGAN: {"widths": [8, 6, 6, 4], "critic_widths": [4, 8]},
