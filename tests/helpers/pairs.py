@@ -8,8 +8,15 @@ import torch
 
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
+from fusionbench.models.pairs.cddfuse import CDDFuse
 from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.ddcgan import DDcGAN
+from fusionbench.models.pairs.ddfm import DDFM
+from fusionbench.models.pairs.densefuse import DenseFuse
+from fusionbench.models.pairs.fusiongan import FusionGAN
 from fusionbench.models.pairs.mfeif import MFEIF
+from fusionbench.models.pairs.rfn_nest import RFNNest
+from fusionbench.models.pairs.u2fusion import U2Fusion
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)
 SMALLEST: dict[type[PairModel], dict] = {
@@ -24,7 +31,14 @@ SMALLEST: dict[type[PairModel], dict] = {
         "vit_grid": 4,
         "critic_widths": [4, 8],
     },
+    CDDFuse: {"width": 4, "heads": 2, "blocks": 1, "couplings": 1},
+    DDFM: {"widths": [4, 6], "steps": 3},
+    DDcGAN: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6], "critic_widths": [4, 8]},
+    DenseFuse: {"width": 4},
+    FusionGAN: {"widths": [8, 6, 6, 4], "critic_widths": [4, 8]},
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
+    RFNNest: {"widths": [4, 6, 8, 10], "stem": 4},
+    U2Fusion: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6]},
 }
 
 
@@ -83,3 +97,23 @@ def learn(model: PairModel, batch: Batch, steps: int, lr: float) -> list[dict[st
             terms |= {key: float(value) for key, value in loss.log.items()}
         history.append(terms)
     return history
+
+
+@torch.no_grad()
+def depends_at(model: PairModel, distances: range, pixel: int, size: int) -> bool:
+    """Whether pixel (``pixel``, ``pixel``) of the fused image depends on pixels of the square rings at ``distances``.
+
+    Kernels are made weighted means, so that no ReLU, cancellation or saturation hides a dependence.
+    """
+    model = model.double().eval()
+    for parameter in model.parameters():
+        parameter.abs_()
+        if parameter.ndim == 4:
+            parameter.div_(parameter.sum((1, 2, 3), keepdim=True))
+    views = torch.rand(1, 2, 1, size, size, generator=torch.Generator().manual_seed(1)).double()
+    away = (torch.arange(size) - pixel).abs()
+    away = torch.maximum(away.view(-1, 1), away)
+    rings = (away >= distances.start) & (away < distances.stop)
+    changed = torch.where(rings, views + 1, views)
+    results = [model.combine(given[:, 0], given[:, 1])[0, 0, pixel, pixel] for given in (views, changed)]
+    return not torch.equal(*results)

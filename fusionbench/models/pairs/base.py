@@ -17,30 +17,44 @@ class PairConfig(ModelConfig, frozen=True, kw_only=True):
     """Base of the parameters of models of pairs; it has none of its own."""
 
 
-class TwoPhaseConfig(PairConfig, frozen=True, kw_only=True):
+class PhasesConfig(PairConfig, frozen=True, kw_only=True):
+    """Parameters of the models of pairs that train in two phases.
+
+    Attributes:
+        phase_share: share of the planned steps for phase 1.
+        phase_steps: number of steps of phase 1 instead of the share; None uses ``phase_share``.
+
+    Raises:
+        UsageError: a phase 1 outside training.
+    """
+
+    phase_share: float = 0.5
+    phase_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.phase_share <= 1:
+            raise UsageError(f"{self.model}: phase_share={self.phase_share} is not between 0 and 1")
+        if self.phase_steps is not None and self.phase_steps < 0:
+            raise UsageError(f"{self.model}: phase_steps={self.phase_steps} is negative")
+
+
+class TwoPhaseConfig(PhasesConfig, frozen=True, kw_only=True):
     """Parameters of the models of pairs that train in two phases, against discriminators.
 
     Attributes:
         critic_widths: channels of the discriminators' layers.
         critic_norm: their normalisation, ``"batch"`` as printed or ``"group"``.
-        phase_share: share of the planned steps for phase 1.
-        phase_steps: number of steps of phase 1 instead of the share; None uses ``phase_share``.
 
     Raises:
-        UsageError: an unknown normalisation, or a phase 1 outside training.
+        UsageError: as :class:`PhasesConfig`, or an unknown normalisation.
     """
 
     critic_widths: tuple[Positive, ...] = (32, 64, 128, 256)
     critic_norm: str = "batch"
-    phase_share: float = 0.5
-    phase_steps: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_choice(self.model, critic_norm=(self.critic_norm, ("batch", "group")))
-        if not 0 <= self.phase_share <= 1:
-            raise UsageError(f"{self.model}: phase_share={self.phase_share} is not between 0 and 1")
-        if self.phase_steps is not None and self.phase_steps < 0:
-            raise UsageError(f"{self.model}: phase_steps={self.phase_steps} is negative")
 
 
 class PairModel(nn.Module):
@@ -146,7 +160,7 @@ class PairModel(nn.Module):
 class TwoPhaseModel(PairModel):
     """Base of the models that train in two phases; it implements ``phase(step)``."""
 
-    config: TwoPhaseConfig
+    config: PhasesConfig
 
     def phase(self, step: int) -> int:
         """1 or 2: the training phase that ``step`` (counted from 0) belongs to; 1 while nothing is planned."""
