@@ -38,7 +38,9 @@ def test_generator_shrinks_the_widened_image_back() -> None:
 def test_labels_are_soft_and_a_function_of_seed_and_step() -> None:
     labels = soft_labels((0.7, 1.2), "real", 4000, seed=3, step=5)
     assert float(labels.min()) >= 0.7 and float(labels.max()) <= 1.2
-    assert float(labels.mean()) == pytest.approx(0.95, abs=0.01) and float(labels.std()) == pytest.approx(0.144, abs=0.01)
+    assert float(labels.mean()) == pytest.approx(0.95, abs=0.01) and float(labels.std()) == pytest.approx(
+        0.144, abs=0.01
+    )
     assert torch.equal(labels, soft_labels((0.7, 1.2), "real", 4000, seed=3, step=5))
     for other in ({"seed": 4, "step": 5}, {"seed": 3, "step": 6}):
         assert not torch.equal(labels, soft_labels((0.7, 1.2), "real", 4000, **other))
