@@ -43,6 +43,11 @@ CONTESTANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mfeif full": ("mfeif", "full", {}),
     "mfeif public-code": ("mfeif", "public-code", {}),
     "mfeif tiny": ("mfeif", "tiny", {}),
+    "densefuse paper": ("densefuse", "paper", {}),
+    "rfn-nest paper": ("rfn-nest", "paper", {}),
+    "u2fusion paper": ("u2fusion", "paper", {}),
+    "fusiongan paper": ("fusiongan", "paper", {}),
+    "ddcgan paper": ("ddcgan", "paper", {}),
 }
 
 
@@ -123,7 +128,7 @@ def measure(repeats: int, device: str) -> list[dict[str, Any]]:
         rows.append(
             {
                 "model": name,
-                "parameters": sum(p.numel() for p in build(name).parameter_groups()["generator"]),
+                "parameters": sum(p.numel() for p in list(build(name).parameter_groups().values())[-1]),
                 "gflop": work[name] / 1e9,
                 "ms": 1000 * row["seconds"],
                 "of_floor": work[name] * row["rate"] / row["seconds"],

@@ -161,8 +161,8 @@ class DDcGAN(PairModel):
         with frozen(self.visible_critic, self.infrared_critic):
             adversarial = torch.stack([generator_loss(fake) for _, fake in self._logits(a, b, fused)]).sum()
         intensity = LOW * F.mse_loss(self.infrared_size(fused), self.infrared_size(a))
-        slopes = (neighbour_contrast(at_least_float32(image)) for image in (fused, b))
-        gradient = PATCH * F.l1_loss(*slopes)
+        of_fused, of_b = (neighbour_contrast(at_least_float32(image)) for image in (fused, b))
+        gradient = PATCH * F.l1_loss(of_fused, of_b)
         content = intensity + self.config.gradient_weight * gradient
         terms = {"adversarial": adversarial, "intensity": intensity, "gradient": gradient}
         total = adversarial + self.config.content_weight * content

@@ -143,7 +143,8 @@ class RFNNestConfig(PhasesConfig, frozen=True, kw_only=True):
             raise UsageError(f"rfn-nest takes {SCALES} widths and scale_weights, not {widths} and {weights}")
         if min(self.a_weight, self.b_weight) < 0 or self.a_weight + self.b_weight == 0:
             raise UsageError(
-                f"rfn-nest: a_weight={self.a_weight:g} and b_weight={self.b_weight:g}; one must be positive, none negative"
+                f"rfn-nest: a_weight={self.a_weight:g} and b_weight={self.b_weight:g}; "
+                "one must be positive and none negative"
             )
 
 

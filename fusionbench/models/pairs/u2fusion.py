@@ -14,8 +14,8 @@ weights do not come with fusionbench. Here (``measure="gradients"``) they are fi
 size of the one before, the image and the positive and negative parts of its two Sobel slopes. The preserved share of
 an image so follows its contrast and its edges, and no semantics. c is ours as well, since it belongs to the features:
 the authors' 3.2e3 is for VGG16's; 3e-4 is the median of |g_a − g_b| over the 221 pairs of RoadScene, so that the
-weights of a typical pair are .73 and .27. Nor is the sequence of three tasks with elastic weight consolidation built: a run
-trains one task, the pairs that it is given.
+weights of a typical pair are .73 and .27. Nor is the sequence of three tasks with elastic weight consolidation built:
+a run trains one task, the pairs that it is given.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def test_refuses_wrong_parameters(model: type[PairModel], parameters: dict, reas
     ids=lambda model: model.title,
 )
 def test_refuses_an_unknown_normalisation_of_discriminators(model: type[PairModel]) -> None:
-    with pytest.raises(UsageError, match="Unknown critic_norm of .* 'layer'"):
+    with pytest.raises(UsageError, match=r"Unknown critic_norm of .* 'layer'"):
         smallest(model, critic_norm="layer")
 
 

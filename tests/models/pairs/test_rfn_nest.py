@@ -109,7 +109,7 @@ def test_receptive_radius() -> None:
 def test_ten_steps_lower_the_loss_of_either_stage() -> None:
     torch.manual_seed(0)
     model = RFNNest(SPEC, **RFNNest.PRESETS["tiny"].model, phase_steps=11)
-    history = learn(model, pair_batch(), steps=22, lr=3e-3)
+    history = learn(model, pair_batch(1), steps=22, lr=3e-3)
     assert [terms["phase"] for terms in history] == [1] * 11 + [2] * 11
     assert history[10]["pixel"] < 0.9 * history[0]["pixel"]
     assert history[-1]["feature"] < 0.9 * history[11]["feature"]
