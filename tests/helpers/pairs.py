@@ -9,7 +9,10 @@ import torch
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
 from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.datfuse import DATFuse
+from fusionbench.models.pairs.didfuse import DIDFuse
 from fusionbench.models.pairs.mfeif import MFEIF
+from fusionbench.models.pairs.tardal import TarDAL
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)
 SMALLEST: dict[type[PairModel], dict] = {
@@ -25,6 +28,9 @@ SMALLEST: dict[type[PairModel], dict] = {
         "critic_widths": [4, 8],
     },
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
+    DIDFuse: {"width": 6},
+    DATFuse: {"width": 8, "reduction": 2, "heads": 2},
+    TarDAL: {"width": 5, "critic_widths": [4, 8]},
 }
 
 
