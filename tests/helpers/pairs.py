@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
@@ -89,3 +94,46 @@ def learn(model: PairModel, batch: Batch, steps: int, lr: float) -> list[dict[st
             terms |= {key: float(value) for key, value in loss.log.items()}
         history.append(terms)
     return history
+
+
+def reach(model: PairModel, size: int = 45) -> int:
+    """How far from a changed pixel of either view output pixels change, in float64 and evaluation mode."""
+    model, middle = model.double().eval(), size // 2
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.rand(2, 1, 1, size, size, dtype=torch.float64, generator=generator)
+    farthest = 0
+    with torch.no_grad():
+        before = model.combine(a, b)
+        for view in (a, b):
+            view[..., middle, middle] = 1 - view[..., middle, middle]
+            rows, columns = torch.nonzero((model.combine(a, b) != before)[0, 0], as_tuple=True)
+            view[..., middle, middle] = 1 - view[..., middle, middle]
+            farthest = max(farthest, int(torch.stack((rows - middle, columns - middle)).abs().max()))
+    return farthest
+
+
+def published_files(model: type[PairModel], folder: Path, *names: str) -> list[Mapping]:
+    """What the published files of a network hold, whose digests are those that it names."""
+    digests = tuple(sha256((folder / name).read_bytes()).hexdigest() for name in names)
+    assert digests == model.PUBLISHED.sha256  # type: ignore[attr-defined]
+    return [torch.load(folder / name, map_location="cpu", weights_only=True) for name in names]
+
+
+def with_published_weights(model: type[PairModel], states: Sequence[Mapping]) -> PairModel:
+    """A network with its published weights, in evaluation mode."""
+    built = model(SPEC, **model.PUBLISHED.params)  # type: ignore[attr-defined]
+    built.load_state_dict(model.from_published(states))  # type: ignore[attr-defined]
+    return built.eval()
+
+
+def tno_image(data: Path, kind: str, stem: str) -> np.ndarray:
+    """A grey image (H,W) uint8 of ``tno/ir``, ``tno/vi`` or a folder of fused ones."""
+    with Image.open(data / kind / f"{stem}.png") as image:
+        return np.array(image.convert("L"))
+
+
+def tno_pair(data: Path, stem: str) -> tuple[Tensor, Tensor]:
+    """Infrared and visible image of a TNO pair, (1,1,H,W) float32 in [0,1] each."""
+    images = (torch.from_numpy(tno_image(data, f"tno/{kind}", stem)) for kind in ("ir", "vi"))
+    a, b = (image.float()[None, None] / 255 for image in images)
+    return a, b
