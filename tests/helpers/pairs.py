@@ -34,7 +34,7 @@ SMALLEST: dict[type[PairModel], dict] = {
     },
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
     DIDFuse: {"width": 6},
-    DATFuse: {"width": 8, "reduction": 2, "heads": 2},
+    DATFuse: {"width": 8, "reduction": 2},
     TarDAL: {"width": 5, "critic_widths": [4, 8]},
 }
 

@@ -265,7 +265,7 @@ class MFEIF(TwoPhaseModel):
         homepage="https://github.com/JinyuanLiu-CV/MFEIF",
         licence="none stated",
         params={**PRESETS["public-code"].model, "edges": "central"},
-        checked="UNCHECKED",
+        checked="parts of 25 TNO pairs equal the layers of the public code spelt out, to the bit",
     )
 
     Config: ClassVar[type[MFEIFConfig]] = MFEIFConfig
