@@ -23,7 +23,11 @@ from fusionbench.models.classical.jsr_sd import JointSparse
 from fusionbench.models.classical.pyramids import Average, GuidedFilter, LaplacianPyramid
 from fusionbench.models.classical.wavelet import Wavelet
 from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.datfuse import DATFuse
+from fusionbench.models.pairs.didfuse import DIDFuse
 from fusionbench.models.pairs.mfeif import MFEIF
+from fusionbench.models.pairs.tardal import TarDAL
+from fusionbench.models.published_weights import TakesPublished
 from fusionbench.models.trivial import MeanImage
 from fusionbench.models.vae.cvae import CVAE
 from fusionbench.models.vae.fcn import FCN
@@ -71,6 +75,12 @@ def pair_models(dae_fuse: DAEFuse, mfeif: MFEIF) -> None:
     _trainable: list[Trainable] = [dae_fuse, mfeif]
     _planned: list[Plans] = [dae_fuse, mfeif]
     _fuses: list[Fuses] = [dae_fuse, mfeif]
+
+
+def published_networks(didfuse: DIDFuse, datfuse: DATFuse, tardal: TarDAL, mfeif: MFEIF) -> None:
+    _trainable: list[Trainable] = [didfuse, datfuse, tardal]
+    _fuses: list[Fuses] = [didfuse, datfuse, tardal]
+    _published: list[type[TakesPublished]] = [DIDFuse, DATFuse, TarDAL, MFEIF]
 
 
 def other_models(mean: MeanImage, average: Average, guided: GuidedFilter, pyramid: LaplacianPyramid) -> None:

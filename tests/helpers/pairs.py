@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
 from fusionbench.models.pairs.cddfuse import CDDFuse
 from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.datfuse import DATFuse
 from fusionbench.models.pairs.ddcgan import DDcGAN
 from fusionbench.models.pairs.ddfm import DDFM
 from fusionbench.models.pairs.densefuse import DenseFuse
+from fusionbench.models.pairs.didfuse import DIDFuse
 from fusionbench.models.pairs.fusiongan import FusionGAN
 from fusionbench.models.pairs.mfeif import MFEIF
 from fusionbench.models.pairs.rfn_nest import RFNNest
+from fusionbench.models.pairs.tardal import TarDAL
 from fusionbench.models.pairs.u2fusion import U2Fusion
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)
@@ -39,6 +47,9 @@ SMALLEST: dict[type[PairModel], dict] = {
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
     RFNNest: {"widths": [4, 6, 8, 10], "stem": 4},
     U2Fusion: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6]},
+    DIDFuse: {"width": 6},
+    DATFuse: {"width": 8, "reduction": 2},
+    TarDAL: {"width": 5, "critic_widths": [4, 8]},
 }
 
 
@@ -117,3 +128,46 @@ def depends_at(model: PairModel, distances: range, pixel: int, size: int) -> boo
     changed = torch.where(rings, views + 1, views)
     results = [model.combine(given[:, 0], given[:, 1])[0, 0, pixel, pixel] for given in (views, changed)]
     return not torch.equal(*results)
+
+
+def reach(model: PairModel, size: int = 45) -> int:
+    """How far from a changed pixel of either view output pixels change, in float64 and evaluation mode."""
+    model, middle = model.double().eval(), size // 2
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.rand(2, 1, 1, size, size, dtype=torch.float64, generator=generator)
+    farthest = 0
+    with torch.no_grad():
+        before = model.combine(a, b)
+        for view in (a, b):
+            view[..., middle, middle] = 1 - view[..., middle, middle]
+            rows, columns = torch.nonzero((model.combine(a, b) != before)[0, 0], as_tuple=True)
+            view[..., middle, middle] = 1 - view[..., middle, middle]
+            farthest = max(farthest, int(torch.stack((rows - middle, columns - middle)).abs().max()))
+    return farthest
+
+
+def published_files(model: type[PairModel], folder: Path, *names: str) -> list[Mapping]:
+    """What the published files of a network hold, whose digests are those that it names."""
+    digests = tuple(sha256((folder / name).read_bytes()).hexdigest() for name in names)
+    assert digests == model.PUBLISHED.sha256  # type: ignore[attr-defined]
+    return [torch.load(folder / name, map_location="cpu", weights_only=True) for name in names]
+
+
+def with_published_weights(model: type[PairModel], states: Sequence[Mapping]) -> PairModel:
+    """A network with its published weights, in evaluation mode."""
+    built = model(SPEC, **model.PUBLISHED.params)  # type: ignore[attr-defined]
+    built.load_state_dict(model.from_published(states))  # type: ignore[attr-defined]
+    return built.eval()
+
+
+def tno_image(data: Path, kind: str, stem: str) -> np.ndarray:
+    """A grey image (H,W) uint8 of ``tno/ir``, ``tno/vi`` or a folder of fused ones."""
+    with Image.open(data / kind / f"{stem}.png") as image:
+        return np.array(image.convert("L"))
+
+
+def tno_pair(data: Path, stem: str) -> tuple[Tensor, Tensor]:
+    """Infrared and visible image of a TNO pair, (1,1,H,W) float32 in [0,1] each."""
+    images = (torch.from_numpy(tno_image(data, f"tno/{kind}", stem)) for kind in ("ir", "vi"))
+    a, b = (image.float()[None, None] / 255 for image in images)
+    return a, b

@@ -122,7 +122,7 @@ def test_defaults_of_the_models_of_pairs() -> None:
     assert (mfeif["phase_share"], mfeif["texture_weight"], mfeif["texture"]) == (0.75, 1.0, "directed")
     assert (dae["width"], dae["heads"], dae["blocks"], dae["detail_blocks"]) == (64, 8, 4, 8)
     assert (mfeif["widths"], mfeif["attention_maps"], mfeif["skip"]) == ((16, 32, 48, 64), 64, "attention")
-    assert (len(dae), len(mfeif)) == (27, 20)
+    assert (len(dae), len(mfeif), mfeif["edges"]) == (27, 21, "forward")
 
 
 class Keywords(torch.nn.Module):

@@ -26,7 +26,7 @@ View 0 is infrared (CT, PET, SPECT), view 1 visible luminance (MRI). Where this 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +38,15 @@ from fusionbench.core.types import LossTerms, Preset
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import TwoPhaseConfig, TwoPhaseModel
 from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
-from fusionbench.models.pairs.edges import edge_image
+from fusionbench.models.pairs.edges import EDGES
 from fusionbench.models.pairs.losses import TEXTURES, content_loss, intensity_loss
+from fusionbench.models.pairs.published_state import published_state
 from fusionbench.models.precision import at_least_float32
+from fusionbench.models.published_weights import PublishedWeights
 
 PAPER_TRAINING = {"optimizer": "adam", "lr": 1e-4, "lr_min": 1e-4, "epochs": 41, "batch": 16, "inputs": "all"}
+LAYERS = ((0, "conv"), (1, "bn"))  # what a block has first and second, and what the published file calls it
+ATTENTION = {0: "1.conv_1", 2: "1.conv_2", 3: "2.conv_1", 5: "2.conv_2", 6: "3.conv_1", 8: "3.conv_2", 9: "4"}
 SKIPS = ("attention", "mean-min", "mean", "sum")
 
 
@@ -106,8 +110,9 @@ class Constructor(nn.Module):
 class EdgeAttention(nn.Module):
     """An image (N,1,H,W) and its edges to attention logits (N,``maps``,H,W)."""
 
-    def __init__(self, widths: Sequence[int], maps: int) -> None:
+    def __init__(self, widths: Sequence[int], maps: int, edges: str = "forward") -> None:
         super().__init__()
+        self.edges = EDGES[edges]
         small, middle, large = widths
         layers: list[nn.Module] = []
         for channels, inner, out in ((1, small, small), (small, middle, large), (large, middle, small)):
@@ -116,7 +121,7 @@ class EdgeAttention(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(small, maps, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        result: Tensor = self.layers(image + edge_image(image))
+        result: Tensor = self.layers(image + self.edges(image))
         return result
 
 
@@ -143,6 +148,8 @@ class MFEIFConfig(TwoPhaseConfig, frozen=True, kw_only=True):
         path_weights: weight of each dilated path in the deepest features; path k has dilation k + 1.
         dense: dense connections inside a path (the paper) or a plain chain (the public code).
         attention_widths, attention_maps: of the attention net; maps is 1, or the number of deepest channels.
+        edges: what the attention sees beside the image: ``"forward"`` differences (eqs. 1 and 2), or ``"central"``
+            ones (public code).
         fusion: ``"sources"`` or ``"eq3"``, see the module.
         gate: what eq. 3's attention maps pass first, ``"sigmoid"`` or ``"none"``.
         skip: how the two images' skip features join: ``"attention"`` weights them like the deep features (by the
@@ -164,6 +171,7 @@ class MFEIFConfig(TwoPhaseConfig, frozen=True, kw_only=True):
     dense: bool = True
     attention_widths: tuple[Positive, ...] = (32, 64, 128)
     attention_maps: int = 64
+    edges: str = "forward"
     fusion: str = "sources"
     gate: str = "sigmoid"
     skip: str = "attention"
@@ -182,6 +190,7 @@ class MFEIFConfig(TwoPhaseConfig, frozen=True, kw_only=True):
         check_choice(self.model, fusion=(self.fusion, ("sources", "eq3")), gate=(self.gate, ("sigmoid", "none")))
         check_choice(self.model, skip=(self.skip, SKIPS), output=(self.output, ("sigmoid", "norm-relu")))
         check_choice(self.model, stage2=(self.stage2, ("pairs", "corruption")), texture=(self.texture, TEXTURES))
+        check_choice(self.model, edges=(self.edges, EDGES))
         widths, attention = list(self.widths), list(self.attention_widths)
         if (len(widths), len(attention)) != (4, 3):
             raise UsageError(f"mfeif takes four widths and three attention_widths, not {widths} and {attention}")
@@ -213,6 +222,9 @@ class MFEIF(TwoPhaseModel):
     title = "MFEIF"
     reference: ClassVar[str] = "Liu et al., IEEE TCSVT 2022"
     version: ClassVar[str] = "1"
+    receptive_radius: ClassVar[int | None] = (
+        15  # edges 2, attention 9, constructor 4; paths of dilation 9 reach further
+    )
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "full": Preset(
@@ -247,6 +259,15 @@ class MFEIF(TwoPhaseModel):
         ),
     }
 
+    PUBLISHED: ClassVar[PublishedWeights] = PublishedWeights(
+        files=("weights",),
+        sha256=("de730170d4e7c794c476bdf1ace00b3f949ce12fe332dec4d83aa0a961d809b6",),
+        homepage="https://github.com/JinyuanLiu-CV/MFEIF",
+        licence="none stated",
+        params={**PRESETS["public-code"].model, "edges": "central"},
+        checked="parts of 25 TNO pairs equal the layers of the public code spelt out, to the bit",
+    )
+
     Config: ClassVar[type[MFEIFConfig]] = MFEIFConfig
     config: MFEIFConfig
 
@@ -255,8 +276,24 @@ class MFEIF(TwoPhaseModel):
         self.texture_loss = TEXTURES[config.texture]
         self.extractor = Extractor(config.widths, config.dense, config.path_weights)
         self.constructor = Constructor(config.widths, config.output)
-        self.attention = EdgeAttention(config.attention_widths, config.attention_maps)
+        self.attention = EdgeAttention(config.attention_widths, config.attention_maps, config.edges)
         self.critic = Discriminator(1, config.critic_widths, config.critic_norm)
+
+    @classmethod
+    def from_published(cls, states: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """The ``state_dict`` of this model from the published file; the discriminator, which it lacks, is new.
+
+        Raises:
+            DataError: names or shapes that are not those of the published file.
+        """
+        blocks = {"extractor.stem": "ext.conv_1"}
+        for path, letter in enumerate("abc"):
+            blocks |= {f"extractor.paths.{path}.{depth}": f"ext.conv_{letter}{depth + 1}" for depth in range(3)}
+        for number, part in enumerate(("deep", "middle", "low", "output"), 1):
+            blocks[f"constructor.{part}"] = f"con.conv_{number}"
+        names = {f"{ours}.{place}": f"{theirs}.{layer}" for ours, theirs in blocks.items() for place, layer in LAYERS}
+        names |= {f"attention.layers.{place}": f"att.conv_{theirs}" for place, theirs in ATTENTION.items()}
+        return published_state(cls, cls.PUBLISHED.params, states, (names,), ours_alone=("critic.",))
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: the discriminator, then the generator."""

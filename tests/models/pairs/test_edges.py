@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from fusionbench.models.pairs.edges import edge_image
+from fusionbench.models.pairs.edges import central_edge_image, edge_image
 
 
 def scipy_edges(image: np.ndarray) -> np.ndarray:
@@ -34,3 +34,13 @@ def test_a_step_gives_one_thick_line() -> None:
 
 def test_flat_image_has_no_edges() -> None:
     assert edge_image(torch.full((1, 1, 5, 5), 0.3)).abs().max() == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (6, 1), (9, 14)])
+def test_central_edges_equal_scipy(size: tuple[int, int]) -> None:
+    images = np.random.default_rng(0).random((3, *size))
+    for image in images:
+        slopes = [ndimage.correlate1d(image, [-0.5, 0, 0.5], axis=axis, mode="nearest") for axis in (0, 1)]
+        expected = ndimage.maximum_filter(np.hypot(*slopes), size=3, mode="constant", cval=0)
+        made = central_edge_image(torch.from_numpy(image).float()[None, None])[0, 0]
+        np.testing.assert_allclose(made.numpy(), expected, atol=1e-6)

@@ -5,17 +5,31 @@ Tolerance 1e-5 where sums are made in another order; exact elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusionbench.core.errors import UsageError
-from fusionbench.models.pairs.edges import edge_image
+from fusionbench.models.pairs.edges import central_edge_image, edge_image
 from fusionbench.models.pairs.losses import TEXTURES, content_loss, intensity_loss
 from fusionbench.models.pairs.mfeif import MFEIF, complementary_corruptions
-from tests.helpers.pairs import SPEC, learn, pair_batch, smallest
+from fusionbench.models.pairs.published_state import flat_state
+from tests.helpers.pairs import (
+    SPEC,
+    learn,
+    pair_batch,
+    published_files,
+    reach,
+    smallest,
+    tno_pair,
+    with_published_weights,
+)
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -75,6 +89,8 @@ def test_only_first_convolutions_are_dilated() -> None:
 def test_attention_sees_the_image_and_its_edges() -> None:
     model, image = smallest(MFEIF), torch.rand(1, 1, 8, 8)
     torch.testing.assert_close(model.attention(image), model.attention.layers(image + edge_image(image)))
+    model = smallest(MFEIF, edges="central")
+    torch.testing.assert_close(model.attention(image), model.attention.layers(image + central_edge_image(image)))
 
 
 @pytest.mark.parametrize("skip", ["attention", "mean-min", "mean"])
@@ -196,6 +212,7 @@ def test_corruptions_complement_each_other_and_follow_the_seed() -> None:
     [
         ({"fusion": "eq4"}, "Unknown fusion of mfeif 'eq4'"),
         ({"skip": "max"}, "Unknown skip of mfeif"),
+        ({"edges": "canny"}, "Unknown edges of mfeif"),
         ({"gate": "relu"}, "Unknown gate of mfeif"),
         ({"output": "tanh"}, "Unknown output of mfeif"),
         ({"stage2": "coco"}, "Unknown stage2 of mfeif"),
@@ -222,3 +239,57 @@ def test_tiny_preset_overfits_one_batch() -> None:
     assert [terms["phase"] for terms in history] == [1] * 80 + [2] * 40
     assert history[79]["content"] < 0.5 * history[0]["content"]
     assert history[-1]["texture"] + history[-1]["intensity"] < history[80]["texture"] + history[80]["intensity"]
+
+
+def test_pixels_depend_on_those_within_the_declared_radius() -> None:
+    assert reach(smallest(MFEIF)) == MFEIF.receptive_radius == 15
+    assert reach(smallest(MFEIF, **{**MFEIF.PUBLISHED.params, "attention_maps": 10})) <= 15
+
+
+def layers(state: Mapping[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
+    """The public inference code's network, by the names of the published file."""
+
+    def block(name: str, x: Tensor, dilation: int = 1) -> Tensor:
+        x = F.conv2d(x, state[f"{name}.conv.weight"], state[f"{name}.conv.bias"], padding=dilation, dilation=dilation)
+        values = (state[f"{name}.bn.{value}"] for value in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(x, *values).relu()
+
+    def extract(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        stem, low, middle, deep = block("ext.conv_1", image), [], [], []
+        for dilation, path in enumerate("abc", 1):
+            low.append(block(f"ext.conv_{path}1", stem, dilation))
+            middle.append(block(f"ext.conv_{path}2", low[-1]))
+            deep.append(block(f"ext.conv_{path}3", middle[-1]))
+        return low[0] + low[1] + low[2], middle[0] + middle[1] + middle[2], 0.1 * deep[0] + 0.1 * deep[1] + deep[2]
+
+    def attend(image: Tensor) -> Tensor:
+        def convolved(name: str, x: Tensor, dilation: int) -> Tensor:
+            weights = state[f"att.{name}.weight"], state[f"att.{name}.bias"]
+            return F.conv2d(x, *weights, padding=dilation, dilation=max(dilation, 1))
+
+        kernel = torch.tensor([[0.0, 0.0, 0.0], [-0.5, 0.0, 0.5], [0.0, 0.0, 0.0]])
+        padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+        slopes = F.conv2d(padded, torch.stack((kernel, kernel.T))[:, None])
+        x = image + F.max_pool2d(slopes.square().sum(1, keepdim=True).sqrt(), 3, 1, 1)
+        for number in (1, 2, 3):
+            x = convolved(f"conv_{number}.conv_2", convolved(f"conv_{number}.conv_1", x, 1).relu(), 2)
+        return convolved("conv_4", x, 0)
+
+    (low_a, middle_a, deep_a), (low_b, middle_b, deep_b) = extract(a), extract(b)
+    x = block("con.conv_1", (deep_a * attend(a) + deep_b * attend(b)).softmax(1))
+    x = block("con.conv_2", torch.cat((x, (middle_a + middle_b + torch.minimum(middle_a, middle_b)) / 3), 1))
+    x = block("con.conv_3", torch.cat((x, (low_a + low_b + torch.minimum(low_a, low_b)) / 3), 1))
+    return block("con.conv_4", x)
+
+
+def test_published_weights_give_the_public_code(real_data: Path) -> None:
+    states = published_files(MFEIF, real_data / "weights" / "MFEIF", "default.pth")
+    model = with_published_weights(MFEIF, states)
+    for stem in ("36", "08"):
+        a, b = (image[..., :48, :64] for image in tno_pair(real_data, stem))
+        with torch.no_grad():
+            made, expected = model.combine(a, b), layers(flat_state(states[0]), a, b)
+            torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
+            logits = model.attention(a)  # has no say in the image (see the card), so it is compared by itself
+            others = model.attention.layers(a + central_edge_image(a))
+        torch.testing.assert_close(logits, others, atol=1e-6, rtol=0)
