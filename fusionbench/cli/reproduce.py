@@ -42,9 +42,7 @@ _ERRORS = {
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: the class that is recorded].")
 @click.option("--trust", is_flag=True, help="Measure what is of others in this process too, on any device.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for one of those.")
-@click.option(
-    "--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for that."
-)
+@click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for that.")
 @click.option("--skip-missing", is_flag=True, help="Exit code 0 though data or weights of some results are not here.")
 @click.option("--scores", "all_scores", is_flag=True, help="List the scores of every result, not of one alone.")
 @click.option("-o", "--out", type=_PATH, help="Write an attestation of what came out (JSON).")
