@@ -198,7 +198,7 @@ def _serve(queue: Path, scoring: Scoring, again: bool) -> None:
     if hidden := hidden_items(queue):
         names = some([escaped(name) for name in hidden])
         say(
-            f"note: {counted(len(hidden), 'name')} in {queue}/incoming start with a dot: {names}; rename what is complete"
+            f"note: {counted(len(hidden), 'file')} of {queue}/incoming are hidden by a dot: {names}; rename what is ready"
         )
     for handled in ends:
         click.echo(f"{escaped(handled.item)}: {escaped(handled.message)}")
