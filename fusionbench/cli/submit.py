@@ -197,9 +197,7 @@ def _serve(queue: Path, scoring: Scoring, again: bool) -> None:
     ends = serve(queue, partial(accept_submission, scoring=scoring), [kind.suffix for kind in kinds], notes)
     if hidden := hidden_items(queue):
         names = some([escaped(name) for name in hidden])
-        say(
-            f"note: {counted(len(hidden), 'file')} of {queue}/incoming are hidden by a dot: {names}; rename what is ready"
-        )
+        say(f"note: {counted(len(hidden), 'file')} of {queue}/incoming are hidden by a dot: {names}; rename them")
     for handled in ends:
         click.echo(f"{escaped(handled.item)}: {escaped(handled.message)}")
     failed = [handled for handled in ends if handled.state in ("failed", "error")]
