@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.text import counted
 
 if TYPE_CHECKING:
     from fusionbench.board.community.accept import Place
@@ -137,7 +138,7 @@ def check_pr_command(
     problems = [vars(problem) for problem in verdict.problems]
     click.echo(json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else _text(verdict))
     if not verdict.ok:
-        raise Rejected(f"refused: {len(verdict.problems)} problems")
+        raise Rejected(f"refused: {counted(len(verdict.problems), 'problem')}")
 
 
 @community_command.command("score")

@@ -40,6 +40,9 @@ _ERRORS = {
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images: a partial check.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: the class that is recorded].")
+@click.option("--trust", is_flag=True, help="Measure what is of others in this process too, on any device.")
+@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for one of those.")
+@click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for that.")
 @click.option("--skip-missing", is_flag=True, help="Exit code 0 though data or weights of some results are not here.")
 @click.option("--scores", "all_scores", is_flag=True, help="List the scores of every result, not of one alone.")
 @click.option("-o", "--out", type=_PATH, help="Write an attestation of what came out (JSON).")
@@ -57,6 +60,9 @@ def reproduce_command(
     training_tolerance: float,
     limit: int | None,
     device: str,
+    trust: bool,
+    seconds: int,
+    memory: int,
     skip_missing: bool,
     all_scores: bool,
     out: Path | None,
@@ -70,6 +76,9 @@ def reproduce_command(
     Data and weights are found by their digests, the protocol by what the result records; nothing is written beside the
     results. Exit code 0: the same within the tolerance of each metric, 1: different, 3: could not (data or weights are
     not here, a metric has another version, two runs here differ), 4: another protocol, 2: a damaged result.
+
+    Weights that do not lie in a run's folder of the recorded parameters, and parameters that are no preset's, are
+    somebody else's: they are measured in a process with limits, as `accept` does, on the CPU.
 
     Example: fusionbench reproduce results/pairs-demo
 
@@ -91,6 +100,7 @@ def reproduce_command(
     from fusionbench.evaluation.reproduction.places import Places
     from fusionbench.evaluation.reproduction.reproduce import HowToReproduce, reproduce, result_files
     from fusionbench.submissions.kept_weights import weights_in_archive
+    from fusionbench.submissions.reproducing import LimitedReproduction
 
     places = Places(
         data=data or (Path("data"),),
@@ -99,7 +109,8 @@ def reproduce_command(
         runs=runs,
         read_archive=weights_in_archive,
     )
-    how = HowToReproduce(places, retrain, limit, device, training_tolerance)
+    isolation = None if trust else LimitedReproduction(seconds, memory)
+    how = HowToReproduce(places, retrain, limit, device, training_tolerance, isolation)
     alone = len(result_files(results)) == 1
 
     def show(one: Reproduction) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fusionbench.core.errors import MeasurementError, Rejected, UsageError
+from fusionbench.core.errors import MeasurementError, Rejected, UsageError, some
 from fusionbench.core.io import escaped, require_folder
 from fusionbench.core.progress import say
+from fusionbench.core.text import counted
 
 if TYPE_CHECKING:
     from fusionbench.submissions.kinds.base import Scoring
@@ -104,7 +105,7 @@ def check_command(submission: str, data: Path | None, results: Path | None, as_j
         if report.id:
             say(f"submission {report.id}")
     if not report.ok:
-        raise Rejected(f"{submission}: {len(report.problems)} problems")
+        raise Rejected(f"{submission}: {counted(len(report.problems), 'problem')}")
 
 
 def _check_class(where: str, as_json: bool) -> None:
@@ -175,7 +176,7 @@ def accept_command(
 def _serve(queue: Path, scoring: Scoring, again: bool) -> None:
     """Handle a queue once; items and their ends go to stdout as they lie in the end."""
     from fusionbench.submissions.kinds import acceptable_kinds
-    from fusionbench.submissions.queue import retry, serve
+    from fusionbench.submissions.queue import hidden_items, retry, serve
     from fusionbench.submissions.sandbox import limits_of_this_system
     from fusionbench.submissions.submit import accept_submission
 
@@ -194,6 +195,9 @@ def _serve(queue: Path, scoring: Scoring, again: bool) -> None:
         for path in retry(queue):
             say(f"tried again: {path}")
     ends = serve(queue, partial(accept_submission, scoring=scoring), [kind.suffix for kind in kinds], notes)
+    if hidden := hidden_items(queue):
+        names = some([escaped(name) for name in hidden])
+        say(f"note: {counted(len(hidden), 'file')} of {queue}/incoming are hidden by a dot: {names}; rename them")
     for handled in ends:
         click.echo(f"{escaped(handled.item)}: {escaped(handled.message)}")
     failed = [handled for handled in ends if handled.state in ("failed", "error")]

@@ -151,3 +151,14 @@ def in_latex(text: str) -> str:
         50 \\% of a\\_b \\textbackslash{}input\\{x\\}
     """
     return "".join(_LATEX.get(letter, letter) for letter in one_line(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, in the plural unless there is one.
+
+    Example:
+        >>> from fusionbench.core.text import counted
+        >>> counted(1, "problem"), counted(0, "problem"), counted(1200, "item")
+        ('1 problem', '0 problems', '1,200 items')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -21,7 +21,7 @@ from fusionbench.core.documents import parse_toml
 from fusionbench.core.errors import DataError, FusionbenchError, Problem, RejectedError
 from fusionbench.core.formats import require_format
 from fusionbench.core.io import read_bounded, write_bytes
-from fusionbench.core.text import Line, Link, Plain
+from fusionbench.core.text import Line, Link, Plain, counted
 from fusionbench.results import schema
 from fusionbench.results.bootstrap import Better
 from fusionbench.results.input_means import current_keys
@@ -252,7 +252,7 @@ def accept_record(path: Path, results: Path) -> list[Path]:
     """
     record, problems = read_published(path)
     if record is None or problems:
-        raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
+        raise RejectedError(f"{path}: {counted(len(problems), 'problem')}: " + " | ".join(map(str, problems)))
     made = results_of(record)
     ours = {result.id for result in shipped()}
     for result in made:

@@ -204,7 +204,7 @@ def _read_json(path: Path) -> _Table:
     if set(head) - {"scores", "better"} or not isinstance(rows, list) or not isinstance(better, dict):
         table.fail('write a list of rows, or {"better": {NAME: "lower"}, "scores": [rows]}')
     if not rows or not all(isinstance(row, dict) for row in rows):
-        table.fail("has no rows, or one that is no object")
+        table.fail('has no rows, or one that is no object; write each as {"id": "a", "loss": 0.5}')
     for name, direction in better.items():
         if direction not in ("lower", "higher"):
             table.fail(f"better of {name[:MAX_NAME]!r} is not lower or higher")

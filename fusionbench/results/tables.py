@@ -265,19 +265,19 @@ def as_csv(comparison: Comparison) -> str:
     numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
     names = ["model", "title", "runs", "trivial", "cut"]
     rows: list[list[Any]] = [
-        [*names, "score", "unit", "better", *numbers, "images", "not_available", "submitter", "tier"]
+        [*names, "score", "unit", "better", *numbers, "images", "not_available", "submitter", "tier", "submission"]
     ]
-    for row in as_data(comparison)["rows"]:
+    for row, place in zip(as_data(comparison)["rows"], order(comparison), strict=True):
+        submissions = [result.submission.id for result in comparison.entries[place].results if result.submission]
         about = [row[name] for name in ("name", *names[1:])]
+        whose = [row["submitter"], row["tier"], " ".join(submissions)]
         for key, score in row["scores"].items():
             images = comparison.counted.get(key, comparison.images)
             kind = [key, comparison.unit[key], comparison.better[key]]
-            rows.append(
-                [*about, *kind, *(score[name] for name in numbers), images, None, row["submitter"], row["tier"]]
-            )
+            rows.append([*about, *kind, *(score[name] for name in numbers), images, None, *whose])
         for key, reason in row["not_available"].items():
             kind = [key, comparison.unit[key], comparison.better[key]]
-            rows.append([*about, *kind, *[None] * len(numbers), None, reason, row["submitter"], row["tier"]])
+            rows.append([*about, *kind, *[None] * len(numbers), None, reason, *whose])
     return csv_text(rows)
 
 

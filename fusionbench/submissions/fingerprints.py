@@ -2,8 +2,8 @@
 
 A fingerprint is a small JSON beside the result. ``exact`` is a digest of what the files hold: tensors by name, so that
 weights that were saved again count, or decoded pixels. ``near``, of masked sets, is what predictions differ in from the
-targets, on a coarse grid and a few images: two models differ in it, copies of one hardly do. Of fused pairs there is no
-such thing: honest methods make images that are nearly those of others.
+targets, on a coarse grid and a few images: two models differ in it, copies of one hardly do. Of fused pairs it is the
+grey values of a few pixels. Honest methods make images that are nearly those of others, so that it leads to a remark.
 
 Example:
     >>> import numpy as np
@@ -25,7 +25,6 @@ Example:
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import struct
@@ -42,18 +41,20 @@ from fusionbench.core.io import canonical_json, read_bounded, write_bytes
 from fusionbench.core.progress import say
 from fusionbench.core.text import Digest, ResultName
 from fusionbench.results.schema import Result
+from fusionbench.submissions.pixel_vectors import MAX_IMAGES, grey_distance, near_values
 
 FILE = "fingerprint.json"
 FORMAT = "fusionbench.fingerprint/1"
 MAX_BYTES = 64 << 10
 NEAR = 0.985  # likeness from which predictions are those of another submission; see docs/rounds.md
-MAX_IMAGES, GRID = 32, 8  # images that are looked at, and the side of their grid
+NEAR_GREY = 0.45  # grey levels (RMS) to which fused images are those of another row; see docs/rounds.md
+GRID = 8  # side of the grid of an image that is looked at
 _BLOCK = 1000  # fingerprints that are compared at a time
 Near = Annotated[str, msgspec.Meta(max_length=32 << 10, pattern=r"\A[A-Za-z0-9+/]*={0,2}\Z")]
 
 
 class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What was submitted: ``exact`` digest, and of samples of a masked set ``near``, int8 values in base64."""
+    """What was submitted: ``exact`` digest, and of predictions ``near``, int8 values in base64."""
 
     kind: Literal["weights", "predictions"]
     exact: Digest
@@ -109,32 +110,40 @@ class NearVector:
 
 
 def likeness(near: str, others: Sequence[str]) -> np.ndarray:
-    """Cosine between one ``near`` text and others, float64 (n,); 0 where one is of another length or has no values.
+    """Cosine between one ``near`` text of a masked set and others, float64 (n,); 0 where lengths differ.
+
+    The larger one of the values and of the values less the mean of each image, so that brightness hides nothing.
 
     Example:
         >>> from fusionbench.submissions.fingerprints import likeness
         >>> likeness("AQI=", ["AgQ=", "AQ==", ""]).round(3).tolist()
         [1.0, 0.0, 0.0]
     """
-    own = _vector(near)
+    own = near_values(near)
     found = np.zeros(len(others))
     places = [place for place, other in enumerate(others) if len(other) == len(near)] if own.any() else []
     for begin in range(0, len(places), _BLOCK):
         block = places[begin : begin + _BLOCK]
-        rows = [_vector(others[place]) for place in block]
+        rows = [near_values(others[place]) for place in block]
         same = [k for k, row in enumerate(rows) if len(row) == len(own)]
         matrix = np.array([rows[k] for k in same], np.float32).reshape(len(same), len(own))
-        length = np.linalg.norm(matrix, axis=1) * np.linalg.norm(own)
-        cosine = np.divide(matrix @ own, length, out=np.zeros(len(same), np.float32), where=length > 0)
+        cosine = _cosine(matrix, own)
+        if len(own) % GRID**2 == 0:
+            cosine = np.maximum(cosine, _cosine(_without_means(matrix), _without_means(own[None])[0]))
         found[[block[k] for k in same]] = cosine
     return found
 
 
-def _vector(near: str) -> np.ndarray:
-    try:
-        return np.frombuffer(base64.b64decode(near, validate=True), np.int8).astype(np.float32)
-    except binascii.Error:
-        return np.zeros(0, np.float32)
+def _cosine(matrix: np.ndarray, own: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(matrix, axis=1) * np.linalg.norm(own)
+    result: np.ndarray = np.divide(matrix @ own, length, out=np.zeros(len(matrix), np.float32), where=length > 0)
+    return result
+
+
+def _without_means(matrix: np.ndarray) -> np.ndarray:
+    images = matrix.reshape(len(matrix), -1, GRID**2)
+    result: np.ndarray = (images - images.mean(axis=2, keepdims=True)).reshape(matrix.shape)
+    return result
 
 
 class PixelDigest:
@@ -248,7 +257,9 @@ def _accepted(results: Path, dataset: str) -> Iterator[Fingerprint]:
             say(f"note: {error}")
 
 
-def copy_problems(ours: Fingerprint, results: Path, dataset: str, replaces: str | None = None) -> list[str]:
+def copy_problems(
+    ours: Fingerprint, results: Path, dataset: str, replaces: str | None = None, *, of_pairs: bool = False
+) -> list[str]:
     """Whether a submission is one that was accepted before, also in other files or nearly the same, a line each.
 
     Weights and predictions of another submitter are found in all rows of the data set, whatever the protocol or round.
@@ -256,6 +267,7 @@ def copy_problems(ours: Fingerprint, results: Path, dataset: str, replaces: str 
 
     Args:
         results, dataset: root of the results, and the name of the data set.
+        of_pairs: whether the predictions are fused images of pairs, of which near copies are remarked, not refused.
     """
     accepted = [one for one in _accepted(results, dataset) if one.submission != ours.submission]
     accepted = [one for one in accepted if one.content.kind == ours.content.kind]
@@ -271,7 +283,7 @@ def copy_problems(ours: Fingerprint, results: Path, dataset: str, replaces: str 
                 f"{one.submission}"
             ]
     others = [one for one in accepted if one.submitter != ours.submitter and one.dataset == ours.dataset]
-    if ours.content.near is not None and others:
+    if ours.content.near is not None and others and not of_pairs:
         found = likeness(ours.content.near, [one.content.near or "" for one in others])
         place = int(found.argmax())
         if found[place] >= NEAR:
@@ -280,6 +292,39 @@ def copy_problems(ours: Fingerprint, results: Path, dataset: str, replaces: str 
                 f"what both differ in from the targets agrees to {found[place]:.4f} (limit {NEAR})"
             ]
     return []
+
+
+def copy_remarks(
+    ours: Fingerprint, results: Path, dataset: str, replaces: str | None = None, *, of_pairs: bool = False
+) -> list[str]:
+    """What is remarked about predictions that nearly are those of an accepted row; at most one line.
+
+    Those are fused images of anybody's row, since honest methods may agree so far, and samples of the same submitter's.
+
+    Args:
+        as in :func:`copy_problems`.
+    """
+    near = ours.content.near
+    if near is None:
+        return []
+    rows = [
+        one
+        for one in _accepted(results, dataset)
+        if one.submission not in (ours.submission, replaces)
+        and (one.content.kind, one.dataset) == (ours.content.kind, ours.dataset)
+        and (of_pairs or one.submitter == ours.submitter)
+    ]
+    if not rows:
+        return []
+    texts = [one.content.near or "" for one in rows]
+    found = grey_distance(near, texts) if of_pairs else likeness(near, texts)
+    place = int(found.argmin() if of_pairs else found.argmax())
+    if not (found[place] <= NEAR_GREY if of_pairs else found[place] >= NEAR):
+        return []
+    row = rows[place]
+    whose = "of the same submitter: a further try" if row.submitter == ours.submitter else "of somebody else"
+    measure = f"RMS {found[place]:.2f} grey levels" if of_pairs else f"errors agree to {found[place]:.4f}"
+    return [f"nearly the images of {_named(row)}, {whose} ({measure})"]
 
 
 def _named(fingerprint: Fingerprint) -> str:

@@ -8,10 +8,11 @@ process with limits, sizes before content; see :mod:`fusionbench.submissions.san
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from fusionbench.core.types import ImageSpec
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.submissions.archive import MAX_IMAGE, MAX_META, META
 from fusionbench.submissions.fingerprints import Content, NearVector, PixelDigest
+from fusionbench.submissions.pixel_vectors import PixelVector
 from fusionbench.submissions.remarks import remarks
 from fusionbench.submissions.target_copies import TargetCopies
 
@@ -299,8 +301,8 @@ def pairs_of(data: str | Path, split: str | None = None) -> PairSet:
     return open_pairs(str(data), split, strict=True)
 
 
-def _image_problem(path: Path, size: tuple[int, int] | None, digest: PixelDigest) -> str:
-    """Why a PNG is not taken, "" when it is fine; decoded, and added to ``digest``, only when its header is right."""
+def _image_problem(path: Path, size: tuple[int, int] | None, digest: PixelDigest, look: Callable[[Any], None]) -> str:
+    """Why a PNG is not taken, "" when it is fine; decoded, and looked at, only when its header is right."""
     from fusionbench.core.image_headers import png_extras, png_header
     from fusionbench.core.images import MAX_PIXELS, decode_image
 
@@ -318,7 +320,9 @@ def _image_problem(path: Path, size: tuple[int, int] | None, digest: PixelDigest
             return f"{width}×{height} pixels (limit {MAX_PIXELS})"
         if png_extras(content, _MAX_PNG_CHUNKS) > _MAX_PNG_CHUNKS:
             return f"more than {_MAX_PNG_CHUNKS} chunks beside its pixels"
-        digest.add(path.name, decode_image(content, path.name).pixels)
+        image = decode_image(content, path.name)
+        digest.add(path.name, image.pixels)
+        look(image.grey())
     except DataError as error:
         return str(error).removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
     return ""
@@ -343,17 +347,17 @@ def examine_images(folder: Path, record: Predictions, data: Path | None, found: 
         for name in sorted(places.keys() ^ files.keys()):
             rule = "no such pair" if name in files else "missing"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
-    pixels = PixelDigest()
-    for name, path in files.items():
+    pixels, near = PixelDigest(), PixelVector(len(files))
+    for number, (name, path) in enumerate(files.items()):
         size = None
         if pairs is not None and name in places:
             _, height, width = pairs.pair(places[name]).shape
             size = (height, width)
-        problem = _image_problem(path, size, pixels)
+        problem = _image_problem(path, size, pixels, partial(near.add, number))
         if problem:
             remedy = "save the model's output as 8-bit PNG of the sources' size"
             found.problems.append(Problem(f"{IMAGES}/{name}.png", problem, remedy))
-    found.content = Content(kind="predictions", exact=pixels.hexdigest())
+    found.content = Content(kind="predictions", exact=pixels.hexdigest(), near=near.text())
     if not found.problems and pairs is not None:
         found.notes += _image_notes(files, pairs, places)
 

@@ -103,6 +103,11 @@ def retry(queue: Path) -> list[Path]:
     return moved
 
 
+def hidden_items(queue: Path) -> list[str]:
+    """Names in ``incoming`` that start with a dot, in order: nobody takes them up until they are renamed."""
+    return sorted((name for name in os.listdir(queue / "incoming") if name.startswith(".")), key=os.fsencode)
+
+
 def _make_folders(queue: Path) -> None:
     try:
         for state in STATES:

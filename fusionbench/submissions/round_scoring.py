@@ -17,6 +17,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, FusionbenchError, Rejected, RejectedError, UsageError
 from fusionbench.core.io import file_sha256
+from fusionbench.core.text import counted
 from fusionbench.evaluation.rounds import (
     Round,
     RoundSecret,
@@ -218,7 +219,9 @@ def score_again(
             raise Rejected(f"{weights}: not a submission of weights")
         report = WEIGHTS.unpack(copy, folder, None)
         if not report.ok:
-            raise Rejected(f"{weights}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
+            raise Rejected(
+                f"{weights}: {counted(len(report.problems), 'problem')}: " + " | ".join(map(str, report.problems))
+            )
         shutil.copyfile(file, root / "round.json")
         opened = OpenRound(record, root / "round.json", views)
         arguments = opened.arguments(str(folder), scoring.data_place, scoring.suite_place, str(out))
@@ -258,7 +261,7 @@ def require_same(found: Sequence[str], what: str) -> None:
         RejectedError: says how much and the first of it.
     """
     if found:
-        raise RejectedError(f"{what}: {len(found)} problems: {' | '.join(found[:4])}")
+        raise RejectedError(f"{what}: {counted(len(found), 'problem')}: {' | '.join(found[:4])}")
 
 
 def require_files(results: Path | None, weights: Sequence[Path], data: Path | None) -> None:

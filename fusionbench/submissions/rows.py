@@ -18,7 +18,13 @@ from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.locks import lock
 from fusionbench.results.row_keys import owner_of, row_key, seed_of
 from fusionbench.results.schema import Result, SubmittedRow, load, save
-from fusionbench.submissions.fingerprints import Content, copy_problems, fingerprint_of, save_fingerprint
+from fusionbench.submissions.fingerprints import (
+    Content,
+    copy_problems,
+    copy_remarks,
+    fingerprint_of,
+    save_fingerprint,
+)
 from fusionbench.submissions.look_alikes import board_problems
 
 ACCEPT_LOCK = ".accept.lock"  # below the root of results; it stays there, as locks do
@@ -56,7 +62,11 @@ def save_row(
         if fingerprint is not None and not problems:
             assert result.submission is not None
             dataset, replaces = result.identity.dataset.name, result.submission.replaces
-            problems += copy_problems(fingerprint, board, dataset, replaces)
+            of_pairs = result.identity.protocol.name == "pairs"
+            given = replaces if isinstance(replaces, str) else None
+            problems += copy_problems(fingerprint, board, dataset, given, of_pairs=of_pairs)
+            near = copy_remarks(fingerprint, board, dataset, given, of_pairs=of_pairs)
+            result.origin.note = "; ".join([*filter(None, [result.origin.note]), *near])
         if problems:
             raise RejectedError(f"{path}: {' | '.join(problems)}")
         if fingerprint is not None:  # before the result, without which it does not count

@@ -16,7 +16,7 @@ from typing import Any
 
 from fusionbench.core.errors import DataError, FusionbenchError, Problem
 from fusionbench.submissions.archive import copy_private
-from fusionbench.submissions.fingerprints import Fingerprint, copy_problems
+from fusionbench.submissions.fingerprints import Fingerprint, copy_problems, copy_remarks
 from fusionbench.submissions.kinds import kind_of, kind_to_pack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionReport
 
@@ -45,7 +45,7 @@ def check_submission(path: Path, data: Path | None = None, results: Path | None 
     with _copied(path) as copy:
         report = kind_of(copy).check(copy, data)
     if results is not None and report.ok:
-        report.problems += _copies(report, results)
+        _compare_with_accepted(report, results)
     report.path = str(path)
     return report
 
@@ -64,11 +64,11 @@ def accept_submission(path: Path, scoring: Scoring) -> Path:
         return kind_of(copy).accept(copy, scoring)
 
 
-def _copies(report: SubmissionReport, results: Path) -> list[Problem]:
-    """Problems with a checked submission that was accepted before."""
+def _compare_with_accepted(report: SubmissionReport, results: Path) -> None:
+    """Add problems with a checked submission that was accepted before, and what is nearly another one."""
     record: Any = report.submission
     if report.content is None:
-        return []
+        return
     run = getattr(record, "run", None)
     dataset, dataset_id = (record.dataset, record.dataset_id) if run is None else (run.dataset_name, run.dataset_id)
     ours = Fingerprint(
@@ -79,8 +79,11 @@ def _copies(report: SubmissionReport, results: Path) -> list[Problem]:
         content=report.content,
     )
     replaces = record.replaces if isinstance(record.replaces, str) else None
-    found = copy_problems(ours, results, dataset, replaces)
-    return [Problem("submission.json", line, "submit what you made yourself") for line in found]
+    of_pairs = getattr(record, "kind", None) == "pairs"
+    found = copy_problems(ours, results, dataset, replaces, of_pairs=of_pairs)
+    report.problems += [Problem("submission.json", line, "submit what you made yourself") for line in found]
+    if not found:
+        report.notes += copy_remarks(ours, results, dataset, replaces, of_pairs=of_pairs)
 
 
 @contextlib.contextmanager

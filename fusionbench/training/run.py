@@ -98,11 +98,12 @@ class Run:
         """The trained model, in evaluation mode.
 
         Raises:
-            DataError: the run is not finished, or its weights are damaged.
+            DataError: the run is not finished, its weights are damaged, or its record is of a far larger model.
         """
         import torch
 
         from fusionbench.models import create_model
+        from fusionbench.models.bounds import check_fits_weights
         from fusionbench.training import checkpoints
 
         if not self.info.finished:
@@ -110,8 +111,13 @@ class Run:
             if crash is not None:
                 raise DataError(f"{self.folder}: training did not finish: it {crash}; the same command resumes it")
             raise DataError(f"{self.folder}: training has not finished; run the same train command again to resume")
+        weights = self.folder / "weights.safetensors"
+        try:
+            check_fits_weights(self.info.model, spec, self.info.params, weights)
+        except UsageError as error:
+            raise DataError(f"{self.folder}: {error}") from error
         model = create_model(self.info.model, spec, **self.info.params)
-        checkpoints.load_weights(model, self.folder / "weights.safetensors")
+        checkpoints.load_weights(model, weights)
         return model.to(device=device, memory_format=torch.channels_last).eval()
 
 

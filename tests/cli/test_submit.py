@@ -285,7 +285,7 @@ def test_messages_name_the_file_that_was_sent(
     bad.write_bytes(packed.read_bytes()[:1000])
     settings = ("--data", dataset, "--suite", small_suite(tmp_path / "small.toml"), "--results", tmp_path / "results")
     code, _, err = run(capsys, "accept", bad, *settings)
-    assert code == 1 and f"{bad}: 1 problems: " in err and "fusionbench-" not in err
+    assert code == 1 and f"{bad}: 1 problem: " in err and "fusionbench-" not in err
     code, out, _ = run(capsys, "check", bad, "--json")
     assert code == 1 and json.loads(out)["file"] == str(bad)
 
@@ -303,7 +303,7 @@ def test_a_report_as_json(packed: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert told["submission"]["model"] == "theirs"
     (tmp_path / "a.zip").write_bytes(b"no zip")
     code, out, err = run(capsys, "check", tmp_path / "a.zip", "--json")
-    assert code == 1 and json.loads(out)["submission"] is None and "a.zip: 1 problems" in err
+    assert code == 1 and json.loads(out)["submission"] is None and "a.zip: 1 problem" in err
     (problem,) = json.loads(out)["problems"]
     assert (problem["file"], problem["rule"]) == ("a.zip", "not a zip file")
 

@@ -44,6 +44,23 @@ def test_csv_round_trips(comparison: Comparison) -> None:
         assert float(line["mean"]) == data[line["model"], line["score"]]["mean"]
 
 
+def test_csv_names_the_submissions_of_a_row(comparison: Comparison) -> None:
+    from fusionbench.results.schema import Origin, SubmittedRow
+
+    entry = comparison.entries[0]
+    before = [result.origin for result in entry.results]
+    try:
+        for number, result in enumerate(entry.results):
+            result.origin = Origin(kind="submission", submitter="Ada", submission=SubmittedRow(id=f"{number}" * 64))
+        lines = list(csv.DictReader(io.StringIO(tables.as_csv(comparison))))
+    finally:
+        for result, origin in zip(entry.results, before, strict=True):
+            result.origin = origin
+    expected = " ".join(f"{number}" * 64 for number in range(len(before)))
+    assert {line["submission"] for line in lines if line["title"] == entry.title} == {expected}
+    assert {line["submission"] for line in lines if line["title"] != entry.title} == {""}
+
+
 def test_markdown_is_one_table(comparison: Comparison) -> None:
     lines = tables.as_markdown(comparison).splitlines()
     table = [line for line in lines if line.startswith("|")]

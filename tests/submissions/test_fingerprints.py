@@ -18,11 +18,13 @@ from fusionbench.submissions.fingerprints import (
     NearVector,
     PixelDigest,
     copy_problems,
+    copy_remarks,
     likeness,
     read_fingerprint,
     save_fingerprint,
     weights_digest,
 )
+from fusionbench.submissions.pixel_vectors import PixelVector
 
 RNG = np.random.default_rng(0)
 TARGETS = RNG.integers(0, 256, (40, 16, 16), np.uint8)
@@ -146,3 +148,40 @@ def test_fingerprints_that_are_none(tmp_path: Path, change: dict[str, object]) -
     (tmp_path / "fingerprint.json").write_text(json.dumps(made))
     with pytest.raises(DataError, match=r"not a fusionbench\.fingerprint/1"):
         read_fingerprint(tmp_path / "fingerprint.json")
+
+
+def test_brightness_hides_no_copy() -> None:
+    import base64
+
+    errors = RNG.integers(-50, 51, (4, 64))
+    one, brighter = (base64.b64encode(values.astype(np.int8).tobytes()).decode() for values in (errors, errors + 60))
+
+    (found,) = likeness(one, [brighter])
+    assert found > NEAR
+
+
+def test_near_copies_of_ones_own_are_a_remark(tmp_path: Path) -> None:
+    one, other = (RNG.integers(-40, 40, TARGETS.shape) for _ in range(2))
+    accepted(tmp_path, fingerprint("Ada", "a", near=near(one), kind="predictions"))
+    mine = fingerprint("Ada", "b", "1", near(one + 1), kind="predictions")
+    (found,) = copy_remarks(mine, tmp_path, "digits")
+    assert "Ada a" in found and "of the same submitter: a further try" in found
+    assert copy_remarks(mine, tmp_path, "digits", "a" * 64) == [], "it replaces that row"
+    assert copy_remarks(fingerprint("Ada", "b", "1", near(other), kind="predictions"), tmp_path, "digits") == []
+
+
+def test_near_copies_of_fused_images_are_a_remark_and_no_problem(tmp_path: Path) -> None:
+    def fused(images: np.ndarray) -> str:
+        vector = PixelVector(len(images))
+        for index, image in enumerate(images):
+            vector.add(index, image.astype(np.uint8))
+        return vector.text()
+
+    images = RNG.integers(30, 200, (3, 40, 40))
+    accepted(tmp_path, fingerprint("Ada", "a", near=fused(images), kind="predictions"))
+    copy = fingerprint("Eve", "e", "1", fused(images + 1), kind="predictions")
+    assert copy_problems(copy, tmp_path, "digits", of_pairs=True) == []
+    (found,) = copy_remarks(copy, tmp_path, "digits", of_pairs=True)
+    assert "of somebody else (RMS 0.00 grey levels)" in found
+    other = fingerprint("Eve", "e", "1", fused(images[:, ::-1]), kind="predictions")
+    assert copy_remarks(other, tmp_path, "digits", of_pairs=True) == []

@@ -16,7 +16,7 @@ from fusionbench.core.errors import DataError, MeasurementError, Rejected, Usage
 from fusionbench.core.locks import lock
 from fusionbench.submissions import queue as queue_module
 from fusionbench.submissions.journal import Journal, item_key
-from fusionbench.submissions.queue import MAX_BEGUN, retry, serve
+from fusionbench.submissions.queue import MAX_BEGUN, hidden_items, retry, serve
 
 
 def put(queue: Path, name: str, content: bytes = b"zip") -> None:
@@ -139,6 +139,13 @@ def test_no_name_stops_the_queue(tmp_path: Path, name: str) -> None:
         assert end.log is not None and end.log.read_text().isprintable() is False and end.item.name.isprintable()
     assert any(repr(name).replace("\\", "") in log.replace("\\", "") for log in texts(tmp_path / "done"))
     assert not any((tmp_path / "working").iterdir())
+
+
+def test_hidden_files_wait_and_are_named(tmp_path: Path) -> None:
+    put(tmp_path, ".b.zip")
+    put(tmp_path, "a.zip")
+    assert [end.item.name for end in serve(tmp_path, handle)] == ["a.zip"]
+    assert hidden_items(tmp_path) == [".b.zip"] and (tmp_path / "incoming" / ".b.zip").is_file()
 
 
 def texts(folder: Path) -> list[str]:

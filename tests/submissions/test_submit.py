@@ -46,7 +46,7 @@ def test_refused_numbers_leave_nothing(numbers: Path, tmp_path: Path) -> None:
     assert not report.ok and report.submission is None and report.about == ""
     with pytest.raises(Rejected, match="cannot be submitted"):
         pack_submission(PackRequest(numbers, tmp_path / "packed.json"))
-    with pytest.raises(Rejected, match="1 problems: "):
+    with pytest.raises(Rejected, match="1 problem: "):
         accept_submission(numbers, Scoring(tmp_path / "results"))
     assert not (tmp_path / "packed.json").exists() and not (tmp_path / "results").exists()
 

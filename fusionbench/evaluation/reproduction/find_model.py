@@ -15,10 +15,12 @@ from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.interfaces import is_trainable
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.reproduction.find_data import find_dataset, pair_source_of, same_record
+from fusionbench.evaluation.reproduction.foreign import Isolation, check_can_be_built
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError
 from fusionbench.evaluation.reproduction.places import Finder
 from fusionbench.evaluation.subject import Scorable
 from fusionbench.models import MODELS, create_model
+from fusionbench.models.bounds import check_model_size
 from fusionbench.results.schema import Identity, Result, TrainingIdentity
 from fusionbench.training.run import Run, RunInfo
 from fusionbench.training.schedule import Training, create_training
@@ -37,12 +39,21 @@ class FoundModel:
     remarks: list[str] = field(default_factory=list)
 
 
-def find_model(result: Result, spec: ImageSpec, data: Any, finder: Finder, retrain: bool, device: str) -> FoundModel:
+def find_model(
+    result: Result,
+    spec: ImageSpec,
+    data: Any,
+    finder: Finder,
+    retrain: bool,
+    device: str,
+    isolation: Isolation | None = None,
+) -> FoundModel:
     """The model of a result, for images of the shape ``spec``.
 
     Args:
         data: the opened data that are scored; those of masked views are what their models were trained on.
         retrain: train again where weights are not found; models that only take statistics are always fitted again.
+        isolation: builds a model of parameters that are nobody's default once, before it is built here.
 
     Raises:
         NotReproducibleError: another version of the model here, no weights, or a record that does not say enough.
@@ -54,8 +65,12 @@ def find_model(result: Result, spec: ImageSpec, data: Any, finder: Finder, retra
     if (now := MODELS.get(name).version) != version:
         raise NotReproducibleError("model", f"the model {name} has version {now} here, the result is of {version}")
     try:
+        check_model_size(name, spec, identity.model.params)
+        check_can_be_built(isolation, name, spec, identity.model.params)
         model = create_model(name, spec, **identity.model.params)
-    except (FusionbenchError, TypeError, ValueError) as error:
+    except NotReproducibleError:
+        raise
+    except (FusionbenchError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         text = f"{name} cannot be built with the recorded parameters: {' '.join(str(error).split())[:200]}"
         raise NotReproducibleError("model", text) from error
     if identity.training is None:

@@ -32,6 +32,7 @@ from fusionbench.evaluation.reproduction.find_data import (
     same_record,
 )
 from fusionbench.evaluation.reproduction.find_model import FoundModel, find_model
+from fusionbench.evaluation.reproduction.foreign import Isolation, is_foreign
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError, Outcome, Reproduction
 from fusionbench.evaluation.reproduction.places import Finder, Places
 from fusionbench.results.image_tables import table_content, table_path
@@ -47,6 +48,7 @@ class HowToReproduce:
     """Options. ``limit``: only the first images. ``device``: ``auto`` is the class of device that is recorded.
 
     ``training_tolerance``: how far, relatively, a mean may be off where weights were trained again and are others.
+    ``isolation``: measures what needs weights or parameters of somebody else; None measures them in this process.
     """
 
     places: Places = field(default_factory=Places)
@@ -54,6 +56,7 @@ class HowToReproduce:
     limit: int | None = None
     device: str = "auto"
     training_tolerance: float = 0.05
+    isolation: Isolation | None = None
 
 
 def result_files(paths: Sequence[str | Path]) -> list[tuple[Path, str]]:
@@ -146,7 +149,7 @@ class _Workshop:
         found = Reproduction(file=name, outcome="could not")
         try:
             record = self._read(path, found)
-            found.outcome = self._compare(record, found)
+            found.outcome = self._compare(record, found, path)
         except _DamagedError as error:
             found.outcome, found.reason = "damaged", str(error)
         except NotReproducibleError as error:
@@ -173,7 +176,7 @@ class _Workshop:
             raise _DamagedError(str(error)) from error
         return _Record(result, table, result.identity)
 
-    def _compare(self, record: _Record, found: Reproduction) -> Outcome:
+    def _compare(self, record: _Record, found: Reproduction, path: Path) -> Outcome:
         wanted = record.wanted
         protocol = known_protocol(f"{wanted.protocol.name}/{wanted.protocol.version}")
         if protocol is None:
@@ -181,15 +184,19 @@ class _Workshop:
         if self.how.limit is not None and self.how.limit < record.images and record.table is None:
             raise NotReproducibleError("table", "the result has no values of single images: leave out --limit")
         check_metrics(wanted)
+        images_given = wanted.model.version == IMAGES and wanted.training is None
+        isolation = self.how.isolation
+        if isolation is not None and not images_given and is_foreign(wanted, self.finder):
+            return _take(found, isolation.reproduce(path, self.how.places, self.how.limit))
         options = recorded_options(protocol, wanted)
         data = self._data(protocol, options, wanted)
-        images_given = wanted.model.version == IMAGES and wanted.training is None
         check_protocol(protocol, options, data, wanted, frozenset({"range_fused"} if images_given else ()))
         device = self._device(record.result, found)
         make = self._images(record, protocol, data, options) if images_given else None
         model = None
         if make is None:
-            model = find_model(record.result, protocol.spec(data), data, self.finder, self.how.retrain, device)
+            spec, retrain = protocol.spec(data), self.how.retrain
+            model = find_model(record.result, spec, data, self.finder, retrain, device, isolation)
             make = self._scoring(record, protocol, model, options, device)
         retrained = model is not None and model.trained and wanted.training is not None and bool(wanted.training.steps)
         found.retrained = retrained
@@ -324,6 +331,17 @@ def _silence() -> Iterator[None]:
         yield
     finally:
         progress.QUIET = was
+
+
+def _take(found: Reproduction, apart: Reproduction) -> Outcome:
+    """Note what a process that is not trusted found; whose result it is stays as it was read here."""
+    own = ("file", "id", "title", "result_sha256", "table_sha256", "of", "outcome")
+    for name in found.__struct_fields__:
+        if name not in own:
+            setattr(found, name, getattr(apart, name))
+    if apart.outcome == "same" and not (apart.scores and all(score.same for score in apart.scores.values())):
+        raise NotReproducibleError("failed", "measuring it left an outcome that its scores do not have")
+    return apart.outcome
 
 
 class _DamagedError(Exception):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from fusionbench.core.environment import anonymous_command, describe_environment
 from fusionbench.core.errors import FusionbenchError, Rejected, UsageError
 from fusionbench.core.io import atomic_write, digest, file_sha256
+from fusionbench.core.text import counted
 from fusionbench.results.schema import Origin, Result, SubmittedRow
 from fusionbench.submissions.archive import member_names, unpack
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
@@ -147,7 +148,9 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
                 )
             report = self.unpack(path, folder, scoring.data)
             if not report.ok:
-                raise Rejected(f"{path}: {len(report.problems)} problems: " + " | ".join(map(str, report.problems)))
+                raise Rejected(
+                    f"{path}: {counted(len(report.problems), 'problem')}: " + " | ".join(map(str, report.problems))
+                )
             record = self.read(folder)
             if scoring.submitter not in (None, record.submitter):
                 raise Rejected(

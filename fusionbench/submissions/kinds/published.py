@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from fusionbench.core.errors import RejectedError
+from fusionbench.core.text import counted
 from fusionbench.results import published
 from fusionbench.submissions.kinds.base import PackRequest, Scoring, SubmissionKind, SubmissionReport
 from fusionbench.submissions.look_alikes import text_problems
@@ -51,7 +52,7 @@ class PublishedKind(SubmissionKind):
     def accept(self, path: Path, scoring: Scoring) -> Path:
         """Save every row as a result; the folder of the first one."""
         if problems := self.check(path).problems:
-            raise RejectedError(f"{path}: {len(problems)} problems: " + " | ".join(map(str, problems)))
+            raise RejectedError(f"{path}: {counted(len(problems), 'problem')}: " + " | ".join(map(str, problems)))
         return published.accept_record(path, scoring.results)[0]
 
 

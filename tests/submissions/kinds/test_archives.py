@@ -128,7 +128,7 @@ def test_the_order_of_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         Text().accept(empty, Scoring(results))
     data.mkdir()
     (tmp_path / "b.zip").write_bytes(b"no zip")
-    with pytest.raises(Rejected, match=r"b.zip: 1 problems: b.zip: not a zip file"):
+    with pytest.raises(Rejected, match=r"b.zip: 1 problem: b.zip: not a zip file"):
         Text().accept(tmp_path / "b.zip", Scoring(results, data))
     monkeypatch.setattr(Text, "suite_needed", True)
     with pytest.raises(UsageError, match=r"a.zip: name the suite whose protocol applies with --suite"):
