@@ -258,6 +258,13 @@ class MFEIF(TwoPhaseModel):
         self.attention = EdgeAttention(config.attention_widths, config.attention_maps)
         self.critic = Discriminator(1, config.critic_widths, config.critic_norm)
 
+    @property
+    def receptive_radius(self) -> int:
+        """Half the side of the square that an output pixel sees: the deeper of features and attention, then 4 layers."""
+        # stem 1, dilated layer, two layers of 1; edges 2, three pairs of layers of 1 and 2
+        features, attention = 1 + len(self.config.path_weights) + 2, 2 + 3 * (1 + 2)
+        return max(features, attention) + 4
+
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: the discriminator, then the generator."""
         generator = [*self.extractor.parameters(), *self.constructor.parameters(), *self.attention.parameters()]
