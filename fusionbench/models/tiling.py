@@ -111,7 +111,9 @@ def plan_tiles(model: Fuses, height: int, width: int, *, tile: Tile = "auto", me
     elif isinstance(tile, int) and not isinstance(tile, bool):
         side = max(height, width) if max(height, width) <= tile else tile // multiple * multiple
         if side < smallest and side < max(height, width):
-            raise UsageError(f"{_name(model)}: tiles of {tile} pixels are too small for its margins: use {smallest} or more")
+            raise UsageError(
+                f"{_name(model)}: tiles of {tile} pixels are too small for its margins: use {smallest} or more"
+            )
     else:
         raise UsageError(f"tile={tile!r} is not 'auto', 'none' or a number of pixels")
     return TilePlan(
@@ -199,7 +201,11 @@ def _fuse_tiles(model: Fuses, views: Tensor, fused: Tensor, plan: TilePlan) -> t
                     part = seen[top:bottom, left:end]
                     apart = (image - part).abs()[~part.isnan() & (weight > 0)].double()
                     if apart.numel():
-                        most, total, counted = max(most, float(apart.max())), total + float(apart.sum()), counted + apart.numel()
+                        most, total, counted = (
+                            max(most, float(apart.max())),
+                            total + float(apart.sum()),
+                            counted + apart.numel(),
+                        )
                     part.copy_(torch.where(weight > 0, image, part))
                 if bar is not None:
                     bar.advance()

@@ -1,0 +1,1 @@
+"""Fusing a user's own images: folders, files, arrays and videos."""
