@@ -1,10 +1,10 @@
 """Peak memory and time of fusing large pairs in tiles, and how far tiles are from the whole image.
 
-    OMP_NUM_THREADS=1 python benchmarks/perf/tiles.py [--size 1080x1920] [--models dae-fuse:paper,laplacian-pyramid] [--json OUT]
+    OMP_NUM_THREADS=1 python benchmarks/perf/tiles.py [--size 1080x1920] [--models dae-fuse:paper,cbf]
 
 Every model fuses one made-up pair in a process of its own; the peak is the process's (resident memory, libraries and
-images included). ``--compare`` also fuses the whole image, which needs the memory that tiles save, and gives the largest
-difference in grey levels. Weights are random. Not part of `make perf`: networks take minutes to hours.
+images included). ``--compare`` also fuses the whole image, which needs the memory that tiles save, and gives the
+largest difference in grey levels. Weights are random. Not part of `make perf`: networks take minutes to hours.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The count has to be the same on every machine, since the size of tiles follows from it: it adds up the tensors that
 exist between the operations of torch while the model fuses two small pairs. Neither free memory nor what the
-allocator holds plays a part. A model that computes outside torch, or whose passes are cheaper than counting them, states
-its need itself: ``bytes_per_pixel``.
+allocator holds plays a part. A model that computes outside torch, or whose passes are cheaper than counting them,
+states its need itself: ``bytes_per_pixel``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MARGIN = 1.05
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Counts the bytes of the storages that exist after every operation. ``known`` existed before and does not count."""
+    """Counts the bytes of the storages that exist after every operation, without those of ``known``."""
 
     def __init__(self, known: Iterator[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.known = {tensor.untyped_storage()._cdata for tensor in known}
         self.live: dict[int, tuple[StorageWeakRef, int]] = {}
         self.peak = 0

@@ -184,7 +184,7 @@ def _fuse(model: Fuses, views: Tensor) -> Tensor:
 
 
 def _fuse_tiles(model: Fuses, views: Tensor, fused: Tensor, plan: TilePlan) -> tuple[float, float]:
-    """Fill ``fused`` (H,W) with zeros tile by tile; how much tiles differ where they are blended, at most and on average."""
+    """Fill ``fused`` (H,W), zeros before; how much tiles differ where they are blended, at most and on average."""
     most, total, counted = 0.0, 0.0, 0
     # what earlier tiles said, for the comparison; NaN where there is none
     seen = torch.full_like(fused, math.nan) if plan.blend else None
@@ -265,9 +265,9 @@ def _side(model: Fuses, height: int, width: int, memory: int, smallest: int, mul
 def _tell(model: Fuses, plan: TilePlan, most: float, mean: float) -> None:
     height, width = plan.largest
     say(
-        f"note: {_name(model)} depends on the whole image; {plan.height}×{plan.width} pixels were fused in {plan.count} tiles "
-        f"of up to {height}×{width}, blended over {plan.blend} pixels, where they differed by {255 * mean:.2g} grey "
-        f"levels on average and {255 * most:.2g} at most"
+        f"note: {_name(model)} depends on the whole image; {plan.height}×{plan.width} pixels were fused in "
+        f"{plan.count} tiles of up to {height}×{width}, blended over {plan.blend} pixels, where they differed by "
+        f"{255 * mean:.2g} grey levels on average and {255 * most:.2g} at most"
     )
 
 

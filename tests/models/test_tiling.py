@@ -167,7 +167,7 @@ def test_memory_decides_and_only_on_purpose(monkeypatch: pytest.MonkeyPatch) -> 
     assert half.count > large.count
     monkeypatch.setattr("psutil.virtual_memory", lambda: pytest.fail("free memory must not matter"))
     assert plan_tiles(model, 2000, 3000) == large
-    with pytest.raises(UsageError, match="even in tiles of .*allow more memory"):
+    with pytest.raises(UsageError, match=r"even in tiles of .*allow more memory"):
         plan_tiles(model, 2000, 3000, memory=1 << 20)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FuseFrame = Callable[[np.ndarray, np.ndarray], np.ndarray]  # uint8 (H,W[,3]) of a and b to uint8 (H,W[,3])
 MAX_FRAME = 64 << 20  # pixels of a frame
 MAX_FRAMES = 1 << 22  # 38 hours at 30 frames a second
-# container -> encoder and pixel format of the lossless and of the lossy form; H.264 has no lossless RGB that players show
+# container -> encoder and pixel format, lossless and lossy; few players show H.264 with lossless RGB
 LOSSLESS = {".mkv": ("ffv1", "bgr0"), ".avi": ("ffv1", "bgr0")}
 LOSSY = {".mp4": ("libx264", "yuv420p"), ".mkv": ("libx264", "yuv420p"), ".mov": ("libx264", "yuv420p")}
 
@@ -75,9 +75,12 @@ class VideoReport:
 class _Frames(Protocol):
     """A source of frames: its name for messages, its rate, and what it says of its length (None: nothing)."""
 
-    path: Path
-    rate: Fraction | None
-    declared: int | None
+    @property
+    def path(self) -> Path: ...
+    @property
+    def rate(self) -> Fraction | None: ...
+    @property
+    def declared(self) -> int | None: ...
 
     def frames(self) -> Iterator[np.ndarray]: ...
 
@@ -85,7 +88,7 @@ class _Frames(Protocol):
 class _Folder:
     """Numbered image files: the last number of a name counts, so that ``ir_0007.png`` goes with ``7.jpg``."""
 
-    rate = None
+    rate: Fraction | None = None
 
     def __init__(self, path: Path) -> None:
         self.path, self.files = path, dict[int, Path]()
@@ -261,20 +264,22 @@ def _run(
     with progress(f"fuse {first.path.name} and {second.path.name}", first.declared, "frames") as bar:
         while True:
             frames = [next(stream, None) for stream in streams]
-            if frames[0] is None or frames[1] is None:
+            frame_a, frame_b = frames
+            if frame_a is None or frame_b is None:
                 break
-            for frame, source in zip(frames, (first, second), strict=True):
+            pair = (frame_a, frame_b)
+            for frame, source in zip(pair, (first, second), strict=True):
                 shape = shape or frame.shape[:2]
                 if frame.shape[:2] != shape:
                     here, there = "×".join(map(str, frame.shape[:2])), "×".join(map(str, shape))
                     raise DataError(
                         f"{source.path}: frame {count + 1} has {here} pixels, the first one of {first.path} {there}"
                     )
-            fused = fuse_frame(*frames)
-            if fused.dtype != np.uint8 or fused.shape not in (shape, (*shape, 3)):
+            fused = fuse_frame(*pair)
+            if fused.dtype != np.uint8 or fused.shape not in (frame_a.shape[:2], (*frame_a.shape[:2], 3)):
                 raise UsageError(f"fuse_frame made {fused.dtype} {fused.shape} of frames {shape}")
             sink.write(fused)
-            now = [image.astype(np.int16) for image in (*frames, fused)]
+            now = [image.astype(np.int16) for image in (*pair, fused)]
             if before is not None:
                 change += [_apart(x, y) for x, y in zip(now, before, strict=True)]
             before, count = now, count + 1
@@ -371,8 +376,8 @@ class _Pngs:
 
     def __init__(self, out: Path, source: _Frames) -> None:
         self.out, self.written = out, 0
-        ours = isinstance(source, _Folder)
-        self.names = [source.files[number].stem for number in sorted(source.files)] if ours else []
+        files = source.files if isinstance(source, _Folder) else {}
+        self.names = [files[number].stem for number in sorted(files)]
 
     def __enter__(self) -> _Pngs:
         try:

@@ -260,7 +260,7 @@ class MFEIF(TwoPhaseModel):
 
     @property
     def receptive_radius(self) -> int:
-        """Half the side of the square that an output pixel sees: the deeper of features and attention, then 4 layers."""
+        """How far an output pixel sees: the deeper of features and attention, then four layers."""
         # stem 1, dilated layer, two layers of 1; edges 2, three pairs of layers of 1 and 2
         features, attention = 1 + len(self.config.path_weights) + 2, 2 + 3 * (1 + 2)
         return max(features, attention) + 4

@@ -73,7 +73,7 @@ def test_lossy_is_near_and_refuses_odd_sides(tmp_path: Path) -> None:
     assert len(frames) == 5 and rate == NTSC
     assert np.abs(np.stack(frames).astype(int) - np.stack(smooth)).mean() < 3
     odd = written(tmp_path / "odd.mkv", clip(2))
-    with pytest.raises(UsageError, match="H.264 takes even sides, not 47×61: write a lossless .mkv"):
+    with pytest.raises(UsageError, match=r"H.264 takes even sides, not 47×61: write a lossless .mkv"):
         fuse_videos(odd, odd, tmp_path / "odd.mp4", mean)
     assert not (tmp_path / "odd.mp4").exists()
 
@@ -141,20 +141,20 @@ def test_lengths_sizes_and_rates_that_differ(tmp_path: Path) -> None:
             fuse_videos(long, other, out, mean)
         assert "\n" not in str(error.value) and not out.exists()
     one, two = written(tmp_path / "one.avi", clip(9)), written(tmp_path / "two.avi", clip(4))
-    with pytest.raises(DataError, match="one.avi has 9 frames, .*two.avi 4"):
+    with pytest.raises(DataError, match=r"one.avi has 9 frames, .*two.avi 4"):
         fuse_videos(one, two, out, lambda a, b: pytest.fail("found before the first frame"))
 
 
 def test_frames_without_partner_or_number(tmp_path: Path) -> None:
     a, b = frames_in(tmp_path / "a", clip(4)), frames_in(tmp_path / "b", clip(3))
-    with pytest.raises(DataError, match="1 frames have no partner: no 4 in .*b$"):
+    with pytest.raises(DataError, match=r"1 frames have no partner: no 4 in .*b$"):
         fuse_videos(a, b, tmp_path / "out", mean)
     (b / "x4.png").write_bytes((a / "0004.png").read_bytes())
     (b / "y4.png").write_bytes((a / "0004.png").read_bytes())
     with pytest.raises(DataError, match=r"x4.png and y4.png are both frame 4; rename one"):
         fuse_videos(a, b, tmp_path / "out", mean)
     (a / "cover.png").write_bytes((a / "0004.png").read_bytes())
-    with pytest.raises(DataError, match="cover.png: has no number"):
+    with pytest.raises(DataError, match=r"cover.png: has no number"):
         fuse_videos(a, b, tmp_path / "out", mean)
 
 
@@ -186,7 +186,7 @@ def test_a_truncated_video_is_one_line(tmp_path: Path, ending: str) -> None:
 def test_what_is_no_video_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mkv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="a.mkv") as error:
+    with pytest.raises(DataError, match=r"a.mkv") as error:
         fuse_videos(path, path, tmp_path / "out.mkv", mean)
     assert "\n" not in str(error.value) and sorted(p.name for p in tmp_path.iterdir()) == ["a.mkv"]
 
@@ -208,7 +208,7 @@ def test_usage(tmp_path: Path) -> None:
     for reason, call in cases:
         with pytest.raises(UsageError, match=reason):
             call()
-    with pytest.raises(DataError, match="none.mkv: cannot be read as a video: No such file"):
+    with pytest.raises(DataError, match=r"none.mkv: cannot be read as a video: No such file"):
         fuse_videos(tmp_path / "none.mkv", file, tmp_path / "o.mkv", mean)
 
 
