@@ -41,7 +41,7 @@ HEIGHT, WIDTH = 480, 640
 
 
 def contestants() -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Every preset of every registered network of pairs whose layers differ from the presets before it, and a variant."""
+    """Presets of all registered networks of pairs, one for equal layers, and a variant."""
     found: dict[str, tuple[str, str, dict[str, Any]]] = {}
     for name in MODELS.names():
         cls = MODELS.get(name)

@@ -103,7 +103,7 @@ def peak_bytes(model: Fuses, side: int) -> int:
     """Bytes of the tensors and arrays that exist at most while ``model`` fuses a pair of noise, side × side."""
     device = device_of(model)
     views = torch.rand((1, 2, 1, side, side), generator=torch.Generator().manual_seed(0)).to(device)
-    batch = as_batch(views)
+    batch = pairs_as_batch(views)
     known = [views, batch.present, batch.ids]
     if isinstance(model, nn.Module):
         known += [*model.parameters(), *model.buffers()]
@@ -113,7 +113,7 @@ def peak_bytes(model: Fuses, side: int) -> int:
     return counter.peak
 
 
-def as_batch(views: Tensor) -> Batch:
+def pairs_as_batch(views: Tensor) -> Batch:
     """Complete pairs (N,2,1,H,W) as a batch without targets."""
     count = len(views)
     present = torch.ones(count, 2, dtype=torch.bool, device=views.device)

@@ -30,7 +30,7 @@ from torch import Tensor
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.interfaces import Fuses
 from fusionbench.core.progress import progress, say
-from fusionbench.models.fusing_memory import as_batch, device_of, fusing_memory
+from fusionbench.models.fusing_memory import device_of, fusing_memory, pairs_as_batch
 
 MEMORY = 2 << 30  # bytes that fusing may need beyond the model, the pair and the fused image
 ALWAYS_WHOLE = 192 * 192  # pixels; such images are not worth measuring the model
@@ -177,7 +177,7 @@ def fuse_any_size(model: Fuses, pair: Tensor, *, tile: Tile = "auto", memory: in
 
 def _fuse(model: Fuses, views: Tensor) -> Tensor:
     """One pair, or a tile of one, fused on the model's device: (1,H,W)."""
-    fused = model.fuse(as_batch(views.to(device_of(model))))
+    fused = model.fuse(pairs_as_batch(views.to(device_of(model))))
     if tuple(fused.shape) != (1, 1, *views.shape[3:]):
         raise UsageError(f"{_name(model)} makes {tuple(fused.shape)} of a pair of {views.shape[3]}×{views.shape[4]}")
     return fused[0].to(views.device, torch.float32)

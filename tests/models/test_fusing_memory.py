@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fusionbench.core.types import Batch
-from fusionbench.models.fusing_memory import MARGIN, FusingMemory, as_batch, device_of, fusing_memory, peak_bytes
+from fusionbench.models.fusing_memory import MARGIN, FusingMemory, pairs_as_batch, device_of, fusing_memory, peak_bytes
 from fusionbench.models.pairs.dae_fuse import DAEFuse
 from tests.helpers.pairs import smallest
 
@@ -67,6 +67,6 @@ def test_a_network_in_training_is_left_as_it_was() -> None:
 
 
 def test_batches_and_devices() -> None:
-    batch = as_batch(torch.rand(3, 2, 1, 4, 5))
+    batch = pairs_as_batch(torch.rand(3, 2, 1, 4, 5))
     assert batch.target is None and bool(batch.present.all()) and batch.ids.tolist() == [0, 1, 2]
     assert device_of(Maps()) == torch.device("cpu") and device_of(Maps().to("meta")) == torch.device("meta")

@@ -10,7 +10,7 @@ from torch import Tensor
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.types import Batch, ImageSpec, Preset
 from fusionbench.models import MODELS, create_model
-from fusionbench.models.fusing_memory import as_batch
+from fusionbench.models.fusing_memory import pairs_as_batch
 from fusionbench.models.tiling import MEMORY, _axis, fuse_any_size, plan_tiles
 from tests.helpers.pairs import SMALLEST, smallest
 
@@ -71,7 +71,7 @@ def test_a_pixel_reaches_no_further_than_declared(name: str) -> None:
         views = scene(size, size, seed=trial)
         other, centre = views.clone(), size // 2 + trial
         other[0, :, 0, centre, centre] = 1 - other[0, :, 0, centre, centre]
-        changed = (model.fuse(as_batch(views)) - model.fuse(as_batch(other))).abs()[0, 0] > 1e-6
+        changed = (model.fuse(pairs_as_batch(views)) - model.fuse(pairs_as_batch(other))).abs()[0, 0] > 1e-6
         where = changed.nonzero()
         if len(where):
             reach = max(reach, int((where - centre).abs().max()))
@@ -89,7 +89,7 @@ def test_tiles_equal_the_whole_image(name: str) -> None:
     assert plan.count >= 4 and max(plan.largest) <= side
     assert all(begin % step == 0 for begin, _ in (*plan.rows, *plan.columns))
     tiled, whole = fuse_any_size(model, views, tile=side), fuse_any_size(model, views, tile="none")
-    assert torch.equal(whole, model.fuse(as_batch(views)))
+    assert torch.equal(whole, model.fuse(pairs_as_batch(views)))
     assert float((tiled - whole).abs().max()) < 2e-6, "a 2000th of a grey level"
 
 
@@ -110,10 +110,10 @@ def test_tiles_out_of_phase_show() -> None:
     """Why tiles begin at multiples: a pyramid whose tiles begin anywhere gives another image."""
     model = create_model("laplacian-pyramid", SPEC)
     views = scene(200, 300)
-    whole = model.fuse(as_batch(views))[..., 90:110, 95:205]
-    moved = model.fuse(as_batch(views[..., 5:, 5:]))[..., 85:105, 90:200]
+    whole = model.fuse(pairs_as_batch(views))[..., 90:110, 95:205]
+    moved = model.fuse(pairs_as_batch(views[..., 5:, 5:]))[..., 85:105, 90:200]
     assert float((moved - whole).abs().max()) > 1e-3
-    aligned = model.fuse(as_batch(views[..., 16:, 16:]))[..., 74:94, 79:189]
+    aligned = model.fuse(pairs_as_batch(views[..., 16:, 16:]))[..., 74:94, 79:189]
     assert float((aligned - whole).abs().max()) < 1e-6
 
 

@@ -171,26 +171,6 @@ def test_a_truncated_video_is_one_line(tmp_path: Path, ending: str) -> None:
         assert not (tmp_path / "out.mkv").exists()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
-        b"ffconcat version 1.0\nfile '/etc/passwd'\n",
-        b"\x1a\x45\xdf\xa3" + bytes(3000),
-        b"RIFF\xff\xff\xff\x7fAVI " + b"\xff" * 3000,
-        b"\x00\x00\x00\x18ftypisom" + b"\x00" * 3000,
-        encode_png(np.zeros((4, 4), np.uint8)),
-    ],
-)
-def test_what_is_no_video_is_one_line(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.mkv"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"a.mkv") as error:
-        fuse_videos(path, path, tmp_path / "out.mkv", mean)
-    assert "\n" not in str(error.value) and sorted(p.name for p in tmp_path.iterdir()) == ["a.mkv"]
-
-
 def test_usage(tmp_path: Path) -> None:
     file, folder = written(tmp_path / "a.mkv", clip(2)), frames_in(tmp_path / "f", clip(2))
     cases: list[tuple[str, Callable[[], object]]] = [
