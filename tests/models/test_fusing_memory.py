@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fusionbench.core.types import Batch
-from fusionbench.models.fusing_memory import MARGIN, FusingMemory, pairs_as_batch, device_of, fusing_memory, peak_bytes
+from fusionbench.models.fusing_memory import MARGIN, FusingMemory, device_of, fusing_memory, pairs_as_batch, peak_bytes
 from fusionbench.models.pairs.dae_fuse import DAEFuse
 from tests.helpers.pairs import smallest
 
