@@ -117,7 +117,8 @@ def fuse_videos(
         >>> import numpy as np
         >>> from fusionbench.core.images import encode_png
         >>> from fusionbench.evaluation.fusing.video import fuse_videos
-        >>> folder = Path(tempfile.mkdtemp())
+        >>> kept = tempfile.TemporaryDirectory()
+        >>> folder = Path(kept.name)
         >>> for name, value in (("ir", 100), ("vi", 200)):
         ...     (folder / name).mkdir()
         ...     for number in (1, 2):
@@ -126,6 +127,7 @@ def fuse_videos(
         >>> report = fuse_videos(folder / "ir", folder / "vi", folder / "fused", np.maximum)
         >>> report.frames, report.change_fused, sorted(path.name for path in (folder / "fused").iterdir())
         (2, 1.0, ['0001.png', '0002.png'])
+        >>> kept.cleanup()
     """
     a, b, out = Path(a), Path(b), Path(out)
     if a.is_dir() != b.is_dir():
