@@ -1,6 +1,8 @@
 """Time the models of registered pairs on one 640×480 pair: milliseconds, FLOPs, memory, and how near to the machine.
 
-    OMP_NUM_THREADS=1 python benchmarks/perf/pair_models.py [--repeats 3] [--device cpu] [--json OUT]
+    OMP_NUM_THREADS=1 python benchmarks/perf/pair_models.py [--repeats 3] [--device cpu] [--json OUT] [--models NAME …]
+
+Every registered network of pairs is measured.
 
 The work is counted by torch's flop counter (2 per multiply-add) on tensors without content. The floor of a model is
 the time that the same number of FLOPs takes as float32 matrix products of 1024×1024 in the same run; ``of floor`` is
@@ -32,23 +34,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusionbench.core.types import Batch, ImageSpec
-from fusionbench.models import create_model
+from fusionbench.models import MODELS, create_model
+from fusionbench.models.pairs.base import PairModel
 
 HEIGHT, WIDTH = 480, 640
-CONTESTANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "dae-fuse paper": ("dae-fuse", "paper", {}),
-    "dae-fuse paper, base=channel": ("dae-fuse", "paper", {"base": "channel"}),
-    "dae-fuse small": ("dae-fuse", "small", {}),
-    "dae-fuse tiny": ("dae-fuse", "tiny", {}),
-    "mfeif full": ("mfeif", "full", {}),
-    "mfeif public-code": ("mfeif", "public-code", {}),
-    "mfeif tiny": ("mfeif", "tiny", {}),
-    "densefuse paper": ("densefuse", "paper", {}),
-    "rfn-nest paper": ("rfn-nest", "paper", {}),
-    "u2fusion paper": ("u2fusion", "paper", {}),
-    "fusiongan paper": ("fusiongan", "paper", {}),
-    "ddcgan paper": ("ddcgan", "paper", {}),
-}
+
+
+def contestants() -> dict[str, tuple[str, str, dict[str, Any]]]:
+    """Presets of all registered networks of pairs, one for equal layers, and a variant."""
+    found: dict[str, tuple[str, str, dict[str, Any]]] = {}
+    for name in MODELS.names():
+        cls = MODELS.get(name)
+        if not (isinstance(cls, type) and issubclass(cls, PairModel)):
+            continue  # classical.py times the methods without layers
+        shapes = set()
+        for preset in cls.PRESETS:
+            with torch.device("meta"):
+                model = create_model(name, ImageSpec(1, HEIGHT, WIDTH, 2), preset)
+            shape = tuple((key, tuple(value.shape)) for key, value in model.state_dict().items())
+            if shape not in shapes:
+                shapes.add(shape)
+                found[f"{name} {preset}"] = (name, preset, {})
+    found["dae-fuse paper, base=channel"] = ("dae-fuse", "paper", {"base": "channel"})
+    return found
+
+
+CONTESTANTS = contestants()
 
 
 def build(name: str) -> Any:
@@ -111,12 +122,12 @@ def peak_rss() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure(repeats: int, device: str) -> list[dict[str, Any]]:
-    """One row per contestant: medians over rounds, each contestant in a process of its own."""
-    work = {name: count_flops(name) for name in CONTESTANTS}
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+def measure(repeats: int, device: str, names: list[str]) -> list[dict[str, Any]]:
+    """One row per name: medians over rounds, each contestant in a process of its own."""
+    work = {name: count_flops(name) for name in names}
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(repeats):
-        for name in CONTESTANTS:
+        for name in names:
             command = [sys.executable, "-W", "ignore", __file__, "--device", device, "--one", name]
             rounds[name].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
     medians = {
@@ -144,13 +155,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--models", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="default: all")
     parser.add_argument("--one", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     if options.one:
         print(json.dumps(measure_one(options.one, options.device)))
         return
-    rows = measure(options.repeats, options.device)
+    rows = measure(options.repeats, options.device, options.models)
     setting = f"{options.device}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
     print(f"one {WIDTH}x{HEIGHT} pair, {setting}, median of {options.repeats}")
     head = ("parameters", "GFLOP", "ms", "of floor", "slowest/this", "peak MiB")

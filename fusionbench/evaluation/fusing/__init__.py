@@ -1,1 +1,1 @@
-"""Fusing images with any method: one pair in Python, and folders of pairs."""
+"""Fusing a user's own images: folders, files, arrays and videos."""

@@ -49,6 +49,7 @@ class CrossBilateral(PairRow):
     reference = "Shreyamsha Kumar 2015, Signal Image Video Process. 9(5), 1193–1204"
     family = "classical"
     PRESETS = _PAPER
+    bytes_per_pixel = 160
 
     def __init__(
         self,
@@ -64,6 +65,11 @@ class CrossBilateral(PairRow):
         if min(sigma_space, sigma_range) <= 0:
             raise UsageError(f"{self.title}: sigma_space and sigma_range must be positive")
         self.size, self.sigma_space, self.sigma_range, self.window = size, sigma_space, sigma_range, window
+
+    @property
+    def receptive_radius(self) -> int:
+        """The window of the strength, of what the filter has taken away."""
+        return self.size // 2 + self.window // 2
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         filtered_a, filtered_b = self.filtered(a, b), self.filtered(b, a)

@@ -57,6 +57,7 @@ class GradientTransfer(PairRow):
     reference = "Ma, Chen, Li, Huang 2016, Inf. Fusion 31, 100–109"
     family = "classical"
     PRESETS = _PAPER
+    bytes_per_pixel = 368
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class PairRow(nn.Module):
     version: ClassVar[str] = "1"
     family: ClassVar[str] = "trivial"
     PRESETS: ClassVar[Mapping[str, Preset]] = _NOTHING
+    bytes_per_pixel: ClassVar[int] = 32  # of memory while fusing, measured as the growth of a process; see tiling
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__()
@@ -81,6 +82,7 @@ class CopyA(PairRow):
     """
 
     title = "copy of source A"
+    receptive_radius: ClassVar[int] = 0
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return a
@@ -100,6 +102,7 @@ class CopyB(PairRow):
     """
 
     title = "copy of source B"
+    receptive_radius: ClassVar[int] = 0
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return b
@@ -119,6 +122,7 @@ class Average(PairRow):
     """
 
     title = "average of the sources"
+    receptive_radius: ClassVar[int] = 0
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         return (a + b) / 2
@@ -129,12 +133,23 @@ class _Pyramid(PairRow):
 
     family = "classical"
     PRESETS = _PAPER
+    bytes_per_pixel = 208
 
     def __init__(self, spec: ImageSpec, levels: int = 4) -> None:
         super().__init__(spec)
         if levels < 1:
             raise UsageError(f"{self.title}: levels={levels} must be at least 1")
         self.levels = levels
+
+    @property
+    def tile_multiple(self) -> int:
+        """Every level keeps every second pixel, counted from the first."""
+        return int(2**self.levels)
+
+    @property
+    def receptive_radius(self) -> int:
+        """Two taps a level on the way down, 2·(1 + 2 + 4 + …) pixels, and as many on the way up."""
+        return int(4 * (2**self.levels - 1))
 
     def pyramid(self, x: Tensor) -> list[Tensor]:
         """Smoothed levels from fine to coarse."""
@@ -226,6 +241,7 @@ class GuidedFilter(PairRow):
     reference = "Li, Kang, Hu 2013, IEEE Trans. Image Process. 22(7), 2864–2875"
     family = "classical"
     PRESETS = _PAPER
+    bytes_per_pixel = 240
 
     def __init__(
         self,
@@ -243,6 +259,11 @@ class GuidedFilter(PairRow):
             raise UsageError(f"{self.title}: eps must be positive")
         self.base_size = base_size
         self.base, self.detail = (base_radius, base_eps), (detail_radius, detail_eps)
+
+    @property
+    def receptive_radius(self) -> int:
+        """Two box means of weights that depend on a saliency of 1 + 5 pixels; or the box of the base layer."""
+        return max(2 * max(self.base[0], self.detail[0]) + 6, self.base_size // 2)
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         first = (saliency(a) >= saliency(b)).to(a)

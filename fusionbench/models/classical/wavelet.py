@@ -53,6 +53,7 @@ class Wavelet(PairRow):
     title = "wavelet maximum"
     reference = "Li, Manjunath, Mitra 1995, Graph. Models Image Process. 57(3), 235–245"
     family = "classical"
+    bytes_per_pixel = 96
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(note="window and vote of the paper, wavelet db2; nothing to train")
     }
@@ -67,6 +68,18 @@ class Wavelet(PairRow):
         if levels < 1 or min(window, vote) < 1 or window % 2 == 0 or vote % 2 == 0:
             raise UsageError(f"{self.title}: levels must be at least 1, window and vote odd and positive")
         self.wavelet, self.levels, self.window, self.vote = pywt.Wavelet(wavelet), levels, window, vote
+
+    @property
+    def tile_multiple(self) -> int:
+        """Every level keeps every second coefficient, counted from the first."""
+        return int(2**self.levels)
+
+    @property
+    def receptive_radius(self) -> int:
+        """The filter's length less one at each of 1 + 2 + 4 + … pixels, in both directions, and the windows of the
+        coarsest level between them."""
+        taps = max(self.wavelet.dec_len, self.wavelet.rec_len) - 1
+        return int(2 * taps * (2**self.levels - 1) + 2**self.levels * (self.window // 2 + self.vote // 2))
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         import pywt

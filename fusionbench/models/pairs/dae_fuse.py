@@ -260,6 +260,11 @@ class DAEFuse(TwoPhaseModel):
         generator = [*self.encoder.parameters(), *self.cross.parameters(), *self.decoder.parameters()]
         return {"critic": list(self.critics.parameters()), "generator": generator}
 
+    @property
+    def tile_multiple(self) -> int:
+        """The patches of the vision transformer are counted from the first pixel."""
+        return self.config.patch if self.config.base == "vit" else 1
+
     def reconstruct(self, image: Tensor) -> Tensor:
         """Phase I's auto-encoder: (N,1,H,W) → (N,1,H,W) in [0,1]."""
         return self._decode_one(image, *self.encoder(image))

@@ -96,7 +96,6 @@ class DDcGAN(PairModel):
     title = "DDcGAN"
     reference: ClassVar[str] = "Ma et al., IEEE TIP 2020"
     version: ClassVar[str] = "1"
-    receptive_radius: ClassVar[int | None] = 10  # ten 3×3 layers
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(
@@ -124,6 +123,11 @@ class DDcGAN(PairModel):
 
     Config: ClassVar[type[DDcGANConfig]] = DDcGANConfig
     config: DDcGANConfig
+
+    @property
+    def receptive_radius(self) -> int:
+        """One pixel for each 3×3 layer: the first, the dense block, the decoder."""
+        return 1 + self.config.dense_layers + len(self.config.decoder_widths) + 1
 
     def build(self) -> None:
         c = self.config

@@ -222,9 +222,6 @@ class MFEIF(TwoPhaseModel):
     title = "MFEIF"
     reference: ClassVar[str] = "Liu et al., IEEE TCSVT 2022"
     version: ClassVar[str] = "1"
-    receptive_radius: ClassVar[int | None] = (
-        15  # edges 2, attention 9, constructor 4; paths of dilation 9 reach further
-    )
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "full": Preset(
@@ -294,6 +291,13 @@ class MFEIF(TwoPhaseModel):
         names = {f"{ours}.{place}": f"{theirs}.{layer}" for ours, theirs in blocks.items() for place, layer in LAYERS}
         names |= {f"attention.layers.{place}": f"att.conv_{theirs}" for place, theirs in ATTENTION.items()}
         return published_state(cls, cls.PUBLISHED.params, states, (names,), ours_alone=("critic.",))
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far an output pixel sees: the deeper of features and attention, then four layers."""
+        # stem 1, dilated layer, two layers of 1; edges 2, three pairs of layers of 1 and 2
+        features, attention = 1 + len(self.config.path_weights) + 2, 2 + 3 * (1 + 2)
+        return max(features, attention) + 4
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: the discriminator, then the generator."""

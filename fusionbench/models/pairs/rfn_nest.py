@@ -171,6 +171,7 @@ class RFNNest(TwoPhaseModel):
     reference: ClassVar[str] = "Li, Wu and Kittler, Information Fusion 2021"
     version: ClassVar[str] = "1"
     receptive_radius: ClassVar[int | None] = 53  # through 1/8 of the size; 46 to 53, depending on the pixel
+    tile_multiple: ClassVar[int] = MULTIPLE  # the grid of the coarsest scale begins at the upper left pixel
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(

@@ -173,7 +173,6 @@ class TarDAL(PairModel):
     title = "TarDAL"
     reference: ClassVar[str] = "Liu et al., CVPR 2022"
     version: ClassVar[str] = "1"
-    receptive_radius: ClassVar[int | None] = 8  # eight 3×3 convolutions in a row; ``depth`` changes it
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(
@@ -207,6 +206,11 @@ class TarDAL(PairModel):
 
     Config: ClassVar[type[TarDALConfig]] = TarDALConfig
     config: TarDALConfig
+
+    @property
+    def receptive_radius(self) -> int:
+        """One pixel for each 3×3 layer: five, and those of the dense block."""
+        return 5 + self.config.depth
 
     def build(self) -> None:
         c = self.config

@@ -106,7 +106,6 @@ class U2Fusion(PairModel):
     title = "U2Fusion"
     reference: ClassVar[str] = "Xu et al., IEEE TPAMI 2022"
     version: ClassVar[str] = "1"
-    receptive_radius: ClassVar[int | None] = 10  # ten 3×3 layers
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "paper": Preset(
@@ -124,6 +123,11 @@ class U2Fusion(PairModel):
 
     Config: ClassVar[type[U2FusionConfig]] = U2FusionConfig
     config: U2FusionConfig
+
+    @property
+    def receptive_radius(self) -> int:
+        """One pixel for each 3×3 layer: the first, the dense block, the decoder."""
+        return 1 + self.config.dense_layers + len(self.config.decoder_widths) + 1
 
     def build(self) -> None:
         c, slope = self.config, 0.2

@@ -73,7 +73,8 @@ def test_losses_in_numpy() -> None:
 
 def test_receptive_radius() -> None:
     deep = {"dense_layers": 4, "decoder_widths": [6, 6, 6, 6]}  # as many layers as the paper has
-    radius = DDcGAN.receptive_radius or 0
+    radius = smallest(DDcGAN, **deep).receptive_radius
+    assert isinstance(radius, int) and radius == DDcGAN(SPEC).receptive_radius == 10
     assert depends_at(smallest(DDcGAN, **deep), range(radius, radius + 1), 20, 40)
     assert not depends_at(smallest(DDcGAN, **deep), range(radius + 1, 99), 20, 40)
 

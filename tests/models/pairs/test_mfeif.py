@@ -242,7 +242,7 @@ def test_tiny_preset_overfits_one_batch() -> None:
 
 
 def test_pixels_depend_on_those_within_the_declared_radius() -> None:
-    assert reach(smallest(MFEIF)) == MFEIF.receptive_radius == 15
+    assert reach(smallest(MFEIF)) == smallest(MFEIF).receptive_radius == 15
     assert reach(smallest(MFEIF, **{**MFEIF.PUBLISHED.params, "attention_maps": 10})) <= 15
 
 

@@ -130,7 +130,7 @@ def test_training_comes_closer_to_both_images() -> None:
 
 
 def test_pixels_depend_on_those_within_the_declared_radius() -> None:
-    assert reach(smallest(TarDAL)) == TarDAL.receptive_radius == 8
+    assert reach(smallest(TarDAL)) == smallest(TarDAL).receptive_radius == 8
 
 
 def layers(state: Mapping[str, Tensor], a: Tensor, b: Tensor) -> Tensor:

@@ -81,7 +81,8 @@ def test_structure_and_range() -> None:
 
 def test_receptive_radius() -> None:
     deep = {"dense_layers": 5, "decoder_widths": [6, 6, 6]}  # as many layers as the paper has
-    radius = U2Fusion.receptive_radius or 0
+    radius = smallest(U2Fusion, **deep).receptive_radius
+    assert isinstance(radius, int) and radius == U2Fusion(SPEC).receptive_radius == 10
     assert depends_at(smallest(U2Fusion, **deep), range(radius, radius + 1), 20, 40)
     assert not depends_at(smallest(U2Fusion, **deep), range(radius + 1, 99), 20, 40)
 
