@@ -9,7 +9,9 @@ import torch
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models.pairs.base import PairModel
 from fusionbench.models.pairs.dae_fuse import DAEFuse
+from fusionbench.models.pairs.ifcnn import IFCNN
 from fusionbench.models.pairs.mfeif import MFEIF
+from fusionbench.models.pairs.seafusion import SeAFusion
 
 SPEC = ImageSpec(channels=1, height=32, width=32, views=2)
 SMALLEST: dict[type[PairModel], dict] = {
@@ -25,6 +27,8 @@ SMALLEST: dict[type[PairModel], dict] = {
         "critic_widths": [4, 8],
     },
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
+    IFCNN: {"width": 6},
+    SeAFusion: {"widths": [3, 4, 5]},
 }
 
 
