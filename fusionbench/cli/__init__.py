@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("train", "Models"),
     "run": ("train", "Models"),
     "score": ("score", "Models"),
+    "weights": ("weights", "Models"),
     "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),
     "gate": ("gate", "Results"),

@@ -16,7 +16,8 @@ from fusionbench.core.types import ImageSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-PUBLISHED_SPEC = ImageSpec(channels=1, height=64, width=64, views=2)  # what the networks of pairs are built for; any size is fused
+# What networks of pairs are built for; they fuse any size.
+PUBLISHED_SPEC = ImageSpec(channels=1, height=64, width=64, views=2)
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ def fit_published(cls: type, state: Mapping[str, Tensor], names: Mapping[str, st
     wrong = f"not the published weights of {title}"
     found = {}
     for ours, value in own.items():
-        theirs = names.get(ours)
-        if theirs is None and ours.endswith("num_batches_tracked"):
+        if ours not in names and ours.endswith("num_batches_tracked"):
             found[ours] = torch.zeros((), dtype=torch.int64)
             continue
+        theirs = names[ours]
         if theirs not in state:
-            raise DataError(f"{wrong}: {theirs or ours!r} is missing")
+            raise DataError(f"{wrong}: {theirs!r} is missing")
         if state[theirs].shape != value.shape:
             shapes = f"{tuple(state[theirs].shape)} instead of {tuple(value.shape)}"
             raise DataError(f"{wrong}: {theirs!r} has the shape {shapes}")

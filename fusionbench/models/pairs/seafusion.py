@@ -24,6 +24,7 @@ The authors stretch each fused image to the full range before they write it: sco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -39,6 +40,14 @@ from fusionbench.models.published_weights import PublishedWeights, fit_published
 
 _SLOPE, _BLOCK_SLOPE = 0.2, 0.1  # of leaky ReLUs after a convolution, and after a block
 _SOBEL = ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0))
+_PARTS = {  # of a block: ours -> the public code's
+    "first": "dense.conv1.conv",
+    "second": "dense.conv2.conv",
+    "mix": "convdown.conv",
+    "lift": "convup.conv",
+    "across": "sobelconv.convx",
+    "down": "sobelconv.convy",
+}
 _STREAMS = {"infrared": "inf", "visible": "vis"}  # ours -> the public code's
 
 
@@ -154,9 +163,7 @@ class SeAFusion(PairModel):
             )
             self.add_module(name, stream)
         widths = (2 * last, 2 * middle, 2 * first, first, 1)
-        self.decoder = nn.ModuleList(
-            nn.Conv2d(channels, out, 3, padding=1) for channels, out in zip(widths, widths[1:], strict=False)
-        )
+        self.decoder = nn.ModuleList(nn.Conv2d(channels, out, 3, padding=1) for channels, out in pairwise(widths))
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a (infrared) and b (visible), (N,1,H,W)."""
@@ -187,10 +194,7 @@ class SeAFusion(PairModel):
             layers[f"{ours}.0"] = f"{theirs}_conv.conv"
             for number in (1, 2):
                 block, published = f"{ours}.{number + 1}", f"{theirs}_rgbd{number}"
-                layers |= {f"{block}.first": f"{published}.dense.conv1.conv", f"{block}.mix": f"{published}.convdown.conv"}
-                layers |= {f"{block}.second": f"{published}.dense.conv2.conv", f"{block}.lift": f"{published}.convup.conv"}
-                layers |= {f"{block}.across": f"{published}.sobelconv.convx"}
-                layers |= {f"{block}.down": f"{published}.sobelconv.convy"}
+                layers |= {f"{block}.{part}": f"{published}.{name}" for part, name in _PARTS.items()}
         names = {}
         for ours, theirs in layers.items():
             names[f"{ours}.weight"] = f"{theirs}.weight"
