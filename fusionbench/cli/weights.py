@@ -56,7 +56,7 @@ def show_weights(what: str, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
         return
     for key, value in facts.items():
-        for one in value if isinstance(value, list) else [value]:
+        for one in value if isinstance(value, list | tuple) else [value]:
             shown = ", ".join(f"{name} {inner}" for name, inner in one.items()) if isinstance(one, dict) else str(one)
             click.echo(f"{key.replace('_', ' ')}: {shown}")
 

@@ -45,11 +45,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     kind = kind_of_weights(path)
     found = _read_safetensors(path) if kind == "safetensors" else state_of(_unpickle(path))
-    check_tensors(found)
-    # a pickle can claim more numbers for a storage than its file has
-    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in found.values()}
-    if sum(storages.values()) > os.path.getsize(path):
-        raise DataError("its tensors claim more bytes than the file has; download it again")
+    check_tensors(found, os.path.getsize(path))
     return found
 
 
@@ -171,8 +167,11 @@ def _state(value: Any, depth: int) -> dict[str, Tensor]:
     return {f"{key}.{name}": tensor for key, found in states.items() for name, tensor in found.items()}
 
 
-def check_tensors(found: Mapping[str, Tensor]) -> None:
+def check_tensors(found: Mapping[str, Tensor], stored: int) -> None:
     """Refuse tensors that are too many or too large, of an unusual kind, or with numbers that are not finite.
+
+    Args:
+        stored: bytes of the file that they are from.
 
     Raises:
         DataError: names the first one.
@@ -190,6 +189,10 @@ def check_tensors(found: Mapping[str, Tensor]) -> None:
         total += value.numel() * value.element_size()
         if total > MAX_TENSOR_BYTES:
             raise DataError(f"its tensors take more than {MAX_TENSOR_BYTES:,} bytes, with {shown!r}")
+    # A pickle can claim more numbers than its file has: what lies behind those is never looked at.
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in found.values()}
+    if sum(storages.values()) > stored:
+        raise DataError("its tensors claim more bytes than the file has; download it again")
     for name, value in found.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise DataError(f"{escaped(name)[:100]!r} has numbers that are not finite: the weights are damaged")
