@@ -10,7 +10,7 @@ import pytest
 from fusionbench.core.errors import NotComparableError
 from fusionbench.results.result_set import read_results
 from fusionbench.results.row_keys import GatheredRow, gather_rows, owner_of, row_key, same_model, seed_of
-from fusionbench.results.schema import Origin, SubmittedRow, identity_id, load, save
+from fusionbench.results.schema import Origin, SubmittedRow, TrainingIdentity, identity_id, load, save
 from tests.helpers.results import saved
 
 VALUES = {"vif": [1.0, 2.0]}
@@ -128,3 +128,14 @@ def test_before_there_were_ids_a_submission_was_a_row_too(tmp_path: Path) -> Non
         made.origin = Origin(kind="submission", submitter="Ada")
         save(made, tmp_path, {"id": [0, 1], **VALUES})
     assert sizes(rows(tmp_path)) == [1, 1]
+
+
+def test_other_imported_weights_are_another_model(tmp_path: Path) -> None:
+    """Their seed is unknown, so that nothing says that they are trainings of one model."""
+    found = [load(saved(tmp_path, "mine", VALUES, seed=seed)) for seed in (0, 1)]
+    assert same_model(found[0]) == same_model(found[1])
+    for one in found:
+        one.identity.training = TrainingIdentity()
+    assert same_model(found[0]) != same_model(found[1]) and seed_of(found[0]) is None
+    found[1].identity.model.weights_sha256 = found[0].identity.model.weights_sha256
+    assert same_model(found[0]) == same_model(found[1])

@@ -76,7 +76,9 @@ def test_a_plain_pickle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_whole_module(tmp_path: Path, form: str) -> None:
-    refused(FORMS[form](Network(), tmp_path / "a"), r"holds more than tensors \('.*Network'\).*save the network's state")
+    refused(
+        FORMS[form](Network(), tmp_path / "a"), r"holds more than tensors \('.*Network'\).*save the network's state"
+    )
 
 
 def test_torchscript(tmp_path: Path) -> None:

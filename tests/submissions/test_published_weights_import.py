@@ -99,7 +99,10 @@ def test_safetensors_and_half_precision(tmp_path: Path) -> None:
     [
         (seafusion_state(), r"b\.pth: not the published weights of IFCNN: 'conv1.weight' is missing"),
         (ifcnn_state(8), r"b\.pth: not the published weights of IFCNN: 'conv1.weight' has the shape"),
-        ({**ifcnn_state(), "conv1.weight": torch.full((64, 3, 7, 7), torch.inf)}, "not finite: the weights are damaged"),
+        (
+            {**ifcnn_state(), "conv1.weight": torch.full((64, 3, 7, 7), torch.inf)},
+            "not finite: the weights are damaged",
+        ),
     ],
     ids=["network", "size", "infinite"],
 )
