@@ -61,7 +61,7 @@ def test_names_and_shapes_are_those_of_the_model() -> None:
         with pytest.raises(DataError, match=message):
             fit_published(IFCNN, {**state, **change}, names)
     state.pop("conv4.bias")
-    with pytest.raises(DataError, match="not the published weights of IFCNN: 'conv4.bias' is missing"):
+    with pytest.raises(DataError, match=r"not the published weights of IFCNN: 'conv4\.bias' is missing"):
         fit_published(IFCNN, state, names)
 
 

@@ -1,4 +1,4 @@
-"""From the user's files to a run folder that evaluate, pack and reproduce take; the process with limits is used once."""
+"""From the user's files to a run folder that every verb takes; the process with limits is used once."""
 
 from __future__ import annotations
 

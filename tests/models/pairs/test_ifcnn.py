@@ -1,4 +1,4 @@
-"""Oracles: the published size, the network spelt out by functions on published names, OpenCV's luma, published images."""
+"""Oracles: the published size, the network spelt out on published names, OpenCV's luma, published images."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_learns() -> None:
 def test_other_widths_and_other_weights_are_refused() -> None:
     with pytest.raises(UsageError, match="three widths"):
         SeAFusion(SPEC, widths=[4, 8])
-    with pytest.raises(DataError, match="published weights of SeAFusion: 'inf_conv.conv.weight' has the shape"):
+    with pytest.raises(DataError, match=r"published weights of SeAFusion: 'inf_conv\.conv\.weight' has the shape"):
         SeAFusion.from_published([seafusion_state((4, 8, 12))])
     with pytest.raises(DataError, match="is missing"):
         SeAFusion.from_published([{name: v for name, v in seafusion_state().items() if name != "decode1.conv.bias"}])
