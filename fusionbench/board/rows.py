@@ -169,6 +169,8 @@ def _row(
         notes.append(f"cut short at {training.steps or 0:,} of {training.planned_steps:,} steps")
     elif entry.cut:
         notes.append("cut short")
+    if training is not None and training.unknown:
+        notes.append("imported weights, training unknown")
     if result.status == "scored":
         notes.append("scored from submitted images")
     if "training" in result.statements:

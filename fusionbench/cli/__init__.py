@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("train", "Models"),
     "fuse": ("fuse", "Models"),
     "score": ("score", "Models"),
+    "weights": ("weights", "Models"),
     "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),
     "gate": ("gate", "Results"),

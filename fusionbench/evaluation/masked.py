@@ -176,6 +176,7 @@ def evaluate(
         "host": describe_host(runtime.device),
         "precision": runtime.precision,
         "world_size": runtime.world_size,
+        **subject.provenance,
         **({"compiled": True} if compiled else {}),
     }
     bad = [key for key, score in result.scores.items() if score.mean is None]

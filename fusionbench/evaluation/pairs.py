@@ -155,7 +155,7 @@ def evaluate_pairs(
         "ms_per_image": 1000 * statistics.median(seconds),
         "peak_mib": max(peaks) if peaks else None,
     }
-    result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
+    result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision, **subject.provenance}
     if out is not None:
         save(result, out, table)
     return result

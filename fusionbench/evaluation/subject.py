@@ -71,7 +71,7 @@ class EvaluatedModel:
 
     @property
     def training(self) -> TrainingIdentity | None:
-        """How the weights came to be, of a run."""
+        """How the weights came to be, of a run; nothing of imported ones."""
         return None if self.run is None else self.run.info.identity()
 
     @property
@@ -80,11 +80,16 @@ class EvaluatedModel:
         file = getattr(sys.modules.get(type(self.model).__module__), "__file__", None)
         return None if file is None else describe_code(file)
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a result's provenance says of the weights: where imported ones are from."""
+        return {} if self.run is None else self.run.info.provenance
+
     def cost(self) -> dict[str, float | int | None]:
         """Number of parameters, and hours of training of a run."""
         return {
             "parameters": self.parameters,
-            "train_hours": None if self.run is None else self.run.info.seconds / 3600,
+            "train_hours": None if self.run is None else self.run.info.train_hours,
         }
 
 

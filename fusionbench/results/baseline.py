@@ -120,8 +120,10 @@ def task_key(model: str, params: dict[str, Any], dataset: DatasetIdentity, proto
 
 
 def is_deterministic(result: Result) -> bool:
-    """Whether a result has no training noise: a trivial method, or a classical one or network without training."""
+    """Whether a result has no training noise: a trivial method, imported weights, or what has no training."""
     if result.family == "trivial":  # the mean image is learned, and the same for every seed
+        return True
+    if result.identity.training is not None and result.identity.training.unknown:
         return True
     untrained = result.family == "classical" or result.identity.model.weights_sha256 is None
     return untrained and result.identity.training is None

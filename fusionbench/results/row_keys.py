@@ -51,9 +51,13 @@ class GatheredRow:
 
 
 def same_model(result: Result) -> str:
-    """Key that results share when they differ only in the training seed and what came of it: weights or predictions."""
-    identity = msgspec.to_builtins(result.identity)
-    identity["model"].pop("weights_sha256")
+    """Key that results share when they differ only in the training seed and what came of it: weights or predictions.
+
+    Imported weights have no known seed: other weights are another model.
+    """
+    identity, training = msgspec.to_builtins(result.identity), result.identity.training
+    if training is None or not training.unknown:
+        identity["model"].pop("weights_sha256")
     if result.status == "scored":
         identity["model"]["params"].pop("predictions_sha256", None)
     if identity["training"]:

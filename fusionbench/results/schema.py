@@ -72,7 +72,10 @@ class ProtocolIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
 
 
 class TrainingIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How the weights came to be. ``cut``: stopped before its planned end, so never ranked beside full runs."""
+    """How the weights came to be. ``cut``: stopped before its planned end, so never ranked beside full runs.
+
+    Of imported weights nothing is recorded.
+    """
 
     preset: str | None = None
     seed: int | None = None
@@ -81,6 +84,11 @@ class TrainingIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     cut: bool = False
     dataset_id: str | None = None
     params: dict[str, Any] = {}
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing is recorded: the weights were imported, and are fixed."""
+        return self == TrainingIdentity()
 
 
 class Identity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

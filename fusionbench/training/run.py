@@ -1,4 +1,6 @@
-"""A training run on disk: ``run.json`` says what is trained and how far it is; ``weights.safetensors`` is its end."""
+"""A run on disk: ``run.json`` says what is trained and how far it is, or where imported weights are from;
+``weights.safetensors`` is its end.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from fusionbench.core.formats import read_json
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.types import ImageSpec
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
+from fusionbench.training.imported import ImportedWeights
 from fusionbench.training.schedule import Training
 
 if TYPE_CHECKING:
@@ -25,9 +28,13 @@ _CONFIGURATION = ("model", "version", "preset", "params", "training", "dataset_i
 
 
 class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Content of ``run.json``. ``cut``: a budget ended training before its planned end."""
+    """Content of ``run.json``. ``cut``: a budget ended training before its planned end.
 
-    format: Literal["fusionbench.run/1"] = "fusionbench.run/1"
+    ``imported``, since fusionbench.run/1.1, which is declared where it is there: the weights were not trained here.
+    Training parameters, data set and seed are then defaults that say nothing, and no part of an identity.
+    """
+
+    format: Literal["fusionbench.run/1", "fusionbench.run/1.1"] = "fusionbench.run/1"
     model: str
     version: str
     source: str
@@ -46,6 +53,11 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     seconds: float = 0.0
     cut: bool = False
     finished: bool = False
+    imported: ImportedWeights | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if self.imported is not msgspec.UNSET:
+            self.format = "fusionbench.run/1.1"
 
     def write(self, folder: Path) -> None:
         """Write ``run.json`` atomically."""
@@ -54,7 +66,9 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         )
 
     def identity(self) -> TrainingIdentity:
-        """The part of a result's identity that says how the weights came to be."""
+        """The part of a result's identity that says how the weights came to be; of imported ones it knows nothing."""
+        if self.imported is not msgspec.UNSET:
+            return TrainingIdentity()
         return TrainingIdentity(
             preset=self.preset,
             seed=self.seed,
@@ -64,6 +78,16 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             dataset_id=self.dataset_id,
             params=self.training.identity(),
         )
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a result's provenance says of the weights: of imported ones, where they are from."""
+        return {} if self.imported is msgspec.UNSET else {"imported_weights": msgspec.to_builtins(self.imported)}
+
+    @property
+    def train_hours(self) -> float | None:
+        """Hours of training; None where the weights were imported."""
+        return self.seconds / 3600 if self.imported is msgspec.UNSET else None
 
     def model_identity(self, weights_sha256: str) -> ModelIdentity:
         """The part of a result's identity that says which model was measured."""

@@ -9,7 +9,7 @@ import pytest
 from fusionbench.board.page_model import Benchmark, BoardRow
 from fusionbench.board.rows import benchmarks, what_was_measured
 from fusionbench.core.errors import NotComparable
-from fusionbench.results.schema import load
+from fusionbench.results.schema import TrainingIdentity, identity_id, load, save
 from tests.helpers.results import saved
 
 RESAMPLES = 200
@@ -192,3 +192,14 @@ def test_a_round_is_a_benchmark_of_its_own(tmp_path: Path) -> None:
     titles = sorted(one.title for one in benchmarks(tmp_path, 200))
     assert titles == ["FusionDigits 1.0.0", "FusionDigits 1.0.0, round 01234567"]
     assert len({one.slug for one in benchmarks(tmp_path, 200)}) == 2
+
+
+def test_imported_weights_are_noted(tmp_path: Path) -> None:
+    made = load(saved(tmp_path / "made", "theirs", {"vif": [0.5, 0.75]}))
+    made.identity.training = TrainingIdentity()
+    made.id = identity_id(made.identity)
+    save(made, tmp_path / "results", {"id": [0, 1], "vif": [0.5, 0.75]})
+    saved(tmp_path / "results", "ours", {"vif": [0.5, 0.75]})
+    found = rows(tmp_path / "results")
+    assert "imported weights, training unknown" in found["theirs"].note
+    assert "imported" not in found["ours"].note

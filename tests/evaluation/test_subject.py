@@ -115,3 +115,17 @@ def test_loaded_gives_objects_back_and_runs_with_their_weights(run: Path) -> Non
     assert record is not None and record.info.model == "fcn" and not first.training
     weights = again.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in first.state_dict().items())
+
+
+def test_imported_weights_are_known_by_their_files_and_not_by_a_training() -> None:
+    """The golden run of imported weights, scored as any run is."""
+    from fusionbench.evaluation.pair_sets import open_pairs
+    from fusionbench.evaluation.pairs import evaluate_pairs
+    from fusionbench.results.schema import TrainingIdentity
+
+    golden = Path(__file__).parents[1] / "golden" / "formats" / "run-1.1"
+    result = evaluate_pairs(golden, open_pairs("pairs-demo", "all", None, limit=1), out=None, device="cpu")
+    assert result.identity.training == TrainingIdentity() and result.cost["train_hours"] is None
+    assert result.provenance["imported_weights"]["files"][0]["name"] == "golden.pth"
+    digest = hashlib.sha256((golden / "weights.safetensors").read_bytes()).hexdigest()
+    assert (result.identity.model.name, result.identity.model.weights_sha256) == ("ifcnn", digest)

@@ -163,6 +163,7 @@ def write_all(work: Path) -> dict[str, Path]:
     train("mean-image", open_dataset(digits_folder), out=work / "digits-run")
     author = {"title": "Golden", "submitter": "A. Author", "link": "https://example.org"}
     pack_submission(PackRequest(work / "digits-run", work / "submission.zip", **author))
+    pack_submission(PackRequest(write_imported(work / "imported"), work / "imported.zip", **author))
     np.save(work / "samples.npy", np.full((2, 4, 1, 32, 32), 7, np.uint8))
     words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "note": "a note"}
     pack_submission(PackRequest(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words))
@@ -175,6 +176,8 @@ def write_all(work: Path) -> dict[str, Path]:
         "dataset-1": folder,
         "dataset-1.1": export(dataset, "targets", work / "targets"),
         "run-1": work / "run",
+        "run-1.1": work / "imported",
+        "submission-1.2.zip": work / "imported.zip",
         "result-1": result.folder(work / "results"),
         "baseline-1.1.json": work / "baseline.json",
         "submission-1.zip": work / "submission.zip",
@@ -185,6 +188,43 @@ def write_all(work: Path) -> dict[str, Path]:
         **write_leaderboard(work),
         **write_round_files(work),
     }
+
+
+def write_imported(folder: Path) -> Path:
+    """A run of weights that were imported, as the smallest network has them."""
+    import torch
+
+    from fusionbench.models import MODELS, create_model
+    from fusionbench.models.published_weights import PUBLISHED_SPEC
+    from fusionbench.training.checkpoints import save_weights
+    from fusionbench.training.imported import ImportedFile, ImportedWeights
+    from fusionbench.training.run import RunInfo
+    from fusionbench.training.schedule import Training
+
+    torch.manual_seed(0)
+    model = create_model("ifcnn", PUBLISHED_SPEC, width=2)
+    folder.mkdir()
+    save_weights(model, folder / "weights.safetensors")
+    file = ImportedFile(part="weights", name="golden.pth", sha256="1" * 64, size=1234)
+    record = RunInfo(
+        model="ifcnn",
+        version=MODELS.get("ifcnn").version,
+        source=MODELS.origin("ifcnn"),
+        preset=None,
+        params={"width": 2},
+        training=Training(),
+        dataset_name="",
+        dataset_version="",
+        dataset_id="",
+        seed=0,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        finished=True,
+        imported=ImportedWeights(
+            files=(file,), homepage="https://example.org", licence="none stated", fusionbench="0.1.0"
+        ),
+    )
+    record.write(folder)
+    return folder
 
 
 def write_attested(work: Path) -> Path:

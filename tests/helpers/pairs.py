@@ -21,8 +21,10 @@ from fusionbench.models.pairs.ddfm import DDFM
 from fusionbench.models.pairs.densefuse import DenseFuse
 from fusionbench.models.pairs.didfuse import DIDFuse
 from fusionbench.models.pairs.fusiongan import FusionGAN
+from fusionbench.models.pairs.ifcnn import IFCNN
 from fusionbench.models.pairs.mfeif import MFEIF
 from fusionbench.models.pairs.rfn_nest import RFNNest
+from fusionbench.models.pairs.seafusion import SeAFusion
 from fusionbench.models.pairs.tardal import TarDAL
 from fusionbench.models.pairs.u2fusion import U2Fusion
 
@@ -50,6 +52,8 @@ SMALLEST: dict[type[PairModel], dict] = {
     DIDFuse: {"width": 6},
     DATFuse: {"width": 8, "reduction": 2},
     TarDAL: {"width": 5, "critic_widths": [4, 8]},
+    IFCNN: {"width": 6},
+    SeAFusion: {"widths": [3, 4, 5]},
 }
 
 

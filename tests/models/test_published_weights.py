@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from fusionbench.core.errors import DataError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.models import MODELS
-from fusionbench.models.published_weights import PublishedWeights
+from fusionbench.models.pairs.ifcnn import IFCNN
+from fusionbench.models.published_weights import (
+    PublishedWeights,
+    fit_published,
+    networks_with_published_weights,
+    published_weights_of,
+)
+from tests.helpers.published import ifcnn_state
 
 NETWORKS = [name for name in MODELS.names() if hasattr(MODELS.get(name), "PUBLISHED")]
 
@@ -33,3 +41,51 @@ def test_weights_of_another_network_are_refused(name: str) -> None:
     for state in ({}, {"conv.weight": torch.zeros(2, 2)}):
         with pytest.raises(DataError, match="published"):
             cls.from_published([state for _ in cls.PUBLISHED.files])  # type: ignore[attr-defined]
+
+
+def test_names_and_shapes_are_those_of_the_model() -> None:
+    state, names = ifcnn_state(), {"stem.weight": "conv1.weight", "output.weight": "conv4.weight"}
+    names |= {"output.bias": "conv4.bias"}
+    for ours, theirs in (("features", "conv2"), ("merged", "conv3")):
+        names[f"{ours}.0.weight"] = f"{theirs}.conv.weight"
+        names |= {
+            f"{ours}.1.{part}": f"{theirs}.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")
+        }
+    found = fit_published(IFCNN, state, names)
+    assert torch.equal(found["merged.0.weight"], state["conv3.conv.weight"])
+    assert int(found["merged.1.num_batches_tracked"]) == 0 and len(found) == len(names) + 2
+    for change, message in (
+        ({"conv4.bias": torch.zeros(2)}, r"'conv4.bias' has the shape \(2,\) instead of \(3,\)"),
+        ({"more": torch.zeros(1), "z": torch.zeros(1)}, "2 names are unknown, first 'more'"),
+    ):
+        with pytest.raises(DataError, match=message):
+            fit_published(IFCNN, {**state, **change}, names)
+    state.pop("conv4.bias")
+    with pytest.raises(DataError, match=r"not the published weights of IFCNN: 'conv4\.bias' is missing"):
+        fit_published(IFCNN, state, names)
+
+
+def test_networks_are_found_by_their_record() -> None:
+    assert set(networks_with_published_weights()) == set(NETWORKS) >= {"ifcnn", "seafusion"}
+    assert published_weights_of("ifcnn") is IFCNN.PUBLISHED
+    with pytest.raises(UsageError, match="no published weights of average are known"):
+        published_weights_of("average")
+    with pytest.raises(UsageError, match="Did you mean 'ifcnn'"):
+        published_weights_of("ifcn")
+
+
+def test_the_page_lists_every_network(regen: bool) -> None:
+    page = Path(__file__).parents[2] / "docs" / "published-weights.md"
+    rows = ["| network | files, in order | licence | compared |", "|---|---|---|---|"]
+    for name, record in networks_with_published_weights().items():
+        files = ", ".join(record.files)
+        rows.append(f"| [`{name}`]({record.homepage}) | {files} | {record.licence} | {record.checked} |")
+    text = page.read_text(encoding="utf-8")
+    begin, end = (
+        text.index("writes this table -->\n") + len("writes this table -->\n"),
+        text.index("<!-- end of networks"),
+    )
+    if regen:
+        page.write_text(text[:begin] + "\n" + "\n".join(rows) + "\n\n" + text[end:], encoding="utf-8")
+        return
+    assert text[begin:end].strip().splitlines() == rows, "pytest --regen tests/models/test_published_weights.py"

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from fusionbench.board.site_index import read_index
+from fusionbench.core.types import ImageSpec
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset
@@ -39,12 +40,14 @@ FILES = {
     "dataset/1.1": "dataset-1.1/manifest.json",
     "shard/1": "dataset-1/golden-1.0.0-test-00000-of-00001.h5",
     "run/1": "run-1/run.json",
+    "run/1.1": "run-1.1/run.json",
     "result/1": "result-1/result.json",
     "result/1.1": "result-1.1/result.json",
     "baseline/1": "baseline-1.json",
     "baseline/1.1": "baseline-1.1.json",
     "submission/1": "submission-1.zip",
     "submission/1.1": "submission-1.1.zip",
+    "submission/1.2": "submission-1.2.zip",
     "predictions/1": "predictions-1.zip",
     "predictions/1.1": "predictions-1.1.zip",
     "published/1": "published-1.json",
@@ -171,6 +174,27 @@ def test_run_1() -> None:
     assert run.info.dataset_id == dataset.id
     mean = run.load_model(dataset.spec).mean[0].numpy()
     assert np.allclose(mean, dataset.arrays("train").targets[:].mean(axis=0) / 255, atol=1e-6)
+
+
+def test_run_1_1_and_submission_1_2() -> None:
+    """Imported weights: by revision 1 a run says where they are from; a submission of it is revision 2."""
+    import zipfile
+
+    run = read_run(GOLDEN / "run-1.1")
+    imported = run.info.imported
+    assert imported and imported.files[0].name == "golden.pth" and not imported.checked_release
+    assert run.info.identity().unknown and run.info.params == {"width": 2}
+    spec = ImageSpec(channels=1, height=8, width=8, views=2)
+    # 7×7 of three channels, twice 3×3 with scale and shift, 1×1 to three channels
+    count = sum(value.numel() for value in run.load_model(spec).parameters())
+    assert count == run.info.parameters == 2 * 3 * 49 + 2 * (2 * 2 * 9 + 4) + 2 * 3 + 3
+    with zipfile.ZipFile(GOLDEN / "submission-1.2.zip") as archive:
+        record = json.loads(archive.read("submission.json"))
+        assert archive.read("weights.safetensors") == (GOLDEN / "run-1.1" / "weights.safetensors").read_bytes()
+    assert record["schema"] == "fusionbench.submission/1.2"
+    assert record["run"] == json.loads((GOLDEN / "run-1.1" / "run.json").read_text())
+    report = check_submission(GOLDEN / "submission-1.2.zip").as_json()
+    assert report["ok"] and report["problems"] == []
 
 
 def test_result_1() -> None:

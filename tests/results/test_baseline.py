@@ -87,6 +87,9 @@ def test_methods_without_training_are_not_among_the_compared(tmp_path: Path) -> 
     assert baseline_of([tmp_path]).compared == 10
     found = {one.identity.model.name: is_deterministic(one) for one in schema.load_folder(tmp_path)}
     assert found == {"cvae": False, "mean-image": True}
+    (trained,) = (one for one in schema.load_folder(tmp_path) if one.identity.model.name == "cvae")
+    trained.identity.training = schema.TrainingIdentity()
+    assert is_deterministic(trained), "imported weights are fixed"
 
 
 def test_the_order_of_runs_changes_no_byte(tmp_path: Path) -> None:

@@ -169,9 +169,11 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
         "formats/result-1.1/result.json": "current",
         "formats/round-1.json": "current",
         "formats/run-1/run.json": "current",
+        "formats/run-1.1/run.json": "current",
         "formats/secret-1.json": "current",
         "formats/submission-1.zip": "left alone",
         "formats/submission-1.1.zip": "left alone",
+        "formats/submission-1.2.zip": "left alone",
         "formats/suite-1.toml": "current",
         newer.relative_to(tmp_path).as_posix(): "left alone",
     }

@@ -10,7 +10,7 @@ import pytest
 from fusionbench.core.errors import NotComparableError
 from fusionbench.results.result_set import read_results
 from fusionbench.results.row_keys import GatheredRow, gather_rows, owner_of, row_key, same_model, seed_of
-from fusionbench.results.schema import Origin, SubmittedRow, identity_id, load, save
+from fusionbench.results.schema import Origin, SubmittedRow, TrainingIdentity, identity_id, load, save
 from tests.helpers.results import saved
 
 VALUES = {"vif": [1.0, 2.0]}
@@ -141,3 +141,14 @@ def test_own_runs_before_a_replacement_do_not_hide_it(tmp_path: Path) -> None:
     refused = submitted(tmp_path, "e", "Eve", seed=1, replaces="a" * 64)
     plain, with_own = rows(old, refused), rows(own, old, refused)
     assert [row.remarks for row in with_own[1:]] == [row.remarks for row in plain] and any(plain[1].remarks)
+
+
+def test_other_imported_weights_are_another_model(tmp_path: Path) -> None:
+    """Their seed is unknown, so that nothing says that they are trainings of one model."""
+    found = [load(saved(tmp_path, "mine", VALUES, seed=seed)) for seed in (0, 1)]
+    assert same_model(found[0]) == same_model(found[1])
+    for one in found:
+        one.identity.training = TrainingIdentity()
+    assert same_model(found[0]) != same_model(found[1]) and seed_of(found[0]) is None
+    found[1].identity.model.weights_sha256 = found[0].identity.model.weights_sha256
+    assert same_model(found[0]) == same_model(found[1])

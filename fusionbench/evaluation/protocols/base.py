@@ -215,6 +215,7 @@ class BaseProtocol(ABC):
                 raise CannotMeasure(f"{subject.title} on {data.identity.name}: {key}: {score.reason}")
         result.cost = subject.cost() | {"seconds": round(seconds, 3)}  # metrics and all: no time of fusing an image
         result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
+        result.provenance |= subject.provenance
         if out is not None and runtime.rank == 0:
             save(result, out, table)
         runtime.fabric.barrier()

@@ -22,6 +22,7 @@ from fusionbench.evaluation.subject import Scorable
 from fusionbench.models import MODELS, create_model
 from fusionbench.models.bounds import check_model_size
 from fusionbench.results.schema import Identity, Result, TrainingIdentity
+from fusionbench.training.imported import ImportedWeights
 from fusionbench.training.run import Run, RunInfo
 from fusionbench.training.schedule import Training, create_training
 
@@ -78,6 +79,10 @@ def find_model(
     sha256 = identity.model.weights_sha256
     if sha256 is not None and (weights := finder.weights(sha256)) is not None:
         return FoundModel(_as_run(result, identity.training, weights, finder.scratch / "runs" / sha256[:16]))
+    if identity.training.unknown:
+        known = f"no weights with sha256 {(sha256 or 'not recorded')[:12]} here, and they were imported, not trained"
+        text = f"{known}: name them with --weights, or import them with `fusionbench weights import {name} FILE`"
+        raise NotReproducibleError("weights", text)
     if is_trainable(model) and not retrain:
         raise NotReproducibleError(
             "weights",
@@ -115,6 +120,7 @@ def _run_info(result: Result, training: TrainingIdentity) -> RunInfo:
         seconds=3600 * float(hours or 0),
         cut=training.cut,
         finished=True,
+        imported=ImportedWeights() if training.unknown else msgspec.UNSET,
     )
 
 

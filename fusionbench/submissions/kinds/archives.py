@@ -179,6 +179,7 @@ class ArchiveKind(SubmissionKind, Generic[Record]):
         result.declared = self.declared(record)
         if "training" in result.declared:  # hours that nobody measured here are no cost
             result.cost = result.cost | {"train_hours": None}
+        result.provenance.pop("imported_weights", None)  # what the author declares is not what was measured
         # of this process, and not of the child; what limited the child is beside it
         here = {"command": anonymous_command(), "environment": describe_environment(), "process": dict(done.facts)}
         result.provenance |= here

@@ -12,6 +12,7 @@ import msgspec
 
 from fusionbench.core.errors import DataError, Problem, Rejected
 from fusionbench.core.io import file_sha256
+from fusionbench.core.progress import say
 from fusionbench.core.text import Digest, Line, Link, Note, Plain
 from fusionbench.results.schema import SubmittedRow
 from fusionbench.submissions.archive import MAX_META, META, archive_entry, member_names, open_regular, write_record
@@ -30,10 +31,13 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Content of ``submission.json``. ``run`` is the training run's own record.
 
     ``group``: runs of other seeds that are one row with this one. ``replaces``: id of an earlier submission. Both since
-    fusionbench.submission/1.1, which is declared where there is one of them.
+    fusionbench.submission/1.1, which is declared where there is one of them. A run of imported weights has no training
+    record and declares fusionbench.submission/1.2.
     """
 
-    schema: Literal["fusionbench.submission/1", "fusionbench.submission/1.1"] = "fusionbench.submission/1"
+    schema: Literal["fusionbench.submission/1", "fusionbench.submission/1.1", "fusionbench.submission/1.2"] = (
+        "fusionbench.submission/1"
+    )
     title: Line
     submitter: Line
     link: Link | None = None
@@ -46,6 +50,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     def __post_init__(self) -> None:
         if (self.group, self.replaces) != (msgspec.UNSET, msgspec.UNSET):
             self.schema = "fusionbench.submission/1.1"
+        if self.run.imported is not msgspec.UNSET:
+            self.schema = "fusionbench.submission/1.2"
 
 
 class WeightsKind(ArchiveKind[Submission]):
@@ -75,6 +81,9 @@ class WeightsKind(ArchiveKind[Submission]):
         weights = run.folder / FILE
         if not run.info.finished or not weights.is_file():
             raise DataError(f"{request.made}: training has not finished; run the same train command again to go on")
+        if (imported := run.info.imported) is not msgspec.UNSET:
+            whose = f"of the authors of {run.info.model} (licence: {imported.licence or 'not known'})"
+            say(f"note: these weights are {whose}: submit them only where that lets you pass them on")
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
             write_record(archive, Submission(weights_sha256=file_sha256(weights), run=run.info, **author))
             with archive.open(archive_entry(FILE), "w") as stream:
@@ -91,7 +100,9 @@ class WeightsKind(ArchiveKind[Submission]):
         if record is None:
             return
         report.submission = record
-        report.about = f"{record.title}, {record.run.model} on {record.run.dataset_name}"
+        imported = record.run.imported is not msgspec.UNSET
+        of = "with imported weights" if imported else f"on {record.run.dataset_name}"
+        report.about = f"{record.title}, {record.run.model} {of}"
         if report.ok:
             report.content = Content(kind="weights", exact=weights_digest(folder / FILE))
             report.problems += content_problems(record, folder / FILE)
@@ -116,17 +127,23 @@ class WeightsKind(ArchiveKind[Submission]):
         return file_sha256(folder / FILE)
 
     def row(self, record: Submission, submission_id: str, confirmed: bool) -> SubmittedRow:
-        """The seed is that of the run's record."""
+        """The seed is that of the run's record; imported weights have none."""
         row = super().row(record, submission_id, confirmed)
+        if record.run.imported is not msgspec.UNSET:
+            return row
         return msgspec.structs.replace(row, seed=record.run.seed)
 
     def declared(self, record: Submission) -> dict[str, Any]:
-        """How the weights were trained, which nobody saw here."""
+        """How the weights were trained, or where they were imported from, which nobody saw here."""
+        if record.run.imported is not msgspec.UNSET:
+            return super().declared(record) | record.run.provenance
         training = msgspec.to_builtins(record.run.identity())
         return super().declared(record) | {"training": training, "train_hours": record.run.seconds / 3600}
 
     def check_data(self, path: Path, record: Submission, data: Path) -> None:
-        """The data set must be the one that the run was trained on."""
+        """The data set must be the one that the run was trained on; imported weights are scored on any."""
+        if record.run.imported is not msgspec.UNSET:
+            return
         from fusionbench.data.dataset import open_dataset
 
         ours, theirs = open_dataset(data).id, record.run.dataset_id
@@ -208,9 +225,11 @@ def as_run(folder: Path) -> Run:
 def load_once(folder: str) -> None:
     """In the child: build the model for its data set's shape and load the weights, strictly."""
     from fusionbench.data.recipes import load_recipe
+    from fusionbench.models.published_weights import PUBLISHED_SPEC
 
     run = as_run(Path(folder))
-    run.load_model(load_recipe(run.info.dataset_name).image_spec)
+    known = run.info.imported is msgspec.UNSET
+    run.load_model(load_recipe(run.info.dataset_name).image_spec if known else PUBLISHED_SPEC)
 
 
 def score_weights_once(folder: str, data: str, suite: str, out: str) -> None:

@@ -109,3 +109,14 @@ def test_a_command_for_a_record_without_training() -> None:
     result = load(next((ROOT / "benchmarks" / "results" / "pairs-demo" / "average").iterdir()))
     result.identity.training = TrainingIdentity()
     assert command_to_train(result) == "fusionbench train average --data pairs-demo-patches"
+
+
+def test_imported_weights_are_found_and_never_trained(made: Trained, tmp_path: Path) -> None:
+    result = load(made.result)
+    result.identity.training = TrainingIdentity()
+    run = find(result, made, tmp_path, [made.run])
+    assert isinstance(run, Run) and run.info.imported and run.info.identity().unknown and run.info.finished
+    for retrain in (False, True):
+        with pytest.raises(NotReproducibleError, match="imported, not trained: name them with --weights") as error:
+            find(result, made, tmp_path, [], retrain=retrain)
+        assert error.value.cause == "weights"

@@ -15,7 +15,7 @@ from fusionbench.core.errors import DataError, Rejected, UsageError
 from fusionbench.results import schema
 from fusionbench.submissions.archive import META
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
-from fusionbench.submissions.kinds.weights import FILE, WEIGHTS, as_run, header_problems
+from fusionbench.submissions.kinds.weights import FILE, WEIGHTS, as_run, header_problems, load_once
 from fusionbench.submissions.submit import accept_submission, check_submission
 from tests.cli.runner import run
 from tests.helpers.submissions import small_suite, zipped
@@ -126,3 +126,21 @@ def test_accepting_the_wrong_data(good: Path, dataset: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"good.zip: name the data set's folder"):
         accept_submission(good, Scoring(tmp_path / "r", suite="quickstart"))
     assert not (tmp_path / "r").exists()
+
+
+def test_imported_weights_declare_no_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The golden run of imported weights: its licence is named, its provenance declared, and any data will do."""
+    golden = Path(__file__).parents[2] / "golden" / "formats" / "run-1.1"
+    with zipfile.ZipFile(tmp_path / "draft.zip", "w"):
+        pass
+    WEIGHTS.write_draft(PackRequest(golden, tmp_path / "draft.zip", "Theirs", "Ada"), tmp_path / "draft.zip")
+    assert "weights are of the authors of ifcnn (licence: none stated)" in capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "draft.zip") as archive:
+        archive.extractall(tmp_path / "draft")
+    record = WEIGHTS.read(tmp_path / "draft")
+    assert record.schema == "fusionbench.submission/1.2"
+    declared = WEIGHTS.declared(record)
+    assert declared.keys() == {"imported_weights"} and declared["imported_weights"]["files"][0]["name"] == "golden.pth"
+    assert WEIGHTS.row(record, "5" * 64, False).seed is None
+    WEIGHTS.check_data(tmp_path / "draft.zip", record, tmp_path / "no data set at all")
+    load_once(str(tmp_path / "draft"))
