@@ -1,16 +1,16 @@
-"""Choose the parameters of ``gradient-domain`` on pairs of one's own: scores and halo of each setting, and both presets.
+"""Choose the parameters of ``gradient-domain`` on any pairs: scores and halo of each setting, and both presets.
 
     OMP_NUM_THREADS=1 python benchmarks/search_gradient_domain.py FOLDER [FOLDER ...] [--skip NAMES.txt] [--step 8]
 
-A folder has ``ir/`` and ``vi/`` (or is what else ``fusionbench run --source-dir`` takes); ``--skip`` leaves out pairs that
-are kept for testing, one name a line; ``--step`` takes every so many pairs. The same pairs give the same table.
+A folder has ``ir/`` and ``vi/`` (or is what else ``fusionbench run --source-dir`` takes); ``--skip`` leaves out pairs
+that are kept for testing, one name a line; ``--step`` takes every so many pairs. The same pairs give the same table.
 
-*Quality* is the mean, over folders and the eight metrics of ``standard/1``, of a setting's score divided by that of the
-starting point, the first row. *Halo* is the slope, in grey levels per pixel at a scale of two pixels, that the fused
-image has beyond the sum of the sources' slopes, where both are calm (below one grey level per pixel) and an edge (a tenth
-of the range per pixel) is at most twelve pixels away. *Overshoot* is by how many grey levels the image leaves the range of
-both sources within twelve pixels of an edge. ``metrics`` is the setting with the best quality; ``balanced`` the best
-among those with at most half of the starting point's halo.
+*Quality* is the mean, over folders and the eight metrics of ``standard/1``, of a setting's score divided by that of
+the starting point, the first row. *Halo* is the slope, in grey levels per pixel at a scale of two pixels, that the
+fused image has beyond the sum of the sources' slopes, where both are calm (below one grey level per pixel) and an edge
+(a tenth of the range per pixel) is at most twelve pixels away. *Overshoot* is by how many grey levels the image leaves
+the range of both sources within twelve pixels of an edge. ``metrics`` is the setting with the best quality;
+``balanced`` the best among those with at most half of the starting point's halo.
 """
 
 from __future__ import annotations
@@ -125,14 +125,12 @@ def main() -> None:
             print(
                 f"{label:44}  {name:10} " + " ".join(f"{x:6.3f}" for x in means[name]) + f"  {quality:7.4f}", flush=True
             )
-    metrics = max(table, key=lambda row: row["quality"])
-    calm = [row for row in table if row["halo"] <= 0.5]
-    print(
-        f"metrics:  {metrics['setting']}, quality {metrics['quality']:.4f}, halo {metrics['halo']:.2f} of the first row's"
-    )
-    if calm:
-        best = max(calm, key=lambda row: row["quality"])
-        print(f"balanced: {best['setting']}, quality {best['quality']:.4f}, halo {best['halo']:.2f} of the first row's")
+    for preset, rows in (("metrics", table), ("balanced", [row for row in table if row["halo"] <= 0.5])):
+        best = max(rows, key=lambda row: row["quality"], default=None)
+        if best is None:
+            print(f"{preset}: no setting has half of the halo")
+        else:
+            print(f"{preset}: {best['setting']}, quality {best['quality']:.4f}, halo {best['halo']:.2f} of the first")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec, Preset
 from fusionbench.models.classical.pyramids import PairRow
 
-
 _ALIKE = 1e-7  # rows whose correlations differ by less than this share are tied; rounding makes 1e-10 of it
 
 
@@ -206,7 +205,7 @@ def _pursue(dictionary: Tensor, gram: Tensor, values: Tensor, sparsity: int, tol
     for _ in range(min(sparsity, len(dictionary))):
         strength = match.abs().scatter(1, chosen, -1.0)
         size = strength.amax(1)
-        # After a common row its two own ones are exactly alike, with opposite signs, up to rounding: the first is taken.
+        # After a common row its two own ones are alike but for rounding: take the first.
         best = (strength >= size[:, None] * (1 - _ALIKE)).int().argmax(1)
         useful = size > 1e-9 * energy[left].sqrt()  # smaller: rounding errors
         left, chosen = left[useful], torch.cat((chosen, best[:, None]), 1)[useful]
