@@ -96,7 +96,7 @@ class GradientDomain(PairRow):
         self.power, self.consent, self.knee = power, consent, knee
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        return bent(centred(self.integrated(a, b), level=(a + b).mean((1, 2, 3)) / 2), self.knee)
+        return bent(centred_between_quantiles(self.integrated(a, b), level=(a + b).mean((1, 2, 3)) / 2), self.knee)
 
     def integrated(self, a: Tensor, b: Tensor) -> Tensor:
         """F (N,1,H,W) before it is centred: any level, any range."""
@@ -125,11 +125,13 @@ def sobel_slopes(x: Tensor) -> Tensor:
 def blurred(x: Tensor, sigma: float = 0.8, radius: int = 3) -> Tensor:
     """Every channel of (N,C,H,W), smoothed by a Gaussian cut at ``radius``; the border is replicated."""
     places = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
-    taps = torch.exp(-((places / sigma) ** 2) / 2)
-    taps = (taps / taps.sum()).tolist()
+    shape = torch.exp(-((places / sigma) ** 2) / 2)
+    taps: list[float] = (shape / shape.sum()).tolist()
     for dim, pad in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):
         size, p = x.shape[dim], F.pad(x, pad, mode="replicate")
-        x = sum(tap * p.narrow(dim, place, size) for place, tap in enumerate(taps))  # type: ignore[assignment]
+        x = torch.zeros_like(x)
+        for place, tap in enumerate(taps):
+            x.add_(p.narrow(dim, place, size), alpha=tap)
     return x
 
 
@@ -141,7 +143,7 @@ def steeper_share(a: Tensor, b: Tensor, power: float) -> Tensor:
     return torch.where(large > 0, share, 0.5)
 
 
-def centred(x: Tensor, level: Tensor, share: float = 0.02) -> Tensor:
+def centred_between_quantiles(x: Tensor, level: Tensor, share: float = 0.02) -> Tensor:
     """Each image (N,1,H,W) shifted so that the middle between its quantiles ``share`` and 1 − ``share`` is 1/2.
 
     The quantiles are pixels: of n in order the one at ``share`` · (n − 1), rounded down, from either end. An image that

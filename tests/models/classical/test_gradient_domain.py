@@ -10,7 +10,13 @@ from scipy.ndimage import gaussian_filter, sobel
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.classical.gradient_domain import bent, blurred, centred, sobel_slopes, steeper_share
+from fusionbench.models.classical.gradient_domain import (
+    bent,
+    blurred,
+    centred_between_quantiles,
+    sobel_slopes,
+    steeper_share,
+)
 from tests.models.classical.test_poisson import differences
 from tests.models.classical.test_pyramids import fuse, pair
 
@@ -82,11 +88,11 @@ def test_soft_clip_is_straight_inside_smooth_at_its_ends_and_never_leaves_the_ra
 def test_centring_leaves_out_two_percent_on_either_side() -> None:
     x = torch.cat((torch.linspace(0, 1, 101, dtype=torch.float64) * 0.4, torch.tensor([]))).view(1, 1, 1, 101)
     x[..., 0], x[..., -1] = -50, 90  # outliers of 1 %
-    found = centred(x, torch.tensor([0.3]))
+    found = centred_between_quantiles(x, torch.tensor([0.3]))
     assert found[0, 0, 0, 1:-1].numpy() == pytest.approx(x[0, 0, 0, 1:-1].numpy() + 0.3)
-    assert centred(torch.zeros(2, 1, 4, 4), torch.tensor([0.3, 0.7])).mean((1, 2, 3)).tolist() == pytest.approx(
-        [0.3, 0.7]
-    )
+    assert centred_between_quantiles(torch.zeros(2, 1, 4, 4), torch.tensor([0.3, 0.7])).mean(
+        (1, 2, 3)
+    ).tolist() == pytest.approx([0.3, 0.7])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (37, 50)])
