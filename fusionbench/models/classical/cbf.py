@@ -20,7 +20,8 @@ from fusionbench.models.classical.pyramids import _PAPER, PairRow
 class CrossBilateral(PairRow):
     """The mean of both sources, weighted by the variances of their details in a window.
 
-    The border is replicated (periodic padding would mix opposite sides).
+    The image is mirrored at its border, without a second copy of the outermost pixels, as the authors' code does
+    (version 1 repeated the outermost pixel).
 
     Args:
         size: odd side of the filter's square, 11 in the paper.
@@ -47,6 +48,7 @@ class CrossBilateral(PairRow):
 
     title = "cross bilateral filter"
     reference = "Shreyamsha Kumar 2015, Signal Image Video Process. 9(5), 1193–1204"
+    version = "2"
     family = "classical"
     PRESETS = _PAPER
     bytes_per_pixel = 160
@@ -82,7 +84,7 @@ class CrossBilateral(PairRow):
     def filtered(self, image: Tensor, guide: Tensor) -> Tensor:
         """``image`` (N,1,H,W), smoothed within the edges of ``guide``."""
         half, (height, width) = self.size // 2, image.shape[-2:]
-        padded, guides = (F.pad(x, (half, half, half, half), mode="replicate") for x in (image, guide))
+        padded, guides = (mirrored(x, half) for x in (image, guide))
         total, weights = torch.zeros_like(image), torch.zeros_like(image)
         for down in range(self.size):
             for right in range(self.size):
@@ -95,13 +97,28 @@ class CrossBilateral(PairRow):
         return total / weights
 
 
+def mirrored(x: Tensor, margin: int) -> Tensor:
+    """(N,1,H,W), mirrored at the outermost pixels by ``margin`` on every side, as often as a small image needs."""
+    for dim in (-2, -1):
+        size = x.shape[dim]
+        place = torch.arange(-margin, size + margin, device=x.device)
+        if size > 1:
+            period = 2 * (size - 1)
+            place = place % period
+            place = torch.minimum(place, period - place)
+        else:
+            place = torch.zeros_like(place)
+        x = x.index_select(dim, place)
+    return x
+
+
 def strength(detail: Tensor, window: int) -> Tensor:
     """Sum of the eigenvalues of the covariance matrices of a window's columns and of its rows.
 
     It equals the sum of the traces, that is of the variances (n − 1) of all columns and of all rows.
     """
     half = window // 2
-    padded = F.pad(detail, (half, half, half, half), mode="replicate")
+    padded = mirrored(detail, half)
     squares = _sums(padded.square(), window, window)
     columns = _sums(_sums(padded, window, 1).square(), 1, window)
     rows = _sums(_sums(padded, 1, window).square(), window, 1)

@@ -26,6 +26,8 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec, Preset
 from fusionbench.models.classical.pyramids import PairRow
 
+_ALIKE = 1e-7  # rows whose correlations differ by less than this share are tied; rounding makes 1e-10 of it
+
 
 class JointSparse(PairRow):
     """Common part of both images, the innovations of each by their saliency, one pair at a time.
@@ -63,6 +65,7 @@ class JointSparse(PairRow):
 
     title = "joint sparse representation"
     reference = "Liu, Qi, Ding 2017, Infrared Phys. Technol. 83, 94–102; Yu et al. 2011, IEEE J-STSP 5(5), 1074–1082"
+    version = "2"
     family = "classical"
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "default": Preset(note="patches every 4 pixels, 128 atoms, residual kept; nothing to train"),
@@ -185,7 +188,8 @@ def pursuit(dictionary: Tensor, values: Tensor, sparsity: int, tolerance: float,
     """Codes (n, atoms) of values (n, dim) by orthogonal matching pursuit over rows of length 1 (atoms, dim).
 
     The values of a chunk are processed together. A value is done when the root mean square of its residual is at most
-    ``tolerance``, when it has ``sparsity`` coefficients, or when no row correlates with the residual.
+    ``tolerance``, when it has ``sparsity`` coefficients, or when no row correlates with the residual. Of rows that
+    correlate equally well, up to rounding, the first is chosen.
     """
     gram = dictionary @ dictionary.T
     codes = values.new_zeros(len(values), len(dictionary))
@@ -204,7 +208,10 @@ def _pursue(dictionary: Tensor, gram: Tensor, values: Tensor, sparsity: int, tol
     chosen = torch.empty(len(left), 0, dtype=torch.long, device=values.device)
     match = wanted[left]
     for _ in range(min(sparsity, len(dictionary))):
-        size, best = match.abs().scatter(1, chosen, -1.0).max(1)
+        strength = match.abs().scatter(1, chosen, -1.0)
+        size = strength.amax(1)
+        # After a common row its two own ones are alike but for rounding: take the first.
+        best = (strength >= size[:, None] * (1 - _ALIKE)).int().argmax(1)
         useful = size > 1e-9 * energy[left].sqrt()  # smaller: rounding errors
         left, chosen = left[useful], torch.cat((chosen, best[:, None]), 1)[useful]
         if not len(left):

@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
-from fusionbench.models.classical.gtf import CosineSolver, divergence, gradient
+from fusionbench.models.classical.poisson import CosineSolver, divergence, gradient
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.padding import pad_to_multiple

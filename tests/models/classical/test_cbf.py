@@ -10,7 +10,7 @@ import torch
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.classical.cbf import strength
+from fusionbench.models.classical.cbf import mirrored, strength
 from tests.models.classical.test_pyramids import fuse, pair
 
 SPEC = ImageSpec(1, 8, 8, 2)
@@ -18,7 +18,7 @@ SPEC = ImageSpec(1, 8, 8, 2)
 
 def plain_filter(image: np.ndarray, guide: np.ndarray, size: int, space: float, grey: float) -> np.ndarray:
     half = size // 2
-    padded, guides = np.pad(image, half, mode="edge"), np.pad(guide, half, mode="edge")
+    padded, guides = np.pad(image, half, mode="reflect"), np.pad(guide, half, mode="reflect")
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     near = np.exp(-(x**2 + y**2) / (2 * space**2))
     result = np.empty_like(image)
@@ -29,7 +29,7 @@ def plain_filter(image: np.ndarray, guide: np.ndarray, size: int, space: float, 
 
 
 def plain_strength(detail: np.ndarray, window: int) -> np.ndarray:
-    padded = np.pad(detail, window // 2, mode="edge")
+    padded = np.pad(detail, window // 2, mode="reflect")
     result = np.empty_like(detail)
     for i, j in np.ndindex(detail.shape):
         part = padded[i : i + window, j : j + window]
@@ -48,12 +48,20 @@ def test_whole_rule_against_plain_loops(shape: tuple[int, int]) -> None:
     assert found[0, 0].numpy() == pytest.approx(share * a + (1 - share) * b, abs=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(6, 9), (2, 3), (1, 4), (1, 1)])
+def test_mirror_against_numpy(shape: tuple[int, int]) -> None:
+    """Also where the margin is wider than the image."""
+    x = np.random.default_rng(1).random(shape)
+    found = mirrored(torch.from_numpy(x)[None, None], 5)[0, 0].numpy()
+    assert np.array_equal(found, np.pad(x, 5, mode="reflect"))
+
+
 def test_guided_by_itself_is_opencvs_bilateral_filter() -> None:
     """OpenCV's square is round and its exponential a table: inside the border, at two digits less than float32."""
     image = pair(40, 50).views[0, 0, 0].double()
     model = create_model("cbf", SPEC, size=21, sigma_space=1.8, sigma_range=0.1)
     found = model.filtered(image[None, None], image[None, None])[0, 0].numpy()
-    expected = cv2.bilateralFilter(image.float().numpy(), 21, 0.1, 1.8, borderType=cv2.BORDER_REPLICATE)
+    expected = cv2.bilateralFilter(image.float().numpy(), 21, 0.1, 1.8, borderType=cv2.BORDER_REFLECT_101)
     assert found == pytest.approx(expected, abs=2e-5)
 
 

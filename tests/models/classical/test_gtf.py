@@ -1,26 +1,25 @@
-"""Gradient transfer: the minimum against generic convex solvers, the parts against SciPy and their definitions."""
+"""Gradient transfer: the minimum against generic convex solvers, the authors' loops against sparse matrices."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from scipy.fft import dctn
 from scipy.optimize import linprog
+from scipy.sparse.linalg import cg
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.classical.gtf import CosineSolver, divergence, gradient
+from fusionbench.models.classical.gtf import reweighted
+from tests.models.classical.test_poisson import differences, identity, image
 from tests.models.classical.test_pyramids import fuse, pair
 
 SPEC = ImageSpec(1, 8, 8, 2)
-SHAPES = [(12, 15), (9, 8), (1, 7), (7, 1), (1, 1)]
-
-
-def image(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
 
 
 def step(height: int = 12, width: int = 15) -> torch.Tensor:
@@ -28,20 +27,6 @@ def step(height: int = 12, width: int = 15) -> torch.Tensor:
     f = 0.1 * image(1, 1, height, width)
     f[..., height // 4 : 3 * height // 4 + 1, width // 4 : 3 * width // 4 + 1] += 0.8
     return f
-
-
-def identity(n: int) -> sp.dia_array:
-    """SciPy has ``eye_array`` and ``diags_array`` from 1.12 on."""
-    return sp.dia_array((np.ones((1, n)), [0]), shape=(n, n))
-
-
-def differences(height: int, width: int) -> sp.csr_array:
-    """Matrix of ∇, horizontal rows first, for images in row order."""
-
-    def along(n: int) -> sp.dia_array:
-        return sp.dia_array((np.outer((-1.0, 1.0), np.ones(n)), [0, 1]), shape=(n - 1, n))
-
-    return sp.csr_array(sp.vstack((sp.kron(identity(height), along(width)), sp.kron(along(height), identity(width)))))
 
 
 def least_by_linear_program(f: np.ndarray, weight: float) -> float:
@@ -131,31 +116,6 @@ def test_steps_converge_to_one_minimum_whatever_the_penalties() -> None:
     assert reached[0] == pytest.approx(reached[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_gradient_and_its_adjoint_are_the_matrix_of_differences(shape: tuple[int, int]) -> None:
-    u, slope = image(1, 1, *shape), image(1, 2, *shape, seed=1)
-    matrix = differences(*shape)
-    found = gradient(u)[0].numpy()
-    assert np.concatenate((found[0, :, :-1].ravel(), found[1, :-1].ravel())) == pytest.approx(
-        matrix @ u.numpy().ravel()
-    )
-    inside = np.concatenate((slope[0, 0, :, :-1].ravel(), slope[0, 1, :-1].ravel()))
-    assert divergence(slope)[0, 0].numpy().ravel() == pytest.approx(matrix.T @ inside, abs=1e-14)
-    assert not found[0, :, -1].any() and not found[1, -1].any()
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_linear_step_against_its_matrix_and_scipys_transform(shape: tuple[int, int]) -> None:
-    r = image(2, 1, *shape)
-    solver = CosineSolver(r, 7.0)
-    matrix = differences(*shape)
-    dense = np.eye(r[0].numel()) + 7.0 * (matrix.T @ matrix).toarray()
-    expected = np.linalg.solve(dense, r.numpy().reshape(2, -1).T).T.reshape(r.shape)
-    assert solver.solve(r).numpy() == pytest.approx(expected, abs=1e-12)
-    along = r.index_select(-1, solver.order[1])
-    assert 2 * solver.cosine(along, -1).numpy() == pytest.approx(dctn(r.numpy(), axes=(-1,)), abs=1e-12)
-
-
 def test_infrared_levels_and_visible_texture() -> None:
     """A warm block without texture and a visible texture without block: both are in the picture."""
     block = torch.full((1, 1, 60, 60), 0.3, dtype=torch.float64)
@@ -182,10 +142,99 @@ def test_two_equal_sources_come_back_to_the_last_bit() -> None:
     assert torch.equal(create_model("gtf", SPEC).combine(f, f), f)
 
 
+def least_of_share(x: np.ndarray, share: float, further: int) -> float:
+    """The bin of a histogram, centres from least to largest, where more than ``share`` has gone by, or one further."""
+    centres = np.linspace(x.min(), x.max(), 1000)
+    middles = (centres[1:] + centres[:-1]) / 2
+    counts = np.histogram(x, np.concatenate(([-np.inf], middles, [np.inf])))[0]
+    place = int(np.flatnonzero(np.cumsum(counts) > share * x.size)[0])
+    return float(centres[place + further] if further or centres[place] > 0 else centres[place + 1])
+
+
+def loops_by_matrices(f: np.ndarray, weight: float, loops: int) -> np.ndarray:
+    """Iteratively reweighted norms with sparse matrices and SciPy's conjugate gradients."""
+    (height, width), data = f.shape, f.ravel()
+    steps = differences(height, width)
+    across = np.zeros((height, width), bool)
+    across[:, :-1] = True
+    down = np.zeros((height, width), bool)
+    down[:-1] = True
+    owner = np.concatenate((np.flatnonzero(across), np.flatnonzero(down)))  # the pixel of each difference
+    u = data
+    for _ in range(loops):
+        squared = np.bincount(owner, (steps @ u) ** 2, minlength=data.size)
+        slopes = 2 / np.sqrt(np.maximum(squared, least_of_share(squared, 0.01, 0)))
+        off = np.abs(u - data)
+        root = np.full(data.size, 2 * 0.1**0.5)
+        if off.any():
+            root = np.sqrt(np.maximum(off, least_of_share(off, 0.05, 1)) / 2)
+        n = sp.diags_array(root)
+        system = identity(data.size) + weight * (n @ steps.T @ sp.diags_array(slopes[owner]) @ steps @ n)
+        known, v = data / root, u / root
+        begun = float(np.linalg.norm(known - system @ v))
+        v, info = cg(system, known, x0=v, rtol=0.0, atol=begun / 5)
+        assert info == 0
+        u = root * v
+    return u.reshape(f.shape)
+
+
+def test_loops_of_the_authors_against_matrices() -> None:
+    f = step(20, 24) + 0.05 * image(1, 1, 20, 24, seed=3)
+    for loops in (1, 2, 5):
+        found = reweighted(f, 4.0, loops)[0, 0].numpy()
+        assert found == pytest.approx(loops_by_matrices(f[0, 0].numpy(), 4.0, loops), abs=1e-9)
+    assert np.abs(found - f[0, 0].numpy()).max() > 0.1
+
+
+def test_more_loops_of_the_authors_come_nearer_to_the_minimum() -> None:
+    f = step(24, 30)
+    model = create_model("gtf", SPEC, weight=1.0, iterations=2000, tolerance=0)
+    least = float(model.objective(model.solve(f)[0], f))
+    above = [float(model.objective(reweighted(f, 1.0, loops), f)) / least - 1 for loops in (1, 5, 40)]
+    assert above[0] > above[1] > above[2] > 0 and above[2] < 0.25 * above[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 1), (6, 5)])
+def test_authors_at_any_size_on_flat_and_equal_images(shape: tuple[int, int]) -> None:
+    model = create_model("gtf", SPEC, preset="authors")
+    a, b = image(2, 1, *shape).abs().clamp(0, 1), image(2, 1, *shape, seed=1).abs().clamp(0, 1)
+    fused = model.combine(a, b)
+    assert torch.isfinite(fused).all()
+    assert torch.equal(fused, torch.cat([model.combine(*x) for x in zip(a.split(1), b.split(1), strict=True)]))
+    assert model.combine(a, a).numpy() == pytest.approx(a.numpy(), abs=1e-15)
+    flat = torch.full_like(a, 0.25)
+    assert model.combine(flat, 2 * flat).numpy() == pytest.approx(flat.numpy(), abs=1e-12)  # infrared's level
+
+
+def test_authors_published_images() -> None:
+    """What the authors' code made of TNO, to a few grey levels; the minimum is further away."""
+    root = os.environ.get("FUSIONBENCH_DATA")
+    published = Path(root or "") / "fused" / "GTF" / "tno"
+    if not root or not published.is_dir():
+        pytest.skip("needs FUSIONBENCH_DATA with fused/GTF/tno")
+    from PIL import Image
+
+    from fusionbench.evaluation.pair_sets import open_pairs
+    from fusionbench.evaluation.pairs import fuse_pair
+
+    pairs = open_pairs("tno", "test", Path(root) / "tno")
+    index = pairs.stems.index("13")
+    theirs = np.asarray(Image.open(published / "13.png").convert("L")).astype(float)
+    apart = {}
+    for preset in ("authors", "minimum"):
+        ours = fuse_pair(create_model("gtf", SPEC, preset=preset), pairs.pair(index), index)
+        apart[preset] = np.abs(ours - theirs).mean()
+    assert apart["authors"] < 1.0 < apart["minimum"]
+
+
 def test_bad_parameters() -> None:
     with pytest.raises(UsageError, match="isotropic"):
         create_model("gtf", SPEC, norm="isotopic")
-    for values in ({"weight": 0.0}, {"iterations": 0}, {"tolerance": -1.0}, {"penalty": 0.0}):
+    with pytest.raises(UsageError, match="irn"):
+        create_model("gtf", SPEC, solver="irm")
+    with pytest.raises(UsageError, match="isotropic norm only"):
+        create_model("gtf", SPEC, solver="irn", norm="anisotropic")
+    for values in ({"weight": 0.0}, {"iterations": 0}, {"tolerance": -1.0}, {"penalty": 0.0}, {"loops": 0}):
         with pytest.raises(UsageError, match="must be positive"):
             create_model("gtf", SPEC, **values)
 

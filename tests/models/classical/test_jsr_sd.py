@@ -45,6 +45,19 @@ def test_pursuit_finds_what_was_put_together_and_stops() -> None:
     assert (found @ twice).numpy() == pytest.approx((code @ dictionary).numpy(), abs=1e-12)
 
 
+def test_rounding_chooses_no_rows() -> None:
+    """Where both halves differ by as much with opposite signs, rows of a and of b tie: rounding used to decide."""
+    rows = unit_rows(24, 16)
+    apart = 0.3 * unit_rows(100, 16, seed=5)
+    values = torch.cat((3 * rows[:20].repeat(5, 1) + apart, 3 * rows[:20].repeat(5, 1) - apart), 1)
+    expected = pursuit(joint(rows), values, 3, 0.0)
+    assert (expected[:, :24] != 0).any(1).all() and (expected[:, 24:48] != 0).any(1).all()  # common, then own of a
+    for seed in range(3):
+        noise = 1e-12 * torch.from_numpy(np.random.default_rng(seed).normal(size=(72, 32)))
+        found = pursuit(joint(rows) + noise, values, 3, 0.0)
+        assert torch.equal(found != 0, expected != 0)
+
+
 def test_joint_dictionary_tells_common_from_own() -> None:
     """What both have goes to the common half, at √2 of its size; what one has alone goes to its own."""
     rows = torch.from_numpy(np.linalg.qr(np.random.default_rng(4).normal(size=(16, 16)))[0])

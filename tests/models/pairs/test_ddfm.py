@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fusionbench.core.errors import UsageError
-from fusionbench.models.classical.gtf import CosineSolver
+from fusionbench.models.classical.poisson import CosineSolver
 from fusionbench.models.pairs.ddfm import DDFM
 from tests.helpers.pairs import learn, pair_batch, smallest
 
