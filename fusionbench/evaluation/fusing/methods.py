@@ -17,14 +17,14 @@ import numpy as np
 from fusionbench.core.crashes import is_out_of_memory
 from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError, UsageError, unknown_name
 from fusionbench.core.interfaces import Fuses, Model, can_fuse
-from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.core.types import ImageSpec
 
 if TYPE_CHECKING:
     import torch
 
     from fusionbench.training.run import Run
 
-DEFAULT_METHOD = "laplacian-pyramid"
+DEFAULT_METHOD = "gradient-domain"
 NOMINAL_SIZE = (256, 256)  # height and width that a method is built for where no pair says another one
 Method: TypeAlias = str | Path | Model
 Tile: TypeAlias = int | Literal["auto", "none"]
@@ -86,11 +86,13 @@ class LoadedMethod:
         """
         import torch
 
+        from fusionbench.models.tiling import fuse_any_size
+
         height, width = a.shape
         pair = torch.from_numpy(np.stack((a, b)))[None, :, None].to(self.device)
         try:
             with torch.no_grad(), nullcontext() if self.shared else self._turn:
-                fused = _fuse_any_size(self.model, pair, tile, memory)
+                fused = fuse_any_size(self.model, pair, tile=tile, memory=memory)
         except FusionbenchError:
             raise
         except Exception as error:  # of somebody's network, which may not know how to fuse such a size
@@ -108,21 +110,6 @@ class LoadedMethod:
         if not np.isfinite(result).all():
             raise DataError(f"{self.name} made values that are not finite; its weights may be damaged")
         return result
-
-
-def _fuse_any_size(model: Fuses, pair: torch.Tensor, tile: Tile, memory: int | None) -> torch.Tensor:
-    """(1,1,H,W) of one pair (1,2,1,H,W)."""
-    try:
-        from fusionbench.models.tiling import fuse_any_size
-    except ImportError:  # this release has no tiles yet
-        import torch
-
-        if isinstance(tile, int):
-            raise UsageError("--tile: this release fuses whole images only; leave it out") from None
-        present = torch.ones(1, 2, dtype=torch.bool, device=pair.device)
-        return model.fuse(Batch(None, pair, present, torch.zeros(1, dtype=torch.int64, device=pair.device)))
-    fused: torch.Tensor = fuse_any_size(model, pair, tile=tile, memory=memory)
-    return fused
 
 
 def load_method(
