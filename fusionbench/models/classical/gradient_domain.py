@@ -70,6 +70,7 @@ class GradientDomain(PairRow):
     title = "gradient-domain fusion"
     reference = "fusionbench; Pérez, Gangnet, Blake 2003, ACM Trans. Graph. 22(3), 313–318"
     family = "classical"
+    bytes_per_pixel = 224
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "balanced": Preset(note="less than half of the halo of `metrics`; nothing to train"),
         "metrics": Preset(

@@ -28,6 +28,7 @@ class BetterCopy(PairRow):
     """
 
     title = "better copy"
+    bytes_per_pixel = 48
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         first = squared_frequency(a) >= squared_frequency(b) * (1 - 1e-12)  # rounding decides no tie
@@ -48,6 +49,7 @@ class StretchedAverage(PairRow):
     """
 
     title = "stretched average"
+    bytes_per_pixel = 48
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         mean = (a + b) / 2
