@@ -135,8 +135,10 @@ def test_submitted_predictions_have_a_table_of_their_own(tmp_path: Path) -> None
         ("others", "predictions"),
     ]
     assert [row["scores"]["mse_min@mean"]["rank"] for row in data["rows"]] == [1, 2, 1, 2] and data["tiers"] == "apart"
-    (ours, members), (theirs, others) = tables._sections(found)
-    assert ours.startswith("Scored here") and theirs.startswith("Submitted predictions") and len(members + others) == 4
+    first, second = tables._sections(found)
+    ours, theirs = first.heading, second.heading
+    assert ours.startswith("Scored here") and theirs.startswith("Submitted predictions")
+    assert len(first.members + second.members) == 4
     assert tables.as_markdown(found).count("|---") == 4 and f"**{theirs}**" in tables.as_markdown(found)
     assert [table.title for table in tables.as_tables(found, 200)] == [ours, theirs]
     assert tables.as_latex(found).count("multicolumn{2}") == 2
