@@ -89,7 +89,9 @@ def fill_result(
         >>> len(table["sd"]), result.full_range.stretched
         (3, True)
     """
-    rows, reasons, found = ([one[part] for one in scored] for part in range(3))
+    rows = [values for values, _, _ in scored]
+    reasons = [missing for _, missing, _ in scored]
+    found = [remarkable for _, _, remarkable in scored]
     for key, metric in records().items():
         missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
         column = np.array([row[key] for row in rows], np.float64)

@@ -39,7 +39,9 @@ from fusionbench.evaluation.pair_images import (
     save_source,
     save_sources,
 )
-from fusionbench.evaluation.pair_scores import DIALECT, fill_result, records, score_pair
+from fusionbench.evaluation.pair_scores import DIALECT as DIALECT  # they were here, and are read from here
+from fusionbench.evaluation.pair_scores import METRICS as METRICS
+from fusionbench.evaluation.pair_scores import fill_result, records, score_pair
 from fusionbench.evaluation.pair_sets import CACHE_BYTES, PairSet
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
 from fusionbench.evaluation.watch_cost import watch_cost
@@ -168,6 +170,9 @@ def evaluate_forms(
         with torch.no_grad(), watch_cost(runtime.device, seconds, peaks):
             return model.fuse(batch)
 
+    def luma(form: PairsProtocol, index: int, pair: np.ndarray) -> np.ndarray:
+        return to_luma(fuse(index, pair), form.stretch)
+
     def lumas(forms: Sequence[PairsProtocol], index: int, pair: np.ndarray) -> list[np.ndarray]:
         fused = fuse(index, pair)
         return [to_luma(fused, form.stretch) for form in forms]
@@ -178,7 +183,7 @@ def evaluate_forms(
         if (found := saved_result(result, out, force)) is None:
             missing.append(place)
         else:
-            made[place] = _again(found, pairs, lambda i, pair, form=one: lumas([form], i, pair)[0], keep)
+            made[place] = _again(found, pairs, partial(luma, one), keep)
     if not missing:
         return made
     maker = partial(lumas, [protocols[place] for place in missing])
