@@ -338,6 +338,6 @@ def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[Board
     def place(row: BoardRow) -> tuple[int, list[tuple[bool, float]], str]:
         values = [(column, row.cells[column.key].value) for column in keys]
         signed = [(v is None, 0.0 if v is None else v if column.better == "lower" else -v) for column, v in values]
-        return get_args(Kind).index(row.kind), signed, row.title
+        return get_args(Kind).index(row.kind), [] if row.kind == "bound" else signed, row.title
 
     return sorted(rows, key=place)
