@@ -33,7 +33,11 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     Each resample draws one set of images for all models and all metrics, so what an image does to two metrics at
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
-    rows = benchmark.kind("ranked")
+    return any([_add_mean_ranks(benchmark.kind(kind), benchmark, resamples) for kind in ("ranked", "stretched")])
+
+
+def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) -> bool:
+    """The same among the rows of one kind."""
     # a metric that can score no image of the set (too small ones, say) ranks no model
     columns = [c for c in ranking_columns(benchmark) if any(row.cells[c.key].value is not None for row in rows)]
     rows = [row for row in rows if row.entry and all(c.key in row.entry.values for c in columns)]

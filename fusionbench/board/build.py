@@ -43,7 +43,7 @@ from fusionbench.results.input_means import inputs_text, views_in, views_in_para
 from fusionbench.results.result_set import read_results, tell
 from fusionbench.results.schema import Origin
 from fusionbench.results.tables import as_csv, as_latex, as_markdown
-from fusionbench.results.tiers import HEADINGS
+from fusionbench.results.tiers import HEADINGS, PLAIN_HEADING
 
 FORMER_INDEX = "board-files.json"  # names of files alone, as the first release wrote it
 SHEETS = {
@@ -216,7 +216,7 @@ def _add_benchmark(
         title=title,
         root="",
         benchmark=benchmark,
-        predictions_heading=HEADINGS["predictions"],
+        headings=HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""},
         sheets=sheets,
         values=bool(comparable),
         comparable=comparable,

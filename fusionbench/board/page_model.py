@@ -16,7 +16,7 @@ from fusionbench.results.schema import Result
 if TYPE_CHECKING:
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
-Kind = Literal["ranked", "predictions", "cut", "replaced", "published"]  # in the order of a page
+Kind = Literal["bound", "ranked", "stretched", "predictions", "cut", "replaced", "published"]  # in the order of a page
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class BoardRow:
     ranks: dict[str, Cell]  # metric -> rank and the set of ranks that it may have
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # score key -> see stats.Ranking
     beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
+    beyond_copying: str = ""  # "1 of 8" metrics on which it passes the bound of copying
     cost: dict[str, Cell] = field(default_factory=dict)
     entry: Entry | None = None
     folders: list[Path] = field(default_factory=list)
@@ -93,7 +94,9 @@ class BoardRow:
 
     @property
     def status(self) -> str:
-        return "published" if self.entry is None else self.entry.results[0].status
+        if self.entry is None:
+            return "bound" if self.kind == "bound" else "published"
+        return self.entry.results[0].status
 
     @property
     def needs(self) -> list[str]:
@@ -145,8 +148,8 @@ class Benchmark:
 
     @property
     def measured(self) -> list[BoardRow]:
-        """All rows but the papers'."""
-        return [row for row in self.rows if row.kind != "published"]
+        """All rows but the papers' and the bounds of copying."""
+        return [row for row in self.rows if row.kind not in ("published", "bound")]
 
     def kind(self, kind: Kind) -> list[BoardRow]:
         return [row for row in self.rows if row.kind == kind]

@@ -10,6 +10,7 @@ from typing import get_args
 
 import msgspec
 
+from fusionbench.board.bound_rows import KINDS, add_bounds
 from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, Kind, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
 from fusionbench.board.set_aside import comparable, with_papers
@@ -29,6 +30,7 @@ from fusionbench.results.comparison import (
     require_comparable,
     title_of,
 )
+from fusionbench.results.entries import table_protocol
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
 from fusionbench.results.published import shipped
 from fusionbench.results.recomputed import STATED
@@ -36,15 +38,17 @@ from fusionbench.results.result_set import ResultSet, SetAside, StoredResult, re
 from fusionbench.results.row_keys import gather_rows
 from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
-from fusionbench.results.tiers import TIERS
 
-RANKED: tuple[Kind, ...] = ("ranked", "predictions")  # each ranked by itself, see fusionbench.results.tiers
+RANKED = tuple(KINDS.values())  # each ranked by itself, see fusionbench.results.tiers
 
 
 def what_was_measured(result: Result) -> str:
-    """Key that results share when they belong in one table; a metric that a model lacks does not separate them."""
-    dataset, protocol = msgspec.to_builtins(result.identity.dataset), msgspec.to_builtins(result.identity.protocol)
-    return digest([dataset, protocol])
+    """Key that results share when they belong in one table; a metric that a model lacks does not separate them.
+
+    Stretched images of pairs are in the table of those that are not, and ranked by themselves.
+    """
+    protocol = table_protocol(result.identity.protocol)
+    return digest([msgspec.to_builtins(result.identity.dataset), msgspec.to_builtins(protocol)])
 
 
 def benchmarks(
@@ -79,7 +83,7 @@ def benchmarks(
 
 
 def _benchmark(members: list[StoredResult], resamples: int, published: list[Result]) -> Benchmark:
-    first = members[0].result
+    first = next((one.result for one in members if not one.result.stretched), members[0].result)
     dataset = first.identity.dataset
     folders = {one.result.id: one.folder for one in members}
     entries = read_entries(ResultSet([one for one in members if one.result.per_image is not None]))
@@ -103,7 +107,9 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
         for column in group.columns:
             for kind in RANKED:
                 _rank(rows, column, resamples, kind)
-    _beats(rows, groups)
+    for ranked in ("ranked", "stretched"):
+        _beats([row for row in rows if row.kind == ranked], groups)
+    add_bounds(rows, groups, entries)
     if not theirs:  # the paper's way to average matters beside the paper's rows only
         for group in groups:
             group.columns[:] = [column for column in group.columns if not column.key.endswith(f"@{PAPER_MEAN}")]
@@ -177,6 +183,8 @@ def _row(
         notes.append("training as declared")
     if replaced:
         notes.append("replaced by a newer submission")
+    if result.stretched:
+        notes.insert(0, "stretched")
     cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
     cost = {
         name: Cell(f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}", float(value))
@@ -205,7 +213,7 @@ def _kind(entry: Entry, replaced: bool) -> Kind:
         return "replaced"
     if entry.results[0].status == "published":
         return "published"
-    return "cut" if entry.cut else "ranked" if entry.tier == TIERS[0] else "predictions"
+    return "cut" if entry.cut else KINDS[entry.tier]
 
 
 def _on_gpu(result: Result) -> bool:
@@ -306,11 +314,11 @@ def _interval_note(cell: Cell, score: stats.ScoreRow) -> str:
 
 
 def _beats(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> None:
-    """On how many metrics a model is better than every trivial row that has the metric."""
+    """On how many metrics a model is better than every trivial row that has the metric; ``rows`` are of one kind."""
     keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
-    trivial = [row for row in rows if row.family == "trivial" and row.kind == "ranked"]
+    trivial = [row for row in rows if row.family == "trivial"]
     for row in rows:
-        if row.family == "trivial" or row.kind != "ranked":
+        if row.family == "trivial":
             continue
         won = judged = 0
         for column in keys:
@@ -332,6 +340,6 @@ def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[Board
     def place(row: BoardRow) -> tuple[int, list[tuple[bool, float]], str]:
         values = [(column, row.cells[column.key].value) for column in keys]
         signed = [(v is None, 0.0 if v is None else v if column.better == "lower" else -v) for column, v in values]
-        return get_args(Kind).index(row.kind), signed, row.title
+        return get_args(Kind).index(row.kind), [] if row.kind == "bound" else signed, row.title
 
     return sorted(rows, key=place)

@@ -36,7 +36,8 @@ def slots(row: BoardRow, benchmark: Benchmark, costs: Mapping[str, object], mean
         line.append(_slot(row.ranks.get(group.metric, NOTHING), f"f r{off}", rank=True))
         for column in group.columns:
             line.append(_slot(row.cells[column.key], ("k" if column.rank_key else "") + off, inline=published))
-    line.append(_slot(Cell(row.beats, None), "f"))
+    beyond = f"{row.beyond_copying} beyond the best copy of each image" if row.beyond_copying else ""
+    line.append(_slot(Cell(row.beats, None, beyond), "f"))
     return line + [_slot(row.cost.get(name, NOTHING), "f") for name in costs]
 
 

@@ -4,17 +4,17 @@ Every pair is fused at its own size. The fused luma in [0,1] is rounded to uint8
 both uint8 sources: EN, SD, SF, MI, SCD, VIF, Qabf, SSIM and CC in ``standard/1``, under keys without a column, which
 are ranked; and in the dialect ``cddfuse``, under ``metric@cddfuse``, which are not: they stand beside published rows.
 
-With ``stretch`` every fused image is first stretched so that it reaches from 0 to 1, as CDDFuse's script does. Colour
-stays outside: Y is fused, Cb and Cr of the visible picture are kept.
+With ``stretch`` every fused image is first stretched so that it reaches from 0 to 1, as CDDFuse's script does. Such
+rows are ranked among themselves, and :func:`evaluate_forms` fuses once and scores both forms. Colour stays outside: Y
+is fused, Cb and Cr of the visible picture are kept.
 """
 
 from __future__ import annotations
 
-import contextlib
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +39,14 @@ from fusionbench.evaluation.pair_images import (
     save_source,
     save_sources,
 )
+from fusionbench.evaluation.pair_scores import DIALECT as DIALECT  # they were here, and are read from here
+from fusionbench.evaluation.pair_scores import METRICS as METRICS
+from fusionbench.evaluation.pair_scores import fill_result, records, score_pair
 from fusionbench.evaluation.pair_sets import CACHE_BYTES, PairSet
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
-from fusionbench.metrics.engine import TABLE, available, choose
-from fusionbench.metrics.facts import fact_lines, facts
-from fusionbench.metrics.undefined import NotAvailable, grouped, measure
+from fusionbench.evaluation.watch_cost import watch_cost
+from fusionbench.metrics.undefined import NotAvailable
+from fusionbench.results.full_range import spans_full_range, stretch_levels
 from fusionbench.results.schema import (
     Identity,
     ModelIdentity,
@@ -52,15 +55,12 @@ from fusionbench.results.schema import (
     Result,
     TrainingIdentity,
     save,
-    summarise,
 )
 from fusionbench.training.runtime import describe_host, launch
 
 if TYPE_CHECKING:
     import torch
 
-METRICS = (*TABLE, "cc")
-DIALECT = "cddfuse"
 Maker = Callable[[int, np.ndarray], np.ndarray]  # index and pair, uint8 (2, h, w), to the fused uint8 (h, w)
 _AT_ONCE = 16  # pairs that are fused, then scored: the clock of fusing runs beside nothing else
 
@@ -127,9 +127,33 @@ def evaluate_pairs(
         UsageError: a model that fuses nothing, or not pairs.
         DataError: a pair that cannot be read or scored.
     """
+    settings: dict[str, Any] = {"params": params, "out": out, "device": device, "title": title, "force": force}
+    [result] = evaluate_forms(model, pairs, [protocol or PairsProtocol()], keep_pictures=keep_pictures, **settings)
+    return result
+
+
+def evaluate_forms(
+    model: Scorable,
+    pairs: PairSet,
+    protocols: Sequence[PairsProtocol] = (PairsProtocol(), PairsProtocol(stretch=True)),
+    *,
+    params: dict[str, Any] | None = None,
+    out: str | Path | None = "results",
+    device: str = "auto",
+    title: str | None = None,
+    force: bool = False,
+    keep_pictures: bool | None = None,
+) -> list[Result]:
+    """As :func:`evaluate_pairs`, in several forms at once, by default plain and stretched: every pair is fused once.
+
+    Returns a result for each of ``protocols``, in their order.
+
+    Raises:
+        UsageError, DataError: as :func:`evaluate_pairs`.
+    """
     import torch
 
-    protocol, runtime = protocol or PairsProtocol(), launch(device, "fp32")
+    runtime = launch(device, "fp32")
     _ = pairs.identity  # looks at every pair: one line says what is wrong with all of them
     height, width = pairs.pair(0).shape[1:]
     subject = EvaluatedModel.of(model, ImageSpec(1, height, width, 2), runtime.device, params)
@@ -137,28 +161,41 @@ def evaluate_pairs(
     if not can_fuse(model):
         raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
     about: dict[str, Any] = {"title": title or subject.title, "family": subject.family, "model_code": subject.code}
-    result = _result(pairs, protocol, subject.identity, training=subject.training, **about)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
     seconds: list[float] = []
     peaks: list[float] = []
 
-    def fuse(index: int, pair: np.ndarray) -> np.ndarray:
+    def fuse(index: int, pair: np.ndarray) -> torch.Tensor:
         batch = to_batch(pair, index, runtime.device)
-        with torch.no_grad(), _watch(runtime.device, seconds, peaks):
-            fused = model.fuse(batch)
-        return to_luma(fused, protocol.stretch)
+        with torch.no_grad(), watch_cost(runtime.device, seconds, peaks):
+            return model.fuse(batch)
 
-    if (found := saved_result(result, out, force)) is not None:
-        return _again(found, pairs, fuse, keep)
-    table = _score(result, pairs, fuse, keep, torch.get_num_threads())
-    result.cost = subject.cost() | {
-        "ms_per_image": 1000 * statistics.median(seconds),
-        "peak_mib": max(peaks) if peaks else None,
-    }
-    result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision, **subject.provenance}
-    if out is not None:
-        save(result, out, table)
-    return result
+    def luma(form: PairsProtocol, index: int, pair: np.ndarray) -> np.ndarray:
+        return to_luma(fuse(index, pair), form.stretch)
+
+    def lumas(forms: Sequence[PairsProtocol], index: int, pair: np.ndarray) -> list[np.ndarray]:
+        fused = fuse(index, pair)
+        return [to_luma(fused, form.stretch) for form in forms]
+
+    made = [_result(pairs, one, subject.identity, training=subject.training, **about) for one in protocols]
+    missing = []
+    for place, (one, result) in enumerate(zip(protocols, made, strict=True)):
+        if (found := saved_result(result, out, force)) is None:
+            missing.append(place)
+        else:
+            made[place] = _again(found, pairs, partial(luma, one), keep)
+    if not missing:
+        return made
+    maker = partial(lumas, [protocols[place] for place in missing])
+    tables = _score([made[place] for place in missing], pairs, maker, keep, torch.get_num_threads())
+    cost = {"ms_per_image": 1000 * statistics.median(seconds), "peak_mib": max(peaks) if peaks else None}
+    for place, table in zip(missing, tables, strict=True):
+        made[place].cost = subject.cost() | cost
+        made[place].provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
+        made[place].provenance |= subject.provenance
+        if out is not None:
+            save(made[place], out, table)
+    return made
 
 
 def score_pictures(
@@ -177,7 +214,8 @@ def score_pictures(
 ) -> Result:
     """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
 
-    A picture that belongs to no pair is named and passed over.
+    A picture that belongs to no pair is named and passed over. A protocol that stretches does so to the pictures'
+    8-bit luma; those that reach from black to white already stay as they are.
 
     Args:
         name, title: what the method is called in folders and on tables.
@@ -202,8 +240,6 @@ def score_pictures(
         if strict:
             raise DataError(f"{text}; take them away, or leave out --strict")
         say(f"warning: {text}; they are passed over")
-    if protocol.stretch:
-        raise UsageError("Pictures are scored as they are; a protocol that stretches is for models")
     ranges = fit_ranges(replace(pairs.ranges, fused=wanted), {"fused": [files[stem] for stem in pairs.stems]})
     made_of = digest([[stem, file_sha256(files[stem])] for stem in pairs.stems])
     identity = ModelIdentity(name=name, version="pictures", weights_sha256=made_of)
@@ -224,9 +260,13 @@ def score_pictures(
 
     _check_images(fused, len(pairs), read)
     keep = out if keeps_pictures(pairs, keep_pictures) else None
+
+    def luma(index: int, pair: np.ndarray) -> np.ndarray:
+        return stretch_levels(read(index)) if protocol.stretch else read(index)
+
     if (found := saved_result(result, out)) is not None:
-        return _again(found, pairs, lambda index, pair: read(index), keep)
-    table = _score(result, pairs, lambda index, pair: read(index), keep, jobs or joblib.cpu_count())
+        return _again(found, pairs, luma, keep)
+    [table] = _score([result], pairs, lambda index, pair: [luma(index, pair)], keep, jobs or joblib.cpu_count())
     if out is not None:
         save(result, out, table)
     return result
@@ -253,7 +293,7 @@ def _result(
     **about: Any,
 ) -> Result:
     """A result without scores. ``wanted``: the range asked for fused files; ``ranges``: what became of all ranges."""
-    metrics = {key: metric.version for key, metric in _records().items()}
+    metrics = {key: metric.version for key, metric in records().items()}
     rules, asked = protocol.identity(), getattr(pairs.source, "ranges", Ranges())
     rules.params |= (pairs.ranges if ranges is None else ranges).params()
     result = make_result(
@@ -264,31 +304,6 @@ def _result(
     if asked := replace(asked, fused=wanted).texts():
         result.provenance["ranges"] = asked  # as they were given: the protocol has what `auto` found
     return result
-
-
-def _records() -> dict[str, Any]:
-    """Score key -> metric record."""
-    found = {metric.name: metric for metric in choose(METRICS)}
-    return found | {f"{m.name}@{DIALECT}": m for m in choose(available(DIALECT, METRICS), DIALECT)}
-
-
-def score_pair(
-    fused: np.ndarray, pair: np.ndarray, name: str
-) -> tuple[dict[str, float], dict[str, NotAvailable], list[str]]:
-    """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none;
-    why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
-    """
-    values: dict[str, float] = {}
-    missing: dict[str, NotAvailable] = {}
-    for dialect, tail in (("standard/1", ""), (DIALECT, f"@{DIALECT}")):
-        metrics = choose(available(dialect, METRICS), dialect)
-        try:
-            found, why = measure(fused, pair[0], pair[1], metrics, name)
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from error
-        values |= {f"{metric}{tail}": value for metric, value in found.items()}
-        missing |= {f"{metric}{tail}": reason for metric, reason in why.items()}
-    return values, missing, facts(fused, [*pair])
 
 
 def _again(found: Result, pairs: PairSet, make: Maker, keep: str | Path | None) -> Result:
@@ -307,76 +322,44 @@ def _tell(result: Result) -> None:
         say(f"note: {result.title}: {line}")
 
 
-def _score(result: Result, pairs: PairSet, make: Maker, keep: str | Path | None, jobs: int) -> dict[str, Any]:
-    """Fill the scores of ``result``, keep pictures below ``keep``, and return the table per image, by column."""
+def _score(
+    results: Sequence[Result],
+    pairs: PairSet,
+    make: Callable[[int, np.ndarray], Sequence[np.ndarray]],
+    keep: str | Path | None,
+    jobs: int,
+) -> list[dict[str, Any]]:
+    """Fill the scores of ``results``, keep pictures below ``keep``, and return the tables per image, by column.
+
+    Args:
+        make: index and pair, uint8 (2, h, w), to a fused image, uint8 (h, w), for every result.
+    """
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
     left = set() if keep is None else set(missing_sources(pairs, keep))
-    rows: list[dict[str, float]] = []
-    reasons: list[dict[str, NotAvailable]] = []
-    found: list[list[str]] = []
+    scored: list[tuple[dict[str, float], dict[str, NotAvailable], list[str]]] = []  # of all results, pair by pair
+    full: list[tuple[bool, bool]] = []  # a fused image, and a source of it
     pool = Parallel(n_jobs=jobs, prefer="threads")
-    with progress(f"score {result.title}", len(pairs), "pairs") as bar:
+    with progress(f"score {results[0].title}", len(pairs), "pairs") as bar:
         for begin in range(0, len(pairs), _AT_ONCE):
             work = []
-            for index in range(begin, min(len(pairs), begin + _AT_ONCE)):
+            for index in range(begin, end := min(len(pairs), begin + _AT_ONCE)):
                 pair = pairs.pair(index)
-                fused = make(index, pair)
-                work.append((fused, pair, pairs.stems[index]))
                 if keep is not None and index in left:
                     save_source(pairs, keep, index, pair)
-                if keep is not None:
-                    write_bytes(fused_path(result, pairs, keep, index), encode_png(fused))
-            for values, missing, remarkable in pool(delayed(score_pair)(*item) for item in work):
-                rows.append(values)
-                reasons.append(missing)
-                found.append(remarkable)
-            bar.advance(len(work))
+                source = any(spans_full_range(view) for view in pair)
+                for result, fused in zip(results, make(index, pair), strict=True):
+                    work.append((fused, pair, pairs.stems[index]))
+                    full.append((spans_full_range(fused), source))
+                    if keep is not None:
+                        write_bytes(fused_path(result, pairs, keep, index), encode_png(fused))
+            scored += pool(delayed(score_pair)(*item) for item in work)
+            bar.advance(end - begin)
     if keep is not None:
         finish_sources(pairs, keep)
-    for key, metric in _records().items():
-        missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
-        column = np.array([row[key] for row in rows], np.float64)
-        result.scores[key] = summarise(column, metric.better, metric.unit, missing_here)
-    if lines := fact_lines(zip(pairs.stems, found, strict=True), len(pairs), ("source a", "source b")):
-        result.provenance["remarks"] = lines
+    count = len(results)
+    tables = [fill_result(one, pairs, scored[i::count], full[i::count]) for i, one in enumerate(results)]
+    for result in results:
         _tell(result)
-    return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]}
-
-
-@contextlib.contextmanager
-def _watch(device: torch.device, seconds: list[float], peaks: list[float]) -> Iterator[None]:
-    """Note the seconds that the body takes, and its peak memory in MiB beyond what was held before.
-
-    On CUDA the peak is the allocator's; on Linux it is the process's resident set, whose high mark the kernel lets a
-    process reset; elsewhere nothing is noted.
-    """
-    cuda = device.type == "cuda"
-    if cuda:
-        import torch
-
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before: float | None = torch.cuda.memory_allocated(device) / 2**20
-    else:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
-        before = _resident("VmRSS")
-    begun = time.perf_counter()
-    yield
-    if cuda:
-        torch.cuda.synchronize(device)
-    seconds.append(time.perf_counter() - begun)
-    after = torch.cuda.max_memory_allocated(device) / 2**20 if cuda else _resident("VmHWM")
-    if before is not None and after is not None:
-        peaks.append(after - before)
-
-
-def _resident(field: str) -> float | None:
-    """``VmRSS`` or ``VmHWM`` of this process in MiB, None where the system does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
-    except (OSError, StopIteration):
-        return None
+    return tables

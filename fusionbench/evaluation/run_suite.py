@@ -166,7 +166,7 @@ def _score_here(
     def score(row: SuiteModel, seed: int) -> None:
         trained = learns(row)
         model: Any = done.made[row.key, seed] if trained else protocol.create(row, data)
-        result = protocol.evaluate(
+        found = protocol.evaluate_all(
             model,
             data,
             suite.protocol,
@@ -176,7 +176,7 @@ def _score_here(
             title=row.title,
             **extra,
         )
-        scored.append(ScoredRow(row, seed, model, result))
+        scored.extend(ScoredRow(row, seed, model, result) for result in found)
 
     scored: list[ScoredRow] = []
     for row in rows:

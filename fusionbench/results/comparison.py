@@ -38,12 +38,13 @@ import numpy as np
 
 from fusionbench.core.errors import UsageError
 from fusionbench.results import bootstrap as stats
+from fusionbench.results.copy_bounds import Bound, copy_bounds
 from fusionbench.results.entries import Entry, read_entries, require_comparable, title_of
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.input_means import MEAN, column_order, matches
 from fusionbench.results.result_set import Results
 from fusionbench.results.row_keys import same_model
-from fusionbench.results.tiers import APART, TIERS, Tiers
+from fusionbench.results.tiers import APART, Tier, Tiers, ranked_groups
 
 __all__ = [  # with the names that lie in entries and row_keys now
     "SECONDARY",
@@ -84,7 +85,8 @@ class Comparison:
 
     ``counted``: key -> number of images that the ranks are from; ``not_ranked``: key -> place of an entry -> why it has
     no row though its metric was asked for. ``tiers``: whether submitted predictions are ranked apart from rows that
-    were scored from weights (:mod:`fusionbench.results.tiers`).
+    were scored from weights (:mod:`fusionbench.results.tiers`). ``bounds``: tier -> key -> what copying reaches
+    (:mod:`fusionbench.results.copy_bounds`).
     """
 
     entries: list[Entry]
@@ -99,6 +101,7 @@ class Comparison:
     counted: dict[str, int] = field(default_factory=dict)
     not_ranked: dict[str, dict[int, str]] = field(default_factory=dict)
     tiers: Tiers = APART
+    bounds: dict[Tier, dict[str, Bound]] = field(default_factory=dict)
 
 
 def common_images(values: Sequence[np.ndarray]) -> tuple[np.ndarray, list[str]]:
@@ -185,9 +188,7 @@ def compare_entries(
         table[key] = [None] * len(entries)
         having = [i for i, entry in enumerate(entries) if key in entry.values]
         # Cut runs are compared among themselves: they get means and intervals here; their ranks are not shown.
-        kinds = [([tier] if tiers == APART else TIERS, cut) for tier in TIERS for cut in (False, True)]
-        kinds = kinds if tiers == APART else kinds[:2]
-        for members, cut in kinds:
+        for members, cut in [(tier_group, cut) for tier_group in ranked_groups(tiers) for cut in (False, True)]:
             group = [i for i in having if entries[i].tier in members and entries[i].cut == cut]
             mask, reasons = common_images([entries[i].values[key] for i in group])
             why |= {i: reason for i, reason in zip(group, reasons, strict=True) if reason}
@@ -214,6 +215,7 @@ def compare_entries(
         counted=counted,
         not_ranked=not_ranked,
         tiers=tiers,
+        bounds=copy_bounds(entries, keys),
     )
 
 

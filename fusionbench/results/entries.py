@@ -35,7 +35,7 @@ from fusionbench.results.image_tables import per_image
 from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows, owner_of
-from fusionbench.results.schema import Result
+from fusionbench.results.schema import ProtocolIdentity, Result
 from fusionbench.results.tiers import Tier, tier_of
 
 
@@ -94,7 +94,9 @@ class Entry:
     @property
     def tier(self) -> Tier:
         """Which rows it is ranked with by default, see :mod:`fusionbench.results.tiers`."""
-        return tier_of(self.results[0].status, self.results[0].identity.protocol.name)
+        first = self.results[0]
+        stretched = any(result.stretched for result in self.results)
+        return tier_of(first.status, first.identity.protocol.name, stretched)
 
     @property
     def cut(self) -> bool:
@@ -108,6 +110,21 @@ class Entry:
 def title_of(result: Result) -> str:
     """What a table calls a result, as its author wrote it: who prints it makes it harmless."""
     return result.title or result.identity.model.name
+
+
+def table_protocol(protocol: ProtocolIdentity) -> ProtocolIdentity:
+    """A protocol without what only makes another ranked group of a table: whether pairs' images were stretched.
+
+    Example:
+        >>> from fusionbench.results.entries import table_protocol
+        >>> from fusionbench.results.schema import ProtocolIdentity
+        >>> table_protocol(ProtocolIdentity(name="pairs", version="1", seed=0, params={"stretch": True})).params
+        {}
+    """
+    if protocol.name != "pairs":
+        return protocol
+    params = {key: value for key, value in protocol.params.items() if key != "stretch"}
+    return msgspec.structs.replace(protocol, params=params)
 
 
 def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = ()) -> None:
@@ -126,6 +143,8 @@ def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = 
     for other, theirs in zip(results, named, strict=True):
         for part in ("dataset", "protocol"):
             ours, another = getattr(results[0].identity, part), getattr(other.identity, part)
+            if part == "protocol":
+                ours, another = table_protocol(ours), table_protocol(another)
             mine = {} if ours == another else msgspec.to_builtins(ours)
             for name, value in ({} if ours == another else msgspec.to_builtins(another)).items():
                 if mine[name] != value:

@@ -36,6 +36,7 @@ from fusionbench.core.formats import read_json
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.text import ResultName
 from fusionbench.metrics.undefined import NotAvailable
+from fusionbench.results.full_range import FullRange as FullRange
 from fusionbench.results.image_tables import read_table, table_bytes
 from fusionbench.results.input_means import current_keys
 from fusionbench.results.origins import Origin as Origin  # they are parts of the schema, read from here
@@ -142,7 +143,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         (58.15, 'grey levels')
     """
 
-    schema: Literal["fusionbench.result/1", "fusionbench.result/1.1"] = "fusionbench.result/1"
+    schema: Literal["fusionbench.result/1", "fusionbench.result/1.1", "fusionbench.result/1.2"] = "fusionbench.result/1"
     id: str
     status: Status
     family: Literal["trivial", "classical", "model"] = "model"
@@ -155,6 +156,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     origin: Origin = msgspec.field(default_factory=Origin)
     pictures: dict[str, str] = {}  # caption -> file beside the result
     declared: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # since fusionbench.result/1.1
+    full_range: FullRange | msgspec.UnsetType = msgspec.UNSET  # of fused images of pairs, since fusionbench.result/1.2
 
     @property
     def cut(self) -> bool:
@@ -170,6 +172,13 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     def statements(self) -> dict[str, Any]:
         """What the author declares; empty where everything was measured."""
         return self.declared if isinstance(self.declared, dict) else {}
+
+    @property
+    def stretched(self) -> bool:
+        """Whether fused images were stretched image by image: by the protocol, or as their ranges show."""
+        if self.identity.protocol.name == "pairs" and self.identity.protocol.params.get("stretch") is True:
+            return True
+        return isinstance(self.full_range, FullRange) and self.full_range.stretched
 
     def folder(self, root: str | Path) -> Path:
         """``<root>/<dataset>/<model>/<id12>``: where the result belongs."""
@@ -322,6 +331,8 @@ def result_bytes(result: Result) -> bytes:
     """
     added = result.origin.submission is not msgspec.UNSET or result.declared is not msgspec.UNSET
     result.schema = "fusionbench.result/1.1" if added else "fusionbench.result/1"
+    if result.full_range is not msgspec.UNSET:
+        result.schema = "fusionbench.result/1.2"
     return msgspec.json.format(msgspec.json.encode(result, order="sorted"), indent=1) + b"\n"
 
 

@@ -34,63 +34,75 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.text import csv_text, in_latex, in_markdown_table, one_line
-from fusionbench.metrics import label_of
 from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.comparison import Comparison, Entry
-from fusionbench.results.input_means import MEAN, column_order, is_count, subsample
+from fusionbench.results.copy_bounds import BOUND_NOTE, BOUND_TITLE, Bound
+from fusionbench.results.input_tables import by_inputs as by_inputs  # it was here, and is read from here
 from fusionbench.results.number_texts import decimals as decimals  # they were here, and are read from here
 from fusionbench.results.number_texts import mean_places
 from fusionbench.results.number_texts import number as number
 from fusionbench.results.number_texts import rank_text as rank_text
 from fusionbench.results.number_texts import spread_text as spread_text
 from fusionbench.results.rank_notes import rank_notes
-from fusionbench.results.schema import Result, left_out
-from fusionbench.results.tiers import APART, HEADINGS, TIERS, TOGETHER_NOTE
+from fusionbench.results.schema import left_out
+from fusionbench.results.tiers import APART, TIERS, TOGETHER_NOTE, Tier, heading_of, ranked_groups
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-MAX_COUNTS = 6  # numbers of inputs that fit beside each other on a terminal, nats and bits in each
 ARROW = {"higher": "↑", "lower": "↓"}
 
 
 def order(comparison: Comparison) -> list[int]:
     """Entries from best to worst by the first score that they have; runs cut short come last.
 
-    Where tiers are apart, submitted predictions come after all that was scored from weights.
+    Groups that are ranked apart come one after the other (:func:`fusionbench.results.tiers.ranked_groups`).
     """
+    group_of = {tier: place for place, group in enumerate(ranked_groups(comparison.tiers)) for tier in group}
 
     def place(i: int) -> tuple[int, bool, list[float], str]:
         rows = [column[i] for column in comparison.scores.values()]
         places = [float("inf") if row is None else float(row.rank) for row in rows]
         entry = comparison.entries[i]
-        tier = TIERS.index(entry.tier) if comparison.tiers == APART else 0
-        return tier, entry.cut, places, entry.title
+        return group_of[entry.tier], entry.cut, places, entry.title
 
     return sorted(range(len(comparison.entries)), key=place)
 
 
-def _sections(comparison: Comparison) -> list[tuple[str, list[int]]]:
-    """The tables of a comparison, each with the heading that says why it stands apart: heading -> :func:`order`.
+@dataclass(frozen=True)
+class _Section:
+    """Rows that are ranked against each other: why they stand apart, their places, and what copying reaches there."""
 
-    One without a heading where there are no submitted predictions, or where all rows are ranked together.
-    """
+    heading: str
+    members: list[int]
+    bounds: dict[str, Bound]
+
+
+def _sections(comparison: Comparison) -> list[_Section]:
+    """The tables of a comparison, in :func:`order`; one without a heading where all rows are of the first group."""
     places = order(comparison)
-    found = {tier: [i for i in places if comparison.entries[i].tier == tier] for tier in TIERS}
-    if comparison.tiers != APART or len(found[TIERS[0]]) == len(places):
-        return [("", places)]
-    return [(HEADINGS[tier], members) for tier, members in found.items() if members]
+    present: list[Tier] = [tier for tier in TIERS if any(entry.tier == tier for entry in comparison.entries)]
+    sections = []
+    for group in ranked_groups(comparison.tiers):
+        members = [i for i in places if comparison.entries[i].tier in group]
+        alone = group[0] == TIERS[0] and len(members) == len(places)
+        heading = "" if alone else heading_of(group, present)
+        bounds = next((comparison.bounds[tier] for tier in group if tier in comparison.bounds), {})
+        sections += [_Section(heading, members, bounds)] if members else []
+    return sections
 
 
 def label(entry: Entry) -> str:
-    """Title with what a reader must know: who submitted it, number of runs, cut short, trivial."""
+    """Title with what a reader must know: who submitted it, number of runs, cut short, trivial, stretched."""
     notes = [f"by {entry.signature}"] if entry.signature else []
     notes += [f"{len(entry.results)} runs"] if len(entry.results) > 1 else []
     notes += ["cut short"] if entry.cut else []
     notes += ["trivial"] if entry.trivial else []
+    notes += ["stretched"] if entry.tier == "stretched" else []
     return entry.title + (f" ({', '.join(notes)})" if notes else "")
 
 
@@ -103,13 +115,14 @@ def legend(comparison: Comparison) -> str:
         + ("; ± standard deviation over training runs" if any(len(e.results) > 1 for e in comparison.entries) else "")
         + "; * not separable from the best; ranks hold for all rows at once, runs cut short are not ranked."
         + (f" {TOGETHER_NOTE}" if _together(comparison) else "")
+        + (f" {BOUND_TITLE}: {BOUND_NOTE}; no row, and not ranked." if comparison.bounds else "")
     )
     return " ".join(text.split())
 
 
 def _together(comparison: Comparison) -> bool:
     """Whether rows of different tiers are ranked against each other."""
-    return comparison.tiers != APART and len({entry.tier for entry in comparison.entries}) > 1
+    return comparison.tiers != APART and len({entry.tier for entry in comparison.entries} - {"stretched"}) > 1
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -143,7 +156,10 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 hide = entry.cut or not row.ranked
                 hidden = dict.fromkeys(("rank", "rank_low", "rank_high", "tied")) if hide else {}
                 hidden |= {name: None for name, value in vars(row).items() if value in (math.inf, -math.inf)}
-                scores[key] = {**vars(row), "ranked": row.ranked and not entry.cut, **hidden}
+                bound = comparison.bounds.get(entry.tier, {}).get(key)
+                beyond = None if bound is None else bound.passed_by(row.mean)
+                ranked = row.ranked and not entry.cut
+                scores[key] = {**vars(row), "ranked": ranked, **hidden, "beyond_copying": beyond}
         rows.append(
             {
                 "name": entry.results[0].identity.model.name,
@@ -154,6 +170,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "cut": entry.cut,
                 "status": entry.results[0].status,
                 "tier": entry.tier,
+                "stretched": entry.results[0].stretched,
                 **entry.provenance,
                 "scores": scores,
                 "not_available": {key: why[i] for key, why in comparison.not_ranked.items() if i in why},
@@ -169,6 +186,10 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
         "better": comparison.better,
         "unit": comparison.unit,
         "n": comparison.counted,
+        "best_copy": {
+            tier: {key: {"mean": bound.mean, "images": bound.images} for key, bound in bounds.items()}
+            for tier, bounds in comparison.bounds.items()
+        },
         "rows": rows,
     }
 
@@ -191,19 +212,19 @@ def as_tables(comparison: Comparison, width: int) -> list[Table]:
 
     console = Console(width=1 << 16)  # to measure, as wide as it wants to be
     tables: list[Table] = []
-    for heading, members in _sections(comparison):
+    for section in _sections(comparison):
         keys = list(comparison.better)
         while keys:
             count = len(keys)
-            while count > 1 and console.measure(_table(comparison, keys[:count], members)).maximum > width:
+            while count > 1 and console.measure(_table(comparison, keys[:count], section)).maximum > width:
                 count -= 1
-            tables.append(_table(comparison, keys[:count], members))
-            tables[-1].title = heading or None
+            tables.append(_table(comparison, keys[:count], section))
+            tables[-1].title = section.heading or None
             keys = keys[count:]
     return tables
 
 
-def _table(comparison: Comparison, keys: Sequence[str], members: Sequence[int]) -> Table:
+def _table(comparison: Comparison, keys: Sequence[str], section: _Section) -> Table:
     """A rich table of some scores of some entries."""
     from rich.markup import escape
     from rich.table import Table
@@ -222,12 +243,24 @@ def _table(comparison: Comparison, keys: Sequence[str], members: Sequence[int]) 
         head = f"{key} {ARROW[comparison.better[key]]}" + (f" ({unit})" if unit not in ("", "1") else "")
         table.add_column("rank", justify="right", style="dim", no_wrap=True)
         table.add_column(escape(head), justify="right", no_wrap=True)
-    for i in members:
+    for i in section.members:
         entry = comparison.entries[i]
         found = [(comparison.scores[key][i], i in comparison.not_ranked.get(key, {})) for key in keys]
         cells = [t for row, lacks in found for t in (cell(row, entry.cut) if row else ["", "n/a" if lacks else "–"])]
         table.add_row(escape(one_line(label(entry))), *cells, style="bright_black" if entry.trivial else "")
+    if any(key in section.bounds for key in keys):
+        cells = [text for key in keys for text in ("", _bound_text(comparison, section, key) + " ")]
+        table.add_row(BOUND_TITLE, *cells, style="italic bright_black")
     return table
+
+
+def _bound_text(comparison: Comparison, section: _Section, key: str) -> str:
+    """What copying reaches, with as many digits as the rows have; a dash where there is no bound."""
+    bound = section.bounds.get(key)
+    if bound is None:
+        return "–"
+    rows = [row for i in section.members if (row := comparison.scores[key][i]) is not None]
+    return f"{bound.mean:.{max(map(mean_places, rows), default=3)}f}"
 
 
 def as_markdown(comparison: Comparison) -> str:
@@ -243,13 +276,16 @@ def as_markdown(comparison: Comparison) -> str:
         for key, better in comparison.better.items()
     ]
     lines: list[str] = []
-    for heading, members in _sections(comparison):
+    for section in _sections(comparison):
         lines += [""] if lines else []
-        lines += [f"**{in_markdown_table(heading)}**", ""] if heading else []
+        lines += [f"**{in_markdown_table(section.heading)}**", ""] if section.heading else []
         lines += ["| model | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
-        for i in members:
+        for i in section.members:
             name = in_markdown_table(label(comparison.entries[i]))
             lines.append(f"| {name} | " + " | ".join(_cells(comparison, i, cell, ["–"])) + " |")
+        if section.bounds:
+            texts = [_bound_text(comparison, section, key) for key in comparison.better]
+            lines.append(f"| *{BOUND_TITLE}* | " + " | ".join(texts) + " |")
     told = ["* " + in_markdown_table(line) for line in notes(comparison)]
     return "\n".join([*lines, "", _in_head(legend(comparison)), "", *told, *([""] if told else [])])
 
@@ -303,78 +339,16 @@ def as_latex(comparison: Comparison) -> str:
         "model & " + " & ".join(heads) + " \\\\",
         "\\midrule",
     ]
-    for place, (heading, members) in enumerate(_sections(comparison)):
+    for place, section in enumerate(_sections(comparison)):
         lines += ["\\midrule"] if place else []
-        if heading:
-            lines.append(f"\\multicolumn{{{1 + len(heads)}}}{{l}}{{\\emph{{{in_latex(heading)}}}}} \\\\")
-        for i in members:
+        if section.heading:
+            lines.append(f"\\multicolumn{{{1 + len(heads)}}}{{l}}{{\\emph{{{in_latex(section.heading)}}}}} \\\\")
+        for i in section.members:
             cells = [in_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
             if comparison.entries[i].trivial:
                 cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
             lines.append(" & ".join(cells) + " \\\\")
+        if section.bounds:
+            texts = [_bound_text(comparison, section, key).replace("–", "--") for key in comparison.better]
+            lines.append(" & ".join([f"\\emph{{{in_latex(BOUND_TITLE)}}}", *texts]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def by_inputs(results: Sequence[Result], metric: str) -> Table:
-    """A rich table of one metric of masked sets: a row a model that has it, a column a number of inputs, their mean.
-
-    Of many numbers of inputs ``MAX_COUNTS`` are shown, spread evenly from none to all; the mean is over all of them.
-    Likelihoods show nats and, dimmed, bits per dimension; trivial rows are dimmed, runs cut short say so.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench import create_model
-        >>> from fusionbench.core.types import ImageSpec
-        >>> from fusionbench.evaluation.pairs import evaluate_pairs
-        >>> from fusionbench.evaluation.pair_sets import open_pairs
-        >>> from fusionbench.results.schema import summarise
-        >>> from fusionbench.results.tables import by_inputs
-        >>> pairs = open_pairs("pairs-demo", "all", None, limit=1)
-        >>> model = create_model("copy-a", ImageSpec(1, 256, 256, views=2))
-        >>> result = evaluate_pairs(model, pairs, out=None, device="cpu")
-        >>> result.scores = {f"mse_min@{n}": summarise(np.full(3, 0.1), "lower", "1") for n in range(4)}
-        >>> [column.header for column in by_inputs([result], "mse_min").columns]
-        ['model', 'N = 0', 'N = 1', 'N = 2', 'N = 3', 'mean']
-    """
-    from rich.markup import escape
-    from rich.table import Table
-
-    results = [result for result in results if any(key.partition("@")[0] == metric for key in result.scores)]
-    every = {key for result in results for key in result.scores}
-    keys = sorted((key for key in every if key.partition("@")[0] == metric), key=column_order)
-    counts = [column for key in keys if is_count(column := key.partition("@")[2])]
-    columns = [*subsample(counts, MAX_COUNTS), MEAN]
-    found = next((result.scores[key] for key in keys for result in results if key in result.scores), None)
-    unit = "" if found is None or found.unit in ("", "1") else f" ({found.unit}"
-    bits = any(key.startswith(f"{metric}_bpd@") for result in results for key in result.scores)
-    unit += "" if not unit else ", bits/dim)" if bits else ")"
-    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left", title_style="bold")
-    table.title = f"{escape(label_of(metric) + unit)}, {found.better if found else 'lower'} is better"
-    table.add_column("model", min_width=16, no_wrap=True)
-    for column in columns:
-        table.add_column("mean" if column == MEAN else f"N = {column}", justify="right", no_wrap=True, min_width=8)
-    best = {column: _best(results, f"{metric}@{column}") for column in columns}
-    for result in results:
-        cells = []
-        for column in columns:
-            score, small = result.scores.get(f"{metric}@{column}"), result.scores.get(f"{metric}_bpd@{column}")
-            if score is None or score.mean is None:
-                cells.append("–")
-                continue
-            text = f"{score.mean:.1f}" if bits else f"{score.mean:.4f}"
-            text = f"[bold green]{text}[/bold green]" if score.mean == best[column] and not result.cut else text
-            if small is not None and small.mean is not None:
-                text += f" [dim]{small.mean:.3f}[/dim]"
-            cells.append(text)
-        name = (result.title or result.identity.model.name) + (" (cut short)" if result.cut else "")
-        table.add_row(escape(name), *cells, style="bright_black" if result.family == "trivial" else "")
-    return table
-
-
-def _best(results: Sequence[Result], key: str) -> float | None:
-    """The best mean among the runs that were not cut short."""
-    scores = [result.scores[key] for result in results if key in result.scores and not result.cut]
-    means = [score.mean for score in scores if score.mean is not None]
-    if not means:
-        return None
-    return min(means) if scores[0].better == "lower" else max(means)

@@ -12,7 +12,7 @@ import pytest
 
 from fusionbench.board import build_board
 from fusionbench.core import images
-from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.errors import DataError
 from fusionbench.evaluation import pair_sets, pairs
 from fusionbench.evaluation.external import score_outputs
 from fusionbench.evaluation.pair_sets import open_pairs
@@ -160,11 +160,19 @@ def test_the_demo_is_scored_from_the_pictures_that_its_run_keeps(tmp_path: Path)
         score_outputs(*given, name="theirs", out=None)
 
 
-def test_a_protocol_that_stretches_is_for_models(place: Path) -> None:
-    text = SUITE.replace('"pairs/1"', '"pairs/1"\nstretch = true')
-    (place / "small.toml").write_text(text)
-    with pytest.raises(UsageError, match="stretches"):
-        score_outputs(place / "small.toml", place / "set/a", place / "set/b", place / "fused", name="x", out=None)
+def test_pictures_are_scored_stretched_as_the_protocol_says(place: Path) -> None:
+    """As if each had been stretched by hand; with both forms the plain result is returned, and both are saved."""
+    (place / "small.toml").write_text(SUITE.replace('"pairs/1"', '"pairs/1"\nstretch = "both"'))
+    plain = score_outputs(*given(place), name="x", out=place / "results")
+    found = {one.identity.protocol.params["stretch"]: one for one in load_folder(place / "results")}
+    assert plain.id == found[False].id and not plain.stretched and found[True].stretched
+    for path in (place / "fused").iterdir():
+        image = images.read_image(path).grey().astype(float)
+        by_hand = np.rint(255 * (image - image.min()) / (image.max() - image.min()))
+        folders.save(path.with_suffix(".bmp"), by_hand.astype(np.uint8))
+    (place / "small.toml").write_text(SUITE)
+    again = score_outputs(*given(place), name="by-hand", out=place / "results")
+    assert again.scores == found[True].scores and again.scores["sd"].mean > plain.scores["sd"].mean  # type: ignore[operator]
 
 
 def test_real_outputs_of_a_method_from_the_command_line(

@@ -179,6 +179,7 @@ def write_all(work: Path) -> dict[str, Path]:
         "run-1.1": work / "imported",
         "submission-1.2.zip": work / "imported.zip",
         "result-1": result.folder(work / "results"),
+        "result-1.2": write_pairs_result(work),
         "baseline-1.1.json": work / "baseline.json",
         "submission-1.zip": work / "submission.zip",
         "predictions-1.zip": work / "predictions.zip",
@@ -225,6 +226,22 @@ def write_imported(folder: Path) -> Path:
     )
     record.write(folder)
     return folder
+
+
+def write_pairs_result(work: Path) -> Path:
+    """The average of two embedded pairs, stretched: how many images reach from black to white is counted."""
+    from fusionbench.core.types import ImageSpec
+    from fusionbench.evaluation.pair_sets import open_pairs
+    from fusionbench.evaluation.pairs import PairsProtocol, evaluate_pairs
+    from fusionbench.models import create_model
+
+    pairs = open_pairs("pairs-demo", "all", None, limit=2)
+    model = create_model("average", ImageSpec(1, 256, 256, 2))
+    rules = PairsProtocol(stretch=True)
+    result = evaluate_pairs(model, pairs, protocol=rules, out=work / "pairs", device="cpu", keep_pictures=False)
+    table = load_per_image(result.folder(work / "pairs"))
+    result.provenance = {"fusionbench": result.provenance["fusionbench"]}
+    return save(result, work / "pairs", table)
 
 
 def write_attested(work: Path) -> Path:

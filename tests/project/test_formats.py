@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from fusionbench.training.run import read_run
 from tests.helpers.golden_formats import images, write_all
 
 ROOT = Path(__file__).parents[2]
+OLD_REVISIONS = Literal["fusionbench.result/1", "fusionbench.result/1.1"]
 GOLDEN = ROOT / "tests" / "golden" / "formats"
 KEPT = {".json", ".h5", ".csv", ".safetensors"}
 FORMAT = re.compile(r"\"(fusionbench\.([a-z]+)/(\d+(?:\.\d+)?))\"")
@@ -43,6 +45,7 @@ FILES = {
     "run/1.1": "run-1.1/run.json",
     "result/1": "result-1/result.json",
     "result/1.1": "result-1.1/result.json",
+    "result/1.2": "result-1.2/result.json",
     "baseline/1": "baseline-1.json",
     "baseline/1.1": "baseline-1.1.json",
     "submission/1": "submission-1.zip",
@@ -323,3 +326,34 @@ def test_revision_1_of_results_and_submissions() -> None:
         assert old["ok"] and new["ok"] and old["id"] != new["id"]
         facts = {"group": "three-seeds", "schema": f"fusionbench.{name}/1.1", **extra}
         assert new["submission"] == old["submission"] | facts
+
+
+def test_result_1_2_counts_full_images() -> None:
+    result, before = load(GOLDEN / "result-1.2"), load(GOLDEN / "result-1")
+    counts = json.loads((GOLDEN / "result-1.2" / "result.json").read_text())["full_range"]
+    assert counts == {"images": 2, "full": 2, "sources": 2} and result.stretched and not before.stretched
+    assert result_bytes(result) == (GOLDEN / "result-1.2" / "result.json").read_bytes()
+
+
+def test_a_reader_without_full_range_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reader of revision 1.1, whose struct has no such field: the rest is read, and a note says what is left out."""
+    import msgspec
+
+    from fusionbench.core.formats import read_json
+    from fusionbench.results.schema import IDENTITIES, Result
+
+    kinds = {one.name: one.type for one in msgspec.structs.fields(Result)} | {"schema": OLD_REVISIONS}
+    older = msgspec.defstruct(
+        "Older",
+        [
+            (one.name, kinds[one.name]) if one.required else (one.name, kinds[one.name], msgspec.field(default=None))
+            for one in msgspec.structs.fields(Result)
+            if one.name != "full_range"
+        ],
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    content = (GOLDEN / "result-1.2" / "result.json").read_bytes()
+    found: Any = read_json(content, older, "x.json", IDENTITIES)
+    assert found.scores.keys() == load(GOLDEN / "result-1.2").scores.keys()
+    assert "fusionbench.result/1.2 is newer: full_range left out" in capsys.readouterr().err

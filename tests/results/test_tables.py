@@ -12,7 +12,6 @@ import pytest
 
 from fusionbench.results import tables
 from fusionbench.results.comparison import Comparison, compare_results
-from fusionbench.results.schema import load
 from tests.helpers.results import made_up
 
 
@@ -120,23 +119,6 @@ def test_several_runs_show_their_deviation(tmp_path: Path) -> None:
     assert "(\\sigma_{2} = 0.1" in tables.as_latex(found)
 
 
-@pytest.mark.parametrize(
-    ("views", "heads"),
-    [
-        (2, ["N = 0", "N = 1", "N = 2", "mean"]),
-        (11, [*(f"N = {n}" for n in (0, 2, 4, 6, 8, 11)), "mean"]),
-        (64, [*(f"N = {n}" for n in (0, 12, 25, 38, 51, 64)), "mean"]),
-    ],
-)
-def test_a_table_by_inputs_fits_a_terminal(tmp_path: Path, views: int, heads: list[str]) -> None:
-    made = load(made_up(tmp_path, views=views))
-    table = tables.by_inputs([made], "mse_min")
-    assert [column.header for column in table.columns] == ["model", *heads]
-    shown = [made.scores[f"mse_min@{head.removeprefix('N = ')}"].mean for head in heads]
-    cells = [re.sub(r"\[[^]]*\]", "", next(iter(column.cells))) for column in table.columns[1:]]
-    assert cells == [f"{mean:.4f}" for mean in shown]
-
-
 def test_submitted_predictions_have_a_table_of_their_own(tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two", "theirs", "others")):
         folder = made_up(tmp_path, name, shift=0.1 * number - 0.5 * (number > 1))
@@ -152,8 +134,10 @@ def test_submitted_predictions_have_a_table_of_their_own(tmp_path: Path) -> None
         ("others", "predictions"),
     ]
     assert [row["scores"]["mse_min@mean"]["rank"] for row in data["rows"]] == [1, 2, 1, 2] and data["tiers"] == "apart"
-    (ours, members), (theirs, others) = tables._sections(found)
-    assert ours.startswith("Scored here") and theirs.startswith("Submitted predictions") and len(members + others) == 4
+    first, second = tables._sections(found)
+    ours, theirs = first.heading, second.heading
+    assert ours.startswith("Scored here") and theirs.startswith("Submitted predictions")
+    assert len(first.members + second.members) == 4
     assert tables.as_markdown(found).count("|---") == 4 and f"**{theirs}**" in tables.as_markdown(found)
     assert [table.title for table in tables.as_tables(found, 200)] == [ours, theirs]
     assert tables.as_latex(found).count("multicolumn{2}") == 2

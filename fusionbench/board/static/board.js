@@ -91,7 +91,7 @@
     for (const row of rows()) {
       const text = row.cells[0].textContent.toLowerCase();
       const found = words.every((word) => text.includes(word)) || row.classList.contains("trivial");
-      const published = row.closest(".published");
+      const published = row.closest(".published, .bound");
       const keep = found && (published || asked.every((filter) => passes[filter.dataset.filter](row, filter.value)));
       row.hidden = !keep && !row.classList.contains("pinned");
       shown += !row.hidden;

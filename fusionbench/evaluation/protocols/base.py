@@ -221,6 +221,10 @@ class BaseProtocol(ABC):
         runtime.fabric.barrier()
         return result
 
+    def evaluate_all(self, model: Scorable, data: Any, options: Any, **settings: Any) -> list[Result]:
+        """As :meth:`evaluate`, with every result that the options ask for; one unless a protocol has several forms."""
+        return [self.evaluate(model, data, options, **settings)]
+
     def metrics(self, model: Model) -> dict[str, str]:
         """Score of the model -> version of its metric; part of the identity."""
         raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.progress import say
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 
 class PairsOptions(BaseOptions, kw_only=True, frozen=True):
-    """``stretch``: every fused image is stretched to its full range before it is rounded.
+    """``stretch``: every fused image is stretched to its full range before it is rounded; ``"both"``: fused once and
+    scored as it is and stretched, two results, which are ranked apart.
 
     ``range_a``, ``range_b``: which values of the image files of pairs are black and white, as ``--range-a`` takes them.
     """
 
-    stretch: bool = False
+    stretch: bool | Literal["both"] = False
     range_a: str | None = None
     range_b: str | None = None
 
@@ -59,10 +60,10 @@ class RegisteredPairs(BaseProtocol):
     ignored = frozenset({"draws", "seed", "paper_batch"})  # suites of the first release could name them
 
     def settings(self, options: PairsOptions) -> Settings:
-        """The options as :func:`fusionbench.evaluation.pairs.evaluate_pairs` takes them."""
+        """The options as :func:`fusionbench.evaluation.pairs.evaluate_pairs` takes them; of both forms the plain."""
         from fusionbench.evaluation.pairs import PairsProtocol
 
-        return PairsProtocol(stretch=options.stretch)
+        return PairsProtocol(stretch=options.stretch is True)
 
     def identity(self, options: PairsOptions, data: PairSet) -> ProtocolIdentity:
         """The options, and the ranges that were found in the image files."""
@@ -139,17 +140,22 @@ class RegisteredPairs(BaseProtocol):
         force: bool = False,
         keep_pictures: bool | None = None,
     ) -> Result:
-        """As :func:`fusionbench.evaluation.pairs.evaluate_pairs`, which it calls."""
-        from fusionbench.evaluation.pairs import evaluate_pairs
-
+        """As :func:`fusionbench.evaluation.pairs.evaluate_pairs`; of both forms the plain one is returned."""
         settings: dict[str, Any] = {"out": out, "device": device, "title": title, "params": params, "force": force}
-        return evaluate_pairs(model, data, protocol=self.settings(options), keep_pictures=keep_pictures, **settings)
+        return self.evaluate_all(model, data, options, keep_pictures=keep_pictures, **settings)[0]
+
+    def evaluate_all(self, model: Scorable, data: PairSet, options: PairsOptions, **settings: Any) -> list[Result]:
+        """As :func:`fusionbench.evaluation.pairs.evaluate_forms`: plain, stretched, or both in this order."""
+        from fusionbench.evaluation.pairs import PairsProtocol, evaluate_forms
+
+        forms = [False, True] if options.stretch == "both" else [options.stretch is True]
+        return evaluate_forms(model, data, [PairsProtocol(form) for form in forms], **settings)
 
     def draw_suite(self, suite: Suite, rows: Sequence[ScoredRow], data: PairSet, out: Path, *, whole: bool) -> None:
         """The sheet of a few pairs with what every row makes of them."""
         from fusionbench.evaluation.pair_sheet import draw_pair_sheet
 
-        stretch = cast(PairsOptions, suite.protocol).stretch
+        stretch = cast(PairsOptions, suite.protocol).stretch is True
         draw_pair_sheet(rows, data, out, title=suite.title, stretch=stretch, whole=whole)
 
     def open_images(self, suite: Suite, a: Path, b: Path, *, strict: bool = False) -> PairSet:
@@ -159,10 +165,16 @@ class RegisteredPairs(BaseProtocol):
         return pairs_of_suite(suite, a, b, strict=strict, ranges=cast(PairsOptions, suite.protocol).ranges)
 
     def score_images(self, fused: Path, data: PairSet, options: PairsOptions, **about: Any) -> Result:
-        """As :func:`fusionbench.evaluation.pairs.score_pictures`."""
-        from fusionbench.evaluation.pairs import score_pictures
+        """As :func:`fusionbench.evaluation.pairs.score_pictures`.
 
-        return score_pictures(fused, data, protocol=self.settings(options), **about)
+        With both forms, images that are not stretched are scored stretched as well; the plain result is returned.
+        """
+        from fusionbench.evaluation.pairs import PairsProtocol, score_pictures
+
+        result = score_pictures(fused, data, protocol=self.settings(options), **about)
+        if options.stretch == "both" and not result.stretched:
+            score_pictures(fused, data, protocol=PairsProtocol(stretch=True), **about)
+        return result
 
 
 PROTOCOL = RegisteredPairs()

@@ -1,0 +1,107 @@
+"""Scores of one fused image and its pair, and a result filled with those of all pairs.
+
+Metrics in ``standard/1`` have keys without a column and are ranked; in the dialect ``cddfuse`` they have the keys
+``metric@cddfuse`` and stand beside published rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fusionbench.core.errors import DataError
+from fusionbench.metrics.engine import TABLE, available, choose
+from fusionbench.metrics.facts import fact_lines, facts
+from fusionbench.metrics.undefined import NotAvailable, grouped, measure
+from fusionbench.results.full_range import FullRange
+from fusionbench.results.schema import Result, summarise
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.pair_sets import PairSet
+
+METRICS = (*TABLE, "cc")
+DIALECT = "cddfuse"
+
+
+def records() -> dict[str, Any]:
+    """Score key -> metric record.
+
+    Example:
+        >>> from fusionbench.evaluation.pair_scores import records
+        >>> records()["mi"].unit, records()["mi@cddfuse"].unit
+        ('bits', 'nats')
+    """
+    found = {metric.name: metric for metric in choose(METRICS)}
+    return found | {f"{m.name}@{DIALECT}": m for m in choose(available(DIALECT, METRICS), DIALECT)}
+
+
+def score_pair(
+    fused: np.ndarray, pair: np.ndarray, name: str
+) -> tuple[dict[str, float], dict[str, NotAvailable], list[str]]:
+    """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none;
+    why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.evaluation.pair_scores import score_pair
+        >>> pair = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
+        >>> values, missing, found = score_pair(pair[0], pair, "one")
+        >>> round(values["sd"], 1) == round(float(pair[0].std()), 1), found, missing["scd"].cause
+        (True, ['copy 0'], 'fused')
+    """
+    values: dict[str, float] = {}
+    missing: dict[str, NotAvailable] = {}
+    for dialect, tail in (("standard/1", ""), (DIALECT, f"@{DIALECT}")):
+        metrics = choose(available(dialect, METRICS), dialect)
+        try:
+            found, why = measure(fused, pair[0], pair[1], metrics, name)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+        values |= {f"{metric}{tail}": value for metric, value in found.items()}
+        missing |= {f"{metric}{tail}": reason for metric, reason in why.items()}
+    return values, missing, facts(fused, [*pair])
+
+
+def fill_result(
+    result: Result,
+    pairs: PairSet,
+    scored: Sequence[tuple[dict[str, float], dict[str, NotAvailable], list[str]]],
+    full: Sequence[tuple[bool, bool]],
+) -> dict[str, Any]:
+    """Fill the scores of one result and what is remarkable about its images; its table per image, by column.
+
+    Args:
+        scored: of every pair, what :func:`score_pair` gives.
+        full: of every pair, whether its fused image, and whether a source of it, reaches from black to white.
+
+    Example:
+        >>> from fusionbench import create_model
+        >>> from fusionbench.core.types import ImageSpec
+        >>> from fusionbench.evaluation.pair_scores import fill_result, score_pair
+        >>> from fusionbench.evaluation.pair_sets import open_pairs
+        >>> from fusionbench.evaluation.pairs import evaluate_pairs
+        >>> pairs = open_pairs("pairs-demo", "all", None)
+        >>> result = evaluate_pairs(create_model("copy-a", ImageSpec(1, 256, 256, 2)), pairs, out=None, device="cpu")
+        >>> scored = [score_pair(pair[1], pair, stem) for stem, pair in zip(pairs.stems, pairs)]
+        >>> table = fill_result(result, pairs, scored, [(True, False)] * 3)
+        >>> len(table["sd"]), result.full_range.stretched
+        (3, True)
+    """
+    rows = [values for values, _, _ in scored]
+    reasons = [missing for _, missing, _ in scored]
+    found = [remarkable for _, _, remarkable in scored]
+    for key, metric in records().items():
+        missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
+        column = np.array([row[key] for row in rows], np.float64)
+        result.scores[key] = summarise(column, metric.better, metric.unit, missing_here)
+    result.full_range = FullRange(
+        images=len(full), full=sum(fused for fused, _ in full), sources=sum(source for _, source in full)
+    )
+    lines = fact_lines(zip(pairs.stems, found, strict=True), len(pairs), ("source a", "source b"))
+    if result.full_range.stretched and result.identity.protocol.params.get("stretch") is not True:
+        lines.append(f"stretched image by image: {result.full_range.text}; ranked among stretched rows")
+    if lines:
+        result.provenance["remarks"] = lines
+    return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]}
