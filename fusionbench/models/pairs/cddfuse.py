@@ -93,7 +93,7 @@ class DualBranchEncoder(nn.Module):
         return self.base(features), self.detail(features)
 
 
-class SkipDecoder(nn.Module):
+class ImageSkipDecoder(nn.Module):
     """Base and detail features, each (N,C,H,W), and an image to add: an image (N,1,H,W) in (0,1)."""
 
     def __init__(self, width: int, heads: int, blocks: int) -> None:
@@ -195,7 +195,7 @@ class CDDFuse(TwoPhaseModel):
     def build(self) -> None:
         c = self.config
         self.encoder = DualBranchEncoder(c.width, c.heads, c.blocks, c.couplings)
-        self.decoder = SkipDecoder(c.width, c.heads, c.blocks)
+        self.decoder = ImageSkipDecoder(c.width, c.heads, c.blocks)
         self.base_fusion, self.detail_fusion = BaseBlock(c.width, c.heads), Coupling(c.width)
 
     def reconstruct(self, image: Tensor) -> Tensor:
