@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fusionbench.training.run import Run
 
 DEFAULT_METHOD = "gradient-domain"
+FOR_PEOPLE = "natural"  # the preset that is taken without a word where a method has it: made to be looked at
 NOMINAL_SIZE = (256, 256)  # height and width that a method is built for where no pair says another one
 Method: TypeAlias = str | Path | Model
 Tile: TypeAlias = int | Literal["auto", "none"]
@@ -127,7 +128,8 @@ def load_method(
         method: the name of a registered model; the folder of a trained run; ``file.py:Class``, which runs that file; or
             a model object.
         weights: for a name or a class that learns: the run folder, or the ``.safetensors`` file, that has its weights.
-        preset, params: how a registered model is built; a run knows it.
+        preset, params: how a registered model is built; a run knows it. Without a preset, the one called ``natural``
+            where the model has it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         size: height and width of the images, for models that are built for one size.
 
@@ -153,6 +155,8 @@ def load_method(
         return _ready(method, type(method).__name__, chosen, params)
     text = str(method)
     if isinstance(method, str) and text in MODELS.names():
+        if preset is None and FOR_PEOPLE in MODELS.get(text).PRESETS:
+            preset = FOR_PEOPLE
         return _registered(text, weights, preset, params, spec, chosen)
     if (Path(text) / "run.json").is_file():
         if weights is not None or preset is not None or params:

@@ -9,6 +9,9 @@ The rule is ours; selecting gradients and integrating them is as in Pérez et al
 Where the sources contradict each other, a dark roof before a bright sky in one and the reverse in the other, L has no
 edge while g has the steeper one's, and the difference is spread around the edge as a halo. ``consent`` moves g towards
 ∇L there, as far as the gradients oppose each other, so that the halo loses its source.
+
+The sum makes the sky of a day as dark as infrared has it. ``base="visible"`` takes the visible image for L instead,
+with what is brighter in infrared added and some room left above and below: what an eye expects of a photograph.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec, Preset
 from fusionbench.models.classical.poisson import CosineSolver, divergence, gradient
 from fusionbench.models.classical.pyramids import PairRow
+from fusionbench.models.config import check_choice
 
 _SMALL = 1e-4  # slopes of [0,1] per pixel; opposition among slopes far below a fortieth of a grey level counts less
 
@@ -35,23 +39,29 @@ class GradientDomain(PairRow):
 
     1. Sobel magnitudes s of both, smoothed by a Gaussian of 0.8 pixels; w = s_a^p / (s_a^p + s_b^p), 1/2 where both
        vanish; g = gain · (w ∇a + (1 − w) ∇b).
-    2. L = β((a − mean a) + (b − mean b)). With consent κ, opposition o = smoothed max(0, −(Sobel a · Sobel b)) /
-       (s_a s_b) and c = 1/(1 + κo), g becomes c g + (1 − c) ∇L.
-    3. F solves (λ + ∇ᵀ∇)F = ∇ᵀg + λL, differences across the border being 0.
-    4. F is shifted so that the middle between its 2 % and its 98 % quantile is 1/2 (the sources' mean where these are
-       flat); then what is within ``knee`` of 0 or 1, or beyond, is bent: 1 − k exp(−x/k) for the value 1 − k + x, and
-       likewise at 0.
+    2. L = β((a − mean a) + (b − mean b)), or with base ``visible`` L = (1 − r) b + r mean b + h max(0, a − b).
+    3. With consent κ, opposition o = smoothed max(0, −(Sobel a · Sobel b)) / (s_a s_b) and c = 1/(1 + κo), g becomes
+       c g + (1 − c) ∇L.
+    4. F solves (λ + ∇ᵀ∇)F = ∇ᵀg + λL, differences across the border being 0.
+    5. With base ``sum``, F is shifted so that the middle between its 2 % and its 98 % quantile is 1/2 (the sources'
+       mean where these are flat).
+    6. What is within ``knee`` of 0 or 1, or beyond, is bent: 1 − k exp(−x/k) for the value 1 − k + x, likewise at 0.
 
     Args:
         gain: factor on the gradients; 1 keeps the sources' contrast.
         low_weight: λ, how closely the low frequencies follow L; gradients are kept over 1/√λ pixels.
         low_gain: β, factor on the sum of the sources.
+        base: ``sum`` or ``visible``: whose low frequencies are kept; view 1 is the visible image.
+        heat: h, how much of what is brighter in infrared is added to the visible image; with base ``visible`` alone.
+        headroom: r, the share of the visible image's contrast that is given up for details of the infrared one, in
+            smoke or glare for example; with base ``visible`` alone.
         power: p; the larger, the harder the choice of the steeper source.
         consent: κ, 0 to keep the steeper gradient wherever the sources oppose each other, halo included.
         knee: k, width of the soft clip, at most 0.5; 0 clips.
 
     Raises:
-        UsageError: values that are not positive, a negative consent, or a knee outside 0..0.5.
+        UsageError: values that are not positive, a negative consent or heat, a knee outside 0..0.5, a headroom outside
+            0..1, or an unknown base.
 
     Source: ours; Pérez, Gangnet, Blake 2003; Bhat, Curless, Cohen, Zitnick 2008.
 
@@ -76,6 +86,10 @@ class GradientDomain(PairRow):
         "metrics": Preset(
             model={"gain": 1.3, "power": 8.0, "consent": 0.0}, note="scored best on the pairs it was chosen on; halos"
         ),
+        "natural": Preset(
+            model={"base": "visible", "consent": 8.0, "gain": 1.1},
+            note="for people: the visible image's light, chosen by eye; `fuse` takes it",
+        ),
     }
 
     def __init__(
@@ -87,20 +101,30 @@ class GradientDomain(PairRow):
         power: float = 4.0,
         consent: float = 2.0,
         knee: float = 0.045,
+        base: str = "sum",
+        heat: float = 0.6,
+        headroom: float = 0.25,
     ) -> None:
         super().__init__(spec)
         if not all(0 < value < float("inf") for value in (gain, low_weight, low_gain, power)):
             raise UsageError(f"{self.title}: gain, low_weight, low_gain and power must be positive")
         if not (0 <= consent < float("inf") and 0 <= knee <= 0.5):
             raise UsageError(f"{self.title}: consent must be at least 0 and knee between 0 and 0.5")
+        check_choice(self.title, base=(base, ("sum", "visible")))
+        if not (0 <= heat < float("inf") and 0 <= headroom <= 1):
+            raise UsageError(f"{self.title}: heat must be at least 0 and headroom between 0 and 1")
+        self.base, self.heat, self.headroom = base, heat, headroom
         self.gain, self.low_weight, self.low_gain = gain, low_weight, low_gain
         self.power, self.consent, self.knee = power, consent, knee
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        return bent(centred_between_quantiles(self.integrated(a, b), level=(a + b).mean((1, 2, 3)) / 2), self.knee)
+        fused = self.integrated(a, b)
+        if self.base == "sum":
+            fused = centred_between_quantiles(fused, level=(a + b).mean((1, 2, 3)) / 2)
+        return bent(fused, self.knee)
 
     def integrated(self, a: Tensor, b: Tensor) -> Tensor:
-        """F (N,1,H,W) before it is centred: any level, any range."""
+        """F (N,1,H,W) before it is centred or bent: any level, any range."""
         slope_a, slope_b = sobel_slopes(a), sobel_slopes(b)
         sizes = torch.cat([x.square().sum(1, keepdim=True).sqrt() for x in (slope_a, slope_b)], 1)
         opposed = [(slope_a * slope_b).sum(1, keepdim=True).neg_().clamp_(min=0)] if self.consent > 0 else []
@@ -108,10 +132,14 @@ class GradientDomain(PairRow):
         first = steeper_share(size_a, size_b, self.power)
         grad_a, grad_b = gradient(a), gradient(b)
         target = self.gain * (grad_b + first * (grad_a - grad_b))
-        low = self.low_gain * sum(x - x.mean((-2, -1), keepdim=True) for x in (a, b))
+        if self.base == "visible":
+            low = torch.lerp(b, b.mean((-2, -1), keepdim=True), self.headroom) + self.heat * (a - b).clamp(min=0)
+        else:
+            low = self.low_gain * ((a - a.mean((-2, -1), keepdim=True)) + (b - b.mean((-2, -1), keepdim=True)))
         if opposed:
             opposition = opposed[0] / (size_a * size_b + _SMALL)
-            target = torch.lerp(self.low_gain * (grad_a + grad_b), target, 1 / (1 + self.consent * opposition))
+            calm = gradient(low) if self.base == "visible" else self.low_gain * (grad_a + grad_b)
+            target = torch.lerp(calm, target, 1 / (1 + self.consent * opposition))
         ratio = 1 / self.low_weight
         return CosineSolver(a, ratio).solve(ratio * divergence(target) + low)
 

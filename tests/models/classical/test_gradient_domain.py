@@ -27,8 +27,8 @@ def images(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).random((2, 1, 1, *shape)))
 
 
-def by_a_dense_system(a: np.ndarray, b: np.ndarray, consent: float) -> np.ndarray:
-    """The whole rule but the blur's radius with NumPy and SciPy: gain 1.3, λ 0.02, β 1.1, p 3."""
+def by_a_dense_system(a: np.ndarray, b: np.ndarray, consent: float, base: str = "sum") -> np.ndarray:
+    """The whole rule but the blur's radius with NumPy and SciPy: gain 1.3, λ 0.02, β 1.1, p 3, h 0.6, r 0.25."""
     slopes = [[sobel(x, axis, mode="nearest") / 8 for axis in (1, 0)] for x in (a, b)]
     sizes = [gaussian_filter(np.hypot(*x), 0.8, mode="nearest", radius=3) for x in slopes]
     w = sizes[0] ** 3 / (sizes[0] ** 3 + sizes[1] ** 3)
@@ -39,6 +39,8 @@ def by_a_dense_system(a: np.ndarray, b: np.ndarray, consent: float) -> np.ndarra
     w, c = (np.concatenate((x, y)) for x, y in zip(*owners, strict=True))
     target = 1.3 * (w * (steps @ a.ravel()) + (1 - w) * (steps @ b.ravel()))
     low = 1.1 * (a - a.mean() + b - b.mean()).ravel()
+    if base == "visible":
+        low = (0.75 * b + 0.25 * b.mean() + 0.6 * np.maximum(0, a - b)).ravel()
     target = c * target + (1 - c) * (steps @ low)
     system = 0.02 * np.eye(a.size) + (steps.T @ steps).toarray()
     return np.linalg.solve(system, steps.T @ target + 0.02 * low).reshape(a.shape)
@@ -58,6 +60,34 @@ def test_whole_rule_against_a_dense_system(shape: tuple[int, int], consent: floa
     over, under = np.maximum(0, shifted - 1 + k), np.maximum(0, k - shifted)
     curve = np.clip(shifted, k, 1 - k) + k * (1 - np.exp(-over / k)) - k * (1 - np.exp(-under / k))
     assert model.combine(*images(*shape))[0, 0].numpy() == pytest.approx(curve, abs=1e-12)
+
+
+@pytest.mark.parametrize("consent", [0.0, 8.0])
+def test_the_visible_base_against_a_dense_system(consent: float) -> None:
+    a, b = images(11, 14)[:, 0, 0].numpy()
+    expected = by_a_dense_system(a, b, consent, "visible")
+    settings = {"gain": 1.3, "low_weight": 0.02, "power": 3, "consent": consent, "base": "visible"}
+    model = create_model("gradient-domain", SPEC, **settings)
+    assert model.integrated(*images(11, 14))[0, 0].numpy() == pytest.approx(expected, abs=1e-12)
+    assert torch.equal(model.combine(*images(11, 14)), bent(model.integrated(*images(11, 14)), model.knee))
+
+
+def test_natural_keeps_the_light_of_a_day_and_shows_what_is_hot() -> None:
+    """A bright sky that infrared has black stays bright, as it does not with the sum; a hot spot is brighter."""
+    sky, hot = np.s_[:20], np.s_[30:34, 30:34]
+    infrared, visible = torch.full((2, 1, 1, 40, 48), 0.4)
+    infrared[..., sky, :], visible[..., sky, :] = 0.0, 0.9
+    infrared[(..., *hot)] = 1.0
+    natural, summed = (
+        create_model("gradient-domain", SPEC, preset).combine(infrared, visible)[0, 0]
+        for preset in ("natural", "balanced")
+    )
+    ground = natural[36:, :20]
+    assert float(natural[:10].mean()) > float(ground.mean()) + 0.2
+    assert float(summed[:10].mean()) < float(summed[36:, :20].mean()) + 0.2
+    assert float(natural[hot].mean()) > float(ground.mean()) + 0.2
+    same = create_model("gradient-domain", SPEC, "natural", gain=1.0, headroom=0.0).combine(visible, visible)
+    torch.testing.assert_close(same, visible, atol=1e-5, rtol=0)  # what both show is the fused image
 
 
 def test_filters_against_scipy() -> None:
@@ -96,7 +126,7 @@ def test_centring_leaves_out_two_percent_on_either_side() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (37, 50)])
-@pytest.mark.parametrize("preset", ["balanced", "metrics"])
+@pytest.mark.parametrize("preset", ["balanced", "metrics", "natural"])
 def test_any_size_batch_and_precision(shape: tuple[int, int], preset: str) -> None:
     model = create_model("gradient-domain", SPEC, preset=preset)
     a, b = images(*shape)[:, 0], images(*shape, seed=1)[:, 0]
@@ -143,6 +173,11 @@ def test_consent_takes_the_halo_of_an_edge_that_the_sources_contradict() -> None
 
 
 def test_bad_parameters() -> None:
+    for values in ({"heat": -1.0}, {"headroom": 1.5}, {"heat": float("nan")}):
+        with pytest.raises(UsageError, match="headroom between 0 and 1"):
+            create_model("gradient-domain", SPEC, **values)
+    with pytest.raises(UsageError, match="Unknown base of gradient-domain fusion"):
+        create_model("gradient-domain", SPEC, base="visble")
     for values in ({"gain": 0.0}, {"low_weight": -1.0}, {"power": float("nan")}, {"low_gain": float("inf")}):
         with pytest.raises(UsageError, match="must be positive"):
             create_model("gradient-domain", SPEC, **values)
