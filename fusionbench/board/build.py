@@ -51,6 +51,7 @@ SHEETS = {
     "sheet": "Pairs and the outputs of all models",
     "samples": "Outputs of the models for {inputs}",
     "reconstructions": "What the models keep of a target that they are given",
+    "fused-pairs": "Beside the digits: embedded pairs of two sensors, the infrared simulated, fused in colour",
 }
 
 

@@ -23,7 +23,9 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--a", type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
 @click.option("--b", type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
 @click.option("-o", "--out", required=True, type=_PLACE, help="Folder of the fused images; for two files also a file.")
-@click.option("--demo", is_flag=True, help="Fuse three embedded pairs instead of --a and --b; OUT gets a folder of each.")
+@click.option(
+    "--demo", is_flag=True, help="Fuse three embedded pairs instead of --a and --b; OUT gets a folder of each."
+)
 @click.option("--video", is_flag=True, help="The sources are two videos, or two folders of numbered frames of one.")
 @click.option("--rate", type=float, help="Frames a second of a video made of folders. [default: 25]")
 @click.option("--weights", type=_PLACE, help="Weights of a method that learns: a run folder, or a .safetensors file.")
@@ -116,6 +118,8 @@ def fuse_command(
     if a is None or b is None:
         missing = " and ".join(f"--{side}" for side, given in (("a", a), ("b", b)) if given is None)
         raise UsageError(f"Missing {missing}: name the sources, or fuse three embedded pairs with --demo")
+    if not video and (clips := [str(path) for path in (a, b) if path.suffix.lower() in _VIDEOS and path.is_file()]):
+        raise UsageError(f"{clips[0]}: a video; add --video")
     if video:
         from fusionbench.evaluation.fusing.video_method import fuse_videos_by
 
@@ -177,6 +181,7 @@ def fuse_command(
         )
 
 
+_VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
 _OF_IMAGES = ("bits", "file_format", "quality", "jobs", "strict", "sheet", "range_a", "range_b")
 
 

@@ -149,7 +149,8 @@ class Vifb(PairFolders):
 class PairsDemo:
     """Split ``all``: three free colour images with a synthetic thermal-like partner; nothing to fetch.
 
-    View 1 is the luma, and :meth:`colours` has what it is the luma of. View 0 has the reddish bright and the bluish dark, (2R − B + 255)/3 in whole numbers, as the
+    View 1 is the luma; :meth:`colours` has the images that it is the luma of.
+    View 0 has the reddish bright and the bluish dark, (2R − B + 255)/3 in whole numbers, as the
     mean of a 5×5 box, stretched to 0..255: less detail and another contrast, as thermal cameras have. It shows nothing
     about real sensors.
 

@@ -1,4 +1,4 @@
-"""Two videos, or two folders of numbered frames, fused by a method and a rule of colour: as images are, frame by frame."""
+"""Two videos, or two folders of numbered frames, fused by a method and a rule of colour, frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fusionbench.evaluation.fusing.fuse import FusingOptions, fuse_pixels
 from fusionbench.evaluation.fusing.methods import DEFAULT_METHOD, LoadedMethod, Method, Tile, load_method
 from fusionbench.evaluation.fusing.video import VideoReport, fuse_videos
 
-FLICKER = 1.1  # above this much more change from frame to frame than in the sources, a warning says so
+FLICKER = 1.5  # times the change of the sources from frame to frame, above which a warning says so
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,18 @@ def fuse_videos_by(
             size = (second.shape[0], second.shape[1])
             loaded.append(load_method(method, weights=weights, preset=preset, params=params, device=device, size=size))
             if colour == "visible" and second.ndim == 2 and first.ndim == 3 and np.ptp(first, axis=2).any():
-                warnings.append(f"{a}: has colour and {b} has none: --colour weighted takes it, or exchange --a and --b")
-        pixels = (np.divide(frame, 255, dtype=np.float32) for frame in (first, second))
+                warnings.append(
+                    f"{a}: has colour and {b} has none: --colour weighted takes it, or exchange --a and --b"
+                )
+        first, second = (np.divide(frame, 255, dtype=np.float32) for frame in (first, second))
         with silenced() if begun else nullcontext():
-            return to_levels(fuse_pixels(loaded[0], *pixels, options, (str(a), str(b))), 8)
+            return to_levels(fuse_pixels(loaded[0], first, second, options, (str(a), str(b))), 8)
 
     report = fuse_videos(a, b, out, fuse_frame, rate=rate, force=force)
     if report.flicker > FLICKER:
         warnings.append(
-            f"{out}: changes {report.flicker:.2g} times as much from frame to frame as its sources do, so it may flicker; "
-            "compare another method or preset"
+            f"{out}: changes {report.flicker:.2g} times as much from frame to frame as its sources do: it has more "
+            "contrast, or it flickers; look at it, or try another method or preset"
         )
     return FusedVideo(loaded[0].name, Path(out), report, warnings)
 
