@@ -49,7 +49,7 @@ def measure(isa: str) -> list[tuple[str, float, float]]:
         for line in child.stderr:
             last = [*last[-20:], line]
             spent = max(spent, processor_seconds(child))
-            if line[1:3] == "/5":
+            if line[1:3] == "/6":
                 marks.append((line.strip().split(" ", 1)[1].strip()[:60], time.monotonic(), spent))
             elif line.startswith(("quickstart: ", "train and score: ")) and marks[-1][0] != "of it: train and score":
                 marks.append(("of it: train and score", time.monotonic(), spent))

@@ -51,6 +51,7 @@ SHEETS = {
     "sheet": "Pairs and the outputs of all models",
     "samples": "Outputs of the models for {inputs}",
     "reconstructions": "What the models keep of a target that they are given",
+    "fused-pairs": "Beside the digits: embedded pairs of two sensors, the infrared simulated, fused in colour",
 }
 
 
@@ -195,7 +196,8 @@ def _add_benchmark(
     files = pages.files
     page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
     sheets = []
-    for path in sorted((results / benchmark.first.identity.dataset.name).glob("*.png")):
+    found = (results / benchmark.first.identity.dataset.name).glob("*.png")
+    for path in sorted(found, key=lambda path: (path.stem == "fused-pairs", path)):  # of other images: last
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         with pages.isolated(path):
             files[name] = picture(path)

@@ -13,15 +13,21 @@ from fusionbench.core.errors import DataError, UsageError, some
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
+    from fusionbench.evaluation.fusing.video_method import FusedVideo
 
 _PLACE = click.Path(path_type=Path)
 
 
 @click.command("fuse", short_help="Fuse two images, or two folders of them, with any method.")
 @click.argument("method", required=False)
-@click.option("--a", required=True, type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
-@click.option("--b", required=True, type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
+@click.option("--a", type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
+@click.option("--b", type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
 @click.option("-o", "--out", required=True, type=_PLACE, help="Folder of the fused images; for two files also a file.")
+@click.option(
+    "--demo", is_flag=True, help="Fuse three embedded pairs instead of --a and --b; OUT gets a folder of each."
+)
+@click.option("--video", is_flag=True, help="The sources are two videos, or two folders of numbered frames of one.")
+@click.option("--rate", type=float, help="Frames a second of a video made of folders. [default: 25]")
 @click.option("--weights", type=_PLACE, help="Weights of a method that learns: a run folder, or a .safetensors file.")
 @click.option("-p", "--preset", help="Preset of the method.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Parameter of the method; repeatable.")
@@ -45,11 +51,16 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--sheet", type=_PLACE, help="Also draw the first pairs with their fused images to this PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print outputs and problems as JSON.")
 @range_options("a", "b")
+@click.pass_context
 def fuse_command(
+    context: click.Context,
     method: str | None,
-    a: Path,
-    b: Path,
+    a: Path | None,
+    b: Path | None,
     out: Path,
+    demo: bool,
+    video: bool,
+    rate: float | None,
     weights: Path | None,
     preset: str | None,
     settings: tuple[str, ...],
@@ -69,17 +80,25 @@ def fuse_command(
 ) -> None:
     """Fuse two images, or two folders of images paired by stem, with METHOD.
 
-    Example: fusionbench fuse guided-filter --a ir --b visible -o fused
+    Example: fusionbench fuse --a ir --b visible -o fused
 
     METHOD is a model that needs no training (`fusionbench list models`), the folder of a trained run, file.py:Class,
-    or a network by name with --weights. Without METHOD a classical one is taken. The colour is that of b, the depth
-    too. Images in OUT that the same command made are kept.
+    or a network by name with --weights; without it, gradient-domain. The colour is that of b, the depth too. Images in
+    OUT that the same command made are kept.
 
     Example: fusionbench fuse runs/dae-fuse --a ir/01.png --b visible/01.jpg -o 01.png
 
+    A first look, with nothing to fetch:
+
+    Example: fusionbench fuse --demo -o demo
+
     PET and MRI, both as they are coloured:
 
-    Example: fusionbench fuse laplacian-pyramid --a pet --b mri -o fused --colour weighted --sheet sheet.png
+    Example: fusionbench fuse --a pet --b mri -o fused --colour weighted --sheet sheet.png
+
+    Two videos; .mkv and .avi are lossless, .mp4 and .mov are H.264, a name without ending is a folder of frames:
+
+    Example: fusionbench fuse --video --a ir.mp4 --b visible.mp4 -o fused.mkv
 
     Exit code 2 where a pair could not be fused; the others are.
     """
@@ -88,6 +107,38 @@ def fuse_command(
     from fusionbench.evaluation.fusing.folders import fuse_files
     from fusionbench.evaluation.fusing.methods import DEFAULT_METHOD
 
+    _refuse_options(context, demo, video)
+    sources = None
+    if demo:
+        from fusionbench.evaluation.fusing.demo import write_demo
+
+        found = write_demo(out, force=force)
+        sources = a, b = found.a, found.b
+        out, sheet = found.fused, sheet or found.sheet
+    if a is None or b is None:
+        missing = " and ".join(f"--{side}" for side, given in (("a", a), ("b", b)) if given is None)
+        raise UsageError(f"Missing {missing}: name the sources, or fuse three embedded pairs with --demo")
+    if not video and (clips := [str(path) for path in (a, b) if path.suffix.lower() in _VIDEOS and path.is_file()]):
+        raise UsageError(f"{clips[0]}: a video; add --video")
+    if video:
+        from fusionbench.evaluation.fusing.video_method import fuse_videos_by
+
+        made_video = fuse_videos_by(
+            a,
+            b,
+            out,
+            method or DEFAULT_METHOD,
+            weights=weights,
+            preset=preset,
+            params=parse_settings(settings, "--set", "--set levels=5"),
+            colour=colour,
+            tile=_tile(tile),
+            device=device,
+            rate=rate,
+            force=force,
+        )
+        _show_video(made_video, as_json)
+        return
     done = fuse_files(
         a,
         b,
@@ -113,10 +164,12 @@ def fuse_command(
         say(f"warning: {warning}")
     kept = sum(found.kept for found in done.outputs)
     if as_json:
-        click.echo(json.dumps(done.to_json(), indent=1))
+        click.echo(json.dumps(done.to_json() | _sources_json(sources), indent=1))
     else:
         made = len(done.outputs) - kept
         click.echo(f"{out}: {made} fused by {done.method}" + (f", {kept} kept" if kept else ""))
+    if sources is not None:
+        say(f"sources: {sources[0]} (made from the colours, shows nothing about real sensors) and {sources[1]}")
     if done.sheet is not None:
         say(f"sheet: {done.sheet}")
     if done.problems:
@@ -126,6 +179,49 @@ def fuse_command(
         raise DataError(
             f"{len(done.problems)} of {total} pairs were not fused: {some(list(done.problems.values()), '; ')}"
         )
+
+
+_VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
+_OF_IMAGES = ("bits", "file_format", "quality", "jobs", "strict", "sheet", "range_a", "range_b")
+
+
+def _refuse_options(context: click.Context, demo: bool, video: bool) -> None:
+    """Tell of options that have no effect together.
+
+    Raises:
+        UsageError: there are some.
+    """
+    named = {param.name: param.opts[-1] for param in context.command.params}
+    given = [
+        name
+        for name in named
+        if context.get_parameter_source(name or "") is not click.core.ParameterSource.DEFAULT and name
+    ]
+    rules = (
+        ("--demo", demo, ("a", "b", "video"), "fuses embedded images"),
+        ("--video", video, _OF_IMAGES, "makes frames of 8 bits, one after the other"),
+    )
+    for flag, is_on, others, reason in rules:
+        if is_on and (clash := [named[name] for name in given if name in others]):
+            raise UsageError(f"{flag} {reason}: leave out {', '.join(clash)}")
+    if "rate" in given and not video:
+        raise UsageError("--rate is of a video made of folders of frames: add --video")
+
+
+def _sources_json(sources: tuple[Path, Path] | None) -> dict[str, Any]:
+    return {} if sources is None else {"a": str(sources[0]), "b": str(sources[1])}
+
+
+def _show_video(done: FusedVideo, as_json: bool) -> None:
+    from fusionbench.core.progress import say
+
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    if as_json:
+        click.echo(json.dumps(done.to_json(), indent=1))
+    else:
+        found = done.report
+        click.echo(f"{done.file}: {found.frames} frames of {found.height}×{found.width} fused by {done.method}")
 
 
 def _tile(text: str) -> Any:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
 @click.option("--json", "as_json", is_flag=True, help="Print paths and scores as JSON.")
 def quickstart_command(out: Path, suite: str, device: str, budget: str | None, jobs: int, as_json: bool) -> None:
-    """Generate a data set from embedded digits, verify it, train and score models on it, and build the pages.
+    """Generate a data set from embedded digits, verify it, train and score models on it, fuse embedded pairs of images
+    in colour, and build the pages.
 
     Takes minutes on two cores; stopped, the same command goes on from there. Where a row fails, the pages show the
     others, and the exit code is 3.
@@ -33,7 +34,7 @@ def quickstart_command(out: Path, suite: str, device: str, budget: str | None, j
     started = time.monotonic()
     made = quickstart(out, suite_name=suite, device=device, budget=budget, jobs=jobs)
     if as_json:
-        paths = ("data", "contact_sheet", "sample_sheet", "runs", "results", "site")
+        paths = ("data", "contact_sheet", "sample_sheet", "fused_pairs", "runs", "results", "site")
         rows = [
             {
                 "name": row.identity.model.name,
@@ -68,6 +69,7 @@ def _show(made: Quickstart, started: float) -> None:
         "the pages": made.site,
         "views of the data": made.contact_sheet,
         "what the models draw": made.sample_sheet,
+        "fused pairs": made.fused_pairs,
         "results as JSON": made.results,
         "the data set": made.data,
         "trained weights": made.runs,
@@ -76,5 +78,6 @@ def _show(made: Quickstart, started: float) -> None:
     say(f"\nDone in {time.monotonic() - started:.0f} s. Open the pages in a browser; then try, for example:")
     say(f"  fusionbench compare {made.results} --score 'mse_min@*'")
     say("  fusionbench describe fusionvae")
+    say("  fusionbench fuse --a INFRARED --b VISIBLE -o fused           (files or folders of your own)")
     say(f"  fusionbench preview {made.data} -o more.png --split train --count 48")
     say("  fusionbench generate fusionmnist --source-dir MNIST_FOLDER   (the four original IDX files)")

@@ -1,4 +1,4 @@
-"""The main job on the embedded digits: generate, verify, train, score, show. Stopped, every step goes on."""
+"""The main job on embedded digits: generate, verify, train, score, fuse pairs, show. Stopped, every step goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from fusionbench.board import build_board
-from fusionbench.core.errors import Rejected
+from fusionbench.core.errors import DataError, Rejected
 from fusionbench.core.figures import reconstruction_sheet, sample_sheet
 from fusionbench.core.io import write_bytes
 from fusionbench.core.progress import progress, say
@@ -18,6 +18,8 @@ from fusionbench.data.dataset import Dataset, open_dataset
 from fusionbench.data.preview import draw_preview
 from fusionbench.data.recipes import load_recipe
 from fusionbench.data.verify import verify_dataset
+from fusionbench.evaluation.fusing.demo import write_demo
+from fusionbench.evaluation.fusing.folders import FusedFiles, fuse_files
 from fusionbench.evaluation.jobs import learns
 from fusionbench.evaluation.masked import sample_grid
 from fusionbench.evaluation.run_suite import run_suite
@@ -35,11 +37,15 @@ CONTACT = 24  # samples on the contact sheet
 
 @dataclass(frozen=True)
 class Quickstart:
-    """What was made and where it lies; ``failed``: which rows are missing on the pages and why."""
+    """What was made and where it lies: folders, and the sheets as PNG files.
+
+    ``failed``: which rows are missing on the pages and why.
+    """
 
     data: Path
     contact_sheet: Path
     sample_sheet: Path
+    fused_pairs: Path
     runs: Path
     results: Path
     site: Path
@@ -68,13 +74,13 @@ def quickstart(
     recipe = load_recipe(suite.dataset)
     sheets, results = out / "sheets", out / "results"
 
-    say(f"1/5  Generate {recipe.title}")
+    say(f"1/6  Generate {recipe.title}")
     folder = build_dataset(recipe, None, out / "data")
     dataset = open_dataset(folder)
     sizes = ", ".join(f"{dataset.size(split):,} {split}" for split in dataset.splits)
     say(f"     {sizes} samples with {dataset.spec.views} views each in {folder}")
 
-    say(f"2/5  Verify: hash every byte, make {REGENERATED} samples again from their index")
+    say(f"2/6  Verify: hash every byte, make {REGENERATED} samples again from their index")
     report = verify_dataset(folder, regenerate=REGENERATED)
     if not report.ok:
         raise Rejected(f"{folder}: {report.problems[0]}; remove the folder and run again")
@@ -82,7 +88,7 @@ def quickstart(
     write_bytes(contact, draw_preview(dataset, suite.split, spread(dataset.size(suite.split), CONTACT)))
     say(f"     id {dataset.id[:16]}, the same on every machine; a look at it: {contact}")
 
-    say(f"3/5  Train and score {', '.join(row.key for row in suite.models)}")
+    say(f"3/6  Train and score {', '.join(row.key for row in suite.models)}")
     failed = None
     where: dict[str, Any] = {"data_root": out / "data", "out": results, "runs": out / "runs"}
     try:
@@ -94,7 +100,7 @@ def quickstart(
     shown = [row for row in suite.models if failed is None or (row.key, _seed(suite, row)) not in failed.failed]
     suite = msgspec.structs.replace(suite, models=shown)
 
-    say(f"4/5  Draw what the models make of {inputs_text(dataset.spec.views)}")
+    say(f"4/6  Draw what the models make of {inputs_text(dataset.spec.views)}")
     samples, again, drawn = sheets / "samples.png", sheets / "reconstructions.png", [contact]
     if suite.models:
         write_bytes(samples, draw_samples(suite, dataset, out / "runs", budget))
@@ -103,11 +109,31 @@ def quickstart(
         write_bytes(again, draw_reconstructions(suite, dataset, out / "runs", budget))
         drawn.append(again)
 
-    say("5/5  Build the pages")
+    say("5/6  Fuse three embedded pairs in colour")
+    pairs, done = fuse_demo(out / "fused-pairs")
+    drawn.append(pairs)
+    say(f"     {len(done.outputs)} fused by {done.method}; a look at them: {pairs}")
+
+    say("6/6  Build the pages")
     for sheet in drawn:  # beside the results, so that the pages can be built again from them alone
-        write_bytes(results / dataset.name / sheet.name, sheet.read_bytes())
+        name = "fused-pairs.png" if sheet == pairs else sheet.name
+        write_bytes(results / dataset.name / name, sheet.read_bytes())
     site = build_board(results, out / "site")
-    return Quickstart(folder, contact, samples, out / "runs", results, site, rows, failed)
+    return Quickstart(folder, contact, samples, pairs, out / "runs", results, site, rows, failed)
+
+
+def fuse_demo(out: Path) -> tuple[Path, FusedFiles]:
+    """Fuse the embedded pairs below ``out`` as ``fuse --demo`` does; the sheet, and what became of the pairs.
+
+    Raises:
+        UsageError: other images are in its folders.
+    """
+    files = write_demo(out)
+    # a folder of the quick start's own: images of another version of the method are replaced
+    done = fuse_files(files.a, files.b, files.fused, device="cpu", force=True, sheet=files.sheet)
+    if done.problems:
+        raise DataError("; ".join(done.problems.values()))
+    return files.sheet, done
 
 
 def draw_samples(suite: Suite, dataset: Dataset, runs: Path, budget: str | None = None) -> bytes:

@@ -57,6 +57,23 @@ def say(message: str) -> None:
 
 
 @contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """No lines and no new displays in this block: for what has been said once and would be repeated.
+
+    Example:
+        >>> from fusionbench.core.progress import say, silenced
+        >>> with silenced():
+        ...     say("not shown")
+    """
+    global QUIET
+    before, QUIET = QUIET, True
+    try:
+        yield
+    finally:
+        QUIET = before
+
+
+@contextlib.contextmanager
 def progress(title: str, total: float | None, unit: str = "", done: float = 0) -> Iterator[Task]:
     """A progress display for ``total`` units, ``done`` of which are done already (a resumed job)."""
     if QUIET:

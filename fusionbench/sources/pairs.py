@@ -149,7 +149,8 @@ class Vifb(PairFolders):
 class PairsDemo:
     """Split ``all``: three free colour images with a synthetic thermal-like partner; nothing to fetch.
 
-    View 1 is the luma. View 0 has the reddish bright and the bluish dark, (2R − B + 255)/3 in whole numbers, as the
+    View 1 is the luma; :meth:`colours` has the images that it is the luma of.
+    View 0 has the reddish bright and the bluish dark, (2R − B + 255)/3 in whole numbers, as the
     mean of a 5×5 box, stretched to 0..255: less detail and another contrast, as thermal cameras have. It shows nothing
     about real sensors.
 
@@ -161,6 +162,8 @@ class PairsDemo:
         ['astronaut', 'chelsea', 'coffee']
         >>> [pair.shape for pair in demo.read_pairs("all", np.array([0, 2]))]
         [(2, 256, 256), (2, 256, 256)]
+        >>> demo.colours("all", np.array([0, 2])).shape
+        (2, 256, 256, 3)
     """
 
     name: ClassVar[str] = "pairs-demo"
@@ -177,16 +180,22 @@ class PairsDemo:
         pass  # the images are part of scikit-image, whatever folder is named
 
     @cached_property
-    def _pairs(self) -> np.ndarray:
+    def _colours(self) -> np.ndarray:
         from skimage import data
 
+        places = self._IMAGES.items()
+        return np.stack([getattr(data, name)()[top : top + 256, left : left + 256] for name, (top, left) in places])
+
+    @cached_property
+    def _pairs(self) -> np.ndarray:
         from fusionbench.core.images import luma
 
-        made = []
-        for name, (top, left) in self._IMAGES.items():
-            rgb = getattr(data, name)()[top : top + 256, left : left + 256]
-            made.append(np.stack((_thermal(rgb), luma(rgb))))
-        return np.stack(made)
+        return np.stack([np.stack((_thermal(rgb), luma(rgb))) for rgb in self._colours])
+
+    def colours(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """The visible images of the pairs as they are: uint8 RGB (n,256,256,3)."""
+        self.stems(split)
+        return self._colours[np.asarray(indices, np.int64)]
 
     def stems(self, split: str) -> list[str]:
         if split != "all":

@@ -54,12 +54,13 @@ def test_everything_is_there(made: tuple[Path, dict]) -> None:
         assert rows[name]["cut"]
         assert {f"nll@{n}" for n in "0123"} | {f"nll_bpd@{n}" for n in "0123"} <= set(rows[name]["scores"])
     assert all({f"mse_min@{n}" for n in ("0", "1", "2", "3", "mean")} <= set(row["scores"]) for row in rows.values())
-    for name in ("contact_sheet", "sample_sheet"):
+    for name in ("contact_sheet", "sample_sheet", "fused_pairs"):
         with Image.open(report[name]) as sheet:
             assert sheet.format == "PNG" and min(sheet.size) > 300
     page = Path(report["site"]).read_text()
     assert page.count(" class=trivial") == 3 and "Training cut short: not ranked" in page
-    assert len(list((out / "site" / "pictures").iterdir())) == 3  # views, draws, reconstructions
+    assert len(list((out / "site" / "pictures").iterdir())) == 4  # views, draws, reconstructions, fused pairs
+    assert page.index("Outputs of the models") < page.index("embedded pairs of two sensors"), "after the digits"
     assert len(schema.load_folder(report["results"])) == 6
 
 
@@ -108,6 +109,8 @@ def test_a_row_that_crashes_is_missing_on_the_pages_and_told(tmp_path: Path) -> 
     page = (tmp_path / "quickstart/site/index.html").read_text()
     assert "A net" in page and page.count(" class=trivial") == 1
     assert len(schema.load_folder(tmp_path / "quickstart/results")) == 2
-    assert len(list((tmp_path / "quickstart/site/pictures").iterdir())) == 3  # views, draws, reconstructions
+    assert (
+        len(list((tmp_path / "quickstart/site/pictures").iterdir())) == 4
+    )  # views, draws, reconstructions, fused pairs
     again = plugins.fusionbench(tmp_path, "quickstart", "--suite", "small.toml", CURED="1")
     assert again.returncode == 0 and len(schema.load_folder(tmp_path / "quickstart/results")) == 3

@@ -60,6 +60,15 @@ def test_every_step_leaves_what_it_says(made: Quickstart) -> None:
     assert made.site.is_file() and made.site.parent == made.results.parent / "site"
 
 
+def test_pairs_are_fused_in_colour_and_shown_beside_the_digits(made: Quickstart) -> None:
+    folder = made.fused_pairs.parent
+    assert {path.name for path in (folder / "fused").glob("*.png")} == {"astronaut.png", "chelsea.png", "coffee.png"}
+    with Image.open(folder / "fused" / "coffee.png") as image:
+        assert image.mode == "RGB" and image.size == (256, 256)
+    beside = made.results / "fusiondigits" / "fused-pairs.png"
+    assert beside.read_bytes() == made.fused_pairs.read_bytes() and "-fused-pairs.png" in made.site.read_text()
+
+
 def test_no_model_that_learns_means_no_reconstructions(made: Quickstart) -> None:
     assert not (made.contact_sheet.parent / "reconstructions.png").exists()
 

@@ -27,6 +27,15 @@ def test_a_resumed_job_counts_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "work: 4/4 steps\n"
 
 
+def test_silence_ends_with_its_block(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyError), progress.silenced(), progress.progress("work", 1) as task:
+        progress.say("hidden")
+        task.advance()
+        raise KeyError
+    progress.say("shown")
+    assert capsys.readouterr().err == "shown\n"
+
+
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

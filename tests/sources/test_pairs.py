@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import DataError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.sources.pair_folders import PairFolders
 from fusionbench.sources.pairs import Harvard, Llvip, M3fd, Msrs, PairsDemo, RoadScene, Tno, Vifb
 from tests.sources import folders
@@ -61,6 +61,16 @@ def test_the_demo_has_known_bytes_and_two_different_views() -> None:
     for pair in demo.read_pairs("all", np.arange(demo.length("all"))):
         a, b = pair.reshape(2, -1).astype(np.float64)
         assert a.std() > 20 and b.std() > 20 and np.corrcoef(a, b)[0, 1] < 0.95
+
+
+def test_the_colours_of_the_demo_have_the_luma_of_its_second_view() -> None:
+    demo, chosen = PairsDemo(), np.array([2, 0])
+    colours = demo.colours("all", chosen)
+    assert colours.dtype == np.uint8 and np.ptp(colours.astype(int), axis=3).mean() > 20
+    for rgb, pair in zip(colours, demo.read_pairs("all", chosen), strict=True):
+        assert np.abs(rgb @ np.array([0.299, 0.587, 0.114]) - pair[1]).max() <= 1
+    with pytest.raises(UsageError, match="Unknown split"):
+        demo.colours("test", chosen)
 
 
 @pytest.mark.parametrize(

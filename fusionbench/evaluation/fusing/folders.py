@@ -207,7 +207,7 @@ def fuse_files(
     if sheet is not None and done.outputs:
         by_id = {row.id: row for row in rows}
         lines = [(by_id[found.id].a, by_id[found.id].b, found.file) for found in done.outputs]
-        write_sheet(Path(sheet), lines, ranges, loaded.name)
+        write_sheet(Path(sheet), lines, ranges, loaded.name, _names_of_sources(Path(a), Path(b)))
         done.sheet = Path(sheet)
     return done
 
@@ -233,6 +233,12 @@ def _rows(
         name = files["b"].stem + SUFFIX[kind]  # as the file system has it, also where that is not UTF-8
         rows.append(_Row(stem, files["a"], files["b"], out / name))
     return rows, missing, kind, True
+
+
+def _names_of_sources(a: Path, b: Path) -> tuple[str, str]:
+    """What the sheet calls them: two folders by their names, where these differ."""
+    names = utf8(a.resolve().name), utf8(b.resolve().name)
+    return names if a.is_dir() and names[0] != names[1] and all(names) else ("a", "b")
 
 
 def _spare_sources(rows: Sequence[_Row], sheet: str | Path | None) -> None:

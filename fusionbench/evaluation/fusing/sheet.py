@@ -15,12 +15,18 @@ from fusionbench.core.io import write_bytes
 SHOWN = 4  # pairs
 
 
-def write_sheet(path: Path, lines: Sequence[tuple[Path, Path, Path]], ranges: Ranges, method: str) -> None:
+def write_sheet(
+    path: Path,
+    lines: Sequence[tuple[Path, Path, Path]],
+    ranges: Ranges,
+    method: str,
+    sources: tuple[str, str] = ("a", "b"),
+) -> None:
     """Draw the first :data:`SHOWN` lines, each the files of a, b and the fused image, in 8 bits.
 
     Args:
         ranges: by which a and b were read.
-        method: what the column of fused images is called.
+        method, sources: what the columns of fused images, of a and of b are called.
 
     Raises:
         DataError: an image that cannot be read any more, or a folder that cannot be written.
@@ -31,7 +37,7 @@ def write_sheet(path: Path, lines: Sequence[tuple[Path, Path, Path]], ranges: Ra
     for a, b, fused in lines[:SHOWN]:
         sides = zip((a, b, fused), (ranges.a, ranges.b, FULL), ("--range-a", "--range-b", ""), strict=True)
         drawn.append([_eight_bits(file, wanted, option) for file, wanted, option in sides])
-    write_bytes(path, pair_sheet(drawn, ["a", "b", _short(method)]))
+    write_bytes(path, pair_sheet(drawn, [_short(name) for name in (*sources, method)]))
 
 
 def _short(method: str) -> str:
