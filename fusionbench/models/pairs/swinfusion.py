@@ -168,8 +168,8 @@ class WindowAttention(nn.Module):
         down, across = behind if lowest else none, behind if rightmost else none
         edge = (2 * down[:, None] + across.int()).flatten()
         scores = bias.masked_fill(edge[:, None] != edge, float("-inf")).to(q.dtype)
-        flat = [part.flatten(0, 2) for part in (q, k, v)]
-        return F.scaled_dot_product_attention(*flat, attn_mask=scores[None]).view(q.shape)
+        queries, keys, values = (part.flatten(0, 2) for part in (q, k, v))
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=scores[None]).view(q.shape)
 
 
 class WindowBlock(nn.Module):
@@ -306,13 +306,15 @@ class SwinFusion(PairModel):
         self.join = nn.Conv2d(2 * c.width, c.width, 3, padding=1)
         self.final = nn.Sequential(*(WindowBlock(*size, shift) for shift in final), nn.LayerNorm(c.width))
         widths = (c.width, c.width // 2, c.width // 4, 1)
-        self.output = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 3, padding=1) for i in range(3))
+        *inner, last = (nn.Conv2d(widths[i], widths[i + 1], 3, padding=1) for i in range(3))
+        self.output = nn.ModuleList((*inner, last))
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=_DEVIATION)
                 nn.init.zeros_(module.bias)
         # untrained images are grey: below 0, ``fuse`` would clamp them to black
-        nn.init.constant_(self.output[-1].bias, 0.5)
+        if last.bias is not None:
+            nn.init.constant_(last.bias, 0.5)
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a and b (N,1,H,W), unbounded: ``fuse`` clamps it."""
