@@ -39,6 +39,7 @@ MODELS: Registry[type[Model]] = Registry(
         "mfeif": "fusionbench.models.pairs.mfeif:MFEIF",
         "rfn-nest": "fusionbench.models.pairs.rfn_nest:RFNNest",
         "u2fusion": "fusionbench.models.pairs.u2fusion:U2Fusion",
+        "swinfusion": "fusionbench.models.pairs.swinfusion:SwinFusion",
         "tardal": "fusionbench.models.pairs.tardal:TarDAL",
         "seafusion": "fusionbench.models.pairs.seafusion:SeAFusion",
         "average": "fusionbench.models.classical.pyramids:Average",

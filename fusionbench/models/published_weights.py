@@ -1,7 +1,8 @@
 """Weights that a network's authors published: which files they are, and how they become weights of ours.
 
 A network of a paper names them in ``PUBLISHED`` and turns what the files hold into its own ``state_dict`` with
-``from_published``. The files are the user's own: none is shipped or fetched.
+``from_published``; :mod:`fusionbench.models.pairs.published_state` renames and checks the tensors for it. The files are
+the user's own: none is shipped or fetched.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 
 if TYPE_CHECKING:
@@ -54,51 +55,6 @@ class TakesPublished(Protocol):
             DataError: names or shapes that are not those of the published files.
         """
         ...
-
-
-def fit_published(cls: type, state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """The state of a model of pairs from published tensors: every one under its name here, with its shape checked.
-
-    Args:
-        cls: the model's class; its ``PUBLISHED.params`` are the parameters it is built with.
-        state: published name -> tensor.
-        names: name in the model's ``state_dict`` -> published name. A counter of batch normalisation that is not among
-            them is zero.
-
-    Raises:
-        DataError: a name that is missing, unknown, or of another shape: weights of another network or size.
-
-    Example:
-        >>> import torch
-        >>> from fusionbench import FusionbenchError, MODELS
-        >>> from fusionbench.models.published_weights import fit_published
-        >>> try:
-        ...     fit_published(MODELS.get("ifcnn"), {"fc.weight": torch.zeros(2)}, {"stem.weight": "conv1.weight"})
-        ... except FusionbenchError as error:
-        ...     print(error)
-        not the published weights of IFCNN: 'conv1.weight' is missing
-    """
-    import torch
-
-    title, params = cls.title, cls.PUBLISHED.params  # type: ignore[attr-defined]
-    with torch.device("meta"):
-        own = cls(PUBLISHED_SPEC, **params).state_dict()
-    wrong = f"not the published weights of {title}"
-    found = {}
-    for ours, value in own.items():
-        if ours not in names and ours.endswith("num_batches_tracked"):
-            found[ours] = torch.zeros((), dtype=torch.int64)
-            continue
-        theirs = names[ours]
-        if theirs not in state:
-            raise DataError(f"{wrong}: {theirs!r} is missing")
-        if state[theirs].shape != value.shape:
-            shapes = f"{tuple(state[theirs].shape)} instead of {tuple(value.shape)}"
-            raise DataError(f"{wrong}: {theirs!r} has the shape {shapes}")
-        found[ours] = state[theirs]
-    if unknown := sorted(set(state) - set(names.values())):
-        raise DataError(f"{wrong}: {len(unknown)} names are unknown, first {unknown[0][:100]!r}")
-    return found
 
 
 def networks_with_published_weights() -> dict[str, PublishedWeights]:

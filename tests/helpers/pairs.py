@@ -25,6 +25,7 @@ from fusionbench.models.pairs.ifcnn import IFCNN
 from fusionbench.models.pairs.mfeif import MFEIF
 from fusionbench.models.pairs.rfn_nest import RFNNest
 from fusionbench.models.pairs.seafusion import SeAFusion
+from fusionbench.models.pairs.swinfusion import SwinFusion
 from fusionbench.models.pairs.tardal import TarDAL
 from fusionbench.models.pairs.u2fusion import U2Fusion
 
@@ -54,6 +55,7 @@ SMALLEST: dict[type[PairModel], dict] = {
     TarDAL: {"width": 5, "critic_widths": [4, 8]},
     IFCNN: {"width": 6},
     SeAFusion: {"widths": [3, 4, 5]},
+    SwinFusion: {"width": 4, "heads": 2, "window": 4, "blocks": 1, "stages": 1, "stage_blocks": 2, "final_blocks": 1},
 }
 
 

@@ -13,11 +13,9 @@ from fusionbench.models import MODELS
 from fusionbench.models.pairs.ifcnn import IFCNN
 from fusionbench.models.published_weights import (
     PublishedWeights,
-    fit_published,
     networks_with_published_weights,
     published_weights_of,
 )
-from tests.helpers.published import ifcnn_state
 
 NETWORKS = [name for name in MODELS.names() if hasattr(MODELS.get(name), "PUBLISHED")]
 
@@ -41,28 +39,6 @@ def test_weights_of_another_network_are_refused(name: str) -> None:
     for state in ({}, {"conv.weight": torch.zeros(2, 2)}):
         with pytest.raises(DataError, match="published"):
             cls.from_published([state for _ in cls.PUBLISHED.files])  # type: ignore[attr-defined]
-
-
-def test_names_and_shapes_are_those_of_the_model() -> None:
-    state, names = ifcnn_state(), {"stem.weight": "conv1.weight", "output.weight": "conv4.weight"}
-    names |= {"output.bias": "conv4.bias"}
-    for ours, theirs in (("features", "conv2"), ("merged", "conv3")):
-        names[f"{ours}.0.weight"] = f"{theirs}.conv.weight"
-        names |= {
-            f"{ours}.1.{part}": f"{theirs}.bn.{part}" for part in ("weight", "bias", "running_mean", "running_var")
-        }
-    found = fit_published(IFCNN, state, names)
-    assert torch.equal(found["merged.0.weight"], state["conv3.conv.weight"])
-    assert int(found["merged.1.num_batches_tracked"]) == 0 and len(found) == len(names) + 2
-    for change, message in (
-        ({"conv4.bias": torch.zeros(2)}, r"'conv4.bias' has the shape \(2,\) instead of \(3,\)"),
-        ({"more": torch.zeros(1), "z": torch.zeros(1)}, "2 names are unknown, first 'more'"),
-    ):
-        with pytest.raises(DataError, match=message):
-            fit_published(IFCNN, {**state, **change}, names)
-    state.pop("conv4.bias")
-    with pytest.raises(DataError, match=r"not the published weights of IFCNN: 'conv4\.bias' is missing"):
-        fit_published(IFCNN, state, names)
 
 
 def test_networks_are_found_by_their_record() -> None:

@@ -16,9 +16,11 @@ of random variance), and h ≈ y − x has slopes that are shrunk (half-quadrati
 
     (1 + ∇ᵀ∇) h = y − x + ∇ᵀg      g = ρ/(2λ + ρ) ∇h      x = (2C y + ρ(y − h)) / (2C + 2D + ρ)      f = b + x
 
-with C = (2/τ_a)^½ / |y − x| and D = min((2/τ_b)^½ / |x|, 2C). The authors' code takes a − x for f (``result="a-x"``),
-which exchanges the parts of the sources, and its borders are neighbours of the opposite ones; ours are mirrored. Images
-are in [−1,1] inside. Draws are the same for every pair: fusing is repeatable and does not depend on a batch.
+with C = (2/τ_a)^½ / |y − x| and D = min((2/τ_b)^½ / |x|, 2C). The formulas are those of the authors' code; the
+paper's text was not at hand. That f = b + x follows from x = f − b, which is the code's own definition; yet it returns
+a − x (``result="a-x"``), that is a + b − f, which exchanges the parts of the sources. Its borders are neighbours of the
+opposite ones; ours are mirrored. Images are in [−1,1] inside. Draws are the same for every pair: fusing is repeatable
+and does not depend on a batch.
 """
 
 from __future__ import annotations
@@ -113,7 +115,7 @@ class DDFMConfig(PairConfig, frozen=True, kw_only=True):
         timesteps: steps of the diffusion that is trained, T.
         steps: how many of them fusing takes, evenly spaced.
         smoothness, penalty: λ and ρ of the EM step.
-        result: ``"b+x"`` (paper) or ``"a-x"`` (the authors' code).
+        result: ``"b+x"``, what x means, or ``"a-x"`` (the authors' code).
         draw: number of the draw: another one gives another fused image.
 
     Raises:

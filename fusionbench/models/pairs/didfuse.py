@@ -14,7 +14,8 @@ Fusion", IJCAI 2020 (arXiv 2003.09210).
 View 0 is infrared, view 1 visible luminance. What is settled by which source:
 
 * Layers, loss terms and constants are those of the authors' public code. It takes the mean absolute difference of
-  features; the paper prints a squared norm, whose sum over all features would leave the tanh no slope.
+  features; the paper, whose text was not at hand, is said to print a squared norm, whose sum over all features would
+  leave the tanh no slope.
 * The rule is open in the code (its default is the sum); the authors' published fused images follow the l1-norm rule,
   which is the default here.
 * Both images pass the encoder in one batch, so that the running statistics are those of the mixture; the public code

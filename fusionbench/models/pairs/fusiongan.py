@@ -8,15 +8,16 @@ fusion", Information Fusion 48, 2019.
     generator        mean (D(F) − c)² + λ ( mean (F − a)² + ξ mean (∇F − ∇b)² )
     discriminator    mean (D(b) − b₁)² + mean (D(F) − a₁)²
 
-View 0 is infrared, view 1 visible. From the paper: layers (convolution, batch normalisation, leaky ReLU 0.2; no
-padding, so that the image is widened by 6 pixels beforehand), losses on images in [−1,1], λ = 100, ξ = 5, and soft
-labels: b₁ and c are uniform in [0.7, 1.2], a₁ in [0, 0.3], drawn for every image. Open or different:
+View 0 is infrared, view 1 visible. The paper's text was not at hand; from copies of the authors' code: layers
+(convolution, batch normalisation, leaky ReLU 0.2; no padding, so that the image is widened by 6 pixels beforehand),
+losses on images in [−1,1], λ = 100, ξ = 5, and soft labels: b₁ and c are uniform in [0.7, 1.2], a₁ in [0, 0.3], drawn
+for every image. Open or different:
 
 * ∇ is the Laplacian of the four neighbours, edges repeated.
-* The paper's discriminator flattens 6×6 maps into a linear layer, which fits one size of patches. Here it is
-  :class:`~fusionbench.models.pairs.discriminators.Discriminator`, with the paper's four widths and the mean over
+* The authors' discriminator flattens 6×6 maps into a linear layer, which fits one size of patches. Here it is
+  :class:`~fusionbench.models.pairs.discriminators.Discriminator`, with their four widths and the mean over
   pixels, in one batch for real and fused images.
-* The paper updates the discriminator twice for each update of the generator; the training loop once.
+* The authors update the discriminator twice for each update of the generator; the training loop once.
 * Labels are a function of seed and step, so that a resumed run goes on to the bit.
 """
 

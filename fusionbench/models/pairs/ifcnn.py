@@ -31,8 +31,9 @@ from fusionbench.core.types import LossTerms, Preset
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.mfeif import complementary_corruptions
+from fusionbench.models.pairs.published_state import published_state
 from fusionbench.models.precision import at_least_float32
-from fusionbench.models.published_weights import PublishedWeights, fit_published
+from fusionbench.models.published_weights import PublishedWeights
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 _LUMA = (9798, 19235, 3735)  # of BT.601 in 1/2^15, as OpenCV rounds it
@@ -151,12 +152,10 @@ class IFCNN(PairModel):
         Raises:
             DataError: names or shapes of another network.
         """
-        names = {"stem.weight": "conv1.weight", "output.weight": "conv4.weight", "output.bias": "conv4.bias"}
+        names = {"stem": "conv1", "output": "conv4"}
         for ours, theirs in (("features", "conv2"), ("merged", "conv3")):
-            names[f"{ours}.0.weight"] = f"{theirs}.conv.weight"
-            for part in ("weight", "bias", "running_mean", "running_var"):
-                names[f"{ours}.1.{part}"] = f"{theirs}.bn.{part}"
-        return fit_published(cls, states[0], names)
+            names |= {f"{ours}.0": f"{theirs}.conv", f"{ours}.1": f"{theirs}.bn"}
+        return published_state(cls, cls.PUBLISHED.params, states, (names,))
 
 
 def _block(width: int) -> nn.Sequential:

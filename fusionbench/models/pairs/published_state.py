@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from fusionbench.core.errors import DataError
-from fusionbench.core.types import ImageSpec
 from fusionbench.models.pairs.base import PairModel
+from fusionbench.models.published_weights import PUBLISHED_SPEC
 
-ANY_SIZE = ImageSpec(channels=1, height=32, width=32, views=2)
+COUNTER = ".num_batches_tracked"  # of batch normalisation
 
 
 def flat_state(state: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
@@ -47,6 +47,8 @@ def published_state(
 ) -> dict[str, Tensor]:
     """The ``state_dict`` of ``cls`` with ``params``, filled from published files.
 
+    Counters of batch normalisation are 0 where a file lacks them, as those from before torch 0.4.1 do.
+
     Args:
         cls: a model of pairs.
         params: the parameters that the weights are for.
@@ -57,39 +59,50 @@ def published_state(
 
     Raises:
         DataError: another number of files, or a tensor that is missing, too many, of another shape or not finite.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench import FusionbenchError
+        >>> from fusionbench.models import MODELS
+        >>> from fusionbench.models.pairs.published_state import published_state
+        >>> try:
+        ...     published_state(MODELS.get("ifcnn"), {}, [{"fc.weight": torch.zeros(2)}], [{"stem": "conv1"}])
+        ... except FusionbenchError as error:
+        ...     print(error)
+        not the published weights of IFCNN: 'conv1.weight' is missing
     """
     title = cls.title
     if len(states) != len(parts):
         raise DataError(f"{title}: the published weights are {len(parts)} file(s), not {len(states)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        result = cls(ANY_SIZE, **params).state_dict()
+        result = cls(PUBLISHED_SPEC, **params).state_dict()
     new = tuple(ours_alone)
     wanted = {name for name in result if not name.startswith(new)} if new else set(result)
     ends = tuple(not_needed)
     for number, (state, names) in enumerate(zip(states, parts, strict=True), 1):
-        where = f"{title}, file {number}" if len(states) > 1 else title
+        wrong = f"not the published weights of {title}: " + (f"file {number}, " if len(states) > 1 else "")
         held = {name: value for name, value in flat_state(state).items() if not (ends and name.endswith(ends))}
-        for ours in sorted(wanted):
+        for ours in [name for name in result if name in wanted]:
             part = _part_of(ours, names)
             if part is None:
                 continue
-            theirs = names[part] + ours.removeprefix(part)
+            theirs, expected = names[part] + ours.removeprefix(part), result[ours]
+            wanted.discard(ours)
+            if theirs not in held and ours.endswith(COUNTER):
+                continue
             if theirs not in held:
-                raise DataError(f"{where}: not the published weights, which have a tensor {theirs!r}")
-            value, expected = held.pop(theirs), result[ours]
+                raise DataError(f"{wrong}{theirs!r} is missing")
+            value = held.pop(theirs)
             if value.shape != expected.shape:
-                raise DataError(
-                    f"{where}: {theirs!r} has the shape {tuple(value.shape)}, and {tuple(expected.shape)} in the "
-                    "published weights"
-                )
+                shapes = f"{tuple(value.shape)} instead of {tuple(expected.shape)}"
+                raise DataError(f"{wrong}{theirs!r} has the shape {shapes}")
             value = value.detach().to(expected.dtype)
             if not bool(torch.isfinite(value).all()):
-                raise DataError(f"{where}: {theirs!r} has values that are not finite, which the published weights lack")
+                raise DataError(f"{wrong}{theirs!r} has values that are not finite")
             result[ours] = value.clone()
-            wanted.discard(ours)
         if held:
-            raise DataError(f"{where}: not the published weights, which have no tensor {min(held)!r}")
+            raise DataError(f"{wrong}{len(held)} names are unknown, first {min(held)[:100]!r}")
     if wanted:
         raise DataError(f"{title}: no published tensor for {min(wanted)!r}")
     return dict(result)

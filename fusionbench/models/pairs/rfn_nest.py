@@ -14,12 +14,12 @@ Information Fusion 73, 2021; arXiv 2103.04286.
     stage 1    encoder and decoder as an auto-encoder of single images: pixel loss + λ·(1 − SSIM)
     stage 2    both frozen; the RFNs learn α·(1 − SSIM(fused, b)) + Σ_m w_m ‖Φ_f − (w_a·Φ_a + w_b·Φ_b)‖²
 
-From the paper: layers, both losses with λ = 100, α = 700, w_m = 1, 10, 100, 1000, w_a = 6, w_b = 3, and the
-schedule. Open or different:
+From the public code: layers, α = 700, w_m = 1, 10, 100, 1000, w_a = 6, w_b = 3 and the loss of stage 2. λ = 100 and the
+schedule are what the paper is said to have; its text was not at hand. Open or different:
 
 * w_a + w_b = 9 asks for features, and so for an image, of about nine times the range. The authors store every result
-  stretched to the full range, where a factor disappears. Here the RFN's output stands for Φ_f / 9: the loss is the
-  paper's, and the decoder gets features of the range that it was trained on.
+  stretched to the full range, where a factor disappears. Here the RFN's output stands for Φ_f / 9: the loss is
+  theirs, and the decoder gets features of the range that it was trained on.
 * In stage 2 the authors' code stretches the batch before its SSIM; for the same reason there is no need here.
 * The last layer is a convolution alone; the authors' ReLU can leave the output at zero for good.
 * Sizes that are no multiple of 8 are mirrored at the lower and right border, and cropped.

@@ -36,7 +36,8 @@ from fusionbench.core.types import LossTerms, Preset
 from fusionbench.models.config import Positive
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.losses import intensity_loss, texture_loss
-from fusionbench.models.published_weights import PublishedWeights, fit_published
+from fusionbench.models.pairs.published_state import published_state
+from fusionbench.models.published_weights import PublishedWeights
 
 _SLOPE, _BLOCK_SLOPE = 0.2, 0.1  # of leaky ReLUs after a convolution, and after a block
 _SOBEL = ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0))
@@ -48,6 +49,9 @@ _PARTS = {  # of a block: ours -> the public code's
     "across": "sobelconv.convx",
     "down": "sobelconv.convy",
 }
+_NEVER_APPLIED = tuple(
+    f".bn.{part}" for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+)
 _STREAMS = {"infrared": "inf", "visible": "vis"}  # ours -> the public code's
 
 
@@ -195,10 +199,4 @@ class SeAFusion(PairModel):
             for number in (1, 2):
                 block, published = f"{ours}.{number + 1}", f"{theirs}_rgbd{number}"
                 layers |= {f"{block}.{part}": f"{published}.{name}" for part, name in _PARTS.items()}
-        names = {}
-        for ours, theirs in layers.items():
-            names[f"{ours}.weight"] = f"{theirs}.weight"
-            if not ours.endswith((".across", ".down")):
-                names[f"{ours}.bias"] = f"{theirs}.bias"
-        state = {name: value for name, value in states[0].items() if ".bn." not in name}
-        return fit_published(cls, state, names)
+        return published_state(cls, cls.PUBLISHED.params, states, (layers,), not_needed=_NEVER_APPLIED)

@@ -10,13 +10,18 @@ Multi-Modality Benchmark to Fuse Infrared and Visible for Object Detection", CVP
 View 0 is infrared, view 1 visible luminance. The generator's output is a tanh: it is clamped to [0,1], as the authors'
 evaluation does. What is settled by which source:
 
+* **The published weights are run in training mode** unless the authors' script is told otherwise (``--eval``), that is
+  normalised by the moments of the image at hand: ``statistics="image"``. With their running statistics warm targets get
+  dark parts and skies turn black.
 * Layers, the weights 1 : 20 : 0.1 and the critics' loss (Wasserstein divergence, 2 · |∇D|⁶) are those of the public
   code that the published weights belong to. It optimises with RMSprop, which the training loop lacks: Adam without
   momentum and with the same averaging (betas 0 and 0.99) is RMSprop but for its start.
 * The mask m of targets comes from files there. Here it is where the infrared image is ``mask_deviations`` standard
   deviations above its mean: targets are warm, and no other network is needed.
-* The saliency of a pixel is the paper's: how far its grey level is from all others of its image, by histogram. The
-  public code reads saliency maps from files.
+* The saliency of a pixel, how far its grey level is from all others of its image, by histogram, and the structure term
+  without weights are those that the paper is said to have; its text was not at hand. The public code reads saliency
+  maps from files, and weighs half of 1 − SSIM with them, pixel by pixel, as it does the differences. In its first
+  version the critics' verdicts have no gradient, so that the generator learns nothing from them; here they have.
 * The critics end in a mean over pixels in place of a layer that fits one image size. The slope that their loss bounds
   is measured as √(H·W) · |∇D|, which does not change with the size.
 * Slopes are masked after they are taken: masked before, the outline of the mask would be an edge for the critic.
@@ -30,10 +35,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
-from fusionbench.models.config import Count, Positive
+from fusionbench.models.config import Count, Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.discriminators import frozen
 from fusionbench.models.pairs.losses import torch_sobel, torch_ssim
@@ -41,21 +47,40 @@ from fusionbench.models.pairs.published_state import published_state
 from fusionbench.models.precision import at_least_float32
 from fusionbench.models.published_weights import PublishedWeights
 
+STATISTICS = ("running", "image")
 LEVELS = 256
 SMALLEST_SLOPE = 1e-8  # under the root of the slope's magnitude, whose derivative would be infinite at zero
+
+
+class MomentsNorm(nn.BatchNorm2d):
+    """Batch normalisation that can evaluate by the moments of what it is given instead of the running ones."""
+
+    def __init__(self, channels: int, statistics: str) -> None:
+        super().__init__(channels)
+        self.statistics = statistics
+
+    def forward(self, x: Tensor) -> Tensor:
+        # one pixel has no deviation
+        if self.training or self.statistics == "running" or x[:, 0].numel() == 1:
+            return super().forward(x)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)
 
 
 class DenseGenerator(nn.Module):
     """Two images (N,1,H,W) to one in (−1,1): each dense layer sees all maps before it."""
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, statistics: str) -> None:
         super().__init__()
-        self.encoder = _block(2, width)
-        self.dense = nn.ModuleList(_block(width * (layer + 1), width) for layer in range(depth))
+
+        def block(channels: int, out: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(channels, out, 3, padding=1), MomentsNorm(out, statistics), nn.ReLU())
+
+        self.encoder = block(2, width)
+        self.dense = nn.ModuleList(block(width * (layer + 1), width) for layer in range(depth))
         self.merge = nn.Sequential(
             nn.Sequential(nn.Conv2d(width * (depth + 1), 4 * width, 3, padding=1), nn.ReLU()),
-            _block(4 * width, 2 * width),
-            _block(2 * width, width),
+            block(4 * width, 2 * width),
+            block(2 * width, width),
             nn.Sequential(nn.Conv2d(width, 1, 3, padding=1), nn.Tanh()),
         )
 
@@ -129,17 +154,23 @@ class TarDALConfig(PairConfig, frozen=True, kw_only=True):
 
     Attributes:
         width, depth: channels of a dense layer, and their number.
+        statistics: what normalises the features of an image to fuse: ``"running"`` statistics of training, or
+            ``"image"``, its own, as the authors' script does; the published weights need it.
         critic_widths: channels of both critics' layers.
         structure_weight, pixel_weight, adversarial_weight: of ((1 − SSIM to infrared) + (1 − SSIM to visible)) / 2, of
             the mean absolute differences weighted by saliency, and of the critics' verdicts.
         target_weight, detail_weight: of the verdicts of either critic.
         penalty_weight, penalty_power: k and p of the critics' divergence k · |∇D|^p.
         mask_deviations: how warm a target is, see :func:`target_mask`.
+
+    Raises:
+        UsageError: unknown statistics.
     """
 
     model: ClassVar[str] = "tardal"
     width: Positive = 32
     depth: Count = 3
+    statistics: str = "running"
     critic_widths: tuple[Positive, ...] = (32, 64, 128)
     structure_weight: float = 1.0
     pixel_weight: float = 20.0
@@ -149,6 +180,9 @@ class TarDALConfig(PairConfig, frozen=True, kw_only=True):
     penalty_weight: float = 2.0
     penalty_power: float = 6.0
     mask_deviations: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice(self.model, statistics=(self.statistics, STATISTICS))
 
 
 class TarDAL(PairModel):
@@ -201,6 +235,7 @@ class TarDAL(PairModel):
         sha256=("e0fa61e25cffa9fb14ff17b47ea7ba237a6e8c6f37e1b9b115d63354ff0f13e1",),
         homepage="https://github.com/JinyuanLiu-CV/TarDAL",
         licence="GPL-3.0",
+        params={"statistics": "image"},
         checked="no fused images of the authors at hand: parts of 25 TNO pairs equal the layers spelt out, to the bit",
     )
 
@@ -208,13 +243,13 @@ class TarDAL(PairModel):
     config: TarDALConfig
 
     @property
-    def receptive_radius(self) -> int:
-        """One pixel for each 3×3 layer: five, and those of the dense block."""
-        return 5 + self.config.depth
+    def receptive_radius(self) -> int | None:
+        """One pixel for each 3×3 layer: five, and those of the dense block; None with statistics of the whole image."""
+        return 5 + self.config.depth if self.config.statistics == "running" else None
 
     def build(self) -> None:
         c = self.config
-        self.generator = DenseGenerator(c.width, c.depth)
+        self.generator = DenseGenerator(c.width, c.depth, c.statistics)
         self.critics = nn.ModuleDict({name: Critic(c.critic_widths) for name in ("target", "detail")})
 
     @classmethod
@@ -274,7 +309,3 @@ class TarDAL(PairModel):
             penalty = (steepness + 1e-12).pow(c.penalty_power / 2).mean()
             verdicts: Tensor = critic(torch.cat((fake, real)))
         return verdicts[: len(fake)].mean() - verdicts[len(fake) :].mean() + c.penalty_weight * penalty
-
-
-def _block(channels: int, out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU())

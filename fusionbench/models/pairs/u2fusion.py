@@ -7,7 +7,8 @@ Pattern Analysis and Machine Intelligence 44(1), 2022.
 
     loss    Σ_i ω_i (1 − SSIM(F, i)) + α Σ_i ω_i ‖F − i‖²,    (ω_a, ω_b) = softmax(g_a / c, g_b / c)
 
-From the paper: layers, loss, α = 20, and g as the mean squared gradient of features of an image over five stages.
+From the public code: layers, loss, α = 20, and g as the mean squared gradient of features of an image over five stages;
+the paper's text was not at hand.
 
 **This differs from the paper in what the features are.** Its stages are those of a VGG16 trained on ImageNet, whose
 weights do not come with fusionbench. Here (``measure="gradients"``) they are fixed: at five scales, each half the

@@ -113,7 +113,7 @@ def test_refuses_an_unknown_rule() -> None:
 
 def test_files_in_the_wrong_order_are_refused(real_data: Path) -> None:
     states = published_files(DIDFuse, real_data / "weights" / "DIDFuse", "Encoder.pkl", "Decoder.pkl")
-    with pytest.raises(DataError, match="file 1: not the published weights"):
+    with pytest.raises(DataError, match="DIDFuse: file 1, "):
         DIDFuse.from_published(states[::-1])
 
 

@@ -71,12 +71,15 @@ def test_what_nobody_published_is_drawn_from_a_seed_and_leaves_no_trace() -> Non
     ("change", "reason"),
     [
         (lambda e, d: [e], "the published weights are 2 file.s., not 1"),
-        (lambda e, d: [d, e], "DIDFuse, file 1: not the published weights, which have a tensor 'enc"),
-        (lambda e, d: [e, {k: v for k, v in d.items() if "join.1.bias" not in k}], "file 2.*'inner.dec.join.1.bias'"),
-        (lambda e, d: [e | {"more": torch.zeros(1)}, d], "which have no tensor 'more'"),
+        (lambda e, d: [d, e], r"not the published weights of DIDFuse: file 1, 'enc\..*' is missing"),
+        (
+            lambda e, d: [e, {k: v for k, v in d.items() if "join.1.bias" not in k}],
+            "file 2, 'inner.dec.join.1.bias' is missing",
+        ),
+        (lambda e, d: [e | {"more": torch.zeros(1)}, d], "file 1, 1 names are unknown, first 'more'"),
         (
             lambda e, d: [e | {"enc.base.1.bias": torch.zeros(4)}, d],
-            r"'enc.base.1.bias' has the shape \(4,\), and \(3,\)",
+            r"'enc.base.1.bias' has the shape \(4,\) instead of \(3,\)",
         ),
         (lambda e, d: [e | {"enc.base.1.bias": torch.full((3,), torch.nan)}, d], "'enc.base.1.bias' .* not finite"),
     ],
@@ -84,6 +87,22 @@ def test_what_nobody_published_is_drawn_from_a_seed_and_leaves_no_trace() -> Non
 def test_other_files_are_refused_with_the_tensor(change, reason: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError, match=reason):
         published_state(DIDFuse, PARAMS, change(*files()), PARTS)
+
+
+def test_counters_that_a_file_lacks_are_zero() -> None:
+    encoder, decoder = files()
+    counted = {key: value + 7 if "tracked" in key else value for key, value in decoder.items()}
+    old = {key: value for key, value in encoder.items() if "tracked" not in key}
+    made = published_state(DIDFuse, PARAMS, [old, counted], PARTS)
+    counters = {key: int(value) for key, value in made.items() if "tracked" in key}
+    assert {value for key, value in counters.items() if key.startswith("encoder")} == {0}
+    assert {value for key, value in counters.items() if key.startswith("decoder")} == {7}
+
+
+def test_names_of_a_file_are_cut_in_messages() -> None:
+    encoder, decoder = files()
+    with pytest.raises(DataError, match=r"first 'x{100}'$"):
+        published_state(DIDFuse, PARAMS, [encoder | {"x" * 5000: torch.zeros(1)}, decoder], PARTS)
 
 
 def test_a_part_without_a_name_in_the_file_is_refused() -> None:

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fusionbench.core.errors import UsageError
 from fusionbench.models.pairs.losses import torch_ssim
 from fusionbench.models.pairs.tardal import TarDAL, histogram_saliency, slope, target_mask
 from tests.helpers.pairs import (
@@ -133,16 +135,20 @@ def test_pixels_depend_on_those_within_the_declared_radius() -> None:
     assert reach(smallest(TarDAL)) == smallest(TarDAL).receptive_radius == 8
 
 
-def layers(state: Mapping[str, Tensor], a: Tensor, b: Tensor) -> Tensor:
-    """The generator by the names of the published file."""
+def layers(state: Mapping[str, Tensor], a: Tensor, b: Tensor, running: bool) -> Tensor:
+    """The generator by the names of the published file, normalised by its running moments or the images' own."""
 
     def block(name: str, x: Tensor, number: int = 0) -> Tensor:
         x = F.conv2d(x, state[f"{name}.{number}.weight"], state[f"{name}.{number}.bias"], padding=1)
         norm = f"{name}.1."
         if f"{norm}running_mean" not in state:
             return x
-        moments = state[norm + "running_mean"], state[norm + "running_var"]
-        return F.batch_norm(x, *moments, state[norm + "weight"], state[norm + "bias"])
+        if running:
+            mean, variance = (state[norm + part].view(1, -1, 1, 1) for part in ("running_mean", "running_var"))
+        else:
+            mean, variance = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, unbiased=False)
+        scale, shift = (state[norm + part].view(1, -1, 1, 1) for part in ("weight", "bias"))
+        return (x - mean) / (variance + 1e-5).sqrt() * scale + shift
 
     x = block("encoder", torch.cat((a, b), 1)).relu()
     for number in range(3):
@@ -158,6 +164,30 @@ def test_published_weights_give_the_published_layers(real_data: Path) -> None:
     for stem in ("36", "08"):
         a, b = (image[..., :64, :80] for image in tno_pair(real_data, stem))
         with torch.no_grad():
-            made, expected = model.combine(a, b), layers(states[0], a, b)
-        torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+            made, expected = model.combine(a, b), layers(states[0], a, b, running=False)
+        torch.testing.assert_close(made, expected, atol=1e-4, rtol=0)
     assert float(made.min()) < -0.5, "it leaves [0,1], which fuse clamps"
+
+
+@torch.no_grad()
+def test_statistics_are_those_of_training_or_of_the_image() -> None:
+    batch = pair_batch(3, 20, 17)
+    a, b = batch.views[:1, 0], batch.views[:1, 1]
+    for statistics in ("running", "image"):
+        model = smallest(TarDAL, statistics=statistics)
+        for norm in model.generator.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.running_mean.normal_()
+                norm.running_var.uniform_(0.5, 2)
+        state = {key.replace("merge", "fuse"): value.clone() for key, value in model.generator.state_dict().items()}
+        wanted = layers(state, a, b, running=statistics == "running")
+        torch.testing.assert_close(model.eval().combine(a, b), wanted, **CLOSE)
+        assert torch.equal(model.fuse(batch)[:1], model.combine(a, b).clamp(0, 1)), "no pair has a say in another"
+        assert all(
+            torch.equal(value, state[key.replace("merge", "fuse")])
+            for key, value in model.generator.state_dict().items()
+        )
+        assert tuple(model.fuse(pair_batch(1, 1, 1)).shape) == (1, 1, 1, 1)
+    assert smallest(TarDAL, statistics="image").receptive_radius is None
+    with pytest.raises(UsageError, match="statistics of tardal 'batch'"):
+        smallest(TarDAL, statistics="batch")
