@@ -318,7 +318,7 @@ def _references(model: str, preset: str | None) -> GradientReference:
 
 
 def make_references(model: Trainable, batch: Batch) -> GradientReference:
-    """Exact gradients and what rounding does to them without oneDNN in the plain and the training layout, on one thread.
+    """Exact gradients, and what rounding alone does to them in the plain and the training layout, on one thread.
 
     Args:
         model: a torch module with ``loss`` and ``parameter_groups``, on the CPU in training mode; it is not changed.

@@ -171,7 +171,7 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_model_that_learns_takes_a_step(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The verb gives the check every such model, on one core, on two and on all; what the check says is tested below."""
+    """The verb has every such model checked, on one core, on two and on all; the check itself is tested below."""
     asked: list[GradientCase] = []
 
     def verdicts(cases: list[GradientCase]) -> Iterator[Verdict]:

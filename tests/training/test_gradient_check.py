@@ -18,7 +18,7 @@ from fusionbench.training.gradient_check import GradientCase, Verdict, gradient_
 
 # Float64 without oneDNN is slow: larger presets take seconds to minutes each, so all of them only where they are asked
 # for (make test-isa FULL=1); always the published FusionMNIST ones, whose channels are as few as those that went wrong,
-# of networks that differ in their convolutions: those with skips (+s) have the same ones, and their preset `tiny` above.
+# of networks that differ in convolutions: those with skips (+s) have the same ones, and their preset `tiny` above.
 ALWAYS = {"fusionmnist"}
 FULL = bool(os.environ.get("FUSIONBENCH_FULL_GRADIENTS"))
 LEARNING = [name for name in MODELS.names() if hasattr(MODELS.get(name), "loss")]
