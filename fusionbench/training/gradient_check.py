@@ -9,7 +9,8 @@ verdict: a crash has the name of a model, and costs no other case.
     model, float64, contiguous, without oneDNN     ──► gradients ─┘
 
 The second line says what rounding alone does (sums in channels_last lose up to four digits); the first must not be much
-worse.
+worse. Where rounding alone does much, a value of the batch lies on a kink of the loss (a maximum of two equal values):
+another batch is drawn then, so that the threshold means something.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ ROUNDING = 5.0  # times the error of the same step in float32 without oneDNN
 CAP = 5e-3  # but never more than this
 NO_SCALE = 1e-2  # of the largest gradient: what is smaller than this (a bias before a norm) has no scale of its own
 SECONDS = 300.0  # for one case; a wrong kernel may also hang
+KINK = CAP / ROUNDING  # what rounding may do before another batch is drawn
+SEEDS = (7, 8, 9, 10)  # of batches; the last is used whatever rounding does
 STEPS = (0, 7)  # of 8: models whose phases differ by step are looked at in the first and in the last
 
 
@@ -229,7 +232,7 @@ def _excess(error: float, allowed: float) -> float:
     return error / allowed if error == error else float("inf")  # a gradient that is not a number is wrong
 
 
-def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
+def _build(name: str, preset: str | None, seed: int = SEEDS[0]) -> tuple[Trainable, Batch]:
     """A new model in training mode on the CPU, and a batch that it takes."""
     import torch
 
@@ -243,7 +246,7 @@ def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
     crop = (28, 28)
     masked = ImageSpec(channels=1, height=32, width=32, views=3, crop=crop)
     coloured = ImageSpec(channels=3, height=64, width=64, views=3)
-    pairs = ImageSpec(channels=1, height=48, width=48, views=2)
+    pairs = ImageSpec(channels=1, height=32, width=32, views=2)
     shapes = [(masked, 10), (pairs, 4)]
     if name in MODELS.names():
         if preset in ("fusionceleba", "small"):
@@ -259,7 +262,7 @@ def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
         except UsageError as error:
             refused = error
             continue
-        batch = _noise_batch(count, spec, target=spec.views > 2)
+        batch = _noise_batch(count, spec, spec.views > 2, seed)
         if spec.views > 2:
             given = torch.arange(count)[:, None] % 4
             batch = replace(batch, present=torch.arange(3) < given)
@@ -271,13 +274,13 @@ def _build(name: str, preset: str | None) -> tuple[Trainable, Batch]:
     raise refused
 
 
-def _noise_batch(count: int, spec: ImageSpec, target: bool) -> Batch:
+def _noise_batch(count: int, spec: ImageSpec, target: bool, seed: int) -> Batch:
     """Independent values everywhere: flat areas have ties, which rounding breaks one way or the other."""
     import torch
 
     from fusionbench.core.types import Batch
 
-    generator = torch.Generator().manual_seed(7)
+    generator = torch.Generator().manual_seed(seed)
     size = (spec.channels, spec.height, spec.width)
     targets = torch.rand((count, *size), generator=generator)
     views = (targets[:, None] + 0.2 * torch.randn((count, spec.views, *size), generator=generator)).clamp(0.01, 0.99)
@@ -307,16 +310,22 @@ class GradientReference:
 
 @lru_cache(maxsize=1)
 def _references(model: str, preset: str | None) -> GradientReference:
-    return make_references(*_build(model, preset))
+    for seed in SEEDS:
+        subject = make_references(*_build(model, preset, seed))
+        if max((error for reference in subject.references for error in reference.rounding.values()), default=0) <= KINK:
+            break
+    return subject
 
 
 def make_references(model: Trainable, batch: Batch) -> GradientReference:
-    """Exact gradients and what rounding does to them in the plain layout, on one thread.
+    """Exact gradients, and what rounding alone does to them in the plain and the training layout, on one thread.
 
     Args:
         model: a torch module with ``loss`` and ``parameter_groups``, on the CPU in training mode; it is not changed.
         batch: a :class:`fusionbench.core.types.Batch` of float32 tensors that it takes.
     """
+    from fusionbench.training.safe_convolutions import to_training_layout
+
     names = {id(p): name for name, p in model.named_parameters()}
     references = []
     for group, parameters in model.parameter_groups().items():
@@ -324,11 +333,12 @@ def make_references(model: Trainable, batch: Batch) -> GradientReference:
         for step in STEPS:
             exact = _gradients(copy.deepcopy(model).double(), _doubled(batch), group, step, chosen)
             plain = _gradients(copy.deepcopy(model), batch, group, step, chosen)
+            turned = _gradients(to_training_layout(copy.deepcopy(model), "cpu"), batch, group, step, chosen)
             largest = max((float(g.norm()) / g.numel() ** 0.5 for g in exact.values()), default=0.0)
             scale, rounding = {}, {}
             for name, truth in exact.items():
                 scale[name] = max(float(truth.norm()), NO_SCALE * largest * truth.numel() ** 0.5, 1e-30)
-                rounding[name] = _error(plain[name], truth, scale[name])
+                rounding[name] = max(_error(found[name], truth, scale[name]) for found in (plain, turned))
             references.append(Reference(group, step, exact, scale, rounding))
     return GradientReference(model, batch, references)
 
@@ -343,14 +353,11 @@ def gradient_errors(subject: GradientReference, threads: int = 1) -> dict[str, t
     found: dict[str, tuple[float, float]] = {}
     for reference in subject.references:
         step = (subject.batch, reference.group, reference.step, list(reference.exact))
-        trained, without = (
-            _gradients(to_training_layout(copy.deepcopy(subject.model), "cpu"), *step, onednn=onednn, threads=threads)
-            for onednn in (True, False)
-        )
+        model = to_training_layout(copy.deepcopy(subject.model), "cpu")
+        trained = _gradients(model, *step, onednn=True, threads=threads)
         for name, truth in reference.exact.items():
-            scale = reference.scale[name]
-            rounding = max(reference.rounding[name], _error(without[name], truth, scale))
-            row = (_error(trained[name], truth, scale), min(RELATIVE + ROUNDING * rounding, CAP))
+            allowed = min(RELATIVE + ROUNDING * reference.rounding[name], CAP)
+            row = (_error(trained[name], truth, reference.scale[name]), allowed)
             if name not in found or _excess(*row) > _excess(*found[name]):
                 found[name] = row
     return found

@@ -15,12 +15,13 @@ from packaging.requirements import Requirement
 
 from fusionbench.cli import diagnostics as doctor
 from fusionbench.data.package_probes import PROBES, ProbeOutcome
+from fusionbench.models import MODELS
 from fusionbench.synth import kernel
-from fusionbench.training.gradient_check import GradientCase
+from fusionbench.training.gradient_check import GradientCase, Verdict
 from tests.cli.runner import run
 
 
-def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_healthy_installation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = run(capsys, "doctor", "--quick", "--json")
     report = json.loads(out)
     assert report["ok"] == (code == 0)
@@ -29,6 +30,9 @@ def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
     checks = {finding["check"] for finding in report["findings"]}
     assert checks >= {"python", "packages", "torch", "device", "torchvision", "hdf5", "folder", "encoding", "files"}
     assert checks >= {"processor", "threads", "memory", "imports", "temporary", "kernel"}
+    assert "gradients" not in checks
+    found = [doctor.Finding(**finding) for finding in report["findings"]]  # as text, without looking again
+    monkeypatch.setattr(doctor, "examine", lambda without=(): found if list(without) == ["gradients"] else [])
     text = run(capsys, "doctor", "--quick")[1]
     assert "ok   torch " in text and "gradients" not in text
 
@@ -162,6 +166,26 @@ def test_a_check_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> Non
     first, broken, encoding = doctor.examine()
     assert first.status == "ok" and encoding.check == "encoding"
     assert (broken.check, broken.status) == ("mine", "fail") and "OSError: unreadable" in broken.detail
+
+
+def test_every_model_that_learns_takes_a_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verb has every such model checked, on one core, on two and on all; the check itself is tested below."""
+    asked: list[GradientCase] = []
+
+    def verdicts(cases: list[GradientCase]) -> Iterator[Verdict]:
+        asked.extend(cases)
+        return iter([Verdict(case, layer="head.weight", error=1e-6) for case in cases])
+
+    monkeypatch.setattr("fusionbench.training.gradient_check.gradient_verdicts", verdicts)
+    monkeypatch.setattr(doctor, "CHECKS", {"gradients": doctor.CHECKS["gradients"]})
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 4)
+    code, out, _ = run(capsys, "doctor", "--json")
+    (finding,) = json.loads(out)["findings"]
+    learning = {name for name in MODELS.names() if hasattr(MODELS.get(name), "loss")}
+    assert {(case.model, case.threads) for case in asked} == {(name, count) for name in learning for count in (1, 2, 4)}
+    assert code == 0 and f"{len(asked)} of {len(asked)} training steps agree with float64" in finding["detail"]
 
 
 def test_gradients_are_checked_and_a_crash_is_named(tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
         "formats/recipe-1.toml": "current",
         "formats/result-1/result.json": "to migrate",
         "formats/result-1.1/result.json": "current",
+        "formats/result-1.2/result.json": "current",
         "formats/round-1.json": "current",
         "formats/run-1/run.json": "current",
         "formats/run-1.1/run.json": "current",

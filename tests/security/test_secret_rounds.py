@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,15 @@ def run_folder(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train("mean-image", open_dataset(dataset), out=tmp_path_factory.mktemp("runs") / "mean", device="cpu").folder
 
 
+@pytest.fixture(scope="module")
+def accepted(dataset: Path, run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results with the weights of Ada, to be copied."""
+    root = tmp_path_factory.mktemp("accepted")
+    pack_submission(PackRequest(run_folder, root / "mean.zip", "Mine", "Ada"))
+    accept_submission(root / "mean.zip", scoring(root, dataset))
+    return root / "results"
+
+
 def sent(path: Path, dataset: Path, samples: np.ndarray, **words: str) -> Path:
     """Predictions that somebody packed with a program of their own."""
     from fusionbench.submissions.prediction_drafts import write_samples
@@ -57,9 +68,8 @@ def test_predictions_that_are_the_targets_are_refused(tmp_path: Path, dataset: P
     assert not list((tmp_path / "results").glob("**/result.json"))
 
 
-def test_predictions_are_never_ranked_with_weights(tmp_path: Path, dataset: Path, run_folder: Path) -> None:
-    pack_submission(PackRequest(run_folder, tmp_path / "mean.zip", "Mine", "Bob"))
-    accept_submission(tmp_path / "mean.zip", scoring(tmp_path, dataset))
+def test_predictions_are_never_ranked_with_weights(tmp_path: Path, dataset: Path, accepted: Path) -> None:
+    shutil.copytree(accepted, tmp_path / "results")
     accept_submission(sent(tmp_path / "a.zip", dataset, noisy_samples(dataset)), scoring(tmp_path, dataset))
     data = as_data(compare_results([tmp_path / "results"], scores=["mse_min@mean"], resamples=200))
     assert [(row["tier"], row["scores"]["mse_min@mean"]["rank"]) for row in data["rows"]] == [
@@ -85,12 +95,10 @@ def test_predictions_of_somebody_else_are_refused(tmp_path: Path, dataset: Path)
     accept_submission(sent(tmp_path / "other.zip", dataset, other, **words), scoring(tmp_path, dataset))
 
 
-def test_weights_of_somebody_else_that_were_saved_again(tmp_path: Path, dataset: Path, run_folder: Path) -> None:
-    import json
-    import shutil
-
-    pack_submission(PackRequest(run_folder, tmp_path / "mean.zip", "Mine", "Ada"))
-    accept_submission(tmp_path / "mean.zip", scoring(tmp_path, dataset))
+def test_weights_of_somebody_else_that_were_saved_again(
+    tmp_path: Path, dataset: Path, run_folder: Path, accepted: Path
+) -> None:
+    shutil.copytree(accepted, tmp_path / "results")
     stolen = shutil.copytree(run_folder, tmp_path / "stolen")
     save_file(load_file(stolen / "weights.safetensors"), stolen / "again", metadata={"trained": "by Eve"})
     (stolen / "again").replace(stolen / "weights.safetensors")

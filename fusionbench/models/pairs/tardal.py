@@ -300,7 +300,8 @@ class TarDAL(PairModel):
         critic, c = self.critics[name], self.config
         real, fake = at_least_float32(real), at_least_float32(fake)
         generator = torch.Generator().manual_seed(int(digest([self.seed, name, step])[:15], 16))
-        share = torch.rand((len(real), 1, 1, 1), generator=generator, dtype=real.dtype).to(real.device)
+        # drawn in one type, so that a step in float64 mixes the same images as one in float32
+        share = torch.rand((len(real), 1, 1, 1), generator=generator).to(real)
         between = torch.lerp(fake, real, share).detach().requires_grad_()
         # float32 throughout: the sixth power of a rounded slope is rounded six times as much
         with torch.autocast(real.device.type, enabled=False):
