@@ -83,9 +83,7 @@ class BoardRow:
     cells: dict[str, Cell]
     ranks: dict[str, Cell]  # metric -> rank and the set of ranks that it may have
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # score key -> see stats.Ranking
-    intervals: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # score key -> 95 % of the mean, as compared
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # score key -> 95 % of its mean
     beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
     beyond_copying: str = ""  # "1 of 8" metrics on which it passes the bound of copying
     cost: dict[str, Cell] = field(default_factory=dict)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
 from PIL import Image
+from scipy import stats as scipy_stats
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
