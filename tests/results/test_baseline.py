@@ -141,7 +141,7 @@ def as_old_gates_wrote(path: Path) -> None:
 
 def test_an_array_of_scores_is_no_baseline(tmp_path: Path) -> None:
     (tmp_path / "scores.json").write_text(' [{"image": "a", "loss": 1.0}]')
-    with pytest.raises(DataError, match="but a JSON array.*gate scores.json --baseline") as caught:
+    with pytest.raises(DataError, match=r"but a JSON array.*gate scores\.json --baseline") as caught:
         read_baseline(tmp_path / "scores.json")
     assert "\n" not in str(caught.value) and "Expected" not in str(caught.value)
 
