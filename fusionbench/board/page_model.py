@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry
@@ -81,6 +83,7 @@ class BoardRow:
     cells: dict[str, Cell]
     ranks: dict[str, Cell]  # metric -> rank and the set of ranks that it may have
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # score key -> see stats.Ranking
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # score key -> 95 % of its mean
     beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
     beyond_copying: str = ""  # "1 of 8" metrics on which it passes the bound of copying
     cost: dict[str, Cell] = field(default_factory=dict)
@@ -108,6 +111,15 @@ class BoardRow:
             return ["program"]
         found = ["training"] if first.identity.training is not None or first.cost.get("parameters") else []
         return (found or ["nothing"]) + (["gpu"] if self.gpu else [])
+
+    def sd_over_images(self, key: str) -> float | None:
+        """Sample deviation of a score over images, each the mean of all training runs; None for fewer than two."""
+        values = None if self.entry is None else self.entry.values.get(key)
+        if values is None:
+            return None
+        images = values.mean(axis=0)
+        images = images[np.isfinite(images)]
+        return float(images.std(ddof=1)) if len(images) > 1 else None
 
     @property
     def runs(self) -> int:

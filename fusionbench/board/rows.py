@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -107,6 +108,7 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
         for column in group.columns:
             for kind in RANKED:
                 _rank(rows, column, resamples, kind)
+            _unranked(rows, column, resamples)
     for ranked in ("ranked", "stretched"):
         _beats([row for row in rows if row.kind == ranked], groups)
     add_bounds(rows, groups, entries)
@@ -228,7 +230,8 @@ def _places(entries: Sequence[Entry], group: ColumnGroup) -> int:
         for column in group.columns:
             score = entry.results[0].scores.get(column.key)
             if score is not None and score.mean is not None:
-                wanted.append(decimals(score.mean, *(score.ci95 or (score.mean, score.mean))))
+                half = 2 * (score.sd or 0.0) / math.sqrt(score.n)
+                wanted.append(decimals(score.mean, score.mean - half, score.mean + half))
     return sorted(wanted)[len(wanted) // 2] if wanted else 3
 
 
@@ -247,18 +250,16 @@ def _cell(entry: Entry, key: str, places: int) -> Cell:
         mean = means[0]
     else:  # of several runs as comparisons have it, to the last digit
         mean = stats.mean(values)
-    low, high = (scores[0].ci95 or (mean, mean)) if len(scores) == 1 else (min(means), max(means))
     text = f"{mean:.{places}f}"
     draws = scores[0].extra.get("draws")
     images = f"{scores[0].n:,} images{_left_out(scores[0])}" + (f", K = {draws:,}" if isinstance(draws, int) else "")
-    if low == high:
-        return Cell(text, mean, images)
     sd = stats.run_sd(means)
-    if sd is not None:  # as papers write several runs
-        text = f"{text} ± {sd:.{places}f}"
-        images = f"± is the standard deviation over {len(means)} training runs, {images}"
-    about = "95 %" if len(scores) == 1 else f"over {len(scores)} training runs"
-    return Cell(text, mean, f"{about}: {low:.{places}f} to {high:.{places}f}, {images}")
+    if sd is None or min(means) == max(means):
+        return Cell(text, mean, images)
+    # as papers write several runs
+    about = f"over {len(means)} training runs: {min(means):.{places}f} to {max(means):.{places}f}"
+    note = f"{about}, ± is the standard deviation over {len(means)} training runs, {images}"
+    return Cell(f"{text} ± {sd:.{places}f}", mean, note)
 
 
 def _left_out(score: Score) -> str:
@@ -291,9 +292,9 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int, kind: Kind) -> N
     trained = [row.entry is not None and is_trained(row.entry) for row in ranked]
     found = stats.rank_models(known, column.better, resamples=resamples, trained=trained)
     for row, score, variance in zip(ranked, found.rows, found.seed_variances, strict=True):
-        cell = row.cells[column.key]
         best, tied = score.rank == 1 and score.ranked, score.tied and score.ranked
-        row.cells[column.key] = Cell(cell.text, cell.value, _interval_note(cell, score), best=best, tied=tied)
+        row.cells[column.key] = replace(row.cells[column.key], best=best, tied=tied)
+        _note_interval(row, column.key, score)
         row.factors[column.key] = (found.images_factor, found.seeds_factor, variance)
         if column.rank_key:
             note = f"rank {score.rank}, {score.rank_low} to {score.rank_high} at 95 % for all rows at once"
@@ -304,13 +305,32 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int, kind: Kind) -> N
             row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, best, tied)
 
 
-def _interval_note(cell: Cell, score: stats.ScoreRow) -> str:
-    """The note of a cell with the comparison's interval: that of the result itself is too short for few images."""
-    rest = cell.note.partition(", ")[2] if cell.note.startswith("95 %: ") else cell.note
-    if not math.isfinite(score.low) or score.low == score.high:
-        return rest
+def _unranked(rows: list[BoardRow], column: Column, resamples: int) -> None:
+    """The intervals of rows that take no rank: cut ones among themselves, as comparisons do; replaced ones alone."""
+    known = [row for row in rows if row.kind in ("cut", "replaced") and row.cells[column.key].value is not None]
+    cut = [row for row in known if row.kind == "cut"]
+    for part in [cut, *([row] for row in known if row.kind == "replaced")]:
+        values = [row.entry.values[column.key] for row in part if row.entry is not None]
+        mask, reasons = common_images(values)
+        part = [row for row, reason in zip(part, reasons, strict=True) if not reason]
+        if part:
+            values = [value[:, mask] for value, reason in zip(values, reasons, strict=True) if not reason]
+            trained = [row.entry is not None and is_trained(row.entry) for row in part]
+            found = stats.compare(values, column.better, resamples=resamples, trained=trained)
+            for row, score in zip(part, found, strict=True):
+                _note_interval(row, column.key, score)
+
+
+def _note_interval(row: BoardRow, key: str, score: stats.ScoreRow) -> None:
+    """Keep the comparison's interval of a mean, which pages and charts show, and put it in the note of its cell."""
+    if not (math.isfinite(score.low) and math.isfinite(score.high)):
+        return
+    row.intervals[key] = (score.low, score.high)
+    cell = row.cells[key]
     places = len(cell.text.partition(" ")[0].partition(".")[2])
-    return f"95 %: {score.low:.{places}f} to {score.high:.{places}f}, {rest}"
+    if score.low < score.high:
+        note = f"95 %: {score.low:.{places}f} to {score.high:.{places}f}, {cell.note}"
+        row.cells[key] = replace(cell, note=note)
 
 
 def _beats(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> None:

@@ -64,8 +64,7 @@ def _inputs(row: BoardRow, group: ColumnGroup, label: str, kind: str) -> Series:
         value = row.cells[column.key].value
         if value is None or not column.label.startswith("N="):
             continue
-        score = row.entry.results[0].scores.get(column.key) if row.entry and len(row.entry.results) == 1 else None
-        low, high = score.ci95 if score is not None and score.ci95 else (None, None)
+        low, high = row.intervals.get(column.key, (None, None))
         points.append(Point(float(column.label[2:]), value, low, high))
     return Series(label, points, kind)
 

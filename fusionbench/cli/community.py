@@ -146,7 +146,10 @@ def check_pr_command(
 @_FOLDER
 @click.option("-o", "--out", required=True, type=_PATH, help="A new or empty folder.")
 @click.option("--submitter", required=True, help="The account that sent it; its record has to name it.")
-def score_community_command(submission: Path, folder: Path, out: Path, submitter: str) -> None:
+@click.option("--round-views", type=_PATH, help="What `community round-views` made: weights are scored on it.")
+def score_community_command(
+    submission: Path, folder: Path, out: Path, submitter: str, round_views: Path | None
+) -> None:
     """Score a SUBMISSION, a file or a folder that has only one, as the leaderboard does; for a container.
 
     Example: fusionbench community score taken/mine.zip -o scored --submitter ada
@@ -159,7 +162,7 @@ def score_community_command(submission: Path, folder: Path, out: Path, submitter
         if len(files) != 1:
             raise UsageError(f"{submission}: has {len(files)} files; name the submission")
         submission = files[0]
-    scored = score_submission(submission, Leaderboard.read(folder), out, submitter)
+    scored = score_submission(submission, Leaderboard.read(folder), out, submitter, round_views)
     click.echo(f"{submission.name}: scored {scored.title}")
 
 
@@ -218,6 +221,50 @@ def withdraw_command(
         click.echo(str(write_withdrawal_request(folder, submission, reason)))
         return
     _tell(withdraw_submission(_place(folder, remote), submission, reason, _now), summary)
+
+
+@community_command.command("round-views")
+@_FOLDER
+@click.option("-o", "--out", required=True, type=_PATH, help="A new or empty folder for the views.")
+@click.option("--secret", type=_PATH, help="The secret of the round [the variable FUSIONBENCH_ROUND_SECRET].")
+def round_views_command(folder: Path, out: Path, secret: Path | None) -> None:
+    """Make the views of the open round in rounds/, for a container that never sees the secret. Prints the folder.
+
+    Without an open round the folder stays empty, and submissions are scored on the public views.
+
+    Example: fusionbench community round-views -o views --secret ../spring.secret
+    """
+    from fusionbench.board.community.rounds import make_round_views
+    from fusionbench.board.community.settings import Leaderboard
+    from fusionbench.core.progress import say
+
+    made = make_round_views(Leaderboard.read(folder), out, secret)
+    say("no round is open" if made is None else f"views of round {made.id}: they are secret until it is revealed")
+    click.echo(str(out))
+
+
+@community_command.command("rounds")
+@_FOLDER
+@_SUMMARY
+def rounds_command(folder: Path, summary: Path | None) -> None:
+    """Check all rounds: secrets and commitments, and the results that name them. Exit code 1 when anything is wrong.
+
+    Example: fusionbench community rounds
+    """
+    from fusionbench.board.community.rounds import check_rounds
+    from fusionbench.board.community.settings import Leaderboard
+    from fusionbench.core.errors import Rejected
+    from fusionbench.core.io import append_text
+    from fusionbench.core.text import in_markdown
+
+    found = check_rounds(Leaderboard.read(folder))
+    lines = [f"{one.file}: round {one.record.id}, {counted(one.results, 'result')}, {one.state}" for one in found]
+    lines += [f"{one.file}: {problem}" for one in found for problem in one.problems]
+    click.echo("\n".join(lines) or "no rounds")
+    if summary is not None and lines:
+        append_text(summary, "".join(f"* {in_markdown(line)}\n" for line in lines))
+    if wrong := [one.file for one in found if one.problems]:
+        raise Rejected(f"{counted(len(wrong), 'round')} with problems, the first is {wrong[0]}")
 
 
 @community_command.command("pages")

@@ -40,6 +40,9 @@ def new_round_command(suite: str, out: Path, secret: Path, data: Path | None) ->
 
     if out.exists():
         raise UsageError(f"{out}: is there already; a round is never written over, name another file")
+    inside = next((place for place in secret.resolve().parents if (place / ".git").exists()), None)
+    if inside is not None:
+        raise UsageError(f"{secret}: lies in the Git repository {inside}, which may be published; name another place")
     images = None
     if data is not None:
         rules, opened = load_suite(suite), open_dataset(resolve_data(data))

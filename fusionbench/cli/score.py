@@ -145,15 +145,18 @@ def _table(scores: Scores) -> str:
 
 def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dialect: str) -> str:
     """A table with a line an image. ``columns``: name -> unit, values and their summary."""
+    from fusionbench.evaluation.image_files import interval_of
+
     rows = [["", *columns], ["", *(f"[{unit}]" for unit, _, _ in columns.values())]]
     for place, name in enumerate(ids):
         line = [float(values[place]) for _, values, _ in columns.values()]
         rows.append([escaped(name), *(f"{value:.4f}" if math.isfinite(value) else "n/a" for value in line)])
     if len(ids) > 1:
         means, halves = [], []
-        for _, _, score in columns.values():
+        for _, values, score in columns.values():
+            found = interval_of(values, score)
             means.append("n/a" if score.mean is None else f"{score.mean:.4f}")
-            halves.append("" if score.ci95 is None or score.mean is None else f"{score.ci95[1] - score.mean:.4f}")
+            halves.append("" if found is None else f"{(found[1] - found[0]) / 2:.4f}")
         rows += [["mean", *means], ["± (95 %)", *halves]]
         if any(score.n != len(ids) for _, _, score in columns.values()):
             rows.append(["images", *(str(score.n) for _, _, score in columns.values())])

@@ -25,6 +25,7 @@ from fusionbench.core.types import Metric
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
+from fusionbench.results.bootstrap import mean_interval
 from fusionbench.results.schema import Score, not_available, summarise
 
 _NO_RANGES = Ranges()
@@ -49,7 +50,7 @@ class Scores:
         values: metric -> float64 (n,).
         metrics: the records that were used, in order.
         dialect: ``standard/1`` or a dialect's id.
-        summary: metric -> mean, sd, 95 % interval and number of images, over the images that have a value; without a
+        summary: metric -> mean, sd and number of images, over the images that have a value; without a
             mean where the fused image is the cause (see :func:`fusionbench.results.schema.summarise`).
         warnings: what the reader should know about the files.
         missing: stem -> the folders that lack it; these were not scored.
@@ -66,6 +67,13 @@ class Scores:
     missing: dict[str, list[str]] = field(default_factory=dict)
     not_available: dict[str, dict[str, NotAvailable]] = field(default_factory=dict)
     ranges: dict[str, str] = field(default_factory=dict)
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The 95 % interval of a mean, the one that tables show (:func:`fusionbench.results.bootstrap.mean_interval`).
+
+        None where there is no mean, or one image only.
+        """
+        return interval_of(self.values[metric], self.summary[metric])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values at full precision; what is not finite is null, with the reason in ``not_available``."""
@@ -84,13 +92,28 @@ class Scores:
             "not_available": {name: found for name, score in self.summary.items() if (found := not_available(score))},
             "mean": {name: score.mean for name, score in self.summary.items()},
             "sd": {name: score.sd for name, score in self.summary.items()},
-            "ci95": {name: list(score.ci95) if score.ci95 else None for name, score in self.summary.items()},
+            "ci95": {name: list(found) if (found := self.interval(name)) else None for name in self.summary},
             "n": len(self.ids),
             "n_by_metric": {name: score.n for name, score in self.summary.items()},
             "warnings": self.warnings,
             "missing": self.missing,
             "ranges": self.ranges,
         }
+
+
+def interval_of(values: np.ndarray, score: Score) -> tuple[float, float] | None:
+    """The interval of a score's mean over those of its per-image values (n,) that are finite; None where it has none.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.evaluation.image_files import interval_of
+        >>> from fusionbench.results.schema import summarise
+        >>> values = np.array([1.0, 3.0])
+        >>> [round(end, 2) for end in interval_of(values, summarise(values, "higher", "1"))]
+        [-10.71, 14.71]
+    """
+    finite = np.asarray(values, np.float64)[np.isfinite(values)]
+    return None if score.mean is None or len(finite) < 2 else mean_interval(finite)
 
 
 def _finite(value: float) -> float | None:

@@ -260,7 +260,25 @@ def write_secret(path: Path, secret: RoundSecret) -> None:
         ...     oct((Path(folder) / "key").stat().st_mode & 0o777)
         '0o600'
     """
-    content = msgspec.json.format(msgspec.json.encode(secret), indent=1) + b"\n"
+    write_secret_text(path, msgspec.json.format(msgspec.json.encode(secret), indent=1).decode() + "\n")
+
+
+def write_secret_text(path: Path, text: str) -> None:
+    """Write the content of a secret, which is not looked at, into a new file that only its owner can read.
+
+    Raises:
+        UsageError, DataError: as :func:`write_secret`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from fusionbench.evaluation.rounds import write_secret_text
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_secret_text(Path(folder) / "key", "{}")
+        ...     oct((Path(folder) / "key").stat().st_mode & 0o777)
+        '0o600'
+    """
+    content = text.encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

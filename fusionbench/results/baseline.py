@@ -342,6 +342,11 @@ def read_baseline(path: str | Path) -> Baseline:
             entry.scores = _current_scores(entry)
         require_sense(baseline, raw["entries"])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        if isinstance(error, msgspec.ValidationError) and content.lstrip()[:1] == b"[":
+            raise DataError(
+                f"{path}: not a {SCHEMA} file but a JSON array; an array of scores is what a gate judges: make a "
+                f"baseline of it with `fusionbench gate {Path(path).name} --baseline BASELINE.json --update-baseline`"
+            ) from error
         raise DataError(f"{path}: not a {SCHEMA} file: {error}") from error
     except ValueError as error:
         raise DataError(f"{path}: {error}; restore the file, or delete it and make a new baseline") from error

@@ -44,6 +44,7 @@ __all__ = [
     "compare",
     "interval",
     "mean",
+    "mean_interval",
     "paired_difference",
     "rank_intervals",
     "rank_models",
@@ -278,6 +279,26 @@ def paired_difference(
     if abs(difference) <= TIE * max(map(abs, means)):
         half = max(half, abs(difference))
     return PairedDifference(difference, difference - half, difference + half)
+
+
+def mean_interval(values: np.ndarray, *, trained: bool = False) -> tuple[float, float] | None:
+    """The 95 % interval of a mean over images (n,) or training runs and images (runs, n), as tables show it.
+
+    It is that of :func:`compare` for this model alone: studentised bootstrap, at least as wide as Student's t. None
+    with one image, for which there is none.
+
+    Raises:
+        MeasurementError: as :func:`fusionbench.results.resampling.check_table`.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.results.bootstrap import mean_interval
+        >>> low, high = mean_interval(np.array([1.0, 2.0, 3.0]))
+        >>> round(low, 3), round(high, 3), mean_interval(np.array([1.0]))
+        (-0.484, 4.484, None)
+    """
+    (row,) = compare([values], "higher", trained=[trained])
+    return (row.low, row.high) if math.isfinite(row.low) and math.isfinite(row.high) else None
 
 
 def _row_intervals(

@@ -104,7 +104,11 @@ IDENTITIES = (Identity, ModelIdentity, DatasetIdentity, ProtocolIdentity, Traini
 
 
 class Score(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Mean over images. ``mean`` is None when it could not be measured; ``reason`` then says why."""
+    """Mean over images. ``mean`` is None when it could not be measured; ``reason`` then says why.
+
+    ``ci95`` is mean ± 1.96 sd / √n, which is too short for few images. It is written for readers of earlier releases
+    and deprecated: what is shown is :func:`fusionbench.results.bootstrap.mean_interval` of the per-image values.
+    """
 
     mean: float | None
     sd: float | None = None

@@ -48,6 +48,7 @@ FORMAT = "fusionbench.fingerprint/1"
 MAX_BYTES = 64 << 10
 NEAR = 0.985  # likeness from which predictions are those of another submission; see docs/rounds.md
 NEAR_GREY = 0.45  # grey levels (RMS) to which fused images are those of another row; see docs/rounds.md
+LEAST_SPREAD = 0.2  # of the targets' variance: below, errors are minus the targets for every method; see docs/trust.md
 GRID = 8  # side of the grid of an image that is looked at
 _BLOCK = 1000  # fingerprints that are compared at a time
 Near = Annotated[str, msgspec.Meta(max_length=32 << 10, pattern=r"\A[A-Za-z0-9+/]*={0,2}\Z")]
@@ -85,6 +86,7 @@ class NearVector:
         self._targets, self._inputs = targets, sorted({min(1, inputs), inputs})
         self.chosen = frozenset(np.linspace(0, images - 1, min(images, MAX_IMAGES)).astype(int).tolist())
         self._parts: list[np.ndarray] = []
+        self._spread = np.zeros(2)  # variance of predictions and of targets on the grid, summed
 
     def add(self, index: int, samples: np.ndarray) -> None:
         """Look at the samples uint8 (V+1, K, H, W[, C]) of one image, if it is one of ``chosen``.
@@ -98,11 +100,20 @@ class NearVector:
         target = np.asarray(self._targets[index], np.float32)
         for inputs in self._inputs:
             rest = samples[inputs].mean(axis=0, dtype=np.float32) - target
-            rest = rest if rest.ndim == 2 else rest.mean(axis=2)
-            self._parts.append(cv2.resize(rest, (GRID, GRID), interpolation=cv2.INTER_AREA).ravel())
+            small, true = (
+                cv2.resize(one if one.ndim == 2 else one.mean(axis=2), (GRID, GRID), interpolation=cv2.INTER_AREA)
+                for one in (rest, target)
+            )
+            self._spread += (small + true).var(), true.var()
+            self._parts.append(small.ravel())
 
     def text(self) -> str:
-        """All of it as int8 in base64; the scale does not count."""
+        """All of it as int8 in base64; the scale does not count.
+
+        Empty where predictions vary too little to be recognised by: those of two models that learned nothing are alike.
+        """
+        if self._spread[0] < LEAST_SPREAD * self._spread[1]:
+            return ""
         values = np.concatenate(self._parts) if self._parts else np.zeros(0, np.float32)
         largest = float(np.abs(values).max(initial=0.0))
         scaled = np.round(values * (127 / largest)) if largest else values

@@ -86,6 +86,23 @@ def open_round(file: Path, secret_file: Path, data: str, suite: str) -> OpenRoun
     return OpenRound(record, file.resolve(), views.resolve())
 
 
+def round_with_views(file: Path, views: Path, suite: str) -> OpenRound:
+    """A round whose views somebody made who has the secret; this process has it not.
+
+    Raises:
+        UsageError: the round was revealed, or is about another suite.
+        DataError: no record.
+    """
+    from fusionbench.evaluation.suites import load_suite
+
+    record, rules = read_round(file), load_suite(suite)
+    if record.public_secret is not None:
+        raise UsageError(f"{file}: round {record.id} was revealed, so that its views are public")
+    if rules.name != record.suite:
+        raise UsageError(f"round {record.id} is one of the suite {record.suite}, not of {rules.name}")
+    return OpenRound(record, file.resolve(), views.resolve())
+
+
 def _matching(file: Path, record: Round, secret_file: Path, secret: RoundSecret) -> None:
     """Refuse a secret that is not that of a record, as a mistake of whoever named the two files."""
     try:

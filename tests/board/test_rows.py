@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
 from fusionbench.board.page_model import Benchmark, BoardRow
 from fusionbench.board.rows import benchmarks, what_was_measured
@@ -91,6 +94,48 @@ def test_runs_of_a_model_are_one_row_with_their_spread(tmp_path: Path) -> None:
     shown, _, spread = row.cells["vif"].text.partition(" ± ")
     assert (float(shown), float(spread)) == (2.0, 1.0)
     assert "over 3 training runs: " in row.cells["vif"].note
+
+
+def test_page_table_chart_and_comparison_have_one_interval(tmp_path: Path) -> None:
+    """Of few images Student's t, not mean ± 1.96 s/√n; of several runs the one of all of them; of cut rows, too."""
+    from fusionbench.board import build_board
+    from fusionbench.board.views import by_number_of_inputs
+    from fusionbench.results.comparison import compare_results
+    from fusionbench.results.tables import as_data
+    from tests.helpers.svg import circles
+
+    drawn = np.random.default_rng(4).gamma(4.0, 0.1, (6, 4))
+    keys = ("mse_min@0", "mse_min@1", "mse_min@mean")
+    columns = [dict(zip(keys, (row + 0.2, row, row + 0.1), strict=True)) for row in drawn]
+    root = tmp_path / "results"
+    saved(root, "one", columns[0], better="lower")
+    for seed in range(3):
+        saved(root, "three", columns[1 + seed], seed=seed, better="lower")
+    for name, number in (("short", 4), ("shorter", 5)):
+        saved(root, name, columns[number], cut=True, better="lower")
+    compared = {row["title"]: row["scores"] for row in as_data(compare_results([root], scores=["*"]))["rows"]}
+    (benchmark,) = benchmarks(root)
+    build_board(root, tmp_path / "site")
+    assert len(benchmark.rows) == 4
+    for row in benchmark.rows:
+        page = (tmp_path / "site" / "models" / f"{benchmark.slug}-{row.slug}.html").read_text()
+        for key in keys:
+            low, high = compared[row.title][key]["low"], compared[row.title][key]["high"]
+            assert row.intervals[key] == (low, high)
+            assert f"<td>{low:.5g} to {high:.5g}</td>" in page and f"<td>{row.cells[key].value:.5g}</td>" in page
+            places = len(row.cells[key].text.partition(" ")[0].partition(".")[2])
+            assert row.cells[key].note.startswith(f"95 %: {low:.{places}f} to {high:.{places}f}, ")
+        assert len(re.findall(r"<td>[-\d.]+ to [-\d.]+</td>", page)) == 3
+    (alone,) = [row for row in benchmark.rows if row.entry and row.entry.results[0].identity.model.name == "one"]
+    values = columns[0]["mse_min@1"]
+    expected = scipy_stats.t.interval(0.95, 3, values.mean(), scipy_stats.sem(values))
+    assert alone.intervals["mse_min@1"] == pytest.approx(expected, rel=1e-9)
+    assert alone.sd_over_images("mse_min@1") == pytest.approx(values.std(ddof=1), rel=1e-9)
+    chart = by_number_of_inputs(alone, benchmark)[0].svg
+    ends = [tuple(map(float, ends)) for ends in re.findall(r'<path d="M[\d.]+ ([\d.]+)V([\d.]+)"/>', chart)]
+    (_, first), (_, second) = circles(chart)  # 0.2 apart
+    half = (expected[1] - expected[0]) / 2 * (second - first) / 0.2
+    assert ends == [pytest.approx((y + half, y - half), abs=0.3) for y in (first, second)]
 
 
 def test_images_are_matched_by_id_whatever_their_order(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats as scipy_stats
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
@@ -38,7 +39,9 @@ def test_folders_equal_arrays(folders: dict[str, Path]) -> None:
     for name in TABLE:
         assert scores.values[name].tolist() == expected[name].tolist()
         assert scores.summary[name].mean == pytest.approx(expected[name].mean(), rel=1e-15)
-        assert scores.summary[name].n == 3 and scores.summary[name].ci95 is not None
+        assert scores.summary[name].n == 3
+        student = scipy_stats.t.interval(0.95, 2, expected[name].mean(), scipy_stats.sem(expected[name]))
+        assert scores.to_json()["ci95"][name] == pytest.approx(student, rel=1e-9)
     assert scores.warnings == [] and scores.missing == {} and scores.dialect == "standard/1"
 
 
@@ -48,7 +51,7 @@ def test_jobs_and_single_files_do_not_move_a_value(folders: dict[str, Path]) -> 
     assert {k: v.tolist() for k, v in one.values.items()} == {k: v.tolist() for k, v in three.values.items()}
     single = score_files(folders["ir"] / "n1.png", folders["vi"] / "n1.bmp", folders["out"] / "n1.png", ["vif"])
     assert single.ids == ["n1"] and single.values["vif"].tolist() == [one.values["vif"][1]]
-    assert single.summary["vif"].ci95 is None
+    assert single.interval("vif") is None and single.to_json()["ci95"] == {"vif": None}
 
 
 def test_json_form(folders: dict[str, Path]) -> None:

@@ -129,14 +129,15 @@ class Forge:
 LIMITS = Limits(per_day=3, total=5)
 
 
-def start_forge(root: Path, limits: Limits = LIMITS) -> Forge:
-    """A leaderboard for pairs-demo, whose papers' numbers may be about FusionMNIST: both are fast."""
+def start_forge(root: Path, limits: Limits = LIMITS, rules: Path | None = None) -> Forge:
+    """A leaderboard for ``rules``, or for pairs-demo, whose papers' numbers may be about FusionMNIST: both are fast."""
     suite = root / "demo.toml"
     suite.write_text(
         'format = "fusionbench.suite/1"\nname = "demo"\ntitle = "Demo"\ndataset = "pairs-demo"\nsplit = "all"\n'
         'published = "fusionmnist"\n[protocol]\nname = "pairs/1"\n[[models]]\nname = "average"\n'
     )
-    first = start_community(StartRequest(root / "first", "Our leaderboard", str(suite), limits=limits, git=True))
+    request = StartRequest(root / "first", "Our leaderboard", str(rules or suite), limits=limits, git=True)
+    first = start_community(request)
     origin, clone, submitters = root / "origin.git", root / "clone", root / "submitters"
     git(root, "clone", "--quiet", "--bare", str(first), str(origin))
     for folder in (clone, submitters):

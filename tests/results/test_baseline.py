@@ -139,6 +139,13 @@ def as_old_gates_wrote(path: Path) -> None:
     path.write_text(json.dumps(content))
 
 
+def test_an_array_of_scores_is_no_baseline(tmp_path: Path) -> None:
+    (tmp_path / "scores.json").write_text(' [{"image": "a", "loss": 1.0}]')
+    with pytest.raises(DataError, match=r"but a JSON array.*gate scores\.json --baseline") as caught:
+        read_baseline(tmp_path / "scores.json")
+    assert "\n" not in str(caught.value) and "Expected" not in str(caught.value)
+
+
 @pytest.mark.parametrize("views", [3, 5, 12])
 def test_baselines_with_the_former_name_are_read(tmp_path: Path, views: int) -> None:
     made_up(tmp_path / "results", views=views)

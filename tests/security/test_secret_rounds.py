@@ -52,6 +52,14 @@ def sent(path: Path, dataset: Path, samples: np.ndarray, **words: str) -> Path:
     return zipped(path, parts)
 
 
+def compressed(image: np.ndarray) -> np.ndarray:
+    """The image as JPEG of quality 75."""
+    import cv2
+
+    made: np.ndarray = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], 0)
+    return made
+
+
 def scoring(root: Path, dataset: Path, **more: Path) -> Scoring:
     return Scoring(root / "results", dataset, str(small_suite(root / "small.toml")), **more)
 
@@ -86,6 +94,19 @@ def test_predictions_of_somebody_else_are_refused(tmp_path: Path, dataset: Path)
     words = {"submitter": "Eve", "title": "Eve's own", "model": "eves"}
     exact = sent(tmp_path / "exact.zip", dataset, samples, **words)
     near = sent(tmp_path / "near.zip", dataset, altered[:, :, ::-1], **words)
+    changes = {
+        "level": samples.astype(int) + 1,
+        "gamma": 255 * (samples / 255) ** 1.02,
+        "jpeg": np.array([compressed(image) for image in samples.reshape(-1, *samples.shape[3:])]).reshape(
+            samples.shape
+        ),
+    }
+    altered_ones = [
+        sent(tmp_path / f"{name}.zip", dataset, np.clip(np.round(made), 0, 255).astype(np.uint8), **words)
+        for name, made in changes.items()
+    ]
+    for path in altered_ones:
+        assert "are nearly those of" in str(check_submission(path, dataset, tmp_path / "results").problems[0]), path
     for path, reason in ((exact, "are those of"), (near, "are nearly those of")):
         report = check_submission(path, dataset, tmp_path / "results")
         assert reason in str(report.problems[0])

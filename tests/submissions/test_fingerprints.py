@@ -185,3 +185,19 @@ def test_near_copies_of_fused_images_are_a_remark_and_no_problem(tmp_path: Path)
     assert "of somebody else (RMS 0.00 grey levels)" in found
     other = fingerprint("Eve", "e", "1", fused(images[:, ::-1]), kind="predictions")
     assert copy_remarks(other, tmp_path, "digits", of_pairs=True) == []
+
+
+def test_predictions_that_say_nothing_are_not_taken_for_copies() -> None:
+    """Two models that hardly learned anything predict nearly one grey: they err by the targets, both of them."""
+    rng = np.random.default_rng(2)
+    targets = np.kron(rng.integers(0, 256, (20, 4, 4)), np.ones((4, 4))).astype(np.uint8)
+
+    def near(share: float, seed: int) -> str:
+        vector, noise = NearVector(targets, 20, inputs=1), np.random.default_rng(seed).normal(0, 4, targets.shape)
+        for index in range(20):
+            made = np.clip(128 + share * (targets[index] - 128.0) + noise[index], 0, 255).astype(np.uint8)
+            vector.add(index, np.stack([made[None]] * 2))
+        return vector.text()
+
+    assert near(0.1, 0) == "" and likeness(near(0.1, 0), [near(0.1, 1)]).tolist() == [0.0]
+    assert near(0.6, 0) != "" and likeness(near(0.6, 0), [near(0.6, 0)])[0] == pytest.approx(1, abs=1e-6)

@@ -36,6 +36,7 @@ from fusionbench.board.community.pull_request import (
     PullRequestVerdict,
     check_pull_request,
 )
+from fusionbench.board.community.rounds import given_views, round_problems
 from fusionbench.board.community.settings import ACCEPTED, KIND_NAMES, LEDGER, RESULTS, WITHDRAW, KindName, Leaderboard
 from fusionbench.board.community.standing import standing_problems
 from fusionbench.core.errors import DataError, Rejected, UsageError, some
@@ -65,11 +66,15 @@ class ScoredSubmission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     title: Line
 
 
-def score_submission(file: Path, leaderboard: Leaderboard, out: Path, submitter: str) -> ScoredSubmission:
+def score_submission(
+    file: Path, leaderboard: Leaderboard, out: Path, submitter: str, round_views: Path | None = None
+) -> ScoredSubmission:
     """Check and score a submitted file as the leaderboard's suite says; results and ``scored.json`` go to ``out``.
 
     Args:
         submitter: the account that sent it, which its record has to name.
+        round_views: the folder of :func:`fusionbench.board.community.rounds.make_round_views`; weights are scored on
+            its views, where it has some.
 
     Raises:
         Rejected: the check found problems, it is somebody else's, its row has no place among the leaderboard's results,
@@ -89,6 +94,9 @@ def score_submission(file: Path, leaderboard: Leaderboard, out: Path, submitter:
     suite = str(leaderboard.suite_file) if data is not None and leaderboard.protocol != "pairs" else None
     board = leaderboard.folder / RESULTS
     scoring = Scoring(out / RESULTS, data, suite, leaderboard.settings.seconds, submitter, board=board)
+    given = given_views(round_views)
+    if given is not None and name == "weights":
+        scoring = replace(scoring, round=given[0], views=given[1])
     scoring.check_data()
     sha256 = file_sha256(file)
     accept_submission(file, scoring)
@@ -190,7 +198,8 @@ def accept_pull_request(
         if record is None:
             raise UsageError("name the folder of `fusionbench community score` with --scored")
         scored_file, files, results = record
-        if problems := standing_problems(place.repository, tip, results, scored_file.kind, pull.submitter):
+        problems = standing_problems(place.repository, tip, results, scored_file.kind, pull.submitter)
+        if problems := problems or round_problems(place.repository, tip, results, scored_file.kind):
             raise Rejected(f"{verdict.name}: {' | '.join(problems)}")
         return _acceptance(state, pull, verdict, scored_file, files, time_now)
 

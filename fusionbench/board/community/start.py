@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionbench import __version__
+from fusionbench.board.community.rounds import ROUNDS
 from fusionbench.board.community.settings import (
     ACCEPTED,
     INCOMING,
@@ -50,6 +51,7 @@ FILES = {
     f"{WITHDRAW}/README.md": "withdraw.md",
     f"{ACCEPTED}/README.md": "accepted.md",
     f"{RESULTS}/{REFERENCE}/README.md": "reference.md",
+    f"{ROUNDS}/README.md": "rounds.md",
 }
 _REQUIREMENT = re.compile(r"[^\x00-\x1f\x7f]{1,300}")
 _OWNER = re.compile(r"@[A-Za-z0-9][A-Za-z0-9-]{0,38}(/[A-Za-z0-9][A-Za-z0-9._-]{0,99})?")

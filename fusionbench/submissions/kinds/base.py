@@ -83,6 +83,7 @@ class Scoring:
         submitter: who handed it in, as the maintainer knows; a submission of another one is refused.
         memory: most memory for scoring one, in GiB.
         round, secret: files of a round and of its secret: weights are scored on its views. Both or none.
+        views: the finished views of the round, in the place of its secret.
         board: root of the results among which a row has to find its place, where it is not ``results``.
     """
 
@@ -94,6 +95,7 @@ class Scoring:
     memory: int = 8
     round: Path | None = None
     secret: Path | None = None
+    views: Path | None = None
     board: Path | None = None
 
     @cached_property
@@ -121,8 +123,10 @@ class Scoring:
             UsageError: one of the four is missing or does not belong to the others.
             DataError: a file is damaged, or the views cannot be written.
         """
-        from fusionbench.submissions.round_scoring import open_round
+        from fusionbench.submissions.round_scoring import open_round, round_with_views
 
+        if self.round is not None and self.views is not None and self.suite is not None:
+            return round_with_views(self.round, self.views, self.suite_place)
         if (self.round is None) != (self.secret is None):
             raise UsageError("a round is scored with its public record and its secret: name --round and --secret")
         if self.round is None or self.secret is None:

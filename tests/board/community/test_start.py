@@ -99,7 +99,8 @@ def test_workflows_follow_their_schema(made: Path, schema: str) -> None:
 def test_workflows_have_few_rights_and_no_untrusted_text_in_a_shell(made: Path, name: str) -> None:
     found = workflow(made, name)
     text = (made / ".github" / "workflows" / f"{name}.yml").read_text()
-    assert found["permissions"] == {"contents": "read"} and "secrets." not in text and "://" not in text
+    assert found["permissions"] == {"contents": "read"} and "://" not in text
+    assert re.findall(r"secrets\.\w+", text) == ["secrets.FUSIONBENCH_ROUND_SECRET"] * (name == "accept")
     for job in found["jobs"].values():
         for step in job["steps"]:
             assert "${{" not in step.get("run", ""), step
@@ -131,6 +132,18 @@ def test_the_check_has_no_rights_and_the_container_no_token(made: Path) -> None:
     assert not [step for step in record["steps"] if "docker" in step.get("run", "") or "--take" in step.get("run", "")]
 
 
+def test_only_the_step_that_makes_views_has_the_secret_of_a_round(made: Path) -> None:
+    """Not the container, which has hostile input, not the step that writes, and no command line."""
+    score = workflow(made, "accept")["jobs"]["score"]
+    having = [step for step in score["steps"] if "secrets." in str(step)]
+    assert [step["run"] for step in having] == ['python -m fusionbench community round-views -o "$RUNNER_TEMP/views"']
+    assert list(having[0]["env"]) == ["FUSIONBENCH_ROUND_SECRET"] and score["environment"] == "round"
+    (container,) = [step["run"] for step in score["steps"] if "docker run" in step.get("run", "")]
+    assert "/views:ro" in container and "--round-views /views" in container and "--env" not in container
+    assert "secrets" not in str(workflow(made, "accept")["jobs"]["record"])
+    assert {"*.secret", "*.secret.views/"} <= set((made / ".gitignore").read_text().split())
+
+
 def test_workflows_call_verbs_and_options_that_there_are(made: Path) -> None:
     from fusionbench.cli.community import community_command
 
@@ -144,7 +157,7 @@ def test_workflows_call_verbs_and_options_that_there_are(made: Path) -> None:
                     options = {option for each in community_command.commands[verb].params for option in each.opts}
                     assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) <= options, rest
                     called.add(verb)
-    assert called == {"prepare", "check-pr", "score", "accept", "pages"}
+    assert called == {"prepare", "check-pr", "round-views", "score", "accept", "rounds", "pages"}
 
 
 def docker_lines(path: Path) -> list[tuple[str, str]]:
