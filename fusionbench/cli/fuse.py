@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,27 +90,28 @@ def fuse_command(
     from fusionbench.evaluation.fusing.folders import fuse_files
     from fusionbench.evaluation.fusing.methods import DEFAULT_METHOD
 
-    done = fuse_files(
-        a,
-        b,
-        out,
-        method or DEFAULT_METHOD,
-        weights=weights,
-        preset=preset,
-        params=parse_settings(settings, "--set", "--set levels=5"),
-        colour=colour,
-        bits=None if bits is None else int(bits),
-        tile=_tile(tile),
-        device=device,
-        file_format=file_format,
-        quality=quality,
-        jobs=jobs,
-        strict=strict,
-        force=force,
-        sheet=sheet,
-        range_a=range_a,
-        range_b=range_b,
-    )
+    with redirect_stdout(sys.stderr):  # what an own class prints is no result
+        done = fuse_files(
+            a,
+            b,
+            out,
+            method or DEFAULT_METHOD,
+            weights=weights,
+            preset=preset,
+            params=parse_settings(settings, "--set", "--set levels=5"),
+            colour=colour,
+            bits=None if bits is None else int(bits),
+            tile=_tile(tile),
+            device=device,
+            file_format=file_format,
+            quality=quality,
+            jobs=jobs,
+            strict=strict,
+            force=force,
+            sheet=sheet,
+            range_a=range_a,
+            range_b=range_b,
+        )
     for warning in done.warnings:
         say(f"warning: {warning}")
     kept = sum(found.kept for found in done.outputs)
