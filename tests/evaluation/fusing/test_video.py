@@ -188,7 +188,7 @@ def test_usage(tmp_path: Path) -> None:
     for reason, call in cases:
         with pytest.raises(UsageError, match=reason):
             call()
-    with pytest.raises(DataError, match=r"none.mkv: cannot be read as a video: No such file"):
+    with pytest.raises(DataError, match=r"none.mkv: no such file"):
         fuse_videos(tmp_path / "none.mkv", file, tmp_path / "o.mkv", mean)
 
 
