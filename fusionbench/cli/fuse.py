@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,46 +122,38 @@ def fuse_command(
         raise UsageError(f"Missing {missing}: name the sources, or fuse three embedded pairs with --demo")
     if not video and (clips := [str(path) for path in (a, b) if path.suffix.lower() in _VIDEOS and path.is_file()]):
         raise UsageError(f"{clips[0]}: a video; add --video")
+    shared: dict[str, Any] = {
+        "weights": weights,
+        "preset": preset,
+        "params": parse_settings(settings, "--set", "--set levels=5"),
+        "colour": colour,
+        "tile": _tile(tile),
+        "device": device,
+        "force": force,
+    }
     if video:
         from fusionbench.evaluation.fusing.video_method import fuse_videos_by
 
-        made_video = fuse_videos_by(
+        with redirect_stdout(sys.stderr):  # what an own class prints is no result
+            made_video = fuse_videos_by(a, b, out, method or DEFAULT_METHOD, rate=rate, **shared)
+        _show_video(made_video, as_json)
+        return
+    with redirect_stdout(sys.stderr):
+        done = fuse_files(
             a,
             b,
             out,
             method or DEFAULT_METHOD,
-            weights=weights,
-            preset=preset,
-            params=parse_settings(settings, "--set", "--set levels=5"),
-            colour=colour,
-            tile=_tile(tile),
-            device=device,
-            rate=rate,
-            force=force,
+            bits=None if bits is None else int(bits),
+            file_format=file_format,
+            quality=quality,
+            jobs=jobs,
+            strict=strict,
+            sheet=sheet,
+            range_a=range_a,
+            range_b=range_b,
+            **shared,
         )
-        _show_video(made_video, as_json)
-        return
-    done = fuse_files(
-        a,
-        b,
-        out,
-        method or DEFAULT_METHOD,
-        weights=weights,
-        preset=preset,
-        params=parse_settings(settings, "--set", "--set levels=5"),
-        colour=colour,
-        bits=None if bits is None else int(bits),
-        tile=_tile(tile),
-        device=device,
-        file_format=file_format,
-        quality=quality,
-        jobs=jobs,
-        strict=strict,
-        force=force,
-        sheet=sheet,
-        range_a=range_a,
-        range_b=range_b,
-    )
     for warning in done.warnings:
         say(f"warning: {warning}")
     kept = sum(found.kept for found in done.outputs)

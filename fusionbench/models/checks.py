@@ -328,7 +328,7 @@ def load_class(where: str) -> type[Model]:
     sys.modules[path.stem] = module  # dataclasses look their module up by name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself is no success
         raise DataError(f"{file}: cannot be imported: {_line(error)}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type) or not issubclass(found, torch.nn.Module):

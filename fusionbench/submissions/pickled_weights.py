@@ -184,7 +184,11 @@ def check_tensors(found: Mapping[str, Tensor], stored: int) -> None:
     for name, value in found.items():
         shown = escaped(name)[:100]
         usual = type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout == torch.strided
-        if not usual or value.device.type != "cpu" or value.is_quantized or value.is_complex():
+        tiny = (
+            value.is_floating_point() and value.element_size() == 1
+        )  # kinds of 8 bits, which torch hardly computes with
+        odd = value.is_quantized or value.is_complex() or value.is_nested or tiny
+        if not usual or value.device.type != "cpu" or odd:
             raise DataError(f"{shown!r} is not a plain tensor of numbers; {STATE_REMEDY}")
         total += value.numel() * value.element_size()
         if total > MAX_TENSOR_BYTES:

@@ -33,6 +33,17 @@ def test_a_bad_pair_is_named_and_ends_with_2(tmp_path: Path, capsys: pytest.Capt
     assert code == 2 and err.count("\n") == 1 and "two.png: not a readable" in err
 
 
+def test_stdout_is_data_whatever_an_own_class_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ir, vis = folders(tmp_path)
+    body = "import torch\nprint('loaded')\nclass Net(torch.nn.Module):\n    def __init__(self, spec):\n"
+    body += "        super().__init__()\n    def fuse(self, batch):\n        print('noise')\n"
+    body += "        return batch.views[:, 0]\n"
+    (tmp_path / "loud_for_cli.py").write_text(body)
+    method = f"{tmp_path}/loud_for_cli.py:Net"
+    code, out, err = run(capsys, "fuse", method, "--a", ir, "--b", vis, "-o", tmp_path / "out", "--json")
+    assert code == 0 and len(json.loads(out)["outputs"]) == 3 and err.count("noise") == 3
+
+
 def test_every_option_arrives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ir, vis = folders(tmp_path)
     (tmp_path / "mine_for_cli.py").write_text(OWN)

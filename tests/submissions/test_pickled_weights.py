@@ -94,8 +94,10 @@ def other_zip(path: Path) -> None:
         (lambda path: zip_form([torch.ones(2)], path), "no named tensors"),
         (lambda path: zip_form({"a": torch.tensor([1.0, float("nan")])}, path), "'a' has numbers that are not finite"),
         (lambda path: zip_form({"a": torch.ones(2, dtype=torch.complex64)}, path), "not a plain tensor"),
+        (lambda path: zip_form({"a": torch.ones(2).to(torch.float8_e4m3fn)}, path), "'a' is not a plain tensor"),
+        (lambda path: zip_form({"a": torch.nested.nested_tensor([torch.ones(2)])}, path), "'a' is not a plain tensor"),
     ],
-    ids=["empty", "text", "hdf5", "pickle", "cut", "tar", "zip", "none", "list", "nan", "complex"],
+    ids=["empty", "text", "hdf5", "pickle", "cut", "tar", "zip", "none", "list", "nan", "complex", "float8", "nested"],
 )
 def test_other_files(tmp_path: Path, write: Callable[[Path], object], message: str) -> None:
     write(tmp_path / "weights.pth")

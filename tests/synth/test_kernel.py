@@ -127,6 +127,7 @@ class NumpyFunctions:
 def test_an_old_or_broken_numba_is_one_note(
     version: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("platformdirs")  # of the extra `fast`, as numba is
     stand_in(monkeypatch, version)
     monkeypatch.delitem(sys.modules, "fusionbench.synth.compiled", raising=False)
     monkeypatch.delattr("fusionbench.synth.compiled", raising=False)

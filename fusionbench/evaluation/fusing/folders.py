@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,14 @@ from fusionbench.evaluation.fusing.methods import (
     Tile,
     load_method,
 )
-from fusionbench.evaluation.fusing.record import RECORD, FusedLine, FusedRecord, FusedSettings, open_record
+from fusionbench.evaluation.fusing.record import (
+    RECORD,
+    FusedLine,
+    FusedRecord,
+    FusedSettings,
+    only_fuser,
+    open_record,
+)
 from fusionbench.evaluation.fusing.sheet import write_sheet
 from fusionbench.evaluation.image_files import missing_text, note_lines, pair_by_stem
 
@@ -191,17 +198,18 @@ def fuse_files(
     ranges = fit_ranges(ranges, {"a": [row.a for row in rows], "b": [row.b for row in rows]})
     size = _first_size(rows, ranges)
     loaded = load_method(method, weights=weights, preset=preset, params=params, device=device, size=size)
-    record = None
-    if is_folder:
-        of_files = {"format": kind} | ({"quality": quality} if kind == "jpeg" else {})
-        settings = FusedSettings(
-            method=loaded.identity(), colour=colour, bits=bits, tile=tile, file=of_files, ranges=ranges.texts()
-        )
-        record = open_record(Path(out), settings, force)
-    elif rows[0].output.exists() and not force:
-        raise UsageError(f"{out}: is there already; choose another name, or replace it with --force")
     done = FusedFiles(loaded.name, missing=missing)
-    _run(_Plan(loaded, options, ranges, kind, quality, record, force), rows, jobs, done)
+    with only_fuser(Path(out)) if is_folder else nullcontext():
+        record = None
+        if is_folder:
+            of_files = {"format": kind} | ({"quality": quality} if kind == "jpeg" else {})
+            settings = FusedSettings(
+                method=loaded.identity(), colour=colour, bits=bits, tile=tile, file=of_files, ranges=ranges.texts()
+            )
+            record = open_record(Path(out), settings, force)
+        elif rows[0].output.exists() and not force:
+            raise UsageError(f"{out}: is there already; choose another name, or replace it with --force")
+        _run(_Plan(loaded, options, ranges, kind, quality, record, force), rows, jobs, done)
     if missing:
         done.warnings.append(missing_text(missing, "fused"))
     if sheet is not None and done.outputs:

@@ -96,7 +96,8 @@ class LoadedMethod:
                 fused = fuse_any_size(self.model, pair, tile=tile, memory=memory)
         except FusionbenchError:
             raise
-        except Exception as error:  # of somebody's network, which may not know how to fuse such a size
+        # Of somebody's network, which may not know how to fuse such a size; one that exits would end this as a success.
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise MeasurementError(
                     f"{self.name}: out of memory for {height}×{width} pixels; try a smaller --tile, --jobs 1 or a GPU"
@@ -149,6 +150,9 @@ def load_method(
     from fusionbench.training.runtime import find_device
 
     spec, chosen, params = ImageSpec(1, *size, 2), find_device(device), dict(params or {})
+    if isinstance(method, type):
+        name = method.__name__
+        raise UsageError(f"{name} is a class; give an object of it, such as {name}(ImageSpec(1, 256, 256, 2))")
     if not isinstance(method, str | Path):
         if weights is not None or preset is not None or params:
             raise UsageError("weights, preset and params are for a method by name; this one is a model object")
@@ -262,8 +266,9 @@ def _own_class(
         model = cls(spec, **params)
     except FusionbenchError:
         raise
-    except Exception as error:
-        raise UsageError(f"{where} cannot be built: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(f"{where} cannot be built: {type(error).__name__}: {reason}") from error
     if weights is not None:
         place = Path(weights)
         _load_file(model, place / "weights.safetensors" if place.is_dir() else place, cls.__name__)

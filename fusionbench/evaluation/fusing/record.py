@@ -6,8 +6,11 @@ record knows or none. An image that the record does not know is somebody's, and 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +20,11 @@ import msgspec
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.formats import require_format
 from fusionbench.core.io import append_text, canonical_json, read_bounded, utf8, write_bytes
+from fusionbench.core.locks import lock
 from fusionbench.core.text import Digest
 
 RECORD = "fuse.jsonl"
+LOCK = ".fuse.lock"  # it stays there, as locks do
 _MAX_RECORD = 1 << 28  # bytes
 
 
@@ -71,7 +76,13 @@ class FusedRecord:
             DataError: the folder cannot be written.
         """
         with self._turn:
-            append_text(self.path, msgspec.json.encode(line).decode() + "\n")
+            size = self.path.stat().st_size if self.path.exists() else 0
+            try:
+                append_text(self.path, msgspec.json.encode(line).decode() + "\n")
+            except DataError:
+                with contextlib.suppress(OSError):  # half a line of a full disk would run into the next one
+                    os.truncate(self.path, size)
+                raise
             self.lines.setdefault(line.name, []).append(line)
 
     def has(self, output: Path, a: str, b: str) -> bool:
@@ -113,6 +124,20 @@ def open_record(folder: Path, settings: FusedSettings, force: bool = False) -> F
     return record
 
 
+@contextlib.contextmanager
+def only_fuser(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` against other commands that fuse into it: two would write over each other's records.
+
+    Raises:
+        UsageError: another command is at work there.
+        DataError: the folder cannot be written.
+    """
+    with lock(folder / LOCK, wait=False) as held:
+        if not held:
+            raise UsageError(f"{folder}: another command is fusing into it; wait for its end, or choose another folder")
+        yield
+
+
 def read_record_of_fused(path: str | Path) -> tuple[FusedSettings, list[FusedLine]]:
     """The settings and the lines of a record, in the order in which they were written.
 
@@ -149,7 +174,7 @@ def _decoded(text: bytes, kind: Any, path: Path) -> Any:
         declared = head.get("schema") if isinstance(head, dict) else None
         require_format(declared, "fusionbench.fused/1", path)
         raise DataError(
-            f"{path}: damaged: {error}; choose another folder, or replace its images with --force"
+            f"{path}: damaged: {str(error)[:200]}; choose another folder, or replace its images with --force"
         ) from error
 
 
@@ -173,4 +198,13 @@ def _shown(value: Any) -> str:
     return "of the source" if value is None else str(value)[:200]
 
 
-__all__ = ["RECORD", "FusedLine", "FusedRecord", "FusedSettings", "open_record", "read_record_of_fused"]
+__all__ = [
+    "LOCK",
+    "RECORD",
+    "FusedLine",
+    "FusedRecord",
+    "FusedSettings",
+    "only_fuser",
+    "open_record",
+    "read_record_of_fused",
+]

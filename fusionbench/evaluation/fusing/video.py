@@ -145,6 +145,8 @@ def fuse_videos(
         raise UsageError(f"{out}: {'lossless' if known is LOSSLESS else 'H.264'} video ends in {' or '.join(known)}")
     if out.exists() and (out.is_dir() or not (force and to_file)):
         raise UsageError(f"{out}: is there already; {'use --force' if to_file else 'name a new folder'}")
+    if out.exists() and any(place.exists() and os.path.samefile(out, place) for place in (a, b)):
+        raise UsageError(f"{out}: is one of the sources, which are never replaced; choose another name")
     first, second = (_Folder(path) if path.is_dir() else _File(path) for path in (a, b))
     frames_a_second = _checked_rate(first, second, rate)
     _check_numbers(first, second)
@@ -205,6 +207,8 @@ def _run(
                         f"{source.path}: frame {count + 1} has {here} pixels, the first one of {first.path} {there}"
                     )
             fused = fuse_frame(*pair)
+            if not isinstance(fused, np.ndarray):
+                raise UsageError(f"fuse_frame made a {type(fused).__name__}, not an array of uint8")
             if fused.dtype != np.uint8 or fused.shape not in (frame_a.shape[:2], (*frame_a.shape[:2], 3)):
                 raise UsageError(f"fuse_frame made {fused.dtype} {fused.shape} of frames {shape}")
             sink.write(fused)
@@ -239,7 +243,10 @@ def _check_complete(count: int, left: list[bool], first: _Frames, second: _Frame
             # a container without a count of frames says how long it is, to about a frame
             expected = round(source.seconds * source.rate) - 2
         if expected is not None and count < expected:
-            raise DataError(f"{source.path}: ends after {count} of {expected} frames; it is truncated or damaged")
+            raise DataError(
+                f"{source.path}: ends after {count} of {expected} frames: truncated, damaged, or of a variable rate "
+                "(convert it to a constant one)"
+            )
     if not count:
         raise DataError(f"{first.path}: has no frames")
 

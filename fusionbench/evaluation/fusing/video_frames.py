@@ -55,13 +55,17 @@ class _File:
         av = _library()
         with contextlib.ExitStack() as stack:
             try:
+                if not self.path.is_file():  # opening a pipe would wait for ever
+                    raise DataError(f"{self.path}: no such file")
                 content = stack.enter_context(open(self.path, "rb"))
                 kind = _container(content.read(1024), self.path)
                 content.seek(0)
                 container = stack.enter_context(av.open(content, format=kind))
                 if not container.streams.video:
                     raise DataError(f"{self.path}: has no video stream")
-            except (OSError, ValueError) as error:  # PyAV's errors are both
+                if container.streams.video[0].codec_context is None:
+                    raise DataError(f"{self.path}: its codec is not known; it may be damaged, or convert it to H.264")
+            except (OSError, ValueError, av.FFmpegError) as error:
                 raise self._unreadable(error) from error
             yield container
 
@@ -70,6 +74,7 @@ class _File:
         return DataError(f"{self.path}: cannot be read as a video: {reason}; it may be truncated or damaged")
 
     def frames(self) -> Iterator[np.ndarray]:
+        av = _library()
         with self._open() as container:
             stream = container.streams.video[0]
             if stream.width * stream.height > MAX_FRAME:
@@ -84,7 +89,7 @@ class _File:
                         raise ValueError("a damaged frame")
                     grey = frame.format.name in ("gray", "gray8")
                     pixels = frame.to_ndarray(format="gray" if grey else "rgb24")
-                except (OSError, ValueError) as error:
+                except (OSError, ValueError, av.FFmpegError) as error:
                     raise self._unreadable(error) from error
                 yield pixels
 

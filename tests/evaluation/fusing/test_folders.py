@@ -16,6 +16,7 @@ from fusionbench.core.image_metadata import read_metadata
 from fusionbench.core.images import read_full_depth
 from fusionbench.evaluation.fusing.folders import fuse_files
 from fusionbench.evaluation.fusing.fuse import fuse
+from fusionbench.evaluation.fusing.record import LOCK, RECORD, only_fuser
 from tests.core.test_image_metadata import PROFILE, camera, parsed
 from tests.evaluation.fusing.scenes import folders, pixels
 
@@ -25,7 +26,7 @@ def fused(root: Path, method: Any = "average", **options: Any) -> Any:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".jsonl"}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (RECORD, LOCK)}
 
 
 def test_a_folder_is_what_the_python_function_gives_pair_by_pair(tmp_path: Path) -> None:
@@ -71,6 +72,15 @@ def test_other_settings_and_foreign_images_are_not_taken_for_ours(tmp_path: Path
     assert (tmp_path / "out" / "one.png").read_bytes() == b"half an im"
     assert not fused(tmp_path, force=True).problems and contents(tmp_path / "out") == before
     assert len(fused(tmp_path, "copy-a", force=True).outputs) == 3 and contents(tmp_path / "out") != before
+
+
+def test_a_second_command_at_once_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    folders(tmp_path)
+    fused(tmp_path)
+    before = contents(tmp_path / "out")
+    with only_fuser(tmp_path / "out"), pytest.raises(UsageError, match="another command is fusing"):
+        fused(tmp_path, "copy-a", force=True)
+    assert contents(tmp_path / "out") == before
 
 
 def test_a_bad_pair_does_not_stop_the_others(tmp_path: Path) -> None:

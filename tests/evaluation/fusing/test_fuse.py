@@ -114,8 +114,11 @@ def test_a_loaded_method_is_taken_as_it_is() -> None:
         (np.full((12, 17), np.nan), {}, "a: has values that are not finite"),
         (np.full((12, 17), 7.5), {}, r"a: values 7\.5\.\.7\.5; floating point is in \[0,1\], or give range_a"),
         ([[1, 2], [3, 4]], {}, "a: a list; give an array, a path or a Pillow image"),
-        (Image.new("RGBA", (17, 12)), {}, "a: a Pillow image of mode RGBA"),
-        (Image.new("LA", (17, 12)), {}, "mode LA"),
+        (Image.new("RGBA", (17, 12)), {}, "a: has translucent pixels; flatten"),
+        (Image.new("LA", (17, 12)), {}, "a: has translucent pixels; flatten"),
+        (Image.new("CMYK", (17, 12)), {}, "a: a Pillow image of mode CMYK"),
+        (np.full((12, 17), 1.00001), {}, r"a: values 1\.00001\.\.1\.00001"),
+        (np.ma.masked_greater(THERMAL, 9), {}, "a: a masked array"),
         ("missing.png", {}, "missing.png: no such image"),
         (THERMAL, {"colour": "warm"}, "Unknown rule of colour 'warm'"),
         (THERMAL, {"bits": 12}, "bits=12"),
@@ -128,6 +131,43 @@ def test_what_is_refused_is_one_line(a: Any, options: dict[str, Any], message: s
     with pytest.raises((UsageError, DataError), match=message) as caught:
         fuse(a, VISIBLE, **{"method": "average", "device": "cpu", **options})
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_however_they_lie_in_memory() -> None:
+    deep = VISIBLE.astype(np.uint16) * 257
+    expected = fuse(THERMAL, deep, "average", device="cpu")
+    for a, b in (
+        (np.asfortranarray(THERMAL), np.asfortranarray(deep)),
+        (THERMAL[::-1].copy()[::-1], deep.astype(">u2")),
+        (THERMAL.view(np.matrix), deep),
+        (np.ma.masked_array(THERMAL), deep),
+    ):
+        for array in (a, b):
+            array.flags.writeable = False
+        fused = fuse(a, b, "average", device="cpu")
+        assert np.array_equal(fused, expected) and fused.dtype == np.dtype("=u2") and type(fused) is np.ndarray
+    unit = VISIBLE / 255
+    near = np.where(unit == unit.max(), 1 + 5e-7, unit)
+    assert fuse(near, near, "copy-b", device="cpu").max() <= 1, "what rounding left outside is clipped"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_opaque_alpha_channel_of_a_pillow_image_is_dropped(mode: str) -> None:
+    plain = Image.fromarray(VISIBLE).convert(mode)
+    with_alpha = plain.convert("LA" if mode == "L" else "RGBA")
+    fused = [fuse(THERMAL, image, "average", device="cpu") for image in (plain, with_alpha)]
+    assert np.array_equal(*fused)
+    plain.info["transparency"] = plain.getpixel((0, 0))
+    with pytest.raises(DataError, match="b: has translucent pixels"):
+        fuse(THERMAL, plain, "average", device="cpu")
+
+
+def test_a_pillow_image_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    Image.fromarray(VISIBLE).save(tmp_path / "b.png")
+    closed = Image.open(tmp_path / "b.png")
+    closed.close()
+    with pytest.raises(DataError, match="b: a Pillow image that cannot be read"):
+        fuse(THERMAL, closed, "average", device="cpu")
 
 
 def test_options_have_defaults_that_keep_what_b_has() -> None:

@@ -122,6 +122,19 @@ def test_what_a_faulty_class_does_is_one_line(tmp_path: Path) -> None:
         method.fuse_luminance(nan, nan)
 
 
+def test_a_class_that_exits_is_no_success(tmp_path: Path) -> None:
+    body = "import torch\nclass Net(torch.nn.Module):\n    def __init__(self, spec):\n        super().__init__()\n"
+    (tmp_path / "late_exit.py").write_text(f"{body}    def fuse(self, batch):\n        raise SystemExit(0)\n")
+    method = load_method(f"{tmp_path}/late_exit.py:Net", device="cpu")
+    with pytest.raises(DataError, match="SystemExit"):
+        method.fuse_luminance(A, B)
+    (tmp_path / "early_exit.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(DataError, match=r"early_exit\.py: cannot be imported: SystemExit"):
+        load_method(f"{tmp_path}/early_exit.py:Net", device="cpu")
+    with pytest.raises(UsageError, match="Linear is a class; give an object of it"):
+        load_method(torch.nn.Linear, device="cpu")  # type: ignore[arg-type]
+
+
 def test_out_of_memory_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     method = load_method("average", device="cpu")
 

@@ -12,9 +12,11 @@ import pytest
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.evaluation.fusing.record import (
+    LOCK,
     RECORD,
     FusedLine,
     FusedSettings,
+    only_fuser,
     open_record,
     read_record_of_fused,
 )
@@ -76,6 +78,38 @@ def test_other_settings_are_refused_with_what_differs(tmp_path: Path, changed: d
     with pytest.raises(UsageError) as caught:
         open_record(tmp_path, settings(**changed))
     assert message in str(caught.value) and "--force" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_two_commands_do_not_fuse_into_one_folder(tmp_path: Path) -> None:
+    second = only_fuser(tmp_path)
+    with only_fuser(tmp_path), pytest.raises(UsageError, match="another command is fusing into it"):
+        second.__enter__()
+    with only_fuser(tmp_path):
+        assert (tmp_path / LOCK).is_file()
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = open_record(tmp_path, settings())
+    record.add(line("x.png", b"fused"))
+
+    def full(path: Path, text: str) -> None:
+        with open(path, "a") as stream:
+            stream.write(text[:20])
+        raise DataError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fusionbench.evaluation.fusing.record.append_text", full)
+        with pytest.raises(DataError, match="No space"):
+            record.add(line("y.png", b"fused"))
+    record.add(line("z.png", b"fused"))
+    assert [found.name for found in read_record_of_fused(tmp_path / RECORD)[1]] == ["x.png", "z.png"]
+
+
+def test_a_message_does_not_repeat_a_forged_value(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text('{"schema": "' + "x" * 100_000 + '"}\n')
+    with pytest.raises(DataError, match="damaged") as caught:
+        open_record(tmp_path, settings())
+    assert len(str(caught.value)) < 600
 
 
 def test_half_a_line_is_what_a_killed_process_leaves(tmp_path: Path) -> None:

@@ -188,8 +188,31 @@ def test_usage(tmp_path: Path) -> None:
     for reason, call in cases:
         with pytest.raises(UsageError, match=reason):
             call()
-    with pytest.raises(DataError, match=r"none.mkv: cannot be read as a video: No such file"):
+    with pytest.raises(DataError, match=r"none.mkv: no such file"):
         fuse_videos(tmp_path / "none.mkv", file, tmp_path / "o.mkv", mean)
+
+
+def test_a_source_is_never_replaced(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.mkv", clip(2))
+    before = source.read_bytes()
+    (tmp_path / "link.mkv").symlink_to(source)
+    for out in (source, tmp_path / "link.mkv"):
+        with pytest.raises(UsageError, match="one of the sources, which are never replaced"):
+            fuse_videos(source, source, out, mean, force=True)
+    assert source.read_bytes() == before
+
+
+def test_a_variable_rate_is_named(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 6, 8, "bgr0"
+        for time in (0, 1, 40):
+            frame = av.VideoFrame.from_ndarray(np.zeros((6, 8, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(DataError, match="of a variable rate"):
+        fuse_videos(tmp_path / "a.mkv", tmp_path / "a.mkv", tmp_path / "out.mkv", np.maximum)
 
 
 def test_an_error_of_the_fusion_leaves_what_was_there(tmp_path: Path) -> None:

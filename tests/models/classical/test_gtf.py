@@ -168,8 +168,8 @@ def loops_by_matrices(f: np.ndarray, weight: float, loops: int) -> np.ndarray:
         root = np.full(data.size, 2 * 0.1**0.5)
         if off.any():
             root = np.sqrt(np.maximum(off, least_of_share(off, 0.05, 1)) / 2)
-        n = sp.diags_array(root)
-        system = identity(data.size) + weight * (n @ steps.T @ sp.diags_array(slopes[owner]) @ steps @ n)
+        n = sp.diags(root)
+        system = identity(data.size) + weight * (n @ steps.T @ sp.diags(slopes[owner]) @ steps @ n)
         known, v = data / root, u / root
         begun = float(np.linalg.norm(known - system @ v))
         v, info = cg(system, known, x0=v, rtol=0.0, atol=begun / 5)
