@@ -43,7 +43,7 @@ WEIGHTS = {
     "ifcnn": ("IFCNN/IFCNN-MAX.pth",),
     "mfeif": ("MFEIF/default.pth",),
     "seafusion": ("SeAFusion/SeAFusion.pth",),
-    "tardal": ("TarDAL/tardal.pth",),
+    "tardal": ("TarDAL/tardal.pt",),
 }
 
 
