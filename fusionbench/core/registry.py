@@ -90,10 +90,10 @@ class Registry(Generic[T]):
             >>> MODELS.get("average").title
             'average of the sources'
             >>> try:
-            ...     MODELS.get("avrage")
+            ...     MODELS.get("wavlet")
             ... except FusionbenchError as error:
             ...     print(error)
-            Unknown model 'avrage'. Did you mean 'average' or 'cvae' or 'mean-image'? See `fusionbench list models`.
+            Unknown model 'wavlet'. Did you mean 'wavelet'? See `fusionbench list models`.
         """
         if name not in self._objects:
             self._objects[name] = self._load(name)

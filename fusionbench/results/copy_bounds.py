@@ -17,7 +17,7 @@ Example:
     ...         _ = evaluate_pairs(create_model(name, ImageSpec(1, 256, 256, views=2)), pairs, out=folder, device="cpu")
     ...     entries = read_entries([folder])
     >>> bound = copy_bounds(entries, ["sf", "scd"])["weights"]
-    >>> sorted(bound), bound["sf"].images, bound["sf"].mean >= max(e.values["sf"].mean() for e in entries)
+    >>> sorted(bound), bound["sf"].images, bool(bound["sf"].mean >= max(e.values["sf"].mean() for e in entries))
     (['sf'], 3, True)
 """
 

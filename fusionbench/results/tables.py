@@ -27,7 +27,7 @@ Example:
     >>> as_csv(comparison).splitlines()[0].split(",")[:6], as_latex(comparison).count("tabular")
     (['model', 'title', 'runs', 'trivial', 'cut', 'score'], 2)
     >>> as_data(comparison)["rows"][0]["name"], as_tables(comparison, width=100)[0].row_count
-    ('copy-b', 2)
+    ('copy-b', 3)
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class PixelVector:
         ...     vector.add(0, pixels)
         ...     return vector.text()
         >>> grey_distance(near(image), [near(image + 20), near(image[::-1])]).round().tolist()
-        [0.0, 42.0]
+        [0.0, 45.0]
     """
 
     def __init__(self, images: int) -> None:

@@ -164,7 +164,7 @@ def test_an_empty_opencv_is_one_line(bench: Bench, tmp_path: Path) -> None:
 FILES = {"numpy", "PIL", "cv2"}
 SHARDS = {"numpy", "h5py"}
 WORKING = {
-    "score --a ir --b vi --fused fused": FILES | {"joblib"},
+    "score --a ir --b vi --fused fused": FILES | {"joblib", "scipy"},  # scipy.special alone, for the interval
     "score --a ir --b vi --fused fused --metrics fmi,nabf,qcb --csv scores.csv": FILES | {"joblib", "scipy"},
     "explain sd 40 --a ir --b vi --fused fused": FILES,
     "verify data/fusiondigits": SHARDS | {"PIL"},  # for the preview
