@@ -92,7 +92,7 @@ class Scores:
             "not_available": {name: found for name, score in self.summary.items() if (found := not_available(score))},
             "mean": {name: score.mean for name, score in self.summary.items()},
             "sd": {name: score.sd for name, score in self.summary.items()},
-            "ci95": {name: list(found) if (found := self.interval(name)) else None for name in self.summary},
+            "ci95": {name: list(ends) if (ends := self.interval(name)) else None for name in self.summary},
             "n": len(self.ids),
             "n_by_metric": {name: score.n for name, score in self.summary.items()},
             "warnings": self.warnings,
