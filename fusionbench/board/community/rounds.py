@@ -44,7 +44,7 @@ class CheckedRound:
         return "open" if self.record.public_secret is None else "revealed, and as it was committed to"
 
 
-def open_record(folder: Path) -> Path | None:
+def open_round_file(folder: Path) -> Path | None:
     """The file of the only record in ``folder`` that was not revealed; None where no round is open.
 
     Raises:
@@ -53,12 +53,12 @@ def open_record(folder: Path) -> Path | None:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> from fusionbench.board.community.rounds import open_record
+        >>> from fusionbench.board.community.rounds import open_round_file
         >>> from fusionbench.evaluation.rounds import make_round, write_round
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     before = open_record(Path(folder))
+        ...     before = open_round_file(Path(folder))
         ...     write_round(Path(folder) / "spring.json", make_round("quickstart")[0])
-        ...     before, open_record(Path(folder)).name
+        ...     before, open_round_file(Path(folder)).name
         (None, 'spring.json')
     """
     found = [path for path in sorted(folder.glob("*.json")) if read_round(path).public_secret is None]
@@ -85,7 +85,7 @@ def make_round_views(leaderboard: Leaderboard, out: Path, secret: Path | None = 
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out}: is not empty; name a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    record = open_record(leaderboard.folder / ROUNDS)
+    record = open_round_file(leaderboard.folder / ROUNDS)
     if record is None:
         return None
     text = os.environ.get(SECRET_VARIABLE, "")
@@ -130,7 +130,7 @@ def round_problems(repository: Repository, tip: str, results: Sequence[Result], 
         for number, path in enumerate(repository.files(tip, ROUNDS)):
             if path.endswith(".json"):
                 (Path(folder) / f"{number}.json").write_bytes(repository.read(tip, path, MAX_RECORD) or b"")
-        file = open_record(Path(folder))
+        file = open_round_file(Path(folder))
         record = None if file is None else read_round(file)
     wanted = (record.id, record.commitment) if record is not None and kind == "weights" else (None, None)
     for result in results:
@@ -152,7 +152,7 @@ def check_rounds(leaderboard: Leaderboard) -> list[CheckedRound]:
     from fusionbench.submissions.round_scoring import results_of_round, revealed_seed
 
     folder, results = leaderboard.folder / ROUNDS, leaderboard.folder / RESULTS
-    open_record(folder)
+    open_round_file(folder)
     checked = []
     for path in sorted(folder.glob("*.json")):
         record, problems, named = read_round(path), [], 0

@@ -18,7 +18,7 @@ from fusionbench.board.community.rounds import (
     check_rounds,
     given_views,
     make_round_views,
-    open_record,
+    open_round_file,
 )
 from fusionbench.core.errors import DataError, FusionbenchError, Rejected, UsageError
 from fusionbench.core.types import ImageSpec
@@ -146,7 +146,7 @@ def test_records_and_folders_that_cannot_be_used(tmp_path: Path, monkeypatch: py
     rounds = forge.clone / "rounds"
     write_round(rounds / "a.json", made := make_round("quickstart")[0])
     write_round(rounds / "b.json", revealed_round(*make_round("quickstart")))
-    assert open_record(rounds) == rounds / "a.json"
+    assert open_round_file(rounds) == rounds / "a.json"
     write_secret(tmp_path / "other.secret", make_round("quickstart")[1])
     with pytest.raises(UsageError, match=r"other\.secret.*not the one that round"):
         make_round_views(forge.leaderboard, tmp_path / "views", tmp_path / "other.secret")
@@ -158,7 +158,7 @@ def test_records_and_folders_that_cannot_be_used(tmp_path: Path, monkeypatch: py
     with pytest.raises(UsageError, match="is not empty"):
         make_round_views(forge.leaderboard, tmp_path)
     write_round(rounds / "c.json", make_round("quickstart")[0])
-    for call in (lambda: open_record(rounds), lambda: check_rounds(forge.leaderboard)):
+    for call in (lambda: open_round_file(rounds), lambda: check_rounds(forge.leaderboard)):
         with pytest.raises(DataError, match="2 rounds are open"):
             call()
     (tmp_path / "half").mkdir()
