@@ -33,7 +33,7 @@ def test_counts() -> None:
 
 @pytest.mark.parametrize("forged", [(7, 9, 0), (7, 0, 9)])
 def test_counts_that_cannot_be_are_refused(forged: tuple[int, int, int]) -> None:
-    text = '{"images":%d,"full":%d,"sources":%d}' % forged
+    text = msgspec.json.encode(dict(zip(("images", "full", "sources"), forged, strict=True)))
     with pytest.raises(msgspec.ValidationError, match="of 7 images"):
         msgspec.json.decode(text, type=FullRange)
 

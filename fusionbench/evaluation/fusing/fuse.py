@@ -214,7 +214,7 @@ def _without_alpha(image: Image, side: str) -> Image:
     if image.mode not in ("LA", "PA", "RGBA") and not (image.mode in ("P", "L", "RGB") and image.has_transparency_data):
         return image
     whole = image.convert("RGBA")
-    if whole.getextrema()[3] != (255, 255):
+    if whole.getchannel("A").getextrema() != (255, 255):
         raise DataError(f"{side}: has translucent pixels; flatten the alpha channel first")
     return whole.convert("L" if image.mode in ("L", "LA") else "RGB")
 
