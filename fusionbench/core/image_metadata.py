@@ -122,6 +122,8 @@ def _kept_xmp(about: dict[Any, Any]) -> bytes:
         found = found.encode()
     if not isinstance(found, bytes) or len(found) > MAX_XMP or b"\0" in found:
         return b""
+    if b"<!DOCTYPE" in found or b"<!ENTITY" in found:  # no XMP has them; they make parsers of others expand or fetch
+        return b""
     return _TURN.sub(rb"\g<1>1", found)
 
 

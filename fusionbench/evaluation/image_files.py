@@ -7,6 +7,7 @@ scores.summary["vif"].mean
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -341,7 +342,11 @@ def note_lines(notes: Mapping[str, str]) -> list[str]:
 def missing_text(missing: Mapping[str, Sequence[str]], what: str = "scored") -> str:
     """One line about stems without a partner: stem -> sides that lack it. ``what`` was not done to them."""
     names = [f"{stem} (not in {', '.join(lacking)})" for stem, lacking in missing.items()]
-    return f"{len(missing)} stems lack a partner and were not {what}: {some(names)}"
+    text = f"{len(missing)} stems lack a partner and were not {what}: {some(names)}"
+    forms = [unicodedata.normalize("NFC", stem) for stem in missing]
+    if len(set(forms)) < len(forms):
+        text += "; some differ only in how accents are encoded (file systems of macOS do that): rename them alike"
+    return text
 
 
 __all__ = [

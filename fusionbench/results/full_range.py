@@ -46,6 +46,10 @@ class FullRange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen
     full: _Count
     sources: _Count
 
+    def __post_init__(self) -> None:
+        if max(self.full, self.sources) > self.images:
+            raise ValueError(f"full_range counts {self.full} and {self.sources} of {self.images} images")
+
     @property
     def stretched(self) -> bool:
         """Whether more images are full than their sources explain: by ``LEAST``, and by the share ``SLACK`` of all."""

@@ -67,6 +67,8 @@ def test_xmp_says_upright() -> None:
     tagged = read_metadata(written("TIFF", tiffinfo={700: as_text}))
     assert tagged.xmp == as_text.replace(b"8", b"1")
     assert read_metadata(written("TIFF", tiffinfo={700: b"x" * (MAX_XMP + 1)})).xmp == b""
+    bomb = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + XMP
+    assert read_metadata(written("TIFF", tiffinfo={700: bomb})).xmp == b"", "entities are for other parsers to fetch"
 
 
 def test_exif_behind_the_pixels_of_a_png_is_found() -> None:

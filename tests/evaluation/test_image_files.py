@@ -13,7 +13,7 @@ from scipy import stats as scipy_stats
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.evaluation import image_files as score
-from fusionbench.evaluation.image_files import pair_files, score_files
+from fusionbench.evaluation.image_files import missing_text, pair_files, score_files
 from fusionbench.metrics.engine import TABLE, score_images
 from tests.metrics.scenes import scene
 
@@ -205,3 +205,9 @@ def test_the_published_row_of_cddfuse_on_tno(real_data: Path) -> None:
         "en": "7.12", "sd": "46.00", "sf": "13.15", "mi": "2.19", "scd": "1.76", "vif": "0.77", "qabf": "0.54",
         "ssim": "1.03",
     }  # fmt: skip
+
+
+def test_stems_that_differ_in_how_accents_are_encoded_are_explained() -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    assert "only in how accents are encoded" in missing_text({composed: ["a"], apart: ["b"]})
+    assert "accents" not in missing_text({composed: ["a"], "tea": ["b"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -28,6 +29,13 @@ def test_counts() -> None:
     wide, narrow = image(0, 255), image(40, 200)
     found = count_full_range([(wide, [narrow, narrow]), (wide, [narrow, wide]), (narrow, [wide, wide])])
     assert found == FullRange(images=3, full=2, sources=2)
+
+
+@pytest.mark.parametrize("forged", [(7, 9, 0), (7, 0, 9)])
+def test_counts_that_cannot_be_are_refused(forged: tuple[int, int, int]) -> None:
+    text = msgspec.json.encode(dict(zip(("images", "full", "sources"), forged, strict=True)))
+    with pytest.raises(msgspec.ValidationError, match="of 7 images"):
+        msgspec.json.decode(text, type=FullRange)
 
 
 @pytest.mark.parametrize(
