@@ -15,8 +15,9 @@ PYTEST_ARGS ?=
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
 
+# Tests start hundreds of processes: each of them is faster where compiled modules may be kept.
 test: lint
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # Training, gradients, metrics and the bytes of data sets as on other x86-64 processors, with one and with two threads:

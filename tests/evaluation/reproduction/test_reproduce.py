@@ -240,8 +240,8 @@ def test_names_of_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ["average", "copy-b", "gtf", "guided-filter", "laplacian-pyramid", "wavelet", "cbf"])
 def test_shipped_rows_that_need_no_files(row: str) -> None:
     """The rest of the shipped rows needs files of others: `make reproduce`."""
-    (found,) = reproduce([ROOT / "benchmarks" / "results" / "pairs-demo" / row])
-    assert found.outcome == "same", found
+    found = reproduce([ROOT / "benchmarks" / "results" / "pairs-demo" / row])  # of one or more settings
+    assert found and [one for one in found if one.outcome != "same"] == []
 
 
 def test_fused_images_are_found_by_their_digest_and_scored_again(tmp_path: Path) -> None:
