@@ -204,7 +204,12 @@ def fuse_files(
         if is_folder:
             of_files = {"format": kind} | ({"quality": quality} if kind == "jpeg" else {})
             settings = FusedSettings(
-                method=loaded.identity(), colour=colour, bits=bits, tile=tile, file=of_files, ranges=ranges.texts()
+                method=loaded.identity(),
+                colour=colour,
+                bits=bits,
+                tile=tile if memory is None else f"{tile} in {memory} bytes",  # tiles of another size, other pixels
+                file=of_files,
+                ranges=ranges.texts(),
             )
             record = open_record(Path(out), settings, force)
         elif rows[0].output.exists() and not force:

@@ -76,7 +76,7 @@ class LoadedMethod:
         Args:
             a, b: float32 (H,W) in [0,1].
             tile: side of the tiles by which large images are fused, ``auto`` by ``memory``, or ``none``.
-            memory: bytes that fusing may take; None looks at what there is.
+            memory: bytes that fusing may take, by which ``auto`` chooses; None is 2 GiB on every machine.
 
         Returns:
             float32 (H,W).

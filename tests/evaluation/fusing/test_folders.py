@@ -66,6 +66,8 @@ def test_other_settings_and_foreign_images_are_not_taken_for_ours(tmp_path: Path
     before = contents(tmp_path / "out")
     with pytest.raises(UsageError, match="fused with method average, not copy-a"):
         fused(tmp_path, "copy-a")
+    with pytest.raises(UsageError, match="fused with tile auto, not auto in 1000000 bytes"):
+        fused(tmp_path, memory=1_000_000)
     (tmp_path / "out" / "one.png").write_bytes(b"half an im")
     done = fused(tmp_path)
     assert list(done.problems) == ["one"] and "not from this command" in done.problems["one"]
