@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError, NotComparable, UsageError
-from fusionbench.results.comparison import common_images, compare_results, per_image, read_entries
+from fusionbench.results.comparison import common_images, compare_results, is_trained, per_image, read_entries
 from fusionbench.results.schema import load, load_per_image, save, summarise
 from tests.helpers.results import made_up, saved
 
@@ -222,3 +222,10 @@ def test_tiers_are_ranked_apart_or_together(tmp_path: Path) -> None:
 
     assert ranks("apart") == {"best": 1, "second": 1, "third": 2}
     assert ranks("together") == {"best": 1, "second": 2, "third": 3}
+
+
+def test_a_row_is_trained_where_its_result_says_how(tmp_path: Path) -> None:
+    made_up(tmp_path, "learns")
+    made_up(tmp_path, "copies", family="trivial")
+    found = {entry.results[0].identity.model.name: is_trained(entry) for entry in read_entries([tmp_path])}
+    assert found == {"learns": True, "copies": False}

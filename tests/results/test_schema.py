@@ -235,3 +235,7 @@ def test_what_a_submission_says_is_there_or_empty(tmp_path: Path) -> None:
     plain.origin = schema.Origin(kind="submission", submission=row)
     plain.declared = {"training": {"steps": 5}}
     assert plain.submission is row and plain.statements == {"training": {"steps": 5}}
+
+
+def test_a_training_is_whole_unless_it_says_that_it_was_cut() -> None:
+    assert not schema.TrainingIdentity().cut and schema.TrainingIdentity(cut=True).cut
