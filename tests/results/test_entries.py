@@ -126,6 +126,7 @@ def test_only_the_protocol_of_pairs_has_a_parameter_that_does_not_count(name: st
 def test_provenance_names_the_group_and_who_is_confirmed(tmp_path: Path) -> None:
     both = [submitted(tmp_path, name, "Ada", seed=i, group="two", confirmed=True) for i, name in enumerate("ab")]
     (entry,) = read_entries(both)
+    assert entry.signature == "Ada aaaaaaaa", "of the first one: a row has one signature"
     assert entry.provenance["group"] == "two" and entry.provenance["submitter_confirmed"] is True
     assert entry.provenance["submissions"] == ["a" * 64, "b" * 64]
     (own,) = read_entries([saved(tmp_path / "own", "mine", {"vif": [1.0]})])
@@ -157,3 +158,13 @@ def test_a_run_without_a_score_is_not_left_out_of_its_row(seed: int, tmp_path: P
     found = compare_entries([entry], resamples=10)
     assert found.scores["vif"] == [None] and found.not_ranked["vif"] == {0: entry.lacking["vif"]}
     assert (found.better["vif"], found.unit["vif"]) == ("higher", "1")
+
+
+def test_numbers_of_papers_take_no_part_beside_measured_ones(tmp_path: Path) -> None:
+    saved(tmp_path, "measured", {"vif": [1.0, 2.0]})
+    paper = load(saved(tmp_path / "drafts", "printed", {"vif": [1.0, 2.0]}))
+    paper.status, paper.per_image = "published", None
+    folder = save(paper, tmp_path / "papers")
+    assert [entry.title for entry in read_entries([tmp_path / "papers", tmp_path / "pairs-demo"])] == ["measured"]
+    with pytest.raises(NotComparableError, match=r"printed .* has no per-image values"):
+        read_entries([folder])

@@ -118,13 +118,13 @@ def test_what_stands_in_two_results_is_refused(tmp_path: Path) -> None:
     other.id = identity_id(other.identity)
     folder = save(other, tmp_path / "again", {"id": [0, 1], **VALUES})
     with pytest.raises(
-        NotComparableError, match=r"again.*result\.json and .*a.*result\.json are both of submission a{12}"
+        NotComparableError, match=r"again.*result\.json and .*a.*result\.json are both of submission a{12}; remove"
     ):
         rows(a, folder)
     eve = load(a)
     eve.origin = Origin(kind="submission", submitter="Eve", submission=SubmittedRow(id="e" * 64))
     copy = save(eve, tmp_path / "eve", {"id": [0, 1], **VALUES})
-    with pytest.raises(NotComparableError, match="the same weights or images"):
+    with pytest.raises(NotComparableError, match=rf"the same weights or images \({eve.id[:12]}\) from two sides"):
         rows(a, copy)
 
 
@@ -181,3 +181,22 @@ def test_predictions_are_to_a_scored_row_what_weights_are_to_a_run(tmp_path: Pat
     assert same_model(found[0]) == same_model(found[1])
     found[0].identity.model.params["other"] = 1
     assert same_model(found[0]) != same_model(found[1])
+
+
+def test_one_of_a_group_is_a_row_without_remarks(tmp_path: Path) -> None:
+    """Where nothing else is in the group, its seed need not be known."""
+    made = load(submitted(tmp_path / "draft", "a", "Ada", group="one"))
+    made.identity.training = None
+    made.id = identity_id(made.identity)
+    (row,) = rows(save(made, tmp_path, {"id": [0, 1], **VALUES}))
+    assert seed_of(row.members[0].result) is None and row.remarks == []
+
+
+def test_what_was_scored_from_weights_and_from_images_is_no_one_row(tmp_path: Path) -> None:
+    """One row has one kind of status, and with it one tier."""
+    places = []
+    for seed, status in enumerate(("verified", "verified", "scored")):
+        made = load(saved(tmp_path / "drafts", "mine", VALUES, seed=seed))
+        made.status = status  # type: ignore[assignment]
+        places.append(save(made, tmp_path, {"id": [0, 1], **VALUES}))
+    assert sizes(rows(*places)) == [2, 1]
