@@ -124,7 +124,7 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.command("accept", short_help="Score a submission and save the result.")
 @click.argument("submission", required=False, type=_PATH)
 @click.option("--queue", type=_PATH, help="Handle everything in QUEUE/incoming instead; several workers may.")
-@click.option("--suite", help="The suite whose protocol applies; pictures of pairs need none.")
+@click.option("--suite", help="The suite whose protocol applies; images of pairs need none.")
 @click.option("-d", "--data", type=_PATH, help="The data set's folder, or that of pairs; published numbers need none.")
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")
