@@ -77,7 +77,7 @@ def pack_command(
 @click.command("check", short_help="Check a submission, or a model class of your own.")
 @click.argument("submission")
 @click.option("-d", "--data", type=_PATH, help="Hold predictions against this data set, or folder of pairs, too.")
-@click.option("--results", type=_PATH, help="Look whether somebody else's accepted submission below here is the same.")
+@click.option("--results", type=_PATH, help="Accepted submissions: is one of another submitter the same?")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def check_command(submission: str, data: Path | None, results: Path | None, as_json: bool) -> None:
     """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
