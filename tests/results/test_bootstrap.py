@@ -260,7 +260,7 @@ def test_blocks_of_models_do_not_change_the_ranks(monkeypatch: pytest.MonkeyPatc
     table = [image + shift + np.array([[-1.0], [0.0], [1.0]]) for shift in (0, 0.1, 0.2, 5, 5.1, 9, 14)]
     expected = [(1, 3), (1, 3), (1, 3), (4, 5), (4, 5), (6, 6), (7, 7)]
     table, expected = table[::-1], expected[::-1]  # so that a place that is taken for another is of a worse model
-    for cells in (stats._CELLS, 3 * len(table)):  # three models a block: no power of two
+    for cells in (stats._CELLS, 3 * len(table), 3):  # three models a block, no power of two; fewer cells than models
         monkeypatch.setattr(stats, "_CELLS", cells)
         assert [(row.rank_low, row.rank_high) for row in stats.compare(table, "lower", resamples=200)] == expected
 
@@ -283,3 +283,12 @@ def test_one_image_says_nothing_about_a_difference() -> None:
     assert other.needed_images is None
     pair = stats.paired_difference(np.array([1.0]), np.array([5.0]))
     assert (pair.mean, pair.low, pair.high) == (4.0, -math.inf, math.inf)
+
+
+def test_a_single_run_adds_no_spread_of_training_to_a_pair() -> None:
+    """Three runs that are all there is to vary, and one: Student's t of the three, whichever comes first."""
+    three = np.array([[-1.0], [0.0], [1.0]]).repeat(40, axis=1)
+    half = scipy_stats.t.ppf(0.975, 2) * math.sqrt(1 / 3)
+    for pair in ((three, three[1]), (three[1], three)):
+        found = stats.paired_difference(*pair, resamples=200)
+        assert (found.low, found.high) == pytest.approx((-half, half), rel=1e-6)
