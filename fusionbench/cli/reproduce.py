@@ -78,7 +78,7 @@ def reproduce_command(
     not here, a metric has another version, two runs here differ), 4: another protocol, 2: a damaged result.
 
     Weights that do not lie in a run's folder of the recorded parameters, and parameters that are no preset's, are
-    somebody else's: they are measured in a process with limits, as `accept` does, on the CPU.
+    taken to be from elsewhere: they are measured in a process with limits, as `accept` does, on the CPU.
 
     Example: fusionbench reproduce results/pairs-demo
 

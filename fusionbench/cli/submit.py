@@ -77,7 +77,7 @@ def pack_command(
 @click.command("check", short_help="Check a submission, or a model class of your own.")
 @click.argument("submission")
 @click.option("-d", "--data", type=_PATH, help="Hold predictions against this data set, or folder of pairs, too.")
-@click.option("--results", type=_PATH, help="Look whether somebody else's accepted submission below here is the same.")
+@click.option("--results", type=_PATH, help="Accepted submissions: is one of another submitter the same?")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def check_command(submission: str, data: Path | None, results: Path | None, as_json: bool) -> None:
     """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
@@ -124,7 +124,7 @@ def _check_class(where: str, as_json: bool) -> None:
 @click.command("accept", short_help="Score a submission and save the result.")
 @click.argument("submission", required=False, type=_PATH)
 @click.option("--queue", type=_PATH, help="Handle everything in QUEUE/incoming instead; several workers may.")
-@click.option("--suite", help="The suite whose protocol applies; pictures of pairs need none.")
+@click.option("--suite", help="The suite whose protocol applies; images of pairs need none.")
 @click.option("-d", "--data", type=_PATH, help="The data set's folder, or that of pairs; published numbers need none.")
 @click.option("--results", required=True, type=_PATH, help="Root of results.")
 @click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring.")

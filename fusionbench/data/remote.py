@@ -196,7 +196,7 @@ def reopen(folder: Path) -> RemoteDataset | None:
     """
     cache = Cache()
     folder = Path(folder).absolute()
-    if folder.parent != cache.root / "sets":  # a stranger's folder opens no connections
+    if folder.parent != cache.root / "sets":  # a folder that is not of the cache opens no connections
         return None
     url, partial, options = _OPENED.get(folder, ("", False, {}))
     url = url or _origin(folder)

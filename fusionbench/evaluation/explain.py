@@ -80,7 +80,7 @@ def explain(
 
     Raises:
         UsageError: unknown metric, one that does not score fused images, or something that is no number.
-        DataError: a picture that cannot be read.
+        DataError: an image that cannot be read.
     """
     asked, half = _parse(number)
     records, ranges = _records(metric), fit_rows(ranges or Ranges(), rows)
@@ -104,7 +104,7 @@ def explain(
         raise DataError(f"{metric} {_too_small(records[0][0], rows, ranges)}")
     found = []
     for (place, treatment), values in sums.items():
-        if len(values) == len(rows):  # a treatment that fits only some of the pictures explains nothing
+        if len(values) == len(rows):  # a treatment that fits only some of the images explains nothing
             record, variant = records[place]
             done = ", ".join(filter(None, (variant, treatment)))
             found += _slips(record, done, float(np.mean(values)), asked, half)
@@ -222,7 +222,7 @@ def _jpeg(pictures: Sequence[DecodedImage]) -> list[np.ndarray]:
 
 
 def _by_colour(pictures: Sequence[DecodedImage], make: Callable[[DecodedImage], np.ndarray]) -> list[np.ndarray] | None:
-    """``make`` of every picture as a stack; None when nothing is in colour."""
+    """``make`` of every image as a stack; None when nothing is in colour."""
     in_colour = any(p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0]) for p in pictures)
     return [make(picture) for picture in pictures] if in_colour else None
 

@@ -1,4 +1,4 @@
-"""A method's folder of fused pictures, scored under the protocol of a suite of pairs: how methods that cannot run here
+"""A method's folder of fused images, scored under the protocol of a suite of pairs: how methods that cannot run here
 enter its table.
 """
 
@@ -36,20 +36,20 @@ def score_outputs(
     range_b: Range | str | None = None,
     range_fused: Range | str | None = None,
 ) -> Result:
-    """Score the pictures in ``fused`` as a row of ``suite``; status ``scored``.
+    """Score the images in ``fused`` as a row of ``suite``; status ``scored``.
 
     Args:
         a, b: folders of views 0 and 1 of the suite's split; stems and pixels decide whose table the row is on.
         name: what the method is called in folders: small letters, digits and ``+ . _ -``.
         title: what tables call it; the name when None.
-        note: where the pictures are from.
-        strict: refuse pictures that belong to no pair instead of naming them.
+        note: where the images are from.
+        strict: refuse images that belong to no pair instead of naming them.
         range_a, range_b, range_fused: which values are black and white, instead of the suite's ranges; recorded in the
             result's protocol.
 
     Raises:
         UsageError: a suite without pairs, a name that is no name, or a range that is none.
-        DataError: pictures that lack, differ in size or cannot be read.
+        DataError: images that lack, differ in size or cannot be read.
     """
     suite = suite if isinstance(suite, Suite) else load_suite(suite)
     if not _NAME.fullmatch(name):
@@ -78,13 +78,13 @@ def score_outputs(
 
 
 def _tell_other_sets(result: Result, out: Path) -> None:
-    """Say so when rows of other pictures lie under this name: they stand on tables of their own."""
+    """Say so when rows of other images lie under this name: they stand on tables of their own."""
     ours, others = result.identity.dataset, 0
     for path in sorted((out / ours.name).glob("*/*/result.json")):
         found = load(path).identity.dataset
         others += (found.id, found.n, found.split) != (ours.id, ours.n, ours.split)
     if others:
         say(
-            f"note: {others} results in {out / ours.name} are of other pictures or other names of them than these "
+            f"note: {others} results in {out / ours.name} are of other images or other names of them than these "
             f"{ours.n} pairs (id {ours.id[:12]}): they stand on a table of their own"
         )

@@ -1,4 +1,4 @@
-"""Score picture files: pair them by stem, read them, compute the metrics, summarise.
+"""Score image files: pair them by stem, read them, compute the metrics, summarise.
 
 scores = score_files("ir", "vi", "fused", dialect="cddfuse")
 scores.values["vif"]            # (n,) float64, one per image, in the order of scores.ids
@@ -34,7 +34,7 @@ _NO_RANGES = Ranges()
 
 @dataclass(frozen=True)
 class Triple:
-    """One row to score: a fused picture and its two sources."""
+    """One row to score: a fused image and its two sources."""
 
     id: str
     fused: Path
@@ -125,7 +125,7 @@ def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, l
     """Rows of three files, or of three folders paired by stem, and what has no partner: stem -> folders lacking it.
 
     Raises:
-        DataError: missing files, folders without pictures, or no stem that all three have.
+        DataError: missing files, folders without images, or no stem that all three have.
         UsageError: files and folders mixed.
     """
     rows, missing = pair_by_stem({"a": Path(a), "b": Path(b), "fused": Path(fused)})
@@ -182,18 +182,18 @@ def score_files(
     range_b: Range | str | None = None,
     range_fused: Range | str | None = None,
 ) -> Scores:
-    """Score picture files, or folders of them paired by stem.
+    """Score image files, or folders of them paired by stem.
 
     Args:
         a, b: sources (infrared and visible, say), each a file or a folder.
-        fused: the fused picture or the folder of them.
+        fused: the fused image or the folder of them.
         metrics: names; None takes the eight of the field's tables, ``["all"]`` all that the dialect has.
         jobs: images at a time; None takes the processors at hand.
         strict: refuse instead of leaving out what has no partner.
         range_a, range_b, range_fused: which values are black and white, as text or a range (docs/images.md).
 
     Raises:
-        DataError: unreadable pictures, sizes that differ (nothing is resized), or with ``strict`` missing partners.
+        DataError: unreadable images, sizes that differ (nothing is resized), or with ``strict`` missing partners.
         UsageError: unknown metric, dialect or range.
         CannotMeasure: out of memory.
     """

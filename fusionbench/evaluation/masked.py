@@ -302,7 +302,7 @@ def target_entropy(dataset: DatasetLike, split: str = "test") -> float:
 def sample_grid(
     model: Scorable, dataset: DatasetLike, ids: Sequence[int], *, split: str = "test", draws: int = 3, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Pictures of what a model makes of 0..V inputs: uint8 arrays for a sample sheet.
+    """Images of what a model makes of 0..V inputs: uint8 arrays for a sample sheet.
 
     Returns ``views`` (n,V,H,W[,C]), ``targets`` (n,H,W[,C]) and ``draws`` (n,V+1,D,H,W[,C]); a model that gives one
     image has D = 1. ``model`` is a model object, a run or its folder.

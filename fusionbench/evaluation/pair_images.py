@@ -1,8 +1,8 @@
-"""Pictures of single pairs beside their results, for the pages that compare images one by one.
+"""Images of single pairs beside their results, for the pages that compare images one by one.
 
 They lie where :mod:`fusionbench.board.explorer` looks for them: both sources once a data set, ``sources/a/<id>.png``
 and ``sources/b/<id>.png``, and what a row made of them in the result's folder, ``fused/<id>.png``; 8-bit grey, at the
-size of the pair. They are kept where the source's licence lets anybody pass its pictures on, or where somebody asks.
+size of the pair. They are kept where the source's licence lets anybody pass its images on, or where somebody asks.
 """
 
 from __future__ import annotations
@@ -87,22 +87,22 @@ def _mark(path: Path) -> object:
 
 
 def save_fused(result: Result, pairs: PairSet, out: str | Path, make: Callable[[int, np.ndarray], np.ndarray]) -> None:
-    """Make and write the fused pictures of a result that are not there.
+    """Make and write the fused images of a result that are not there.
 
     Args:
-        make: index and pair, uint8 (2, h, w), to the fused picture, uint8 (h, w).
+        make: index and pair, uint8 (2, h, w), to the fused image, uint8 (h, w).
 
     Raises:
         DataError: an unreadable pair, or a folder that cannot be written.
     """
     left = [index for index in range(len(pairs)) if not fused_path(result, pairs, out, index).is_file()]
     if left:
-        with progress(f"pictures of {result.title}", len(left), "pairs") as bar:
+        with progress(f"images of {result.title}", len(left), "pairs") as bar:
             for index in left:
                 write_bytes(fused_path(result, pairs, out, index), encode_png(make(index, pairs.pair(index))))
                 bar.advance()
 
 
 def fused_path(result: Result, pairs: PairSet, out: str | Path, index: int) -> Path:
-    """Where the fused picture of a pair lies."""
+    """Where the fused image of a pair lies."""
     return result.folder(out) / FUSED / f"{pairs.stems[index]}.png"

@@ -60,7 +60,7 @@ def _is_due(path: Path, results: Sequence[Result], out: str | Path, whole: bool)
 
 
 def _scored_beside(ours: Result, pairs: PairSet, out: str | Path) -> list[Result]:
-    """Results of others' pictures of the same pairs under the same protocol, whose pictures were kept."""
+    """Results of others' images of the same pairs under the same protocol, whose images were kept."""
     found = []
     for path in sorted((Path(out) / pairs.name).glob("*/*/result.json")):
         kept = all((path.parent / FUSED / f"{stem}.png").is_file() for stem in pairs.stems[:SHOWN])
@@ -75,7 +75,7 @@ def side_by_side(columns: Sequence[tuple[str, Scorable]], pairs: PairSet, stretc
     """A PNG: a line a pair, with view 0, view 1 and the fused image of every column.
 
     Args:
-        columns: what each is called, and a model object, a run's folder or a folder of pictures.
+        columns: what each is called, and a model object, a run's folder or a folder of images.
     """
     from fusionbench.core.figures import pair_sheet
 

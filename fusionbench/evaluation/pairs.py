@@ -1,4 +1,4 @@
-"""Pairs -> model, or a folder of fused pictures -> one score per pair -> result, under the protocol ``pairs/1``.
+"""Pairs -> model, or a folder of fused images -> one score per pair -> result, under the protocol ``pairs/1``.
 
 Every pair is fused at its own size. The fused luma in [0,1] is rounded to uint8 (halves to even) and scored against
 both uint8 sources: EN, SD, SF, MI, SCD, VIF, Qabf, SSIM and CC in ``standard/1``, under keys without a column, which
@@ -6,7 +6,7 @@ are ranked; and in the dialect ``cddfuse``, under ``metric@cddfuse``, which are 
 
 With ``stretch`` every fused image is first stretched so that it reaches from 0 to 1, as CDDFuse's script does. Such
 rows are ranked among themselves, and :func:`evaluate_forms` fuses once and scores both forms. Colour stays outside: Y
-is fused, Cb and Cr of the visible picture are kept.
+is fused, Cb and Cr of the visible image are kept.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def evaluate_pairs(
 
     Args:
         params: parameters that a model object was built with; part of the identity (a run knows its own).
-        keep_pictures: write sources and fused pictures for the board's pages; None: where the source may be passed on.
+        keep_pictures: write sources and fused images for the board's pages; None: where the source may be passed on.
 
     Raises:
         UsageError: a model that fuses nothing, or not pairs.
@@ -214,19 +214,19 @@ def score_pictures(
 ) -> Result:
     """Score a method's output folder, paired by stem, as if the method had been run here; status ``scored``.
 
-    A picture that belongs to no pair is named and passed over. A protocol that stretches does so to the pictures'
+    An image that belongs to no pair is named and passed over. A protocol that stretches does so to the images'
     8-bit luma; those that reach from black to white already stay as they are.
 
     Args:
         name, title: what the method is called in folders and on tables.
-        note: where the pictures are from.
-        strict: refuse a picture that belongs to no pair.
+        note: where the images are from.
+        strict: refuse an image that belongs to no pair.
         jobs: pairs at a time; None takes the number of cores that this process may use.
         keep_pictures: as for :func:`evaluate_pairs`.
         range_fused: which values of the fused images are black and white; part of the identity, as the pairs' ranges.
 
     Raises:
-        DataError: pairs without their pictures, unreadable pictures, or such of another size; all in one line.
+        DataError: pairs without their images, unreadable images, or such of another size; all in one line.
     """
     import joblib
 
@@ -234,9 +234,9 @@ def score_pictures(
     wanted, files = Range.of(range_fused), utf8_names(images_in(fused))
     lacking = [stem for stem in pairs.stems if stem not in files]
     if lacking:
-        raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no picture here: {some(lacking)}")
+        raise DataError(f"{fused}: {len(lacking)} of {len(pairs)} pairs have no image here: {some(lacking)}")
     if extra := sorted(files.keys() - set(pairs.source.stems(pairs.split))):
-        text = f"{fused}: {len(extra)} pictures belong to no pair of {pairs.name}: {some(extra)}"
+        text = f"{fused}: {len(extra)} images belong to no pair of {pairs.name}: {some(extra)}"
         if strict:
             raise DataError(f"{text}; take them away, or leave out --strict")
         say(f"warning: {text}; they are passed over")
@@ -280,7 +280,7 @@ def _check_images(folder: str | Path, count: int, read: Callable[[int], np.ndarr
             read(index)
         except DataError as error:
             problems.append(error)
-    refuse_all(problems, f"{folder}: {len(problems)} of {count} pictures cannot be scored")
+    refuse_all(problems, f"{folder}: {len(problems)} of {count} images cannot be scored")
 
 
 def _result(
@@ -329,7 +329,7 @@ def _score(
     keep: str | Path | None,
     jobs: int,
 ) -> list[dict[str, Any]]:
-    """Fill the scores of ``results``, keep pictures below ``keep``, and return the tables per image, by column.
+    """Fill the scores of ``results``, keep images below ``keep``, and return the tables per image, by column.
 
     Args:
         make: index and pair, uint8 (2, h, w), to a fused image, uint8 (h, w), for every result.

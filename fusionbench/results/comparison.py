@@ -44,6 +44,7 @@ from fusionbench.results.image_tables import per_image
 from fusionbench.results.input_means import MEAN, column_order, matches
 from fusionbench.results.result_set import Results
 from fusionbench.results.row_keys import same_model
+from fusionbench.results.schema import Score
 from fusionbench.results.tiers import APART, Tier, Tiers, ranked_groups
 
 __all__ = [  # with the names that lie in entries and row_keys now
@@ -184,7 +185,7 @@ def compare_entries(
     not_ranked: dict[str, dict[int, str]] = {}
     for key in keys:
         why = {i: entry.lacking[key] for i, entry in enumerate(entries) if key in entry.lacking}
-        better = _direction(entries, key)
+        better = _score(entries, key).better
         table[key] = [None] * len(entries)
         having = [i for i, entry in enumerate(entries) if key in entry.values]
         # Cut runs are compared among themselves: they get means and intervals here; their ranks are not shown.
@@ -205,8 +206,8 @@ def compare_entries(
     return Comparison(
         entries=entries,
         scores=table,
-        better={key: _direction(entries, key) for key in keys},
-        unit={key: next(e.results[0].scores[key].unit for e in entries if key in e.results[0].scores) for key in keys},
+        better={key: _score(entries, key).better for key in keys},
+        unit={key: _score(entries, key).unit for key in keys},
         images=identity.dataset.n,
         dataset=f"{identity.dataset.name} {identity.dataset.version} {identity.dataset.split}",
         protocol=f"{identity.protocol.name} {identity.protocol.version}",
@@ -235,5 +236,6 @@ def _by_column(key: str) -> tuple[str, tuple[int, int, str]]:
     return key.partition("@")[0], column_order(key)
 
 
-def _direction(entries: Sequence[Entry], key: str) -> stats.Better:
-    return next(entry.results[0].scores[key].better for entry in entries if key in entry.results[0].scores)
+def _score(entries: Sequence[Entry], key: str) -> Score:
+    """A score that says direction and unit of a key, which are the same in all results that have it."""
+    return next(result.scores[key] for entry in entries for result in entry.results if key in result.scores)

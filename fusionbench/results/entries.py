@@ -206,6 +206,9 @@ def read_entries(results: Results) -> list[Entry]:
                 )
             _add(entry, one.result, table, order)
         entry.ids = [] if ids is None else ids.tolist()
+        for key, values in entry.values.items():
+            if without := len(entry.results) - len(values):
+                entry.lacking.setdefault(key, f"{without} of its {len(entry.results)} runs have no such score")
         for key in entry.lacking:  # a run without a value is not left out of the mean of its model's runs
             entry.values.pop(key, None)
         entries.append(entry)

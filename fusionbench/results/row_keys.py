@@ -85,7 +85,8 @@ def row_key(result: Result) -> tuple[str, ...]:
     """
     submission = result.submission
     if submission is None:  # what was scored for somebody before submissions had ids belongs to no group
-        return ("result", result.id) if result.origin.kind == "submission" else ("run", same_model(result))
+        own = result.origin.kind != "submission"
+        return ("run", result.status, same_model(result)) if own else ("result", result.id)
     if submission.group is None:
         return "submission", submission.id
     who = result.origin.submitter or ""

@@ -346,7 +346,7 @@ def examine_images(folder: Path, record: Predictions, data: Path | None, found: 
         places = {name: place for place, name in enumerate(pairs.stems)}
         for name in sorted(places.keys() ^ files.keys()):
             rule = "no such pair" if name in files else "missing"
-            found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one picture for every pair"))
+            found.problems.append(Problem(f"{IMAGES}/{name}.png", rule, "send one image for every pair"))
     pixels, near = PixelDigest(), PixelVector(len(files))
     for number, (name, path) in enumerate(files.items()):
         size = None

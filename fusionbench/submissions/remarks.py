@@ -1,7 +1,7 @@
-"""What a set of fused pictures shows of its making: remarks, never a reason to refuse.
+"""What a set of fused images shows of its making: remarks, never a reason to refuse.
 
-Each remark tells the size of the effect. All functions take lists of uint8 pictures, one per sample, of any sizes. The
-thresholds lie where untouched pictures do not come: a remark is about the whole set, not about one picture.
+Each remark tells the size of the effect. All functions take lists of uint8 images, one per sample, of any sizes. The
+thresholds lie where untouched images do not come: a remark is about the whole set, not about one image.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Sequence
 import numpy as np
 
 BLOCKINESS = 0.08  # excess of steps at the borders of 8×8 blocks over those elsewhere
-COPY = 0.99  # correlation with a source in the median picture
-FULL = 0.9  # share of pictures that span 0..255 exactly, which their sources do not
+COPY = 0.99  # correlation with a source in the median image
+FULL = 0.9  # share of images that span 0..255 exactly, which their sources do not
 SWAPPED = 0.2  # by how much the colours must agree better with red and blue exchanged
-_LEAST = 3  # pictures
+_LEAST = 3  # images
 
 
 def blockiness(pictures: Sequence[np.ndarray]) -> float:
     """Mean step across the borders of 8×8 blocks over the median of the seven other phases, minus one; (H,W) uint8.
 
-    Zero within noise where there is no grid; NaN for pictures without any step or under 24 pixels.
+    Zero within noise where there is no grid; NaN for images without any step or under 24 pixels.
     """
     total, count = np.zeros(8), np.zeros(8)
     for picture in pictures:
@@ -52,10 +52,10 @@ def remarks(
     names: Sequence[str],
     colour: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> list[str]:
-    """One line for everything that is remarkable about fused pictures.
+    """One line for everything that is remarkable about fused images.
 
     Args:
-        fused: grey pictures (H,W) uint8, one a sample.
+        fused: grey images (H,W) uint8, one a sample.
         sources: for every sample its grey sources, of the same size.
         names: what the sources are called.
         colour: (fused, source) as RGB (H,W,3) of the samples where both have colours.
@@ -83,14 +83,14 @@ def _spans(picture: np.ndarray) -> int:
 
 
 def _stretch(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]]) -> str:
-    """Pictures that span 0..255 although no source of theirs comes that far: each was stretched by itself."""
+    """Images that span 0..255 although no source of theirs comes that far: each was stretched by itself."""
     room = [(picture, row) for picture, row in zip(fused, sources, strict=True) if max(map(_spans, row)) < 250]
     full = [(picture, row) for picture, row in room if _spans(picture) == 255]
     if len(room) < _LEAST or len(full) < FULL * len(room):
         return ""
     gain = float(np.median([255 / max(1, max(map(_spans, row))) for _, row in full]))
     return (
-        f"min–max stretching: {len(full)} of {len(room)} pictures span exactly 0..255, their sources do not; contrast "
+        f"min–max stretching: {len(full)} of {len(room)} images span exactly 0..255, their sources do not; contrast "
         f"is up by {gain:.2f} times in the median, and SD, SF and EN with it"
     )
 
@@ -110,7 +110,7 @@ def _copies(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]]
 
 
 def _channels(colour: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
-    """Red minus blue of the fused pictures against that of the sources, as they are and with the two exchanged."""
+    """Red minus blue of the fused images against that of the sources, as they are and with the two exchanged."""
     if len(colour) < _LEAST:
         return ""
     values = np.array([pearson_coefficient(_tint(fused), _tint(source)) for fused, source in colour])

@@ -86,7 +86,7 @@ def test_json_has_the_result_and_its_folder(capsys: pytest.CaptureFixture[str], 
 def test_pictures_of_no_pair_are_named_or_refused(capsys: pytest.CaptureFixture[str], place: Path) -> None:
     folders.save(place / "fused/stray.png", np.zeros((4, 4), np.uint8))
     code, _, err = run(capsys, *words(place, "--name", "theirs"))
-    assert code == 0 and "1 pictures belong to no pair" in err and "stray" in err
+    assert code == 0 and "1 images belong to no pair" in err and "stray" in err
     code, out, err = run(capsys, "-q", *words(place, "--name", "theirs", "--strict"))
     assert code == 2 and out == "" and "stray" in err and len(err.splitlines()) == 1
     (place / "fused/stray.png").unlink()
@@ -105,7 +105,7 @@ def test_all_that_is_wrong_is_in_one_line(capsys: pytest.CaptureFixture[str], pl
     (place / "fused/3.bmp").write_bytes(whole[:200])
     code, out, err = run(capsys, "-q", *words(place, "--name", "theirs"))
     assert code == 2 and out == "" and len(err.splitlines()) == 1
-    assert "2 of 3 pictures" in err and "2.bmp: 4×4 pixels" in err and "3.bmp: not a readable" in err
+    assert "2 of 3 images" in err and "2.bmp: 4×4 pixels" in err and "3.bmp: not a readable" in err
     folders.save(place / "set/a/1.png", np.zeros((48, 50, 4), np.uint8))  # all of it transparent
     folders.save(place / "set/b/2.png", np.zeros((45, 60), np.uint8))
     code, _, err = run(capsys, "-q", *words(place, "--name", "theirs"))

@@ -91,7 +91,7 @@ def test_pictures_of_a_method_score_as_the_method_does(tmp_path: Path) -> None:
 def test_pictures_that_lack_or_differ_are_one_line(tmp_path: Path) -> None:
     pairs = write(tmp_path / "set")
     folders.save(tmp_path / "fused" / "p1.png", np.zeros((48, 52), np.uint8))
-    with pytest.raises(DataError, match=r"1 of 2 pairs have no picture here: p2"):
+    with pytest.raises(DataError, match=r"1 of 2 pairs have no image here: p2"):
         score_pictures(tmp_path / "fused", pairs, name="x", title="x", out=None)
     folders.save(tmp_path / "fused" / "p2.png", np.zeros((45, 56), np.uint8))
     with pytest.raises(DataError, match=r"p2\.png: 45×56 pixels, its sources are 45×57"):

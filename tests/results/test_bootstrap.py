@@ -74,6 +74,7 @@ def test_rounding_is_a_tie_and_a_constant_difference_is_none(images: int) -> Non
         (1, 1, 1, True),
         (3, 3, 3, False),
     ]
+    assert [row.needed_images for row in rows] == [None] * 3, "no number of images separates what is rounding"
     assert not stats.paired_difference(half, half + 1e-12).separable
     assert stats.paired_difference(half, half + 1e-3).separable
 
@@ -259,6 +260,35 @@ def test_blocks_of_models_do_not_change_the_ranks(monkeypatch: pytest.MonkeyPatc
     table = [image + shift + np.array([[-1.0], [0.0], [1.0]]) for shift in (0, 0.1, 0.2, 5, 5.1, 9, 14)]
     expected = [(1, 3), (1, 3), (1, 3), (4, 5), (4, 5), (6, 6), (7, 7)]
     table, expected = table[::-1], expected[::-1]  # so that a place that is taken for another is of a worse model
-    for cells in (stats._CELLS, 3 * len(table)):  # three models a block: no power of two
+    for cells in (stats._CELLS, 3 * len(table), 3):  # three models a block, no power of two; fewer cells than models
         monkeypatch.setattr(stats, "_CELLS", cells)
         assert [(row.rank_low, row.rank_high) for row in stats.compare(table, "lower", resamples=200)] == expected
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_same_difference_on_every_image_has_an_interval_without_length(scale: float) -> None:
+    """What is left of it, some 1e-16 of the values, is rounding and no spread."""
+    first = np.random.default_rng(2).normal(1.0, 0.1, size=30) * scale
+    found = stats.paired_difference(first, first + 0.3 * scale)
+    assert np.std(first + 0.3 * scale - first) > 0, "rounding is there"
+    assert found.low == found.mean == found.high == pytest.approx(0.3 * scale, rel=1e-12)
+    spread = stats.paired_difference(first, first + 0.3 * scale + np.array([1e-9, -1e-9] * 15) * scale)
+    assert spread.high - spread.low > 1e-10 * scale, "a spread of a billionth is one"
+
+
+def test_one_image_says_nothing_about_a_difference() -> None:
+    best, other = stats.compare([np.array([1.0]), np.array([5.0])], "lower", resamples=10)
+    assert (other.difference, other.difference_low, other.difference_high) == (4.0, -math.inf, math.inf)
+    assert (best.difference, best.difference_low, best.difference_high) == (0.0, 0.0, 0.0)
+    assert other.needed_images is None
+    pair = stats.paired_difference(np.array([1.0]), np.array([5.0]))
+    assert (pair.mean, pair.low, pair.high) == (4.0, -math.inf, math.inf)
+
+
+def test_a_single_run_adds_no_spread_of_training_to_a_pair() -> None:
+    """Three runs that are all there is to vary, and one: Student's t of the three, whichever comes first."""
+    three = np.array([[-1.0], [0.0], [1.0]]).repeat(40, axis=1)
+    half = scipy_stats.t.ppf(0.975, 2) * math.sqrt(1 / 3)
+    for pair in ((three, three[1]), (three[1], three)):
+        found = stats.paired_difference(*pair, resamples=200)
+        assert (found.low, found.high) == pytest.approx((-half, half), rel=1e-6)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError, NotComparable, UsageError
-from fusionbench.results.comparison import common_images, compare_results, is_trained, per_image, read_entries
+from fusionbench.results.comparison import (
+    common_images,
+    compare_entries,
+    compare_results,
+    is_trained,
+    per_image,
+    read_entries,
+)
 from fusionbench.results.schema import load, load_per_image, save, summarise
 from tests.helpers.results import made_up, saved
 
@@ -229,3 +237,27 @@ def test_a_row_is_trained_where_its_result_says_how(tmp_path: Path) -> None:
     made_up(tmp_path, "copies", family="trivial")
     found = {entry.results[0].identity.model.name: is_trained(entry) for entry in read_entries([tmp_path])}
     assert found == {"learns": True, "copies": False}
+
+
+def test_the_documented_defaults(tmp_path: Path) -> None:
+    """Tables that are printed twice are the same, and the seed that a report names is the one that was used."""
+    for name, drawn in zip("ab", np.random.default_rng(4).exponential(size=(2, 7)), strict=True):
+        saved(tmp_path, name, {"vif": drawn.tolist()})
+    stated: dict[str, Any] = {"resamples": 10_000, "level": 0.95, "seed": 0, "tiers": "apart"}
+    expected = compare_results([tmp_path], **stated).scores
+    assert compare_results([tmp_path]).scores == compare_entries(read_entries([tmp_path])).scores == expected
+    assert compare_results([tmp_path], **stated | {"seed": 1}).scores != expected, "the seed is used"
+
+
+def test_scores_of_a_pattern_are_in_the_order_of_their_metrics(tmp_path: Path) -> None:
+    saved(tmp_path, "a", {f"{metric}@{column}": [1.0, 2.0] for column in (10, 2, 1) for metric in ("vif", "ssim")})
+    found = compare_results([tmp_path], scores=["*"], resamples=10)
+    assert list(found.scores) == [f"{metric}@{column}" for metric in ("ssim", "vif") for column in (1, 2, 10)]
+
+
+def test_a_score_that_says_the_same_as_another_is_left_out_by_default(tmp_path: Path) -> None:
+    saved(tmp_path / "both", "a", {key: [1.0, 2.0] for key in ("nll@mean", "nll_bpd@mean", "nll_bpd@0", "vif")})
+    assert list(compare_results([tmp_path / "both"], resamples=10).scores) == ["nll_bpd@mean", "vif"]
+    assert list(compare_results([tmp_path / "both"], scores=["nll@*"], resamples=10).scores) == ["nll@mean"]
+    saved(tmp_path / "one", "a", {key: [1.0, 2.0] for key in ("nll@mean", "elbo@mean")})
+    assert list(compare_results([tmp_path / "one"], resamples=10).scores) == ["nll@mean", "elbo@mean"]

@@ -87,3 +87,29 @@ def test_very_few_images_have_the_bound_alone(images: int, monkeypatch: pytest.M
     monkeypatch.setattr(cv, "_largest", lambda *given: pytest.fail("resampled"))
     skewed = np.exp(3 * np.random.default_rng(7).normal(size=(5, images)))
     assert cv.pair_factor(skewed) == pytest.approx(scipy_stats.t.ppf(1 - 0.05 / 20, images - 1), rel=1e-9)
+
+
+def test_a_resample_has_the_t_that_scipy_gives_its_images() -> None:
+    values = np.random.default_rng(6).normal(size=12)
+    values = (values - values.mean()) / values.std()
+    drawn = np.array([0, 0, 1, 3, 4, 4, 4, 7, 8, 9, 11, 11])
+    found = cv._statistics(np.bincount(drawn, minlength=12)[None] / 12, values[:, None])
+    assert found[0, 0] == pytest.approx(abs(scipy_stats.ttest_1samp(values[drawn], 0.0).statistic), rel=1e-12)
+
+
+def test_resamples_are_fewer_where_each_costs_more() -> None:
+    costs = (0, 1, 100_000, 10_000_000)
+    assert [cv._affordable(10_000, cost) for cost in costs] == [10_000, 10_000, 5000, 1000]
+    assert cv._affordable(100, 0) == 100
+
+
+def test_no_comparison_is_judged_as_one() -> None:
+    assert cv.t_factor(5, 0.95, 0) == cv.t_factor(5, 0.95, 1) < cv.t_factor(5, 0.95, 2)
+
+
+@pytest.mark.parametrize(("images", "bounded"), [(10, True), (19, True), (20, False)])
+def test_few_images_have_the_bound_of_bonferroni(images: int, bounded: bool) -> None:
+    """Six differences that are all multiples of one: resamples see one comparison, and few images are too coarse."""
+    values = np.outer([1.0, -1.0, 2.0, 4.0], np.linspace(-1.0, 1.0, images))
+    bound = cv.t_factor(images - 1, 0.95, 6)
+    assert (cv.pair_factor(values, 0.95, 2000) == pytest.approx(bound, rel=1e-9)) == bounded

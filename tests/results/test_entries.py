@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError, NotComparableError
 from fusionbench.results.comparison import compare_entries
-from fusionbench.results.entries import read_entries, require_comparable
-from fusionbench.results.schema import Origin, SubmittedRow, identity_id, load, load_per_image, save
+from fusionbench.results.entries import Entry, read_entries, require_comparable, table_protocol
+from fusionbench.results.schema import (
+    Origin,
+    ProtocolIdentity,
+    SubmittedRow,
+    identity_id,
+    load,
+    load_per_image,
+    save,
+)
 from fusionbench.results.tables import as_tables
 from tests.helpers.results import saved
 from tests.results.test_row_keys import submitted
@@ -94,3 +103,68 @@ def test_an_entry_names_its_images_in_order(tmp_path: Path) -> None:
     saved(tmp_path, "a", {"vif": [1.0, 2.0, 3.0]}, ids=["z", "x", "y"])
     (entry,) = read_entries([tmp_path])
     assert entry.ids == ["x", "y", "z"] and entry.values["vif"].tolist() == [[2.0, 3.0, 1.0]]
+
+
+def test_stretching_makes_another_group_of_one_table_and_not_another_table(tmp_path: Path) -> None:
+    plain, stretched = load(saved(tmp_path, "a", {"vif": [1.0]})), load(saved(tmp_path, "b", {"vif": [1.0]}))
+    stretched.identity.protocol.params["stretch"] = True
+    require_comparable([plain, stretched])
+    for one in (plain, stretched):
+        one.identity.dataset.name = "pairs"  # anybody can call a data set so
+    require_comparable([plain, stretched])
+    stretched.identity.protocol.params["crop"] = 3
+    with pytest.raises(NotComparableError, match="differ in protocol params"):
+        require_comparable([plain, stretched])
+
+
+@pytest.mark.parametrize("name", ["masked", "other", "z"])
+def test_only_the_protocol_of_pairs_has_a_parameter_that_does_not_count(name: str) -> None:
+    protocol = ProtocolIdentity(name=name, version="1", seed=0, params={"stretch": True})
+    assert table_protocol(protocol).params == {"stretch": True}
+
+
+def test_provenance_names_the_group_and_who_is_confirmed(tmp_path: Path) -> None:
+    both = [submitted(tmp_path, name, "Ada", seed=i, group="two", confirmed=True) for i, name in enumerate("ab")]
+    (entry,) = read_entries(both)
+    assert entry.signature == "Ada aaaaaaaa", "of the first one: a row has one signature"
+    assert entry.provenance["group"] == "two" and entry.provenance["submitter_confirmed"] is True
+    assert entry.provenance["submissions"] == ["a" * 64, "b" * 64]
+    (own,) = read_entries([saved(tmp_path / "own", "mine", {"vif": [1.0]})])
+    assert own.provenance["group"] is None and own.provenance["submitter_confirmed"] is False
+
+
+@pytest.mark.parametrize(("family", "trivial"), [("trivial", True), ("classical", False), ("model", False)])
+def test_trivial_rows_are_known_by_their_family(family: Any, trivial: bool, tmp_path: Path) -> None:
+    (entry,) = read_entries([saved(tmp_path, "a", {"vif": [1.0]}, family=family)])
+    assert entry.trivial is trivial and entry.cut is False
+
+
+def test_one_cut_run_makes_the_row_a_cut_one(tmp_path: Path) -> None:
+    entry = Entry([load(saved(tmp_path, "a", {"vif": [1.0]}, seed=seed, cut=seed == 1)) for seed in range(3)])
+    assert entry.cut is True and Entry(entry.results[:1]).cut is False
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_run_without_a_score_is_not_left_out_of_its_row(seed: int, tmp_path: Path) -> None:
+    """Else the run that is worst at a metric could leave it out, and the row be ranked by the others."""
+    for run in range(3):
+        made = load(saved(tmp_path / "drafts", "mine", {"vif": [1.0, 2.0], "ssim": [3.0, 4.0]}, seed=run))
+        if run == seed:
+            del made.scores["vif"]
+        save(made, tmp_path / "runs", {"id": [0, 1], "vif": [1.0, 2.0], "ssim": [3.0, 4.0]})
+    (entry,) = read_entries([tmp_path / "runs"])
+    assert entry.lacking == {"vif": "1 of its 3 runs have no such score"}
+    assert {key: values.shape for key, values in entry.values.items()} == {"ssim": (3, 2)}
+    found = compare_entries([entry], resamples=10)
+    assert found.scores["vif"] == [None] and found.not_ranked["vif"] == {0: entry.lacking["vif"]}
+    assert (found.better["vif"], found.unit["vif"]) == ("higher", "1")
+
+
+def test_numbers_of_papers_take_no_part_beside_measured_ones(tmp_path: Path) -> None:
+    saved(tmp_path, "measured", {"vif": [1.0, 2.0]})
+    paper = load(saved(tmp_path / "drafts", "printed", {"vif": [1.0, 2.0]}))
+    paper.status, paper.per_image = "published", None
+    folder = save(paper, tmp_path / "papers")
+    assert [entry.title for entry in read_entries([tmp_path / "papers", tmp_path / "pairs-demo"])] == ["measured"]
+    with pytest.raises(NotComparableError, match=r"printed .* has no per-image values"):
+        read_entries([folder])

@@ -73,3 +73,9 @@ def test_a_detectable_change_is_found_nine_times_in_ten(runs: int) -> None:
 
 def test_error_rates_that_may_be_chosen() -> None:
     assert 0 < ALPHAS[0] < ALPHA < ALPHAS[1] <= 0.5, "an alarm at every second run is no gate"
+
+
+def test_a_p_value_at_its_level_is_found() -> None:
+    """At most, says Holm: the next one is then held against a wider level."""
+    assert holm_levels([0.025, 0.05], 0.05) == [0.025, 0.05]
+    assert holm_levels([0.0251, 0.05], 0.05) == [0.025, 0.025]

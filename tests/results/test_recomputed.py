@@ -96,6 +96,9 @@ def test_images_without_a_value(tmp_path: Path) -> None:
     table["vif"][:] = np.inf
     with pytest.raises(DataError, match="no image has a value"):
         recompute(result, table)
+    many = load(saved(tmp_path, "many", {"vif": [1.0] * 300}))
+    with pytest.raises(DataError, match="no image has a value"):
+        recompute(many, {"id": np.arange(300), "vif": np.full(300, np.nan)})
 
 
 def test_what_has_no_mean_or_no_column_stays(tmp_path: Path) -> None:
@@ -139,3 +142,29 @@ def test_a_deviation_of_one_image_is_an_edit(tmp_path: Path) -> None:
     result.scores["vif"].sd = 0.25
     with pytest.raises(DataError, match=r"score vif: its sd is stated as 0\.25"):
         recompute(result, table)
+
+
+def test_a_score_without_a_column_hides_no_edit_after_it(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "mine", {"ssim": VALUES, "vif": VALUES, "zz": VALUES})
+    result, table = load(folder), load_per_image(folder)
+    del table["ssim"]
+    result.scores["vif"].mean = None
+    recompute(result, table)
+    result.scores["zz"].mean = 9.0
+    with pytest.raises(DataError, match="score zz: its mean is stated as 9,"):
+        recompute(result, table)
+
+
+@pytest.mark.parametrize(("off", "edited"), [(1e-5, False), (1e-2, True)])
+def test_rounding_is_measured_in_the_largest_value(off: float, edited: bool, tmp_path: Path) -> None:
+    """A mean near zero of large values: what another order of the sum does is a part of the values, not of the mean."""
+    values = [1e6, -1e6, 0.003]
+    folder = saved(tmp_path, "mine", {"vif": values})
+    result, table = load(folder), load_per_image(folder)
+    result.scores["vif"].mean = 0.001 + off
+    if edited:
+        with pytest.raises(DataError, match="score vif: its mean is stated"):
+            recompute(result, table)
+    else:
+        recompute(result, table)
+        assert result.scores["vif"].mean == math.fsum(values) / 3

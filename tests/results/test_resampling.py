@@ -68,3 +68,11 @@ def test_a_percentile_interval_leaves_out_as_much_on_either_side() -> None:
         low, high = stats.interval(samples, level)
         assert (float(low), float(high)) == pytest.approx((1001 * (1 - level) / 2, 1001 * (1 + level) / 2))
     assert stats.interval(samples) == stats.interval(samples, 0.95)
+
+
+@pytest.mark.parametrize(("swapped", "highest"), [(2, 1), (3, 2), (30, 2)])
+def test_an_interval_of_ranks_leaves_out_a_fortieth_on_either_side(swapped: int, highest: int) -> None:
+    """Of 100 resamples the first model is second in a few: two are left out at 95 %, three are not."""
+    means = np.repeat([[0.1, 0.2], [0.2, 0.1]], [100 - swapped, swapped], axis=0)
+    low, high = stats.rank_intervals(means, "lower")
+    assert (low.tolist(), high.tolist()) == ([1, 3 - highest], [highest, 2])

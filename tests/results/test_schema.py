@@ -239,3 +239,54 @@ def test_what_a_submission_says_is_there_or_empty(tmp_path: Path) -> None:
 
 def test_a_training_is_whole_unless_it_says_that_it_was_cut() -> None:
     assert not schema.TrainingIdentity().cut and schema.TrainingIdentity(cut=True).cut
+
+
+def test_a_file_declares_the_lowest_revision_that_has_its_fields(tmp_path: Path) -> None:
+    """So that an older release reads every file in which nothing is newer than itself."""
+    whole = schema.FullRange(images=25, full=25, sources=0)
+    row = schema.Origin(kind="submission", submission=schema.SubmittedRow(id="a" * 64))
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "fusionbench.result/1"),
+        ({"origin": schema.Origin(kind="submission", submitter="Ada")}, "fusionbench.result/1"),
+        ({"origin": row}, "fusionbench.result/1.1"),
+        ({"declared": {}}, "fusionbench.result/1.1"),
+        ({"full_range": whole}, "fusionbench.result/1.2"),
+        ({"full_range": whole, "origin": row}, "fusionbench.result/1.2"),
+    ]
+    plain = schema.load(made_up(tmp_path))
+    for fields, revision in cases:
+        content = json.loads(schema.result_bytes(msgspec.structs.replace(plain, **fields)))
+        assert content["schema"] == revision, fields
+
+
+def test_a_result_is_written_as_json_that_people_can_compare(tmp_path: Path) -> None:
+    """Keys in order, one space for each level, a line end: as Python's own writer has it, so that diffs are small."""
+    content = (made_up(tmp_path) / "result.json").read_bytes()
+    assert content.decode() == json.dumps(json.loads(content), indent=1, sort_keys=True) + "\n"
+
+
+def test_a_result_is_cut_where_its_training_was(tmp_path: Path) -> None:
+    for family, cut in (("model", False), ("model", True), ("trivial", False)):
+        result = schema.load(made_up(tmp_path, family=family, cut=cut))
+        assert result.cut is cut and (result.identity.training is None) == (family == "trivial")
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "full", "stretched"),
+    [
+        ("pairs", {}, None, False),
+        ("pairs", {"stretch": True}, None, True),
+        ("pairs", {"stretch": False}, None, False),
+        ("masked", {"stretch": True}, None, False),
+        ("pairs", {}, 25, True),
+        ("pairs", {}, 0, False),
+        ("pairs", {"stretch": True}, 0, True),
+    ],
+)
+def test_a_result_is_stretched_by_its_protocol_or_its_images(
+    name: str, params: dict[str, Any], full: int | None, stretched: bool, tmp_path: Path
+) -> None:
+    made = schema.load(made_up(tmp_path, protocol={"name": name, "params": params}))
+    if full is not None:
+        made.full_range = schema.FullRange(images=25, full=full, sources=0)
+    assert schema.load(schema.save(made, tmp_path)).stretched is stretched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import studentized_range
 
 from fusionbench.results.variance import seed_variance
 
@@ -37,3 +38,10 @@ def test_nothing_is_known_from_single_runs() -> None:
     found = seed_variance([runs(1), runs(2)], [True, True])
     assert found.pooled is None and found.of_mean.tolist() == [0.0, 0.0] and found.alone.all()
     assert found.pair_factor() == found.row_factor() == 0.0
+
+
+def test_a_fixed_mean_is_one_of_those_that_are_compared() -> None:
+    """Two trained models and a fixed one have three means, and the largest of three differences is meant."""
+    found = seed_variance([runs(1, 2, 3), runs(1, 3, 5), runs(5)], [True, True, False])
+    assert found.degrees == 4
+    assert found.pair_factor() == pytest.approx(studentized_range.ppf(0.95, 3, 4) / np.sqrt(2), abs=2e-3)

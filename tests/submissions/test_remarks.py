@@ -46,7 +46,7 @@ def test_stretched_pictures() -> None:
         return np.rint((image.astype(float) - low) * 255 / (high - low)).astype(np.uint8)
 
     (line,) = remarks([stretch(image) for image in FUSED], ROWS, NAMES)
-    assert "6 of 6 pictures span exactly 0..255" in line and "1.23 times" in line
+    assert "6 of 6 images span exactly 0..255" in line and "1.23 times" in line
     full = [[np.where(np.indices(image.shape).sum(0) == 0, 0, image) for image in row] for row in ROWS]
     for row in full:
         row[0][-1, -1] = 255

@@ -77,8 +77,8 @@ def score_submission(
             its views, where it has some.
 
     Raises:
-        Rejected: the check found problems, it is somebody else's, its row has no place among the leaderboard's results,
-            or scoring failed or took too long.
+        Rejected: the check found problems, it is another submitter's, its row has no place among the leaderboard's
+            results, or scoring failed or took too long.
         UsageError, DataError: no such file or data, a kind that is not taken, or ``out`` is not empty.
     """
     from fusionbench.submissions.submit import accept_submission

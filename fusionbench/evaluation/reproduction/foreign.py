@@ -1,4 +1,4 @@
-"""Which results are made of somebody else's weights or parameters, and what measures those apart from the rest."""
+"""Which results are made of weights or parameters from elsewhere, and what measures those apart from the rest."""
 
 from __future__ import annotations
 
