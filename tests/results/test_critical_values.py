@@ -113,3 +113,17 @@ def test_few_images_have_the_bound_of_bonferroni(images: int, bounded: bool) -> 
     values = np.outer([1.0, -1.0, 2.0, 4.0], np.linspace(-1.0, 1.0, images))
     bound = cv.t_factor(images - 1, 0.95, 6)
     assert (cv.pair_factor(values, 0.95, 2000) == pytest.approx(bound, rel=1e-9)) == bounded
+
+
+@pytest.mark.parametrize("which", ["least", "largest"])
+def test_the_subset_that_widens_the_bound_has_both_ends_of_the_ranks(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one model of 110 has scores with a heavy tail, the best or the worst one, and the bound is wider for it."""
+    monkeypatch.setattr(cv, "MAX_PAIRS", 100)
+    monkeypatch.setattr(cv, "_SUBSET", 8)
+    values = np.random.default_rng(0).normal(size=(110, 40)) + np.linspace(0, 50, 110)[:, None]
+    plain = cv.pair_factor(values, resamples=300)
+    row = 0 if which == "least" else -1
+    values[row] += np.exp(2.5 * np.random.default_rng(1).normal(size=40)) * (-1 if which == "least" else 1)
+    assert cv.pair_factor(values, resamples=300) > 1.1 * plain
