@@ -101,9 +101,8 @@ def test_the_page_lists_every_network(regen: bool) -> None:
     rows = ["| network | files, in order | licence | `state_sha256` | compared |", "|---|---|---|---|---|"]
     for name, record in networks_with_published_weights().items():
         files = ", ".join(record.files)
-        rows.append(
-            f"| [`{name}`]({record.homepage}) | {files} | {record.licence} | `{record.state_sha256[:12]}` | {record.checked} |"
-        )
+        state = record.state_sha256[:12]
+        rows.append(f"| [`{name}`]({record.homepage}) | {files} | {record.licence} | `{state}` | {record.checked} |")
     text = page.read_text(encoding="utf-8")
     begin, end = (
         text.index("writes this table -->\n") + len("writes this table -->\n"),
