@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.core.errors import DataError
+from fusionbench.results.consistency import check_scores
 from fusionbench.results.full_range import FullRange, full_range_of
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.schema import Result, Score, summarise
@@ -32,8 +33,8 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
         table: per-image columns (n,), as :func:`fusionbench.results.image_tables.read_table` gives them.
 
     Raises:
-        DataError: the table has another number of images than the identity, or a stated value is not that of its
-            column.
+        DataError: the table has another number of images than the identity, a stated value is not that of its column,
+            or a column's score is missing.
 
     Example:
         >>> import numpy as np
@@ -54,6 +55,7 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
     images = len(table["id"])
     if images != result.identity.dataset.n:
         raise DataError(f"its per-image table has {images} images, its identity {result.identity.dataset.n}")
+    check_scores(result, table)
     _check_full_range(result, table)
     for key, score in result.scores.items():
         values = per_image(table, key, score)
