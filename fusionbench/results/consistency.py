@@ -45,9 +45,8 @@ def check_statements(result: Result) -> None:
     model, origin = result.identity.model, result.origin
     images = model.version == _PICTURES or _PREDICTIONS in model.params
     again = "it was edited by hand: score again"
-    if result.status == "verified" and (images or model.weights_sha256 is None):
-        what = "of submitted images, not of weights" if images else "without the digest of any weights"
-        raise DataError(f"its status is verified, but it is {what}; {again}")
+    if result.status == "verified" and images:
+        raise DataError(f"its status is verified, but it is of submitted images, not of weights; {again}")
     if (result.status == "published") != (origin.kind == "paper"):
         raise DataError(f"its status is {result.status}, but its origin is a {origin.kind}; {again}")
     if result.status == "published" and result.per_image is not None:

@@ -48,13 +48,6 @@ def test_a_contradiction(
         check_statements(edited)
 
 
-def test_no_digest_of_weights_is_not_verified(tmp_path: Path) -> None:
-    found = result(tmp_path)
-    found.identity.model.weights_sha256 = None
-    with pytest.raises(DataError, match="without the digest of any weights"):
-        check_statements(found)
-
-
 @pytest.mark.parametrize(
     ("version", "params", "changes"),
     [
