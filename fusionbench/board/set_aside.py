@@ -129,4 +129,6 @@ def _facts(result: Result) -> dict[str, str]:
     facts = {f"the version of {metric}": version for metric, version in result.identity.metrics.items()}
     for key, score in result.scores.items():
         facts |= {f"the better direction of {key}": score.better, f"the unit of {key}": repr(score.unit)}
+        if key.partition("@")[0].endswith("_bpd"):
+            facts[f"the number of values that {key} is over"] = repr(score.extra.get("dims"))[:40]
     return facts

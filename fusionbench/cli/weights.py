@@ -101,6 +101,7 @@ def _facts(network: str) -> dict[str, object]:
         "licence": published.licence,
         "params": dict(published.params),
         "checked": published.checked,
+        "state_sha256": published.state_sha256 or None,
     }
 
 
@@ -111,7 +112,9 @@ def _provenance(folder: Path) -> dict[str, object]:
     from fusionbench.core.errors import UsageError
     from fusionbench.training.run import read_run
 
-    info = read_run(folder).info
+    run = read_run(folder)
+    info = run.info
     if info.imported is msgspec.UNSET:
         raise UsageError(f"{folder}: these weights were trained here, on {info.dataset_name}; none were imported")
+    run.check_imported()
     return {"network": info.model, "parameters": info.parameters, **msgspec.to_builtins(info.imported)}

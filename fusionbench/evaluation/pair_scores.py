@@ -15,7 +15,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
-from fusionbench.results.full_range import FullRange
+from fusionbench.results.full_range import full_range_columns, full_range_of
 from fusionbench.results.schema import Result, summarise
 
 if TYPE_CHECKING:
@@ -96,12 +96,13 @@ def fill_result(
         missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
         column = np.array([row[key] for row in rows], np.float64)
         result.scores[key] = summarise(column, metric.better, metric.unit, missing_here)
-    result.full_range = FullRange(
-        images=len(full), full=sum(fused for fused, _ in full), sources=sum(source for _, source in full)
-    )
+    flags = full_range_columns(full)
+    counts = full_range_of({name: np.array(column) for name, column in flags.items()})
+    assert counts is not None
+    result.full_range = counts
     lines = fact_lines(zip(pairs.stems, found, strict=True), len(pairs), ("source a", "source b"))
-    if result.full_range.stretched and result.identity.protocol.params.get("stretch") is not True:
-        lines.append(f"stretched image by image: {result.full_range.text}; ranked among stretched rows")
+    if counts.stretched and result.identity.protocol.params.get("stretch") is not True:
+        lines.append(f"stretched image by image: {counts.text}; ranked among stretched rows")
     if lines:
         result.provenance["remarks"] = lines
-    return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]}
+    return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]} | flags

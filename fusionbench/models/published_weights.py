@@ -7,11 +7,13 @@ the user's own: none is shipped or fetched.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.io import canonical_json
 from fusionbench.core.types import ImageSpec
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ class PublishedWeights:
         licence: of the weights, as the authors state it.
         params: parameters of the model that these weights need, where they are not the defaults.
         checked: what fused images of these weights were compared with, and how well they agreed.
+        ours_alone: how names of tensors begin that the authors do not publish (discriminators); they are drawn here.
+        state_sha256: :func:`released_state_sha256` of the model's state from the checked release; empty where nobody
+            had the files when the network was written.
     """
 
     files: tuple[str, ...]
@@ -40,6 +45,8 @@ class PublishedWeights:
     licence: str
     params: Mapping[str, Any] = field(default_factory=dict)
     checked: str = ""
+    ours_alone: tuple[str, ...] = ()
+    state_sha256: str = ""
 
 
 class TakesPublished(Protocol):
@@ -55,6 +62,33 @@ class TakesPublished(Protocol):
             DataError: names or shapes that are not those of the published files.
         """
         ...
+
+
+def released_state_sha256(state: Mapping[str, Tensor], ours_alone: tuple[str, ...] = ()) -> str:
+    """Hex sha256 over the tensors of a model's state that a release determines: name, type, shape and bytes, by name.
+
+    Args:
+        state: a ``state_dict``, on any device and in any memory format.
+        ours_alone: how names of tensors begin that are left out.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.models.published_weights import released_state_sha256
+        >>> state = {"a": torch.ones(2), "critic.b": torch.zeros(1)}
+        >>> digest = released_state_sha256(state, ("critic.",))
+        >>> digest == released_state_sha256({"a": torch.ones(2)}), digest == released_state_sha256({"a": torch.ones(3)})
+        (True, False)
+    """
+    import torch
+
+    total = hashlib.sha256()
+    for name in sorted(state):
+        if ours_alone and name.startswith(ours_alone):
+            continue
+        value = state[name].detach().cpu().contiguous()
+        total.update(canonical_json([name, str(value.dtype).removeprefix("torch."), list(value.shape)]))
+        total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
 
 
 def networks_with_published_weights() -> dict[str, PublishedWeights]:

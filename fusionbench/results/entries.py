@@ -139,6 +139,7 @@ def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = 
     places = [f"{file}: " for file in files] or [""] * len(results)
     named = [f"{place}{_named(result)}" for place, result in zip(places, results, strict=True)]
     versions: dict[str, tuple[str, str]] = {}  # metric -> version, and whose it is: the first that has the metric
+    sizes: dict[str, tuple[Any, str]] = {}  # of bits per dimension: the number of values of an image
     directions: dict[str, tuple[tuple[str, str], str]] = {}
     for other, theirs in zip(results, named, strict=True):
         for part in ("dataset", "protocol"):
@@ -165,6 +166,12 @@ def require_comparable(results: Sequence[Result], files: Sequence[str | Path] = 
                 raise NotComparableError(
                     f"{theirs} and {whose} differ in the direction of {key}: {score.better} and {found[0]} is better; "
                     "score them again"
+                )
+            dims, first_dims = score.extra.get("dims"), sizes.setdefault(key, (score.extra.get("dims"), theirs))
+            if key.partition("@")[0].endswith("_bpd") and dims != first_dims[0]:
+                raise NotComparableError(
+                    f"{theirs} and {first_dims[1]} differ in the number of values that {key} is over: {dims!r} and "
+                    f"{first_dims[0]!r}; score them again"
                 )
             if found[1] != score.unit:
                 raise NotComparableError(

@@ -19,22 +19,26 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
+from fusionbench.core.errors import DataError
+
 MARGIN = 5  # grey levels from black and from white within which an image counts as full
 SLACK = 0.1  # share of all images by which full images may outnumber those with a full source
 LEAST = 3  # images by which they do so at least: fewer are chance
+FUSED, SOURCES = "full_range@fused", "full_range@sources"  # columns of the per-image table, 0 or 1
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FullRange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """How many fused images reach from black to white, and how many pairs have a source that does so by itself.
 
-    Since fusionbench.result/1.2, in ``full_range`` of results of pairs.
+    Since fusionbench.result/1.2, in ``full_range`` of results of pairs. What is counted stands image by image in the
+    per-image table, in the columns :data:`FUSED` and :data:`SOURCES`.
 
     Attributes:
         images: number of fused images.
@@ -73,6 +77,42 @@ def count_full_range(images: Iterable[tuple[np.ndarray, Sequence[np.ndarray]]]) 
     return FullRange(
         images=len(found), full=sum(fused for fused, _ in found), sources=sum(source for _, source in found)
     )
+
+
+def full_range_columns(full: Sequence[tuple[bool, bool]]) -> dict[str, list[int]]:
+    """The columns of a per-image table: of every image, whether it, and whether a source of it, is full.
+
+    Example:
+        >>> from fusionbench.results.full_range import full_range_columns
+        >>> full_range_columns([(True, False), (False, False)])
+        {'full_range@fused': [1, 0], 'full_range@sources': [0, 0]}
+    """
+    return {FUSED: [int(fused) for fused, _ in full], SOURCES: [int(source) for _, source in full]}
+
+
+def full_range_of(table: Mapping[str, np.ndarray]) -> FullRange | None:
+    """The counts of a per-image table; None where it has neither column, as those of earlier versions.
+
+    Raises:
+        DataError: one column without the other, or a value that is neither 0 nor 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.results.full_range import full_range_of
+        >>> full_range_of({"full_range@fused": np.array([1.0, 0.0]), "full_range@sources": np.array([0.0, 0.0])})
+        FullRange(images=2, full=1, sources=0)
+    """
+    held = [name for name in (FUSED, SOURCES) if name in table]
+    if not held:
+        return None
+    if len(held) == 1:
+        other = SOURCES if held == [FUSED] else FUSED
+        raise DataError(f"its per-image table has the column {held[0]} and not {other}; score again")
+    for name in held:
+        if not np.isin(table[name], (0, 1)).all():
+            raise DataError(f"its per-image table has values in {name} that are neither 0 nor 1; score again")
+    full, sources = (int(table[name].sum()) for name in (FUSED, SOURCES))
+    return FullRange(images=len(table[FUSED]), full=full, sources=sources)
 
 
 def stretch_levels(image: np.ndarray) -> np.ndarray:

@@ -30,7 +30,13 @@ from fusionbench.results.schema import PerImage, Result, load, result_bytes
 MAX_BYTES = 64 << 20
 State = Literal["migrated", "to migrate", "current", "left alone", "failed"]
 _FORMER_TEXT = re.compile(rb"@" + FORMER_MEAN.encode() + rb"(?=[\"'])")
-_REVISIONS = ("fusionbench.baseline/1.1", "fusionbench.result/1.1", "fusionbench.result/1.2", "fusionbench.run/1.1")
+_REVISIONS = (
+    "fusionbench.baseline/1.1",
+    "fusionbench.result/1.1",
+    "fusionbench.result/1.2",
+    "fusionbench.run/1.1",
+    "fusionbench.run/1.2",
+)
 _BETWEEN = re.compile(r"images\.[0-9a-f]{12}\.csv")  # a table while it is rewritten
 
 

@@ -1,8 +1,8 @@
 """Means that nobody can write by hand: what a result states about its scores, computed again from its per-image table.
 
-A ``result.json`` holds mean, deviation, number and interval of each score, so that people and programs can read them
-without the table. Nothing that ranks, compares or judges believes them: they are replaced by those of the table, and a
-result in which they differ by more than rounding has been edited.
+A ``result.json`` holds mean, deviation, number and interval of each score, and how many images reach the full range, so
+that people and programs can read them without the table. Nothing that ranks, compares or judges believes them: they are
+replaced by those of the table, and a result in which they differ by more than rounding has been edited.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from fusionbench.core.errors import DataError
+from fusionbench.results.consistency import check_scores
+from fusionbench.results.full_range import FullRange, full_range_of
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.schema import Result, Score, summarise
 
@@ -22,16 +24,17 @@ ROUNDING = 1e-9  # of the largest value; sums in another order differ by less th
 
 
 def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
-    """Replace mean, sd, n and ci95 of every score by those of its column in the per-image table.
+    """Replace mean, sd, n and ci95 of every score, and ``full_range``, by those of the per-image table.
 
-    Left as they are: scores without a column, which are :data:`STATED`, and those whose mean is None.
+    Left as they are: scores without a column, which are :data:`STATED`, those whose mean is None, and counts of the
+    full range where the table, of an earlier version, has no columns for them.
 
     Args:
         table: per-image columns (n,), as :func:`fusionbench.results.image_tables.read_table` gives them.
 
     Raises:
-        DataError: the table has another number of images than the identity, or a stated value is not that of its
-            column.
+        DataError: the table has another number of images than the identity, a stated value is not that of its column,
+            or a column's score is missing.
 
     Example:
         >>> import numpy as np
@@ -52,6 +55,8 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
     images = len(table["id"])
     if images != result.identity.dataset.n:
         raise DataError(f"its per-image table has {images} images, its identity {result.identity.dataset.n}")
+    check_scores(result, table)
+    _check_full_range(result, table)
     for key, score in result.scores.items():
         values = per_image(table, key, score)
         if values is None or score.mean is None:
@@ -65,6 +70,21 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
                     "table; it was edited by hand: score again"
                 )
             setattr(score, name, found)
+
+
+def _check_full_range(result: Result, table: Mapping[str, np.ndarray]) -> None:
+    found = full_range_of(table)
+    if found is None or found == result.full_range:
+        return
+    stated = result.full_range
+    told = f"stated as {_counts(stated)}" if isinstance(stated, FullRange) else "missing"
+    raise DataError(
+        f"full_range is {told}, but is {_counts(found)} by its per-image table; it was edited by hand: score again"
+    )
+
+
+def _counts(found: FullRange) -> str:
+    return f"{found.full} full images and {found.sources} with a full source of {found.images}"
 
 
 def _summary(key: str, score: Score, values: np.ndarray) -> tuple[Score, float]:

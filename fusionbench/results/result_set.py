@@ -36,6 +36,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.progress import say
+from fusionbench.results.consistency import check_statements
 from fusionbench.results.image_tables import read_table
 from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import Result, load
@@ -204,6 +205,7 @@ def _read(file: Path, named: bool, stated: bool) -> StoredResult | SetAside:
                 return SetAside(file, f"its {what} has {len(text):,} characters, {MAX_NAME} are the most", *where)
         if name := next((name for name, value in result.cost.items() if value and not math.isfinite(value)), None):
             return SetAside(file, f"cost {name} is not finite; score again", *where)
+        check_statements(result)
         if result.status == "published":
             return one
         if result.per_image is not None:

@@ -20,7 +20,7 @@ import msgspec
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import escaped, require_folder
-from fusionbench.models.published_weights import PUBLISHED_SPEC, published_weights_of
+from fusionbench.models.published_weights import PUBLISHED_SPEC, published_weights_of, released_state_sha256
 from fusionbench.submissions.archive import open_regular
 from fusionbench.submissions.kinds.weights import FILE, header_problems
 from fusionbench.submissions.pickled_weights import MAX_WEIGHTS_FILE, read_weights
@@ -217,6 +217,11 @@ def _kept(made: Path, info: RunInfo, out: Path) -> Run:
         raise DataError(f"reading the weights left a damaged file: {problems[0].rule}")
     model = Run(made, info).load_model(PUBLISHED_SPEC)
     info.parameters = sum(parameter.numel() for parameter in model.parameters())
+    published, imported = published_weights_of(info.model), info.imported
+    assert isinstance(imported, ImportedWeights)
+    state = released_state_sha256(model.state_dict(), published.ours_alone)
+    imported = msgspec.structs.replace(imported, state_sha256=state, state_known=state == published.state_sha256)
+    info = msgspec.structs.replace(info, imported=imported)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name[:40]}.", dir=out.parent) as near:

@@ -40,7 +40,7 @@ def load_weights(model: Module, path: Path) -> None:
     Raises:
         DataError: missing, not safetensors, or of another model.
     """
-    tensors, own = _load(path), model.state_dict()
+    tensors, own = read_tensors(path), model.state_dict()
     wrong = sorted(set(tensors) ^ set(own))
     wrong += [k for k in own if k in tensors and (tensors[k].shape, tensors[k].dtype) != (own[k].shape, own[k].dtype)]
     if wrong:
@@ -111,7 +111,7 @@ def load_checkpoint(
     try:
         state = json.loads(read_bounded(path / "state.json", 1 << 24, "training state"))
         load_weights(model, path / "weights.safetensors")
-        tensors = _load(path / "state.safetensors")
+        tensors = read_tensors(path / "state.safetensors")
         torch.set_rng_state(tensors["rng.cpu"])
         if device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"], device)
@@ -166,7 +166,22 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name, on the CPU.
+
+    Raises:
+        DataError: missing, or not safetensors.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import torch
+        >>> from fusionbench.training.checkpoints import read_tensors, save_weights
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(torch.nn.Linear(3, 2), Path(folder, "weights.safetensors"))
+        ...     {name: tuple(value.shape) for name, value in read_tensors(Path(folder, "weights.safetensors")).items()}
+        {'bias': (2,), 'weight': (2, 3)}
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such weights file")
     try:

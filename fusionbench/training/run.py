@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,11 +17,12 @@ from fusionbench.core.formats import read_json
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.core.types import ImageSpec
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
-from fusionbench.training.imported import ImportedWeights
+from fusionbench.training.imported import ImportedWeights, check_imported_state
 from fusionbench.training.schedule import Training
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from fusionbench.core.interfaces import Model
 
@@ -31,10 +33,11 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Content of ``run.json``. ``cut``: a budget ended training before its planned end.
 
     ``imported``, since fusionbench.run/1.1, which is declared where it is there: the weights were not trained here.
+    Revision 2 is declared where it has a digest of the weights.
     Training parameters, data set and seed are then defaults that say nothing, and no part of an identity.
     """
 
-    format: Literal["fusionbench.run/1", "fusionbench.run/1.1"] = "fusionbench.run/1"
+    format: Literal["fusionbench.run/1", "fusionbench.run/1.1", "fusionbench.run/1.2"] = "fusionbench.run/1"
     model: str
     version: str
     source: str
@@ -57,7 +60,7 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.imported is not msgspec.UNSET:
-            self.format = "fusionbench.run/1.1"
+            self.format = "fusionbench.run/1.2" if self.imported.revised else "fusionbench.run/1.1"
 
     def write(self, folder: Path) -> None:
         """Write ``run.json`` atomically."""
@@ -122,7 +125,8 @@ class Run:
         """The trained model, in evaluation mode.
 
         Raises:
-            DataError: the run is not finished, its weights are damaged, or its record is of a far larger model.
+            DataError: the run is not finished, its weights are damaged, or are not those that were imported, or its
+                record is of a far larger model.
         """
         import torch
 
@@ -142,7 +146,23 @@ class Run:
             raise DataError(f"{self.folder}: {error}") from error
         model = create_model(self.info.model, spec, **self.info.params)
         checkpoints.load_weights(model, weights)
+        self._check_imported(model.state_dict())
         return model.to(device=device, memory_format=torch.channels_last).eval()
+
+    def check_imported(self) -> None:
+        """Refuse imported weights that were exchanged, or whose record was edited, since; of trained ones nothing.
+
+        Raises:
+            DataError: they were, or the weights are damaged.
+        """
+        if self.info.imported is not msgspec.UNSET:
+            from fusionbench.training.checkpoints import read_tensors
+
+            self._check_imported(read_tensors(self.folder / "weights.safetensors"))
+
+    def _check_imported(self, state: Mapping[str, Tensor]) -> None:
+        if self.info.imported is not msgspec.UNSET:
+            check_imported_state(self.folder, self.info.model, self.info.params, self.info.imported, state)
 
 
 def read_run(folder: str | Path) -> Run:

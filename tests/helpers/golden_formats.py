@@ -164,6 +164,8 @@ def write_all(work: Path) -> dict[str, Path]:
     author = {"title": "Golden", "submitter": "A. Author", "link": "https://example.org"}
     pack_submission(PackRequest(work / "digits-run", work / "submission.zip", **author))
     pack_submission(PackRequest(write_imported(work / "imported"), work / "imported.zip", **author))
+    recorded = write_imported(work / "recorded", with_digest=True)
+    pack_submission(PackRequest(recorded, work / "recorded.zip", **author))
     np.save(work / "samples.npy", np.full((2, 4, 1, 32, 32), 7, np.uint8))
     words = {"model": "mine", "title": "Mine", "submitter": "A. Author", "note": "a note"}
     pack_submission(PackRequest(work / "samples.npy", work / "predictions.zip", data=digits_folder, **words))
@@ -178,6 +180,8 @@ def write_all(work: Path) -> dict[str, Path]:
         "run-1": work / "run",
         "run-1.1": work / "imported",
         "submission-1.2.zip": work / "imported.zip",
+        "run-1.2": work / "recorded",
+        "submission-1.3.zip": work / "recorded.zip",
         "result-1": result.folder(work / "results"),
         "result-1.2": write_pairs_result(work),
         "baseline-1.1.json": work / "baseline.json",
@@ -191,12 +195,12 @@ def write_all(work: Path) -> dict[str, Path]:
     }
 
 
-def write_imported(folder: Path) -> Path:
-    """A run of weights that were imported, as the smallest network has them."""
+def write_imported(folder: Path, with_digest: bool = False) -> Path:
+    """A run of weights that were imported, as the smallest network has them; with their digest, or as before it."""
     import torch
 
     from fusionbench.models import MODELS, create_model
-    from fusionbench.models.published_weights import PUBLISHED_SPEC
+    from fusionbench.models.published_weights import PUBLISHED_SPEC, released_state_sha256
     from fusionbench.training.checkpoints import save_weights
     from fusionbench.training.imported import ImportedFile, ImportedWeights
     from fusionbench.training.run import RunInfo
@@ -207,6 +211,7 @@ def write_imported(folder: Path) -> Path:
     folder.mkdir()
     save_weights(model, folder / "weights.safetensors")
     file = ImportedFile(part="weights", name="golden.pth", sha256="1" * 64, size=1234)
+    digest = {"state_sha256": released_state_sha256(model.state_dict()), "state_known": False} if with_digest else {}
     record = RunInfo(
         model="ifcnn",
         version=MODELS.get("ifcnn").version,
@@ -221,7 +226,7 @@ def write_imported(folder: Path) -> Path:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         finished=True,
         imported=ImportedWeights(
-            files=(file,), homepage="https://example.org", licence="none stated", fusionbench="0.1.0"
+            files=(file,), homepage="https://example.org", licence="none stated", fusionbench="0.1.0", **digest
         ),
     )
     record.write(folder)

@@ -10,10 +10,12 @@ import hashlib
 import json
 import re
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -43,6 +45,7 @@ FILES = {
     "shard/1": "dataset-1/golden-1.0.0-test-00000-of-00001.h5",
     "run/1": "run-1/run.json",
     "run/1.1": "run-1.1/run.json",
+    "run/1.2": "run-1.2/run.json",
     "result/1": "result-1/result.json",
     "result/1.1": "result-1.1/result.json",
     "result/1.2": "result-1.2/result.json",
@@ -51,6 +54,7 @@ FILES = {
     "submission/1": "submission-1.zip",
     "submission/1.1": "submission-1.1.zip",
     "submission/1.2": "submission-1.2.zip",
+    "submission/1.3": "submission-1.3.zip",
     "predictions/1": "predictions-1.zip",
     "predictions/1.1": "predictions-1.1.zip",
     "published/1": "published-1.json",
@@ -200,6 +204,35 @@ def test_run_1_1_and_submission_1_2() -> None:
     assert report["ok"] and report["problems"] == []
 
 
+def test_run_1_2_and_submission_1_3() -> None:
+    """A digest of imported weights, which revision 1.1 did not record."""
+    import zipfile
+
+    run, before = read_run(GOLDEN / "run-1.2"), read_run(GOLDEN / "run-1.1")
+    imported = run.info.imported
+    assert imported and before.info.imported and imported.state_known is False
+    # over the header and the bytes of each tensor, by name, of the file itself
+    content = (GOLDEN / "run-1.2" / "weights.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    tensors = json.loads(content[8 : 8 + length])
+    tensors.pop("__metadata__", None)
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        kind = {"F32": "float32", "I64": "int64"}[tensors[name]["dtype"]]
+        begin, end = tensors[name]["data_offsets"]
+        total.update(json.dumps([name, kind, tensors[name]["shape"]], separators=(",", ":")).encode())
+        total.update(content[8 + length + begin : 8 + length + end])
+    assert imported.state_sha256 == total.hexdigest()
+    run.check_imported()
+    older = msgspec.structs.replace(imported, state_sha256=msgspec.UNSET, state_known=msgspec.UNSET)
+    assert msgspec.structs.replace(run.info, imported=older) == before.info, "nothing else is new"
+    with zipfile.ZipFile(GOLDEN / "submission-1.3.zip") as archive:
+        record = json.loads(archive.read("submission.json"))
+    assert record["schema"] == "fusionbench.submission/1.3"
+    assert record["run"] == json.loads((GOLDEN / "run-1.2" / "run.json").read_text())
+    assert check_submission(GOLDEN / "submission-1.3.zip").as_json()["ok"]
+
+
 def test_result_1() -> None:
     result = load(GOLDEN / "result-1")
     table = load_per_image(GOLDEN / "result-1")
@@ -337,8 +370,6 @@ def test_result_1_2_counts_full_images() -> None:
 
 def test_a_reader_without_full_range_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     """A reader of revision 1.1, whose struct has no such field: the rest is read, and a note says what is left out."""
-    import msgspec
-
     from fusionbench.core.formats import read_json
     from fusionbench.results.schema import IDENTITIES, Result
 

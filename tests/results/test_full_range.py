@@ -8,9 +8,19 @@ import msgspec
 import numpy as np
 import pytest
 
+from fusionbench.core.errors import DataError
 from fusionbench.core.images import images_in, read_image
 from fusionbench.evaluation.pair_sets import open_pairs
-from fusionbench.results.full_range import FullRange, count_full_range, spans_full_range, stretch_levels
+from fusionbench.results.full_range import (
+    FUSED,
+    SOURCES,
+    FullRange,
+    count_full_range,
+    full_range_columns,
+    full_range_of,
+    spans_full_range,
+    stretch_levels,
+)
 
 
 def image(low: int, high: int) -> np.ndarray:
@@ -96,3 +106,20 @@ def test_published_sets(real_data: Path) -> None:
     assert {name for name, counts in found.items() if counts.stretched} == STRETCHED & found.keys()
     for view in (0, 1):
         assert not count_full_range((pair[view], [*pair]) for pair in sources).stretched
+
+
+def test_columns_are_counted_and_old_tables_have_none() -> None:
+    columns = full_range_columns([(True, False), (False, True), (True, True)])
+    assert columns == {FUSED: [1, 0, 1], SOURCES: [0, 1, 1]}
+    table = {name: np.array(values, np.float64) for name, values in columns.items()}
+    assert full_range_of(table) == FullRange(images=3, full=2, sources=2)
+    assert full_range_of({"id": np.arange(3), "sd": np.ones(3)}) is None
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 2.0, np.nan, np.inf])
+def test_columns_that_are_no_flags(value: float) -> None:
+    table = {FUSED: np.array([1.0, value]), SOURCES: np.zeros(2)}
+    with pytest.raises(DataError, match="values in full_range@fused that are neither 0 nor 1"):
+        full_range_of(table)
+    with pytest.raises(DataError, match="has the column full_range@sources and not full_range@fused"):
+        full_range_of({SOURCES: np.zeros(2)})

@@ -7,14 +7,17 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError
+from fusionbench.results.full_range import FullRange
 from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import load, load_per_image, save
 from tests.helpers.results import made_up, saved
 
+COUNTS = ("images", "full", "sources")
 VALUES = [0.25, -1.5, 3.0, 0.125]
 
 
@@ -168,3 +171,35 @@ def test_rounding_is_measured_in_the_largest_value(off: float, edited: bool, tmp
     else:
         recompute(result, table)
         assert result.scores["vif"].mean == math.fsum(values) / 3
+
+
+def with_ranges(tmp_path: Path, full: list[int], sources: list[int]) -> Path:
+    return saved(tmp_path, "mine", {"vif": VALUES, "full_range@fused": full, "full_range@sources": sources})
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ((4, 0, 0), "stated as 0 full images and 0 with a full source of 4, but is 4 full images and 1 with"),
+        ((4, 4, 4), "stated as 4 full images and 4 with a full source of 4"),
+        ((400, 4, 1), "stated as 4 full images and 1 with a full source of 400"),
+        (None, "full_range is missing, but is 4 full images"),
+    ],
+)
+def test_counts_of_full_images_are_those_of_the_table(
+    stated: tuple[int, int, int] | None, message: str, tmp_path: Path
+) -> None:
+    folder = with_ranges(tmp_path, [1, 1, 1, 1], [0, 1, 0, 0])
+    result, table = load(folder), load_per_image(folder)
+    result.full_range = FullRange(images=4, full=4, sources=1)
+    recompute(result, table)  # what is true stays
+    result.full_range = msgspec.UNSET if stated is None else FullRange(**dict(zip(COUNTS, stated, strict=True)))
+    with pytest.raises(DataError, match=message):
+        recompute(result, table)
+
+
+def test_counts_of_an_earlier_version_are_read_as_they_are(tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    result.full_range = FullRange(images=4, full=4, sources=0)
+    recompute(result, table)
+    assert result.stretched

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from fusionbench.core.errors import DataError
+from fusionbench.models.pairs.ifcnn import IFCNN
+from fusionbench.models.published_weights import PUBLISHED_SPEC, released_state_sha256
 from fusionbench.submissions import published_weights_import
+from fusionbench.submissions.kinds.base import PackRequest
+from fusionbench.submissions.kinds.weights import WEIGHTS, load_once
 from fusionbench.submissions.pickled_weights import read_weights
 from fusionbench.submissions.published_weights_import import ImportRequest, import_published_weights
+from fusionbench.training.run import read_run
 from tests.helpers.published import FORMS, ifcnn_state, zip_form
 from tests.submissions.test_published_weights_import import here
 
@@ -141,3 +151,125 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ):
         with pytest.raises(DataError, match=message):
             import_published_weights(ImportRequest("ifcnn", [path], tmp_path / "run"))
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of weights that are the checked release: random ones, which the network states for this test."""
+    file = zip_form(ifcnn_state(), tmp_path / "weights.pth")
+    digest = released_state_sha256(IFCNN.from_published([ifcnn_state()]))
+    stated = {"sha256": (hashlib.sha256(file.read_bytes()).hexdigest(),), "state_sha256": digest}
+    monkeypatch.setattr(IFCNN, "PUBLISHED", dataclasses.replace(IFCNN.PUBLISHED, **stated))
+    monkeypatch.setattr(published_weights_import, "run_limited", here)
+    run = import_published_weights(ImportRequest("ifcnn", [file], tmp_path / "run"))
+    assert run.info.imported and run.info.imported.checked_release and run.info.imported.state_known
+    run.load_model(PUBLISHED_SPEC)
+    return run.folder
+
+
+def write_record(run: Path, **changes: Any) -> None:
+    info = read_run(run).info
+    assert info.imported
+    msgspec.structs.replace(info, imported=msgspec.structs.replace(info.imported, **changes)).write(run)
+
+
+def swap(run: Path) -> None:
+    save_file(IFCNN.from_published([ifcnn_state(seed=1)]), run / "weights.safetensors")
+
+
+def flip(run: Path) -> None:
+    content = bytearray((run / "weights.safetensors").read_bytes())
+    content[-1000] ^= 1
+    (run / "weights.safetensors").write_bytes(content)
+
+
+def rename(run: Path) -> None:
+    """Two tensors of one shape, each under the name of the other."""
+    state = load_file(run / "weights.safetensors")
+    one, other = "features.0.weight", "merged.0.weight"
+    state[one], state[other] = state[other], state[one]
+    save_file(state, run / "weights.safetensors")
+
+
+def refusals(run: Path, tmp_path: Path) -> set[str]:
+    """What each way says that reads the run to score or to pack it."""
+    said = set()
+    with pytest.raises(DataError) as caught:
+        read_run(run).load_model(PUBLISHED_SPEC)
+    said.add(str(caught.value).removeprefix(f"{run}: "))
+    with pytest.raises(DataError) as caught:
+        read_run(run).check_imported()
+    said.add(str(caught.value).removeprefix(f"{run}: "))
+    WEIGHTS.write_draft(PackRequest(run, tmp_path / "s.zip", title="T", submitter="S"), tmp_path / "s.zip")
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(tmp_path / "s.zip").extractall(unpacked)
+    with pytest.raises(DataError) as caught:
+        load_once(str(unpacked))
+    return said | {str(caught.value).removeprefix(f"{unpacked}: ")}
+
+
+@pytest.mark.parametrize("attack", [swap, flip, rename])
+def test_weights_that_are_exchanged_are_not_the_release(
+    attack: Callable[[Path], None], release: Path, tmp_path: Path
+) -> None:
+    attack(release)
+    again = "import the authors' files again"
+    assert refusals(release, tmp_path) == {f"its weights are not those of the checked release; {again}"}
+    # and the record is made to fit, as far as it can be
+    digest = released_state_sha256(load_file(release / "weights.safetensors"))
+    write_record(release, state_sha256=digest)
+    assert refusals(release, tmp_path) == {f"its weights are not those of the checked release; {again}"}
+    write_record(release, state_sha256=msgspec.UNSET, state_known=msgspec.UNSET)
+    assert refusals(release, tmp_path) == {f"its weights are not those of the checked release; {again}"}
+    write_record(release, state_sha256=digest, state_known=True, checked_release=False)
+    assert refusals(release, tmp_path) == {f"run.json calls the digest of its weights known, and it is not; {again}"}
+    write_record(release, state_sha256=digest, state_known=False)  # says itself that it is another import
+    read_run(release).load_model(PUBLISHED_SPEC)
+    assert not read_run(release).info.provenance["imported_weights"]["checked_release"]
+
+
+def test_a_renamed_tensor_is_of_another_model(release: Path) -> None:
+    state = load_file(release / "weights.safetensors")
+    state["merged.9.weight"] = state.pop("merged.0.weight")
+    save_file(state, release / "weights.safetensors")
+    with pytest.raises(DataError, match="weights of another model or version"):
+        read_run(release).load_model(PUBLISHED_SPEC)
+    with pytest.raises(DataError, match="not those of the checked release"):
+        read_run(release).check_imported()
+
+
+def test_a_record_that_calls_other_files_the_release(release: Path, tmp_path: Path) -> None:
+    message = {"run.json calls its weights the checked release, and they are not; import the authors' files again"}
+    info = read_run(release).info
+    assert info.imported
+    write_record(release, files=(msgspec.structs.replace(info.imported.files[0], sha256="0" * 64),))
+    assert refusals(release, tmp_path) == message
+    write_record(release, files=())
+    assert refusals(release, tmp_path) == message
+
+
+def test_the_release_with_other_parameters(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parameters that change no shape change what is fused: those of the release belong to it."""
+    record = dataclasses.replace(IFCNN.PUBLISHED, params={"rule": "max"})
+    monkeypatch.setattr(IFCNN, "PUBLISHED", record)
+    with pytest.raises(DataError, match="calls its weights the checked release, and they are not"):
+        read_run(release).check_imported()
+
+
+def test_an_import_that_is_not_the_release_is_held_to_its_own_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published_weights_import, "run_limited", here)
+    run = import_published_weights(
+        ImportRequest("ifcnn", [zip_form(ifcnn_state(), tmp_path / "a.pth")], tmp_path / "r")
+    )
+    imported = run.info.imported
+    assert imported and (imported.checked_release, imported.state_known) == (False, False)
+    assert imported.state_sha256 == released_state_sha256(IFCNN.from_published([ifcnn_state()]))
+    flip(run.folder)
+    said = {"its weights are not those that were imported; import the authors' files again"}
+    assert refusals(run.folder, tmp_path) == said
+    write_record(run.folder, checked_release=True)
+    assert refusals(run.folder, tmp_path) == {
+        "run.json calls its weights the checked release, and they are not; import the authors' files again"
+    }

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import torch
 
 from fusionbench.core.errors import DataError
+from fusionbench.models.published_weights import released_state_sha256
 from fusionbench.results.schema import TrainingIdentity
-from fusionbench.training.imported import MAX_IMPORTED_FILES, ImportedFile, ImportedWeights
+from fusionbench.training.imported import MAX_IMPORTED_FILES, ImportedFile, ImportedWeights, check_imported_state
 from fusionbench.training.run import read_run
 from tests.training.test_run import info
 
@@ -38,6 +40,28 @@ def test_a_trained_run_says_so_and_declares_the_old_revision(tmp_path: Path) -> 
     assert made.train_hours == 1 and made.provenance == {} and not made.identity().unknown
 
 
+def test_a_digest_is_revision_2(tmp_path: Path) -> None:
+    made = info(imported=msgspec.structs.replace(WEIGHTS, state_sha256="b" * 64, state_known=True))
+    made.write(tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["format"] == "fusionbench.run/1.2" and record["imported"]["state_sha256"] == "b" * 64
+    assert read_run(tmp_path).info == made and made.provenance["imported_weights"]["state_known"] is True
+
+
+def test_what_was_imported_before_there_were_digests_is_read_as_it_is(tmp_path: Path) -> None:
+    """Unless it claims to be the release; an import of a result, in which nothing is recorded, neither."""
+    for record in (ImportedWeights(), ImportedWeights(files=(FILE,))):
+        check_imported_state(tmp_path, "ifcnn", {}, record, {"a": torch.ones(1)})
+        check_imported_state(tmp_path, "not-registered", {}, record, {"a": torch.ones(1)})
+    for network in ("ifcnn", "not-registered"):
+        with pytest.raises(DataError, match="calls its weights the checked release, and they are not"):
+            check_imported_state(tmp_path, network, {}, WEIGHTS, {"a": torch.ones(1)})
+    kept = ImportedWeights(files=(FILE,), state_sha256=released_state_sha256({"a": torch.ones(1)}))
+    check_imported_state(tmp_path, "not-registered", {}, kept, {"a": torch.ones(1)})
+    with pytest.raises(DataError, match="are not those that were imported"):
+        check_imported_state(tmp_path, "not-registered", {}, kept, {"a": torch.zeros(1)})
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -48,6 +72,8 @@ def test_a_trained_run_says_so_and_declares_the_old_revision(tmp_path: Path) -> 
         {"homepage": "x" * 2001},
         {"licence": None},
         {"trained": True},
+        {"state_sha256": "B" * 64},
+        {"state_known": 1},
     ],
 )
 def test_other_content_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:

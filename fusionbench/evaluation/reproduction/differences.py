@@ -11,6 +11,7 @@ import numpy as np
 from fusionbench.core.types import Tolerance
 from fusionbench.evaluation.reproduction.outcome import ScoreDifference
 from fusionbench.results.baseline import tolerance_of
+from fusionbench.results.full_range import FullRange, full_range_of
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.input_means import PAPER_MEAN
 from fusionbench.results.schema import Result, Score
@@ -23,7 +24,7 @@ _UNKNOWN = "not recorded"
 def score_differences(
     then: Result, table: Table | None, now: Result, made: Table, *, partial: bool = False, training: float | None = None
 ) -> dict[str, ScoreDifference]:
-    """Every score of ``then`` -> its difference from ``now``.
+    """Every score of ``then`` -> its difference from ``now``; and ``full_range`` where only one of them is stretched.
 
     Args:
         table, made: per-image tables of the same images in the same order; None where the result has no table.
@@ -45,7 +46,22 @@ def score_differences(
         difference = _difference(score, other, column, again, made["id"], tolerance, partial)
         if difference is not None:
             found[key] = difference
+    if training is None and (moved := _full_range_difference(then, table, now, made, partial)) is not None:
+        found["full_range"] = moved
     return found
+
+
+def _full_range_difference(
+    then: Result, table: Table | None, now: Result, made: Table, partial: bool
+) -> ScoreDifference | None:
+    """Counts by which the row is ranked elsewhere: stretched then and not now, or the other way; else None."""
+    one, other = None if table is None else full_range_of(table), full_range_of(made)
+    if one is None and not partial and isinstance(then.full_range, FullRange):
+        one = then.full_range  # of an earlier version, whose table has no columns for it
+    if one is None or other is None or one.stretched == other.stretched:
+        return None
+    full = {"then": float(one.full), "now": float(other.full), "largest": float(abs(other.full - one.full))}
+    return ScoreDifference(same=False, identical=False, values=other.images, **full)
 
 
 def _difference(

@@ -35,6 +35,7 @@ from fusionbench.evaluation.reproduction.find_model import FoundModel, find_mode
 from fusionbench.evaluation.reproduction.foreign import Isolation, is_foreign
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError, Outcome, Reproduction
 from fusionbench.evaluation.reproduction.places import Finder, Places
+from fusionbench.results.consistency import check_statements
 from fusionbench.results.image_tables import table_content, table_path
 from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import MAX_BYTES, Identity, Result, load, load_per_image
@@ -165,6 +166,7 @@ class _Workshop:
             found.result_sha256 = hashlib.sha256(read_bounded(path, MAX_BYTES, "result")).hexdigest()
             result = load(path)
             found.id, found.title, found.of = result.id, result.title, result.identity.dataset.n
+            check_statements(result)
             if result.status == "published":
                 raise NotReproducibleError("published", "numbers that a paper printed: there is nothing to run here")
             table = None

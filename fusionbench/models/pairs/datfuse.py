@@ -191,6 +191,7 @@ class DATFuse(PairModel):
         licence="none stated",
         params={"tokens": "raster"},
         checked="no fused images of the authors at hand: 25 TNO pairs equal the layers spelt out, to the bit",
+        state_sha256="b7be6b5df07106e6b3172bee79d55b5c19018914ccfab6fda217b3f4bdff7cf8",
     )
 
     Config: ClassVar[type[DATFuseConfig]] = DATFuseConfig

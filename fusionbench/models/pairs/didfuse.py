@@ -192,6 +192,7 @@ class DIDFuse(PairModel):
         homepage="https://github.com/Zhaozixiang1228/IVIF-DIDFuse",
         licence="none stated",
         checked="the authors' fused images of 25 TNO pairs: .99998 of pixels are floor(255 y), the rest one level off",
+        state_sha256="66ba8f5cd33b4beb4f51e7b6d6ec77ee78dfd8065e02f1edd4e0ade3a2312b3a",
     )
 
     Config: ClassVar[type[DIDFuseConfig]] = DIDFuseConfig

@@ -103,6 +103,7 @@ class IFCNN(PairModel):
         licence="none stated",
         checked="IFCNN-MAX, TNO pairs 01, 06, 19 and 29 as published by Linfeng-Tang/Image-Fusion: at most one grey "
         "level apart in at most 8 pixels of an image, root mean square at most .0043 levels",
+        state_sha256="11223b56d16c88d5d9b44e7b9e847951dc0b6bce804905563afdc7e7a9bb6fb0",
     )
 
     Config: ClassVar[type[IFCNNConfig]] = IFCNNConfig

@@ -263,6 +263,8 @@ class MFEIF(TwoPhaseModel):
         licence="none stated",
         params={**PRESETS["public-code"].model, "edges": "central"},
         checked="parts of 25 TNO pairs equal the layers of the public code spelt out, to the bit",
+        ours_alone=("critic.",),
+        state_sha256="c3d9939a64c53f79f9e6c408176b1f006a6cce25283deff235fd839257eb6da1",
     )
 
     Config: ClassVar[type[MFEIFConfig]] = MFEIFConfig
@@ -290,7 +292,7 @@ class MFEIF(TwoPhaseModel):
             blocks[f"constructor.{part}"] = f"con.conv_{number}"
         names = {f"{ours}.{place}": f"{theirs}.{layer}" for ours, theirs in blocks.items() for place, layer in LAYERS}
         names |= {f"attention.layers.{place}": f"att.conv_{theirs}" for place, theirs in ATTENTION.items()}
-        return published_state(cls, cls.PUBLISHED.params, states, (names,), ours_alone=("critic.",))
+        return published_state(cls, cls.PUBLISHED.params, states, (names,), ours_alone=cls.PUBLISHED.ours_alone)
 
     @property
     def receptive_radius(self) -> int:

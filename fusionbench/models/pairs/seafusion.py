@@ -151,6 +151,7 @@ class SeAFusion(PairModel):
         checked="TNO pairs 01, 06, 19 and 29 as published by Linfeng-Tang/Image-Fusion: at least .99995 of the pixels "
         "equal floor(255 (y - min y) / (max y - min y)), the others are one grey level apart. The file has 166,883 "
         "parameters with 226 of batch normalisation that the public code never applies",
+        state_sha256="11de525e2086c7132f10968895da138d696a47fe2916c56018979f5d0bf09f95",
     )
 
     Config: ClassVar[type[SeAFusionConfig]] = SeAFusionConfig

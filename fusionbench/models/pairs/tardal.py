@@ -237,6 +237,8 @@ class TarDAL(PairModel):
         licence="GPL-3.0",
         params={"statistics": "image"},
         checked="no fused images of the authors at hand: parts of 25 TNO pairs equal the layers spelt out, to the bit",
+        ours_alone=("critics.",),
+        state_sha256="cfe281f3fa446e0757410b2fcd3be14ec7581bd39440c00bbc4994df99bcc9f9",
     )
 
     Config: ClassVar[type[TarDALConfig]] = TarDALConfig
@@ -260,7 +262,7 @@ class TarDAL(PairModel):
             DataError: names or shapes that are not those of the published file.
         """
         names = {"generator.encoder": "encoder", "generator.dense": "dense", "generator.merge": "fuse"}
-        return published_state(cls, cls.PUBLISHED.params, states, (names,), ours_alone=("critics.",))
+        return published_state(cls, cls.PUBLISHED.params, states, (names,), ours_alone=cls.PUBLISHED.ours_alone)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: both discriminators, then the generator."""

@@ -32,12 +32,15 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     ``group``: runs of other seeds that are one row with this one. ``replaces``: id of an earlier submission. Both since
     fusionbench.submission/1.1, which is declared where there is one of them. A run of imported weights has no training
-    record and declares fusionbench.submission/1.2.
+    record and declares fusionbench.submission/1.2, or 1.3 with a digest of them.
     """
 
-    schema: Literal["fusionbench.submission/1", "fusionbench.submission/1.1", "fusionbench.submission/1.2"] = (
-        "fusionbench.submission/1"
-    )
+    schema: Literal[
+        "fusionbench.submission/1",
+        "fusionbench.submission/1.1",
+        "fusionbench.submission/1.2",
+        "fusionbench.submission/1.3",
+    ] = "fusionbench.submission/1"
     title: Line
     submitter: Line
     link: Link | None = None
@@ -51,7 +54,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         if (self.group, self.replaces) != (msgspec.UNSET, msgspec.UNSET):
             self.schema = "fusionbench.submission/1.1"
         if self.run.imported is not msgspec.UNSET:
-            self.schema = "fusionbench.submission/1.2"
+            self.schema = "fusionbench.submission/1.3" if self.run.imported.revised else "fusionbench.submission/1.2"
 
 
 class WeightsKind(ArchiveKind[Submission]):

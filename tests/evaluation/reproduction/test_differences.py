@@ -11,6 +11,7 @@ from fusionbench.evaluation.reproduction.differences import (
     largest_difference,
     score_differences,
 )
+from fusionbench.results.full_range import FullRange
 from fusionbench.results.schema import (
     DatasetIdentity,
     Identity,
@@ -43,6 +44,25 @@ def pair(then: list[float], now: list[float], key: str = "vif", **options: Any) 
 def test_equal_bits() -> None:
     one = pair([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
     assert (one.same, one.identical, one.largest, one.image, one.values) == (True, True, 0.0, "", 3)
+
+
+def test_a_row_that_is_stretched_on_one_side_only_is_different() -> None:
+    images = 30
+    tables = []
+    for full in (0, 2, 30):
+        flags = {"full_range@fused": [1] * full + [0] * (images - full), "full_range@sources": [0] * images}
+        table = {"id": np.arange(images), "vif": np.zeros(images), **{key: np.array(one) for key, one in flags.items()}}
+        tables.append((result({"id": table["id"], "vif": table["vif"]}), table))
+    (plain, few), (_, other), (wide, all_full) = ((one, table) for one, table in tables)
+    assert "full_range" not in score_differences(plain, few, plain, other), "two images are chance"
+    found = score_differences(plain, few, wide, all_full)
+    assert found["vif"].same and not found["full_range"].same
+    assert (found["full_range"].then, found["full_range"].now, found["full_range"].largest) == (0, 30, 30)
+    old = {"id": few["id"], "vif": few["vif"]}
+    plain.full_range = FullRange(images=images, full=0, sources=0)  # of an earlier version: the file's own word
+    assert not score_differences(plain, old, wide, all_full)["full_range"].same
+    assert "full_range" not in score_differences(plain, old, wide, all_full, partial=True)
+    assert "full_range" not in score_differences(plain, few, wide, all_full, training=0.05)
 
 
 def test_one_image_beyond_the_tolerance_is_different_though_the_mean_is_not() -> None:
