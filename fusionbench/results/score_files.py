@@ -31,6 +31,7 @@ from fusionbench.core.text import one_line
 from fusionbench.results.baseline import OWN_NUMBERS, Baseline, own_settings, registered_direction
 from fusionbench.results.baseline_checks import unique_keys
 from fusionbench.results.bootstrap import Better, mean
+from fusionbench.results.clipping import COLUMN as CLIPPED
 from fusionbench.results.input_means import current_key
 from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
 from fusionbench.results.schema import (
@@ -52,7 +53,7 @@ NOT_NAMED = "model"  # what a model without a column ``model`` is called, in eve
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
-_ABOUT = ("id", "model", "seed")
+_ABOUT = ("id", "model", "seed", CLIPPED)  # the last in tables of results: no score, and without a direction
 
 
 @dataclass
