@@ -58,7 +58,7 @@ perf: $(STAMP)
 
 # The shipped results, measured again and compared: all that can be made from what is here. FUSIONBENCH_DATA names a folder
 # with a folder for each source, which takes hours on two cores; REPRODUCE_ARGS="--limit 8" scores the first images only.
-# On one thread, as the shipped rows were made.
+# On one thread, as the shipped rows were made; SSE4.1 was not compared with them.
 reproduce: $(STAMP)
 	mkdir -p build
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/fusionbench reproduce benchmarks/results --skip-missing \
