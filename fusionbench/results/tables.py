@@ -303,10 +303,8 @@ def as_csv(comparison: Comparison) -> str:
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
     names = ["model", "title", "runs", "trivial", "cut"]
-    rows: list[list[Any]] = [
-        [*names, "score", "unit", "better", *numbers, "images", "not_available"]
-        + ["submitter", "tier", "submission", "clipped"]
-    ]
+    whose_names = ["submitter", "tier", "submission", "clipped"]
+    rows: list[list[Any]] = [[*names, "score", "unit", "better", *numbers, "images", "not_available", *whose_names]]
     for row, place in zip(as_data(comparison)["rows"], order(comparison), strict=True):
         submissions = [result.submission.id for result in comparison.entries[place].results if result.submission]
         about = [row[name] for name in ("name", *names[1:])]
