@@ -21,6 +21,7 @@ from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.metrics import label_of
 from fusionbench.results import bootstrap as stats
+from fusionbench.results.clipping import clipped_mark
 from fusionbench.results.comparison import (
     SECONDARY,
     Entry,
@@ -187,6 +188,8 @@ def _row(
         notes.append("replaced by a newer submission")
     if result.stretched:
         notes.insert(0, "stretched")
+    if mark := clipped_mark(entry.clipped):
+        notes.append(mark)
     cells = {column.key: _cell(entry, column.key, places[group.metric]) for group in groups for column in group.columns}
     cost = {
         name: Cell(f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}", float(value))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +142,7 @@ def fuse_command(
             made_video = fuse_videos_by(a, b, out, method or DEFAULT_METHOD, rate=rate, **shared)
         _show_video(made_video, as_json)
         return
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), _no_wait_for_threads():
         done = fuse_files(
             a,
             b,
@@ -200,6 +204,28 @@ def _refuse_options(context: click.Context, demo: bool, video: bool) -> None:
             raise UsageError(f"{flag} {reason}: leave out {', '.join(clash)}")
     if "rate" in given and not video:
         raise UsageError("--rate is of a video made of folders of frames: add --video")
+
+
+@contextmanager
+def _no_wait_for_threads() -> Iterator[None]:
+    """End the process without its threads after Ctrl-C, as soon as the line about it is printed.
+
+    They fuse on until their pair is done, which can take minutes, and compiled code in them aborts a process that ends
+    around it, with another exit code.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if threading.active_count() > 1:
+            atexit.register(_end_at_once)  # what is registered last is called first
+        raise
+
+
+def _end_at_once() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(130)
 
 
 def _sources_json(sources: tuple[Path, Path] | None) -> dict[str, Any]:

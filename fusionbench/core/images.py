@@ -225,6 +225,8 @@ def encode_png(pixels: np.ndarray, *, small: bool = False) -> bytes:
 def images_in(folder: str | Path) -> dict[str, Path]:
     """Stem -> file of every image directly in ``folder``, sorted by stem; other files are passed over.
 
+    Among these are names that begin with ``._``: macOS puts such a file beside each image on disks of other systems.
+
     Raises:
         DataError: no such folder, no image in it, or two files of one stem.
     """
@@ -233,7 +235,7 @@ def images_in(folder: str | Path) -> dict[str, Path]:
         raise DataError(f"{folder}: {'a file, not a folder of images' if folder.exists() else 'no such folder'}")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("._") and path.is_file():
             if path.stem in found:
                 both = f"{found[path.stem].name} and {path.name}"
                 raise DataError(f"{folder}: {both} share the stem {path.stem!r}; keep one")

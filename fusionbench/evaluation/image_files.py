@@ -155,7 +155,8 @@ def pair_by_stem(places: Mapping[str, Path]) -> tuple[list[tuple[str, dict[str, 
         return [(utf8(list(places.values())[-1].stem), dict(places))], {}
     if not all(folders):
         *options, last = (f"--{side}" for side in places)
-        raise UsageError(f"{', '.join(options)} and {last} must be {count} files or {count} folders, not some of each")
+        kinds = ", ".join(f"{place} is a {'folder' if place.is_dir() else 'file'}" for place in places.values())
+        raise UsageError(f"{kinds}: {', '.join(options)} and {last} must be {count} files or {count} folders")
     found = {name: utf8_names(images_in(place)) for name, place in places.items()}
     stems = sorted(set().union(*found.values()))
     missing = {

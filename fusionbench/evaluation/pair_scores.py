@@ -15,6 +15,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
+from fusionbench.results.clipping import COLUMN, clipped_mean, clipped_remark, clipped_share
 from fusionbench.results.full_range import full_range_columns, full_range_of
 from fusionbench.results.schema import Result, summarise
 
@@ -40,8 +41,8 @@ def records() -> dict[str, Any]:
 def score_pair(
     fused: np.ndarray, pair: np.ndarray, name: str
 ) -> tuple[dict[str, float], dict[str, NotAvailable], list[str]]:
-    """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none;
-    why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
+    """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none,
+    and its clipped share; why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
 
     Example:
         >>> import numpy as np
@@ -61,6 +62,7 @@ def score_pair(
             raise DataError(f"{name}: {error}") from error
         values |= {f"{metric}{tail}": value for metric, value in found.items()}
         missing |= {f"{metric}{tail}": reason for metric, reason in why.items()}
+    values[COLUMN] = clipped_share(fused, [*pair])  # after the metrics, which refuse other sizes
     return values, missing, facts(fused, [*pair])
 
 
@@ -103,6 +105,8 @@ def fill_result(
     lines = fact_lines(zip(pairs.stems, found, strict=True), len(pairs), ("source a", "source b"))
     if counts.stretched and result.identity.protocol.params.get("stretch") is not True:
         lines.append(f"stretched image by image: {counts.text}; ranked among stretched rows")
+    if remark := clipped_remark(clipped_mean({COLUMN: np.array([row[COLUMN] for row in rows])})):
+        lines.append(remark)
     if lines:
         result.provenance["remarks"] = lines
     return {"id": pairs.stems} | {key: [row[key] for row in rows] for key in rows[0]} | flags

@@ -31,6 +31,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, NotComparableError
 from fusionbench.core.text import one_line
+from fusionbench.results.clipping import clipped_mean, clipped_remark
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
@@ -45,7 +46,8 @@ class Entry:
 
     Images that a metric cannot score are NaN in ``values``. ``lacking``: score key -> why the row has no mean to be
     ranked by. ``replaces``: results of earlier submissions that this row replaces and that are not ranked.
-    ``remarks``: what a reader must know about how the results became a row.
+    ``remarks``: what a reader must know about how the results became a row. ``clipped``: the largest mean share of
+    clipped pixels of its results, None where no per-image table has it.
     """
 
     results: list[Result]
@@ -54,6 +56,7 @@ class Entry:
     ids: list[int | str] = field(default_factory=list)
     replaces: list[Result] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    clipped: float | None = None
 
     @property
     def title(self) -> str:
@@ -72,9 +75,10 @@ class Entry:
 
     @property
     def about(self) -> list[str]:
-        """What a reader must know: what was gathered how, and which submissions the row replaces; a line each."""
+        """What a reader must know: what was gathered how, what it replaces, whether it is clipped; a line each."""
         earlier = [result.submission.id[:8] for result in self.replaces if result.submission]
-        return self.remarks + ([f"replaces submission {', '.join(earlier)}, not ranked any more"] if earlier else [])
+        replaced = f"replaces submission {', '.join(earlier)}, not ranked any more" if earlier else ""
+        return self.remarks + [line for line in (clipped_remark(self.clipped), replaced) if line]
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -243,6 +247,8 @@ def _per_image_table(one: StoredResult) -> tuple[Mapping[str, np.ndarray], np.nd
 def _add(entry: Entry, result: Result, table: Mapping[str, np.ndarray], order: np.ndarray) -> None:
     """Add a result of the row, with its values image by image."""
     entry.results.append(result)
+    if (share := clipped_mean(table)) is not None:
+        entry.clipped = share if entry.clipped is None else max(entry.clipped, share)
     for key, score in result.scores.items():
         values = per_image(table, key, score)
         if score.mean is None:

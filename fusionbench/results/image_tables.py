@@ -15,6 +15,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import read_bounded
+from fusionbench.results.clipping import clipped_mean
 from fusionbench.results.input_means import complete, current_keys
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def read_table(result: Result, result_file: Path) -> dict[str, np.ndarray]:
                 table[name] = np.array([float(value) for value in column])
         table = current_keys(table)
         complete(table, result.scores, result.identity.protocol.params)
+        clipped_mean(table)  # refuses what is no share
     except (ValueError, csv.Error, DataError) as error:  # csv.Error: a cell of more than 128 KiB
         raise DataError(f"{path}: {error}") from error
     return table

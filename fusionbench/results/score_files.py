@@ -31,6 +31,7 @@ from fusionbench.core.text import one_line
 from fusionbench.results.baseline import OWN_NUMBERS, Baseline, own_settings, registered_direction
 from fusionbench.results.baseline_checks import unique_keys
 from fusionbench.results.bootstrap import Better, mean
+from fusionbench.results.clipping import COLUMN as CLIPPED
 from fusionbench.results.full_range import FUSED, SOURCES
 from fusionbench.results.input_means import current_key
 from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
@@ -53,7 +54,7 @@ NOT_NAMED = "model"  # what a model without a column ``model`` is called, in eve
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,17}")
-_ABOUT = ("id", "model", "seed", FUSED, SOURCES)  # the last two in tables of results, which have no direction
+_ABOUT = ("id", "model", "seed", FUSED, SOURCES, CLIPPED)  # the last three in tables of results, no scores
 
 
 @dataclass

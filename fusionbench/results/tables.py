@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.text import csv_text, in_latex, in_markdown_table, one_line
 from fusionbench.results.bootstrap import ScoreRow
+from fusionbench.results.clipping import clipped_mark
 from fusionbench.results.comparison import Comparison, Entry
 from fusionbench.results.copy_bounds import BOUND_NOTE, BOUND_TITLE, Bound
 from fusionbench.results.input_tables import by_inputs as by_inputs  # it was here, and is read from here
@@ -97,12 +98,13 @@ def _sections(comparison: Comparison) -> list[_Section]:
 
 
 def label(entry: Entry) -> str:
-    """Title with what a reader must know: who submitted it, number of runs, cut short, trivial, stretched."""
+    """Title with what a reader must know: who submitted it, number of runs, cut short, trivial, stretched, clipped."""
     notes = [f"by {entry.signature}"] if entry.signature else []
     notes += [f"{len(entry.results)} runs"] if len(entry.results) > 1 else []
     notes += ["cut short"] if entry.cut else []
     notes += ["trivial"] if entry.trivial else []
     notes += ["stretched"] if entry.tier == "stretched" else []
+    notes += filter(None, [clipped_mark(entry.clipped)])
     return entry.title + (f" ({', '.join(notes)})" if notes else "")
 
 
@@ -171,6 +173,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "status": entry.results[0].status,
                 "tier": entry.tier,
                 "stretched": entry.results[0].stretched,
+                "clipped": entry.clipped,
                 **entry.provenance,
                 "scores": scores,
                 "not_available": {key: why[i] for key, why in comparison.not_ranked.items() if i in why},
@@ -300,13 +303,12 @@ def as_csv(comparison: Comparison) -> str:
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
     names = ["model", "title", "runs", "trivial", "cut"]
-    rows: list[list[Any]] = [
-        [*names, "score", "unit", "better", *numbers, "images", "not_available", "submitter", "tier", "submission"]
-    ]
+    whose_names = ["submitter", "tier", "submission", "clipped"]
+    rows: list[list[Any]] = [[*names, "score", "unit", "better", *numbers, "images", "not_available", *whose_names]]
     for row, place in zip(as_data(comparison)["rows"], order(comparison), strict=True):
         submissions = [result.submission.id for result in comparison.entries[place].results if result.submission]
         about = [row[name] for name in ("name", *names[1:])]
-        whose = [row["submitter"], row["tier"], " ".join(submissions)]
+        whose = [row["submitter"], row["tier"], " ".join(submissions), row["clipped"]]
         for key, score in row["scores"].items():
             images = comparison.counted.get(key, comparison.images)
             kind = [key, comparison.unit[key], comparison.better[key]]

@@ -164,3 +164,29 @@ def test_an_interrupted_build_goes_on(tmp_path: Path) -> None:
     done = plugins.fusionbench(tmp_path, *words)
     assert done.returncode == 0 and first.stat().st_mtime_ns == when
     assert len(list((tmp_path / done.stdout.strip()).glob("*.h5"))) == 5
+
+
+SLOW = """
+import time
+from pathlib import Path
+import torch
+class Slow(torch.nn.Module):
+    def __init__(self, spec): super().__init__()
+    def fuse(self, batch):
+        Path("waiting-0").touch()
+        time.sleep(0.2 if batch.views.mean() < 0.5 else 600)
+        return batch.views[:, 0]
+"""
+
+
+def test_fusing_does_not_wait_for_pairs_and_goes_on_later(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number, level in enumerate((20, 40, 250, 250, 60)):
+            Image.fromarray(np.full((9, 9), level, np.uint8)).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "slow.py").write_text(SLOW)
+    job = Job(tmp_path, "fuse", "slow.py:Slow", "--a", "a", "--b", "b", "-o", "out", "--jobs", 2)
+    job.until(lambda: (tmp_path / "out" / "1.png").exists())
+    job.interrupt()
+    job.check()  # at once, although a pair has ten minutes to go
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"0.png", "1.png", ".fuse.lock", "fuse.jsonl"}

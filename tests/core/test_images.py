@@ -247,6 +247,7 @@ def test_images_in_a_folder(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.png", "c.jpg", "d.webp"):
         save(tmp_path / name, GREY, format="PNG")
     (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")  # what macOS puts beside an image on other disks
     (tmp_path / "deeper.png").mkdir()
     assert list(images_in(tmp_path)) == ["a", "b", "c", "d"]
     save(tmp_path / "a.bmp", GREY)

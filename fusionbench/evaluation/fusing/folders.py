@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from fusionbench.core.colour import ColourRule, to_levels
@@ -119,6 +120,7 @@ class _Plan:
     quality: int
     record: FusedRecord | None
     force: bool
+    writing: Lock = field(default_factory=Lock)
 
 
 class _WriteError(Exception):
@@ -217,6 +219,8 @@ def fuse_files(
         _run(_Plan(loaded, options, ranges, kind, quality, record, force), rows, jobs, done)
     if missing:
         done.warnings.append(missing_text(missing, "fused"))
+    if os.path.samefile(a, b):
+        done.warnings.append(f"{a}: is given as --a and as --b, so that there was nothing to fuse")
     if sheet is not None and done.outputs:
         by_id = {row.id: row for row in rows}
         lines = [(by_id[found.id].a, by_id[found.id].b, found.file) for found in done.outputs]
@@ -325,6 +329,9 @@ def _run(plan: _Plan, rows: Sequence[_Row], jobs: int | None, done: FusedFiles) 
                 task.advance()
         except _WriteError as error:
             raise DataError(str(error)) from error
+        except KeyboardInterrupt:
+            plan.writing.acquire()  # for good: threads that still fuse begin no file that the end would cut off
+            raise
     done.warnings += note_lines(notes)
 
 
@@ -360,12 +367,13 @@ def _fuse_row(plan: _Plan, row: _Row) -> FusedFile:
         bits = 8
         notes.append((row.output, "fused in 16 bits, written with the 8 that a JPEG has"))
     content = encode_pixels(to_levels(fused, bits), plan.kind, metadata=b.metadata, quality=plan.quality)
+    digest = hashlib.sha256(content).hexdigest()
     try:
-        if plan.record is not None:
-            digest = hashlib.sha256(content).hexdigest()
-            plan.record.add(FusedLine(name=utf8(row.output.name), sha256=digest, a=a_sha256, b=b_sha256))
-        # Not waited for: an image that a power cut takes is fused again, because its digest is another one then.
-        write_bytes(row.output, content, durable=plan.record is None)
+        with plan.writing:
+            if plan.record is not None:
+                plan.record.add(FusedLine(name=utf8(row.output.name), sha256=digest, a=a_sha256, b=b_sha256))
+            # Not waited for: an image that a power cut takes is fused again, because its digest is another one then.
+            write_bytes(row.output, content, durable=plan.record is None)
     except DataError as error:
         raise _WriteError(str(error)) from error
     by_file: dict[str, list[str]] = {}

@@ -174,8 +174,17 @@ def test_two_files_to_a_file_or_a_folder(tmp_path: Path) -> None:
         fuse_files(a, b, tmp_path / "y.png", "average", file_format="tiff")
     with pytest.raises(UsageError, match=r"y\.gif: images are written as"):
         fuse_files(a, b, tmp_path / "y.gif", "average")
-    with pytest.raises(UsageError, match="must be two files or two folders"):
+    with pytest.raises(UsageError, match=r"is a file, .*vis is a folder: --a and --b must be two files or two folders"):
         fuse_files(a, vis, tmp_path / "y.png", "average")
+
+
+def test_the_same_source_twice_is_told(tmp_path: Path) -> None:
+    ir, _ = folders(tmp_path)
+    (tmp_path / "link").symlink_to(ir)
+    done = fuse_files(ir, tmp_path / "link", tmp_path / "same", "average", device="cpu", jobs=1)
+    told = f"{ir}: is given as --a and as --b"
+    assert any(line.startswith(told) for line in done.warnings) and len(done.outputs) == 3
+    assert not any(told in line for line in fused(tmp_path).warnings)
 
 
 def test_sources_are_never_replaced(tmp_path: Path) -> None:
