@@ -16,7 +16,7 @@ CELEBA_TRAINING = PAPER_TRAINING | {"epochs": 90, "warmup_epochs": 5, "batch": 1
 TLESS_TRAINING = PAPER_TRAINING | {"epochs": 500, "warmup_epochs": 5, "batch": 64}
 SMALL_TRAINING = PAPER_TRAINING | {"lr": 5e-3, "epochs": 30, "warmup_epochs": 1, "batch": 64}
 CPU_TRAINING = PAPER_TRAINING | {"schedule": "smooth-cosine", "epochs": 2, "warmup_epochs": 0.1, "batch": 32}
-CPU_TRAINING |= {"inputs": "stratified", "guard": 10}
+CPU_TRAINING |= {"lr": 4e-2, "inputs": "stratified", "guard": 10}
 TINY_TRAINING = PAPER_TRAINING | {"epochs": 12, "warmup_epochs": 0.5, "batch": 16, "inputs": "per-image"}
 
 MNIST_MODEL = {"channels": 8, "groups": [5, 2], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
