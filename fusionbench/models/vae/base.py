@@ -48,7 +48,7 @@ class FamilyConfig(ModelConfig, frozen=True, kw_only=True):
         blocks: pre- and post-processing blocks.
         block_cells: cells per such block.
         latents: channels of every latent group.
-        output: ``bernoulli`` or ``logistic-mixture``.
+        output: ``bernoulli``, ``logistic-mixture``, or ``logistic-mixture-nvae`` for comparison with published numbers.
         regularise: λ of the spectral and batch-norm penalty.
         kl_warmup: share of training over which β rises linearly to 1.
         importance_draws, importance_share: for the last share of training, the loss is −log of the mean of so many
