@@ -177,6 +177,7 @@ def evaluate_command(
 @_DEVICE
 @click.option("--budget", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
 @click.option("-m", "--models", help="Only these rows, separated by commas.")
+@click.option("--seeds", help="Only these training seeds, separated by commas.")
 @click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first images of the split.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
@@ -194,6 +195,7 @@ def run_command(
     device: str,
     budget: str | None,
     models: str | None,
+    seeds: str | None,
     samples: int | None,
     limit: int | None,
     jobs: int,
@@ -224,6 +226,7 @@ def run_command(
             budget=budget,
             jobs=jobs,
             models=[name.strip() for name in models.split(",")] if models else None,
+            seeds=_whole_numbers(seeds) if seeds else None,
             draws=samples,
             limit=limit,
             sheets=sheets,
@@ -236,6 +239,13 @@ def run_command(
         _show(failed.results, out, as_json)
         raise
     _show(results, out, as_json)
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text}: whole numbers separated by commas, such as 0,1") from None
 
 
 def _given(context: click.Context) -> dict[str, Any]:

@@ -337,6 +337,14 @@ class HasLikelihood(Model, Protocol):
         ...
 
 
+class HasPosterior(HasLikelihood, Protocol):
+    """Can say what its latents are of a target."""
+
+    def posterior_of(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """For every group of latents its posterior mean (N,…) and its KL to the prior (N,) in nats."""
+        ...
+
+
 def is_trainable(model: Model) -> TypeGuard[Trainable]:
     """Whether a model learns by gradients."""
     return hasattr(model, "loss")
@@ -360,3 +368,8 @@ def can_reconstruct(model: Model) -> TypeIs[Reconstructs]:
 def has_likelihood(model: Model) -> TypeIs[HasLikelihood]:
     """Whether a model can say how likely a target is."""
     return hasattr(model, "log_weights")
+
+
+def has_posterior(model: Model) -> TypeIs[HasPosterior]:
+    """Whether a model with latents can say what they are of a target."""
+    return hasattr(model, "posterior_of") and hasattr(model, "log_weights")

@@ -86,6 +86,33 @@ def no_interrupt(*, defer: bool = False) -> Iterator[None]:
         old(signal.SIGINT, None)
 
 
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM do nothing in the body but make what it is given true: it ends at the next good place.
+
+    Example:
+        >>> import signal
+        >>> from fusionbench.core.interrupts import deferred_signals
+        >>> with deferred_signals() as stopped:
+        ...     before = stopped()
+        ...     signal.raise_signal(signal.SIGTERM)
+        ...     after = stopped()
+        >>> before, after
+        (False, True)
+    """
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    names = (signal.SIGINT, signal.SIGTERM)
+    old = {name: signal.signal(name, lambda number, _: asked.append(number)) for name in names}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for name, handler in old.items():
+            signal.signal(name, handler)
+
+
 def end_children_on_terminate() -> None:
     """From now on SIGTERM ends all processes that this one started, and theirs, before it ends this one.
 

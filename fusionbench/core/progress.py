@@ -16,13 +16,21 @@ _LOG_EVERY = 10.0  # seconds between lines when stderr is not a terminal
 
 
 class Task(Protocol):
-    """One running job: ``advance`` by units done, with a short note (loss, images/s) shown beside the bar."""
+    """One running job: ``advance`` by units done, with a short note (loss, images/s) shown beside the bar.
+
+    ``set_total`` where the number of units turns out to be another.
+    """
 
     def advance(self, amount: float = 1, note: str = "") -> None: ...
+
+    def set_total(self, total: float) -> None: ...
 
 
 class _Silent:
     def advance(self, amount: float = 1, note: str = "") -> None:
+        pass
+
+    def set_total(self, total: float) -> None:
         pass
 
 
@@ -39,6 +47,9 @@ class _Lines:
             of = f"/{self.total:g}" if self.total else ""
             say(f"{self.title}: {self.done:g}{of} {self.unit}" + (f", {note}" if note else ""))
 
+    def set_total(self, total: float) -> None:
+        self.total = total
+
 
 class _Bar:
     def __init__(self, progress: object, task: int, unit: str) -> None:
@@ -46,6 +57,9 @@ class _Bar:
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.progress.update(self.task, advance=amount, note=note)  # type: ignore[attr-defined]
+
+    def set_total(self, total: float) -> None:
+        self.progress.update(self.task, total=total)  # type: ignore[attr-defined]
 
 
 def say(message: str) -> None:

@@ -26,7 +26,10 @@ from fusionbench.core.interfaces import DatasetLike, Model, can_fuse, can_sample
 from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.evaluation.curves import steps_to
+from fusionbench.evaluation.latent_usage import latent_usage
 from fusionbench.evaluation.make_result import make_result, saved_result
+from fusionbench.evaluation.partial_scores import PartialScores
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable, loaded
 from fusionbench.metrics.mse_min import METRIC as MSE_MIN
 from fusionbench.metrics.mse_min import squared_errors
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 
 _SAMPLE_BYTES = {"cpu": 128 << 20, "cuda": 4 << 30}  # memory for the drawn images of one batch
 _MAX_BATCH = 512
+_CURVE = "#nll of "  # columns that are not per-image scores: the NLL of the first so many draws
+_USAGE_IMAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -165,9 +170,18 @@ def evaluate(
     if (found := saved_result(result, out, force)) is not None:
         return found
     compiled = compile and compile_blocks(subject.model, runtime.device)
-    table, seconds = _measure(subject, dataset, split, images.ids, protocol, runtime, batch)
+    key = {"id": result.id, "environment": result.provenance["environment"], "host": describe_host(runtime.device)}
+    key |= {"precision": runtime.precision, "processes": runtime.world_size, "compiled": compiled}
+    partial = PartialScores(None if out is None else result.folder(out), key)
+    table, seconds = _measure(subject, dataset, split, images.ids, protocol, runtime, batch, partial)
     views = dataset.spec.views
+    curves = {count: _pop_curve(table, str(count), protocol.draws) for count in range(views + 1)}
     result.scores = _summarise(table, protocol, dataset.spec, subject)
+    stream = dataset.stream(split, device=runtime.device, live=False)
+    for count, curve in curves.items():
+        if curve:
+            usage = latent_usage(subject.model, stream, images.ids[:_USAGE_IMAGES], count)
+            result.scores[f"nll@{count}"].extra |= {"k_curve": curve, **usage}
     result.cost = subject.cost() | {
         "seconds": round(time.monotonic() - clock, 3),
         "ms_per_image": 1000 * seconds / (len(images.ids) * (views + 1)),
@@ -184,6 +198,7 @@ def evaluate(
         raise CannotMeasure(f"{subject.title} on {dataset.name}: {bad[0]}: {result.scores[bad[0]].reason}")
     if out is not None and runtime.rank == 0:
         save(result, out, table)
+        partial.remove()
     runtime.fabric.barrier()
     return result
 
@@ -196,6 +211,7 @@ def _measure(
     protocol: Protocol,
     runtime: Runtime,
     batch: int | None,
+    partial: PartialScores,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Per-image columns (``id``, ``floor``, ``nll@0``, …) in the order of ``ids``; the seconds that the model took."""
     from fusionbench.models.vae.outputs import centre_crop
@@ -207,7 +223,7 @@ def _measure(
     size = batch or max(1, min(_MAX_BATCH, fitting))
     mine = runtime.shard(ids)
     rows: dict[str, list[np.ndarray]] = {"id": []}
-    begun = time.monotonic()
+    seconds = 0.0
     with progress(f"score {subject.title}", len(mine) * (spec.views + 1), "images") as bar:
         for begin in range(0, len(mine), size):
             chunk = mine[begin : begin + size]
@@ -218,10 +234,16 @@ def _measure(
             inside = centre_crop(full.target, spec.crop).cpu().numpy()
             rows.setdefault("floor", []).append(entropy_floor(inside))
             for count in range(spec.views + 1):
-                for name, values in _scores(subject.model, full.with_inputs(count), protocol).items():
+                part = f"{count}-{chunk[0]}-{len(chunk)}"
+                begun, found = time.monotonic(), partial.find(part, chunk)
+                if found is None:
+                    columns = _scores(subject.model, full.with_inputs(count), protocol)
+                    found = columns, time.monotonic() - begun
+                    partial.add(part, chunk, *found)
+                seconds += found[1]
+                for name, values in found[0].items():
                     rows.setdefault(f"{name}@{count}", []).append(values)
                 bar.advance(len(chunk), f"N = {count}")
-    seconds = time.monotonic() - begun
     parts = runtime.gather({name: np.concatenate(values) for name, values in rows.items()})
     table = {name: np.concatenate([part[name] for part in parts]) for name in rows}
     order = np.argsort(table["id"], kind="stable")
@@ -241,9 +263,18 @@ def _scores(model: Model, batch: Batch, protocol: Protocol) -> dict[str, np.ndar
             weights = model.log_weights(batch, protocol.draws, protocol.seed).cpu().numpy()
             found["nll"], found["elbo"] = nll(weights), negative_elbo(weights)
             found["ess"] = effective_samples(weights)
+            if can_sample(model):
+                found |= {f"{_CURVE}{k}": nll(weights[:k]) for k in steps_to(protocol.draws)[:-1]}
         samples = _images(model, batch, protocol.draws, protocol.seed)
     found["mse_min"] = squared_errors(samples, batch.target).min(axis=0)
     return found
+
+
+def _pop_curve(table: dict[str, np.ndarray], column: str, draws: int) -> list[tuple[int, float]]:
+    """Take the NLL of the first 1, 2, 4, … draws out of ``table``: (k, mean nats), the last one of all draws."""
+    names = {k: f"{_CURVE}{k}@{column}" for k in steps_to(draws)[:-1]}
+    curve = [(k, float(table.pop(name).mean())) for k, name in names.items() if name in table]
+    return [*curve, (draws, float(table[f"nll@{column}"].mean()))] if curve else []
 
 
 def _images(model: Model, batch: Batch, draws: int, seed: int) -> torch.Tensor:

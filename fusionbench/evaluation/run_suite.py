@@ -33,6 +33,7 @@ def run_suite(
     budget: str | None = None,
     jobs: int = 0,
     models: list[str] | None = None,
+    seeds: list[int] | None = None,
     draws: int | None = None,
     limit: int | None = None,
     sheets: bool = False,
@@ -49,6 +50,7 @@ def run_suite(
         jobs: processes; 0 is one a core, at most one a row, and one in all on a GPU. 1 runs all rows in this process,
             where a crash in native code ends everything.
         models: only these rows.
+        seeds: only these of their training seeds; rows that have none of them are left out.
         draws: replaces K of the protocol.
         limit: score only the first so many images; part of the identity.
         sheets: draw the sheets of every model that is not trivial, where they are missing.
@@ -63,7 +65,7 @@ def run_suite(
         UsageError, DataError: nothing can be run at all, such as an option that the suite's protocol does not have.
     """
     suite = load_suite(name_or_path)
-    rows, protocol = _choose(suite, models), PROTOCOLS.get(suite.protocol.name)
+    rows, protocol = _choose(suite, models, seeds), PROTOCOLS.get(suite.protocol.name)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
     options = {"draws": draws, "limit": limit, **texts}
     takes = {"strict": strict or None, "keep_pictures": keep_pictures}
@@ -96,7 +98,7 @@ def run_suite(
     if sheets and scored:
         for one in scored:
             protocol.draw_row(one.model, data, one.result, Path(out))
-        protocol.draw_suite(suite, scored, data, Path(out), whole=len(rows) == len(suite.models))
+        protocol.draw_suite(suite, scored, data, Path(out), whole=rows == suite.models)
     return done.finish([one.result for one in scored])
 
 
@@ -115,12 +117,21 @@ def _with_options(suite: Suite, protocol: BaseProtocol, options: Mapping[str, An
     return msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, **given))
 
 
-def _choose(suite: Suite, models: list[str] | None) -> list[SuiteModel]:
+def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> list[SuiteModel]:
     known = {row.key: row for row in suite.models}
     for key in models or []:
         if key not in known:
             raise unknown_name(f"row of {suite.name}", key, known)
-    return [known[key] for key in models] if models else list(suite.models)
+    rows = [known[key] for key in models] if models else list(suite.models)
+    if seeds is None:
+        return rows
+    own = {row.key: row.seeds or suite.seeds for row in rows}
+    for seed in seeds:
+        if not any(seed in found for found in own.values()):
+            have = ", ".join(str(seed) for seed in sorted({seed for found in own.values() for seed in found}))
+            raise UsageError(f"{suite.name}: no row of these has the seed {seed}; they have {have}")
+    chosen = {key: [seed for seed in found if seed in seeds] for key, found in own.items()}
+    return [msgspec.structs.replace(row, seeds=chosen[row.key]) for row in rows if chosen[row.key]]
 
 
 def _check_training(suite: Suite, trained: list[tuple[SuiteModel, int]], budget: str | None) -> None:
@@ -180,7 +191,7 @@ def _score_here(
 
     scored: list[ScoredRow] = []
     for row in rows:
-        for seed in (row.seeds or suite.seeds) if learns(row) else suite.seeds[:1]:
+        for seed in (row.seeds or suite.seeds)[: None if learns(row) else 1]:
             if (row.key, seed) not in done.failed:  # in training
                 done.attempt((row.key, seed), partial(score, row, seed), run_log(suite, row, seed, settings))
     return scored

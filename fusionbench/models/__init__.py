@@ -32,6 +32,7 @@ MODELS: Registry[type[Model]] = Registry(
         "first-view": "fusionbench.models.trivial:FirstView",
         "fusiongan": "fusionbench.models.pairs.fusiongan:FusionGAN",
         "fusionvae": "fusionbench.models.vae.fusionvae:FusionVAE",
+        "fusionvae-patch": "fusionbench.models.vae.fusionvae_patch:FusionVAEPatch",
         "fusionvae-plus": "fusionbench.models.vae.fusionvae_plus:FusionVAEPlus",
         "ifcnn": "fusionbench.models.pairs.ifcnn:IFCNN",
         "max-view": "fusionbench.models.trivial:MaxView",

@@ -40,6 +40,9 @@ class StepBatches:
             return batch
         if self.training.inputs == "per-batch":
             counts = np.full(len(indices), generator.integers(0, views + 1))
+        elif self.training.inputs == "stratified":
+            # what a batch has over is spread by a rotation with the step
+            counts = generator.permutation((np.arange(len(indices)) + step) % (views + 1))
         else:
             counts = generator.integers(0, views + 1, len(indices))
         given = torch.from_numpy(self.runtime.shard(counts)).to(batch.present.device)

@@ -40,7 +40,10 @@ def load_weights(model: Module, path: Path) -> None:
     Raises:
         DataError: missing, not safetensors, or of another model.
     """
-    tensors, own = read_tensors(path), model.state_dict()
+    tensors = read_tensors(path)
+    if hasattr(model, "match_state"):
+        model.match_state(tensors)
+    own = model.state_dict()
     wrong = sorted(set(tensors) ^ set(own))
     wrong += [k for k in own if k in tensors and (tensors[k].shape, tensors[k].dtype) != (own[k].shape, own[k].dtype)]
     if wrong:

@@ -7,10 +7,8 @@ that a killed run goes on to the bit. Schedules are functions of step / total, s
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 from fusionbench.core.crashes import crash_note
 from fusionbench.core.errors import MeasurementError, UsageError
 from fusionbench.core.interfaces import DatasetLike, StreamLike, Trainable, is_trainable
+from fusionbench.core.interrupts import deferred_signals
 from fusionbench.core.locks import lock
 from fusionbench.core.progress import progress, say
 from fusionbench.core.types import Batch
@@ -221,7 +220,7 @@ class _Loop:
         self.stepper, self.optimizers = stepper, dict(zip(optimizers, wrapped, strict=True))
         stream = self.dataset.stream("train", device=device, live=settings.live)
         self.model.train()
-        with self._log(start) as log, _graceful_stop() as stopped, self._bar(start) as bar:
+        with self._log(start) as log, deferred_signals() as stopped, self._bar(start) as bar:
             self.begun = self.saved = time.monotonic()
             self.earlier = info.seconds
             step = start
@@ -234,8 +233,9 @@ class _Loop:
                 shown = log.add(step, step / self.per_epoch, terms, speed, final=step == self.total)
                 self._check(shown if device.type == "cuda" else terms, step)
                 loss = "" if log.latest is None else f"loss {log.latest:.4g}, "
+                if self._replan(step):
+                    bar.set_total(self.total)
                 bar.advance(1, f"{loss}{speed:.0f} images/s")
-                self._replan(step)
                 if self.on_step is not None:
                     self.on_step(step)
                 stopping = self._agree(stopped(), step)
@@ -314,12 +314,12 @@ class _Loop:
             return stopping
         return step % LOG_EVERY == 0 and any(self.runtime.gather(stopping))
 
-    def _replan(self, step: int) -> None:
-        """Turn a budget in seconds into steps, now that the speed is known."""
+    def _replan(self, step: int) -> bool:
+        """Turn a budget in seconds into steps, now that the speed is known; whether their number has changed."""
         if self.limit is None or self.limit.kind != "seconds":
-            return
+            return False
         if step not in REPLAN_AT and step % LOG_EVERY:
-            return
+            return False
         spent, total = self.info.seconds, self.total
         if step in REPLAN_AT:
             left = max(self.limit.value - spent, 0.0)
@@ -327,9 +327,11 @@ class _Loop:
         elif spent > OVERTIME * self.limit.value:
             total = step
         total = int(self.runtime.first(total))
-        if total != self.total:
-            self.total = total
-            self._plan()
+        if total == self.total:
+            return False
+        self.total = total
+        self._plan()
+        return True
 
     def _save(self, step: int) -> None:
         if self.runtime.rank == 0 and checkpoints.is_finite(self.model):
@@ -379,22 +381,6 @@ class _Stepper(nn.Module):
         batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"])
         terms = self.model.loss(batch, group, step)
         return terms.total, dict(terms.log)
-
-
-@contextlib.contextmanager
-def _graceful_stop() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end the step first, so that what is saved is the state after a whole step."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    names = (signal.SIGINT, signal.SIGTERM)
-    old = {name: signal.signal(name, lambda number, _: asked.append(number)) for name in names}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for name, handler in old.items():
-            signal.signal(name, handler)
 
 
 __all__ = ["Run", "RunInfo", "Training", "read_run", "train"]

@@ -19,7 +19,7 @@ class GroupTraining(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fr
     optimizer: Literal["adamax", "adam"] | None = None
     lr: float | None = None
     lr_min: float | None = None
-    schedule: Literal["cosine", "step"] | None = None
+    schedule: Literal["cosine", "smooth-cosine", "step"] | None = None
     weight_decay: float | None = None
     eps: float | None = None
     betas: tuple[float, float] | None = None
@@ -33,11 +33,13 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
         optimizer: ``adamax`` or ``adam``.
         lr, lr_min: learning rate after the warm-up, and at the end.
         warmup_epochs: linear rise from zero; the schedule follows, one value per epoch.
-        schedule: ``cosine`` falls from lr to lr_min; ``step`` multiplies lr by ``step_factor`` every ``step_epochs``,
-            counted from the beginning, and stays at lr_min once there.
+        schedule: ``cosine`` falls from lr to lr_min, one value per epoch, ``smooth-cosine`` with every step; ``step``
+            multiplies lr by ``step_factor`` every ``step_epochs``, counted from the beginning, and stays at lr_min once
+            there.
         weight_decay: coupled L2; eps: the optimiser's.
         epochs, batch: length of training, and samples per step over all processes.
-        inputs: number of views: uniform in 0..V drawn ``per-batch`` or ``per-image``, or ``all`` views always.
+        inputs: number of views: uniform in 0..V drawn ``per-batch`` or ``per-image``; ``stratified``: every number
+            equally often within a batch, to which images is drawn; or ``all`` views always.
         clip: largest gradient norm, 0 for none.
         guard: leave out a step whose gradient norm exceeds this many times the recent median; 0 for never.
         ema: decay of averaged weights, which are then the ones that are kept; 0 for none.
@@ -61,13 +63,13 @@ class Training(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     betas: tuple[float, float] = (0.9, 0.999)
     epochs: float = 10.0
     batch: int = 32
-    inputs: Literal["per-batch", "per-image", "all"] = "per-batch"
+    inputs: Literal["per-batch", "per-image", "stratified", "all"] = "per-batch"
     clip: float = 0.0
     guard: float = 0.0
     ema: float = 0.0
     reestimate: int = 0
     live: bool = True
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Literal["cosine", "smooth-cosine", "step"] = "cosine"
     step_epochs: float = 20.0
     step_factor: float = 0.5
     per_group: dict[str, GroupTraining] = {}
@@ -194,6 +196,9 @@ def learning_rate(training: Training, step: int, total: int) -> float:
     if training.schedule == "step":
         stairs = math.floor(epoch / training.step_epochs + 1e-9)  # 120 epochs of any number of steps have six stairs
         return max(training.lr * training.step_factor**stairs, training.lr_min)
+    if training.schedule == "smooth-cosine":
+        turn = (epoch - training.warmup_epochs) / max(training.epochs - training.warmup_epochs, 1e-9)
+        return training.lr_min + (training.lr - training.lr_min) * (1 + math.cos(math.pi * turn)) / 2
     span = max(training.epochs - training.warmup_epochs - 1, 1e-9)
     turn = min(max(math.floor(epoch) - training.warmup_epochs, 0.0) / span, 1.0)
     return training.lr_min + (training.lr - training.lr_min) * (1 + math.cos(math.pi * turn)) / 2

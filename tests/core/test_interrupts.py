@@ -11,7 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from fusionbench.core.interrupts import check_interrupt, end_children_on_terminate, no_interrupt, one_interrupt
+from fusionbench.core.interrupts import (
+    check_interrupt,
+    deferred_signals,
+    end_children_on_terminate,
+    no_interrupt,
+    one_interrupt,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +171,24 @@ def test_another_handler_of_terminate_stays() -> None:
         assert callable(signal.getsignal(signal.SIGTERM))
     finally:
         signal.signal(signal.SIGTERM, old)
+
+
+def test_signals_that_wait_for_a_good_place() -> None:
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(name) for name in names]
+    for name in names:
+        with deferred_signals() as stopped:
+            assert not stopped()
+            signal.raise_signal(name)
+            assert stopped()
+        assert [signal.getsignal(one) for one in names] == before
+    seen: list[bool] = []
+
+    def elsewhere() -> None:
+        with deferred_signals() as stopped:  # only the main thread hears signals
+            seen.append(stopped())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [False]

@@ -21,6 +21,21 @@ def test_lines_where_stderr_is_a_file(capsys: pytest.CaptureFixture[str], monkey
     assert captured.out == "" and captured.err == "work: 2/4 steps, loss 0.4\nwork: 4/4 steps, loss 0.2\n"
 
 
+def test_a_total_that_turns_out_to_be_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with progress.progress("work", 4000, "steps") as task:
+        task.set_total(2)
+        task.advance()
+        task.advance()
+    assert capsys.readouterr().err == "work: 2/2 steps\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.progress("work", 4000, "steps") as task:
+        task.set_total(2)
+        task.advance(2)
+    assert "2/2" in capsys.readouterr().err
+
+
 def test_a_resumed_job_counts_on(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.progress("work", 4, "steps", done=3) as task:
         task.advance()
@@ -54,4 +69,5 @@ def test_silence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     progress.say("nothing")
     with progress.progress("work", 1) as task:
         task.advance()
+        task.set_total(2)
     assert capsys.readouterr() == ("", "")

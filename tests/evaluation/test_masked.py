@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fusionbench.metrics.nll import nll
 from fusionbench.models import create_model
 from fusionbench.results.schema import load, load_per_image
 from fusionbench.training.loop import train
+from fusionbench.training.run import read_run
 from tests.helpers.learning import SPEC, MemoryDataset
 
 DATA = MemoryDataset(train=32, test=10)
@@ -193,3 +195,43 @@ def test_refusals(run: Path) -> None:
 
     with pytest.raises(CannotMeasure, match="no finite value"):
         evaluate(Lost(), DATA, out=None)
+
+
+def test_a_stopped_pass_goes_on_where_it_was(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path / "whole", batch=5)
+    model, calls = type(read_run(run).load_model(SPEC)), []
+    original = model.log_weights
+
+    def counted(self: Any, batch: Batch, n: int, seed: int) -> torch.Tensor:
+        calls.append(int(batch.ids[0]))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return original(self, batch, n, seed)
+
+    monkeypatch.setattr(model, "log_weights", counted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path / "cut", batch=5)
+    calls.append(-1)
+    again = evaluate(run, DATA, protocol=PROTOCOL, out=tmp_path / "cut", batch=5)
+    assert len(calls) == 4 + 1 + 5, "two chunks of four numbers of views, three of which were done"
+    assert (again.folder(tmp_path / "cut") / "images.csv").read_bytes() == (
+        whole.folder(tmp_path / "whole") / "images.csv"
+    ).read_bytes()
+    assert sorted(path.name for path in again.folder(tmp_path / "cut").iterdir()) == ["images.csv", "result.json"]
+    assert again.cost["ms_per_image"] > 0
+
+
+def test_a_k_curve_and_the_use_of_the_latents_stand_beside_the_nll(run: Path) -> None:
+    result = evaluate(run, DATA, protocol=PROTOCOL, out=None)
+    model, stream = read_run(run).load_model(SPEC), DATA.stream("test", device="cpu", live=False)
+    batch = stream.batch(np.arange(10), epoch=0)
+    for count in range(4):
+        extra = result.scores[f"nll@{count}"].extra
+        weights = model.log_weights(batch.with_inputs(count), 4, 0).numpy()
+        expected = [(k, float(nll(weights[:k]).mean())) for k in (1, 2, 4)]
+        assert [k for k, _ in extra["k_curve"]] == [1, 2, 4]
+        np.testing.assert_allclose([v for _, v in extra["k_curve"]], [v for _, v in expected], atol=ATOL)
+        assert extra["k_curve"][-1][1] == pytest.approx(result.scores[f"nll@{count}"].mean, rel=1e-12)
+        kls = torch.stack([kl for _, kl in model.posterior_of(batch.with_inputs(count))], dim=1).mean(dim=0)
+        np.testing.assert_allclose(extra["kl_groups"], kls, rtol=1e-3, atol=1e-3)
+        assert all(0 <= used <= units for used, units in zip(extra["active_units"], extra["units"], strict=True))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.evaluation.run_suite import _choose
 from fusionbench.evaluation.suites import RowsFailed, load_suite, run_suite
 from fusionbench.models import MODELS
 from tests.cli.runner import run
@@ -225,3 +226,18 @@ def test_patches_of_an_embedded_source_are_made_and_two_processes_train(
     assert list((tmp_path / "data/pairs-demo-patches").glob("*/*/manifest.json"))
     assert len(list((tmp_path / "runs/pairs-demo-patches").glob("*/weights.safetensors"))) == 2
     assert len(list((tmp_path / "results/pairs-demo/mfeif").glob("*/fused/astronaut.png"))) == 1
+
+
+def test_rows_and_seeds_are_chosen() -> None:
+    """Work is split over machines by ``--models`` and ``--seeds``: every row and seed is in exactly one part."""
+    suite = load_suite("fusionmnist-cpu")
+    whole = {(row.key, seed) for row in suite.models for seed in row.seeds or suite.seeds}
+    parts = [{(row.key, seed) for row in _choose(suite, None, [n]) for seed in row.seeds or []} for n in range(3)]
+    assert set.union(*parts) == whole and sum(map(len, parts)) == len(whole)
+    assert {key for key, _ in parts[0]} - {key for key, _ in parts[1]} == {"mean-image", "first-view", "max-view"}
+    assert [row.key for row in _choose(suite, ["cvae", "fcn"], [1, 2])] == ["cvae", "fcn"]
+    assert _choose(suite, None, None) == suite.models
+    with pytest.raises(UsageError, match="no row of these has the seed 7; they have 0, 1, 2"):
+        _choose(suite, None, [0, 7])
+    with pytest.raises(UsageError, match="no row of these has the seed 1; they have 0"):
+        _choose(suite, ["mean-image"], [1])

@@ -31,6 +31,8 @@ FAMILY = {
     "regularise": 0.01,
     "kl_warmup": 0.3,
     "separate_norm": False,
+    "importance_draws": 1,
+    "importance_share": 0.1,
 }
 FUSIONVAE = {"aggregation": "max-add", "group_order": "code", "posterior": "y", "residual": False}
 
@@ -111,6 +113,8 @@ def test_defaults_of_the_family() -> None:
     assert defaults_of(MODELS.get("fusionvae")) == FAMILY | FUSIONVAE
     plus = {"context": True, "pooling": "softmax", "hide": 0.25}
     assert defaults_of(MODELS.get("fusionvae-plus")) == FAMILY | FUSIONVAE | plus
+    patch = {"patch": 4, "pixel_channels": 8}
+    assert defaults_of(MODELS.get("fusionvae-patch")) == FAMILY | FUSIONVAE | plus | patch
 
 
 def test_defaults_of_the_models_of_pairs() -> None:

@@ -75,7 +75,7 @@ def test_a_batch_is_no_larger_than_the_data_set() -> None:
     assert sorted(asked(made, range(1))[0][1]) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("inputs", ["all", "per-batch", "per-image"])
+@pytest.mark.parametrize("inputs", ["all", "per-batch", "per-image", "stratified"])
 def test_processes_share_a_batch(inputs: str) -> None:
     whole = batches(inputs).of_step(Recorder(), 3)
     parts = [batches(inputs, rank=rank, world=2).of_step(Recorder(), 3) for rank in range(2)]
@@ -106,6 +106,21 @@ def test_numbers_of_views_are_uniform_from_none_to_all(inputs: str) -> None:
     for count in counts.values():  # within four standard deviations of a quarter
         assert abs(count - total / 4) < 4 * np.sqrt(total * 3 / 16)
     assert all(alike) if inputs == "per-batch" else sum(alike) < 20
+
+
+def test_a_stratified_batch_has_every_number_of_views_equally_often() -> None:
+    made, total, places = batches("stratified", samples=401, batch=10), Counter[int](), Counter[int]()
+    for step in range(400):
+        batch = made.of_step(Recorder(), step)
+        if 0 in batch.ids:
+            continue  # one of its views is absent
+        numbers = batch.present.sum(dim=1).tolist()
+        assert sorted(Counter(numbers).values()) == [2, 2, 3, 3], "ten images, four numbers of views"
+        total.update(numbers)
+        places.update({numbers[0]: 1})
+    assert max(total.values()) - min(total.values()) <= 12, "what a batch has over is spread over the numbers"
+    for count in places.values():  # no place of the batch has a number of its own: four standard deviations
+        assert abs(count - places.total() / 4) < 4 * np.sqrt(places.total() * 3 / 16)
 
 
 def test_an_absent_view_is_never_given() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
@@ -73,6 +75,18 @@ def test_groups_inherit_what_they_do_not_set() -> None:
     check_groups(training, "dae-fuse", ["critic", "generator"])
     with pytest.raises(UsageError, match=r"Unknown group of parameters of mfeif 'critic'.*critics"):
         check_groups(training, "mfeif", ["critics", "main"])
+
+
+def test_a_smooth_cosine_falls_with_every_step_of_a_short_training() -> None:
+    training = create_training(
+        {"lr": 1e-2, "lr_min": 1e-4, "epochs": 2, "warmup_epochs": 0.1, "schedule": "smooth-cosine"}
+    )
+    rates = [learning_rate(training, step, 2000) for step in range(2001)]
+    assert rates[:101] == pytest.approx([1e-2 * step / 100 for step in range(101)])
+    for step in (100, 575, 1050, 2000):
+        turn = (step - 100) / 1900
+        assert rates[step] == pytest.approx(1e-4 + 0.5 * 9.9e-3 * (1 + np.cos(np.pi * turn)), rel=1e-9)
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[100:]))
 
 
 def test_the_identity_leaves_later_parameters_out_until_they_are_used() -> None:

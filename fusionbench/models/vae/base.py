@@ -7,7 +7,8 @@ A subclass implements ``build`` (its layers), ``prepare`` (everything that does 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from fusionbench.core.types import Batch, ImageSpec, LossTerms, Preset
 from fusionbench.models.config import Count, ModelConfig, Positive
 from fusionbench.models.vae import draws as _draws
 from fusionbench.models.vae.batch_norm_sync import processes, sum_over_processes
-from fusionbench.models.vae.cells import DecoderCell, WNConv2d, fixed_weights
+from fusionbench.models.vae.cells import DecoderCell, UpSkip, WNConv2d, fixed_weights
 from fusionbench.models.vae.encoder import Encoder, Encoding, Shape
 from fusionbench.models.vae.normal import DiagonalNormal
 from fusionbench.models.vae.outputs import create_output
@@ -47,9 +48,11 @@ class FamilyConfig(ModelConfig, frozen=True, kw_only=True):
         blocks: pre- and post-processing blocks.
         block_cells: cells per such block.
         latents: channels of every latent group.
-        output: ``bernoulli`` or ``logistic-mixture``.
+        output: ``bernoulli``, ``logistic-mixture``, or ``logistic-mixture-nvae`` for comparison with published numbers.
         regularise: λ of the spectral and batch-norm penalty.
         kl_warmup: share of training over which β rises linearly to 1.
+        importance_draws, importance_share: for the last share of training, the loss is −log of the mean of so many
+            importance weights, the bound that NLL measures (Burda et al., ICLR 2016), and no longer the ELBO.
         separate_norm: batch statistics of views and targets apart, instead of shared ones as the paper has.
 
     Raises:
@@ -65,11 +68,15 @@ class FamilyConfig(ModelConfig, frozen=True, kw_only=True):
     output: str = "bernoulli"
     regularise: float = 1e-2
     kl_warmup: float = 0.3
+    importance_draws: Positive = 1
+    importance_share: float = 0.1
     separate_norm: bool = False
 
     def __post_init__(self) -> None:
         if not self.groups or min(self.groups) < 1:
             raise UsageError(f"groups={list(self.groups)}: every latent scale needs at least one group")
+        if not 0 < self.importance_share <= 1:
+            raise UsageError(f"importance_share={self.importance_share!r}: a share of training, above 0 and at most 1")
 
     @property
     def shape(self) -> Shape:
@@ -90,7 +97,7 @@ class Family(nn.Module):
 
     title: ClassVar[str]
     reference: ClassVar[str] = "FusionVAE: A Deep Hierarchical Variational Autoencoder for RGB Image Fusion, ECCV 2022"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     PRESETS: ClassVar[Mapping[str, Preset]]
     Config: ClassVar[type[FamilyConfig]] = FamilyConfig
     config: FamilyConfig
@@ -130,6 +137,12 @@ class Family(nn.Module):
         """Decode ``rows`` rows; without ``noise`` every latent is its distribution's mean."""
         raise NotImplementedError
 
+    def match_state(self, names: Collection[str]) -> None:
+        """Add the biases that up cells had in earlier versions where weights called ``names`` have them."""
+        for name, layer in self.named_modules():
+            if isinstance(layer, UpSkip) and layer.conv.bias is None and f"{name}.conv.bias" in names:
+                layer.conv.bias = nn.Parameter(torch.zeros_like(layer.conv.log_norm[:, 0, 0, 0]))
+
     # training
 
     def plan(self, steps: int, seed: int) -> None:
@@ -156,22 +169,37 @@ class Family(nn.Module):
             raise UsageError(f"{self.title} learns from targets and this data set has none")
         prepared = self.prepare(self.encoder(batch, with_target=True))
         key = _draws.noise_key(self.noise_seed, "train", step)
-        noise = _row_noise(batch.ids, torch.zeros_like(batch.ids), key)
-        result = self.top_down(prepared, len(batch), noise, posterior=True)
-        reconstruction = -self.output.log_prob(result.output, batch.target).mean()
+        copies = self.draws_of_step(step)
+        draws = torch.arange(copies, device=batch.ids.device).repeat_interleave(len(batch))
+        rows = prepared if copies == 1 else _repeat(prepared, copies)
+        result = self.top_down(rows, len(draws), _row_noise(batch.ids.repeat(copies), draws, key), posterior=True)
+        log_prob = self.output.log_prob(result.output, batch.target.repeat(copies, 1, 1, 1))
+        reconstruction = -log_prob.mean()
         total, log = reconstruction, {"reconstruction": reconstruction.detach()}
         if result.groups:
             beta = self.beta(step)
             kls = torch.stack([q.kl(p) for p, q, _ in result.groups if q is not None], dim=1).mean(dim=0)
-            weights = self._balance(_mean_over_processes(kls.detach())) if beta < 1 else torch.ones_like(kls)
-            total = total + beta * (weights * kls).sum()
+            if copies > 1:
+                weights = (log_prob + _log_ratio(result.groups)).view(copies, -1)
+                total = math.log(copies) - torch.logsumexp(weights, dim=0).mean()
+                log["bound"] = total.detach()
+            else:
+                balance = self._balance(_mean_over_processes(kls.detach())) if beta < 1 else torch.ones_like(kls)
+                total = total + beta * (balance * kls).sum()
             log |= {"kl": kls.detach().sum(), "beta": torch.tensor(beta)}
+            log |= {f"kl_{index}": kl for index, kl in enumerate(kls.detach())}  # in the order of the decoder
         log["elbo"] = reconstruction.detach() + (log["kl"] if result.groups else 0.0)
         if self.penalty is not None and step % PENALTY_EVERY == 0:
             penalty = self.penalty(first=step == 0)
             total = total + PENALTY_EVERY * self.config.regularise * penalty
             log["penalty"] = penalty.detach()
         return LossTerms(total.float(), log)
+
+    def draws_of_step(self, step: int) -> int:
+        """Draws of every sample in a training step: one, and ``importance_draws`` in the last part of training."""
+        config, planned = self.config, self.planned_steps
+        last = planned is not None and step >= planned - round(config.importance_share * planned)
+        return config.importance_draws if last else 1
 
     def _balance(self, kls: Tensor) -> Tensor:
         """γ_l: groups with a larger KL than their resolution's share get a larger weight, so that none collapses."""
@@ -197,7 +225,7 @@ class Family(nn.Module):
 
     def rows_per_pass(self, device: torch.device) -> int:
         """Decoder rows per pass: as many as fit into memory with several activations of 6C·H·W float32 each."""
-        row = 4 * 6 * self.shape.channels * self.spec.height * self.spec.width * 4
+        row = 4 * 6 * self.shape.channels * self.spec.height * self.spec.width * 4 // self.shape.patch**2
         if device.type == "cuda":
             return max(1, min(torch.cuda.mem_get_info(device)[0] // 4, 16 << 30) // row)
         return max(1, (48 << 20) // row)  # half and twice as much are 10 % slower (processor caches)
@@ -225,11 +253,7 @@ class Family(nn.Module):
             for where, result in self._passes(batch, n, seed, posterior=True):
                 count = where.stop - where.start
                 log_weight = self.output.log_prob(result.output, batch.target.repeat(count, 1, 1, 1))
-                for prior, posterior, z in result.groups:
-                    assert posterior is not None
-                    difference = prior.log_prob(z) - posterior.log_prob(z)
-                    log_weight = log_weight + difference.sum(dim=(1, 2, 3), dtype=torch.float64)
-                weights[where] = log_weight.view(count, len(batch))
+                weights[where] = (log_weight + _log_ratio(result.groups)).view(count, len(batch))
         return weights
 
     def fuse(self, batch: Batch) -> Tensor:
@@ -257,6 +281,14 @@ class LatentFamily(Family):
                 images[where] = self.output.mean(result.output).view(-1, len(batch), *size)
         return images
 
+    def posterior_of(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """Per group, in the order of the decoder, the posterior mean (N,z,h,w) and its KL to the prior (N,) in nats;
+        every latent is the mean of its posterior."""
+        with self._scoring():
+            prepared = self.prepare(self.encoder(batch, with_target=True))
+            groups = self.top_down(prepared, len(batch), None, posterior=True).groups
+            return [(q.mean, q.kl(prior)) for prior, q, _ in groups if q is not None]
+
 
 def _post_processing(shape: Shape) -> nn.Sequential:
     """From the finest latent resolution back to full size: P × [up cell, normal cells], expansion 3."""
@@ -267,6 +299,15 @@ def _post_processing(shape: Shape) -> nn.Sequential:
         width //= 2
         cells.extend(DecoderCell(width, 3) for _ in range(shape.block_cells - 1))
     return nn.Sequential(*cells)
+
+
+def _log_ratio(groups: Sequence[tuple[DiagonalNormal, DiagonalNormal | None, Tensor]]) -> Tensor | float:
+    """Σ log p(z_l|X,z_<l) − Σ log q(z_l|y,z_<l): (R,) float64 nats; 0 without groups."""
+    total: Tensor | float = 0.0
+    for prior, posterior, z in groups:
+        assert posterior is not None
+        total = total + (prior.log_prob(z) - posterior.log_prob(z)).sum(dim=(1, 2, 3), dtype=torch.float64)
+    return total
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:

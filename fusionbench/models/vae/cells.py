@@ -177,7 +177,7 @@ class UpSkip(nn.Module):
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
-        self.conv = WNConv2d(cin, cout, 1)
+        self.conv = WNConv2d(cin, cout, 1, bias=False)  # without a bias, as the authors' and NVAE's
 
     def forward(self, x: Tensor) -> Tensor:
         # a 1×1 convolution commutes with interpolation (weights that sum to one); before it there are 4× fewer pixels

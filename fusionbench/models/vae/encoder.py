@@ -26,6 +26,7 @@ class Shape:
         cells: residual cells per group.
         blocks: pre-processing and post-processing blocks; each halves or doubles the resolution.
         block_cells: cells per block, the one that changes the resolution included.
+        patch: the network works on patches of this many pixels squared, each one a pixel with as many channels.
     """
 
     channels: int
@@ -33,6 +34,7 @@ class Shape:
     cells: int
     blocks: int
     block_cells: int
+    patch: int = 1
 
     @property
     def top(self) -> int:
@@ -42,7 +44,7 @@ class Shape:
     @property
     def reduction(self) -> int:
         """Image size divided by the coarsest latent size."""
-        return 1 << (self.blocks + len(self.groups) - 1)
+        return self.patch << (self.blocks + len(self.groups) - 1)
 
 
 class Packing:
@@ -97,6 +99,18 @@ class Encoding:
     images: Tensor
 
 
+def _patches(images: Tensor, size: int) -> Tensor:
+    """Patches of size×size pixels as channels: (M,C,H,W) -> (M,C·size²,H/size,W/size).
+
+    As ``pixel_unshuffle``, which gives images that are none their old shape.
+    """
+    if size == 1:
+        return images
+    m, c, h, w = images.shape
+    cut = images.reshape(m, c, h // size, size, w // size, size).permute(0, 1, 3, 5, 2, 4)
+    return cut.reshape(m, c * size * size, h // size, w // size)
+
+
 class Encoder(nn.Module):
     """Images (M,Cin,H,W) in [0,1] -> features of every group, and of every resolution.
 
@@ -107,7 +121,8 @@ class Encoder(nn.Module):
         super().__init__()
         norm = SplitBatchNorm if separate_norm else BatchNorm
         width = shape.channels
-        self.stem = WNConv2d(cin, width, 3)
+        self.patch = shape.patch
+        self.stem = WNConv2d(cin * shape.patch**2, width, 3)
         self.blocks = nn.ModuleList()
         for _ in range(shape.blocks):
             normal = [EncoderCell(width, norm=norm) for _ in range(shape.block_cells - 1)]
@@ -126,7 +141,7 @@ class Encoder(nn.Module):
 
     def features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Group features in consumption order, and the last feature of each resolution, coarsest first."""
-        x = self.stem(2 * images - 1)
+        x = self.stem(_patches(2 * images - 1, self.patch))
         scales, groups = [x], []
         for block in self.blocks:
             x = block(x)

@@ -130,7 +130,7 @@ class FusionVAEPlus(FusionVAE):
 
     title = "FusionVAE+"
     reference: ClassVar[str] = "fusionbench; after FusionVAE, ECCV 2022"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     PRESETS: ClassVar[Mapping[str, Preset]] = presets.create_presets(
         ("within 5 % of 0.672 M", "within 5 % of 18.37 M", "within 5 % of 18.34 M"),
         training=PLUS_TRAINING,
@@ -175,7 +175,8 @@ class FusionVAEPlus(FusionVAE):
         if not self.config.context:
             return pooled, target, has_views
         shown = has_views if self._hidden is None else has_views & ~self._hidden
-        return pooled, target, has_views, [features for features, _ in pooled], self._pixels(encoding), shown
+        entering = [enter(features) for enter, (features, _) in zip(self.enters, pooled, strict=True)]
+        return pooled, target, has_views, entering, self.pixels(self._pixels(encoding)), shown
 
     @staticmethod
     def _pixels(encoding: Encoding) -> Tensor:
@@ -186,10 +187,10 @@ class FusionVAEPlus(FusionVAE):
         return torch.cat([packing.max(images), packing.sum(images) / count.clamp(min=1), share], dim=1)
 
     def enter(self, index: int, state: Tensor, prepared: Any) -> Tensor:
-        return self._add(state, self.enters[index](prepared[3][index]), prepared) if self.config.context else state
+        return self._add(state, prepared[3][index], prepared) if self.config.context else state
 
     def leave(self, features: Tensor, prepared: Any) -> Tensor:
-        return self.last(self._add(features, self.pixels(prepared[4]), prepared)) if self.config.context else features
+        return self.last(self._add(features, prepared[4], prepared)) if self.config.context else features
 
     @staticmethod
     def _add(state: Tensor, context: Tensor, prepared: Any) -> Tensor:

@@ -69,6 +69,8 @@ class LogisticMixture:
     probabilities sum to one. Bins too narrow for a difference of sigmoids use the density at their centre.
     """
 
+    right_edge = 255  # the first 8-bit value that takes the tail
+
     def __init__(self, spec: ImageSpec) -> None:
         self.spec, self.channels = spec, MIXTURES * (1 + 3 * spec.channels)
 
@@ -97,7 +99,9 @@ class LogisticMixture:
         density = middle - log_scale - 2 * F.softplus(middle) - math.log(127.5)
         inner = torch.where(width > 1e-5, torch.log(width.clamp(min=1e-10)), density)
         edge = eight_bit[:, :, None]
-        return torch.where(edge <= 0, upper - F.softplus(upper), torch.where(edge >= 255, -F.softplus(lower), inner))
+        return torch.where(
+            edge <= 0, upper - F.softplus(upper), torch.where(edge >= self.right_edge, -F.softplus(lower), inner)
+        )
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """(N,10·(1+3C),H,W) parameters and (N,C,H,W) targets in [0,1] -> (N,) nats over the centre crop."""
@@ -122,10 +126,21 @@ class LogisticMixture:
         return zero_outside((torch.stack(colours, dim=1) + 1) / 2, self.spec.crop)
 
 
+class NVAELogisticMixture(LogisticMixture):
+    """The mixture as NVAE's code has it, and FusionVAE's, which is built on it: the tail is taken by 254 too.
+
+    A test of v > 0.99 on [-1,1] finds both values. So 254 has the probability of 254 and of 255, the 256 numbers sum to
+    more than one, and NLLs of bright images come out too low. For comparison with published numbers only.
+    """
+
+    right_edge = 254
+
+
 Output = Bernoulli | LogisticMixture
 _OUTPUTS: dict[str, type[Bernoulli] | type[LogisticMixture]] = {
     "bernoulli": Bernoulli,
     "logistic-mixture": LogisticMixture,
+    "logistic-mixture-nvae": NVAELogisticMixture,
 }
 
 

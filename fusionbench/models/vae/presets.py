@@ -15,6 +15,8 @@ MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1
 CELEBA_TRAINING = PAPER_TRAINING | {"epochs": 90, "warmup_epochs": 5, "batch": 128}
 TLESS_TRAINING = PAPER_TRAINING | {"epochs": 500, "warmup_epochs": 5, "batch": 64}
 SMALL_TRAINING = PAPER_TRAINING | {"lr": 5e-3, "epochs": 30, "warmup_epochs": 1, "batch": 64}
+CPU_TRAINING = PAPER_TRAINING | {"schedule": "smooth-cosine", "epochs": 2, "warmup_epochs": 0.1, "batch": 32}
+CPU_TRAINING |= {"lr": 4e-2, "inputs": "stratified", "guard": 10}
 TINY_TRAINING = PAPER_TRAINING | {"epochs": 12, "warmup_epochs": 0.5, "batch": 16, "inputs": "per-image"}
 
 MNIST_MODEL = {"channels": 8, "groups": [5, 2], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
@@ -23,6 +25,7 @@ SMALL_MODEL = {"channels": 16, "groups": [4, 2, 1], "cells": 1, "blocks": 1, "bl
 TINY_MODEL = {"channels": 4, "groups": [2, 1], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
 
 SMALL_NOTE = "half the base width for 64×64 images, minutes of a GPU; not comparable with the paper"
+CPU_NOTE = "the reference track on CPUs: sizes of tiny, 120,000 images of FusionMNIST; not comparable with the paper"
 TINY_NOTE = "a minute on a CPU; not comparable with the paper"
 
 
@@ -55,5 +58,18 @@ def create_presets(
         "fusionceleba": Preset(sizes(celeba, 20, output="logistic-mixture"), CELEBA_TRAINING | own, notes[1]),
         "fusiontless": Preset(sizes(celeba, 20), TLESS_TRAINING | own, notes[2]),
         "small": Preset(sizes(SMALL_MODEL, 20), SMALL_TRAINING | own, SMALL_NOTE),
+        "cpu": Preset(sizes(TINY_MODEL, 8), own | CPU_TRAINING, CPU_NOTE),
         "tiny": Preset(sizes(TINY_MODEL, 8), TINY_TRAINING | tiny_own, TINY_NOTE),
     }
+
+
+def create_patch_presets(presets: Mapping[str, Preset]) -> dict[str, Preset]:
+    """The presets of FusionVAE-Patch from those of FusionVAE+: patches and their channels in place of the blocks that
+    halve the resolution, so that latent groups have the same resolutions and channels."""
+    made = {}
+    for name, preset in presets.items():
+        model = dict(preset.model)
+        blocks, channels = model["blocks"], model["channels"]
+        model |= {"patch": 1 << blocks, "channels": channels << blocks, "blocks": 0, "pixel_channels": channels}
+        made[name] = Preset(model, preset.training, f"groups of FusionVAE+'s preset {name}; {preset.note}")
+    return made

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.distributions import Normal, kl_divergence
 
-from fusionbench.core.errors import UsageError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model
 from fusionbench.models.vae import draws
 from fusionbench.models.vae.base import Family, FamilyConfig, LatentFamily, TopDown, _row_noise
+from fusionbench.models.vae.cells import UpSkip
 from fusionbench.models.vae.encoder import Shape
+from fusionbench.training.checkpoints import load_weights
 from tests.helpers.learning import SPEC, batch_of
 
 MNIST = ImageSpec(1, 32, 32, 3, (28, 28))
@@ -234,3 +238,75 @@ def test_images_that_cannot_be_halved_and_data_without_targets() -> None:
     )
     with pytest.raises(UsageError, match="FCN learns from targets and this data set has none"):
         create_model("fcn", SPEC, "tiny").loss(views)
+
+
+def test_the_last_part_of_training_has_the_bound_of_several_draws() -> None:
+    """−log of the mean of 5 importance weights, each computed by a pass of its own with torch's distributions."""
+    torch.manual_seed(0)
+    model = create_model("fusionvae", SPEC, "tiny", regularise=0.0, importance_draws=5, importance_share=0.25).eval()
+    model.plan(100, seed=4)
+    assert [model.draws_of_step(step) for step in (0, 74, 75, 99)] == [1, 1, 5, 5]
+    batch = batch_of(3)
+    terms = model.loss(batch, "main", 77)
+    weights = []
+    with torch.no_grad():
+        prepared = model.prepare(model.encoder(batch, with_target=True))
+        for draw in range(5):
+            noise = _row_noise(batch.ids, torch.full_like(batch.ids, draw), draws.noise_key(4, "train", 77))
+            made = model.top_down(prepared, 3, noise, posterior=True)
+            weight = model.output.log_prob(made.output, batch.target)
+            for p, q, z in made.groups:
+                ratio = Normal(p.mean, p.scale).log_prob(z) - Normal(q.mean, q.scale).log_prob(z)
+                weight = weight + ratio.flatten(1).double().sum(1)
+            weights.append(weight)
+    expected = -(torch.stack(weights).logsumexp(dim=0) - math.log(5)).mean()
+    assert float(terms.total.detach()) == pytest.approx(float(expected), rel=1e-5)
+    assert (
+        float(terms.log["bound"]) == pytest.approx(float(expected), rel=1e-5) and "bound" not in model.loss(batch).log
+    )
+    assert float(terms.total.detach()) < float(terms.log["elbo"])
+    with pytest.raises(UsageError, match="importance_share"):
+        create_model("fusionvae", SPEC, "tiny", importance_share=0.0)
+
+
+def test_the_log_has_the_kl_of_every_group() -> None:
+    model, batch = create_model("fusionvae", SPEC, "tiny").eval(), batch_of(3)
+    log = model.loss(batch, "main", 1).log
+    parts = [float(log[f"kl_{index}"]) for index in range(3)]
+    assert sum(parts) == pytest.approx(float(log["kl"]), rel=1e-6) and "kl_3" not in log
+
+
+def test_posterior_of_a_batch() -> None:
+    """Mean and KL of every group, along the means of the posteriors: those of the pass that reconstructs."""
+    torch.manual_seed(0)
+    model, batch = create_model("fusionvae", SPEC, "tiny").eval(), batch_of(3)
+    found = model.posterior_of(batch)
+    with torch.no_grad():
+        made = model.top_down(model.prepare(model.encoder(batch, True)), 3, None, posterior=True).groups
+    assert len(found) == len(made) == 3
+    for (mean, kl), (p, q, _) in zip(found, made, strict=True):
+        torch.testing.assert_close(mean, q.mean, rtol=1e-4, atol=1e-5)
+        expected = kl_divergence(Normal(q.mean, q.scale), Normal(p.mean, p.scale)).flatten(1).sum(1)
+        torch.testing.assert_close(kl, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fcn", "cvae+s", "fusionvae", "fusionvae-plus"])
+def test_weights_of_earlier_versions_whose_up_cells_had_biases_still_load(name: str, tmp_path: Path) -> None:
+    """They give what they gave: the skip of an up cell plus a constant per channel."""
+    torch.manual_seed(0)
+    old = create_model(name, SPEC, "tiny").eval()
+    cells = [layer for layer in old.modules() if isinstance(layer, UpSkip)]
+    state = old.state_dict()
+    names = [key for key, layer in old.named_modules() if isinstance(layer, UpSkip)]
+    biases = {f"{key}.conv.bias": torch.randn(layer.conv.out_channels) for key, layer in zip(names, cells, strict=True)}
+    save_file({key: value.contiguous() for key, value in {**state, **biases}.items()}, tmp_path / "old.safetensors")
+    new = create_model(name, SPEC, "tiny").eval()
+    load_weights(new, tmp_path / "old.safetensors")
+    for layer, bias in zip(cells, biases.values(), strict=True):
+        layer.register_forward_hook(lambda _layer, _args, out, bias=bias: out + bias[:, None, None])
+    torch.testing.assert_close(new.fuse(batch_of(2)), old.fuse(batch_of(2)), rtol=1e-5, atol=1e-6)
+    with pytest.raises(DataError, match="weights of another model"):  # a bias that no version had
+        save_file(
+            {**{k: v.contiguous() for k, v in state.items()}, "post.9.skip.conv.bias": torch.zeros(2)}, tmp_path / "x"
+        )
+        load_weights(create_model(name, SPEC, "tiny"), tmp_path / "x")

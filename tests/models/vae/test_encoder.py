@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fusionbench.models import create_model
-from fusionbench.models.vae.encoder import Encoder, Packing, Shape
+from fusionbench.models.vae.encoder import Encoder, Packing, Shape, _patches
 from tests.helpers.learning import SPEC, batch_of
 
 SHAPE = Shape(channels=4, groups=(3, 2, 1), cells=2, blocks=1, block_cells=2)
@@ -155,3 +155,12 @@ def test_the_split_of_the_statistics_follows_every_pass() -> None:
         encoder(batch, with_target=target)
         assert {layer.views for layer in encoder._split} == {2 * count}
     assert not Encoder(1, SHAPE)._split
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_patches_are_pixels_as_channels_even_of_no_images(count: int) -> None:
+    images = torch.randn(count, 2, 8, 12)
+    found = _patches(images, 4)
+    assert found.shape == (count, 32, 2, 3)
+    for m, c, i, j in ((0, 1, 5, 7), (2, 0, 3, 11)) if count else ():  # channel · 16 + place within the patch
+        assert found[m, c * 16 + (i % 4) * 4 + j % 4, i // 4, j // 4] == images[m, c, i, j]

@@ -43,6 +43,7 @@ def test_the_decoder_sees_the_views_only_after_it_has_learned_to() -> None:
     with torch.no_grad():
         model.enters[0].weight.normal_()
         model.enters[0].bias.normal_()
+    prepared = model.prepare(model.encoder(batch, False))
     assert not torch.equal(model.enter(0, state, prepared), state)
     for inputs in (0, 3):
         given = model.prepare(model.encoder(batch.with_inputs(inputs), False))

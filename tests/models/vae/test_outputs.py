@@ -9,7 +9,7 @@ from scipy.special import expit, logsumexp
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
-from fusionbench.models.vae.outputs import MIXTURES, Bernoulli, LogisticMixture, create_output
+from fusionbench.models.vae.outputs import MIXTURES, Bernoulli, LogisticMixture, NVAELogisticMixture, create_output
 
 GREY = ImageSpec(1, 2, 2, 3)
 RGB = ImageSpec(3, 2, 2, 3)
@@ -68,6 +68,23 @@ def test_half_precision_parameters_are_scored_in_float32() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = output.log_prob(parameters, target)
     torch.testing.assert_close(value, output.log_prob(parameters.float(), target))
+
+
+def test_the_authors_form_counts_255_twice() -> None:
+    """Its 256 numbers sum to 1 + P(255), by the right form; all else is equal. One component, so a float64 formula."""
+    spec, mean, scale = ImageSpec(1, 1, 1, 3), 0.97, np.exp(-4.0)
+    parameters = torch.zeros(1, 40, 1, 1)
+    parameters[:, MIXTURES : 2 * MIXTURES], parameters[:, 2 * MIXTURES : 3 * MIXTURES] = mean, -4.0
+    values = [torch.full((1, 1, 1, 1), y / 255) for y in range(256)]
+    right, theirs = (
+        np.array([float(form(spec).log_prob(parameters, y).exp()) for y in values])
+        for form in (LogisticMixture, NVAELogisticMixture)
+    )
+    last = 1 - expit((253.5 / 127.5 - 1 - mean) / scale), 1 - expit((254.5 / 127.5 - 1 - mean) / scale)
+    np.testing.assert_allclose(theirs[254:], last, rtol=1e-4)
+    np.testing.assert_array_equal(theirs[:254], right[:254])
+    assert theirs.sum() == pytest.approx(1 + right[255], abs=1e-4) and right[255] > 0.1
+    assert isinstance(create_output("logistic-mixture-nvae", spec), NVAELogisticMixture)
 
 
 def test_only_255_is_the_right_edge() -> None:
