@@ -11,6 +11,7 @@ import numpy as np
 from fusionbench.core.types import Tolerance
 from fusionbench.evaluation.reproduction.outcome import ScoreDifference
 from fusionbench.results.baseline import tolerance_of
+from fusionbench.results.clipping import clipped_mean
 from fusionbench.results.full_range import FullRange, full_range_of
 from fusionbench.results.image_tables import per_image
 from fusionbench.results.input_means import PAPER_MEAN
@@ -19,6 +20,7 @@ from fusionbench.results.schema import Result, Score
 Table = Mapping[str, np.ndarray]
 _SHOWN = 12  # packages whose versions differ that are listed
 _UNKNOWN = "not recorded"
+_CLIPPED = 1e-3  # share of pixels: a processor that rounds otherwise moves a few between levels
 
 
 def score_differences(
@@ -48,6 +50,8 @@ def score_differences(
             found[key] = difference
     if training is None and (moved := _full_range_difference(then, table, now, made, partial)) is not None:
         found["full_range"] = moved
+    if training is None and table is not None and (moved := _clipped_difference(table, made)) is not None:
+        found["clipped"] = moved
     return found
 
 
@@ -60,8 +64,23 @@ def _full_range_difference(
         one = then.full_range  # of an earlier version, whose table has no columns for it
     if one is None or other is None or one.stretched == other.stretched:
         return None
-    full = {"then": float(one.full), "now": float(other.full), "largest": float(abs(other.full - one.full))}
-    return ScoreDifference(same=False, identical=False, values=other.images, **full)
+    return ScoreDifference(
+        same=False,
+        identical=False,
+        values=other.images,
+        largest=float(abs(other.full - one.full)),
+        then=float(one.full),
+        now=float(other.full),
+    )
+
+
+def _clipped_difference(table: Table, made: Table) -> ScoreDifference | None:
+    """The mean share of clipped pixels where it is another one now; None where it is the same or was not measured."""
+    then, now = clipped_mean(table), clipped_mean(made)
+    if then is None or now is None or not set(made["id"]) == set(table["id"]) or abs(then - now) <= _CLIPPED:
+        return None
+    values = len(made["id"])
+    return ScoreDifference(same=False, identical=False, values=values, largest=abs(then - now), then=then, now=now)
 
 
 def _difference(

@@ -138,6 +138,7 @@ class FusionVAEPlus(FusionVAE):
     )
     Config: ClassVar[type[FusionVAEPlusConfig]] = FusionVAEPlusConfig
     config: FusionVAEPlusConfig
+    last: nn.Module  # at full size, after the views' pixels
 
     def build(self) -> None:
         super().build()

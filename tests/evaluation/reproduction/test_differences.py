@@ -65,6 +65,18 @@ def test_a_row_that_is_stretched_on_one_side_only_is_different() -> None:
     assert "full_range" not in score_differences(plain, few, wide, all_full, training=0.05)
 
 
+def test_clipped_pixels_that_were_not_in_the_table_are_different() -> None:
+    """Somebody who sets the column to nothing has other scores or another share when the row is made again."""
+    values = {"id": np.arange(4), "vif": np.full(4, 0.5)}
+    row = result(values)
+    for stated, same in ((0.03, True), (0.0304, True), (0.0, False)):
+        table = values | {"clipped": np.full(4, stated)}
+        found = score_differences(row, table, row, values | {"clipped": np.full(4, 0.03)})
+        assert found["vif"].same and ("clipped" not in found) == same
+    assert (found["clipped"].then, found["clipped"].now) == (0.0, pytest.approx(0.03))
+    assert "clipped" not in score_differences(row, values, row, table), "of an earlier release"
+
+
 def test_one_image_beyond_the_tolerance_is_different_though_the_mean_is_not() -> None:
     one = pair([0.1, 0.2, 0.3], [0.1015, 0.1955, 0.303])  # the metric allows 0.002; means are equal
     assert not one.same and one.image == "b" and abs(one.largest - 0.0045) < 1e-12
