@@ -77,7 +77,7 @@ def _full_range_difference(
 def _clipped_difference(table: Table, made: Table) -> ScoreDifference | None:
     """The mean share of clipped pixels where it is another one now; None where it is the same or was not measured."""
     then, now = clipped_mean(table), clipped_mean(made)
-    if then is None or now is None or not set(made["id"]) == set(table["id"]) or abs(then - now) <= _CLIPPED:
+    if then is None or now is None or set(made["id"]) != set(table["id"]) or abs(then - now) <= _CLIPPED:
         return None
     values = len(made["id"])
     return ScoreDifference(same=False, identical=False, values=values, largest=abs(then - now), then=then, now=now)
