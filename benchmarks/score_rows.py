@@ -77,8 +77,8 @@ def replace(made: list[Result], scratch: Path, out: Path) -> None:
         for other in sorted(place.glob("*/result.json")):
             known = load(other).identity
             trained = known.training is not None and known.training.steps is not None
-            other = known.dataset != dataset or (known.training is None) != learns_not
-            if known.model.version == "pictures" or trained or other:
+            elsewhere = known.dataset != dataset or (known.training is None) != learns_not
+            if known.model.version == "pictures" or trained or elsewhere:
                 continue  # published images, what was trained here, other pairs
             same_weights = (known.model.params, known.model.weights_sha256) == (model.params, model.weights_sha256)
             if known.model.version != model.version or (same_weights and known.protocol == result.identity.protocol):
