@@ -44,7 +44,7 @@ class _Path:
     def log_weight(self, noise: Tensor) -> Tensor:
         """(R,D) -> (R,) float64 nats."""
         parts = noise.split([math.prod(shape) for shape in self.shapes], dim=1)
-        tensors = [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        tensors: list[Tensor] = [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
         def given(index: int, shape: Sequence[int]) -> Tensor:
             return tensors[index]
