@@ -73,7 +73,7 @@ def get_preset(name: str, preset: str | None) -> Preset:
         >>> from fusionbench.models import get_preset
         >>> preset = get_preset("fusionvae", "tiny")
         >>> preset.model["latents"], preset.training["epochs"], preset.note
-        (8, 12, 'a minute on a CPU; not comparable with the paper')
+        (8, 8, 'a minute on a CPU; not comparable with the paper')
     """
     from fusionbench.core.types import Preset
 

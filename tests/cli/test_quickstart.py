@@ -18,7 +18,7 @@ from tests.cli.runner import run
 from tests.helpers import plugins
 
 BASELINE = Path(__file__).parents[2] / "benchmarks" / "baselines" / "quickstart-smoke.json"
-MODELS = ("mean-image", "first-view", "max-view", "fcn", "cvae", "fusionvae")
+MODELS = ("mean-image", "first-view", "max-view", "fcn", "cvae", "fusionvae-patch")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_everything_is_there(made: tuple[Path, dict]) -> None:
     rows = {row["name"]: row for row in report["rows"]}
     assert list(rows) == list(MODELS)
     assert {name for name, row in rows.items() if row["trivial"]} == {"mean-image", "first-view", "max-view"}
-    for name in ("fcn", "cvae", "fusionvae"):
+    for name in ("fcn", "cvae", "fusionvae-patch"):
         assert rows[name]["cut"]
         assert {f"nll@{n}" for n in "0123"} | {f"nll_bpd@{n}" for n in "0123"} <= set(rows[name]["scores"])
     assert all({f"mse_min@{n}" for n in ("0", "1", "2", "3", "mean")} <= set(row["scores"]) for row in rows.values())
@@ -81,7 +81,7 @@ def test_the_second_time_finds_everything(
     weights = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/weights.safetensors")}
     code, table, talk = run(capsys, "quickstart", "--out", out, "--suite", suite, "--budget", "2 steps")
     assert code == 0 and weights and weights == {path: path.stat().st_mtime_ns for path in weights}
-    assert "NLL (nats, bits/dim), lower is better" in table and "FusionVAE (cut short)" in table
+    assert "NLL (nats, bits/dim), lower is better" in table and "FusionVAE-Patch (cut short)" in table
     assert str(report["site"]) in table and "Done in" in talk and "fusionbench compare" in talk
 
 

@@ -15,9 +15,9 @@ MNIST_TRAINING = PAPER_TRAINING | {"epochs": 400, "warmup_epochs": 5, "batch": 1
 CELEBA_TRAINING = PAPER_TRAINING | {"epochs": 90, "warmup_epochs": 5, "batch": 128}
 TLESS_TRAINING = PAPER_TRAINING | {"epochs": 500, "warmup_epochs": 5, "batch": 64}
 SMALL_TRAINING = PAPER_TRAINING | {"lr": 5e-3, "epochs": 30, "warmup_epochs": 1, "batch": 64}
-CPU_TRAINING = PAPER_TRAINING | {"schedule": "smooth-cosine", "epochs": 2, "warmup_epochs": 0.1, "batch": 32}
-CPU_TRAINING |= {"lr": 4e-2, "inputs": "stratified", "guard": 10}
-TINY_TRAINING = PAPER_TRAINING | {"epochs": 12, "warmup_epochs": 0.5, "batch": 16, "inputs": "per-image"}
+SHORT_TRAINING = PAPER_TRAINING | {"lr": 4e-2, "schedule": "smooth-cosine", "inputs": "stratified", "guard": 10}
+CPU_TRAINING = SHORT_TRAINING | {"epochs": 2, "warmup_epochs": 0.1, "batch": 32}
+TINY_TRAINING = SHORT_TRAINING | {"epochs": 8, "warmup_epochs": 0.5, "batch": 16}
 
 MNIST_MODEL = {"channels": 8, "groups": [5, 2], "cells": 1, "blocks": 2, "block_cells": 1, "regularise": 1e-2}
 CELEBA_MODEL = {"channels": 32, "groups": [10, 5, 2], "cells": 2, "blocks": 1, "block_cells": 2, "regularise": 1e-1}
