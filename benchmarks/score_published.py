@@ -166,7 +166,7 @@ def score_sets(sets: Iterator[Published], pairs: PairSet, out: Path) -> list[str
 def score_forms(one: Published, found: str, folder: Path, pairs: PairSet, out: Path) -> None:
     """Score one set as published and, unless it is stretched already, stretched; remove its rows of other files."""
     name = one.name.lower().replace("_", "-")
-    about = {"name": name, "title": one.name.replace("_", "-"), "note": one.note, "keep_pictures": False}
+    about = {"name": name, "title": one.name.replace("_", "-"), "note": one.note, "keep_images": False}
     kept: list[Path] = []
     for stretch in (False, True):
         result: Result = score_pictures(folder, pairs, protocol=PairsProtocol(stretch), out=out, **about)  # type: ignore[arg-type]

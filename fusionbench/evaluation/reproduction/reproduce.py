@@ -282,8 +282,8 @@ class _Workshop:
     ) -> Callable[[Any], tuple[Result, dict[str, np.ndarray]]]:
         """Scores data with the model, and gives result and table."""
         given: dict[str, Any] = {"device": device, "title": record.result.title or None, "force": True}
-        if "keep_pictures" in protocol.takes:
-            given["keep_pictures"] = False
+        if "keep_images" in protocol.takes:
+            given["keep_images"] = False
         precision = record.result.provenance.get("precision")
         if "precision" in protocol.takes and precision in ("fp32", "tf32", "bf16") and device != "cpu":
             given["precision"] = precision
@@ -305,7 +305,7 @@ class _Workshop:
             text = f"no folder of fused images with the digest {made_of[:12]} here: name it with --weights"
             raise NotReproducibleError("weights", text)
         wanted = record.wanted
-        about = {"name": wanted.model.name, "title": record.result.title, "keep_pictures": False}
+        about = {"name": wanted.model.name, "title": record.result.title, "keep_images": False}
 
         def score(chosen: Any) -> tuple[Result, dict[str, np.ndarray]]:
             with self._folder() as out:
