@@ -202,7 +202,7 @@ def evaluate_forms(
 
 
 @renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
-def score_pictures(
+def score_fused_images(
     fused: str | Path,
     pairs: PairSet,
     *,
@@ -367,3 +367,13 @@ def _score(
     for result in results:
         _tell(result)
     return tables
+
+
+def __getattr__(name: str) -> Any:
+    """The name of the first release, until version 0.3."""
+    if name != "score_pictures":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fusionbench.core.deprecation import deprecated
+
+    deprecated(f"{__name__}.score_pictures", "score_fused_images", removed_in="0.3")
+    return score_fused_images

@@ -13,7 +13,7 @@ from fusionbench.board import build_board
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
-from fusionbench.evaluation.pairs import evaluate_pairs, score_pictures
+from fusionbench.evaluation.pairs import evaluate_pairs, score_fused_images
 from fusionbench.evaluation.suites import run_suite
 from fusionbench.models import MODELS
 from tests.sources import folders
@@ -64,7 +64,7 @@ def test_pictures_of_a_method_are_kept_as_they_are_scored(tmp_path: Path) -> Non
     for index, stem in enumerate(pairs.stems):
         folders.save(tmp_path / "fused" / f"{stem}.bmp", pairs.pair(index)[0])
     fused = tmp_path / "fused"
-    result = score_pictures(fused, pairs, name="theirs", title="Theirs", out=out, keep_images=True)
+    result = score_fused_images(fused, pairs, name="theirs", title="Theirs", out=out, keep_images=True)
     assert (pixels(result.folder(out) / "fused/01.png") == pairs.pair(0)[0]).all()
 
 

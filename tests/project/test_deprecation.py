@@ -94,7 +94,7 @@ def test_a_renamed_parameter_works_by_both_names_and_warns_by_the_former_once_at
     [
         "pairs:evaluate_pairs",
         "pairs:evaluate_forms",
-        "pairs:score_pictures",
+        "pairs:score_fused_images",
         "run_suite:run_suite",
         "external:score_outputs",
     ],
@@ -105,3 +105,12 @@ def test_functions_of_the_first_release_take_keep_pictures(place: str) -> None:
     message = rf"{name}\(keep_pictures=\) .* use {name}\(keep_images=\)"
     with pytest.warns(FutureWarning, match=message), pytest.raises(TypeError, match="missing"):
         function(keep_pictures=True)
+
+
+def test_the_former_name_of_scoring_fused_images_is_the_same_function() -> None:
+    from fusionbench.evaluation import pairs
+
+    with pytest.warns(FutureWarning, match=r"pairs\.score_pictures is deprecated .* use score_fused_images"):
+        assert pairs.score_pictures is pairs.score_fused_images
+    with pytest.raises(AttributeError, match="no attribute 'score_picture'"):
+        _ = pairs.score_picture

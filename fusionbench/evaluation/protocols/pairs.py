@@ -179,15 +179,15 @@ class RegisteredPairs(BaseProtocol):
         return pairs_of_suite(suite, a, b, strict=strict, ranges=cast(PairsOptions, suite.protocol).ranges)
 
     def score_images(self, fused: Path, data: PairSet, options: PairsOptions, **about: Any) -> Result:
-        """As :func:`fusionbench.evaluation.pairs.score_pictures`.
+        """As :func:`fusionbench.evaluation.pairs.score_fused_images`.
 
         With both forms, images that are not stretched are scored stretched as well; the plain result is returned.
         """
-        from fusionbench.evaluation.pairs import PairsProtocol, score_pictures
+        from fusionbench.evaluation.pairs import PairsProtocol, score_fused_images
 
-        result = score_pictures(fused, data, protocol=self.settings(options), **about)
+        result = score_fused_images(fused, data, protocol=self.settings(options), **about)
         if options.stretch == "both" and not result.stretched:
-            score_pictures(fused, data, protocol=PairsProtocol(stretch=True), **about)
+            score_fused_images(fused, data, protocol=PairsProtocol(stretch=True), **about)
         return result
 
 

@@ -39,7 +39,7 @@ from fusionbench.results.image_tables import table_content, table_path
 from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import MAX_BYTES, Identity, Result, load, load_per_image
 
-IMAGES = "pictures"  # version of a "model" that is a folder of fused images, see pairs.score_pictures
+IMAGES = "pictures"  # version of a "model" that is a folder of fused images, see pairs.score_fused_images
 OnDone = Callable[[Reproduction], None]
 
 
