@@ -35,7 +35,7 @@ class ProtocolCommand(click.Command):
         name, data, source_dir = (found.get(key) for key in ("protocol", "data", "source_dir"))
         if not ctx.resilient_parsing and (isinstance(name, str) or isinstance(data, str)):
             ctx.meta[_PROTOCOL] = protocol = _find(name, data, source_dir)
-            ctx.meta[_OPTIONS] = _options(protocol, {text for param in self.params for text in param.opts})
+            ctx.meta[_OPTIONS] = self.options_of(protocol)
         elif (shown := self.get_help_option(ctx)) is not None and found.get(str(shown.name)):
             args = ["--help"]  # without a protocol's options, which the words may have
         try:
@@ -47,6 +47,19 @@ class ProtocolCommand(click.Command):
             if owner := _owner(error.option_name):
                 raise UsageError(f"{error.option_name}: for --protocol {owner} only") from error
             raise
+
+    def options_of(self, protocol: BaseProtocol) -> list[click.Option]:
+        """The options of a protocol but those whose spelling the command has; ``--option`` sets these."""
+        from fusionbench.evaluation.protocols.flags import command_flags
+
+        taken = {text for param in self.params for text in (*param.opts, *param.secondary_opts)}
+        found = []
+        for flag in command_flags(protocol).values():
+            free = [text for text in flag.spellings if not taken & set(text.split("/"))]
+            if free:
+                taken |= {part for text in free for part in text.split("/")}
+                found.append(_option(flag, free))
+        return found
 
     def _named(self, ctx: click.Context, args: list[str]) -> dict[str, Any]:
         """The command's own options among the words, as texts; nothing when they cannot be parsed."""
@@ -115,19 +128,6 @@ def _find(name: Any, data: Any, source_dir: Any) -> BaseProtocol:
     if isinstance(name, str):
         return find_protocol(name)
     return protocol_for(data, Path(source_dir) if isinstance(source_dir, str) else None)
-
-
-def _options(protocol: BaseProtocol, taken: set[str]) -> list[click.Option]:
-    """The options of a protocol but those whose spelling the command has; ``--option`` sets these."""
-    from fusionbench.evaluation.protocols.flags import command_flags
-
-    found = []
-    for flag in command_flags(protocol).values():
-        free = [text for text in flag.spellings if not taken & set(text.split("/"))]
-        if free:
-            taken = taken.union(*(text.split("/") for text in free))
-            found.append(_option(flag, free))
-    return found
 
 
 def _option(flag: CommandFlag, spellings: list[str]) -> click.Option:
