@@ -24,7 +24,7 @@ from PIL import Image
 
 from fusionbench.core.images import read_image
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
-from fusionbench.evaluation.pairs import PairsProtocol, score_pictures
+from fusionbench.evaluation.pairs import PairsProtocol, score_fused_images
 from fusionbench.results.full_range import count_full_range
 from fusionbench.results.schema import Result, load_per_image, save
 
@@ -166,10 +166,10 @@ def score_sets(sets: Iterator[Published], pairs: PairSet, out: Path) -> list[str
 def score_forms(one: Published, found: str, folder: Path, pairs: PairSet, out: Path) -> None:
     """Score one set as published and, unless it is stretched already, stretched; remove its rows of other files."""
     name = one.name.lower().replace("_", "-")
-    about = {"name": name, "title": one.name.replace("_", "-"), "note": one.note, "keep_pictures": False}
+    about = {"name": name, "title": one.name.replace("_", "-"), "note": one.note, "keep_images": False}
     kept: list[Path] = []
     for stretch in (False, True):
-        result: Result = score_pictures(folder, pairs, protocol=PairsProtocol(stretch), out=out, **about)  # type: ignore[arg-type]
+        result: Result = score_fused_images(folder, pairs, protocol=PairsProtocol(stretch), out=out, **about)  # type: ignore[arg-type]
         table = load_per_image(result.folder(out))
         remarks = result.provenance.get("remarks")
         result.provenance = {"fusionbench": result.provenance["fusionbench"], "files": found}

@@ -63,7 +63,7 @@ def score_networks(name: str, source: Path, runs: dict[str, Path], out: Path) ->
         say(f"{name}: {network}, imported weights")
         try:
             title = f"{MODELS.get(network).title}, authors' weights"
-            settings = {"out": out, "device": "cpu", "keep_pictures": False, "title": title}
+            settings = {"out": out, "device": "cpu", "keep_images": False, "title": title}
             yield from protocol.evaluate_all(folder, pairs, suite.protocol, **settings)
         except FusionbenchError as error:
             say(f"warning: {name}: {network}: {error}")
@@ -106,7 +106,7 @@ def main() -> int:
         for name in given.only.split(","):
             source, wanted = given.data / SUITES[name], own_rows(name, chosen)
             for label in wanted:
-                settings = {"source_dir": source, "out": scratch, "jobs": 1, "keep_pictures": False}
+                settings = {"source_dir": source, "out": scratch, "jobs": 1, "keep_images": False}
                 try:
                     replace(run_suite(name, models=[label], **settings), scratch, given.out)
                 except FusionbenchError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 import mkdocs_gen_files
 
 from fusionbench.cli import VERBS, cli
+from fusionbench.cli.protocol_options import ProtocolCommand
+from fusionbench.evaluation.protocols import PROTOCOLS
 
 
 def verbs(group: click.Group, path: str, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
@@ -40,9 +42,9 @@ def kind(parameter: click.Parameter) -> str:
     return described
 
 
-def rows(command: click.Command, context: click.Context) -> Iterator[str]:
+def rows(parameters: Iterable[click.Parameter], context: click.Context) -> Iterator[str]:
     """One row of the table for every option that ``--help`` shows."""
-    for parameter in command.params:
+    for parameter in parameters:
         if not isinstance(parameter, click.Option) or parameter.hidden:
             continue
         names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
@@ -86,9 +88,15 @@ def main() -> None:
             page.write(f"\n### {name} {{: #{anchor} }}\n\n")
             usage = " ".join(inner.command.collect_usage_pieces(inner))
             page.write(f"```text\nfusionbench {name} {usage}\n```\n\n{body(command.help or '')}\n\n")
-            options = list(rows(command, inner))
-            if options:
-                page.write("| option | value | default | meaning |\n|---|---|---|---|\n" + "\n".join(options) + "\n")
+            tables = {"": list(rows(command.params, inner))}
+            if isinstance(command, ProtocolCommand):
+                for key in PROTOCOLS.names():
+                    title = f"\nWith `--protocol {key}`:\n\n"
+                    tables[title] = list(rows(command.options_of(PROTOCOLS.get(key)), inner))
+            for title, options in tables.items():
+                if options:
+                    head = f"{title}| option | value | default | meaning |\n|---|---|---|---|\n"
+                    page.write(head + "\n".join(options) + "\n")
 
 
 main()

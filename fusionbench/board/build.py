@@ -33,7 +33,7 @@ from fusionbench.board.site_index import (
     sign_index,
 )
 from fusionbench.board.table import cell_notes, slots
-from fusionbench.board.values import add_values, model_pictures, picture, script
+from fusionbench.board.values import add_values, model_images, png_bytes, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, RejectedError, UsageError
 from fusionbench.core.io import read_bounded, write_bytes
@@ -200,7 +200,7 @@ def _add_benchmark(
     for path in sorted(found, key=lambda path: (path.stem == "fused-pairs", path)):  # of other images: last
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         with pages.isolated(path):
-            files[name] = picture(path)
+            files[name] = png_bytes(path)
             sheets.append({"file": name, "caption": _sheet_caption(path.stem, benchmark)})
     comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
@@ -261,7 +261,7 @@ def _add_benchmark(
                 row=row,
                 result=row.entry.results[0],
                 views=by_number_of_inputs(row, benchmark) + curves,
-                pictures=model_pictures(pages, row, benchmark),
+                images=model_images(pages, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
     return front

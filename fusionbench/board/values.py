@@ -64,7 +64,7 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
     }
     for place, paths in sources.items():
         for source, path in zip(SOURCES, paths, strict=True):
-            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(picture, path)
+            files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(png_bytes, path)
     about_all = {"ids": ids, "scores": about, "sources": list(sources)}
     files[f"data/{benchmark.slug}/scores.js"] = script(about_all)
     for row in (row for row in rows if row.slug in found):
@@ -102,7 +102,7 @@ def _add_fused(
             maps = may_have_maps(*paths) and len(shown["ssim"]) < MAX_MAPS
             if not _whole(pages, path):
                 continue
-            pages.files[f"{place}/fused/{number}.png"] = partial(picture, path)
+            pages.files[f"{place}/fused/{number}.png"] = partial(png_bytes, path)
             shown["fused"].append(number)
         if maps:
             for kind in KINDS:
@@ -111,7 +111,7 @@ def _add_fused(
     return shown
 
 
-def model_pictures(pages: Pages, row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
+def model_images(pages: Pages, row: BoardRow, benchmark: Benchmark) -> list[dict[str, str]]:
     """Add the images that a row's results keep of themselves; file and caption of each."""
     assert row.entry is not None
     shown = []
@@ -122,12 +122,12 @@ def model_pictures(pages: Pages, row: BoardRow, benchmark: Benchmark) -> list[di
                 if not inside:
                     raise DataError(f"{folder / 'result.json'}: image {name!r} is outside the result's folder")
                 copy = f"pictures/{benchmark.slug}-{row.slug}-{result.id[:12]}-{number}.png"
-                pages.files[copy] = picture(folder / name)
+                pages.files[copy] = png_bytes(folder / name)
                 shown.append({"file": copy, "caption": caption})
     return shown
 
 
-def picture(path: Path) -> bytes:
+def png_bytes(path: Path) -> bytes:
     """The bytes of a PNG, its size and signature checked.
 
     Raises:

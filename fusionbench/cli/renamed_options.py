@@ -58,7 +58,6 @@ def keep_images_option(text: str) -> Callable[[Callable[..., Any]], Callable[...
     """The option ``--keep-images/--no-images``, which was ``--keep-pictures/--no-pictures``."""
     return click.option(
         "--keep-images/--no-images",
-        "keep_pictures",  # the name that protocols have for it
         cls=RenamedFlag,
         former={"--keep-pictures": True, "--no-pictures": False},
         default=None,

@@ -53,7 +53,7 @@ def score_command(
     title: str | None,
     note: str,
     out: Path | None,
-    keep_pictures: bool | None,
+    keep_images: bool | None,
     as_json: bool,
     csv_path: Path | None,
     jobs: int | None,
@@ -98,14 +98,14 @@ def score_command(
             out=root,
             strict=strict,
             jobs=jobs,
-            keep_pictures=keep_pictures,
+            keep_images=keep_images,
             range_a=range_a,
             range_b=range_b,
             range_fused=range_fused,
         )
         _show_result(result, root, as_json)
         return
-    if name or title or note or out or keep_pictures is not None:
+    if name or title or note or out or keep_images is not None:
         raise UsageError("--name, --title, --note, --out and --keep-images belong to a result: add --suite")
     from fusionbench.evaluation.image_files import score_files
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.cli.setting_options import parse_settings
@@ -16,7 +17,6 @@ from fusionbench.core.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
-    from fusionbench.evaluation.protocols.base import BaseProtocol
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
 _STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse images without a partner.")
@@ -85,7 +85,7 @@ def train_command(
         click.echo(str(run.folder))
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=ProtocolCommand)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-d", "--data", required=True, help="A data set, or pairs: a folder, or a name (a set's below data/).")
 @click.option(
@@ -95,49 +95,26 @@ def train_command(
 )
 @click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="Option of the protocol; repeatable.")
 @click.option("--split", help="[test; pairs without one: their first]")
-@click.option("-k", "--samples", type=click.IntRange(min=1), default=100, show_default=True, help="Draws per image, K.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
-@click.option("--paper-batch", type=click.IntRange(min=1), default=32, show_default=True, help="For avg_paper.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the split.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
 @_DEVICE
-@click.option("--precision", default="fp32", show_default=True, help="fp32, tf32 or bf16.")
-@click.option("--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster draws.")
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
-@click.option("--curves", is_flag=True, help="Also write curves.csv: scores of the first 1, 2, 4, ... K draws.")
-@click.option("--sheets", is_flag=True, help="Also draw samples.png and reconstructions.png, for the pages too.")
-@click.option("--source-dir", type=click.Path(path_type=Path), help="Pairs: folder of the files of the source --data.")
-@click.option("--stretch", is_flag=True, help="Pairs: stretch every fused image to its full range first.")
-@range_options("a", "b", head="Pairs: ")
-@_STRICT
-@_KEEP
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def evaluate_command(
     context: click.Context,
+    /,
     runs: tuple[Path, ...],
     data: str,
     protocol: str | None,
     extra: tuple[str, ...],
     split: str | None,
-    samples: int,
-    seed: int,
-    paper_batch: int,
     limit: int | None,
     out: Path,
     device: str,
-    precision: str,
-    compile: bool,
     force: bool,
-    curves: bool,
-    sheets: bool,
-    source_dir: Path | None,
-    stretch: bool,
-    range_a: Range | None,
-    range_b: Range | None,
-    strict: bool,
-    keep_pictures: bool | None,
     as_json: bool,
+    **own: Any,
 ) -> None:
     """Score RUNS (folders) at every number of inputs, or on registered pairs. Prints the folder of each result.
 
@@ -147,17 +124,14 @@ def evaluate_command(
 
     Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
     """
-    from fusionbench.evaluation.protocols import find_protocol, protocol_for
     from fusionbench.evaluation.protocols.base import OPENS
 
-    rules = find_protocol(protocol) if protocol else protocol_for(data, source_dir)
-    given = _given(context)
-    _refuse(rules, set(given))
-    options = {key: value for key, value in given.items() if key == "limit" or key in rules.own_options}
-    for key in ("range_a", "range_b"):
-        if key in options:
-            options[key] = str(options[key])
-    checked = rules.options(**options, **parse_settings(extra, "--option"))
+    rules = used_protocol(context)
+    given = protocol_settings(context, rules, own)
+    options = {key: value for key, value in given.items() if key in rules.own_options}
+    if limit is not None:
+        options["limit"] = limit
+    checked = rules.options(**options, **_further(extra, options))
     opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
     takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
     results = [rules.evaluate(run, opened, checked, out=out, device=device, force=force, **takes) for run in runs]
@@ -203,7 +177,7 @@ def run_command(
     range_a: Range | None,
     range_b: Range | None,
     strict: bool,
-    keep_pictures: bool | None,
+    keep_images: bool | None,
     as_json: bool,
 ) -> None:
     """Run a SUITE (a name or a .toml file): make its data, train and score its models. Goes on where it stopped.
@@ -231,7 +205,7 @@ def run_command(
             limit=limit,
             sheets=sheets,
             strict=strict,
-            keep_pictures=keep_pictures,
+            keep_images=keep_images,
             range_a=range_a,
             range_b=range_b,
         )
@@ -248,28 +222,17 @@ def _whole_numbers(text: str) -> list[int]:
         raise UsageError(f"--seeds {text}: whole numbers separated by commas, such as 0,1") from None
 
 
-def _given(context: click.Context) -> dict[str, Any]:
-    """The options that somebody gave, by the names that protocols have for them."""
-    return {
-        "draws" if name == "samples" else name: value
-        for name, value in context.params.items()
-        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-    }
-
-
-def _refuse(protocol: BaseProtocol, given: set[str]) -> None:
-    """Tell of options that other protocols have and this one does not.
+def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:
+    """The options of ``--option KEY=VALUE``.
 
     Raises:
-        UsageError: there are some.
+        UsageError: one that has another form, or that an option of its own gives, too.
     """
-    from fusionbench.evaluation.protocols.base import flag, others_options
-
-    refused = others_options(protocol, given)
-    if refused:
-        owner = next(iter(refused.values()))
-        flags = ", ".join(sorted(flag(option) for option, other in refused.items() if other == owner))
-        raise UsageError(f"{flags}: for --protocol {owner} only")
+    found = parse_settings(extra, "--option")
+    for key in found:
+        if key in given:
+            raise UsageError(f"--option {key}: is given twice, here and by an option of its own; leave out one")
+    return found
 
 
 def _show(results: list[Any], out: Path, as_json: bool) -> None:

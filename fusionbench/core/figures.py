@@ -59,7 +59,7 @@ class _Page:
     ) -> None:
         self.draw.text((x, y), text, fill=colour, font=_font(size, bold), anchor=anchor)
 
-    def picture(self, x: int, y: int, pixels: np.ndarray, scale: int) -> None:
+    def paste(self, x: int, y: int, pixels: np.ndarray, scale: int) -> None:
         from PIL import Image
 
         height, width = pixels.shape[:2]
@@ -125,7 +125,7 @@ def contact_sheet(
             if labels:
                 page.text(left - 10, y + height / 2, labels[sample], SMALL, colour=SOFT, anchor="rm")
             for column, pixels in zip(columns, [targets[sample], *views[sample]], strict=True):
-                page.picture(column, y, pixels, scale)
+                page.paste(column, y, pixels, scale)
     if caption:
         page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
     return page.png()
@@ -143,7 +143,7 @@ def pair_sheet(
     """
     if not lines or any(len(line) != len(names) for line in lines):
         raise UsageError(f"pair sheet: every line needs {len(names)} images, and there must be one")
-    small = [[reduced(picture, side) for picture in line] for line in lines]
+    small = [[reduced(image, side) for image in line] for line in lines]
     column = max(line[0].shape[1] for line in small) + GAP
     top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
     height = top + sum(line[0].shape[0] + GAP for line in small) - GAP + MARGIN
@@ -153,8 +153,8 @@ def pair_sheet(
     for number, name in enumerate(names):
         page.text(MARGIN + number * column + (column - GAP) / 2, top - 10, name, HEAD, colour=SOFT, anchor="ms")
     for line in small:
-        for number, picture in enumerate(line):
-            page.picture(MARGIN + number * column, top, picture, 1)
+        for number, image in enumerate(line):
+            page.paste(MARGIN + number * column, top, image, 1)
         top += line[0].shape[0] + GAP
     return page.png()
 
@@ -178,7 +178,7 @@ def tile_sheet(images: np.ndarray, labels: Sequence[str], *, title: str = "", ca
         page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         x, y = MARGIN + number % columns * (width + GAP), top + number // columns * line
-        page.picture(x, y, image, scale)
+        page.paste(x, y, image, scale)
         page.text(x + width / 2, y + height + 4, label, SMALL, colour=SOFT, anchor="ma")
     if caption:
         page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
@@ -203,13 +203,13 @@ def sample_sheet(
         UsageError: shapes or dtypes that do not belong together, no samples or no models.
     """
     targets, views = _images(targets, "targets", 3), _images(views, "views", 4)
-    made = {name: _images(pictures, f"draws of {name}", 5) for name, pictures in draws.items()}
+    made = {name: _images(images, f"draws of {name}", 5) for name, images in draws.items()}
     count, number_of_views = views.shape[:2]
     if len(targets) != count or targets.shape[1:] != views.shape[2:] or not made:
         raise UsageError(f"sample sheet: targets {targets.shape}, views {views.shape} and {len(made)} models")
-    for name, pictures in made.items():
-        if pictures.shape[:2] != (count, number_of_views + 1) or pictures.shape[3:] != targets.shape[1:]:
-            raise UsageError(f"sample sheet: draws of {name} are {pictures.shape}, views are {views.shape}")
+    for name, images in made.items():
+        if images.shape[:2] != (count, number_of_views + 1) or images.shape[3:] != targets.shape[1:]:
+            raise UsageError(f"sample sheet: draws of {name} are {images.shape}, views are {views.shape}")
     scale, height, width = _scale(targets.shape[1:3])
     step = width + GAP
     row_label = 34
@@ -217,8 +217,8 @@ def sample_sheet(
     inputs_at, x = x, x + number_of_views * step - GAP + BLOCK_GAP
     target_at, x = x, x + width + BLOCK_GAP
     models_at: dict[str, int] = {}
-    for name, pictures in made.items():
-        span = max(pictures.shape[2] * step - GAP, round(_font(HEAD, True).getlength(name)))
+    for name, images in made.items():
+        span = max(images.shape[2] * step - GAP, round(_font(HEAD, True).getlength(name)))
         models_at[name], x = x, x + span + BLOCK_GAP
     top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
     block = (number_of_views + 1) * (height + GAP) - GAP
@@ -240,18 +240,18 @@ def sample_sheet(
             page.draw.line((MARGIN, y, page.image.width - MARGIN, y), fill=LINE)
         if labels:
             page.text(target_at, block_top + height + GAP, labels[sample], SMALL, colour=SOFT)
-        page.picture(target_at, block_top, targets[sample], scale)
+        page.paste(target_at, block_top, targets[sample], scale)
         for given in range(number_of_views + 1):
             y = block_top + given * (height + GAP)
             page.text(MARGIN, y + height / 2, str(given), HEAD, colour=SOFT, anchor="lm")
             for view in range(number_of_views):
                 if view < given:
-                    page.picture(inputs_at + view * step, y, views[sample, view], scale)
+                    page.paste(inputs_at + view * step, y, views[sample, view], scale)
                 else:
                     page.absent(inputs_at + view * step, y, width, height)
             for name, left in models_at.items():
                 for draw, pixels in enumerate(made[name][sample, given]):
-                    page.picture(left + draw * step, y, pixels, scale)
+                    page.paste(left + draw * step, y, pixels, scale)
     if caption:
         page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
     return page.png()
@@ -274,10 +274,10 @@ def reconstruction_sheet(
         UsageError: shapes or dtypes that do not belong together, no samples or no models.
     """
     targets = _images(targets, "targets", 3)
-    pictures = {name: _images(images, f"reconstructions of {name}", 4) for name, images in made.items()}
-    if not pictures:
+    by_model = {name: _images(images, f"reconstructions of {name}", 4) for name, images in made.items()}
+    if not by_model:
         raise UsageError(f"reconstruction sheet: targets {targets.shape} and 0 models")
-    for name, images in pictures.items():
+    for name, images in by_model.items():
         if len(images) != len(targets) or images.shape[2:] != targets.shape[1:]:
             raise UsageError(
                 f"reconstruction sheet: reconstructions of {name} are {images.shape}, targets {targets.shape}"
@@ -289,10 +289,10 @@ def reconstruction_sheet(
     x = MARGIN + (round(max(_font(SMALL).getlength(label) for label in labels)) + 10 if labels else 0)
     target_at, x = x, x + width + BLOCK_GAP
     models_at: dict[str, int] = {}
-    for name, images in pictures.items():
+    for name, images in by_model.items():
         span = max(images.shape[1] * step - GAP, round(_font(HEAD, True).getlength(name)))
         models_at[name], x = x, x + span + BLOCK_GAP
-    counted = any(images.shape[1] > 1 for images in pictures.values())
+    counted = any(images.shape[1] > 1 for images in by_model.values())
     head = MARGIN + (TITLE + 18 if title else 0) + HEAD
     top = head + (SMALL + 8 if counted else 0) + 12
     bottom = MARGIN + (SMALL + 14 if caption else 0)
@@ -302,17 +302,17 @@ def reconstruction_sheet(
     page.text(target_at, head + 2, "target", HEAD, bold=True, anchor="ls")
     for name, left in models_at.items():
         page.text(left, head + 2, name, HEAD, bold=True, anchor="ls")
-        if pictures[name].shape[1] > 1:
-            for given in range(pictures[name].shape[1]):
+        if by_model[name].shape[1] > 1:
+            for given in range(by_model[name].shape[1]):
                 page.text(left + given * step + width / 2, top - 8, f"N = {given}", SMALL, colour=SOFT, anchor="ms")
     for sample in range(len(targets)):
         y = top + sample * (height + GAP)
         if labels:
             page.text(target_at - 10, y + height / 2, labels[sample], SMALL, colour=SOFT, anchor="rm")
-        page.picture(target_at, y, targets[sample], scale)
+        page.paste(target_at, y, targets[sample], scale)
         for name, left in models_at.items():
-            for given, pixels in enumerate(pictures[name][sample]):
-                page.picture(left + given * step, y, pixels, scale)
+            for given, pixels in enumerate(by_model[name][sample]):
+                page.paste(left + given * step, y, pixels, scale)
     if caption:
         page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
     return page.png()

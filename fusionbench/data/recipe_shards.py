@@ -46,7 +46,7 @@ def strip_dataset(dataset: Dataset, out: str | Path) -> Path:
         DataError: a damaged data set, or no space.
     """
     recipe, folder = dataset.recipe, Path(out)
-    made = [split for split in dataset.splits if dataset.kind == "views" and recipe.made_views(split)]
+    made = [split for split in dataset.splits if recipe.made_views(split)]
     if not made:
         raise UsageError(f"{dataset.name}: its views came with the source; recipe shards are for views that are made")
     if folder.exists() and any(folder.iterdir()):

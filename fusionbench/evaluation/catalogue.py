@@ -133,6 +133,7 @@ def suite_card(name: str) -> Card:
 def protocol_card(name: str) -> Card:
     """A protocol: what is given and scored, its options with their defaults, and its scores in the order of tables."""
     from fusionbench.evaluation.protocols import PROTOCOLS
+    from fusionbench.evaluation.protocols.flags import command_flags
 
     protocol = PROTOCOLS.get(name)
     return {
@@ -140,6 +141,7 @@ def protocol_card(name: str) -> Card:
         "about": " ".join(protocol.about.split()),
         "options": {"limit": None, **protocol.own_options},
         "takes": sorted(protocol.takes),
+        "evaluate": {", ".join(flag.spellings): flag.about for flag in command_flags(protocol).values()},
         "columns": list(protocol.columns),
         "version": protocol.version,
         "where": _where(type(protocol)),

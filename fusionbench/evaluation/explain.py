@@ -87,9 +87,9 @@ def explain(
     sums: dict[tuple[int, str], list[float]] = {}
     for row in rows:
         read = read_row(row, ranges)
-        pictures = [read[side] for side in ("fused", "a", "b")]
+        decoded = [read[side] for side in ("fused", "a", "b")]
         for treatment, prepare in TREATMENTS.items():
-            stacks = prepare(pictures)
+            stacks = prepare(decoded)
             if stacks is None:
                 continue
             for place, (record, _) in enumerate(records):
@@ -193,13 +193,13 @@ def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
 Treatment = Callable[[Sequence[DecodedImage]], "list[np.ndarray] | None"]
 
 
-def _as_it_is(pictures: Sequence[DecodedImage]) -> list[np.ndarray]:
-    return [picture.grey()[None] for picture in pictures]
+def _as_it_is(images: Sequence[DecodedImage]) -> list[np.ndarray]:
+    return [image.grey()[None] for image in images]
 
 
-def _stretched(pictures: Sequence[DecodedImage]) -> list[np.ndarray] | None:
+def _stretched(images: Sequence[DecodedImage]) -> list[np.ndarray] | None:
     """Every image stretched to 0..255; None when they fill the range already."""
-    greys = [picture.grey() for picture in pictures]
+    greys = [image.grey() for image in images]
     if all(grey.min() == 0 and grey.max() == 255 for grey in greys):
         return None
     return [_fill(grey)[None] for grey in greys]
@@ -212,48 +212,48 @@ def _fill(grey: np.ndarray) -> np.ndarray:
     return np.rint((grey.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def _jpeg(pictures: Sequence[DecodedImage]) -> list[np.ndarray]:
+def _jpeg(images: Sequence[DecodedImage]) -> list[np.ndarray]:
     """The fused image as JPEG of quality 75 would return it."""
     import cv2
 
-    fused, *sources = _as_it_is(pictures)
+    fused, *sources = _as_it_is(images)
     coded = cv2.imencode(".jpg", fused[0], [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
     return [np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))[None], *sources]
 
 
-def _by_colour(pictures: Sequence[DecodedImage], make: Callable[[DecodedImage], np.ndarray]) -> list[np.ndarray] | None:
+def _by_colour(images: Sequence[DecodedImage], make: Callable[[DecodedImage], np.ndarray]) -> list[np.ndarray] | None:
     """``make`` of every image as a stack; None when nothing is in colour."""
-    in_colour = any(p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0]) for p in pictures)
-    return [make(picture) for picture in pictures] if in_colour else None
+    in_colour = any(p.pixels.ndim == 3 and not np.array_equal(luma(p.pixels), p.pixels[..., 0]) for p in images)
+    return [make(image) for image in images] if in_colour else None
 
 
-def _truncated(picture: DecodedImage) -> np.ndarray:
+def _truncated(image: DecodedImage) -> np.ndarray:
     """Luma whose fraction is cut off instead of rounded, (1, h, w)."""
-    if picture.pixels.ndim == 2:
-        return picture.pixels[None]
-    result: np.ndarray = np.floor(picture.pixels @ np.array([0.299, 0.587, 0.114]) + 1e-9).astype(np.uint8)[None]
+    if image.pixels.ndim == 2:
+        return image.pixels[None]
+    result: np.ndarray = np.floor(image.pixels @ np.array([0.299, 0.587, 0.114]) + 1e-9).astype(np.uint8)[None]
     return result
 
 
-def _video(picture: DecodedImage) -> np.ndarray:
+def _video(image: DecodedImage) -> np.ndarray:
     """Luma of colour on 16..235, as MATLAB's rgb2ycbcr gives it, (1, h, w)."""
-    if picture.pixels.ndim == 2:
-        return picture.pixels[None]
+    if image.pixels.ndim == 2:
+        return image.pixels[None]
     weights = np.array([65.481, 128.553, 24.966]) / 255
-    return np.rint(picture.pixels @ weights + 16).astype(np.uint8)[None]
+    return np.rint(image.pixels @ weights + 16).astype(np.uint8)[None]
 
 
-def _channels(picture: DecodedImage) -> np.ndarray:
+def _channels(image: DecodedImage) -> np.ndarray:
     """Channels one by one, (3, h, w); their scores are averaged."""
-    pixels = picture.pixels if picture.pixels.ndim == 3 else np.repeat(picture.pixels[..., None], 3, axis=-1)
+    pixels = image.pixels if image.pixels.ndim == 3 else np.repeat(image.pixels[..., None], 3, axis=-1)
     return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
 
 
-def _channel_mean(picture: DecodedImage) -> np.ndarray:
+def _channel_mean(image: DecodedImage) -> np.ndarray:
     """Colour made grey by the plain mean of its channels, (1, h, w)."""
-    if picture.pixels.ndim == 2:
-        return picture.pixels[None]
-    result: np.ndarray = np.rint(picture.pixels.mean(-1)).astype(np.uint8)[None]
+    if image.pixels.ndim == 2:
+        return image.pixels[None]
+    result: np.ndarray = np.rint(image.pixels.mean(-1)).astype(np.uint8)[None]
     return result
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from fusionbench.core.deprecation import renamed_parameter
 from fusionbench.core.errors import UsageError
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.progress import say
@@ -19,6 +20,7 @@ from fusionbench.results.schema import Result, load
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
 
 
+@renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
 def score_outputs(
     suite: str | Path | Suite,
     a: str | Path,
@@ -31,7 +33,7 @@ def score_outputs(
     out: str | Path | None = "results",
     strict: bool = False,
     jobs: int | None = None,
-    keep_pictures: bool | None = None,
+    keep_images: bool | None = None,
     range_a: Range | str | None = None,
     range_b: Range | str | None = None,
     range_fused: Range | str | None = None,
@@ -67,7 +69,7 @@ def score_outputs(
         title=title or name,
         note=note,
         out=out,
-        keep_pictures=keep_pictures,
+        keep_images=keep_images,
         strict=strict,
         jobs=jobs,
         range_fused=range_fused,

@@ -244,14 +244,14 @@ def score_triple(row: Triple, metrics: Sequence[Metric], ranges: Ranges = _NO_RA
     Raises:
         DataError: naming the file.
     """
-    pictures = read_row(row, ranges)
-    grey = {name: picture.grey() for name, picture in pictures.items()}
+    images = read_row(row, ranges)
+    grey = {name: image.grey() for name, image in images.items()}
     try:
         values, missing = measure(grey["fused"], grey["a"], grey["b"], metrics, row.id)
     except DataError as error:
         raise DataError(f"{row.id}: {error}") from error
-    notes = {str(getattr(row, name)): picture.note for name, picture in pictures.items() if picture.note}
-    if pictures["fused"].format == "JPEG":
+    notes = {str(getattr(row, name)): image.note for name, image in images.items() if image.note}
+    if images["fused"].format == "JPEG":
         notes[str(row.fused)] = "JPEG"
     return Scored(values, missing, facts(grey["fused"], (grey["a"], grey["b"])), notes)
 
@@ -271,15 +271,15 @@ def read_row(row: Triple, ranges: Ranges = _NO_RANGES) -> dict[str, DecodedImage
     Raises:
         DataError: an unreadable image, or sizes that differ.
     """
-    pictures = {
+    images = {
         side: read_image(getattr(row, side), getattr(ranges, side), option=f"--range-{side}")
         for side in ("fused", "a", "b")
     }
-    sizes = {name: picture.pixels.shape[:2] for name, picture in pictures.items()}
+    sizes = {name: image.pixels.shape[:2] for name, image in images.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
         raise SizesDiffer(f"{row.id}: sizes differ ({listed})")
-    return pictures
+    return images
 
 
 def _run(

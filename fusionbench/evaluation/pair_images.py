@@ -23,7 +23,7 @@ FUSED, SOURCES = "fused", "sources"
 _SET = "set.json"  # written last: of which data set the sources are
 
 
-def keeps_pictures(pairs: PairSet, asked: bool | None) -> bool:
+def keeps_images(pairs: PairSet, asked: bool | None) -> bool:
     """What was asked for; without a word, whether the source may be passed on."""
     return bool(pairs.source.redistributable) if asked is None else asked
 

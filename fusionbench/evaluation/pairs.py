@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionbench.core.deprecation import renamed_parameter
 from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import encode_png, fit_ranges, images_in, read_image
@@ -33,7 +34,7 @@ from fusionbench.evaluation.make_result import make_result, saved_result
 from fusionbench.evaluation.pair_images import (
     finish_sources,
     fused_path,
-    keeps_pictures,
+    keeps_images,
     missing_sources,
     save_fused,
     save_source,
@@ -103,6 +104,7 @@ def fuse_pair(model: Fuses, pair: np.ndarray, index: int, stretch: bool = False)
         return to_luma(model.fuse(to_batch(pair, index, "cpu")), stretch)
 
 
+@renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
 def evaluate_pairs(
     model: Scorable,
     pairs: PairSet,
@@ -113,7 +115,7 @@ def evaluate_pairs(
     device: str = "auto",
     title: str | None = None,
     force: bool = False,
-    keep_pictures: bool | None = None,
+    keep_images: bool | None = None,
 ) -> Result:
     """Score a model object, or a run (its folder, or a :class:`Run`), and save the result below ``out``.
 
@@ -121,17 +123,18 @@ def evaluate_pairs(
 
     Args:
         params: parameters that a model object was built with; part of the identity (a run knows its own).
-        keep_pictures: write sources and fused images for the board's pages; None: where the source may be passed on.
+        keep_images: write sources and fused images for the board's pages; None: where the source may be passed on.
 
     Raises:
         UsageError: a model that fuses nothing, or not pairs.
         DataError: a pair that cannot be read or scored.
     """
     settings: dict[str, Any] = {"params": params, "out": out, "device": device, "title": title, "force": force}
-    [result] = evaluate_forms(model, pairs, [protocol or PairsProtocol()], keep_pictures=keep_pictures, **settings)
+    [result] = evaluate_forms(model, pairs, [protocol or PairsProtocol()], keep_images=keep_images, **settings)
     return result
 
 
+@renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
 def evaluate_forms(
     model: Scorable,
     pairs: PairSet,
@@ -142,7 +145,7 @@ def evaluate_forms(
     device: str = "auto",
     title: str | None = None,
     force: bool = False,
-    keep_pictures: bool | None = None,
+    keep_images: bool | None = None,
 ) -> list[Result]:
     """As :func:`evaluate_pairs`, in several forms at once, by default plain and stretched: every pair is fused once.
 
@@ -161,7 +164,7 @@ def evaluate_forms(
     if not can_fuse(model):
         raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
     about: dict[str, Any] = {"title": title or subject.title, "family": subject.family, "model_code": subject.code}
-    keep = out if keeps_pictures(pairs, keep_pictures) else None
+    keep = out if keeps_images(pairs, keep_images) else None
     seconds: list[float] = []
     peaks: list[float] = []
 
@@ -198,7 +201,8 @@ def evaluate_forms(
     return made
 
 
-def score_pictures(
+@renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
+def score_fused_images(
     fused: str | Path,
     pairs: PairSet,
     *,
@@ -207,7 +211,7 @@ def score_pictures(
     note: str = "",
     protocol: PairsProtocol | None = None,
     out: str | Path | None = "results",
-    keep_pictures: bool | None = None,
+    keep_images: bool | None = None,
     strict: bool = False,
     jobs: int | None = None,
     range_fused: Range | str | None = None,
@@ -222,7 +226,7 @@ def score_pictures(
         note: where the images are from.
         strict: refuse an image that belongs to no pair.
         jobs: pairs at a time; None takes the number of cores that this process may use.
-        keep_pictures: as for :func:`evaluate_pairs`.
+        keep_images: as for :func:`evaluate_pairs`.
         range_fused: which values of the fused images are black and white; part of the identity, as the pairs' ranges.
 
     Raises:
@@ -259,7 +263,7 @@ def score_pictures(
         return pixels
 
     _check_images(fused, len(pairs), read)
-    keep = out if keeps_pictures(pairs, keep_pictures) else None
+    keep = out if keeps_images(pairs, keep_images) else None
 
     def luma(index: int, pair: np.ndarray) -> np.ndarray:
         return stretch_levels(read(index)) if protocol.stretch else read(index)
@@ -363,3 +367,13 @@ def _score(
     for result in results:
         _tell(result)
     return tables
+
+
+def __getattr__(name: str) -> Any:
+    """The name of the first release, until version 0.3."""
+    if name != "score_pictures":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fusionbench.core.deprecation import deprecated
+
+    deprecated(f"{__name__}.score_pictures", "score_fused_images", removed_in="0.3")
+    return score_fused_images

@@ -108,10 +108,10 @@ def make_round(suite: str, images: int | None = None) -> tuple[Round, RoundSecre
     from fusionbench.evaluation.suites import load_suite
 
     rules = load_suite(suite)
-    if PROTOCOLS.get(rules.protocol.name).name != "masked":
+    if not PROTOCOLS.get(rules.protocol.name).seeded_views:
         raise UsageError(f"{suite}: its protocol {rules.protocol.name} scores no views that are made from a seed")
     recipe = load_recipe(rules.dataset)
-    if recipe.kind != "views" or rules.split not in recipe.splits or not recipe.made_views(rules.split):
+    if rules.split not in recipe.splits or not recipe.made_views(rules.split):
         raise UsageError(f"{suite}: the views of {rules.dataset} {rules.split} are not made from a seed")
     known = [number for number in (images, rules.protocol.limit) if number is not None]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

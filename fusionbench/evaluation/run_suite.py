@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from fusionbench.core.deprecation import renamed_parameter
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.io import require_folder
@@ -22,6 +23,7 @@ from fusionbench.evaluation.suites import Suite, SuiteModel, check_budget, load_
 from fusionbench.results.schema import Result, load
 
 
+@renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
 def run_suite(
     name_or_path: str | Path,
     *,
@@ -38,7 +40,7 @@ def run_suite(
     limit: int | None = None,
     sheets: bool = False,
     strict: bool = False,
-    keep_pictures: bool | None = None,
+    keep_images: bool | None = None,
     range_a: Range | str | None = None,
     range_b: Range | str | None = None,
 ) -> list[Result]:
@@ -55,7 +57,7 @@ def run_suite(
         limit: score only the first so many images; part of the identity.
         sheets: draw the sheets of every model that is not trivial, where they are missing.
         strict: refuse images of pairs without a partner instead of leaving them out.
-        keep_pictures: write single images of pairs for the pages; None: where the source may be passed on.
+        keep_images: write single images of pairs for the pages; None: where the source may be passed on.
         range_a, range_b: which values of the image files of pairs are black and white, instead of the suite's ranges.
 
     Returns the results in the order of the suite, seeds within a row.
@@ -68,7 +70,7 @@ def run_suite(
     rows, protocol = _choose(suite, models, seeds), PROTOCOLS.get(suite.protocol.name)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
     options = {"draws": draws, "limit": limit, **texts}
-    takes = {"strict": strict or None, "keep_pictures": keep_pictures}
+    takes = {"strict": strict or None, "keep_images": keep_images}
     suite = _with_options(suite, protocol, options, takes)
     trained = [
         (row, seed) for row in rows if protocol.trains_on_dataset or learns(row) for seed in row.seeds or suite.seeds
@@ -93,7 +95,7 @@ def run_suite(
             protocol.before_training(suite, data, folder)
             settings["folder"] = str(folder)
             done = run_rows(suite, trained, settings, jobs, train_row)
-        extra = {key: value for key, value in takes.items() if key == "keep_pictures" and key in protocol.takes}
+        extra = {key: value for key, value in takes.items() if key == "keep_images" and key in protocol.takes}
         scored = _score_here(suite, rows, protocol, data, done, settings, extra)
     if sheets and scored:
         for one in scored:

@@ -46,14 +46,14 @@ def reconstruction_grid(
     with torch.no_grad():
         if can_reconstruct(model):
             counts = range(dataset.spec.views + 1)
-            pictures = [_to_uint8(model.reconstruct(batch.with_inputs(count))) for count in counts]
-            if all(np.array_equal(picture, pictures[0]) for picture in pictures):
-                pictures = pictures[:1]
+            images = [_to_uint8(model.reconstruct(batch.with_inputs(count))) for count in counts]
+            if all(np.array_equal(image, images[0]) for image in images):
+                images = images[:1]
         elif can_fuse(model):
-            pictures = [_to_uint8(model.fuse(_target_as_view(batch)))]
+            images = [_to_uint8(model.fuse(_target_as_view(batch)))]
         else:
             raise UsageError(f"{model.title} makes no images, so there is nothing to show")
-    return {"targets": _to_uint8(batch.target), "made": np.stack(pictures, axis=1)}
+    return {"targets": _to_uint8(batch.target), "made": np.stack(images, axis=1)}
 
 
 def _target_as_view(batch: Batch) -> Batch:

@@ -33,8 +33,9 @@ class StoredPairs:
     def __init__(self, place: str | Path) -> None:
         self.dataset: Dataset = open_dataset(place)
         recipe, source = self.dataset.recipe, self.dataset.manifest.source
-        if recipe.kind != "pairs" or not recipe.whole:
-            what = "patches of pairs" if recipe.kind == "pairs" else "no registered pairs"
+        of_pairs = recipe.kind == "pairs"
+        if not of_pairs or not recipe.whole:
+            what = "patches of pairs" if of_pairs else "no registered pairs"
             raise UsageError(f"{self.dataset.folder}: it holds {what}; whole pairs are scored")
         self.name, self.title, self.licence = source.name, source.title, source.licence
         self.citation, self.homepage = source.citation, source.homepage

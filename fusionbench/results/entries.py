@@ -38,6 +38,7 @@ from fusionbench.results.result_set import Results, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows, owner_of
 from fusionbench.results.schema import ProtocolIdentity, Result
 from fusionbench.results.tiers import Tier, tier_of
+from fusionbench.results.tracks import ranking_parameter
 
 
 @dataclass
@@ -125,9 +126,10 @@ def table_protocol(protocol: ProtocolIdentity) -> ProtocolIdentity:
         >>> table_protocol(ProtocolIdentity(name="pairs", version="1", seed=0, params={"stretch": True})).params
         {}
     """
-    if protocol.name != "pairs":
+    ranked_by = ranking_parameter(protocol.name)
+    if ranked_by not in protocol.params:
         return protocol
-    params = {key: value for key, value in protocol.params.items() if key != "stretch"}
+    params = {key: value for key, value in protocol.params.items() if key != ranked_by}
     return msgspec.structs.replace(protocol, params=params)
 
 

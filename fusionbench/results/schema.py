@@ -180,7 +180,10 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     @property
     def stretched(self) -> bool:
         """Whether fused images were stretched image by image: by the protocol, or as their ranges show."""
-        if self.identity.protocol.name == "pairs" and self.identity.protocol.params.get("stretch") is True:
+        from fusionbench.results.tracks import ranking_parameter
+
+        protocol = self.identity.protocol
+        if protocol.params.get(ranking_parameter(protocol.name) or "") is True:
             return True
         return isinstance(self.full_range, FullRange) and self.full_range.stretched
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from fusionbench.results.tracks import TRACKS
+from fusionbench.results.tracks import has_public_targets
 
 Tier = Literal["weights", "stretched", "predictions"]
 Tiers = Literal["apart", "together"]
@@ -55,8 +55,7 @@ def tier_of(status: str, protocol: str, stretched: bool = False) -> Tier:
         >>> tier_of("verified", "masked"), tier_of("scored", "pairs")
         ('weights', 'weights')
     """
-    apart = protocol not in TRACKS.names() or TRACKS.get(protocol).public_targets
-    if status == "scored" and apart:
+    if status == "scored" and has_public_targets(protocol):
         return "predictions"
     return "stretched" if stretched else "weights"
 

@@ -26,11 +26,14 @@ class Track(ABC):
         needs: inputs of its metrics, see ``Metric.needs``.
         public_targets: whether anybody can make what predictions are compared with; they are then ranked apart
             (:mod:`fusionbench.results.tiers`).
+        ranked_by: parameter of the protocol which, when true, puts a result among the stretched rows of the same table;
+            any other difference of parameters makes another table.
     """
 
     title: ClassVar[str]
     needs: ClassVar[frozenset[str]]
     public_targets: ClassVar[bool] = True
+    ranked_by: ClassVar[str | None] = None
 
     @abstractmethod
     def columns(self, dataset: str) -> Sequence[str] | None:
@@ -84,6 +87,7 @@ class PairsTrack(Track):
     title = "pairs"
     needs = frozenset({"pair", "fused"})
     public_targets = False  # there are none: fused images are scored against their sources
+    ranked_by = "stretch"
 
     def columns(self, dataset: str) -> Sequence[str] | None:
         from fusionbench.sources import is_pair_source
@@ -114,3 +118,27 @@ TRACKS: Registry[type[Track]] = Registry(
     {"masked": "fusionbench.results.tracks:MaskedTrack", "pairs": "fusionbench.results.tracks:PairsTrack"},
     see="fusionbench list protocols",
 )
+
+
+def has_public_targets(protocol: str) -> bool:
+    """Whether anybody can make what predictions are compared with under a protocol, named without its version.
+
+    Of a protocol that is not known here the careful answer is given.
+
+    Example:
+        >>> from fusionbench.results.tracks import has_public_targets
+        >>> has_public_targets("masked"), has_public_targets("pairs"), has_public_targets("not-installed")
+        (True, False, True)
+    """
+    return protocol not in TRACKS.names() or TRACKS.get(protocol).public_targets
+
+
+def ranking_parameter(protocol: str) -> str | None:
+    """The parameter of a protocol that says with which rows of a table a result is ranked; None where there is none.
+
+    Example:
+        >>> from fusionbench.results.tracks import ranking_parameter
+        >>> ranking_parameter("pairs"), ranking_parameter("masked")
+        ('stretch', None)
+    """
+    return TRACKS.get(protocol).ranked_by if protocol in TRACKS.names() else None

@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionbench.core.errors import UsageError
+from fusionbench.evaluation.suites import Suite
 from fusionbench.submissions.prediction_drafts import Draft, draft_images, draft_samples
 from fusionbench.submissions.prediction_scores import score_pair_images, score_samples
+from fusionbench.submissions.prediction_suites import SuiteImages, SuitePredictions, SuiteSamples
 from fusionbench.submissions.predictions import (
     IMAGES,
     SAMPLES,
@@ -36,6 +39,7 @@ class PredictionKind:
         draft: the record and the files of predictions for data; files may be made in a temporary folder.
         examine: looks at unpacked predictions, beside the data where they are given.
         score: scores unpacked predictions on the data as the suite says, into a folder of results.
+        in_suite: the scores, data and uploads of a suite under whose protocol they are scored.
     """
 
     file: str
@@ -46,6 +50,7 @@ class PredictionKind:
     draft: Callable[[Path, Path, Path, Mapping[str, str | None]], Draft]
     examine: Callable[[Path, Predictions, Path | None, PredictionFindings], None]
     score: Callable[[Path, Predictions, Path, str, Path], None]
+    in_suite: SuitePredictions
 
     def is_in(self, names: Sequence[str]) -> bool:
         """Whether an archive of files with these names has predictions of this kind."""
@@ -62,6 +67,7 @@ PREDICTION_KINDS = {
         draft=draft_samples,
         examine=examine_samples,
         score=score_samples,
+        in_suite=SuiteSamples(),
     ),
     "pairs": PredictionKind(
         file=IMAGES,
@@ -72,5 +78,37 @@ PREDICTION_KINDS = {
         draft=draft_images,
         examine=examine_images,
         score=score_pair_images,
+        in_suite=SuiteImages(),
     ),
 }
+
+
+def predictions_under(suite: Suite) -> PredictionKind:
+    """The kind of predictions that are scored under a suite's protocol.
+
+    Raises:
+        UsageError: predictions cannot be scored under it.
+
+    Example:
+        >>> from fusionbench.evaluation.suites import load_suite
+        >>> from fusionbench.submissions.prediction_kinds import predictions_under
+        >>> predictions_under(load_suite("pairs-demo")).file, predictions_under(load_suite("quickstart")).needs_suite
+        ('images', True)
+    """
+    kind = PREDICTION_KINDS.get(suite.protocol.name.rpartition("/")[0])
+    if kind is None:
+        raise UsageError(f"{suite.name}: predictions cannot be scored under the protocol {suite.protocol.name}")
+    return kind
+
+
+def needs_suite(protocol: str) -> bool:
+    """Whether submissions under a protocol, named without its version, are scored as a suite says; images of pairs
+    and weights for pairs are scored without one.
+
+    Example:
+        >>> from fusionbench.submissions.prediction_kinds import needs_suite
+        >>> needs_suite("masked"), needs_suite("pairs"), needs_suite("multi-focus")
+        (True, False, True)
+    """
+    kind = PREDICTION_KINDS.get(protocol)
+    return kind is None or kind.needs_suite

@@ -81,7 +81,7 @@ def score_pair_images(folder: Path, record: Predictions, data: Path, suite: str,
     Raises:
         DataError: images that lack, differ in size or cannot be read.
     """
-    from fusionbench.evaluation.pairs import score_pictures
+    from fusionbench.evaluation.pairs import score_fused_images
 
     pairs = pairs_of(data, record.split)
-    score_pictures(folder / IMAGES, pairs, name=record.model, title=record.title, out=out)
+    score_fused_images(folder / IMAGES, pairs, name=record.model, title=record.title, out=out)

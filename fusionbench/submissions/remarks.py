@@ -17,17 +17,17 @@ SWAPPED = 0.2  # by how much the colours must agree better with red and blue exc
 _LEAST = 3  # images
 
 
-def blockiness(pictures: Sequence[np.ndarray]) -> float:
+def blockiness(images: Sequence[np.ndarray]) -> float:
     """Mean step across the borders of 8×8 blocks over the median of the seven other phases, minus one; (H,W) uint8.
 
     Zero within noise where there is no grid; NaN for images without any step or under 24 pixels.
     """
     total, count = np.zeros(8), np.zeros(8)
-    for picture in pictures:
-        for image in (picture.astype(np.int16), picture.T.astype(np.int16)):
-            if image.shape[1] < 24:
+    for image in images:
+        for turned in (image.astype(np.int16), image.T.astype(np.int16)):
+            if turned.shape[1] < 24:
                 continue
-            steps = np.abs(np.diff(image, axis=1)).mean(axis=0, dtype=np.float64)  # step i is between i and i+1
+            steps = np.abs(np.diff(turned, axis=1)).mean(axis=0, dtype=np.float64)  # step i is between i and i+1
             phases = (np.arange(len(steps)) + 1) % 8
             total += np.bincount(phases, steps, 8)
             count += np.bincount(phases, minlength=8)
@@ -78,14 +78,14 @@ def _jpeg(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]]) 
     )
 
 
-def _spans(picture: np.ndarray) -> int:
-    return int(picture.max()) - int(picture.min())
+def _spans(image: np.ndarray) -> int:
+    return int(image.max()) - int(image.min())
 
 
 def _stretch(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]]) -> str:
     """Images that span 0..255 although no source of theirs comes that far: each was stretched by itself."""
-    room = [(picture, row) for picture, row in zip(fused, sources, strict=True) if max(map(_spans, row)) < 250]
-    full = [(picture, row) for picture, row in room if _spans(picture) == 255]
+    room = [(image, row) for image, row in zip(fused, sources, strict=True) if max(map(_spans, row)) < 250]
+    full = [(image, row) for image, row in room if _spans(image) == 255]
     if len(room) < _LEAST or len(full) < FULL * len(room):
         return ""
     gain = float(np.median([255 / max(1, max(map(_spans, row))) for _, row in full]))
@@ -98,7 +98,7 @@ def _stretch(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]
 def _copies(fused: Sequence[np.ndarray], sources: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> list[str]:
     lines = []
     for k, name in enumerate(names):
-        values = np.array([pearson_coefficient(picture, row[k]) for picture, row in zip(fused, sources, strict=True)])
+        values = np.array([pearson_coefficient(image, row[k]) for image, row in zip(fused, sources, strict=True)])
         values = values[np.isfinite(values)]
         if len(values) >= _LEAST and float(np.median(values)) >= COPY:
             close = int((values >= COPY).sum())
@@ -124,6 +124,6 @@ def _channels(colour: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
     )
 
 
-def _tint(picture: np.ndarray) -> np.ndarray:
-    result: np.ndarray = picture[..., 0].astype(np.int16) - picture[..., 2]
+def _tint(image: np.ndarray) -> np.ndarray:
+    result: np.ndarray = image[..., 0].astype(np.int16) - image[..., 2]
     return result

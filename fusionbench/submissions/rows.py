@@ -18,6 +18,7 @@ from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.locks import lock
 from fusionbench.results.row_keys import owner_of, row_key, seed_of
 from fusionbench.results.schema import Result, SubmittedRow, load, save
+from fusionbench.results.tracks import has_public_targets
 from fusionbench.submissions.fingerprints import (
     Content,
     copy_problems,
@@ -62,7 +63,7 @@ def save_row(
         if fingerprint is not None and not problems:
             assert result.submission is not None
             dataset, replaces = result.identity.dataset.name, result.submission.replaces
-            of_pairs = result.identity.protocol.name == "pairs"
+            of_pairs = not has_public_targets(result.identity.protocol.name)
             given = replaces if isinstance(replaces, str) else None
             problems += copy_problems(fingerprint, board, dataset, given, of_pairs=of_pairs)
             near = copy_remarks(fingerprint, board, dataset, given, of_pairs=of_pairs)

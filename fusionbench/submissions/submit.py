@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.core.errors import DataError, FusionbenchError, Problem
+from fusionbench.results.tracks import has_public_targets
 from fusionbench.submissions.archive import copy_private
 from fusionbench.submissions.fingerprints import Fingerprint, copy_problems, copy_remarks
 from fusionbench.submissions.kinds import kind_of, kind_to_pack
@@ -79,7 +80,7 @@ def _compare_with_accepted(report: SubmissionReport, results: Path) -> None:
         content=report.content,
     )
     replaces = record.replaces if isinstance(record.replaces, str) else None
-    of_pairs = getattr(record, "kind", None) == "pairs"
+    of_pairs = not has_public_targets(getattr(record, "kind", ""))  # called like their protocol; weights have none
     found = copy_problems(ours, results, dataset, replaces, of_pairs=of_pairs)
     report.problems += [Problem("submission.json", line, "submit what you made yourself") for line in found]
     if not found:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fusionbench.board import build_board
-from fusionbench.board.values import picture
+from fusionbench.board.values import png_bytes
 from fusionbench.core.errors import DataError
 from fusionbench.core.images import encode_png
 from tests.helpers.results import saved
@@ -61,14 +61,14 @@ def test_a_damaged_source_is_left_out_of_all(results: Path, tmp_path: Path) -> N
     assert shown(tmp_path / "site", "one")["fused"] == shown(tmp_path / "site", "two")["fused"] == [1, 2]
 
 
-def test_what_is_no_picture(tmp_path: Path) -> None:
+def test_what_is_no_image(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     with pytest.raises(DataError, match="no such image"):
-        picture(path)
+        png_bytes(path)
     path.write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match="not a PNG"):
-        picture(path)
+        png_bytes(path)
     with path.open("wb") as stream:
         stream.truncate((32 << 20) + 1)
     with pytest.raises(DataError, match="too large"):
-        picture(path)
+        png_bytes(path)

@@ -20,9 +20,9 @@ def nothing_warned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 @click.command
 @keep_images_option("Keep them.")
 @click.pass_context
-def command(context: click.Context, keep_pictures: bool | None) -> None:
-    source = context.get_parameter_source("keep_pictures")
-    click.echo(f"{keep_pictures} {source is click.core.ParameterSource.DEFAULT}")
+def command(context: click.Context, keep_images: bool | None) -> None:
+    source = context.get_parameter_source("keep_images")
+    click.echo(f"{keep_images} {source is click.core.ParameterSource.DEFAULT}")
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_spellings(arguments: list[str], out: str, err: str) -> None:
 
 @pytest.mark.parametrize("verb", [score_command, evaluate_command, run_command])
 def test_the_help_has_the_present_spelling_only(verb: click.Command) -> None:
-    text = CliRunner().invoke(verb, ["--help"]).stdout
+    words = ["--protocol", "pairs"] if verb is evaluate_command else []
+    text = CliRunner().invoke(verb, [*words, "--help"]).stdout
     assert "--keep-images / --no-images" in text and "pictures" not in text
-    assert any("--keep-pictures" in getattr(option, "former", ()) for option in verb.params)
 
 
 def test_a_mistyped_option_is_still_refused() -> None:

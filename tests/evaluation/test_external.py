@@ -218,13 +218,13 @@ def files_of(place: Path) -> set[str]:
 def test_each_file_is_decoded_once(place: Path, decoded: Counter[str], keep: bool) -> None:
     for _ in ("scored", "found again"):
         decoded.clear()
-        score_outputs(*given(place), name="x", out=place / "results", keep_pictures=keep)
+        score_outputs(*given(place), name="x", out=place / "results", keep_images=keep)
         assert decoded == dict.fromkeys(files_of(place), 1)
 
 
 def test_rows_of_a_suite_decode_each_source_once_for_all(place: Path, decoded: Counter[str]) -> None:
     where: dict[str, Any] = {"source_dir": place / "set", "out": place / "results", "device": "cpu"}
-    assert len(run_suite(place / "small.toml", keep_pictures=True, **where)) == 2
+    assert len(run_suite(place / "small.toml", keep_images=True, **where)) == 2
     assert decoded == {name: 1 for name in files_of(place) if "/fused/" not in name}
 
 
@@ -236,6 +236,6 @@ def test_beyond_the_memory_for_pixels_a_file_is_decoded_to_look_and_to_score(
     room = 2 * 48 * 50  # of one pair of three
     for module in (pair_sets, pairs):
         monkeypatch.setattr(module, "CACHE_BYTES", room)
-    again = score_outputs(*given(place), name="x", out=place / "results", keep_pictures=True)
+    again = score_outputs(*given(place), name="x", out=place / "results", keep_images=True)
     assert again.scores == whole.scores
     assert decoded == {name: 1 if Path(name).stem == "1" else 2 for name in files_of(place)}

@@ -13,7 +13,7 @@ from fusionbench.board import build_board
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
-from fusionbench.evaluation.pairs import evaluate_pairs, score_pictures
+from fusionbench.evaluation.pairs import evaluate_pairs, score_fused_images
 from fusionbench.evaluation.suites import run_suite
 from fusionbench.models import MODELS
 from tests.sources import folders
@@ -39,7 +39,7 @@ def test_pictures_are_kept_when_asked_for_and_only_made_when_they_lack(tmp_path:
     result = evaluate_pairs(model, pairs, out=out, device="cpu")
     assert not list(out.glob("**/*.png"))  # the licence of strangers' pictures is not known
 
-    evaluate_pairs(model, pairs, out=out, device="cpu", keep_pictures=True)  # the result lies there already
+    evaluate_pairs(model, pairs, out=out, device="cpu", keep_images=True)  # the result lies there already
     fused = result.folder(out) / "fused"
     for index, stem in enumerate(pairs.stems):
         pair = pairs.pair(index)
@@ -47,7 +47,7 @@ def test_pictures_are_kept_when_asked_for_and_only_made_when_they_lack(tmp_path:
         assert (pixels(fused / f"{stem}.png") == pair[1]).all()
     (fused / "01.png").unlink()
     before = (fused / "x.y.png").stat().st_mtime_ns
-    evaluate_pairs(model, pairs, out=out, device="cpu", keep_pictures=True)
+    evaluate_pairs(model, pairs, out=out, device="cpu", keep_images=True)
     assert (fused / "01.png").is_file() and (fused / "x.y.png").stat().st_mtime_ns == before
 
 
@@ -55,7 +55,7 @@ def test_sources_of_another_set_of_this_name_are_replaced(tmp_path: Path) -> Non
     out, model = tmp_path / "results", MODELS.get("copy-b")(SPEC)
     for seed in (1, 2):
         pairs = two_pairs(tmp_path / str(seed), seed)
-        evaluate_pairs(model, pairs, out=out, device="cpu", keep_pictures=True)
+        evaluate_pairs(model, pairs, out=out, device="cpu", keep_images=True)
     assert (pixels(out / "pairs/sources/b/01.png") == pairs.pair(0)[1]).all()
 
 
@@ -64,7 +64,7 @@ def test_pictures_of_a_method_are_kept_as_they_are_scored(tmp_path: Path) -> Non
     for index, stem in enumerate(pairs.stems):
         folders.save(tmp_path / "fused" / f"{stem}.bmp", pairs.pair(index)[0])
     fused = tmp_path / "fused"
-    result = score_pictures(fused, pairs, name="theirs", title="Theirs", out=out, keep_pictures=True)
+    result = score_fused_images(fused, pairs, name="theirs", title="Theirs", out=out, keep_images=True)
     assert (pixels(result.folder(out) / "fused/01.png") == pairs.pair(0)[0]).all()
 
 
@@ -83,11 +83,11 @@ def test_a_board_finds_pictures_whose_names_are_numbers_with_zeros(tmp_path: Pat
     pairs, out, site = two_pairs(tmp_path / "set"), tmp_path / "results", tmp_path / "site"
     limited = PairSet(pairs.source, pairs.split, 1)  # only the pair 01
     for name in ("copy-a", "average"):
-        evaluate_pairs(MODELS.get(name)(SPEC), limited, out=out, device="cpu", keep_pictures=True)
+        evaluate_pairs(MODELS.get(name)(SPEC), limited, out=out, device="cpu", keep_images=True)
     build_board(out, site)
     assert list(site.glob("pictures/*/*average*/fused/0.png"))
 
 
 def test_a_masked_suite_has_no_such_pictures() -> None:
     with pytest.raises(UsageError, match="no registered pairs"):
-        run_suite("quickstart", keep_pictures=True)
+        run_suite("quickstart", keep_images=True)

@@ -43,7 +43,7 @@ def test_both_forms_are_fused_once_and_score_as_each_alone(tmp_path: Path, monke
     fuse = Average.fuse
     monkeypatch.setattr(Average, "fuse", lambda self, batch: calls.append(1) or fuse(self, batch))
     pairs, model = open_pairs("pairs-demo", "all", None, limit=2), create_model("average", SPEC)
-    both = evaluate_forms(model, pairs, out=tmp_path, device="cpu", keep_pictures=False)
+    both = evaluate_forms(model, pairs, out=tmp_path, device="cpu", keep_images=False)
     assert len(calls) == 2 and [one.stretched for one in both] == [False, True]
     assert {one.id for one in load_folder(tmp_path)} == {one.id for one in both}
     for stretch, one in zip((False, True), both, strict=True):

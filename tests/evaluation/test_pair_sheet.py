@@ -96,7 +96,7 @@ def test_pictures_of_others_that_were_kept_are_on_the_sheet(suite: Path) -> None
     score_outputs(*given, name="theirs", out=out)
     run_suite(suite, **where)
     assert Image.open(sheet).width == width  # nobody asked to keep their pictures
-    score_outputs(*given, name="theirs", out=out, keep_pictures=True)
+    score_outputs(*given, name="theirs", out=out, keep_images=True)
     run_suite(suite, **where)
     page = np.asarray(Image.open(sheet).convert("L"))
     column = page.shape[1] - width

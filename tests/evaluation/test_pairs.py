@@ -11,7 +11,7 @@ import torch
 from fusionbench.core.errors import DataError
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
-from fusionbench.evaluation.pairs import METRICS, PairsProtocol, evaluate_pairs, fuse_pair, score_pictures, to_luma
+from fusionbench.evaluation.pairs import METRICS, PairsProtocol, evaluate_pairs, fuse_pair, score_fused_images, to_luma
 from fusionbench.metrics import get_metric
 from fusionbench.models import MODELS
 from fusionbench.results.schema import load, load_per_image
@@ -81,7 +81,7 @@ def test_pictures_of_a_method_score_as_the_method_does(tmp_path: Path) -> None:
     result = evaluate_pairs(model, pairs, out=None, device="cpu")
     for index, (stem, pair) in enumerate(zip(pairs.stems, pairs, strict=True)):
         folders.save(tmp_path / "fused" / f"{stem}.png", fuse_pair(model, pair, index))
-    scored = score_pictures(tmp_path / "fused", pairs, name="theirs", title="Theirs", out=tmp_path / "out")
+    scored = score_fused_images(tmp_path / "fused", pairs, name="theirs", title="Theirs", out=tmp_path / "out")
     assert scored.status == "scored" and scored.identity.dataset == result.identity.dataset
     assert {key: score.mean for key, score in scored.scores.items()} == {
         key: score.mean for key, score in result.scores.items()
@@ -92,10 +92,10 @@ def test_pictures_that_lack_or_differ_are_one_line(tmp_path: Path) -> None:
     pairs = write(tmp_path / "set")
     folders.save(tmp_path / "fused" / "p1.png", np.zeros((48, 52), np.uint8))
     with pytest.raises(DataError, match=r"1 of 2 pairs have no image here: p2"):
-        score_pictures(tmp_path / "fused", pairs, name="x", title="x", out=None)
+        score_fused_images(tmp_path / "fused", pairs, name="x", title="x", out=None)
     folders.save(tmp_path / "fused" / "p2.png", np.zeros((45, 56), np.uint8))
     with pytest.raises(DataError, match=r"p2\.png: 45×56 pixels, its sources are 45×57"):
-        score_pictures(tmp_path / "fused", pairs, name="x", title="x", out=None)
+        score_fused_images(tmp_path / "fused", pairs, name="x", title="x", out=None)
 
 
 README = {"en": 7.12, "sd": 46.00, "sf": 13.15, "mi": 2.19, "scd": 1.76, "vif": 0.77, "qabf": 0.54, "ssim": 1.03}
@@ -109,7 +109,7 @@ def test_kept_results_print_the_numbers_of_cddfuse_and_stand_on_their_pictures(r
         assert scores[f"{name}@cddfuse"].mean == pytest.approx(printed, abs=0.005001)
     pairs = open_pairs("tno", "test", real_data / "tno", limit=2)
     table = load_per_image(kept)
-    result = score_pictures(real_data / "fused/CDDFuse/tno", pairs, name="cddfuse", title="CDDFuse", out=None)
+    result = score_fused_images(real_data / "fused/CDDFuse/tno", pairs, name="cddfuse", title="CDDFuse", out=None)
     for key, score in result.scores.items():
         assert score.mean == pytest.approx(float(np.mean(table[key][:2])), rel=1e-9)
     assert pairs.identity.id == load(kept).identity.dataset.id

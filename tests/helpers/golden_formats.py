@@ -243,7 +243,7 @@ def write_pairs_result(work: Path) -> Path:
     pairs = open_pairs("pairs-demo", "all", None, limit=2)
     model = create_model("average", ImageSpec(1, 256, 256, 2))
     rules = PairsProtocol(stretch=True)
-    result = evaluate_pairs(model, pairs, protocol=rules, out=work / "pairs", device="cpu", keep_pictures=False)
+    result = evaluate_pairs(model, pairs, protocol=rules, out=work / "pairs", device="cpu", keep_images=False)
     table = load_per_image(result.folder(work / "pairs"))
     result.provenance = {"fusionbench": result.provenance["fusionbench"]}
     return save(result, work / "pairs", table)

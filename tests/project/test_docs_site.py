@@ -130,6 +130,8 @@ def test_the_command_line_reference_has_every_verb_and_option(site: Path) -> Non
     from click import Context, Group, Option
 
     from fusionbench.cli import cli
+    from fusionbench.evaluation.protocols import PROTOCOLS
+    from fusionbench.evaluation.protocols.flags import command_flags
 
     page = Page(site / "reference" / "command-line.html")
     text = Text(site / "reference" / "command-line.html").text
@@ -141,6 +143,9 @@ def test_the_command_line_reference_has_every_verb_and_option(site: Path) -> Non
             for option in each.params:
                 if isinstance(option, Option) and not option.hidden:
                     assert option.opts[0] in text, f"{verb} {option.opts[0]}"
+    for name in ("masked/1", "pairs/1"):
+        for flag in command_flags(PROTOCOLS.get(name)).values():
+            assert flag.name in text.partition(f"With --protocol {name}:")[2], f"{name} {flag.name}"
 
 
 def public_modules() -> Iterator[str]:

@@ -13,7 +13,7 @@ from fusionbench.board.agreement import add_mean_ranks
 from fusionbench.board.rows import benchmarks
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
-from fusionbench.evaluation.pairs import evaluate_pairs, score_pictures
+from fusionbench.evaluation.pairs import evaluate_pairs, score_fused_images
 from fusionbench.models import MODELS
 from fusionbench.results import schema
 from fusionbench.results.comparison import compare_results
@@ -42,7 +42,7 @@ def submitted(pairs: PairSet, place: Path, name: str, changed: dict[str, np.ndar
         plain = pair.mean(axis=0)
         noisy = np.clip(np.rint(plain + rng.normal(0, 3, pair.shape[1:])), 0, 255).astype(np.uint8)
         folders.save(place / name / f"{stem}.png", changed.get(stem, noisy))
-    return score_pictures(place / name, pairs, name=name, title=name, out=place / "results")
+    return score_fused_images(place / name, pairs, name=name, title=name, out=place / "results")
 
 
 @pytest.fixture

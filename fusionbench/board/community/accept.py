@@ -48,6 +48,7 @@ from fusionbench.submissions.fingerprints import FILE as FINGERPRINT
 from fusionbench.submissions.fingerprints import read_fingerprint
 from fusionbench.submissions.kinds import kind_of
 from fusionbench.submissions.kinds.base import Scoring
+from fusionbench.submissions.prediction_kinds import needs_suite
 from fusionbench.submissions.rows import ACCEPT_LOCK
 
 SCORED = "scored.json"
@@ -90,8 +91,7 @@ def score_submission(
     if name not in leaderboard.settings.kinds:
         raise Rejected(f"{file}: is a submission of {kind.title}; {', '.join(leaderboard.settings.kinds)} are taken")
     data = leaderboard.data if kind.needs_data else None
-    # images of registered pairs are scored without a suite; everything else as the suite says
-    suite = str(leaderboard.suite_file) if data is not None and leaderboard.protocol != "pairs" else None
+    suite = str(leaderboard.suite_file) if data is not None and needs_suite(leaderboard.protocol) else None
     board = leaderboard.folder / RESULTS
     scoring = Scoring(out / RESULTS, data, suite, leaderboard.settings.seconds, submitter, board=board)
     given = given_views(round_views)

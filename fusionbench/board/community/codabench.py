@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from fusionbench import __version__
-from fusionbench.board.community.settings import SUITE, Limits, protocol_of
+from fusionbench.board.community.settings import SUITE, Limits
 from fusionbench.board.community.start import TEMPLATES, constraints, template_environment
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import read_bounded, shipped_folder, write_bytes
 from fusionbench.evaluation.suites import Suite, load_suite
 from fusionbench.submissions.archive import archive_entry
+from fusionbench.submissions.prediction_kinds import predictions_under
 
 YAML, LOGO = "competition.yaml", "logo.png"
 PAGES = {"Overview": "overview", "Submit": "submit", "Terms": "terms"}
@@ -152,26 +153,6 @@ def columns_of(suite: Suite) -> list[dict[str, Any]]:
     Raises:
         UsageError: predictions cannot be scored under it.
     """
-    from fusionbench.metrics import METRICS
-
-    found: list[tuple[str, str, str]] = []  # score, title, better
-    if protocol_of(suite) == "pairs":
-        from fusionbench.metrics.engine import TABLE
-
-        for name in (*TABLE, "cc"):
-            metric = METRICS.get(name)
-            found.append((name, metric.label or name, metric.better))
-    elif protocol_of(suite) == "masked":
-        from fusionbench.data.recipes import load_recipe
-
-        metric = METRICS.get("mse_min")
-        label = metric.label or metric.name
-        # the mean over all numbers of inputs first: Codabench ranks by its first column
-        found.append(("mse_min@mean", f"{label}, mean", metric.better))
-        for inputs in range(load_recipe(suite.dataset).image_spec.views + 1):
-            found.append((f"mse_min@{inputs}", f"{label}, N = {inputs}", metric.better))
-    else:
-        raise UsageError(f"{suite.name}: predictions cannot be scored under the protocol {suite.protocol.name}")
     return [
         {
             "title": title,
@@ -181,7 +162,7 @@ def columns_of(suite: Suite) -> list[dict[str, Any]]:
             "precision": 5,
             "hidden": False,
         }
-        for index, (score, title, better) in enumerate(found)
+        for index, (score, title, better) in enumerate(predictions_under(suite).in_suite.columns(suite))
     ]
 
 
@@ -239,38 +220,20 @@ def _licence(suite: Suite) -> tuple[str, bool]:
 
 def _write_reference(suite: Suite, data: Path | None, folder: Path) -> str:
     """Put the data beside the scoring program where the licence allows it; what became of them."""
-    from fusionbench.core.interfaces import has_files
-    from fusionbench.data.build import build_dataset
-    from fusionbench.data.dataset import open_dataset
-    from fusionbench.data.recipes import list_recipes, load_recipe
-    from fusionbench.evaluation.pair_sets import open_pairs
-    from fusionbench.sources import SOURCES, is_pair_source
-
-    name = suite.dataset.partition("@")[0]
-    pairs = protocol_of(suite) == "pairs"
-    if pairs and is_pair_source(name) and not has_files(SOURCES.get(name)):
+    rules = predictions_under(suite).in_suite
+    if rules.is_embedded(suite):
         return "embedded"
-    if data is not None and pairs:
-        open_pairs(str(data), suite.split, strict=True)
-    elif data is not None and (found := open_dataset(data).name) != name:
-        raise UsageError(f"{data}: is {found}, the suite {suite.name} is about {name}")
+    if data is not None:
+        rules.check_data(suite, data)
     _, may_be_passed_on = _licence(suite)
     if not may_be_passed_on:
         return "missing"
     if data is not None:
         if any(path.is_symlink() for path in data.rglob("*")):
             raise DataError(f"{data}: has links, which a bundle cannot have; copy the files themselves there")
-        shutil.copytree(data, folder / name)
+        shutil.copytree(data, folder / suite.dataset.partition("@")[0])
         return "included"
-    if not pairs and name in list_recipes():
-        recipe = load_recipe(suite.dataset)
-        try:
-            cast(Any, SOURCES.get(recipe.source.name))(None)
-        except UsageError:  # it asks for files
-            return "missing"
-        build_dataset(recipe, source_dir=None, out=folder, jobs=1)
-        return "included"
-    return "missing"
+    return "included" if rules.build_data(suite, folder) else "missing"
 
 
 def as_yaml(value: Any, indent: int = 0) -> str:

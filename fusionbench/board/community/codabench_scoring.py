@@ -13,13 +13,13 @@ import zipfile
 from pathlib import Path
 
 from fusionbench.board.community.codabench import column_key, columns_of
-from fusionbench.board.community.settings import protocol_of
 from fusionbench.core.errors import DataError, Rejected, UsageError
 from fusionbench.core.io import write_bytes
 from fusionbench.evaluation.suites import Suite, load_suite
 from fusionbench.results import schema
 from fusionbench.submissions.archive import MAX_IMAGES, MAX_MEMBERS, META, archive_entry
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
+from fusionbench.submissions.prediction_kinds import predictions_under
 
 SCORES = "scores.json"
 _IGNORED = {"__MACOSX", ".DS_Store", "metadata"}  # what archivers and Codabench leave beside the files
@@ -37,6 +37,7 @@ def score_upload(inputs: Path, outputs: Path, suite: Path, seconds: int = 3600) 
     from fusionbench.submissions.submit import accept_submission, pack_submission
 
     rules = load_suite(suite)
+    kind = predictions_under(rules)
     data = _data(rules, inputs / "ref")
     files = _uploaded(inputs / "res")
     with tempfile.TemporaryDirectory() as temporary:
@@ -44,9 +45,9 @@ def score_upload(inputs: Path, outputs: Path, suite: Path, seconds: int = 3600) 
         if META in files:
             _zip_again(files, archive)
         else:
-            made = _predictions(files, rules)
+            made = kind.in_suite.uploaded(files)
             pack_submission(PackRequest(made, archive, "Upload", "participant", model="upload", data=data))
-        by_suite = None if protocol_of(rules) == "pairs" else str(suite.resolve())
+        by_suite = str(suite.resolve()) if kind.needs_suite else None
         folder = accept_submission(archive, Scoring(Path(temporary) / "results", data, by_suite, seconds))
         result = schema.load(folder)
     if result.identity.dataset.split != rules.split:
@@ -65,7 +66,7 @@ def _data(rules: Suite, reference: Path) -> Path:
     name = rules.dataset.partition("@")[0]
     if (reference / name).is_dir():
         return reference / name
-    if protocol_of(rules) == "pairs" and not resolve_data(Path(name)).is_absolute():
+    if predictions_under(rules).in_suite.is_embedded(rules) and not resolve_data(Path(name)).is_absolute():
         return Path(name)
     raise UsageError(f"{reference / name}: no such folder; the organisers put the data there, see its README.md")
 
@@ -98,15 +99,3 @@ def _zip_again(files: dict[str, Path], out: Path) -> None:
             with open(path, "rb") as source, archive.open(archive_entry(name, zipfile.ZIP_STORED), "w") as stream:
                 while block := source.read(1 << 20):
                     stream.write(block)
-
-
-def _predictions(files: dict[str, Path], rules: Suite) -> Path:
-    """What is packed: the folder of PNG files, or the one file of samples."""
-    if protocol_of(rules) == "pairs":
-        folders = {path.parent for name, path in files.items() if name.endswith(".png")}
-        if len(folders) != 1 or not all(name.endswith(".png") for name in files):
-            raise Rejected("the upload is not a folder of PNG files and nothing else; see the page on submissions")
-        return folders.pop()
-    if len(files) != 1 or not next(iter(files)).endswith((".npy", ".h5")):
-        raise Rejected("the upload is not one file samples.npy; see the page on submissions")
-    return next(iter(files.values()))

@@ -33,7 +33,7 @@
   let blinking;
   const stopBlinking = () => { clearInterval(blinking); blinking = undefined; };
   const chosen = []; // names of the two, kept from image to image
-  const over = (parent, pictures) => { // pictures: [name, source] of everything that may be laid over another
+  const over = (parent, images) => { // images: [name, source] of everything that may be laid over another
     const stack = figure(parent, "One over another");
     stack.parentElement.classList.add("wide");
     const below = image(stack, "", "");
@@ -42,9 +42,9 @@
     [below, top].forEach((element, n) => {
       const label = make("label", controls, n ? "over " : "show ");
       const select = make("select", label);
-      for (const [name, source] of pictures) select.add(new Option(name, source));
-      const known = pictures.findIndex(([name]) => name === chosen[n]);
-      select.selectedIndex = known >= 0 ? known : pictures.length > 3 ? 2 + n : n; // two models, or what there is
+      for (const [name, source] of images) select.add(new Option(name, source));
+      const known = images.findIndex(([name]) => name === chosen[n]);
+      select.selectedIndex = known >= 0 ? known : images.length > 3 ? 2 + n : n; // two models, or what there is
       const lay = () => {
         chosen[n] = select.selectedOptions[0].textContent;
         element.src = select.value;
@@ -91,7 +91,7 @@
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (by && !event.target.matches("input, select")) step(by);
     });
-    const grid = make("div", element, undefined, "pictures");
+    const grid = make("div", element, undefined, "images");
 
     const show = (i, move = true) => {
       stopBlinking();

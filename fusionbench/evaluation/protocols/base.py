@@ -18,6 +18,7 @@ from typing import Protocol as Interface
 import msgspec
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError, unknown_name
+from fusionbench.evaluation.protocols.flags import Flag, command_flags
 from fusionbench.results.schema import DatasetIdentity, Identity, ProtocolIdentity, Result, Score, save
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class BaseProtocol(ABC):
         Options: the options that change a score, as a suite's ``[protocol]`` table has them.
         takes: further options of ``evaluate`` and ``run`` that ``open`` (``source_dir``, ``strict``) and ``evaluate``
             (all others) understand as keyword arguments.
+        flags: option -> how ``evaluate`` spells and explains it; each of ``Options`` and ``takes`` is an option of
+            ``evaluate`` under this protocol, by default ``--its-name``.
+        seeded_views: whether it scores views that a recipe makes from a seed, of which rounds with a secret seed can
+            be made.
         lacks: why options of other protocols make no sense here: "NAME <lacks>: leave out --that".
         no_images: the same of a folder of fused images, where the protocol cannot score one.
         ignored: options of other protocols that a suite may have all the same; they change nothing.
@@ -86,10 +91,12 @@ class BaseProtocol(ABC):
     titles: ClassVar[Mapping[str, str]] = {}
     Options: ClassVar[type[Options]] = Options
     takes: ClassVar[frozenset[str]] = frozenset()
+    flags: ClassVar[Mapping[str, Flag]] = {}
     lacks: ClassVar[str] = "has another protocol"
     no_images: ClassVar[str] = "does not score folders of images"
     ignored: ClassVar[frozenset[str]] = frozenset()
     trains_on_dataset: ClassVar[bool] = False
+    seeded_views: ClassVar[bool] = False
 
     @property
     def key(self) -> str:
@@ -313,12 +320,17 @@ def read_options(table: Mapping[str, Any], path: Path) -> Any:
 
 
 OPENS = frozenset({"source_dir", "strict"})  # of ``takes``, what ``open`` gets; ``evaluate`` gets the others
-_FLAGS = {"draws": "--samples", "keep_pictures": "--keep-images"}
 
 
 def flag(option: str) -> str:
-    """How the command line spells an option."""
-    return _FLAGS.get(option, f"--{option.replace('_', '-')}")
+    """How the command line spells an option, of the first protocol that describes it."""
+    from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
+
+    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+        protocol = known_protocol(name)
+        if protocol is not None and option in protocol.flags:
+            return command_flags(protocol)[option].name
+    return f"--{option.replace('_', '-')}"
 
 
 def others_options(protocol: BaseProtocol, given: set[str]) -> dict[str, str]:

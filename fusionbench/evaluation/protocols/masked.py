@@ -12,6 +12,7 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.progress import say
 from fusionbench.evaluation.protocols.base import BaseProtocol, Count
 from fusionbench.evaluation.protocols.base import Options as BaseOptions
+from fusionbench.evaluation.protocols.flags import Flag
 from fusionbench.results.schema import ProtocolIdentity, Result
 
 if TYPE_CHECKING:
@@ -38,9 +39,19 @@ class MaskedProtocol(BaseProtocol):
     columns = ("nll@*", "nll_bpd@*", "mse_min@*")
     Options = MaskedOptions
     takes = frozenset({"precision", "compile", "curves", "sheets"})
+    flags = {  # noqa: RUF012 - a constant
+        "draws": Flag("Draws per image, K.", ("-k", "--samples")),
+        "seed": Flag("Of the draws."),
+        "paper_batch": Flag("Batch size of the paper's loader, for avg_paper."),
+        "precision": Flag("fp32, tf32 or bf16."),
+        "compile": Flag("Compile the model's blocks first: minutes, then faster draws."),
+        "curves": Flag("Also write curves.csv: scores of the first 1, 2, 4, ... K draws."),
+        "sheets": Flag("Also draw samples.png and reconstructions.png, for the pages too."),
+    }
     lacks = "has no registered pairs"
     no_images = "is no suite of registered pairs; see docs/submissions.md for its samples"
     trains_on_dataset = True
+    seeded_views = True
 
     def settings(self, options: MaskedOptions) -> Settings:
         """The options as :func:`fusionbench.evaluation.masked.evaluate` takes them."""

@@ -13,6 +13,7 @@ from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.progress import say
 from fusionbench.evaluation.protocols.base import BaseProtocol, ScoredRow
 from fusionbench.evaluation.protocols.base import Options as BaseOptions
+from fusionbench.evaluation.protocols.flags import Flag
 from fusionbench.metrics.engine import TABLE
 from fusionbench.results.schema import ProtocolIdentity, Result
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.pairs import PairsProtocol as Settings
     from fusionbench.evaluation.subject import Scorable
     from fusionbench.evaluation.suites import Suite
+
+_BLACK_AND_WHITE, _RANGE = "What black and white are in", "auto|full|14bit|LOW:HIGH|percentile:1,99"
 
 
 class PairsOptions(BaseOptions, kw_only=True, frozen=True):
@@ -55,7 +58,18 @@ class RegisteredPairs(BaseProtocol):
     about = "A model fuses every registered pair at its own size; the fused image is scored against both sources."
     columns = (*TABLE, "cc")
     Options = PairsOptions
-    takes = frozenset({"source_dir", "strict", "keep_pictures"})
+    takes = frozenset({"source_dir", "strict", "keep_images"})
+    flags = {  # noqa: RUF012 - a constant
+        "stretch": Flag("Stretch every fused image to its full range first."),
+        "range_a": Flag(f"{_BLACK_AND_WHITE} the files of the first source, see docs/images.md.", metavar=_RANGE),
+        "range_b": Flag(f"{_BLACK_AND_WHITE} the files of the second source, see docs/images.md.", metavar=_RANGE),
+        "keep_images": Flag(
+            "Keep sources and fused images for the board's pages [where the licence allows redistribution].",
+            ("--keep-images/--no-images",),
+            form="toggle",
+            former={"--keep-pictures": True, "--no-pictures": False},
+        ),
+    }
     lacks = "makes one image a pair and draws no samples"
     ignored = frozenset({"draws", "seed", "paper_batch"})  # suites of the first release could name them
 
@@ -138,11 +152,11 @@ class RegisteredPairs(BaseProtocol):
         title: str | None = None,
         params: dict[str, Any] | None = None,
         force: bool = False,
-        keep_pictures: bool | None = None,
+        keep_images: bool | None = None,
     ) -> Result:
         """As :func:`fusionbench.evaluation.pairs.evaluate_pairs`; of both forms the plain one is returned."""
         settings: dict[str, Any] = {"out": out, "device": device, "title": title, "params": params, "force": force}
-        return self.evaluate_all(model, data, options, keep_pictures=keep_pictures, **settings)[0]
+        return self.evaluate_all(model, data, options, keep_images=keep_images, **settings)[0]
 
     def evaluate_all(self, model: Scorable, data: PairSet, options: PairsOptions, **settings: Any) -> list[Result]:
         """As :func:`fusionbench.evaluation.pairs.evaluate_forms`: plain, stretched, or both in this order."""
@@ -165,15 +179,15 @@ class RegisteredPairs(BaseProtocol):
         return pairs_of_suite(suite, a, b, strict=strict, ranges=cast(PairsOptions, suite.protocol).ranges)
 
     def score_images(self, fused: Path, data: PairSet, options: PairsOptions, **about: Any) -> Result:
-        """As :func:`fusionbench.evaluation.pairs.score_pictures`.
+        """As :func:`fusionbench.evaluation.pairs.score_fused_images`.
 
         With both forms, images that are not stretched are scored stretched as well; the plain result is returned.
         """
-        from fusionbench.evaluation.pairs import PairsProtocol, score_pictures
+        from fusionbench.evaluation.pairs import PairsProtocol, score_fused_images
 
-        result = score_pictures(fused, data, protocol=self.settings(options), **about)
+        result = score_fused_images(fused, data, protocol=self.settings(options), **about)
         if options.stretch == "both" and not result.stretched:
-            score_pictures(fused, data, protocol=PairsProtocol(stretch=True), **about)
+            score_fused_images(fused, data, protocol=PairsProtocol(stretch=True), **about)
         return result
 
 

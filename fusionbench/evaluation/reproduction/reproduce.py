@@ -40,7 +40,7 @@ from fusionbench.results.image_tables import table_content, table_path
 from fusionbench.results.recomputed import recompute
 from fusionbench.results.schema import MAX_BYTES, Identity, Result, load, load_per_image
 
-IMAGES = "pictures"  # version of a "model" that is a folder of fused images, see pairs.score_pictures
+IMAGES = "pictures"  # version of a "model" that is a folder of fused images, see pairs.score_fused_images
 OnDone = Callable[[Reproduction], None]
 
 
@@ -284,8 +284,8 @@ class _Workshop:
     ) -> Callable[[Any], tuple[Result, dict[str, np.ndarray]]]:
         """Scores data with the model, and gives result and table."""
         given: dict[str, Any] = {"device": device, "title": record.result.title or None, "force": True}
-        if "keep_pictures" in protocol.takes:
-            given["keep_pictures"] = False
+        if "keep_images" in protocol.takes:
+            given["keep_images"] = False
         precision = record.result.provenance.get("precision")
         if "precision" in protocol.takes and precision in ("fp32", "tf32", "bf16") and device != "cpu":
             given["precision"] = precision
@@ -307,7 +307,7 @@ class _Workshop:
             text = f"no folder of fused images with the digest {made_of[:12]} here: name it with --weights"
             raise NotReproducibleError("weights", text)
         wanted = record.wanted
-        about = {"name": wanted.model.name, "title": record.result.title, "keep_pictures": False}
+        about = {"name": wanted.model.name, "title": record.result.title, "keep_images": False}
 
         def score(chosen: Any) -> tuple[Result, dict[str, np.ndarray]]:
             with self._folder() as out:

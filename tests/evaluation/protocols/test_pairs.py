@@ -14,7 +14,7 @@ from fusionbench.core.image_ranges import Ranges
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.pair_sets import open_pairs
-from fusionbench.evaluation.pairs import PairsProtocol, evaluate_pairs, score_pictures
+from fusionbench.evaluation.pairs import PairsProtocol, evaluate_pairs, score_fused_images
 from fusionbench.evaluation.protocols import PROTOCOLS, protocol_for
 from fusionbench.evaluation.protocols.pairs import PROTOCOL
 from fusionbench.evaluation.suites import Suite, SuiteModel, load_suite
@@ -120,4 +120,4 @@ def test_a_folder_of_fused_images_is_scored_as_the_function_does(files: Path, tm
         folders.save(tmp_path / "fused" / f"{stem}.png", pair.mean(axis=0).astype(np.uint8))
     words: dict[str, Any] = {"name": "x", "title": "x", "out": None}
     result = PROTOCOL.score_images(tmp_path / "fused", pairs, suite.protocol, **words)
-    assert result.status == "scored" and result.id == score_pictures(tmp_path / "fused", pairs, **words).id
+    assert result.status == "scored" and result.id == score_fused_images(tmp_path / "fused", pairs, **words).id

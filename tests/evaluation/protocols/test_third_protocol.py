@@ -66,6 +66,8 @@ def test_the_command_line_evaluates_compares_and_builds_pages(
     assert code == 0, err
     found = json.loads(out)
     assert found["identity"]["protocol"]["params"] == {"blur": 3.0} and found["identity"]["training"] is not None
+    code, out, err = run(capsys, "-q", *words, "--blur", "3", "--json")
+    assert code == 0 and json.loads(out)["id"] == found["id"], err
     code, out, err = run(capsys, "-q", *words, "--samples", 5)
     assert code == 2 and out == "" and err.strip().endswith("--samples: for --protocol masked only")
     code, out, err = run(capsys, "-q", *words, "--option", "blurr=2")

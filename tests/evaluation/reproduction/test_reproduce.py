@@ -248,14 +248,14 @@ def test_fused_images_are_found_by_their_digest_and_scored_again(tmp_path: Path)
     from PIL import Image
 
     from fusionbench.evaluation.pair_sets import open_pairs
-    from fusionbench.evaluation.pairs import score_pictures
+    from fusionbench.evaluation.pairs import score_fused_images
 
     pairs, images = open_pairs("pairs-demo"), tmp_path / "theirs" / "out"
     images.mkdir(parents=True)
     for index, stem in enumerate(pairs.stems):
         Image.fromarray(pairs.pair(index).max(axis=0)).save(images / f"{stem}.png")
     out = tmp_path / "results"
-    folder = score_pictures(images, pairs, name="theirs", title="Theirs", out=out, keep_pictures=False).folder(out)
+    folder = score_fused_images(images, pairs, name="theirs", title="Theirs", out=out, keep_images=False).folder(out)
     assert again(folder, places=Places(weights=[tmp_path / "nothing"])).cause == "weights"
     places = Places(weights=[tmp_path / "theirs"])
     found = again(folder, places=places)
