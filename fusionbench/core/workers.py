@@ -233,7 +233,8 @@ class _Worker:
         token, self.wake, self.log = secrets.token_hex(16), wake, log
         # the path first: Python would look into the current folder before the folders of the parent
         served = f"from {worker_process.__name__} import serve_worker; serve_worker({token!r})"
-        code = f"import sys; sys.path[:] = {sys.path!r}; {served}"
+        # its arguments last: records say which command they are from
+        code = f"import sys; sys.path[:] = {sys.path!r}; sys.argv[:] = {sys.argv!r}; {served}"
         options: dict[str, Any] = {"process_group": 0}
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

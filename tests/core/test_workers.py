@@ -41,6 +41,8 @@ def act(what: str, *more: Any) -> Any:
         return Again() if Path(more[0]).read_text().split().count(more[1]) < 3 else more[1]
     elif what == "pid":
         return os.getpid()
+    elif what == "command":
+        return sys.argv
     elif what == "wait":
         Path(more[0], str(os.getpid())).touch()
         try:
@@ -101,6 +103,14 @@ def test_who_is_alone_has_nobody_beside() -> None:
     for outcome in (alone, one):
         assert outcome.death is not None
         outcome.death.log.unlink()
+
+
+def test_a_worker_has_the_arguments_of_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results say which command made them, whichever process did."""
+    command = ["fusionbench", "run", 'it\'s a "suite"\n', "--jobs", "2", "\udcff"]
+    monkeypatch.setattr(sys, "argv", command)
+    (outcome,) = outcomes([("command",)], jobs=1)
+    assert outcome.value == command
 
 
 def test_workers_are_used_again_and_not_more_than_asked_for() -> None:
