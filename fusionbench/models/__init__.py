@@ -96,7 +96,7 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
         >>> from fusionbench.core.types import ImageSpec
         >>> spec = ImageSpec(channels=1, height=16, width=16, views=3)
         >>> sum(parameter.numel() for parameter in create_model("cvae", spec, preset="tiny").parameters())
-        90962
+        90934
         >>> create_model("cvae", spec, preset="tiny", latents=2).latents
         2
         >>> try:
