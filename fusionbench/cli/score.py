@@ -203,7 +203,7 @@ def _show_result(result: Result, out: Path, as_json: bool) -> None:
     tables = []
     for dialect in result.identity.protocol.params["dialects"]:
         tail = "" if dialect == "standard/1" else "@" + dialect.partition("/")[0]
-        keys = [key for key in values if key != "id" and key.partition("@")[2] == tail[1:]]
+        keys = [key for key in values if key in result.scores and key.partition("@")[2] == tail[1:]]
         columns = {k.partition("@")[0]: (result.scores[k].unit, values[k], result.scores[k]) for k in keys}
         about = "ranked" if not tail else "to stand beside published rows"
         tables.append(_aligned([str(name) for name in values["id"]], columns, f"{dialect} ({about})"))

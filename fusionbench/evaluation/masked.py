@@ -270,11 +270,11 @@ def _scores(model: Model, batch: Batch, protocol: Protocol) -> dict[str, np.ndar
     return found
 
 
-def _pop_curve(table: dict[str, np.ndarray], column: str, draws: int) -> list[tuple[int, float]]:
+def _pop_curve(table: dict[str, np.ndarray], column: str, draws: int) -> list[list[float]]:
     """Take the NLL of the first 1, 2, 4, … draws out of ``table``: (k, mean nats), the last one of all draws."""
     names = {k: f"{_CURVE}{k}@{column}" for k in steps_to(draws)[:-1]}
-    curve = [(k, float(table.pop(name).mean())) for k, name in names.items() if name in table]
-    return [*curve, (draws, float(table[f"nll@{column}"].mean()))] if curve else []
+    curve: list[list[float]] = [[k, float(table.pop(name).mean())] for k, name in names.items() if name in table]
+    return [*curve, [draws, float(table[f"nll@{column}"].mean())]] if curve else []
 
 
 def _images(model: Model, batch: Batch, draws: int, seed: int) -> torch.Tensor:

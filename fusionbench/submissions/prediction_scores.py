@@ -70,7 +70,8 @@ def score_samples(folder: Path, record: Predictions, data: Path, suite: str, out
         protocol=protocol.identity(options, images),
         metrics={METRIC.name: METRIC.version},
     )
-    made = make_result(identity, title=record.title, status="scored", with_command=False)
+    origin = schema.Origin(kind="submission")
+    made = make_result(identity, title=record.title, status="scored", origin=origin, with_command=False)
     made.scores = {key: schema.summarise(values, "lower", "1", draws=draws) for key, values in scored.items()}
     schema.save(made, out, table)
 

@@ -11,7 +11,7 @@ from fusionbench.cli.reproduce import counted_outcomes
 from fusionbench.evaluation.reproduction.outcome import Reproduction
 from tests.cli.runner import run
 from tests.evaluation.reproduction.test_attestation import keys
-from tests.helpers.reproduction import changed, edited_json, pair_result, shifted, trained_result
+from tests.helpers.reproduction import changed, edited_json, pair_result, printed, shifted, trained_result
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ def test_options_that_do_not_belong_together(words: list[str], capsys: pytest.Ca
 
 
 def test_published_numbers_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = changed(pair_result(tmp_path / "results"), lambda r, t: setattr(r, "status", "published"))
+    folder = printed(pair_result(tmp_path / "results"))
     code, _, err = run(capsys, "reproduce", folder)
     assert code == 3 and "a paper printed" in err
 

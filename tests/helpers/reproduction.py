@@ -18,7 +18,7 @@ from fusionbench.evaluation.masked import Protocol, evaluate
 from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.evaluation.pairs import evaluate_pairs
 from fusionbench.models import create_model
-from fusionbench.results.schema import Result, identity_id, load, load_per_image, save, summarise
+from fusionbench.results.schema import Origin, Result, identity_id, load, load_per_image, save, summarise
 from fusionbench.training.loop import train
 
 
@@ -54,6 +54,13 @@ def changed(folder: Path, change: Callable[[Result, dict[str, np.ndarray]], None
     change(result, table)
     result.id = identity_id(result.identity)
     return save(result, folder.parents[2] / "changed", table)
+
+
+def printed(folder: Path) -> Path:
+    """A result as numbers of a paper: without values for each image."""
+    result = load(folder)
+    result.status, result.origin, result.per_image = "published", Origin(kind="paper"), None
+    return save(result, folder.parents[2] / "printed")
 
 
 def shifted(folder: Path, key: str, by: float, image: int = 0) -> Path:

@@ -149,9 +149,10 @@ def test_a_run_without_a_score_is_not_left_out_of_its_row(seed: int, tmp_path: P
     """Else the run that is worst at a metric could leave it out, and the row be ranked by the others."""
     for run in range(3):
         made = load(saved(tmp_path / "drafts", "mine", {"vif": [1.0, 2.0], "ssim": [3.0, 4.0]}, seed=run))
+        table = {"id": [0, 1], "vif": [1.0, 2.0], "ssim": [3.0, 4.0]}
         if run == seed:
-            del made.scores["vif"]
-        save(made, tmp_path / "runs", {"id": [0, 1], "vif": [1.0, 2.0], "ssim": [3.0, 4.0]})
+            del made.scores["vif"], table["vif"]
+        save(made, tmp_path / "runs", table)
     (entry,) = read_entries([tmp_path / "runs"])
     assert entry.lacking == {"vif": "1 of its 3 runs have no such score"}
     assert {key: values.shape for key, values in entry.values.items()} == {"ssim": (3, 2)}
@@ -163,7 +164,7 @@ def test_a_run_without_a_score_is_not_left_out_of_its_row(seed: int, tmp_path: P
 def test_numbers_of_papers_take_no_part_beside_measured_ones(tmp_path: Path) -> None:
     saved(tmp_path, "measured", {"vif": [1.0, 2.0]})
     paper = load(saved(tmp_path / "drafts", "printed", {"vif": [1.0, 2.0]}))
-    paper.status, paper.per_image = "published", None
+    paper.status, paper.per_image, paper.origin = "published", None, Origin(kind="paper")
     folder = save(paper, tmp_path / "papers")
     assert [entry.title for entry in read_entries([tmp_path / "papers", tmp_path / "pairs-demo"])] == ["measured"]
     with pytest.raises(NotComparableError, match=r"printed .* has no per-image values"):

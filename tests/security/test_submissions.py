@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from fusionbench.models.vae.fusionvae import FusionVAE
 from fusionbench.submissions.archive import MAX_MEMBERS, META, extract
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
 from fusionbench.submissions.kinds.weights import FILE as WEIGHTS
@@ -215,7 +216,7 @@ def test_a_model_without_end(parts: dict[str, bytes], tmp_path: Path) -> None:
     """Parameters that ask for more memory than there is end the child, not us."""
 
     def edit(meta: dict[str, Any]) -> None:
-        meta["run"].update(model="fusionvae", params={"channels": 1 << 24})
+        meta["run"].update(model="fusionvae", version=FusionVAE.version, params={"channels": 1 << 24})
 
     refused(zipped(tmp_path / "a.zip", with_meta(parts, edit)), WEIGHTS)
 

@@ -160,7 +160,9 @@ def command_to_train(result: Result) -> str:
     words += ["--seed", str(training.seed)] if training.seed is not None else []
     words += ["--budget", f"{training.steps} steps"] if training.cut and training.steps else []
     given = {**_changed(identity.model.params, training.preset, identity.model.name, "model")}
-    given |= _changed(training.params, training.preset, identity.model.name, "training")
+    # what a record leaves out is at its default, whatever the preset has now
+    recorded = {**msgspec.to_builtins(Training()), **training.params} if training.params else {}
+    given |= _changed(recorded, training.preset, identity.model.name, "training")
     for key, value in list(given.items())[:SHOWN_SETTINGS]:
         words += ["--set", f"{key}={msgspec.json.encode(value).decode()}"]
     return shlex.join(words)

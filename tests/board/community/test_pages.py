@@ -18,7 +18,7 @@ from fusionbench.board.community.pages import build_pages
 from fusionbench.board.community.settings import Leaderboard
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import file_sha256
-from fusionbench.results.schema import Origin, Result, identity_id, load_per_image, save
+from fusionbench.results.schema import ModelIdentity, Origin, Result, identity_id, load_per_image, save
 from tests.helpers.community import NOW, Forge, git, packed_pairs, paper_numbers, start_forge
 from tests.helpers.results import made_up
 
@@ -145,7 +145,8 @@ def test_what_cannot_be_compared_is_set_aside(board: Leaderboard, names: dict[st
     result.id = identity_id(result.identity)
     for number in range(2):
         own = copy.deepcopy(result)
-        own.origin, own.identity.model.name = Origin(), f"own-{number}"
+        own.origin, own.declared = Origin(), msgspec.UNSET
+        own.identity.model = ModelIdentity(name=f"own-{number}", version="1")
         own.identity.metrics["vif"] = "1"
         own.id = identity_id(own.identity)
         save(own, board.folder / "results" / "reference", load_per_image(file))
