@@ -12,7 +12,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.core.images import encode_png
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.pair_sets import open_pairs
-from fusionbench.evaluation.pairs import evaluate_pairs, score_pictures
+from fusionbench.evaluation.pairs import evaluate_pairs, score_fused_images
 from fusionbench.models import create_model
 from fusionbench.results.clipping import COLUMN, LIMIT, clipped_mark, clipped_mean, clipped_remark, clipped_share
 from fusionbench.results.comparison import compare_results
@@ -106,7 +106,7 @@ def test_share_goes_from_the_images_to_the_tables(tmp_path: Path) -> None:
         fused = _clip(_average([*pairs.pair(index)]), 3)
         (tmp_path / "fused" / f"{stem}.png").write_bytes(encode_png(fused))
     results = tmp_path / "results"
-    score_pictures(tmp_path / "fused", pairs, name="x", title="X", out=results, keep_pictures=False, jobs=1)
+    score_fused_images(tmp_path / "fused", pairs, name="x", title="X", out=results, keep_images=False, jobs=1)
     evaluate_pairs(create_model("average", ImageSpec(1, 256, 256, 2)), pairs, out=results, device="cpu")
     expected = np.mean([_counted(_clip(_average([*pair]), 3), [*pair]) for pair in pairs])
     assert expected > LIMIT
