@@ -21,7 +21,8 @@ def latent_usage(model: Model, stream: StreamLike, ids: np.ndarray, inputs: int)
     """Use of the latents on the images ``ids`` of ``stream``, given ``inputs`` views.
 
     Returns ``kl_groups`` (mean nats of every group, in the order of the decoder), ``active_units`` and ``units`` (both
-    per group); nothing for a model that has no latents. Latents before a group are the means of their posteriors.
+    per group); nothing for a model that has no latents, or for one image, which has no variance. Latents before a group
+    are the means of their posteriors.
 
     Example:
         >>> import numpy as np
@@ -41,7 +42,7 @@ def latent_usage(model: Model, stream: StreamLike, ids: np.ndarray, inputs: int)
     """
     import torch
 
-    if not has_posterior(model):
+    if not has_posterior(model) or len(ids) < 2:
         return {}
     kls: list[np.ndarray] = []
     means: list[list[np.ndarray]] = []

@@ -171,7 +171,12 @@ def evaluate(
         return found
     compiled = compile and compile_blocks(subject.model, runtime.device)
     key = {"id": result.id, "environment": result.provenance["environment"], "host": describe_host(runtime.device)}
-    key |= {"precision": runtime.precision, "processes": runtime.world_size, "compiled": compiled}
+    key |= {
+        "precision": runtime.precision,
+        "processes": runtime.world_size,
+        "compiled": compiled,
+        "model_code": subject.code,
+    }
     partial = PartialScores(None if out is None else result.folder(out), key)
     table, seconds = _measure(subject, dataset, split, images.ids, protocol, runtime, batch, partial)
     views = dataset.spec.views

@@ -37,3 +37,9 @@ def test_active_units_have_means_that_depend_on_the_image() -> None:
 def test_a_model_without_latents_has_nothing_to_say() -> None:
     stream = MemoryDataset(train=4, test=4).stream("test", device="cpu", live=False)
     assert latent_usage(create_model("fcn", SPEC, "tiny"), stream, IDS[:4], inputs=1) == {}
+
+
+def test_one_image_has_no_variance() -> None:
+    stream = MemoryDataset(train=4, test=4).stream("test", device="cpu", live=False)
+    assert latent_usage(Known(), stream, IDS[:1], inputs=2) == {}  # type: ignore[arg-type]
+    assert latent_usage(Known(), stream, IDS[:2], inputs=2)["active_units"] == [2, 0]  # type: ignore[arg-type]
