@@ -29,7 +29,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, NotComparableError
+from fusionbench.core.errors import NotComparableError
 from fusionbench.core.text import one_line
 from fusionbench.results.clipping import clipped_mean, clipped_remark
 from fusionbench.results.image_tables import per_image
@@ -235,14 +235,7 @@ def _per_image_table(one: StoredResult) -> tuple[Mapping[str, np.ndarray], np.nd
             f"{one.file}: {_named(one.result)} has no per-image values, which a paired comparison needs"
         )
     table = one.per_image
-    if "id" not in table:
-        raise DataError(f"{one.file}: its per-image table has no column 'id'")
     order = np.argsort(table["id"], kind="stable")
-    ids = table["id"][order]
-    if twice := np.flatnonzero(ids[1:] == ids[:-1]).tolist():
-        raise NotComparableError(
-            f"{one.file}: {_named(one.result)} has image {ids[twice[0]].item()!r} twice; an image counts once"
-        )
     return table, order
 
 

@@ -158,6 +158,7 @@ def test_means_leave_out_only_what_no_method_has_a_value_for() -> None:
         None,
         3,
     ) and mixed.reason == "2 of 5 images have no value (b: too small; d: copied)"
+    assert schema.left_out(mixed) == [small], "what the method itself brought about is not left out"
     unexplained = schema.summarise(values, "higher", "1", {small: ["b"]})
     assert unexplained.mean is None, "an image that nobody has a reason for is not left out"
     assert schema.summarise(values[1:2], "higher", "1", {small: ["b"]}).mean is None
@@ -173,6 +174,15 @@ def test_means_leave_out_only_what_no_method_has_a_value_for() -> None:
 def test_what_a_file_says_of_missing_values_is_checked(listed: object) -> None:
     score = schema.Score(mean=1.0, n=1, better="higher", unit="1", extra={"not_available": listed})
     assert schema.not_available(score) == [] and schema.left_out(score) == []
+
+
+def test_a_score_under_its_former_and_its_present_name_is_refused(tmp_path: Path) -> None:
+    path = made_up(tmp_path) / "result.json"
+    written = msgspec.json.decode(path.read_bytes())
+    written["scores"]["mse_min@avg4"] = written["scores"]["mse_min@mean"]
+    path.write_bytes(msgspec.json.encode(written))
+    with pytest.raises(DataError, match=r"result\.json: has both mse_min@avg4 and mse_min@mean"):
+        schema.load(path)
 
 
 def test_sizes_have_limits_to_the_byte(tmp_path: Path) -> None:
