@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.locks import lock
@@ -17,53 +23,51 @@ from fusionbench.core.workers import TaskOutcome
 from fusionbench.evaluation.cluster_rows import row_on_worker, seen_here
 from fusionbench.evaluation.jobs import RowsFailed
 from fusionbench.evaluation.suites import run_suite
+from fusionbench.models import MODELS, register_model
 from tests.helpers import plugins
 
 distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 
-CLUSTER = """
-[[models]]
-name = "mean-image"
-[[models]]
-name = "fcn"
-preset = "tiny"
-training = {batch = 8, epochs = 0.4}
-seeds = [1, 2]
-[[models]]
-name = "fcn"
-label = "bad"
-params = {channels = "many"}
-"""
+
+@pytest.fixture
+def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Two workers; they and this process have the model that ends in every way there is."""
+    for name, value in plugins.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(tmp_path / "plugin")
+    register_model("net")(importlib.import_module("crashers").Net)
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as found:
+        yield found.scheduler_address
+    MODELS._objects.pop("net")
+    del sys.modules["crashers"]
 
 
 @pytest.mark.slow
-def test_a_killed_worker_and_a_bad_row_stop_no_row_on_a_cluster(tmp_path: Path) -> None:
-    """Two rows train on two workers; one worker is killed, and its row ends elsewhere with the same bits."""
-    path = tmp_path / "small.toml"
-    path.write_text(plugins.SUITE + CLUSTER)
-    where: dict[str, Any] = {"data_root": tmp_path / "data", "device": "cpu"}
-    here = run_suite(path, out=tmp_path / "here/results", jobs=1, models=["mean-image", "fcn"], **where)
-    logs = [tmp_path / f"there/runs/small/fcn-seed{seed}/log.csv" for seed in (1, 2)]
+def test_a_killed_worker_and_a_bad_row_stop_no_row(scheduler: str, tmp_path: Path) -> None:
+    """A worker is killed amid a row: it ends elsewhere, with the bits of one that was never stopped."""
+    path = plugins.suite(tmp_path, "data", "nothing", "patient")
+    killed: list[int] = []
 
-    def kill(pid: int) -> None:
-        while not all(log.is_file() and "\n10," in log.read_text() for log in logs):
+    def kill() -> None:
+        while not (found := list(tmp_path.glob("waiting-*"))):
             time.sleep(0.01)
-        os.kill(pid, signal.SIGKILL)
+        killed.append(psutil.Process(int(found[0].name.partition("-")[2])).ppid())
+        os.kill(killed[0], signal.SIGKILL)
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        pid = next(iter(client.run(os.getpid).values()))
-        killer = threading.Thread(target=kill, args=(pid,), daemon=True)
-        killer.start()
-        with pytest.raises(RowsFailed) as caught:
-            run_suite(path, out=tmp_path / "there/results", scheduler=cluster.scheduler_address, **where)
-        killer.join()
-    assert list(caught.value.failed) == [("bad", 0)] and "cannot be built" in caught.value.failed["bad", 0]
-    there = caught.value.results
-    assert [result.identity for result in there] == [result.identity for result in here]
-    assert [result.scores for result in there] == [result.scores for result in here]
-    resumed = [log.parent.with_name(f"{log.parent.name}.log").read_text().count("going on from step") for log in logs]
-    assert sorted(resumed) == [0, 1], "the row of the worker that was killed, from the state that its process saved"
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with pytest.raises(RowsFailed) as caught:
+        run_suite(path, data_root=tmp_path / "data", out=tmp_path / "results", device="cpu", scheduler=scheduler)
+    assert killed and os.getpid() not in killed
+    assert caught.value.failed == {("data", 0): "that.png: damaged"}
+    assert [result.identity.model.name for result in caught.value.results] == ["mean-image", "net", "net"]
+    runs = tmp_path / "runs/small"
+    said = (runs / "patient-seed0.log").read_text().splitlines()
+    assert [line for line in said if line.startswith("step")] == ["step 0", "step 1", "step 2"], "none twice"
+    assert any("going on from step 2 of 3" in line for line in said)
+    stopped, whole = (load_file(runs / f"{key}-seed0/weights.safetensors") for key in ("patient", "nothing"))
+    assert stopped.keys() == whole.keys() and all(torch.equal(stopped[key], whole[key]) for key in whole)
 
 
 def test_a_row_waits_for_the_process_that_had_it(tmp_path: Path) -> None:
