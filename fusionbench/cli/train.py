@@ -139,11 +139,12 @@ def evaluate_command(
     from fusionbench.core import progress
     from fusionbench.evaluation.cluster_runs import RunsFailed, evaluate_on_cluster
     from fusionbench.evaluation.protocols.base import OPENS
-    from fusionbench.training.runtime import torchrun_rank
+    from fusionbench.training.runtime import torchrun_rank, torchrun_size
 
     progress.QUIET = progress.QUIET or torchrun_rank() > 0
-
     rules = used_protocol(context)
+    if torchrun_size() > 1 and not rules.trains_on_dataset:
+        raise UsageError(f"{rules.key} scores in one process: start it without torchrun")
     given = protocol_settings(context, rules, own)
     options = {key: value for key, value in given.items() if key in rules.own_options}
     if limit is not None:

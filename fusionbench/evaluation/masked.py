@@ -237,8 +237,8 @@ def _measure(
             chunk = chunks[place]
             if place != here:
                 full, here = stream.batch(chunk, epoch=0), place
-                if full.target is None:
-                    raise UsageError(f"{dataset.name} has no targets; the protocol masked/1 needs them")
+            if full.target is None:
+                raise UsageError(f"{dataset.name} has no targets; the protocol masked/1 needs them")
             part = f"{count}-{chunk[0]}-{len(chunk)}"
             begun, found = time.monotonic(), partial.find(part, chunk)
             if found is None:

@@ -114,7 +114,7 @@ def train(
         if not held:
             raise UsageError(f"{out}: another process is training here; wait for it or choose another folder")
         known = runtime.rank == 0 and (out / "run.json").is_file()
-        previous = runtime.first(read_run(out) if known else None)  # all processes decide alike
+        previous: Run | None = runtime.first(read_run(out) if known else None)  # all processes decide alike
         if previous is not None:
             previous.check_same(info)
             if previous.info.finished:

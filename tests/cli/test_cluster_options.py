@@ -36,6 +36,7 @@ def test_dask_s_own_configuration() -> None:
 @pytest.mark.parametrize("verb", ["run", "score", "evaluate"])
 def test_help_has_both_options_and_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, _ = run(capsys, verb, "--help")
+    stdout = " ".join(stdout.split())  # as if no line were broken
     assert code == 0 and "--backend [local|dask]" in stdout and "--scheduler ADDRESS" in stdout
     example = next(line for line in stdout.split("Example: ") if "--scheduler tcp://" in line)
     assert example.startswith(f"fusionbench {verb} ")

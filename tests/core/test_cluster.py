@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -76,6 +78,41 @@ def test_what_runs_is_stopped_with_the_command(scheduler: str, tmp_path: Path) -
         until((tmp_path / "waits-0").is_file)
     until((tmp_path / "saved").is_file)
     assert len(list(tmp_path.glob("waits-*"))) == 1, "nobody does it again"
+
+
+@pytest.mark.slow
+def test_what_runs_is_stopped_when_the_command_is_killed(scheduler: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from fusionbench.core.cluster import run_on_cluster\n"
+        "from tests.helpers.endings import act\n"
+        "place = Path(sys.argv[2])\n"
+        "list(run_on_cluster(act, [('waits', place)], sys.argv[1], logs=lambda _: place / 'log'))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = subprocess.Popen([sys.executable, "-c", code, scheduler, str(tmp_path)], env=environment)
+    until((tmp_path / "waits-0").is_file)
+    command.kill()
+    command.wait()
+    until((tmp_path / "saved").is_file)
+
+
+@pytest.mark.slow
+def test_what_a_worker_has_that_leaves_is_done_elsewhere(scheduler: str, tmp_path: Path) -> None:
+    """As at the end of its lifetime in a batch system."""
+    first = tmp_path / "waits-once-0"
+
+    def retire() -> None:
+        until(lambda: first.is_file() and first.read_text())
+        with distributed.Client(scheduler) as client:
+            pids = client.run(os.getpid)
+            (address,) = (key for key, pid in pids.items() if pid == int(first.read_text()))
+            client.retire_workers([address])
+
+    leaving = threading.Thread(target=retire, daemon=True)
+    leaving.start()
+    assert outcomes(["waits-once"], tmp_path, scheduler)["waits-once"].value == "waits-once, try 2"
+    leaving.join()
+    assert (tmp_path / "saved").is_file() and (tmp_path / "waits-once-1").read_text() != first.read_text()
 
 
 def test_a_scheduler_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
