@@ -24,10 +24,19 @@ distributed = pytest.importorskip("distributed", reason="the extra 'dask' is not
 
 
 @pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
+def local() -> Iterator[Any]:
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**options) as found:
-        yield found.scheduler_address
+        yield found
+
+
+@pytest.fixture
+def scheduler(local: Any) -> str:
+    """Two workers, also after a test that killed one or let it leave."""
+    local.scale(2)
+    with distributed.Client(local) as client:
+        client.wait_for_workers(2, timeout=60)
+    return str(local.scheduler_address)
 
 
 def until(there: Any, seconds: float = 30.0) -> None:
