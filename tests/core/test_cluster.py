@@ -39,7 +39,7 @@ def scheduler(local: Any) -> str:
     return str(local.scheduler_address)
 
 
-def until(there: Any, seconds: float = 30.0) -> None:
+def until(there: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < deadline, "it never came"
