@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.cluster_options import cluster_options
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.core.errors import UsageError
@@ -40,6 +41,7 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with full float64 values.")
 @click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
 @click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
+@cluster_options("Score folders")
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @range_options("a", "b", "fused")
 def score_command(
@@ -57,6 +59,7 @@ def score_command(
     as_json: bool,
     csv_path: Path | None,
     jobs: int | None,
+    scheduler: str | None,
     strict: bool,
     range_a: Range | None,
     range_b: Range | None,
@@ -74,9 +77,16 @@ def score_command(
     With --suite the images become a row of that suite's table, in a result beside those of `fusionbench run`.
 
     Example: fusionbench score --a tno/ir --b tno/vi --fused out --suite ivif-tno --name my-method
+
+    Thousands of images can be scored by the workers of a Dask cluster that sees the folders, to the same bits.
+
+    Example: fusionbench score --a ir --b vi --fused out --scheduler tcp://host:8786
     """
     from fusionbench.core.progress import say
 
+    if scheduler is not None and (jobs is not None or suite is not None):
+        option = "--suite is scored" if suite is not None else "--jobs are threads"
+        raise UsageError(f"{option} on this machine: leave it out, or --scheduler")
     if suite is not None:
         if metrics is not None or dialect is not None or csv_path is not None:
             raise UsageError("--suite decides metrics and dialects and writes images.csv; leave out --metrics and such")
@@ -110,8 +120,8 @@ def score_command(
     from fusionbench.evaluation.image_files import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
-    ranges = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused}
-    scores = score_files(a, b, fused, names, dialect or "standard/1", jobs=jobs, strict=strict, **ranges)
+    how: dict[str, Any] = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused, "scheduler": scheduler}
+    scores = score_files(a, b, fused, names, dialect or "standard/1", jobs=jobs, strict=strict, **how)
     for warning in scores.warnings:
         say(f"warning: {warning}")
     if csv_path is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.cluster_options import cluster_options
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
@@ -54,13 +55,18 @@ def train_command(
 ) -> None:
     """Train MODEL on a data set. Prints the run folder; the same command goes on with a stopped run.
 
-    Several GPUs: torchrun --nproc-per-node 4 -m fusionbench.cli train ...
-
     Example: fusionbench train fusionvae --data fusiondigits --budget 60s
+
+    Several processes or GPUs share each batch:
+
+    Example: torchrun --nproc-per-node 4 -m fusionbench train fusionvae --data fusionmnist
     """
+    from fusionbench.core import progress
     from fusionbench.data.dataset import open_dataset
     from fusionbench.training.loop import train
+    from fusionbench.training.runtime import torchrun_rank
 
+    progress.QUIET = progress.QUIET or torchrun_rank() > 0
     dataset = open_dataset(data)
     params, training = _split(model, settings)
     run = train(
@@ -77,6 +83,8 @@ def train_command(
         tensorboard=tensorboard,
         compile=compile,
     )
+    if torchrun_rank() > 0:
+        return
     if as_json:
         import msgspec
 
@@ -99,6 +107,7 @@ def train_command(
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
 @_DEVICE
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
+@cluster_options("Score each run")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def evaluate_command(
@@ -113,6 +122,7 @@ def evaluate_command(
     out: Path,
     device: str,
     force: bool,
+    scheduler: str | None,
     as_json: bool,
     **own: Any,
 ) -> None:
@@ -123,10 +133,18 @@ def evaluate_command(
     Example: fusionbench evaluate runs/fusiondigits/fusionvae-seed0 --data fusiondigits
 
     Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
-    """
-    from fusionbench.evaluation.protocols.base import OPENS
 
+    Example: fusionbench evaluate runs/fusionmnist/* --data fusionmnist --scheduler tcp://host:8786
+    """
+    from fusionbench.core import progress
+    from fusionbench.evaluation.cluster_runs import RunsFailed, evaluate_on_cluster
+    from fusionbench.evaluation.protocols.base import OPENS
+    from fusionbench.training.runtime import torchrun_rank, torchrun_size
+
+    progress.QUIET = progress.QUIET or torchrun_rank() > 0
     rules = used_protocol(context)
+    if torchrun_size() > 1 and not rules.trains_on_dataset:
+        raise UsageError(f"{rules.key} scores in one process: start it without torchrun")
     given = protocol_settings(context, rules, own)
     options = {key: value for key, value in given.items() if key in rules.own_options}
     if limit is not None:
@@ -134,7 +152,18 @@ def evaluate_command(
     checked = rules.options(**options, **_further(extra, options))
     opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
     takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
-    results = [rules.evaluate(run, opened, checked, out=out, device=device, force=force, **takes) for run in runs]
+    settings: dict[str, Any] = {"device": device, "force": force, **takes}
+    if scheduler is None:
+        results = [rules.evaluate(run, opened, checked, out=out, **settings) for run in runs]
+    else:
+        try:
+            where: dict[str, Any] = {"split": split, "out": out, "scheduler": scheduler}
+            results = evaluate_on_cluster(runs, rules, opened, checked, **where, **settings)
+        except RunsFailed as failed:
+            _show(failed.results, out, as_json)
+            raise
+    if torchrun_rank() > 0:
+        return
     _show(results, out, as_json)
     if len(results) > 1:
         _show_together([result.folder(out) for result in results], rules.columns)
@@ -155,6 +184,7 @@ def evaluate_command(
 @click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first images of the split.")
 @click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
+@cluster_options("Train and score rows that learn")
 @click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
 @range_options("a", "b", head="Pairs: ")
 @_STRICT
@@ -173,6 +203,7 @@ def run_command(
     samples: int | None,
     limit: int | None,
     jobs: int,
+    scheduler: str | None,
     sheets: bool,
     range_a: Range | None,
     range_b: Range | None,
@@ -185,6 +216,8 @@ def run_command(
     Prints one result folder a row. A row that fails does not stop the others; the exit code is 3 then.
 
     Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
+
+    Example: fusionbench run fusionmnist --backend dask --scheduler tcp://host:8786
     """
     from fusionbench.evaluation.jobs import RowsFailed
     from fusionbench.evaluation.run_suite import run_suite
@@ -208,6 +241,7 @@ def run_command(
             keep_images=keep_images,
             range_a=range_a,
             range_b=range_b,
+            scheduler=scheduler,
         )
     except RowsFailed as failed:
         _show(failed.results, out, as_json)

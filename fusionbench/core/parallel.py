@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fusionbench.core.errors import UsageError
+from fusionbench.core.cluster import dask_client
 from fusionbench.core.workers import Death, run_in_workers
 
 T = TypeVar("T")
@@ -93,15 +93,7 @@ def _in_workers(
 
 def _on_dask(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], scheduler: str) -> Generator[T, None, None]:
     """Through joblib's Dask backend; a task of a worker that dies is given to another."""
-    try:
-        import distributed
-    except ImportError as error:
-        raise UsageError("--scheduler needs Dask: pip install 'fusionbench[dask]'") from error
     import joblib
 
-    try:
-        client = distributed.Client(scheduler, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise UsageError(f"{scheduler}: no Dask scheduler answers there; start one with `dask scheduler`") from error
-    with client, joblib.parallel_config(backend="dask", wait_for_workers_timeout=30):
+    with dask_client(scheduler), joblib.parallel_config(backend="dask", wait_for_workers_timeout=30):
         yield from joblib.Parallel(return_as="generator_unordered")(joblib.delayed(function)(*task) for task in tasks)

@@ -92,6 +92,7 @@ def run_in_workers(
     *,
     logs: Callable[[int], Path] | None = None,
     threads: int | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> Generator[TaskOutcome, None, None]:
     """Outcomes of ``function(*task)`` as they come, in any order; none is tried twice, but see :class:`Again`.
 
@@ -101,6 +102,7 @@ def run_in_workers(
         jobs: workers at a time.
         logs: file for what the worker of a task prints, appended to; None: a temporary one. Empty ones are removed.
         threads: of each worker's numeric libraries, unless the environment sets them; None shares the cores.
+        stopped: looked at several times a second: once it is true, the outcomes end and the workers are stopped.
 
     Raises:
         MeasurementError: no worker can be started.
@@ -113,7 +115,7 @@ def run_in_workers(
         files = [logs(index) for index in range(len(tasks))]
     with _without_empty(set(files)), _crew(threads or max(1, core_count() // jobs)) as crew:
         todo = deque(range(len(tasks)))
-        while todo or crew.busy:
+        while (todo or crew.busy) and not (stopped is not None and stopped()):
             while todo and len(crew.busy) < jobs:
                 index = todo.popleft()
                 crew.give(index, files[index], (function, tasks[index]))

@@ -182,6 +182,7 @@ def score_files(
     range_a: Range | str | None = None,
     range_b: Range | str | None = None,
     range_fused: Range | str | None = None,
+    scheduler: str | None = None,
 ) -> Scores:
     """Score image files, or folders of them paired by stem.
 
@@ -192,6 +193,8 @@ def score_files(
         jobs: images at a time; None takes the processors at hand.
         strict: refuse instead of leaving out what has no partner.
         range_a, range_b, range_fused: which values are black and white, as text or a range (docs/images.md).
+        scheduler: address of a Dask scheduler (``tcp://host:8786``) whose workers score instead; they must see the
+            files under the same names.
 
     Raises:
         DataError: unreadable images, sizes that differ (nothing is resized), or with ``strict`` missing partners.
@@ -207,7 +210,7 @@ def score_files(
     if missing and strict:
         raise DataError(f"{missing_text(missing)}; add them, or leave out --strict")
     ranges = fit_rows(ranges, rows)
-    scored, notes = _run(rows, chosen, _count(jobs, len(rows)), ranges)
+    scored, notes = _run(rows, chosen, _count(jobs, len(rows)), ranges, scheduler)
     table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in chosen}
     ids = [row.id for row in rows]
     why = {m.name: grouped((i, row.missing.get(m.name)) for i, row in zip(ids, scored, strict=True)) for m in chosen}
@@ -283,8 +286,21 @@ def read_row(row: Triple, ranges: Ranges = _NO_RANGES) -> dict[str, DecodedImage
 
 
 def _run(
-    rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int, ranges: Ranges
+    rows: Sequence[Triple], metrics: Sequence[Metric], jobs: int, ranges: Ranges, scheduler: str | None
 ) -> tuple[list[Scored], dict[str, str]]:
+    from fusionbench.evaluation.cluster_scores import score_on_cluster
+
+    if scheduler is not None:
+        found: list[Scored | DataError] = [DataError("")] * len(rows)
+        with progress("scoring", len(rows), "images") as task:
+            for place, one in score_on_cluster(rows, metrics, ranges, scheduler):
+                found[place] = one
+                task.advance()
+        refused = [one for one in found if isinstance(one, DataError)]
+        refuse_all(refused, f"{len(refused)} of {len(rows)} rows cannot be scored")
+        done = [one for one in found if isinstance(one, Scored)]
+        return done, {path: note for one in done for path, note in one.notes.items()}
+
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,9 +19,10 @@ from fusionbench.core.cpus import core_count
 from fusionbench.core.crashes import is_out_of_memory, note_crash, signal_name
 from fusionbench.core.errors import CannotMeasure, FusionbenchError, UsageError
 from fusionbench.core.interrupts import check_interrupt
-from fusionbench.core.progress import progress, say
+from fusionbench.core.progress import say
 from fusionbench.core.worker_process import WorkerFault
 from fusionbench.core.workers import Again, Death, TaskOutcome, run_in_workers
+from fusionbench.evaluation.row_progress import follow_logs
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.suites import Suite, SuiteModel
@@ -113,7 +113,12 @@ def run_settings(
 
 
 def run_rows(
-    suite: Suite, work: Sequence[tuple[SuiteModel, int]], settings: dict[str, Any], jobs: int, one: Work
+    suite: Suite,
+    work: Sequence[tuple[SuiteModel, int]],
+    settings: dict[str, Any],
+    jobs: int,
+    one: Work,
+    scheduler: str | None = None,
 ) -> Rows:
     """Call ``one`` for every row and seed, for those that learn in worker processes; what became of each.
 
@@ -121,22 +126,29 @@ def run_rows(
         jobs: processes; 1: all rows in this process, where a crash in native code ends everything; 0: one a core, or a
             single one on a GPU.
         one: picklable, and returns what :attr:`Rows.made` is to hold.
+        scheduler: address of a Dask scheduler, on whose workers the rows that learn run instead.
 
     Raises:
         UsageError: a row that cannot be trained as it stands in the suite, before any is; several jobs on a GPU.
     """
+    from fusionbench.evaluation.cluster_rows import rows_on_cluster
+
     check_interrupt()
     rows = Rows(suite.name)
     learning = [(row, seed) for row, seed in work if learns(row)]
     steps = sum(_planned(row, settings) for row, _ in learning)
     for row, seed in work:
-        if jobs == 1 or not learns(row):
+        if (jobs == 1 and scheduler is None) or not learns(row):
             made = rows.attempt(
                 (row.key, seed), partial(one, suite, row, seed, settings, None), run_log(suite, row, seed, settings)
             )
             if made is not None:
                 rows.made[row.key, seed] = made
-    if jobs != 1 and learning:
+    if scheduler is not None and learning:
+        with contextlib.closing(rows_on_cluster(suite, learning, settings, scheduler, one, steps)) as outcomes:
+            for row, seed, outcome in outcomes:
+                _note(rows, suite, row, seed, settings, outcome)
+    elif jobs != 1 and learning:
         jobs = min(jobs or _default_jobs(settings["device"], len(learning)), len(learning))
         _in_workers(rows, suite, learning, settings, jobs, one, steps)
     places = [(row.key, seed) for row, seed in work]
@@ -254,7 +266,7 @@ def _in_workers(
                 yield *part[outcome.index], outcome
 
     killed: list[tuple[SuiteModel, int]] = []
-    with _following(folders, steps):
+    with follow_logs(folders, steps):
         with contextlib.closing(run(work, jobs)) as outcomes:
             for row, seed, outcome in outcomes:
                 death = outcome.death
@@ -297,42 +309,3 @@ def _planned(row: SuiteModel, settings: dict[str, Any]) -> int:
 
     training = create_training({**get_preset(row.name, row.preset).training, **row.training})
     return planned_steps(training, open_dataset(settings["folder"]).size("train"), settings["budget"])
-
-
-@contextlib.contextmanager
-def _following(folders: list[Path], steps: int) -> Iterator[None]:
-    """A progress bar fed by the runs' logs, which the worker processes write."""
-    import threading
-
-    done = threading.Event()
-
-    def follow() -> None:
-        shown = 0
-        with progress("train and score", steps, "steps") as bar:
-            while not done.wait(1.0):
-                states = [_last_row(folder) for folder in folders]
-                total = sum(step for step, _ in states)
-                note = ", ".join(f"{f.name} {loss}" for f, (step, loss) in zip(folders, states, strict=True) if step)
-                if total > shown:
-                    bar.advance(total - shown, note)
-                    shown = total
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _last_row(folder: Path) -> tuple[int, str]:
-    """Steps done and the latest loss, from the end of a run's log."""
-    try:
-        with open(folder / "log.csv", "rb") as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - 2048))
-            rows = [line.split(",") for line in stream.read().decode("utf-8", "replace").splitlines()[1:]]
-    except OSError:
-        return 0, ""
-    losses = [row for row in rows if len(row) == 4 and row[2].endswith("loss") and row[0].isdecimal()]
-    return (int(losses[-1][0]), f"{float(losses[-1][3]):.4g}") if losses else (0, "")

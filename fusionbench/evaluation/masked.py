@@ -226,36 +226,39 @@ def _measure(
     pixels = spec.channels * spec.height * spec.width
     fitting = _SAMPLE_BYTES[device.type] // (4 * pixels * protocol.draws)
     size = batch or max(1, min(_MAX_BATCH, fitting))
-    mine = runtime.shard(ids)
-    rows: dict[str, list[np.ndarray]] = {"id": []}
-    seconds = 0.0
-    with progress(f"score {subject.title}", len(mine) * (spec.views + 1), "images") as bar:
-        for begin in range(0, len(mine), size):
-            chunk = mine[begin : begin + size]
-            full = stream.batch(chunk, epoch=0)
+    # processes share whole batches, so that each is computed as by one process, to the bit
+    chunks = [ids[begin : begin + size] for begin in range(0, len(ids), size)]
+    units = [(place, count) for place in range(len(chunks)) for count in range(spec.views + 1)]
+    mine = units[runtime.rank :: runtime.world_size]
+    rows: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+    seconds, here = 0.0, -1
+    with progress(f"score {subject.title}", sum(len(chunks[place]) for place, _ in mine), "images") as bar:
+        for place, count in mine:
+            chunk = chunks[place]
+            if place != here:
+                full, here = stream.batch(chunk, epoch=0), place
             if full.target is None:
                 raise UsageError(f"{dataset.name} has no targets; the protocol masked/1 needs them")
-            rows["id"].append(chunk)
-            inside = centre_crop(full.target, spec.crop).cpu().numpy()
-            rows.setdefault("floor", []).append(entropy_floor(inside))
-            for count in range(spec.views + 1):
-                part = f"{count}-{chunk[0]}-{len(chunk)}"
-                begun, found = time.monotonic(), partial.find(part, chunk)
-                if found is None:
-                    columns = _scores(subject.model, full.with_inputs(count), protocol)
-                    found = columns, time.monotonic() - begun
-                    partial.add(part, chunk, *found)
-                seconds += found[1]
-                for name, values in found[0].items():
-                    rows.setdefault(f"{name}@{count}", []).append(values)
-                bar.advance(len(chunk), f"N = {count}")
-    parts = runtime.gather({name: np.concatenate(values) for name, values in rows.items()})
-    table = {name: np.concatenate([part[name] for part in parts]) for name in rows}
-    order = np.argsort(table["id"], kind="stable")
-    table = {name: values[order] for name, values in table.items()}
-    if not np.array_equal(table["id"], ids):
+            part = f"{count}-{chunk[0]}-{len(chunk)}"
+            begun, found = time.monotonic(), partial.find(part, chunk)
+            if found is None:
+                columns = _scores(subject.model, full.with_inputs(count), protocol)
+                found = columns, time.monotonic() - begun
+                partial.add(part, chunk, *found)
+            seconds += found[1]
+            rows[place, count] = {}
+            if count == 0:
+                rows[place, count]["floor"] = entropy_floor(centre_crop(full.target, spec.crop).cpu().numpy())
+            rows[place, count] |= {f"{name}@{count}": values for name, values in found[0].items()}
+            bar.advance(len(chunk), f"N = {count}")
+    done = {unit: columns for part in runtime.gather(rows) for unit, columns in part.items()}
+    if done.keys() != set(units):
         raise CannotMeasure(f"{subject.title} on {dataset.name}: the processes did not score every image exactly once")
-    return table, seconds
+    table = {"id": ids}
+    for count in range(spec.views + 1):
+        for name in done[0, count]:
+            table[name] = np.concatenate([done[place, count][name] for place in range(len(chunks))])
+    return table, sum(runtime.gather(seconds))
 
 
 def _scores(model: Model, batch: Batch, protocol: Protocol) -> dict[str, np.ndarray]:

@@ -43,6 +43,7 @@ def run_suite(
     keep_images: bool | None = None,
     range_a: Range | str | None = None,
     range_b: Range | str | None = None,
+    scheduler: str | None = None,
 ) -> list[Result]:
     """Make the data set when it is missing, train every model that is not trained, score what is not scored.
 
@@ -59,6 +60,8 @@ def run_suite(
         strict: refuse images of pairs without a partner instead of leaving them out.
         keep_images: write single images of pairs for the pages; None: where the source may be passed on.
         range_a, range_b: which values of the image files of pairs are black and white, instead of the suite's ranges.
+        scheduler: address of a Dask scheduler (``tcp://host:8786``): rows that learn run on its workers instead of in
+            processes on this machine; they must see ``data_root``, ``out`` and ``runs`` under the same names.
 
     Returns the results in the order of the suite, seeds within a row.
 
@@ -66,6 +69,8 @@ def run_suite(
         RowsFailed: rows failed or their processes died, and all others are finished; it has their results.
         UsageError, DataError: nothing can be run at all, such as an option that the suite's protocol does not have.
     """
+    if scheduler is not None and jobs:
+        raise UsageError("Jobs are processes on this machine; leave them out with a Dask scheduler")
     suite = load_suite(name_or_path)
     rows, protocol = _choose(suite, models, seeds), PROTOCOLS.get(suite.protocol.name)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
@@ -86,7 +91,7 @@ def run_suite(
     settings = run_settings(Path(), out, runs, device, budget)
     if protocol.trains_on_dataset:
         settings["folder"] = str(protocol.dataset_folder(data))
-        done = run_rows(suite, trained, settings, jobs, train_and_score)
+        done = run_rows(suite, trained, settings, jobs, train_and_score, scheduler)
         scored = _loaded(suite, rows, done, settings)
     else:
         done = Rows(suite.name)
@@ -94,7 +99,7 @@ def run_suite(
             folder = training_folder(suite, root)
             protocol.before_training(suite, data, folder)
             settings["folder"] = str(folder)
-            done = run_rows(suite, trained, settings, jobs, train_row)
+            done = run_rows(suite, trained, settings, jobs, train_row, scheduler)
         extra = {key: value for key, value in takes.items() if key == "keep_images" and key in protocol.takes}
         scored = _score_here(suite, rows, protocol, data, done, settings, extra)
     if sheets and scored:

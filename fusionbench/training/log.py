@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionbench.core.errors import UsageError
+from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import write_bytes
 
+Mean = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 COLUMNS = ("step", "epoch", "name", "value")
 
 
@@ -22,11 +25,19 @@ class RunLog:
 
     On entry the rows after step ``start`` are dropped: they belong to steps that a resumed run does again.
 
+    Args:
+        active: whether this process writes.
+        mean: of named scalars over all processes, each of which has a log; None: there is one process.
+
     Raises:
         UsageError: TensorBoard is asked for and not installed.
+        DataError: the log cannot be written.
     """
 
-    def __init__(self, out: Path, start: int, every: int, tensorboard: bool, active: bool = True) -> None:
+    def __init__(
+        self, out: Path, start: int, every: int, tensorboard: bool, active: bool = True, mean: Mean | None = None
+    ) -> None:
+        self.mean = mean
         self.path, self.start, self.every, self.active = out / "log.csv", start, every, active
         self.latest: float | None = None  # mean loss of the last window
         self._sums: dict[str, Tensor] = {}
@@ -49,7 +60,8 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.active:
-            self._stream.close()
+            with contextlib.suppress(OSError):  # every row has been flushed; what failed then fails again
+                self._stream.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -63,6 +75,8 @@ class RunLog:
             return {}
         means = {name: (total / self._counts[name]).cpu() for name, total in self._sums.items()}
         self._sums, self._counts = {}, {}
+        if self.mean is not None:
+            means = self.mean(means)
         losses = [float(value) for name, value in means.items() if name.endswith("loss")]
         self.latest = losses[-1] if losses else None
         if self.active:
@@ -73,7 +87,11 @@ class RunLog:
                 )
                 if self._writer is not None:
                     self._writer.add_scalar(name, float(value), step)
-            self._stream.flush()
+            try:
+                self._stream.flush()
+            except OSError as error:
+                reason = error.strerror or error
+                raise DataError(f"{self.path}: cannot write: {reason}; free some space") from error
         return means
 
 

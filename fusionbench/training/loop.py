@@ -113,7 +113,8 @@ def train(
     with lock(out / ".lock", wait=False) if runtime.rank == 0 else contextlib.nullcontext(True) as held:
         if not held:
             raise UsageError(f"{out}: another process is training here; wait for it or choose another folder")
-        previous = read_run(out) if (out / "run.json").is_file() else None
+        known = runtime.rank == 0 and (out / "run.json").is_file()
+        previous: Run | None = runtime.first(read_run(out) if known else None)  # all processes decide alike
         if previous is not None:
             previous.check_same(info)
             if previous.info.finished:
@@ -231,7 +232,8 @@ class _Loop:
                 info.steps, info.seconds = step, self.earlier + time.monotonic() - self.begun
                 speed = (step - start) * self.batch / max(time.monotonic() - self.begun, 1e-9)
                 shown = log.add(step, step / self.per_epoch, terms, speed, final=step == self.total)
-                self._check(shown if device.type == "cuda" else terms, step)
+                # several processes see the means of all of them, so that none waits for one that has given up
+                self._check(shown if device.type == "cuda" or self.runtime.world_size > 1 else terms, step)
                 loss = "" if log.latest is None else f"loss {log.latest:.4g}, "
                 if self._replan(step):
                     bar.set_total(self.total)
@@ -246,7 +248,7 @@ class _Loop:
                     raise KeyboardInterrupt
                 if paused:
                     return False
-            self._check(terms if start < self.total else {}, step)
+            self._check(self.runtime.mean(terms) if start < self.total else {}, step)
         info.cut = self.total < info.planned_steps
         self._save(step)
         self._refine(model, stream, step)
@@ -367,7 +369,7 @@ class _Loop:
         return progress(f"train {self.info.model}", self.total, "steps", done=start) if first else progress("", 0)
 
     def _log(self, start: int) -> RunLog:
-        return RunLog(self.out, start, LOG_EVERY, self.tensorboard, active=self.runtime.rank == 0)
+        return RunLog(self.out, start, LOG_EVERY, self.tensorboard, self.runtime.rank == 0, self.runtime.mean)
 
 
 class _Stepper(nn.Module):

@@ -120,9 +120,41 @@ class Runtime:
         torch.distributed.all_gather_object(parts, value)
         return parts
 
+    def mean(self, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Means of named scalars over the processes, which have the same names and all call this."""
+        if self.world_size == 1:
+            return values
+        import torch
+
+        parts = self.gather({name: float(value) for name, value in values.items()})
+        sums = {name: sum(part[name] for part in parts) for name in values}
+        return {name: torch.tensor(total / len(parts), dtype=torch.float64) for name, total in sums.items()}
+
     def first(self, value: Any) -> Any:
         """The value of the first process, for all."""
         return value if self.world_size == 1 else self.fabric.broadcast(value)
+
+
+def torchrun_size() -> int:
+    """Number of processes that ``torchrun`` started together; 1 for one that runs alone.
+
+    Example:
+        >>> from fusionbench.training.runtime import torchrun_size
+        >>> torchrun_size()
+        1
+    """
+    return max(1, int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def torchrun_rank() -> int:
+    """Number of this process among those that ``torchrun`` started together; 0 for one that runs alone.
+
+    Example:
+        >>> from fusionbench.training.runtime import torchrun_rank
+        >>> torchrun_rank()
+        0
+    """
+    return int(os.environ.get("RANK", "0")) if torchrun_size() > 1 else 0
 
 
 def launch(device: str = "auto", precision: str = "auto") -> Runtime:
@@ -151,7 +183,7 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
         precision = "tf32" if chosen.type == "cuda" else "fp32"
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = torchrun_size()
     if processes > 1:
         backend = "nccl" if chosen.type == "cuda" else "gloo"
         per_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes))

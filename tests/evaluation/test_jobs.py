@@ -198,3 +198,8 @@ def test_rows_in_turns_learn_the_same_to_the_bit(tmp_path: Path, monkeypatch: py
         log = (tmp_path / name / "runs/turns/fcn-0-seed0-6steps.log").read_text()
         assert log.count("going on from step") == (2 if name == "turns" else 0)  # 2 and 2 and 2 steps
     assert found["turns"] == found["one"]
+
+
+def test_jobs_are_of_this_machine(small: Path) -> None:
+    with pytest.raises(UsageError, match="leave them out with a Dask scheduler"):
+        run_suite(small, data_root=small.parent, out=small.parent / "results", jobs=2, scheduler="tcp://127.0.0.1:1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -18,11 +19,14 @@ import json, sys
 import torch
 torch.set_num_threads(1)
 from fusionbench.evaluation.masked import Protocol, evaluate
+from fusionbench.training import loop
 from fusionbench.training.loop import train
+from fusionbench.training.run import read_run
 from tests.helpers.learning import MemoryDataset
 
-folder, cases = sys.argv[1], json.loads(sys.argv[2])
+folder, reference, cases = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 data = MemoryDataset(train=24, test=7)
+loop.LOG_EVERY = 1
 for model, inputs in cases:
     out = f"{folder}/{model}"
     training = {"batch": 8, "epochs": 1, "inputs": inputs}
@@ -32,18 +36,24 @@ for model, inputs in cases:
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     with open(f"{out}-{rank}.json", "w") as stream:
         json.dump(scores, stream)
+    for _ in range(2):
+        train(model, data, out=out + "-parts", preset="tiny", device="cpu", training=training, at_most=2)
+    first = read_run(f"{reference}/{model}")
+    again = evaluate(first, data, protocol=Protocol(draws=2), out=None, device="cpu", batch=2)
+    with open(f"{out}-same-{rank}.json", "w") as stream:
+        json.dump({key: [score.mean, score.sd] for key, score in again.scores.items()}, stream)
 """
 
 
-def launch(processes: int, folder: Path) -> Path:
-    """All cases, one after the other, in as many processes."""
+def launch(processes: int, folder: Path, reference: Path) -> Path:
+    """All cases, one after the other, in as many processes; scores of the runs in ``reference``, too."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script)]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    command += [str(folder), json.dumps(CASES)]
+    command += [str(folder), str(reference), json.dumps(CASES)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -52,7 +62,15 @@ def launch(processes: int, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """What one process leaves, and what two leave."""
-    return launch(1, tmp_path_factory.mktemp("one")), launch(2, tmp_path_factory.mktemp("two"))
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    return launch(1, one, reference=one), launch(2, two, reference=one)
+
+
+def curves(folder: Path) -> dict[tuple[int, str], float]:
+    """Step and name -> value, of a run's log."""
+    with open(folder / "log.csv", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["name"] != "images_per_second"]
+    return {(int(row["step"]), row["name"]): float(row["value"]) for row in rows}
 
 
 @pytest.mark.slow
@@ -71,6 +89,34 @@ def test_two_processes_are_one(model: str, folders: tuple[Path, Path]) -> None:
     assert alone.keys() == together.keys()
     for key, value in alone.items():
         assert together[key] == pytest.approx(value, rel=2e-3), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [model for model, _ in CASES])
+def test_two_processes_have_the_loss_curve_of_one(model: str, folders: tuple[Path, Path]) -> None:
+    """Every row of the log is of the whole batch, not of the part of the process that writes it."""
+    one, two = (curves(folder / model) for folder in folders)
+    assert one.keys() == two.keys() and {step for step, _ in one} == {1, 2, 3}
+    # before the first update only the order of sums differs, afterwards weights whose gradient is zero up to rounding
+    for (step, name), value in one.items():
+        assert two[step, name] == pytest.approx(value, rel=1e-4 if step == 1 else 5e-3, abs=1e-4), (step, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [model for model, _ in CASES])
+def test_two_processes_resume_together_to_the_bit(model: str, folders: tuple[Path, Path]) -> None:
+    whole, parts = (load_file(folders[1] / name / "weights.safetensors") for name in (model, f"{model}-parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[key], parts[key]) for key in whole)
+    steps = {path.name for path in (folders[1] / f"{model}-parts/checkpoint").iterdir()}
+    assert steps == {"00000002", "00000003"}, "stopped, and at the end"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [model for model, _ in CASES])
+def test_scores_of_two_processes_are_those_of_one_to_the_bit(model: str, folders: tuple[Path, Path]) -> None:
+    one = (folders[0] / f"{model}-same-0.json").read_text()
+    assert len(json.loads(one)) > 20
+    assert [(folders[1] / f"{model}-same-{rank}.json").read_text() for rank in range(2)] == [one, one]
 
 
 def test_statistics_of_no_rows() -> None:
