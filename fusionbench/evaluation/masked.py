@@ -25,6 +25,7 @@ from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.interfaces import DatasetLike, Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
+from fusionbench.core.time_limit import UnfinishedError, time_is_up
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.evaluation.curves import steps_to
 from fusionbench.evaluation.latent_usage import latent_usage
@@ -228,7 +229,7 @@ def _measure(
     size = batch or max(1, min(_MAX_BATCH, fitting))
     mine = runtime.shard(ids)
     rows: dict[str, list[np.ndarray]] = {"id": []}
-    seconds = 0.0
+    seconds, begun_here = 0.0, False  # every call scores a chunk, however little time it has
     with progress(f"score {subject.title}", len(mine) * (spec.views + 1), "images") as bar:
         for begin in range(0, len(mine), size):
             chunk = mine[begin : begin + size]
@@ -242,6 +243,11 @@ def _measure(
                 part = f"{count}-{chunk[0]}-{len(chunk)}"
                 begun, found = time.monotonic(), partial.find(part, chunk)
                 if found is None:
+                    if begun_here and time_is_up() and runtime.world_size == 1:
+                        scored = begin * (spec.views + 1) + count * len(chunk)
+                        done = f"scored {scored} of {len(mine) * (spec.views + 1)} images"
+                        raise UnfinishedError(f"{subject.title} on {dataset.name}: {done}; the same command goes on")
+                    begun_here = True
                     columns = _scores(subject.model, full.with_inputs(count), protocol)
                     found = columns, time.monotonic() - begun
                     partial.add(part, chunk, *found)
