@@ -207,7 +207,7 @@ def run_command(
 
     Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
     """
-    from fusionbench.evaluation.jobs import RowsFailed, RowsUnfinished
+    from fusionbench.evaluation.jobs import RowsFailed, RowsUnfinishedError
     from fusionbench.evaluation.run_suite import run_suite
 
     try:
@@ -233,7 +233,7 @@ def run_command(
             compile=compile,
             stop_after=stop_after,
         )
-    except (RowsFailed, RowsUnfinished) as ended:
+    except (RowsFailed, RowsUnfinishedError) as ended:
         _show(ended.results, out, as_json)
         raise
     _show(results, out, as_json)

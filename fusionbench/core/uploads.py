@@ -25,12 +25,23 @@ def upload(values: Any, device: torch.device | str) -> torch.Tensor:
     """
     import torch
 
+    if not isinstance(values, torch.Tensor):
+        values = torch.as_tensor(np.asarray(values, np.int64))
+    return send(values.to(torch.int64), device)
+
+
+def send(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """A tensor on ``device``, as it is.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.core.uploads import send
+        >>> send(torch.zeros(2, 3), "meta").device
+        device(type='meta')
+    """
+    import torch
+
     place = torch.device(device)
-    if isinstance(values, torch.Tensor):
-        return values.to(device=place, dtype=torch.int64, non_blocking=values.is_pinned())
-    here = torch.as_tensor(np.asarray(values, np.int64))
-    if place.type == "cpu":
-        return here
-    if place.type == "cuda":
-        here = here.pin_memory()
-    return here.to(place, non_blocking=True)
+    if values.device.type == "cpu" and place.type == "cuda":
+        values = values.pin_memory()
+    return values.to(place, non_blocking=place.type != "cpu")  # what goes to the CPU is read there at once

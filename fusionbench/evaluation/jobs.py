@@ -37,7 +37,7 @@ PARTS = 4  # of a row's training, where rows take turns; each starts anew from a
 WORTH = 400  # steps of a row below which turns would gain nothing
 
 
-class RowsUnfinished(UnfinishedError):
+class RowsUnfinishedError(UnfinishedError):
     """The time was over before all rows were done; the same call goes on (exit code 75).
 
     Attributes:
@@ -107,12 +107,12 @@ class Rows:
 
         Raises:
             RowsFailed: with the results.
-            RowsUnfinished: none failed, but the time was over; with the results.
+            RowsUnfinishedError: none failed, but the time was over; with the results.
         """
         if self.failed:
             raise RowsFailed(self.suite, self.failed, results)
         if self.unfinished:
-            raise RowsUnfinished(self.suite, self.unfinished, results)
+            raise RowsUnfinishedError(self.suite, self.unfinished, results)
         return list(results)
 
 

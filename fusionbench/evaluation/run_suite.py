@@ -72,7 +72,7 @@ def run_suite(
 
     Raises:
         RowsFailed: rows failed or their processes died, and all others are finished; it has their results.
-        RowsUnfinished: ``stop_after`` is over before all rows are done; it has the results of those that are.
+        RowsUnfinishedError: ``stop_after`` is over before all rows are done; it has the results of those that are.
         UsageError, DataError: nothing can be run at all, such as an option that the suite's protocol does not have.
     """
     until = None if stop_after is None else time.time() + parse_duration(stop_after)

@@ -12,7 +12,7 @@ import torch
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.worker_process import WorkerFault
-from fusionbench.evaluation.jobs import Rows, RowsFailed, RowsUnfinished, describe_error
+from fusionbench.evaluation.jobs import Rows, RowsFailed, RowsUnfinishedError, describe_error
 from fusionbench.evaluation.suites import load_suite, run_suite
 from fusionbench.training.loop import _Loop
 from fusionbench.training.run import read_run
@@ -134,13 +134,13 @@ def test_rows_that_the_time_cuts_go_on_with_the_same_call(small: Path, monkeypat
     looks = iter([False, True])  # after the first and the second step of the first seed
     monkeypatch.setattr("fusionbench.core.time_limit.time_is_up", lambda: False)
     monkeypatch.setattr("fusionbench.training.loop.time_is_up", lambda: next(looks, True))
-    with pytest.raises(RowsUnfinished) as caught:
+    with pytest.raises(RowsUnfinishedError) as caught:
         run_suite(small, **where)
     assert caught.value.exit_code == 75 and [result.title for result in caught.value.results] == ["mean image"]
     assert caught.value.unfinished == {("one", 1): "stopped at step 2 of 3", ("one", 2): "stopped at step 1 of 3"}
     assert caught.value.details[0] == "one, seed 1: stopped at step 2 of 3"
     monkeypatch.setattr("fusionbench.core.time_limit.time_is_up", lambda: True)
-    with pytest.raises(RowsUnfinished, match="2 rows are not finished") as caught:
+    with pytest.raises(RowsUnfinishedError, match="3 rows are not finished") as caught:
         run_suite(small, **where)
     assert "not begun" in caught.value.unfinished["one", 1]
     monkeypatch.undo()
@@ -154,7 +154,7 @@ def test_a_failure_outweighs_the_time() -> None:
     with pytest.raises(RowsFailed):
         rows.finish([])
     rows.failed.clear()
-    with pytest.raises(RowsUnfinished, match="1 row is not finished"):
+    with pytest.raises(RowsUnfinishedError, match="1 row is not finished"):
         rows.finish([])
 
 
