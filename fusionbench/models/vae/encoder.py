@@ -89,9 +89,13 @@ def _indices(chosen: Tensor, count: int | None) -> Tensor:
     """Where ``chosen`` (K,) is true: int64 (M,), ascending."""
     if count is None or chosen.device.type == "cpu":
         return chosen.nonzero().squeeze(1)
-    # nonzero has to know M before it can allocate; here the m-th true value is where the running count reaches m
-    running = chosen.cumsum(0)
-    return torch.searchsorted(running, torch.arange(1, count + 1, device=chosen.device))
+    return _counted_indices(chosen, count)
+
+
+def _counted_indices(chosen: Tensor, count: int) -> Tensor:
+    """The same where the count is known: nonzero waits for it before it can allocate its result. The m-th true value is
+    where the running count reaches m."""
+    return torch.searchsorted(chosen.cumsum(0), torch.arange(1, count + 1, device=chosen.device))
 
 
 @dataclass(frozen=True)
