@@ -101,7 +101,7 @@ def compact_checkpoints(folder: Path) -> int:
     """Make the training state below ``folder`` as small as it can be carried: the newest checkpoint alone, with the
     optimisers' moments in bfloat16. Returns the bytes that are left.
 
-    Weights, averages and counters stay as they are. A moment changes by at most 1 part in 512, once, and training
+    Weights, averages and counters stay as they are. A moment changes by at most 1 part in 256, once, and training
     resumes as from any checkpoint, though no longer to the bit.
 
     Raises:

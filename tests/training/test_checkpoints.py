@@ -197,7 +197,7 @@ def test_moments_have_the_layout_of_their_parameters(tmp_path: Path) -> None:
     assert not next(iter(other.parameters())).is_contiguous()
 
 
-def test_small_checkpoints_resume_with_moments_within_a_512th(tmp_path: Path) -> None:
+def test_small_checkpoints_resume_with_moments_within_a_256th(tmp_path: Path) -> None:
     model = net()
     optimizers = optimizers_of(model)
     for number in (1, 2, 3):
@@ -223,7 +223,7 @@ def test_small_checkpoints_resume_with_moments_within_a_512th(tmp_path: Path) ->
                 if key == "step":
                     assert value == exact == 3
                 else:
-                    torch.testing.assert_close(value, exact, rtol=2.0**-9, atol=0)
+                    torch.testing.assert_close(value, exact, rtol=2.0**-8, atol=0)
                     changed += int((value != exact).sum())
     assert changed, "or this test could not fail"
     for seed in range(3):
