@@ -1,7 +1,7 @@
 """The command line: one file per group of verbs, loaded on use so that ``--help`` is instant.
 
 stdout is data, stderr is talk. Exit codes: 0 fine, 1 regression or rejection, 2 usage,
-3 could not measure, 4 not comparable; 130 after Ctrl-C.
+3 could not measure, 4 not comparable; 75 when --stop-after ended the work; 130 after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -15,11 +15,17 @@ from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.cli.setting_options import parse_settings
 from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.time_limit import UnfinishedError
 
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
 
 _DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
+_PRECISION = click.option("--precision", default="auto", help="fp32, tf32 or bf16 [auto: tf32 on a GPU, else fp32].")
+_COMPILE = click.option(
+    "--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster steps on a GPU."
+)
+_STOP = click.option("--stop-after", metavar="TIME", help="Stop after 90s, 9m or 1h with all saved (exit code 75).")
 _STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse images without a partner.")
 _KEEP = keep_images_option(
     "Pairs: keep sources and fused images for the board's pages [where the licence allows redistribution]."
@@ -33,8 +39,9 @@ _KEEP = keep_images_option(
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/DATA/MODEL-seedS].")
 @click.option("--budget", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut.")
 @_DEVICE
-@click.option("--precision", default="auto", help="fp32, tf32 or bf16 [auto: tf32 on a GPU, else fp32].")
-@click.option("--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster steps on a GPU.")
+@_PRECISION
+@_COMPILE
+@_STOP
 @click.option("-s", "--seed", type=int, default=0, show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model or training parameter; repeatable.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars too.")
@@ -48,12 +55,15 @@ def train_command(
     device: str,
     precision: str,
     compile: bool,
+    stop_after: str | None,
     seed: int,
     settings: tuple[str, ...],
     tensorboard: bool,
     as_json: bool,
 ) -> None:
     """Train MODEL on a data set. Prints the run folder; the same command goes on with a stopped run.
+
+    The exit code is 75 where --stop-after ended it before its last step.
 
     Example: fusionbench train fusionvae --data fusiondigits --budget 60s
 
@@ -82,6 +92,7 @@ def train_command(
         training=training,
         tensorboard=tensorboard,
         compile=compile,
+        stop_after=stop_after,
     )
     if torchrun_rank() > 0:
         return
@@ -91,6 +102,9 @@ def train_command(
         click.echo(json.dumps({"folder": str(run.folder), **msgspec.to_builtins(run.info)}))
     else:
         click.echo(str(run.folder))
+    if not run.info.finished:
+        where = f"step {run.info.steps} of {run.info.total_steps}"
+        raise UnfinishedError(f"{run.folder}: stopped at {where} after {stop_after}; the same command goes on")
 
 
 @click.command("evaluate", cls=ProtocolCommand)
@@ -178,6 +192,9 @@ def evaluate_command(
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
 @click.option("--runs", type=click.Path(path_type=Path), help="Root of training runs [runs, beside the results].")
 @_DEVICE
+@_PRECISION
+@_COMPILE
+@_STOP
 @click.option("--budget", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
 @click.option("-m", "--models", help="Only these rows, separated by commas.")
 @click.option("--seeds", help="Only these training seeds, separated by commas.")
@@ -197,6 +214,9 @@ def run_command(
     out: Path,
     runs: Path | None,
     device: str,
+    precision: str,
+    compile: bool,
+    stop_after: str | None,
     budget: str | None,
     models: str | None,
     seeds: str | None,
@@ -213,13 +233,14 @@ def run_command(
 ) -> None:
     """Run a SUITE (a name or a .toml file): make its data, train and score its models. Goes on where it stopped.
 
-    Prints one result folder a row. A row that fails does not stop the others; the exit code is 3 then.
+    Prints one result folder a row. A row that fails does not stop the others; the exit code is 3 then. It is 75 where
+    --stop-after ended it before all was done.
 
     Example: fusionbench run fusionmnist --source-dir mnist/ --models fcn,fusionvae --budget 1%
 
     Example: fusionbench run fusionmnist --backend dask --scheduler tcp://host:8786
     """
-    from fusionbench.evaluation.jobs import RowsFailed
+    from fusionbench.evaluation.jobs import RowsFailed, RowsUnfinishedError
     from fusionbench.evaluation.run_suite import run_suite
 
     try:
@@ -242,9 +263,12 @@ def run_command(
             range_a=range_a,
             range_b=range_b,
             scheduler=scheduler,
+            precision=precision,
+            compile=compile,
+            stop_after=stop_after,
         )
-    except RowsFailed as failed:
-        _show(failed.results, out, as_json)
+    except (RowsFailed, RowsUnfinishedError) as ended:
+        _show(ended.results, out, as_json)
         raise
     _show(results, out, as_json)
 

@@ -11,6 +11,7 @@ code  meaning
 2     usage: bad input, unknown name, bad file
 3     could not measure
 4     not comparable
+75    the time given with --stop-after is over
 ====  ==========================================
 """
 

@@ -65,6 +65,7 @@ class Batch:
         views: (N,V,C,H,W) float32 in [0,1].
         present: (N,V) bool; an absent view must not influence anything.
         ids: (N,) int64, the sample's index in its split; scores and draws are keyed by it.
+        present_count: how many of ``present`` are true, where the host knows it; :meth:`with_present` sets it.
 
     Example:
         >>> import torch
@@ -79,6 +80,8 @@ class Batch:
     views: Tensor
     present: Tensor
     ids: Tensor
+    # no argument, so that a copy with another ``present`` does not keep the number of the old one
+    present_count: int | None = field(default=None, init=False, compare=False)
 
     def __len__(self) -> int:
         return self.views.shape[0]
@@ -89,12 +92,23 @@ class Batch:
 
         present = torch.zeros_like(self.present)
         present[:, :count] = True
-        return replace(self, present=present)
+        return self.with_present(present, len(self) * len(range(present.shape[1])[:count]))
+
+    def with_present(self, present: Tensor, count: int | None) -> Batch:
+        """The same samples with other views present: (N,V) bool, of which ``count`` are true.
+
+        A model on a GPU that is told the count need not wait for the device to count; None where the host does not
+        know it.
+        """
+        batch = replace(self, present=present)
+        object.__setattr__(batch, "present_count", count)
+        return batch
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         target = None if self.target is None else self.target.to(device)
-        return Batch(target, self.views.to(device), self.present.to(device), self.ids.to(device))
+        batch = Batch(target, self.views.to(device), self.present.to(device), self.ids.to(device))
+        return batch.with_present(batch.present, self.present_count)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
+from fusionbench.core.uploads import upload
 from fusionbench.core.urls import url_of
 from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
 from fusionbench.data.arrays import SampleReader
@@ -278,7 +279,8 @@ class ViewStream(StreamBase):
                 if self.device.type == "cpu" and (units := self._stored.read_units(ids, self._spec.channels)):
                     target, views = map(torch.from_numpy, units)
                     present = torch.ones(views.shape[:2], dtype=torch.bool)
-                    return Batch(target, views, present, torch.as_tensor(ids, dtype=torch.int64))
+                    batch = Batch(target, views, present, torch.as_tensor(ids, dtype=torch.int64))
+                    return batch.with_present(present, present.numel())
                 return _batch(self._stored.read(ids), ids, self._spec, self.device)
             targets = self._arrays.targets[ids]
             targets = self._maker.augmented(targets, ids, epoch)
@@ -286,7 +288,7 @@ class ViewStream(StreamBase):
             return _batch((targets, views), ids, self._spec, self.device)
         if self._targets is None:
             self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
-        where = torch.as_tensor(indices, dtype=torch.int64, device=self.device)
+        where = upload(indices, self.device)
         targets = self._maker.augmented(self._targets.index_select(0, where), where, epoch)
         views = self._maker.make_views(targets, where, epoch)
         return _batch((targets, views), where, self._spec, self.device)
@@ -315,7 +317,7 @@ def _batch(targets_and_views: Iterable[Any], ids: Any, spec: ImageSpec, device: 
     # by map, which keeps no reference: the bytes of the targets are given back before the views are read
     target, views = map(partial(_images, spec=spec, device=device), targets_and_views)
     present = torch.ones(views.shape[:2], dtype=torch.bool, device=device)
-    return Batch(target, views, present, torch.as_tensor(ids, dtype=torch.int64, device=device))
+    return Batch(target, views, present, upload(ids, device)).with_present(present, present.numel())
 
 
 def open_dataset(

@@ -10,6 +10,7 @@ import numpy as np
 from fusionbench.core.errors import DataError
 from fusionbench.core.types import Batch
 from fusionbench.core.unit_range import to_unit
+from fusionbench.core.uploads import upload
 from fusionbench.data.shards.ragged import Ragged
 from fusionbench.data.stream_base import StreamBase
 
@@ -83,13 +84,13 @@ class PairStream(StreamBase):
         if isinstance(indices, torch.Tensor):
             indices = indices.cpu().numpy()
         ids = self._checked(indices)
-        where = torch.from_numpy(ids).to(self.device)
+        where = upload(ids, self.device)
         if self.device.type != "cpu" and self._views.nbytes <= ON_DEVICE:
             views = self._cut_there(where, epoch if self.live else 0)
         else:
             views = torch.from_numpy(self.crops(ids, epoch)).to(self.device)
         present = torch.ones(views.shape[:2], dtype=torch.bool, device=self.device)
-        return Batch(None, to_unit(views[:, :, None]), present, where)
+        return Batch(None, to_unit(views[:, :, None]), present, where).with_present(present, present.numel())
 
     def crops(self, indices: Any, epoch: int = 0) -> np.ndarray:
         """The views of :meth:`batch` as they are stored: uint8 (n,2,h,w).

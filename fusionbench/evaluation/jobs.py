@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.cpus import core_count
 from fusionbench.core.crashes import is_out_of_memory, note_crash, signal_name
-from fusionbench.core.errors import CannotMeasure, FusionbenchError, UsageError
+from fusionbench.core.errors import CannotMeasure, FusionbenchError
 from fusionbench.core.interrupts import check_interrupt
 from fusionbench.core.progress import say
+from fusionbench.core.time_limit import UnfinishedError, check_time, limit_now, time_is_up, time_limit
 from fusionbench.core.worker_process import WorkerFault
 from fusionbench.core.workers import Again, Death, TaskOutcome, run_in_workers
 from fusionbench.evaluation.row_progress import follow_logs
@@ -34,6 +35,24 @@ Work = Callable[["Suite", "SuiteModel", int, dict[str, Any], int | None], str]
 Place = tuple[str, int]  # key of a row, and seed
 PARTS = 4  # of a row's training, where rows take turns; each starts anew from a checkpoint, which takes about a second
 WORTH = 400  # steps of a row below which turns would gain nothing
+
+
+class RowsUnfinishedError(UnfinishedError):
+    """The time was over before all rows were done; the same call goes on (exit code 75).
+
+    Attributes:
+        unfinished: row and seed -> how far it is.
+        results: of the rows that are finished, in the order of the suite.
+    """
+
+    def __init__(self, suite: str, unfinished: dict[Place, str], results: Sequence[Result] = ()) -> None:
+        count = len(unfinished)
+        super().__init__(
+            f"{suite}: the time is over, and {count} row{'s are' if count > 1 else ' is'} not finished; "
+            "the same command goes on:"
+        )
+        self.details = [f"{key}, seed {seed}: {text}" for (key, seed), text in unfinished.items()]
+        self.unfinished, self.results = unfinished, list(results)
 
 
 class RowsFailed(CannotMeasure):
@@ -56,16 +75,19 @@ class RowsFailed(CannotMeasure):
 
 @dataclass
 class Rows:
-    """What became of the rows: the folder that was made for each, or why it failed."""
+    """What became of the rows: the folder that was made for each, or why it failed, or how far it came in time."""
 
     suite: str
     made: dict[Place, str] = field(default_factory=dict)
     failed: dict[Place, str] = field(default_factory=dict)
+    unfinished: dict[Place, str] = field(default_factory=dict)
 
     def attempt(self, place: Place, work: Callable[[], Any], log: Path | None = None) -> Any:
         """What ``work`` returns; None where it fails, which is noted. ``log``: for the traceback of a bug."""
         try:
             return work()
+        except UnfinishedError as error:
+            self.unfinished[place] = str(error)
         except Exception as error:
             if log is not None and not isinstance(error, FusionbenchError):
                 with contextlib.suppress(OSError):
@@ -81,13 +103,16 @@ class Rows:
         say(f"{self.suite}: the row {place[0]}, seed {place[1]}, failed: {text.partition('; ')[0]}")
 
     def finish(self, results: Sequence[Result]) -> list[Result]:
-        """The results, where no row failed.
+        """The results, where no row failed and all are finished.
 
         Raises:
             RowsFailed: with the results.
+            RowsUnfinishedError: none failed, but the time was over; with the results.
         """
         if self.failed:
             raise RowsFailed(self.suite, self.failed, results)
+        if self.unfinished:
+            raise RowsUnfinishedError(self.suite, self.unfinished, results)
         return list(results)
 
 
@@ -105,11 +130,19 @@ def describe_error(error: Exception, log: Path | None) -> str:
 
 
 def run_settings(
-    folder: Path, out: str | Path, runs: str | Path | None, device: str, budget: str | None
+    folder: Path,
+    out: str | Path,
+    runs: str | Path | None,
+    device: str,
+    budget: str | None,
+    precision: str = "auto",
+    compile: bool = False,
 ) -> dict[str, Any]:
-    """What a worker process is told: the data set's folder, where results and runs go, the device, the budget."""
+    """What a worker process is told: the data set's folder, where results and runs go, the device, the budget, how the
+    rows are trained, and when the time is over."""
     runs = Path(out).parent / "runs" if runs is None else runs
-    return {"folder": str(folder), "out": str(out), "runs": str(runs), "device": device, "budget": budget}
+    how = {"device": device, "budget": budget, "precision": precision, "compile": compile, "until": limit_now()}
+    return {"folder": str(folder), "out": str(out), "runs": str(runs), **how}
 
 
 def run_rows(
@@ -124,12 +157,12 @@ def run_rows(
 
     Args:
         jobs: processes; 1: all rows in this process, where a crash in native code ends everything; 0: one a core, or a
-            single one on a GPU.
+            single one on a GPU (several can share one: small networks leave it idle between their kernels).
         one: picklable, and returns what :attr:`Rows.made` is to hold.
         scheduler: address of a Dask scheduler, on whose workers the rows that learn run instead.
 
     Raises:
-        UsageError: a row that cannot be trained as it stands in the suite, before any is; several jobs on a GPU.
+        UsageError: a row that cannot be trained as it stands in the suite, or no such device; before any is.
     """
     from fusionbench.evaluation.cluster_rows import rows_on_cluster
 
@@ -152,6 +185,7 @@ def run_rows(
         jobs = min(jobs or _default_jobs(settings["device"], len(learning)), len(learning))
         _in_workers(rows, suite, learning, settings, jobs, one, steps)
     places = [(row.key, seed) for row, seed in work]
+    rows.unfinished = {place: rows.unfinished[place] for place in places if place in rows.unfinished}
     rows.failed = {place: rows.failed[place] for place in places if place in rows.failed}
     return rows
 
@@ -164,8 +198,20 @@ def learns(row: SuiteModel) -> bool:
 
 
 def train_row(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], threads: int | None) -> str:
-    """Train one row with one seed, with ``threads`` of a worker process; the run's folder."""
-    return str(_train(suite, row, seed, settings, threads).folder)
+    """Train one row with one seed, with ``threads`` of a worker process; the run's folder.
+
+    Raises:
+        UnfinishedError: the time was over before its last step, or before its first.
+    """
+    with time_limit(settings["until"]):
+        check_time(f"{row.key}, seed {seed}")
+        return _finished(_train(suite, row, seed, settings, threads))
+
+
+def _finished(run: Run) -> str:
+    if not run.info.finished:
+        raise UnfinishedError(f"stopped at step {run.info.steps} of {run.info.total_steps}")
+    return str(run.folder)
 
 
 def _train(
@@ -184,6 +230,8 @@ def _train(
         out=run_folder(suite, row, seed, settings["runs"], settings["budget"]),
         preset=row.preset,
         device=settings["device"],
+        precision=settings["precision"],
+        compile=settings["compile"],
         budget=settings["budget"],
         seed=seed,
         params=row.params,
@@ -197,8 +245,12 @@ def _in_parts(
 ) -> str | Again:
     """A part of a row's training; with the last one what ``one`` makes of it."""
     steps = math.ceil(_planned(row, settings) / PARTS)
-    if not _train(suite, row, seed, settings, threads, steps).info.finished:
-        return Again()
+    with time_limit(settings["until"]):
+        check_time(f"{row.key}, seed {seed}")
+        run = _train(suite, row, seed, settings, threads, steps)
+        if not run.info.finished and not time_is_up():
+            return Again()
+        _finished(run)
     return one(suite, row, seed, settings, threads)
 
 
@@ -238,10 +290,11 @@ def _in_workers(
     A worker that is killed while others run may have paid for their memory: its row is tried once more, alone. One that
     crashes in native code would crash again, and is not.
     """
+    from fusionbench.training.runtime import find_device
     from fusionbench.training.schedule import Budget
 
-    if jobs > 1 and settings["device"] not in ("auto", "cpu"):
-        raise UsageError("Several jobs share the cores of a CPU; use --jobs 1 on a GPU")
+    if settings["device"] not in ("auto", "cpu"):
+        find_device(settings["device"])  # one line, and not one of every row
     threads = max(1, core_count() // jobs)
     work = work[::-1]  # suites end with their largest models, and the longest job should begin first
     folders = [run_folder(suite, row, seed, settings["runs"], settings["budget"]) for row, seed in work]
@@ -286,6 +339,8 @@ def _note(rows: Rows, suite: Suite, row: SuiteModel, seed: int, settings: dict[s
     if outcome.death is not None:
         _note_in_run(run_folder(suite, row, seed, settings["runs"], settings["budget"]), outcome.death)
         rows.fail(place, str(outcome.death))
+    elif isinstance(outcome.error, UnfinishedError):
+        rows.unfinished[place] = str(outcome.error)
     elif outcome.error is not None:
         rows.fail(place, describe_error(outcome.error, run_log(suite, row, seed, settings)))
     else:

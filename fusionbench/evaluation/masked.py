@@ -25,6 +25,7 @@ from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.interfaces import DatasetLike, Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
+from fusionbench.core.time_limit import UnfinishedError, time_is_up
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.evaluation.curves import steps_to
 from fusionbench.evaluation.latent_usage import latent_usage
@@ -231,9 +232,9 @@ def _measure(
     units = [(place, count) for place in range(len(chunks)) for count in range(spec.views + 1)]
     mine = units[runtime.rank :: runtime.world_size]
     rows: dict[tuple[int, int], dict[str, np.ndarray]] = {}
-    seconds, here = 0.0, -1
+    seconds, here, begun_here = 0.0, -1, False  # every call scores a chunk, however little time it has
     with progress(f"score {subject.title}", sum(len(chunks[place]) for place, _ in mine), "images") as bar:
-        for place, count in mine:
+        for before, (place, count) in enumerate(mine):
             chunk = chunks[place]
             if place != here:
                 full, here = stream.batch(chunk, epoch=0), place
@@ -242,6 +243,11 @@ def _measure(
             part = f"{count}-{chunk[0]}-{len(chunk)}"
             begun, found = time.monotonic(), partial.find(part, chunk)
             if found is None:
+                if begun_here and time_is_up() and runtime.world_size == 1:
+                    scored = sum(len(chunks[place]) for place, _ in mine[:before])
+                    done = f"scored {scored} of {len(ids) * (spec.views + 1)} images"
+                    raise UnfinishedError(f"{subject.title} on {dataset.name}: {done}; the same command goes on")
+                begun_here = True
                 columns = _scores(subject.model, full.with_inputs(count), protocol)
                 found = columns, time.monotonic() - begun
                 partial.add(part, chunk, *found)

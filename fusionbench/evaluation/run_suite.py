@@ -5,6 +5,7 @@ A suite goes on where it stopped: a finished data set, run or result is found by
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from fusionbench.core.deprecation import renamed_parameter
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.io import require_folder
+from fusionbench.core.time_limit import check_time, parse_duration, time_limit
 from fusionbench.evaluation.jobs import Rows, learns, run_folder, run_log, run_rows, run_settings, train_row
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.protocols.base import BaseProtocol, ScoredRow, flag, others_options
@@ -25,7 +27,7 @@ from fusionbench.results.schema import Result, load
 
 @renamed_parameter("keep_pictures", "keep_images", removed_in="0.3")
 def run_suite(
-    name_or_path: str | Path,
+    name_or_path: str | Path | Suite,
     *,
     data_root: str | Path = "data",
     source_dir: str | Path | None = None,
@@ -44,6 +46,9 @@ def run_suite(
     range_a: Range | str | None = None,
     range_b: Range | str | None = None,
     scheduler: str | None = None,
+    precision: str = "auto",
+    compile: bool = False,
+    stop_after: str | None = None,
 ) -> list[Result]:
     """Make the data set when it is missing, train every model that is not trained, score what is not scored.
 
@@ -62,16 +67,21 @@ def run_suite(
         range_a, range_b: which values of the image files of pairs are black and white, instead of the suite's ranges.
         scheduler: address of a Dask scheduler (``tcp://host:8786``): rows that learn run on its workers instead of in
             processes on this machine; they must see ``data_root``, ``out`` and ``runs`` under the same names.
+        precision, compile: of training, see :func:`fusionbench.train`.
+        stop_after: time of this call (``90s``, ``9m``). Rows stop after a step, or a chunk of images that is scored;
+            the same call goes on, to the results that a call without it has.
 
     Returns the results in the order of the suite, seeds within a row.
 
     Raises:
         RowsFailed: rows failed or their processes died, and all others are finished; it has their results.
+        RowsUnfinishedError: ``stop_after`` is over before all rows are done; it has the results of those that are.
         UsageError, DataError: nothing can be run at all, such as an option that the suite's protocol does not have.
     """
+    until = None if stop_after is None else time.time() + parse_duration(stop_after)
     if scheduler is not None and jobs:
         raise UsageError("Jobs are processes on this machine; leave them out with a Dask scheduler")
-    suite = load_suite(name_or_path)
+    suite = name_or_path if isinstance(name_or_path, Suite) else load_suite(name_or_path)
     rows, protocol = _choose(suite, models, seeds), PROTOCOLS.get(suite.protocol.name)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
     options = {"draws": draws, "limit": limit, **texts}
@@ -84,28 +94,29 @@ def run_suite(
         _check_training(suite, trained, budget)
     check_budget(budget)
     root, source_dir = Path(data_root), None if source_dir is None else Path(source_dir)
-    given = {"strict": strict} if "strict" in protocol.takes else {}
-    data = protocol.open_suite(suite, data_root=root, source_dir=source_dir, **given)
-    _ = data.identity  # looks at what is scored: what is wrong with an image is told before anything is trained
-    require_folder(out)
-    settings = run_settings(Path(), out, runs, device, budget)
-    if protocol.trains_on_dataset:
-        settings["folder"] = str(protocol.dataset_folder(data))
-        done = run_rows(suite, trained, settings, jobs, train_and_score, scheduler)
-        scored = _loaded(suite, rows, done, settings)
-    else:
-        done = Rows(suite.name)
-        if trained:
-            folder = training_folder(suite, root)
-            protocol.before_training(suite, data, folder)
-            settings["folder"] = str(folder)
-            done = run_rows(suite, trained, settings, jobs, train_row, scheduler)
-        extra = {key: value for key, value in takes.items() if key == "keep_images" and key in protocol.takes}
-        scored = _score_here(suite, rows, protocol, data, done, settings, extra)
-    if sheets and scored:
-        for one in scored:
-            protocol.draw_row(one.model, data, one.result, Path(out))
-        protocol.draw_suite(suite, scored, data, Path(out), whole=rows == suite.models)
+    with time_limit(until):
+        given = {"strict": strict} if "strict" in protocol.takes else {}
+        data = protocol.open_suite(suite, data_root=root, source_dir=source_dir, **given)
+        _ = data.identity  # looks at what is scored: what is wrong with an image is told before anything is trained
+        require_folder(out)
+        settings = run_settings(Path(), out, runs, device, budget, precision, compile)
+        if protocol.trains_on_dataset:
+            settings["folder"] = str(protocol.dataset_folder(data))
+            done = run_rows(suite, trained, settings, jobs, train_and_score, scheduler)
+            scored = _loaded(suite, rows, done, settings)
+        else:
+            done = Rows(suite.name)
+            if trained:
+                folder = training_folder(suite, root)
+                protocol.before_training(suite, data, folder)
+                settings["folder"] = str(folder)
+                done = run_rows(suite, trained, settings, jobs, train_row, scheduler)
+            extra = {key: value for key, value in takes.items() if key == "keep_images" and key in protocol.takes}
+            scored = _score_here(suite, rows, protocol, data, done, settings, extra)
+        if sheets and scored and not done.unfinished:  # what is drawn is of all of them
+            for one in scored:
+                protocol.draw_row(one.model, data, one.result, Path(out))
+            protocol.draw_suite(suite, scored, data, Path(out), whole=rows == suite.models)
     return done.finish([one.result for one in scored])
 
 
@@ -152,11 +163,16 @@ def _check_training(suite: Suite, trained: list[tuple[SuiteModel, int]], budget:
 
 
 def train_and_score(suite: Suite, row: SuiteModel, seed: int, settings: dict[str, Any], threads: int | None) -> str:
-    """Train and score one row with one seed on the data set in ``settings["folder"]``; the result's folder."""
+    """Train and score one row with one seed on the data set in ``settings["folder"]``; the result's folder.
+
+    Raises:
+        UnfinishedError: the time was over before.
+    """
     run = train_row(suite, row, seed, settings, threads)
     protocol, options = PROTOCOLS.get(suite.protocol.name), suite.protocol
     data = protocol.open(settings["folder"], options, split=suite.split)
-    result = protocol.evaluate(run, data, options, out=settings["out"], device=settings["device"], title=row.title)
+    with time_limit(settings["until"]):
+        result = protocol.evaluate(run, data, options, out=settings["out"], device=settings["device"], title=row.title)
     return str(result.folder(settings["out"]))
 
 
@@ -182,6 +198,7 @@ def _score_here(
     """Score rows one after the other; what fails joins ``done``. A row that is not trained has the first seed only."""
 
     def score(row: SuiteModel, seed: int) -> None:
+        check_time(f"{row.key}, seed {seed}")
         trained = learns(row)
         model: Any = done.made[row.key, seed] if trained else protocol.create(row, data)
         found = protocol.evaluate_all(
@@ -199,7 +216,7 @@ def _score_here(
     scored: list[ScoredRow] = []
     for row in rows:
         for seed in (row.seeds or suite.seeds)[: None if learns(row) else 1]:
-            if (row.key, seed) not in done.failed:  # in training
+            if (row.key, seed) not in done.failed and (row.key, seed) not in done.unfinished:  # in training
                 done.attempt((row.key, seed), partial(score, row, seed), run_log(suite, row, seed, settings))
     return scored
 

@@ -29,8 +29,8 @@ class WeightAverage:
     def update(self, model: Module) -> None:
         self.steps += 1
         weight = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in model.named_parameters():
-            self.shadow[name].lerp_(value.detach(), weight)
+        named = dict(model.named_parameters())  # all of them in a few kernels, where the device has such
+        torch._foreach_lerp_([self.shadow[name] for name in named], [v.detach() for v in named.values()], weight)
 
     @torch.no_grad()
     def copy_to(self, model: Module) -> None:

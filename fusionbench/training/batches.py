@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from fusionbench.core.interfaces import StreamLike
 from fusionbench.core.seeds import derive_seed, epoch_order
 from fusionbench.core.types import Batch
+from fusionbench.core.uploads import upload
 from fusionbench.training.runtime import Runtime
 from fusionbench.training.schedule import Training
 
@@ -35,7 +34,7 @@ class StepBatches:
         indices = self._orders[epoch][position * self.batch : (position + 1) * self.batch]
         generator = np.random.Generator(np.random.Philox(derive_seed(self.seed, "inputs", step)))
         batch = stream.batch(self.runtime.shard(indices), epoch=epoch)
-        views = batch.present.shape[1]
+        views, whole = batch.present.shape[1], batch.present_count == batch.present.numel()
         if self.training.inputs == "all" or batch.target is None:
             return batch
         if self.training.inputs == "per-batch":
@@ -45,6 +44,6 @@ class StepBatches:
             counts = generator.permutation((np.arange(len(indices)) + step) % (views + 1))
         else:
             counts = generator.integers(0, views + 1, len(indices))
-        given = torch.from_numpy(self.runtime.shard(counts)).to(batch.present.device)
-        first = torch.arange(views, device=given.device) < given[:, None]
-        return replace(batch, present=batch.present & first)
+        mine = self.runtime.shard(counts)
+        first = torch.arange(views, device=batch.present.device) < upload(mine, batch.present.device)[:, None]
+        return batch.with_present(batch.present & first, int(mine.sum()) if whole else None)

@@ -97,6 +97,26 @@ def save_checkpoint(
         shutil.rmtree(old, ignore_errors=True)
 
 
+def compact_checkpoints(folder: Path) -> int:
+    """Make the training state below ``folder`` as small as it can be carried: the newest checkpoint alone, with the
+    optimisers' moments in bfloat16. Returns the bytes that are left.
+
+    Weights, averages and counters stay as they are. A moment changes by at most 1 part in 256, once, and training
+    resumes as from any checkpoint, though no longer to the bit.
+
+    Raises:
+        DataError: a damaged checkpoint, which is left as it is.
+    """
+    for old in list_checkpoints(folder)[:-1]:
+        shutil.rmtree(old, ignore_errors=True)
+    for path in list_checkpoints(folder):
+        tensors = read_tensors(path / "state.safetensors")
+        wide = {n: v for n, v in tensors.items() if n.startswith("optimizer.") and v.dim() and v.is_floating_point()}
+        if any(value.dtype != torch.bfloat16 for value in wide.values()):
+            _save(tensors | {name: value.bfloat16() for name, value in wide.items()}, path / "state.safetensors")
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
     found = [path for path in folder.glob("[0-9]*") if path.name.isdecimal() and (path / "state.json").is_file()]
@@ -120,6 +140,7 @@ def load_checkpoint(
             torch.cuda.set_rng_state(tensors["rng.cuda"], device)
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(_unflatten(tensors, f"optimizer.{name}.", state["optimizers"][name]))
+            _lay_out_alike(optimizer)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: damaged checkpoint: {error}; remove this folder to resume from an older one"
@@ -140,6 +161,15 @@ def _flatten(optimizers: Mapping[str, torch.optim.Optimizer]) -> tuple[dict[str,
                     plain.setdefault(str(index), {})[key] = value
         groups[name] = {"param_groups": body["param_groups"], "plain": plain}
     return tensors, groups
+
+
+def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Moments in the memory format of their parameters, as they were before: on disk all are contiguous, and kernels
+    that take many tensors at once want all of one layout."""
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _unflatten(tensors: Mapping[str, Tensor], prefix: str, groups: Mapping[str, Any]) -> dict[str, Any]:

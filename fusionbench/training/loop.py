@@ -23,6 +23,7 @@ from fusionbench.core.interfaces import DatasetLike, StreamLike, Trainable, is_t
 from fusionbench.core.interrupts import deferred_signals
 from fusionbench.core.locks import lock
 from fusionbench.core.progress import progress, say
+from fusionbench.core.time_limit import parse_duration, time_is_up, time_limit
 from fusionbench.core.types import Batch
 from fusionbench.models import MODELS, create_model, get_preset
 from fusionbench.training import checkpoints
@@ -63,6 +64,7 @@ def train(
     compile: bool = False,
     on_step: Callable[[int], None] | None = None,
     at_most: int | None = None,
+    stop_after: str | None = None,
 ) -> Run:
     """Train the registered model ``model`` on the split ``train`` of ``dataset`` into the folder ``out``.
 
@@ -75,6 +77,8 @@ def train(
         compile: compile the model's blocks; like ``precision`` it changes speed and rounding, and no identity.
         on_step: called after every step with the number of steps done.
         at_most: steps of this call; a run with more is left unfinished, and the next call continues to the same bits.
+        stop_after: time of this call (``90s``, ``9m``), after which it stops likewise, at the end of a step. Unlike a
+            budget it leaves the schedule as it is.
 
     Raises:
         UsageError: unknown names, or a folder that holds another run.
@@ -90,6 +94,7 @@ def train(
         >>> run.info.steps, run.info.cut
         (2, True)
     """
+    until = None if stop_after is None else time.time() + parse_duration(stop_after)
     out, cls = Path(out), MODELS.get(model)
     if preset is None:
         preset = next((name for name in (dataset.name, "tiny", *cls.PRESETS) if name in cls.PRESETS), None)
@@ -120,7 +125,7 @@ def train(
             if previous.info.finished:
                 return previous
             info = replace_state(info, previous.info)
-        with crash_note(out) if runtime.rank == 0 else contextlib.nullcontext():
+        with time_limit(until), crash_note(out) if runtime.rank == 0 else contextlib.nullcontext():
             return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step, at_most).run()
 
 
@@ -240,8 +245,8 @@ class _Loop:
                 bar.advance(1, f"{loss}{speed:.0f} images/s")
                 if self.on_step is not None:
                     self.on_step(step)
-                stopping = self._agree(stopped(), step)
-                paused = self.at_most is not None and step - start >= self.at_most and step < self.total
+                stopping, late = self._agree((stopped(), time_is_up()), step)
+                paused = (late or (self.at_most is not None and step - start >= self.at_most)) and step < self.total
                 if time.monotonic() - self.saved > CHECKPOINT_SECONDS or stopping or paused:
                     self._save(step)
                 if stopping:
@@ -281,7 +286,7 @@ class _Loop:
             tensors = {"views": batch.views, "present": batch.present, "ids": batch.ids}
             if batch.target is not None:
                 tensors["target"] = batch.target
-            total, log = self.stepper(tensors, name, step)
+            total, log = self.stepper(tensors, batch.present_count, name, step)
             self.runtime.fabric.backward(total)
             parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             if not (self.guards and self.guards[name].skips(gradient_norm(parameters))):
@@ -310,11 +315,12 @@ class _Loop:
         if hasattr(self.model, "plan"):
             self.model.plan(self.total, self.base_seed)
 
-    def _agree(self, stopping: bool, step: int) -> bool:
-        """Whether to stop after this step: several processes have to stop at the same one."""
+    def _agree(self, wishes: tuple[bool, bool], step: int) -> tuple[bool, bool]:
+        """Whether to stop after this step, for a signal or for the time: several processes stop at the same one."""
         if self.runtime.world_size == 1:
-            return stopping
-        return step % LOG_EVERY == 0 and any(self.runtime.gather(stopping))
+            return wishes
+        asked, late = zip(*self.runtime.gather(wishes), strict=True) if step % LOG_EVERY == 0 else ((), ())
+        return any(asked), any(late)
 
     def _replan(self, step: int) -> bool:
         """Turn a budget in seconds into steps, now that the speed is known; whether their number has changed."""
@@ -379,8 +385,11 @@ class _Stepper(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, tensors: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+    def forward(
+        self, tensors: dict[str, Tensor], count: int | None, group: str, step: int
+    ) -> tuple[Tensor, dict[str, Any]]:
         batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"])
+        batch = batch.with_present(batch.present, count)
         terms = self.model.loss(batch, group, step)
         return terms.total, dict(terms.log)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -104,3 +104,15 @@ def test_the_interfaces_can_be_imported_from_here() -> None:
     for name in ("DatasetLike", "Model", "Source", "StreamLike"):
         assert getattr(types, name) is getattr(interfaces, name) and name in types.__all__
     assert all(hasattr(types, name) for name in types.__all__)
+
+
+def test_a_batch_never_keeps_the_count_of_other_views() -> None:
+    views = torch.zeros(4, 3, 1, 2, 2)
+    batch = Batch(None, views, torch.ones(4, 3, dtype=torch.bool), torch.arange(4))
+    assert batch.present_count is None, "nobody has counted"
+    counted = batch.with_present(batch.present, 12)
+    assert counted.present_count == 12 and counted.to("meta").present_count == 12 and batch.present_count is None
+    assert replace(counted, present=torch.zeros(4, 3, dtype=torch.bool)).present_count is None
+    for inputs in (0, 1, 2, 3, 5):
+        given = batch.with_inputs(inputs)
+        assert given.present_count == int(given.present.sum()) == 4 * min(inputs, 3)

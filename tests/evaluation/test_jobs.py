@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.worker_process import WorkerFault
-from fusionbench.evaluation.jobs import Rows, RowsFailed, describe_error
+from fusionbench.evaluation.jobs import Rows, RowsFailed, RowsUnfinishedError, describe_error
 from fusionbench.evaluation.suites import load_suite, run_suite
 from fusionbench.training.loop import _Loop
 from fusionbench.training.run import read_run
@@ -125,6 +126,38 @@ def test_rows_in_this_process_do_not_stop_each_other_either(small: Path, monkeyp
     assert len(run_suite(small, models=["mean-image", "one"], **where)) == 3
 
 
+def test_rows_that_the_time_cuts_go_on_with_the_same_call(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = small.parent
+    where: dict[str, Any] = {"data_root": place, "models": ["mean-image", "one"], "jobs": 1}
+    whole = run_suite(small, out=place / "whole/results", **where)
+    where["out"] = place / "results"
+    looks = iter([False, True])  # after the first and the second step of the first seed
+    monkeypatch.setattr("fusionbench.core.time_limit.time_is_up", lambda: False)
+    monkeypatch.setattr("fusionbench.training.loop.time_is_up", lambda: next(looks, True))
+    with pytest.raises(RowsUnfinishedError) as caught:
+        run_suite(small, **where)
+    assert caught.value.exit_code == 75 and [result.title for result in caught.value.results] == ["mean image"]
+    assert caught.value.unfinished == {("one", 1): "stopped at step 2 of 3", ("one", 2): "stopped at step 1 of 3"}
+    assert caught.value.details[0] == "one, seed 1: stopped at step 2 of 3"
+    monkeypatch.setattr("fusionbench.core.time_limit.time_is_up", lambda: True)
+    with pytest.raises(RowsUnfinishedError, match="3 rows are not finished") as caught:
+        run_suite(small, **where)
+    assert "not begun" in caught.value.unfinished["one", 1]
+    monkeypatch.undo()
+    done = run_suite(small, stop_after="1h", **where)
+    assert [result.id for result in done] == [result.id for result in whole]
+    assert [result.scores["nll@3"].mean for result in done[1:]] == [result.scores["nll@3"].mean for result in whole[1:]]
+
+
+def test_a_failure_outweighs_the_time() -> None:
+    rows = Rows("small", failed={("fcn", 0): "that.png: damaged"}, unfinished={("cvae", 0): "stopped at step 1 of 2"})
+    with pytest.raises(RowsFailed):
+        rows.finish([])
+    rows.failed.clear()
+    with pytest.raises(RowsUnfinishedError, match="1 row is not finished"):
+        rows.finish([])
+
+
 def test_a_row_that_cannot_be_trained_as_written_is_refused_before_any_is(small: Path) -> None:
     small.write_text(small.read_text().replace("epochs", "epcohs", 1))
     with pytest.raises(UsageError, match="Did you mean 'epochs'"):
@@ -132,8 +165,9 @@ def test_a_row_that_cannot_be_trained_as_written_is_refused_before_any_is(small:
     assert not (small.parent / "results").exists()
 
 
-def test_several_jobs_on_a_gpu_are_refused(small: Path) -> None:
-    with pytest.raises(UsageError, match="--jobs 1 on a GPU"):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_one_line_and_not_one_of_every_row(small: Path) -> None:
+    with pytest.raises(UsageError, match="torch finds no CUDA device"):
         run_suite(small, data_root=small.parent, out=small.parent / "results", jobs=2, device="cuda", models=["one"])
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from fusionbench.core.errors import DataError
 from fusionbench.training.checkpoints import (
+    compact_checkpoints,
     is_finite,
     list_checkpoints,
     load_checkpoint,
@@ -175,3 +176,64 @@ def test_a_damaged_state_says_which_folder_to_remove(tmp_path: Path, damage: byt
     (tmp_path / "00000001" / "state.json").write_bytes(damage)
     with pytest.raises(DataError, match=r"00000001: damaged checkpoint: .*remove this folder"):
         load_checkpoint(tmp_path / "00000001", model, optimizers_of(model), CPU)
+
+
+def test_moments_have_the_layout_of_their_parameters(tmp_path: Path) -> None:
+    """Kernels that take all parameters at once want it; on disk everything is contiguous."""
+    model = net().to(memory_format=torch.channels_last)
+    optimizers = optimizers_of(model)
+    step(model, optimizers)
+    save_checkpoint(tmp_path, 1, model, optimizers, {}, {})
+    other = net(seed=1).to(memory_format=torch.channels_last)
+    theirs = optimizers_of(other)
+    load_checkpoint(tmp_path / "00000001", other, theirs, CPU)
+    for name, optimizer in theirs.items():
+        for ours, parameter in zip(
+            optimizers[name].param_groups[0]["params"], optimizer.param_groups[0]["params"], strict=True
+        ):
+            for key, value in optimizer.state[parameter].items():
+                assert torch.equal(value, optimizers[name].state[ours][key])
+                assert value.shape == () or value.stride() == parameter.stride()
+    assert not next(iter(other.parameters())).is_contiguous()
+
+
+def test_small_checkpoints_resume_with_moments_within_a_256th(tmp_path: Path) -> None:
+    model = net()
+    optimizers = optimizers_of(model)
+    for number in (1, 2, 3):
+        step(model, optimizers)
+        save_checkpoint(tmp_path, number, model, optimizers, {"total": 9}, {"mean": torch.arange(3.0) / 7})
+    wide = sum(path.stat().st_size for path in (tmp_path / "00000003").iterdir())
+    left = compact_checkpoints(tmp_path)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["00000003"]
+    assert left == sum(path.stat().st_size for path in (tmp_path / "00000003").iterdir()) < wide
+    assert compact_checkpoints(tmp_path) == left, "nothing is rounded twice"
+    other = net(seed=1)
+    theirs = optimizers_of(other)
+    state, extra = load_checkpoint(tmp_path / "00000003", other, theirs, CPU)
+    assert state["total"] == 9 and torch.equal(extra["mean"], torch.arange(3.0) / 7) and same(model, other)
+    changed = 0
+    for name, optimizer in theirs.items():
+        for ours, parameter in zip(
+            optimizers[name].param_groups[0]["params"], optimizer.param_groups[0]["params"], strict=True
+        ):
+            for key, value in optimizer.state[parameter].items():
+                exact = optimizers[name].state[ours][key]
+                assert value.dtype == torch.float32
+                if key == "step":
+                    assert value == exact == 3
+                else:
+                    torch.testing.assert_close(value, exact, rtol=2.0**-8, atol=0)
+                    changed += int((value != exact).sum())
+    assert changed, "or this test could not fail"
+    for seed in range(3):
+        torch.manual_seed(seed)
+        step(model, optimizers)
+        torch.manual_seed(seed)
+        step(other, theirs)
+    for ours, parameter in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(parameter, ours, rtol=0, atol=1e-3)  # of steps of 0.01 and 0.02
+
+
+def test_nothing_to_make_small(tmp_path: Path) -> None:
+    assert compact_checkpoints(tmp_path / "checkpoint") == 0

@@ -73,6 +73,32 @@ def test_a_run_in_parts_is_the_same_to_the_bit(tmp_path: Path) -> None:
     assert done.info.finished, "as many steps as there are"
 
 
+def test_a_run_in_slices_of_time_keeps_its_schedule_and_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train("fusionvae-plus", DATA, out=tmp_path / "whole", preset="tiny", **SHORT)
+    over: list[int] = []
+    monkeypatch.setattr("fusionbench.training.loop.time_is_up", lambda: bool(over))
+    for steps in (1, 3):  # the clock says stop during this step
+        over.clear()
+
+        def on_step(step: int, last: int = steps) -> None:
+            over.extend([step] if step >= last else [])
+
+        run = train("fusionvae-plus", DATA, out=tmp_path / "parts", preset="tiny", on_step=on_step, **SHORT)
+        assert (run.info.steps, run.info.total_steps, run.info.finished, run.info.cut) == (steps, 4, False, False)
+        assert run.info.budget is None and read_run(tmp_path / "parts").info == run.info
+    parts = train("fusionvae-plus", DATA, out=tmp_path / "parts", preset="tiny", **SHORT)  # its last step is its end
+    assert parts.info.finished and parts.info.identity() == whole.info.identity()
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_however_little_time_there_is_every_call_takes_a_step(tmp_path: Path) -> None:
+    steps = [train("fcn", DATA, out=tmp_path, preset="tiny", stop_after="0.001s", **SHORT).info.steps for _ in range(4)]
+    assert steps == [1, 2, 3, 4] and read_run(tmp_path).info.finished
+    with pytest.raises(UsageError, match="Time 'soon' is not understood"):
+        train("fcn", DATA, out=tmp_path / "other", preset="tiny", stop_after="soon", **SHORT)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     train("fcn", DATA, out=tmp_path, preset="tiny", **SHORT)
     before = (tmp_path / "weights.safetensors").stat().st_mtime_ns

@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
+from fusionbench.core.uploads import send
 from fusionbench.models.classical.poisson import CosineSolver, divergence, gradient
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
@@ -205,8 +206,9 @@ class DDFM(PairModel):
         height, width = images.shape[-2:]
         images = pad_to_multiple(images, self.denoiser.multiple)
         generator = torch.Generator().manual_seed(int(digest(["ddfm loss", self.seed, step])[:15], 16))
-        at = torch.randint(1, self.config.timesteps + 1, (len(images),), generator=generator).to(images.device)
-        noise = torch.randn(images.shape, generator=generator).to(images)
+        at = torch.randint(1, self.config.timesteps + 1, (len(images),), generator=generator)
+        at, noise = send(at, images.device), torch.randn(images.shape, generator=generator)
+        noise = send(noise.to(images.dtype), images.device)
         kept = self.kept[at].view(-1, 1, 1, 1).to(images)
         found = self.denoiser(kept.sqrt() * images + (1 - kept).sqrt() * noise, at)
         error = (at_least_float32(found) - noise)[..., :height, :width].square().mean()

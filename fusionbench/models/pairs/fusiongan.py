@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
+from fusionbench.core.uploads import send
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.blocks import torch_laplacian
@@ -160,4 +161,4 @@ class FusionGAN(PairModel):
 
     def _labels(self, name: str, like: Tensor, step: int) -> Tensor:
         limits = FUSED if name == "fused" else REAL
-        return soft_labels(limits, name, len(like), self.seed, step).to(like)
+        return send(soft_labels(limits, name, len(like), self.seed, step).to(like.dtype), like.device)

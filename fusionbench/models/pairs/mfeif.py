@@ -35,6 +35,7 @@ from torch.nn import functional as F
 from fusionbench.core.errors import UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
+from fusionbench.core.uploads import send
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import TwoPhaseConfig, TwoPhaseModel
 from fusionbench.models.pairs.discriminators import Discriminator, discriminator_loss, frozen, generator_loss
@@ -134,7 +135,7 @@ def complementary_corruptions(images: Tensor, seed: int, step: int) -> tuple[Ten
     """Two views of (N,1,H,W) images, each blurred where the other is sharp; the regions depend on seed and step."""
     height, width = images.shape[-2:]
     generator = torch.Generator().manual_seed(int(digest([seed, "corruption", step])[:15], 16))
-    regions = torch.rand((len(images), 1, 6, 6), generator=generator).to(images.device)
+    regions = send(torch.rand((len(images), 1, 6, 6), generator=generator), images.device)
     sharp = F.interpolate(regions, (height, width), mode="bilinear", align_corners=False) > 0.5
     blurred = F.avg_pool2d(F.pad(images, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     return torch.where(sharp, images, blurred), torch.where(sharp, blurred, images)

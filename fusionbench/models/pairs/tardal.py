@@ -39,6 +39,7 @@ from torch.nn import functional as F
 
 from fusionbench.core.io import digest
 from fusionbench.core.types import LossTerms, Preset
+from fusionbench.core.uploads import send
 from fusionbench.models.config import Count, Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.discriminators import frozen
@@ -303,7 +304,7 @@ class TarDAL(PairModel):
         real, fake = at_least_float32(real), at_least_float32(fake)
         generator = torch.Generator().manual_seed(int(digest([self.seed, name, step])[:15], 16))
         # drawn in one type, so that a step in float64 mixes the same images as one in float32
-        share = torch.rand((len(real), 1, 1, 1), generator=generator).to(real)
+        share = send(torch.rand((len(real), 1, 1, 1), generator=generator).to(real.dtype), real.device)
         between = torch.lerp(fake, real, share).detach().requires_grad_()
         # float32 throughout: the sixth power of a rounded slope is rounded six times as much
         with torch.autocast(real.device.type, enabled=False):

@@ -101,6 +101,7 @@ class Family(nn.Module):
     PRESETS: ClassVar[Mapping[str, Preset]]
     Config: ClassVar[type[FamilyConfig]] = FamilyConfig
     config: FamilyConfig
+    shares: Tensor  # (L,)
 
     def __init__(self, spec: ImageSpec, **options: Any) -> None:
         super().__init__()
@@ -122,6 +123,8 @@ class Family(nn.Module):
         self.planned_steps: int | None = None
         self.noise_seed = 0
         self.build()
+        # a part of the configuration and not of the weights; on the device, so that no step has to send it there
+        self.register_buffer("shares", torch.tensor(self.balance_shares(), dtype=torch.float64), persistent=False)
         # last, since it is about the layers of the subclass too
         self.penalty = StabilityPenalty(self) if config.regularise > 0 else None
 
@@ -203,7 +206,7 @@ class Family(nn.Module):
 
     def _balance(self, kls: Tensor) -> Tensor:
         """γ_l: groups with a larger KL than their resolution's share get a larger weight, so that none collapses."""
-        share = torch.tensor(self.balance_shares(), dtype=kls.dtype, device=kls.device)
+        share = self.shares.to(kls.dtype)
         scaled = (kls.abs() + 0.01) / (share / share.min())
         return scaled / scaled.mean()
 

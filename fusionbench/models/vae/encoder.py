@@ -48,11 +48,16 @@ class Shape:
 
 
 class Packing:
-    """Which rows of a packed tensor (M,…) belong to which sample and view; M is the number of present views."""
+    """Which rows of a packed tensor (M,…) belong to which sample and view; M is the number of present views.
 
-    def __init__(self, present: Tensor) -> None:
+    Args:
+        present: (N,V) bool.
+        count: M where the host knows it: a device is then not waited for.
+    """
+
+    def __init__(self, present: Tensor, count: int | None = None) -> None:
         self.present = present
-        self.index = present.flatten().nonzero().squeeze(1)
+        self.index = _indices(present.flatten(), count)
         self.count = present.sum(dim=1)  # (N,)
         self.any = self.count > 0
 
@@ -78,6 +83,19 @@ class Packing:
         if len(packed) == 0:
             return packed.new_zeros((len(self.present), *packed.shape[1:]))
         return self.pad(packed, 0.0).sum(dim=1)
+
+
+def _indices(chosen: Tensor, count: int | None) -> Tensor:
+    """Where ``chosen`` (K,) is true: int64 (M,), ascending."""
+    if count is None or chosen.device.type == "cpu":
+        return chosen.nonzero().squeeze(1)
+    return _counted_indices(chosen, count)
+
+
+def _counted_indices(chosen: Tensor, count: int) -> Tensor:
+    """The same where the count is known: nonzero waits for it before it can allocate its result. The m-th true value is
+    where the running count reaches m."""
+    return torch.searchsorted(chosen.cumsum(0), torch.arange(1, count + 1, device=chosen.device))
 
 
 @dataclass(frozen=True)
@@ -158,7 +176,7 @@ class Encoder(nn.Module):
         return groups[::-1], scales[::-1]
 
     def forward(self, batch: Batch, with_target: bool) -> Encoding:
-        packing = Packing(batch.present)
+        packing = Packing(batch.present, batch.present_count)
         views = batch.views.flatten(0, 1).index_select(0, packing.index)
         count = len(views)
         for layer in self._split:

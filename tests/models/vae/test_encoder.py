@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fusionbench.models import create_model
-from fusionbench.models.vae.encoder import Encoder, Packing, Shape, _patches
+from fusionbench.models.vae.encoder import Encoder, Packing, Shape, _counted_indices, _patches
 from tests.helpers.learning import SPEC, batch_of
 
 SHAPE = Shape(channels=4, groups=(3, 2, 1), cells=2, blocks=1, block_cells=2)
@@ -164,3 +164,16 @@ def test_patches_are_pixels_as_channels_even_of_no_images(count: int) -> None:
     assert found.shape == (count, 32, 2, 3)
     for m, c, i, j in ((0, 1, 5, 7), (2, 0, 3, 11)) if count else ():  # channel · 16 + place within the patch
         assert found[m, c * 16 + (i % 4) * 4 + j % 4, i // 4, j // 4] == images[m, c, i, j]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 12])
+def test_what_the_host_counted_gives_the_same_rows_without_asking_the_device(count: int) -> None:
+    """The path of a GPU: run on a CPU by hand, and on torch's meta device, where counting is an error."""
+    chosen = torch.zeros(12, dtype=torch.bool)
+    chosen[torch.randperm(12, generator=torch.Generator().manual_seed(count))[:count]] = True
+    assert torch.equal(_counted_indices(chosen, count), chosen.nonzero().squeeze(1))
+    there = Packing(chosen.view(4, 3).to("meta"), count)
+    assert there.index.shape == (count,) and there.index.dtype == torch.int64
+    assert there.pad(torch.zeros(count, 5, device="meta"), 0.0).shape == (4, 3, 5)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        Packing(chosen.view(4, 3).to("meta"))
