@@ -154,8 +154,8 @@ class GradientDomainNet(PairModel):
         self.from_quarter, self.at_half = nn.Conv2d(third, second, 1), _layer(second, second)
         self.from_half, self.at_fine = nn.Conv2d(second, first, 1), _layer(first, first)
         self.leave = nn.Conv2d(first, 2 * _PATCH**2 + _MEMORY, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)  # untrained, every step is η uphill
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():  # untrained, every step is η uphill
+            nn.init.zeros_(parameter)
 
     @torch.no_grad()
     def ruled(self, a: Tensor, b: Tensor) -> Tensor:
