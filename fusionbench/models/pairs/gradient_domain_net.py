@@ -12,7 +12,8 @@ on 2×2 patches at three scales, and is one network for all steps but for a bias
 
 ``aim="score"`` trains for what tables ask: kept edges, while spread, spatial frequency and SCD exceed the rule's by
 some percent. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that are steeper than both
-sources' at the same place: noise that is made stronger, and halos. Network, losses and schedule are ours.
+sources' at the same place, which is what halos are. It learns on sources with additional noise and is asked for what
+they are without, so that noise does not become stronger. Network, losses and schedule are ours.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.seeds import derive_seed
 from fusionbench.core.types import LossTerms, Preset
 from fusionbench.models.classical.gradient_domain import GradientDomain, bent, centred_between_quantiles
 from fusionbench.models.config import Positive, check_choice
@@ -62,6 +64,8 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
         more_spread, more_frequency, more_scd: with aim ``score``, by how much the rule's SD and SF (shares) and SCD
             (absolute) are to be exceeded.
         steep: with aim ``natural``, the weight of slopes steeper than the sources'.
+        noise: with aim ``natural``, the largest standard deviation of the noise that is added to both sources, in grey
+            levels; each image gets its own, from 0 on, and the loss asks for what the sources without it ask.
         knee: width of the soft clip, as the rule's.
 
     Raises:
@@ -78,15 +82,16 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
     more_frequency: float = 0.04
     more_scd: float = 0.08
     steep: float = 8.0
+    noise: float = 4.0
     knee: float = 0.045
 
     def __post_init__(self) -> None:
         if len(self.widths) != 3:
             raise UsageError(f"{self.model} takes three widths, not {list(self.widths)}")
         check_choice(self.model, rule=(self.rule, GradientDomain.PRESETS), aim=(self.aim, ("score", "natural")))
-        wishes = (self.more_spread, self.more_frequency, self.more_scd, self.steep)
-        if not all(0 <= wish < float("inf") for wish in wishes):
-            raise UsageError(f"{self.model}: more_spread, more_frequency, more_scd and steep are at least 0")
+        for name in ("more_spread", "more_frequency", "more_scd", "steep", "noise"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"{self.model}: {name}={getattr(self, name)} is not at least 0")
         if not 0 <= self.knee <= 0.5:
             raise UsageError(f"{self.model}: knee={self.knee} is not between 0 and 0.5")
 
@@ -197,13 +202,23 @@ class GradientDomainNet(PairModel):
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
         """Edges that are not kept, what is beyond [0,1] before the soft clip, and the terms of the aim."""
-        rule = self.ruled(a, b)
-        unclipped = self.unclipped(a, b, rule)
+        rule = start = self.ruled(a, b)
+        seen_a, seen_b = a, b
+        if self.config.aim == "natural" and self.config.noise > 0:
+            seen_a, seen_b = self.noisy(a, "a", step), self.noisy(b, "b", step)
+            start = self.ruled(seen_a, seen_b)
+        unclipped = self.unclipped(seen_a, seen_b, start)
         fused, before = bent(unclipped, self.config.knee), bent(rule, self.config.knee)
         terms = self.to_score(fused, before, a, b) if self.config.aim == "score" else self.to_look(fused, before, a, b)
         terms["edges"] = (1 - soft_qabf(fused, a, b)).mean()
         terms["beyond"] = 40 * ((unclipped - 0.5).abs() - 0.5).clamp(min=0).mean()
         return LossTerms(torch.stack([*terms.values()]).sum(), {name: value.detach() for name, value in terms.items()})
+
+    def noisy(self, x: Tensor, name: str, step: int) -> Tensor:
+        """Images (N,1,H,W) with Gaussian noise, a function of seed and step."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "noise", name, step))
+        sizes = torch.rand(len(x), 1, 1, 1, generator=generator) * (self.config.noise / 255)
+        return (x + (sizes * torch.randn(x.shape, generator=generator)).to(x)).clamp(0, 1)
 
     def to_score(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """What the batch lacks of the spread, spatial frequency and SCD that are wanted."""

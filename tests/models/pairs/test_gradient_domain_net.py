@@ -79,3 +79,18 @@ def test_steps_share_weights_but_not_their_place() -> None:
 def test_bad_parameters(bad: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         GradientDomainNet(SPEC, **bad)
+
+
+def test_noise_is_a_function_of_seed_and_step_and_no_part_of_what_is_asked() -> None:
+    model, batch = smallest(GradientDomainNet, rule="natural", aim="natural", noise=8.0), pair_batch()
+    model.plan(10, seed=1)
+    a = batch.views[:, 0]
+    first, again, later = (model.noisy(a, "a", step) for step in (0, 0, 1))
+    assert (
+        torch.equal(first, again) and not torch.equal(first, later) and not torch.equal(first, model.noisy(a, "b", 0))
+    )
+    assert 0 < 255 * (first - a).std() < 8
+    noisy = model.loss(batch, "main", 0).total
+    calm = smallest(GradientDomainNet, rule="natural", aim="natural", noise=0.0).loss(batch, "main", 0).total
+    assert noisy > calm + 0.01, "what the sources are without noise is harder to keep"
+    assert torch.equal(model.fuse(batch), smallest(GradientDomainNet, rule="natural", aim="natural").fuse(batch))
