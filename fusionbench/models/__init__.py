@@ -34,6 +34,7 @@ MODELS: Registry[type[Model]] = Registry(
         "fusionvae": "fusionbench.models.vae.fusionvae:FusionVAE",
         "fusionvae-patch": "fusionbench.models.vae.fusionvae_patch:FusionVAEPatch",
         "fusionvae-plus": "fusionbench.models.vae.fusionvae_plus:FusionVAEPlus",
+        "gradient-domain-net": "fusionbench.models.pairs.gradient_domain_net:GradientDomainNet",
         "ifcnn": "fusionbench.models.pairs.ifcnn:IFCNN",
         "max-view": "fusionbench.models.trivial:MaxView",
         "mean-image": "fusionbench.models.trivial:MeanImage",

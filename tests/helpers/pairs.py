@@ -21,6 +21,7 @@ from fusionbench.models.pairs.ddfm import DDFM
 from fusionbench.models.pairs.densefuse import DenseFuse
 from fusionbench.models.pairs.didfuse import DIDFuse
 from fusionbench.models.pairs.fusiongan import FusionGAN
+from fusionbench.models.pairs.gradient_domain_net import GradientDomainNet
 from fusionbench.models.pairs.ifcnn import IFCNN
 from fusionbench.models.pairs.mfeif import MFEIF
 from fusionbench.models.pairs.rfn_nest import RFNNest
@@ -46,6 +47,7 @@ SMALLEST: dict[type[PairModel], dict] = {
     DDFM: {"widths": [4, 6], "steps": 3},
     DDcGAN: {"width": 4, "dense_layers": 2, "decoder_widths": [8, 6], "critic_widths": [4, 8]},
     DenseFuse: {"width": 4},
+    GradientDomainNet: {"widths": [4, 5, 6], "steps": 2},
     FusionGAN: {"widths": [8, 6, 6, 4], "critic_widths": [4, 8]},
     MFEIF: {"widths": [4, 6, 8, 10], "attention_widths": [4, 6, 8], "attention_maps": 10, "critic_widths": [4, 8]},
     RFNNest: {"widths": [4, 6, 8, 10], "stem": 4},

@@ -1,0 +1,125 @@
+"""What a fused image is scored by, in forms that have a gradient: for networks that are trained to score well.
+
+Images are (N,1,H,W) in [0,1]; results are float32 whatever the precision of the network. None of them is the metric
+itself: metrics take 256 levels, and these are smooth where metrics are not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fusionbench.metrics.qabf import GAMMA_ALPHA, GAMMA_G, KAPPA_ALPHA, KAPPA_G, SIGMA_ALPHA, SIGMA_G
+from fusionbench.models.pairs.losses import torch_sobel
+from fusionbench.models.precision import at_least_float32
+
+_STILL = 1e-3  # Sobel strength, of [0,1], below which an edge has no direction to speak of: a quarter of a grey level
+_TINY = 1e-8
+
+
+def soft_qabf(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Q^{AB/F} (N,), 0..0.9748, with strengths √(s² + ε²), so that flat places have a gradient too, and with directions
+    that differ by at most 90°, as those of edges do. The metric takes arctangents, for which 89° and −89° are 178°
+    apart; climbing that one kept fewer edges, also by the metric's own count.
+
+    Source: Xydeas, Petrović, Electron. Lett. 36, 2000.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.models.pairs.metric_losses import soft_qabf
+        >>> ramp = torch.linspace(0, 1, 16).expand(1, 1, 16, 16)
+        >>> [round(soft_qabf(fused, ramp, ramp).item(), 3) for fused in (ramp, 1 - ramp, ramp.mT)]
+        [0.975, 0.975, 0.0]
+    """
+    kept, edges = _kept_edges(fused, a, b)
+    return kept / edges
+
+
+def edge_ascent(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Where ``fused`` (N,1,H,W) would have to be brighter or darker for a higher :func:`soft_qabf`: its gradient times
+    the sources' whole edge strength, so that its size does not follow from that of the image. Nothing flows back.
+    """
+    with torch.enable_grad():
+        x = at_least_float32(fused.detach()).requires_grad_()
+        kept, _ = _kept_edges(x, a.detach(), b.detach())
+        (uphill,) = torch.autograd.grad(kept.sum(), x)
+    return uphill
+
+
+def scd_ascent(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Where ``fused`` (N,1,H,W) would have to be brighter or darker for a higher SCD of each image: the gradient times
+    the number of pixels. Nothing flows back.
+    """
+    with torch.enable_grad():
+        x = at_least_float32(fused.detach()).requires_grad_()
+        a, b = a.detach(), b.detach()
+        total = torch.stack([pooled_scd(f, p, q) for f, p, q in zip(x.split(1), a.split(1), b.split(1), strict=True)])
+        (uphill,) = torch.autograd.grad(total.sum(), x)
+    return uphill * (fused.shape[-2] * fused.shape[-1])
+
+
+def _kept_edges(fused: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Edge strength of both sources that ``fused`` keeps, and all of it: (N,) each."""
+    (f_x, f_y), f_strength = _edges(fused)
+    kept, edges = torch.zeros_like(f_x[:, 0, 0, 0]), torch.zeros_like(f_x[:, 0, 0, 0])
+    for source in (a, b):
+        (x, y), strength = _edges(source)
+        ratio = torch.minimum(strength, f_strength) / torch.maximum(strength, f_strength)
+        across, along = (f_x * y - f_y * x).abs(), (f_x * x + f_y * y).abs()
+        angle = torch.atan2(across + _STILL**2, along + _STILL**2) * (2 / math.pi)  # 0..1 of a right angle
+        size_kept = GAMMA_G * torch.sigmoid(KAPPA_G * (ratio - SIGMA_G))
+        angle_kept = GAMMA_ALPHA * torch.sigmoid(KAPPA_ALPHA * (1 - angle - SIGMA_ALPHA))
+        kept = kept + (size_kept * angle_kept * strength).sum((1, 2, 3))
+        edges = edges + strength.sum((1, 2, 3))
+    return kept, edges
+
+
+def _edges(x: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    across, down = torch_sobel(x)
+    return (across, down), (across.square() + down.square() + _STILL**2).sqrt()
+
+
+def pooled_spread(x: Tensor) -> Tensor:
+    """Standard deviation of all pixels of a batch around the mean of their own image: a scalar."""
+    return (_centred(x).square().mean() + _TINY).sqrt()
+
+
+def pooled_frequency(x: Tensor) -> Tensor:
+    """√(mean squared difference across + down) over a batch: a scalar."""
+    x = at_least_float32(x)
+    across, down = x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+    return (across.square().mean() + down.square().mean() + _TINY).sqrt()
+
+
+def pooled_scd(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """SCD, −2..2, of a batch: how much what the fused images have beyond either source resembles the other one, with
+    covariances and variances summed over the batch before they are divided. Patches with little in them count little,
+    as they do in the score of the image that they are cut from.
+
+    Source: Aslantas, Bendes, AEU 69(12), 2015.
+    """
+    fused, a, b = _centred(fused), _centred(a), _centred(b)
+    return _correlation(fused - b, a) + _correlation(fused - a, b)
+
+
+def _centred(x: Tensor) -> Tensor:
+    x = at_least_float32(x)
+    return x - x.mean((-2, -1), keepdim=True)
+
+
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    return (x * y).mean() / ((x.square().mean() + _TINY) * (y.square().mean() + _TINY)).sqrt()
+
+
+def shortfall(value: Tensor, wanted: Tensor) -> Tensor:
+    """By what share ``value`` misses ``wanted`` (positive); 0 where it does not.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.models.pairs.metric_losses import shortfall
+        >>> shortfall(torch.tensor([3.0, 5.0]), torch.tensor(4.0)).tolist()
+        [0.25, 0.0]
+    """
+    return (wanted - value).clamp(min=0) / wanted

@@ -1,0 +1,95 @@
+"""The untrained network is the rule and steps uphill by hand; training and its two aims do what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fusionbench.core.errors import UsageError
+from fusionbench.models.classical.gradient_domain import GradientDomain, bent
+from fusionbench.models.pairs.gradient_domain_net import GradientDomainNet
+from fusionbench.models.pairs.metric_losses import edge_ascent, pooled_scd, soft_qabf
+from tests.helpers.pairs import SPEC, learn, pair_batch, smallest
+
+
+@pytest.mark.parametrize("rule", ["metrics", "natural"])
+def test_untrained_it_is_the_rule_and_steps_uphill(rule: str) -> None:
+    """At a size that is no multiple of 8."""
+    model = smallest(GradientDomainNet, rule=rule)
+    batch = pair_batch(1, 37, 42)
+    a, b = batch.views[:, 0], batch.views[:, 1]
+    by_rule = GradientDomain(SPEC, **dict(GradientDomain.PRESETS[rule].model))
+    start = model.ruled(a, b)
+    torch.testing.assert_close(bent(start, 0.045), by_rule.fuse(batch), atol=1e-6, rtol=0)
+    padded = torch.nn.functional.pad
+    mirrored = [padded(x, (0, 6, 0, 3), mode="reflect") for x in (a, b, start)]
+    for _ in range(2):
+        uphill = edge_ascent(bent(mirrored[2], 0.045), *mirrored[:2])
+        mirrored[2] = mirrored[2] + 0.008 * uphill / (uphill.abs() + 1)
+    expected = bent(mirrored[2], 0.045)[..., :37, :42]
+    fused = model.fuse(batch)
+    torch.testing.assert_close(fused, expected, atol=1e-5, rtol=0)
+    assert soft_qabf(fused, a, b) > soft_qabf(by_rule.fuse(batch), a, b)
+
+
+def test_it_learns_to_keep_edges_without_losing_what_else_is_wanted() -> None:
+    model, batch = smallest(GradientDomainNet, more_scd=0.0, more_spread=0.0, more_frequency=0.0), pair_batch(4)
+    history = learn(model, batch, 40, 3e-3)
+    assert {*history[0]} == {"edges", "spread", "frequency", "scd", "beyond"}
+    assert sum(history[-1].values()) < sum(history[0].values()) - 0.02
+    a, b = batch.views[:, 0], batch.views[:, 1]
+    fused, before = model.fuse(batch), bent(model.ruled(a, b), 0.045)
+    assert soft_qabf(fused, a, b).mean() > soft_qabf(before, a, b).mean() + 0.01
+    assert pooled_scd(fused, a, b) > pooled_scd(before, a, b) - 0.02
+
+
+def test_the_natural_aim_pays_for_steeper_slopes_and_other_low_frequencies() -> None:
+    model = smallest(GradientDomainNet, rule="natural", aim="natural")
+    assert isinstance(model, GradientDomainNet)
+    ramp = torch.linspace(0, 0.5, 32).expand(1, 1, 32, 32)
+    calm = model.to_look(ramp, ramp, ramp, 0.5 * ramp)
+    assert calm["low"].item() == 0 and calm["steep"].item() < 1e-5
+    steeper = model.to_look(1.2 * ramp, 1.2 * ramp, ramp, 0.5 * ramp)
+    # Sobel's slope is 8 times the ramp's step per pixel; a fifth of it is too much, less at the two borders
+    assert steeper["low"].item() == 0
+    assert steeper["steep"].item() == pytest.approx(8 * 0.2 * 8 * 0.5 / 31 * 31 / 32, rel=1e-3)
+    brighter = model.to_look(ramp + 0.1, ramp, ramp, ramp)
+    assert brighter["low"].item() == pytest.approx(1.0, rel=1e-5) and brighter["steep"].item() < 1e-5
+    assert {*learn(model, pair_batch(), 1, 1e-3)[0]} == {"low", "steep", "edges", "beyond"}
+
+
+def test_steps_share_weights_but_not_their_place() -> None:
+    few, many = GradientDomainNet(SPEC, steps=2), GradientDomainNet(SPEC, steps=8)
+    count = [sum(p.numel() for p in model.parameters()) for model in (few, many)]
+    assert count[1] - count[0] == 6 * 12
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"widths": [4, 5]}, "three widths"),
+        ({"steps": 0}, "steps"),
+        ({"rule": "best"}, "rule"),
+        ({"aim": "beauty"}, "aim"),
+        ({"more_scd": -0.1}, "at least 0"),
+        ({"steep": float("nan")}, "at least 0"),
+        ({"knee": 0.6}, "knee=0.6"),
+    ],
+)
+def test_bad_parameters(bad: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        GradientDomainNet(SPEC, **bad)
+
+
+def test_noise_is_a_function_of_seed_and_step_and_no_part_of_what_is_asked() -> None:
+    model, batch = smallest(GradientDomainNet, rule="natural", aim="natural", noise=8.0), pair_batch()
+    model.plan(10, seed=1)
+    a = batch.views[:, 0]
+    first, again, later = (model.noisy(a, "a", step) for step in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, later)
+    assert not torch.equal(first, model.noisy(a, "b", 0))
+    assert 0 < 255 * (first - a).std() < 8
+    noisy = model.loss(batch, "main", 0).total
+    calm = smallest(GradientDomainNet, rule="natural", aim="natural", noise=0.0).loss(batch, "main", 0).total
+    assert noisy > calm + 0.01, "what the sources are without noise is harder to keep"
+    assert torch.equal(model.fuse(batch), smallest(GradientDomainNet, rule="natural", aim="natural").fuse(batch))
