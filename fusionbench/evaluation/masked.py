@@ -245,8 +245,8 @@ def _measure(
             if found is None:
                 if begun_here and time_is_up() and runtime.world_size == 1:
                     scored = sum(len(chunks[place]) for place, _ in mine[:before])
-                    done = f"scored {scored} of {len(ids) * (spec.views + 1)} images"
-                    raise UnfinishedError(f"{subject.title} on {dataset.name}: {done}; the same command goes on")
+                    so_far = f"scored {scored} of {len(ids) * (spec.views + 1)} images"
+                    raise UnfinishedError(f"{subject.title} on {dataset.name}: {so_far}; the same command goes on")
                 begun_here = True
                 columns = _scores(subject.model, full.with_inputs(count), protocol)
                 found = columns, time.monotonic() - begun

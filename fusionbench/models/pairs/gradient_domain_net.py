@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from fusionbench.core.errors import UsageError
 from fusionbench.core.seeds import derive_seed
 from fusionbench.core.types import LossTerms, Preset
+from fusionbench.core.uploads import send
 from fusionbench.models.classical.gradient_domain import GradientDomain, bent, centred_between_quantiles
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
@@ -218,7 +219,8 @@ class GradientDomainNet(PairModel):
         """Images (N,1,H,W) with Gaussian noise, a function of seed and step."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "noise", name, step))
         sizes = torch.rand(len(x), 1, 1, 1, generator=generator) * (self.config.noise / 255)
-        return (x + (sizes * torch.randn(x.shape, generator=generator)).to(x)).clamp(0, 1)
+        noise = sizes * torch.randn(x.shape, generator=generator)
+        return (x + send(noise.to(x.dtype), x.device)).clamp(0, 1)
 
     def to_score(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
         """What the batch lacks of the spread, spatial frequency and SCD that are wanted."""
