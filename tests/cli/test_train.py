@@ -54,6 +54,19 @@ def test_train_then_evaluate(data: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert set(result["scores"]) >= {"nll@0", "nll_bpd@mean", "mse_min@avg_paper"}
 
 
+def test_a_slice_of_time_ends_with_a_code_of_its_own(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "fcn", "--data", data, "--out", tmp_path / "run", "--budget", "2 steps"]
+    code, stdout, stderr = run(capsys, *arguments, "--stop-after", "0.01s")
+    assert (code, stdout) == (75, f"{tmp_path / 'run'}\n")
+    assert "run: stopped at step 1 of 2 after 0.01s; the same command goes on" in stderr
+    code, stdout, _ = run(capsys, *arguments, "--stop-after", "1h", "--json")
+    assert code == 0 and json.loads(stdout)["finished"]
+    code, _, stderr = run(capsys, *arguments, "--stop-after", "soon")
+    assert code == 2 and "Time 'soon' is not understood" in stderr
+
+
 def test_several_seeds_are_shown_with_their_deviation(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

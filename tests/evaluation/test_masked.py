@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fusionbench.core.errors import CannotMeasure, UsageError
+from fusionbench.core.time_limit import UnfinishedError, time_limit
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.evaluation.masked import Protocol, evaluate, sample_grid, target_entropy
 from fusionbench.metrics.nll import nll
@@ -195,6 +196,21 @@ def test_refusals(run: Path) -> None:
 
     with pytest.raises(CannotMeasure, match="no finite value"):
         evaluate(Lost(), DATA, out=None)
+
+
+def test_a_pass_that_the_time_cuts_goes_on(run: Path, tmp_path: Path) -> None:
+    """Without any time left every call scores one chunk of the eight: two batches at four numbers of inputs."""
+    settings: dict[str, Any] = {"protocol": PROTOCOL, "batch": 5}
+    whole = evaluate(run, DATA, out=tmp_path / "whole", **settings)
+    for chunk in range(1, 8):
+        done = f"FusionVAE on memory: scored {5 * chunk} of 40 images; the same command goes on"
+        with time_limit(0.0), pytest.raises(UnfinishedError, match=done):
+            evaluate(run, DATA, out=tmp_path / "parts", **settings)
+        assert not list((tmp_path / "parts").rglob("result.json"))
+    with time_limit(0.0):
+        parts = evaluate(run, DATA, out=tmp_path / "parts", **settings)
+    ours, theirs = (load_per_image(r.folder(tmp_path / n)) for r, n in ((whole, "whole"), (parts, "parts")))
+    assert ours.keys() == theirs.keys() and all(np.array_equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_a_stopped_pass_goes_on_where_it_was(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

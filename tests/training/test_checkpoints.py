@@ -231,8 +231,10 @@ def test_small_checkpoints_resume_with_moments_within_a_256th(tmp_path: Path) ->
         step(model, optimizers)
         torch.manual_seed(seed)
         step(other, theirs)
-    for ours, parameter in zip(model.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(parameter, ours, rtol=0, atol=1e-3)  # of steps of 0.01 and 0.02
+    # by their outputs: the bias before a batch norm has no gradient but rounding, which the moments blow up
+    images = torch.randn(4, 2, 6, 6)
+    ours, resumed, kept = model(images), other(images), net()(images)
+    assert (resumed - ours).abs().max() < 0.02 * (kept - ours).abs().max(), "as far as training has come"
 
 
 def test_nothing_to_make_small(tmp_path: Path) -> None:
