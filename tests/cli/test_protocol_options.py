@@ -27,6 +27,7 @@ FORMER = {
 FORMER["masked"] += ["--sheets"]
 FORMER["pairs"] += ["--no-images", "--keep-pictures", "--no-pictures"]
 COMMON = {"data", "protocol", "extra", "split", "limit", "out", "device", "force", "as_json", "runs"}
+COMMON |= {"backend", "scheduler"}
 
 
 class OtherOptions(Options, kw_only=True, frozen=True):

@@ -61,6 +61,16 @@ def test_bits_per_value_of_another_number_of_values(tmp_path: Path, numbers: tup
         read_entries([tmp_path])
 
 
+def test_a_row_is_as_clipped_as_its_worst_run(tmp_path: Path) -> None:
+    for seed, shares in enumerate([[0.01, 0.03], [0.0, 0.1], None]):
+        folder = saved(tmp_path, "clipping", {"vif": [1.0, 2.0]}, seed=seed)
+        if shares is not None:
+            save(load(folder), tmp_path, {**load_per_image(folder), "clipped": np.array(shares)})
+    saved(tmp_path, "unknown", {"vif": [1.0, 2.0]})
+    found = {entry.title: entry.clipped for entry in read_entries([tmp_path])}
+    assert found == {"clipping": pytest.approx(0.05), "unknown": None}
+
+
 def test_directions_and_units_that_differ(tmp_path: Path) -> None:
     saved(tmp_path, "a", {"ssim": [1.0, 2.0]})
     saved(tmp_path, "b", {"vif": [1.0, 2.0]}, better="higher")

@@ -153,7 +153,7 @@ def sobel_slopes(x: Tensor) -> Tensor:
 
 def blurred(x: Tensor, sigma: float = 0.8, radius: int = 3) -> Tensor:
     """Every channel of (N,C,H,W), smoothed by a Gaussian cut at ``radius``; the border is replicated."""
-    places = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    places = torch.arange(-radius, radius + 1, dtype=x.dtype)  # on the host, which needs them one by one
     shape = torch.exp(-((places / sigma) ** 2) / 2)
     taps: list[float] = (shape / shape.sum()).tolist()
     for dim, pad in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):

@@ -109,7 +109,7 @@ class GradientDomainNet(PairModel):
         >>> from fusionbench.core.types import ImageSpec
         >>> model = create_model("gradient-domain-net", ImageSpec(channels=1, height=32, width=32, views=2))
         >>> sum(parameter.numel() for parameter in model.parameters())
-        44098
+        44062
         >>> pair = torch.rand(1, 2, 1, 20, 29)  # any size
         >>> tuple(model.fuse(Batch(None, pair, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))).shape)
         (1, 1, 20, 29)
