@@ -12,8 +12,9 @@ on 2×2 patches at three scales, and is one network for all steps but for a bias
 
 ``aim="score"`` trains for what tables ask: kept edges, while spread, spatial frequency and SCD exceed the rule's by
 some percent. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that are steeper than both
-sources' at the same place, which is what halos are. It learns on sources with additional noise and is asked for what
-they are without, so that noise does not become stronger. Network, losses and schedule are ours.
+sources' at the same place, and for halos: slopes at a scale of two pixels where neither source has any. It learns on
+sources with additional noise and is asked for what they are without, so that noise does not become stronger. Network,
+losses and schedule are ours.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.seeds import derive_seed
 from fusionbench.core.types import LossTerms, Preset
 from fusionbench.core.uploads import send
-from fusionbench.models.classical.gradient_domain import GradientDomain, bent, centred_between_quantiles
+from fusionbench.models.classical.gradient_domain import (
+    GradientDomain,
+    bent,
+    blurred,
+    centred_between_quantiles,
+    sobel_slopes,
+)
 from fusionbench.models.config import Positive, check_choice
 from fusionbench.models.pairs.base import PairConfig, PairModel
 from fusionbench.models.pairs.losses import torch_sobel
@@ -64,7 +71,9 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
         aim: ``"score"`` or ``"natural"``: what is trained for.
         more_spread, more_frequency, more_scd: with aim ``score``, by how much the rule's SD and SF (shares) and SCD
             (absolute) are to be exceeded.
-        steep: with aim ``natural``, the weight of slopes steeper than the sources'.
+        edges: the weight of edges that are not kept.
+        steep, halo: with aim ``natural``, the weights of slopes steeper than the steeper source's, and of slopes at a
+            scale of two pixels beyond the sum of the sources'.
         noise: with aim ``natural``, the largest standard deviation of the noise that is added to both sources, in grey
             levels; each image gets its own, from 0 on, and the loss asks for what the sources without it ask.
         knee: width of the soft clip, as the rule's.
@@ -82,15 +91,17 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
     more_spread: float = 0.01
     more_frequency: float = 0.04
     more_scd: float = 0.08
-    steep: float = 8.0
-    noise: float = 4.0
+    edges: float = 1.0
+    steep: float = 30.0
+    halo: float = 1000.0
+    noise: float = 6.0
     knee: float = 0.045
 
     def __post_init__(self) -> None:
         if len(self.widths) != 3:
             raise UsageError(f"{self.model} takes three widths, not {list(self.widths)}")
         check_choice(self.model, rule=(self.rule, GradientDomain.PRESETS), aim=(self.aim, ("score", "natural")))
-        for name in ("more_spread", "more_frequency", "more_scd", "steep", "noise"):
+        for name in ("more_spread", "more_frequency", "more_scd", "edges", "steep", "halo", "noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UsageError(f"{self.model}: {name}={getattr(self, name)} is not at least 0")
         if not 0 <= self.knee <= 0.5:
@@ -135,7 +146,7 @@ class GradientDomainNet(PairModel):
             "0.044 M parameters; trained for SD, SF, SCD and Qabf: for tables, not for people",
         ),
         "natural": Preset(
-            {"rule": "natural", "aim": "natural", "steps": 4},
+            {"rule": "natural", "aim": "natural", "steps": 4, "edges": 0.4},
             {"optimizer": "adam", "lr": 2e-3, "lr_min": 1e-5, "epochs": 3, "batch": 6, "clip": 1.0, "inputs": "all"},
             "0.044 M parameters; for people: no stronger noise, no halo",
         ),
@@ -211,7 +222,7 @@ class GradientDomainNet(PairModel):
         unclipped = self.unclipped(seen_a, seen_b, start)
         fused, before = bent(unclipped, self.config.knee), bent(rule, self.config.knee)
         terms = self.to_score(fused, before, a, b) if self.config.aim == "score" else self.to_look(fused, before, a, b)
-        terms["edges"] = (1 - soft_qabf(fused, a, b)).mean()
+        terms["edges"] = self.config.edges * (1 - soft_qabf(fused, a, b)).mean()
         terms["beyond"] = 40 * ((unclipped - 0.5).abs() - 0.5).clamp(min=0).mean()
         return LossTerms(torch.stack([*terms.values()]).sum(), {name: value.detach() for name, value in terms.items()})
 
@@ -233,14 +244,16 @@ class GradientDomainNet(PairModel):
         }
 
     def to_look(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """Changed low frequencies, and slopes steeper than the steeper source's."""
+        """Changed low frequencies, slopes steeper than the steeper source's, and halos."""
         slopes = [torch.cat(torch_sobel(x), 1) for x in (fused, a, b)]
         sizes = [(x.square().sum(1, keepdim=True) + 1e-8).sqrt() for x in slopes]
         excess = (sizes[0] - torch.maximum(sizes[1], sizes[2])).clamp(min=0)
+        coarse = [sobel_slopes(x).norm(dim=1) for x in blurred(torch.cat((fused, a, b), 1), 2.0, 8).split(1, 1)]
         size = [min(_COARSE, side) for side in fused.shape[-2:]]
         return {
             "low": 10 * (F.avg_pool2d(fused, size) - F.avg_pool2d(before, size)).abs().mean(),
             "steep": self.config.steep * excess.mean(),
+            "halo": self.config.halo * (coarse[0] - coarse[1] - coarse[2]).clamp(min=0).mean(),
         }
 
 
