@@ -113,8 +113,9 @@ class Campaign:
         rows = [row if learns(row) else msgspec.structs.replace(row, seeds=[0]) for row in rows]
         seeds = list(SEEDS)
         if self.dry:
-            short = {"epochs": 0.05, "batch": 16, "reestimate": 1}
-            rows = [msgspec.structs.replace(r, preset="tiny", training=short) if learns(r) else r for r in rows]
+            small: dict[str, Any] = {"preset": "tiny", "params": {"groups": [1], "blocks": 1}}
+            small["training"] = {"epochs": 0.05, "batch": 16, "reestimate": 1}
+            rows = [msgspec.structs.replace(row, **small) if learns(row) else row for row in rows]
             options = msgspec.structs.replace(suite.protocol, draws=2, limit=4)
             suite, seeds = msgspec.structs.replace(suite, dataset="fusiondigits", protocol=options), [0, 1]
         return msgspec.structs.replace(suite, models=rows, seeds=seeds)
