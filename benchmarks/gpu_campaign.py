@@ -285,7 +285,10 @@ class Campaign:
     def measure_kernels(self) -> None:
         """Times of steps and of pairs, by the scripts in ``perf/``; what one has printed is not measured again."""
         small = ["--presets", "tiny", "--models", "fcn", "--batch", "2", "--repeats", "1"]
-        scripts = {"train": small if self.dry else ["--presets", "fusionmnist", "--batch", "1600"]}
+        scripts = {
+            "train": small if self.dry else ["--presets", "fusionmnist", "--batch", "1600"],
+            "pair_models": ["--models", "seafusion tiny", "--repeats", "1"] if self.dry else [],  # ms per pair
+        }
         for name, arguments in scripts.items():
             path = self.state_folder / "figures" / f"{name}.txt"
             if not path.is_file():
