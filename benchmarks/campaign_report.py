@@ -15,6 +15,7 @@ from fusionbench.training.schedule import create_training
 # measured on an H200 with 16 cores, see perf/figures/device.txt; between one and six models at once interpolated
 RATES = {1: 10_444.0, 6: 16_857.0}  # images/s together
 SCORING = 110.0  # s for 1,000 images at N = 0..3 and K = 1000
+ORDER = ("digests", "throughput", "first", "others", "plus", "seeds", "tables", "pairs", "figures")  # of stages
 TRAIN, TEST = 60_000, 10_000  # images of FusionMNIST
 
 
@@ -37,7 +38,7 @@ def make_report(state: Mapping[str, Any], folder: Path, expected: Mapping[str, f
     """What the folder holds: slices, stages, runs and how far they are, results."""
     stages = [
         {"stage": name, "expected": expected.get(name), "measured": stage["seconds"] / 60, "done": stage["done"]}
-        for name, stage in state["stages"].items()
+        for name, stage in sorted(state["stages"].items(), key=lambda item: ORDER.index(item[0]))
     ]
     runs = []
     for path in sorted((folder / "runs").rglob("run.json")):
