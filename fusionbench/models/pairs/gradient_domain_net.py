@@ -53,7 +53,8 @@ from fusionbench.models.pairs.padding import pad_to_multiple
 from fusionbench.models.precision import at_least_float32
 
 _ETA = 0.008  # of the image's range: the untrained network's step
-_DELTA = 0.3  # what 1 of the network is worth beside: its first changes are small
+_GAMMA = 4.0  # how many times that it may be changed
+_DELTA = 0.3  # the largest change beside
 _UPHILL, _MOST = 1 / 30, 2.0  # bring the ascent, which is 2 in the middle and 15 at edges, to the size of an image
 _PATCH = 2
 _MEMORY = 6  # channels
@@ -69,8 +70,8 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
         steps: how often the network is applied.
         rule: preset of ``gradient-domain`` that is gone on from.
         aim: ``"score"`` or ``"natural"``: what is trained for.
-        more_spread, more_frequency, more_scd: with aim ``score``, by how much the rule's SD and SF (shares) and SCD
-            (absolute) are to be exceeded.
+        more_spread, more_frequency, more_scd: with aim ``score``, by how much the rule's SD (share) and SCD (absolute)
+            are to be exceeded at least, and its SF (share) just so.
         edges: the weight of edges that are not kept.
         steep, halo: with aim ``natural``, the weights of slopes steeper than the steeper source's, and of slopes at a
             scale of two pixels beyond the sum of the sources'.
@@ -90,7 +91,7 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
     aim: str = "score"
     more_spread: float = 0.01
     more_frequency: float = 0.04
-    more_scd: float = 0.08
+    more_scd: float = 0.1
     edges: float = 1.0
     steep: float = 30.0
     halo: float = 1000.0
@@ -138,16 +139,28 @@ class GradientDomainNet(PairModel):
                 "optimizer": "adam",
                 "lr": 2e-3,
                 "lr_min": 1e-5,
-                "epochs": 8,
+                "epochs": 16,
                 "batch": 6,
                 "clip": 1.0,
+                "guard": 10,
+                "ema": 0.999,
                 "inputs": "all",
             },
             "0.044 M parameters; trained for SD, SF, SCD and Qabf: for tables, not for people",
         ),
         "natural": Preset(
             {"rule": "natural", "aim": "natural", "steps": 4, "edges": 0.4},
-            {"optimizer": "adam", "lr": 2e-3, "lr_min": 1e-5, "epochs": 3, "batch": 6, "clip": 1.0, "inputs": "all"},
+            {
+                "optimizer": "adam",
+                "lr": 2e-3,
+                "lr_min": 1e-5,
+                "epochs": 3,
+                "batch": 6,
+                "clip": 1.0,
+                "guard": 10,
+                "ema": 0.999,
+                "inputs": "all",
+            },
             "0.044 M parameters; for people: no stronger noise, no halo",
         ),
         "tiny": Preset(
@@ -190,7 +203,8 @@ class GradientDomainNet(PairModel):
         half = self.to_half(fine)
         x = half + F.interpolate(self.from_quarter(self.to_quarter(half)), scale_factor=2.0)
         x = fine + F.interpolate(self.from_half(self.at_half(x)), scale_factor=2.0)
-        change, memory = self.leave(self.at_fine(x)).split((2 * _PATCH**2, _MEMORY), 1)
+        # bounded: what comes back as an input of the next step could grow from step to step without end
+        change, memory = torch.tanh(self.leave(self.at_fine(x))).split((2 * _PATCH**2, _MEMORY), 1)
         return F.pixel_shuffle(change, _PATCH), memory
 
     def unclipped(self, a: Tensor, b: Tensor, rule: Tensor) -> Tensor:
@@ -205,7 +219,7 @@ class GradientDomainNet(PairModel):
             seen = (a - 0.5, b - 0.5, fused - 0.5, (_UPHILL * uphill).clamp(-_MOST, _MOST), sign, scd_ascent(now, a, b))
             change, memory = self.applied(torch.cat(seen, 1), memory, step)
             delta, gamma = at_least_float32(change).split(1, 1)
-            fused = fused + _DELTA * delta + _ETA * (1 + gamma) * sign
+            fused = fused + _DELTA * delta + _ETA * (1 + _GAMMA * gamma) * sign
         return fused[..., :height, :width]
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
@@ -234,12 +248,14 @@ class GradientDomainNet(PairModel):
         return (x + send(noise.to(x.dtype), x.device)).clamp(0, 1)
 
     def to_score(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """What the batch lacks of the spread, spatial frequency and SCD that are wanted."""
+        """What the batch lacks of the spread and SCD that are wanted, and how far its spatial frequency is from what is
+        wanted: beyond that it costs SCD, and looks."""
         config = self.config
+        frequency_wanted = (1 + config.more_frequency) * pooled_frequency(before)
         scd_wanted = pooled_scd(before, a, b) + config.more_scd
         return {
             "spread": 5 * shortfall(pooled_spread(fused), (1 + config.more_spread) * pooled_spread(before)),
-            "frequency": 3 * shortfall(pooled_frequency(fused), (1 + config.more_frequency) * pooled_frequency(before)),
+            "frequency": 3 * (pooled_frequency(fused) / frequency_wanted - 1).abs(),
             "scd": 5 * (scd_wanted - pooled_scd(fused, a, b)).clamp(min=0),
         }
 
