@@ -95,7 +95,7 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
     edges: float = 1.0
     steep: float = 30.0
     halo: float = 1000.0
-    noise: float = 6.0
+    noise: float = 4.0
     knee: float = 0.045
 
     def __post_init__(self) -> None:
@@ -149,7 +149,7 @@ class GradientDomainNet(PairModel):
             "0.044 M parameters; trained for SD, SF, SCD and Qabf: for tables, not for people",
         ),
         "natural": Preset(
-            {"rule": "natural", "aim": "natural", "steps": 4, "edges": 0.4},
+            {"rule": "natural", "aim": "natural", "steps": 4, "edges": 0.6},
             {
                 "optimizer": "adam",
                 "lr": 2e-3,
