@@ -52,12 +52,32 @@ def scd_ascent(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Where ``fused`` (N,1,H,W) would have to be brighter or darker for a higher SCD of each image: the gradient times
     the number of pixels. Nothing flows back.
     """
-    with torch.enable_grad():
-        x = at_least_float32(fused.detach()).requires_grad_()
-        a, b = a.detach(), b.detach()
-        total = torch.stack([pooled_scd(f, p, q) for f, p, q in zip(x.split(1), a.split(1), b.split(1), strict=True)])
-        (uphill,) = torch.autograd.grad(total.sum(), x)
-    return uphill * (fused.shape[-2] * fused.shape[-1])
+    return combined(scd_weights(fused, a, b), fused, a, b)
+
+
+@torch.no_grad()
+def scd_weights(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The ascent of SCD is the same sum of the three images and 1 at every pixel: the four weights (N,4,1,1)."""
+    weights = torch.zeros(len(fused), 4, 1, 1, device=fused.device, dtype=at_least_float32(fused[:0]).dtype)
+    for place, (source, other) in enumerate(((a, b), (b, a)), 1):
+        rest, wanted = _centred(fused - other), _centred(source)
+        size = rest.square().mean((-3, -2, -1)) + _TINY
+        scale = (size * (wanted.square().mean((-3, -2, -1)) + _TINY)).rsqrt()
+        pull = -(rest * wanted).mean((-3, -2, -1)) * scale / size  # ∂ corr / ∂rest = scale · wanted + pull · rest
+        weights[:, 0, 0, 0] += pull
+        weights[:, place, 0, 0] += scale
+        weights[:, 3 - place, 0, 0] -= pull
+        mean = (fused - other).mean((-3, -2, -1))
+        weights[:, 3, 0, 0] -= scale * at_least_float32(source).mean((-3, -2, -1)) + pull * mean
+    return weights
+
+
+@torch.no_grad()
+def combined(weights: Tensor, fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The sum of three images (N,1,H,W) and 1 by weights (N,4,1,1)."""
+    of_fused, of_a, of_b, of_one = weights.split(1, 1)
+    total: Tensor = of_fused * fused + of_a * a + of_b * b + of_one
+    return total
 
 
 def _kept_edges(fused: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,8 @@ import torch
 
 from fusionbench.core.errors import UsageError
 from fusionbench.models.classical.gradient_domain import GradientDomain, bent
+from fusionbench.models.fusing_memory import fusing_memory
+from fusionbench.models.pairs import gradient_domain_net
 from fusionbench.models.pairs.gradient_domain_net import GradientDomainNet
 from fusionbench.models.pairs.metric_losses import edge_ascent, pooled_scd, soft_qabf
 from tests.helpers.pairs import SPEC, learn, pair_batch, smallest
@@ -60,6 +62,20 @@ def test_the_natural_aim_pays_for_steeper_slopes_and_other_low_frequencies() -> 
     brighter = model.to_look(ramp + 0.1, ramp, ramp, ramp)
     assert brighter["low"].item() == pytest.approx(1.0, rel=1e-5) and brighter["steep"].item() < 1e-4
     assert {*learn(model, pair_batch(), 1, 1e-3)[0]} == {"low", "steep", "halo", "edges", "beyond"}
+
+
+def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With weights that make large steps: rows at a time and the whole image differ by rounding."""
+    model, batch = smallest(GradientDomainNet), pair_batch(1, 196, 40)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            if parameter.ndim > 1:
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)) / 4)
+    whole = model.fuse(batch)
+    assert (whole - smallest(GradientDomainNet).fuse(batch)).abs().mean() > 0.01
+    monkeypatch.setattr(gradient_domain_net, "_STRIP", 16)
+    torch.testing.assert_close(model.fuse(batch), whole, atol=2e-5, rtol=0)
+    assert fusing_memory(model).of(2160, 3840) < 2 << 30, "fused whole within the memory that fuse takes"
 
 
 def test_steps_share_weights_but_not_their_place() -> None:
