@@ -16,11 +16,7 @@ something failed that will not be tried again, and 2 for bad arguments.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import importlib.util
-import io
-import runpy
 import shutil
 import sys
 import tempfile
@@ -33,6 +29,7 @@ from typing import Any
 
 import msgspec
 from campaign_report import expected_minutes, make_report, markdown
+from campaign_scripts import load_script, printed_by
 
 from fusionbench.core.errors import FusionbenchError, RejectedError, UsageError
 from fusionbench.core.io import read_bounded, write_bytes, write_json
@@ -181,7 +178,7 @@ class Campaign:
 
     def check_digests(self) -> None:
         """The generator's bits on the device, by ``perf/device_bits.py``."""
-        bits = _module(PERF / "device_bits.py")
+        bits = load_script(PERF / "device_bits.py")
         if self.dry:
             bits.SAMPLES = 64
         place = "cuda" if self.chosen.type == "cuda" else "cpu"
@@ -295,7 +292,7 @@ class Campaign:
             if not path.is_file():
                 check_time(f"figures of {name}")
                 device = ["--device", "cuda" if self.chosen.type == "cuda" else "cpu"]
-                write_bytes(path, _printed(PERF / f"{name}.py", [*device, *arguments]).encode())
+                write_bytes(path, printed_by(PERF / f"{name}.py", [*device, *arguments]).encode())
 
     # runs
 
@@ -347,26 +344,6 @@ def _tidy(folder: Path) -> None:
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     else:
         compact_checkpoints(folder / "checkpoint")
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _printed(script: Path, arguments: list[str]) -> str:
-    """What a script prints."""
-    output, old = io.StringIO(), sys.argv
-    try:
-        sys.argv = [str(script), *arguments]
-        with contextlib.redirect_stdout(output):
-            runpy.run_path(str(script), run_name="__main__")
-    finally:
-        sys.argv = old
-    return output.getvalue()
 
 
 def _rate(folder: Path) -> float:

@@ -138,23 +138,39 @@ class Runtime:
 def torchrun_size() -> int:
     """Number of processes that ``torchrun`` started together; 1 for one that runs alone.
 
+    Raises:
+        UsageError: WORLD_SIZE is set to what is no number.
+
     Example:
         >>> from fusionbench.training.runtime import torchrun_size
         >>> torchrun_size()
         1
     """
-    return max(1, int(os.environ.get("WORLD_SIZE", "1")))
+    return max(1, _number("WORLD_SIZE", "1"))
 
 
 def torchrun_rank() -> int:
     """Number of this process among those that ``torchrun`` started together; 0 for one that runs alone.
+
+    Raises:
+        UsageError: WORLD_SIZE or RANK is set to what is no number.
 
     Example:
         >>> from fusionbench.training.runtime import torchrun_rank
         >>> torchrun_rank()
         0
     """
-    return int(os.environ.get("RANK", "0")) if torchrun_size() > 1 else 0
+    return _number("RANK", "0") if torchrun_size() > 1 else 0
+
+
+def _number(name: str, default: str) -> int:
+    text = os.environ.get(name, default)
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(
+            f"{name}={text!r} in the environment is not a number; unset it, or start by torchrun"
+        ) from None
 
 
 def launch(device: str = "auto", precision: str = "auto") -> Runtime:

@@ -31,7 +31,7 @@ def campaign(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "FIRST", ("fcn",))
     monkeypatch.setattr(module, "OTHERS", ())
     monkeypatch.setattr(module, "PLUS", ("cvae",))
-    monkeypatch.setattr(module, "_printed", lambda script, arguments: f"{script.name} {' '.join(arguments)}\n")
+    monkeypatch.setattr(module, "printed_by", lambda script, arguments: f"{script.name} {' '.join(arguments)}\n")
     return module
 
 
@@ -94,7 +94,7 @@ def test_nothing_is_trained_on_other_masks(
     campaign: Any, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     wrong = SimpleNamespace(laws=lambda: {"masks": None}, digest=lambda maker, device: str(device), SAMPLES=0)
-    monkeypatch.setattr(campaign, "_module", lambda path: wrong)
+    monkeypatch.setattr(campaign, "load_script", lambda path: wrong)
     assert campaign.main(arguments) == 1
     assert "makes other views than NumPy (masks)" in capsys.readouterr().err
     assert json.loads((tmp_path / "state/figures/device_bits.json").read_text())[0]["same"] is False

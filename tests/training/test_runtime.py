@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from fusionbench.core.errors import UsageError
 from fusionbench.evaluation.masked import Protocol, evaluate
 from fusionbench.training.loop import train
-from fusionbench.training.runtime import compile_blocks
+from fusionbench.training.runtime import compile_blocks, torchrun_rank
 from tests.helpers.learning import MemoryDataset
 
 DATA = MemoryDataset(train=16, test=5)
@@ -127,3 +128,11 @@ def test_a_block_is_really_compiled_and_two_processors_share_no_graph(tmp_path: 
             pytest.skip("no C++ compiler here")
         assert float(difference) < 1e-5, (capability, done.stderr[-2000:])
         assert name == "0.bn0.weight"
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK"])
+def test_an_environment_that_names_no_number_is_told_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(name, "two")
+    with pytest.raises(UsageError, match=f"{name}='two' in the environment is not a number; unset it"):
+        torchrun_rank()

@@ -1,6 +1,6 @@
 """A small network that goes on where gradient-domain fusion ends: learned steps uphill in what the sources' edges ask.
 
-    a, b ─ gradient-domain rule ─► F₀        Fₖ₊₁ = Fₖ + (η + γₖ) · sign ∂E + δₖ,   (γₖ, δₖ, mₖ₊₁) = U-Net(…)
+    a, b ─ gradient-domain rule ─► F₀    Fₖ₊₁ = Fₖ + η(1 + 4γₖ) · sign ∂E + 0.3 δₖ,   (γₖ, δₖ, mₖ₊₁) = U-Net(…)
                                     the U-Net sees a, b, Fₖ, ∂E = ∂ kept edges / ∂Fₖ, ∂ SCD / ∂Fₖ and its memory mₖ
 
 The rule (:mod:`fusionbench.models.classical.gradient_domain`) takes the steeper source's gradient pixel by pixel. Where

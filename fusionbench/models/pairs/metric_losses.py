@@ -48,16 +48,12 @@ def edge_ascent(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return uphill
 
 
-def scd_ascent(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Where ``fused`` (N,1,H,W) would have to be brighter or darker for a higher SCD of each image: the gradient times
-    the number of pixels. Nothing flows back.
-    """
-    return combined(scd_weights(fused, a, b), fused, a, b)
-
-
 @torch.no_grad()
 def scd_weights(fused: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The ascent of SCD is the same sum of the three images and 1 at every pixel: the four weights (N,4,1,1)."""
+    """Where ``fused`` (N,1,H,W) would have to be brighter or darker for a higher SCD of each image, the gradient times
+    the number of pixels, is one sum of the three images and 1 at every pixel: its weights (N,4,1,1), for
+    :func:`combined`. Nothing flows back.
+    """
     weights = torch.zeros(len(fused), 4, 1, 1, device=fused.device, dtype=at_least_float32(fused[:0]).dtype)
     for place, (source, other) in enumerate(((a, b), (b, a)), 1):
         rest, wanted = _centred(fused - other), _centred(source)
