@@ -1,0 +1,111 @@
+"""The tables of results on the pages are what the shipped result files give."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.helpers.results import saved
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("result_tables", ROOT / "tools" / "result_tables.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(asked: str) -> str:
+    return f"before\n<!-- results: {asked} -->\nold\n<!-- end of results -->\nafter\n"
+
+
+def cells(text: str) -> list[list[str]]:
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def by_views(*means: float) -> dict[str, list[float]]:
+    """Two images a score, 1 apart around each mean, for no view to three and their average."""
+    at = dict(zip(("0", "1", "2", "3"), means, strict=True)) | {"mean": sum(means) / 4}
+    return {f"{name}@{n}": [mean - 0.5, mean + 0.5] for name in ("nll", "mse_min") for n, mean in at.items()}
+
+
+@pytest.mark.skipif(not (ROOT / "benchmarks" / "results").is_dir(), reason="needs the shipped results")
+def test_every_table_on_a_page_is_what_the_results_give(tool: ModuleType) -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in pages}
+    assert any("<!-- results: " in text for text in texts.values())
+    stale = [name for name, text in texts.items() if tool.written(text, ROOT / "benchmarks" / "results") != text]
+    assert stale == [], "python tools/result_tables.py writes them"
+
+
+def test_runs_of_a_model_are_one_row_with_their_spread(tool: ModuleType, tmp_path: Path) -> None:
+    saved(tmp_path / "set", "cvae", by_views(90.0, 80.0, 70.0, 60.0), better="lower", seed=0)
+    saved(tmp_path / "set", "cvae", by_views(92.0, 82.0, 72.0, 62.0), better="lower", seed=1)
+    saved(tmp_path / "set", "fcn", by_views(200.0, 100.0, 100.0, 80.0), better="lower")
+    text = tool.written(page("masked set"), tmp_path)
+    assert text.startswith("before\n<!-- results: masked set -->\n|") and text.endswith(
+        "<!-- end of results -->\nafter\n"
+    )
+    _, _, fcn, cvae = cells(text)
+    assert fcn[:5] == ["fcn", "0", "1", "200.0 / 100.0 / 100.0 / 80.0", "120.0"]
+    # averages 75 and 77: a standard deviation of the square root of 2
+    assert cvae[2:5] == ["2", "91.0 / 81.0 / 71.0 / 61.0", "76.0 ± 1.4"]
+    assert tool.written(text, tmp_path) == text
+
+
+def test_changes_are_paired_by_image(tool: ModuleType, tmp_path: Path) -> None:
+    saved(tmp_path / "set", "base", by_views(90.0, 80.0, 70.0, 60.0), better="lower")
+    # images differ by 1 from each other in both rows, so that the paired difference has no spread at all
+    saved(tmp_path / "set", "new", by_views(91.0, 79.0, 70.0, 56.0), better="lower")
+    _, _, row = cells(tool.written(page("changes set base"), tmp_path))
+    assert row[:3] == ["new", "+1.0 / −1.0 / +0.0 / −4.0", "−1.0 ± 0.0"]
+
+
+def test_changes_of_other_images_are_refused(tool: ModuleType, tmp_path: Path) -> None:
+    saved(tmp_path / "set", "base", by_views(90.0, 80.0, 70.0, 60.0), better="lower")
+    saved(tmp_path / "set", "new", by_views(91.0, 79.0, 70.0, 56.0), better="lower", ids=[4, 5])
+    with pytest.raises(SystemExit, match="not about the same images"):
+        tool.written(page("changes set base"), tmp_path)
+
+
+def test_pairs_are_chosen_by_kind_and_ordered(tool: ModuleType, tmp_path: Path) -> None:
+    saved(tmp_path / "set", "pyramid", {"en": [6.0, 7.0], "sd": [30.0, 40.26]}, family="classical")
+    saved(tmp_path / "set", "copy", {"en": [5.0, 5.0]}, family="trivial")
+    saved(tmp_path / "set", "network", {"en": [8.0, 8.0]})
+    found = cells(tool.written(page("pairs set rules as-made EN,SD"), tmp_path))
+    assert found[0] == ["", "full", "EN", "SD"]
+    assert found[2:] == [["copy", "?", "5.00", "–"], ["pyramid", "?", "6.50", "35.1"]]
+    assert cells(tool.written(page("pairs set rules stretched EN"), tmp_path))[2:] == []
+
+
+def test_leaders_with_and_without_copies(tool: ModuleType, tmp_path: Path) -> None:
+    names = [name.lower() for name in tool.PAIRS]
+    saved(tmp_path / "set", "copy-a", {name: [2.0, 2.0] for name in names}, family="trivial")
+    saved(tmp_path / "set", "filter", {name: [1.0, 1.5] for name in names}, family="classical")
+    _, _, first, second = cells(tool.written(page("leaders set"), tmp_path))
+    assert first[:4] == ["set", "2", "copy-a 2.00", "copy-a 2.0"]
+    assert second[:4] == ["without copies", "2", "filter 1.25", "filter 1.2"]
+
+
+def test_check_writes_nothing(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path / "set", "copy", {"en": [5.0, 5.0]}, family="trivial")
+    (tmp_path / "page.md").write_text(page("pairs set rules as-made EN"))
+    words = ["result_tables.py", str(tmp_path / "page.md"), "--results", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*words, "--check"])
+    assert tool.main() == 1
+    assert (tmp_path / "page.md").read_text() == page("pairs set rules as-made EN")
+    monkeypatch.setattr("sys.argv", words)
+    assert tool.main() == 0
+    assert "| copy | ? | 5.00 |" in (tmp_path / "page.md").read_text()
+    monkeypatch.setattr("sys.argv", [*words, "--check"])
+    assert tool.main() == 0
