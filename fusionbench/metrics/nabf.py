@@ -6,7 +6,7 @@ import math
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import pad_border, sobel, sobel_in_order
+from fusionbench.metrics._windows import on_unit_scale, pad_border, sobel, sobel_in_order
 
 STRONG, WEAK_WEIGHT, POWER = 2.0, 0.001, 1.5
 GAMMA_G, KAPPA_G, SIGMA = 0.9999, 19.0, 0.5
@@ -19,7 +19,8 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
 
     Args:
         floor: weight of edges weaker than 2 grey levels.
-        unit: take the gradients on the 0..1 scale, where no edge is strong and all weigh the same.
+        unit: take the gradients on the 0..1 scale, where no edge is strong and all weigh the same; the last bits, which
+            decide what is an artefact where gradients are equal, are those of the published MATLAB code.
 
     NaN where all weights are 0 (two flat sources with ``floor`` 0).
 
@@ -58,8 +59,8 @@ def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:
 
     def compute() -> tuple[Array, Array]:
         xp = image.xp
-        padded = pad_border(image.pixels / 255 if unit else image.pixels, 1, "reflect")
-        sx, sy = (side / 8 for side in (sobel_in_order(padded) if unit else sobel(padded)))
+        padded = pad_border(on_unit_scale(image.pixels) if unit else image.pixels, 1, "reflect")
+        sx, sy = (side / 8 for side in (sobel_in_order(padded, "window") if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
         flat = (sx == 0) & (sy == 0)
         return xp.sqrt(sx * sx + sy * sy), xp.where(flat, 0.0, xp.arctan(sx / xp.where(flat, 1.0, sy)))
