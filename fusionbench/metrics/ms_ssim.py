@@ -34,8 +34,8 @@ def ms_ssim(
     Args:
         data_range: L of the stabilising constants (0.01·L)² and (0.03·L)².
         over: mean or sum of the two sources.
-        odd: at an odd side, ``"drop"`` leaves out the last row or column; ``"zero"`` puts one of zeros before the first,
-            as pytorch-msssim does; ``"reflect"`` puts the last but one after the last, as chenzpstar's code does.
+        odd: at an odd side, ``"drop"`` leaves out the last row or column; ``"zero"`` puts one of zeros before the
+            first, as pytorch-msssim does; ``"reflect"`` puts the last but one after the last, as chenzpstar's code.
 
     Raises:
         DataError: a side below 176 pixels.

@@ -107,8 +107,8 @@ METRIC = Metric(
         "Images as they are: the published code stretches each to 0..255 first, which changes the value by up to a "
         "quarter on images that do not fill the range (vifb, liu-2012).",
         "A local mean of less than 1e-9 of the brightest pixel has no contrast. Published code divides whatever is "
-        "there: on large black backgrounds (PET, SPECT) these are rounding errors, so that its value is up to 0.09 lower and "
-        "differs by up to 5e-4 between Fourier transforms (vifb, liu-2012).",
+        "there: on large black backgrounds (PET, SPECT) these are rounding errors, so that its value is up to 0.09 "
+        "lower and differs by up to 5e-4 between Fourier transforms (vifb, liu-2012).",
         "Difference-of-Gaussians sensitivity and the scale of 30 of the published code.",
     ),
     edge_cases="1 for three equal images, flat or not; sides below 31 pixels are refused.",
