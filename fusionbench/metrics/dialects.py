@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.images import GreyRule
 from fusionbench.core.types import Metric
 
 STANDARD = "standard/1"
@@ -45,7 +46,8 @@ class Dialect:
     """A published evaluator: which metrics it has and how each is computed.
 
     ``precision`` is the relative agreement of the float64 values here with the evaluator's own output. ``version`` is
-    raised when a value of the dialect changes.
+    raised when a value of the dialect changes. ``grey`` is how the evaluator makes colour files grey before its metrics
+    see them; functions of arrays take grey ones.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dialect:
     metrics: Mapping[str, Variant]
     precision: str
     version: str = "1"
+    grey: GreyRule = "bt601"
 
     @property
     def id(self) -> str:
@@ -110,7 +113,8 @@ _LIST = (
                 min_reason="its windows are 7×7",
             ),
         },
-        "1e-9 with float64 input, 2e-5 as shipped (float32)",
+        "1e-9 with float64 input, colour files included; 2e-5 as shipped (float32)",
+        grey="opencv-float32",
     ),
     Dialect(
         "vifb",
@@ -317,6 +321,19 @@ def get_dialect(name: str) -> Dialect | None:
     if version not in ("", DIALECTS[base].version):
         raise unknown_name("dialect", name, list_dialects())
     return DIALECTS[base]
+
+
+def grey_rule(metric: Metric) -> GreyRule:
+    """How colour files become grey for a metric in its dialect.
+
+    Example:
+        >>> from fusionbench import get_metric
+        >>> from fusionbench.metrics.dialects import grey_rule
+        >>> grey_rule(get_metric("mi")), grey_rule(get_metric("mi", "cddfuse"))
+        ('bt601', 'opencv-float32')
+    """
+    found = DIALECTS.get(metric.dialect.partition("/")[0])
+    return "bt601" if found is None else found.grey
 
 
 def in_dialect(metric: Metric, name: str) -> Metric:
