@@ -367,6 +367,7 @@ def in_dialect(metric: Metric, name: str) -> Metric:
         min_reason=metric.min_reason if variant.min_reason is None else variant.min_reason,
         undefined=metric.undefined if variant.undefined is None else variant.undefined,
         dialect=dialect.id,
+        many=False,  # evaluators take two sources
         choices=(*((variant.note,) if variant.note else ()), *metric.choices),
     )
 

@@ -22,12 +22,12 @@ def ms_ssim(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     data_range: float = 255.0,
     over: Literal["mean", "sum"] = "mean",
     odd: OddSides = "drop",
 ) -> Array:
-    """Mean of MS-SSIM(A,F) and MS-SSIM(B,F): three (N,H,W) on 0..255, sides of at least 176, to (N,), 0..1.
+    """Mean of MS-SSIM(A,F), MS-SSIM(B,F), …: three or more (N,H,W) on 0..255, sides of at least 176, to (N,), 0..1.
 
     Five scales, each the 2×2 average of the one before; a negative contrast term counts as 0.
 
@@ -52,8 +52,9 @@ def ms_ssim(
         [0.5]
     """
     need_side(fused, MIN_SIDE, "ms_ssim")
-    total = _multi_scale_ssim(fused, a, data_range, odd) + _multi_scale_ssim(fused, b, data_range, odd)
-    return total / 2 if over == "mean" else total
+    sources = (a, b, *more)
+    total = sum(_multi_scale_ssim(fused, source, data_range, odd) for source in sources)
+    return total / len(sources) if over == "mean" else total
 
 
 def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str) -> Array:
@@ -128,4 +129,5 @@ METRIC = Metric(
     min_side=MIN_SIDE,
     min_reason="the coarsest of its five scales has no 11×11 window left",
     oracle="piq multi_scale_ssim; a composition of scikit-image structural_similarity",
+    many=True,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
@@ -14,8 +16,8 @@ GAMMA_ALPHA, KAPPA_ALPHA = 0.9995, 22.0
 
 
 @image_metric
-def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: bool = False) -> Array:
-    """Share of edge weight lost to artefacts: three (N,H,W) on 0..255 to (N,), 0..1, lower is better.
+def nabf(fused: Image, a: Image, b: Image, *more: Image, floor: float = WEAK_WEIGHT, unit: bool = False) -> Array:
+    """Share of edge weight lost to artefacts: three or more (N,H,W) on 0..255 to (N,), 0..1, lower is better.
 
     Args:
         floor: weight of edges weaker than 2 grey levels.
@@ -43,9 +45,10 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
     need_side(fused, 3, "nabf")
     xp = fused.xp
     g_f = normalised_gradients(fused, unit)[0]
-    artefact = (g_f > normalised_gradients(a, unit)[0]) & (g_f > normalised_gradients(b, unit)[0])
+    sources = (a, b, *more)
+    artefact = functools.reduce(operator.and_, (g_f > normalised_gradients(source, unit)[0] for source in sources))
     artefacts, total = 0.0, 0.0
-    for source in (a, b):
+    for source in sources:
         g = normalised_gradients(source, unit)[0]
         weight = xp.where(g >= STRONG, g**POWER, floor)
         lost = xp.where(artefact, 1 - _edge_preservation(source, fused, unit), 0.0)
@@ -103,4 +106,5 @@ METRIC = Metric(
     min_side=3,
     min_reason="Sobel's masks are 3×3",
     oracle="a direct loop-free composition with SciPy convolve2d",
+    many=True,
 )

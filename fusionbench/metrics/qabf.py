@@ -23,14 +23,14 @@ def qabf(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     border: Border = "replicate",
     ties: Ties = "one",
     angle: Angle = "atan",
     unit: bool = False,
     order: Convolution = "matlab",
 ) -> Array:
-    """Edge preservation weighted by the sources' edge strength: three (N,H,W) on 0..255 to (N,), 0..0.9748.
+    """Edge preservation weighted by the sources' edge strength: three or more (N,H,W) on 0..255 to (N,), 0..0.9748.
 
     Args:
         border: how the image is padded for Sobel's mask.
@@ -60,7 +60,7 @@ def qabf(
     need_side(fused, 3, "qabf")
     form: Form = (border, angle, order if unit else None)
     weighted, weights = 0.0, 0.0
-    bands = [padded(image, border, unit).bands(1) for image in (fused, a, b)]
+    bands = [padded(image, border, unit).bands(1) for image in (fused, a, b, *more)]
     for fused_band, *source_bands in zip(*bands, strict=True):
         for source in source_bands:
             q = edge_preservation(edge_gradients(source, form), edge_gradients(fused_band, form), ties, fused)
@@ -162,4 +162,5 @@ METRIC = Metric(
     min_reason="Sobel's masks are 3×3",
     undefined=("both sources are constant",),
     oracle="a direct SciPy convolve2d composition; scikit-image sobel for the gradients",
+    many=True,
 )
