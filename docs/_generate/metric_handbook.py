@@ -203,7 +203,7 @@ def page_of(metric: Metric) -> str:
         "better": metric.better,
         "unit": "none, a pure number" if metric.unit == "1" else metric.unit,
         "range": " to ".join(map(number, metric.range)),
-        "needs": NEEDS[metric.needs],
+        "needs": NEEDS[metric.needs] + (", or any number of sources" if metric.many else ""),
         "shortest side": f"{metric.min_side} pixels" if metric.min_side > 1 else "any",
         "version": metric.version,
         "tolerance of the gate": f"{metric.tolerance.atol:g} + {metric.tolerance.rtol:g}·\\|baseline\\|: "

@@ -97,7 +97,7 @@ def qabf_parts(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndar
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a vertical edge has no quotient; the metric knows
         images = [metric.padded(to_images(plane[None])[0], "replicate", False) for plane in (fused, a, b)]
-        edges_f, *edges_of_sources = [metric.edge_gradients(image, ("replicate", "atan", False)) for image in images]
+        edges_f, *edges_of_sources = [metric.edge_gradients(image, ("replicate", "atan", None)) for image in images]
         weighted, weights = np.zeros(fused.shape), np.zeros(fused.shape)
         for strength, orientation in edges_of_sources:
             q = metric.edge_preservation((strength, orientation), edges_f, "one", images[0])

@@ -1,4 +1,4 @@
-"""``fusionbench score``: fused images against their two sources."""
+"""``fusionbench score``: fused images against their sources, or against a target."""
 
 from __future__ import annotations
 
@@ -27,8 +27,13 @@ _PLACE = click.Path(path_type=Path)
 
 
 @click.command("score")
-@click.option("--a", required=True, type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
-@click.option("--b", required=True, type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
+@click.option("--a", type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
+@click.option("--b", type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
+@click.option("--c", type=_PLACE, help="Third source, for metrics that are defined for any number.")
+@click.option("--d", type=_PLACE, help="Fourth source.")
+@click.option("--e", type=_PLACE, help="Fifth source.")
+@click.option("--f", type=_PLACE, help="Sixth source.")
+@click.option("--target", type=_PLACE, help="The known truth: an image or a folder, with or without sources.")
 @click.option("--fused", required=True, type=_PLACE, help="What to score: an image or a folder, paired by stem.")
 @click.option("--metrics", help="Comma-separated names, or all. [default: the eight of the field's tables]")
 @click.option("--dialect", help="Whose definitions, for example cddfuse. [default: standard/1]")
@@ -45,8 +50,13 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @range_options("a", "b", "fused")
 def score_command(
-    a: Path,
-    b: Path,
+    a: Path | None,
+    b: Path | None,
+    c: Path | None,
+    d: Path | None,
+    e: Path | None,
+    f: Path | None,
+    target: Path | None,
     fused: Path,
     metrics: str | None,
     dialect: str | None,
@@ -65,7 +75,7 @@ def score_command(
     range_b: Range | None,
     range_fused: Range | None,
 ) -> None:
-    """Score fused images against their two sources.
+    """Score fused images against their sources, or against a known target.
 
     Example: fusionbench score --a ir --b vi --fused out --dialect cddfuse
 
@@ -73,6 +83,13 @@ def score_command(
     the other dialects reproduce the numbers of papers.
 
     Example: fusionbench score --a thermal --b vi --fused out --range-a 14bit
+
+    Example: fusionbench score --fused out --target truth
+
+    Against a known truth there are PSNR, SSIM and MSE. Three to six sources have the metrics that are defined for any
+    number.
+
+    Example: fusionbench score --a uv --b vi --c ir --fused out
 
     With --suite the images become a row of that suite's table, in a result beside those of `fusionbench run`.
 
@@ -87,7 +104,10 @@ def score_command(
     if scheduler is not None and (jobs is not None or suite is not None):
         option = "--suite is scored" if suite is not None else "--jobs are threads"
         raise UsageError(f"{option} on this machine: leave it out, or --scheduler")
+    more = _further(a, b, {"c": c, "d": d, "e": e, "f": f}, target)
     if suite is not None:
+        if more or target is not None or a is None or b is None:
+            raise UsageError("--suite is a table of pairs: it takes --a, --b and --fused")
         if metrics is not None or dialect is not None or csv_path is not None:
             raise UsageError("--suite decides metrics and dialects and writes images.csv; leave out --metrics and such")
         if name is None:
@@ -121,7 +141,8 @@ def score_command(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
     how: dict[str, Any] = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused, "scheduler": scheduler}
-    scores = score_files(a, b, fused, names, dialect or "standard/1", jobs=jobs, strict=strict, **how)
+    how |= {"more": more, "target": target, "jobs": jobs, "strict": strict}
+    scores = score_files(a, b, fused, names, dialect or "standard/1", **how)
     for warning in scores.warnings:
         say(f"warning: {warning}")
     if csv_path is not None:
@@ -133,6 +154,20 @@ def score_command(
         click.echo(json.dumps(scores.to_json(), indent=1, allow_nan=False))
     else:
         click.echo(_table(scores))
+
+
+def _further(a: Path | None, b: Path | None, more: Mapping[str, Path | None], target: Path | None) -> list[Path]:
+    """The sources after the second one, given without a gap and with the ones before them."""
+    given = {"a": a, "b": b, **more}
+    last = max((place for place, found in enumerate(given.values()) if found is not None), default=-1)
+    lacking = [f"--{side}" for side, found in [*given.items()][: last + 1] if found is None]
+    if last == 0:
+        lacking = ["--b"]
+    if not lacking and last < 0 and target is None:
+        raise UsageError("Give the sources with --a and --b, or the known truth with --target")
+    if lacking:
+        raise UsageError(f"Missing {' and '.join(lacking)}: sources are --a, --b, --c and so on, without a gap")
+    return [place for place in more.values() if place is not None]
 
 
 def _csv(scores: Scores) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 
 from fusionbench.core.crashes import is_out_of_memory
 from fusionbench.core.errors import CannotMeasure, DataError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.parallel import WorkerLostError, run_tasks
 from fusionbench.core.types import Metric
-from fusionbench.evaluation.image_files import Scored, Triple, score_triple
+from fusionbench.evaluation.image_files import Scored, score_triple
+from fusionbench.evaluation.image_rows import Triple
 
 AT_ONCE = 4  # rows of a task: seconds of work, and little to do again where a worker is lost
 
@@ -28,7 +28,7 @@ def score_on_cluster(
         UsageError: no Dask, or no scheduler there.
         CannotMeasure: out of memory, or workers that died again and again.
     """
-    there = [replace(row, fused=row.fused.absolute(), a=row.a.absolute(), b=row.b.absolute()) for row in rows]
+    there = [row.absolute() for row in rows]
     tasks = [(begin, there[begin : begin + AT_ONCE], metrics, ranges) for begin in range(0, len(rows), AT_ONCE)]
     try:
         with contextlib.closing(run_tasks(_score_rows, tasks, 1, scheduler)) as parts:

@@ -156,7 +156,7 @@ def _slips(record: Metric, treatment: str, value: float, asked: float, half: flo
         ways.append((f"in {other}", value * (math.log(2) if other == "nats" else 1 / math.log(2))))
     if record.name == "sd":
         ways.append(("variance", value**2))
-    dialect = DIALECTS.get(record.dialect.removesuffix("/1"))
+    dialect = DIALECTS.get(record.dialect.partition("/")[0])
     note = dialect.metrics[record.name].note if dialect else ""
     return [
         Candidate(

@@ -7,7 +7,6 @@ scores.summary["vif"].mean
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,27 +18,26 @@ from fusionbench.core.cpus import core_count
 from fusionbench.core.crashes import is_out_of_memory
 from fusionbench.core.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
-from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, images_in, read_image
-from fusionbench.core.io import utf8, utf8_names
+from fusionbench.core.images import SUFFIXES, DecodedImage, GreyRule, fit_ranges, read_image
+from fusionbench.core.io import utf8
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Metric
-from fusionbench.metrics.dialects import STANDARD, get_dialect
+from fusionbench.evaluation.image_rows import (
+    SOURCE_SIDES,
+    Triple,
+    missing_text,
+    pair_by_stem,
+    pair_files,
+    pair_sides,
+)
+from fusionbench.metrics.dialects import STANDARD, get_dialect, grey_rule
 from fusionbench.metrics.facts import fact_lines, facts
-from fusionbench.metrics.undefined import NotAvailable, grouped, measure
+from fusionbench.metrics.inputs import choose_for, measure_row
+from fusionbench.metrics.undefined import NotAvailable, grouped
 from fusionbench.results.bootstrap import mean_interval
 from fusionbench.results.schema import Score, not_available, summarise
 
 _NO_RANGES = Ranges()
-
-
-@dataclass(frozen=True)
-class Triple:
-    """One row to score: a fused image and its two sources."""
-
-    id: str
-    fused: Path
-    a: Path
-    b: Path
 
 
 @dataclass
@@ -57,6 +55,8 @@ class Scores:
         missing: stem -> the folders that lack it; these were not scored.
         not_available: stem -> metric -> why it has no value there.
         ranges: side -> the range by which its values became 8 bits, where one was given; what ``auto`` found.
+        inputs: the sides that were scored: ``fused``, the sources ``a``, ``b``, …, and ``target``.
+        grey: how colour files became grey.
     """
 
     ids: list[str]
@@ -68,6 +68,8 @@ class Scores:
     missing: dict[str, list[str]] = field(default_factory=dict)
     not_available: dict[str, dict[str, NotAvailable]] = field(default_factory=dict)
     ranges: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ("fused", "a", "b")
+    grey: GreyRule = "bt601"
 
     def interval(self, metric: str) -> tuple[float, float] | None:
         """The 95 % interval of a mean, the one that tables show (:func:`fusionbench.results.bootstrap.mean_interval`).
@@ -80,6 +82,8 @@ class Scores:
         """Plain values at full precision; what is not finite is null, with the reason in ``not_available``."""
         return {
             "dialect": self.dialect,
+            "inputs": list(self.inputs),
+            "grey": self.grey,
             "versions": {metric.name: metric.version for metric in self.metrics},
             "units": {metric.name: metric.unit for metric in self.metrics},
             "images": [
@@ -121,62 +125,15 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, list[str]]]:
-    """Rows of three files, or of three folders paired by stem, and what has no partner: stem -> folders lacking it.
-
-    Raises:
-        DataError: missing files, folders without images, or no stem that all three have.
-        UsageError: files and folders mixed.
-    """
-    rows, missing = pair_by_stem({"a": Path(a), "b": Path(b), "fused": Path(fused)})
-    return [Triple(stem, files["fused"], files["a"], files["b"]) for stem, files in rows], missing
-
-
-def pair_by_stem(places: Mapping[str, Path]) -> tuple[list[tuple[str, dict[str, Path]]], dict[str, list[str]]]:
-    """The files that belong together, of files or of folders paired by stem: the one way to pair image files.
-
-    Args:
-        places: side ("a", "b", "fused") -> a file or a folder.
-
-    Returns:
-        Rows sorted by stem, each a stem and side -> file; and what has no partner: stem -> sides that lack it. The stem
-        of files is the last side's.
-
-    Raises:
-        DataError: missing files, folders without images, or no stem that all of them have.
-        UsageError: files and folders mixed.
-    """
-    count = {2: "two", 3: "three"}[len(places)]
-    for place in places.values():
-        if not place.exists():
-            raise DataError(f"{place}: no such file or folder")
-    folders = [place.is_dir() for place in places.values()]
-    if not any(folders):
-        return [(utf8(list(places.values())[-1].stem), dict(places))], {}
-    if not all(folders):
-        *options, last = (f"--{side}" for side in places)
-        kinds = ", ".join(f"{place} is a {'folder' if place.is_dir() else 'file'}" for place in places.values())
-        raise UsageError(f"{kinds}: {', '.join(options)} and {last} must be {count} files or {count} folders")
-    found = {name: utf8_names(images_in(place)) for name, place in places.items()}
-    stems = sorted(set().union(*found.values()))
-    missing = {
-        stem: lacking for stem in stems if (lacking := [name for name, files in found.items() if stem not in files])
-    }
-    whole = [stem for stem in stems if stem not in missing]
-    if not whole:
-        examples = ", ".join(f"{name}: {next(iter(files.values())).name}" for name, files in found.items())
-        which = "both folders" if len(places) == 2 else f"all {count} folders"
-        raise DataError(f"No stem is in {which} ({examples}); rename the files so that their stems agree")
-    return [(stem, {name: files[stem] for name, files in found.items()}) for stem in whole], missing
-
-
 def score_files(
-    a: str | Path,
-    b: str | Path,
+    a: str | Path | None,
+    b: str | Path | None,
     fused: str | Path,
     metrics: Sequence[str | Metric] | None = None,
     dialect: str = STANDARD,
     *,
+    more: Sequence[str | Path] = (),
+    target: str | Path | None = None,
     jobs: int | None = None,
     strict: bool = False,
     range_a: Range | str | None = None,
@@ -187,9 +144,12 @@ def score_files(
     """Score image files, or folders of them paired by stem.
 
     Args:
-        a, b: sources (infrared and visible, say), each a file or a folder.
+        a, b: sources (infrared and visible, say), each a file or a folder; both None to score against a target alone.
         fused: the fused image or the folder of them.
-        metrics: names; None takes the eight of the field's tables, ``["all"]`` all that the dialect has.
+        metrics: names; None takes the eight of the field's tables as far as the images allow, and with a target those
+            against it; ``["all"]`` takes all that the dialect has.
+        more: the third source and further ones, up to six in all; by metrics that are defined for any number.
+        target: the known truth, a file or a folder; by metrics against it.
         jobs: images at a time; None takes the processors at hand.
         strict: refuse instead of leaving out what has no partner.
         range_a, range_b, range_fused: which values are black and white, as text or a range (docs/images.md).
@@ -198,15 +158,15 @@ def score_files(
 
     Raises:
         DataError: unreadable images, sizes that differ (nothing is resized), or with ``strict`` missing partners.
-        UsageError: unknown metric, dialect or range.
+        UsageError: unknown metric, dialect or range, or a metric that needs other images.
         CannotMeasure: out of memory.
     """
-    from fusionbench.metrics.engine import choose
-
     ranges = Ranges.parse(range_a, range_b, range_fused)
 
-    chosen = choose(metrics, dialect)
-    rows, missing = pair_files(Path(a), Path(b), Path(fused))
+    places = _places(a, b, more, target, fused)
+    sides = [side for side in SOURCE_SIDES if side in places]
+    chosen = choose_for(metrics, dialect, len(sides), target is not None)
+    rows, missing = pair_sides(places)
     if missing and strict:
         raise DataError(f"{missing_text(missing)}; add them, or leave out --strict")
     ranges = fit_rows(ranges, rows)
@@ -214,7 +174,8 @@ def score_files(
     table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in chosen}
     ids = [row.id for row in rows]
     why = {m.name: grouped((i, row.missing.get(m.name)) for i, row in zip(ids, scored, strict=True)) for m in chosen}
-    told = fact_lines(((i, row.facts) for i, row in zip(ids, scored, strict=True)), len(rows), ("--a", "--b"))
+    found_facts, options = zip(ids, (row.facts for row in scored), strict=True), [f"--{side}" for side in sides]
+    told = fact_lines(found_facts, len(rows), options, of_pairs=bool(sides))
     found = get_dialect(dialect)
     return Scores(
         ids=ids,
@@ -226,7 +187,26 @@ def score_files(
         missing=missing,
         ranges=ranges.texts(),
         not_available={i: row.missing for i, row in zip(ids, scored, strict=True) if row.missing},
+        inputs=("fused", *sides, *(("target",) if target is not None else ())),
+        grey="bt601" if found is None else found.grey,
     )
+
+
+def _places(
+    a: str | Path | None,
+    b: str | Path | None,
+    more: Sequence[str | Path],
+    target: str | Path | None,
+    fused: str | Path,
+) -> dict[str, Path]:
+    """Side -> file or folder of those that are given; the fused images come last, as they name a row of files."""
+    if len(more) > len(SOURCE_SIDES) - 2:
+        raise UsageError(f"{2 + len(more)} sources: at most {len(SOURCE_SIDES)} are scored together")
+    if (a is None) != (b is None) or (a is None and (target is None or more)):
+        raise UsageError("Fused images are scored against --a and --b, against --target, or against all of them")
+    sources = dict(zip(SOURCE_SIDES, (a, b, *more), strict=False))
+    every = {**sources, "target": target, "fused": fused}
+    return {side: Path(place) for side, place in every.items() if place is not None}
 
 
 @dataclass(frozen=True)
@@ -247,16 +227,24 @@ def score_triple(row: Triple, metrics: Sequence[Metric], ranges: Ranges = _NO_RA
     Raises:
         DataError: naming the file.
     """
-    images = read_row(row, ranges)
-    grey = {name: image.grey() for name, image in images.items()}
-    try:
-        values, missing = measure(grey["fused"], grey["a"], grey["b"], metrics, row.id)
-    except DataError as error:
-        raise DataError(f"{row.id}: {error}") from error
-    notes = {str(getattr(row, name)): image.note for name, image in images.items() if image.note}
+    images, files = read_row(row, ranges), row.files
+    values: dict[str, float] = {}
+    missing: dict[str, NotAvailable] = {}
+    remarkable: list[str] = []
+    for rule in dict.fromkeys(map(grey_rule, metrics)):  # one, unless somebody mixes records of several dialects
+        grey = {side: image.grey(rule) for side, image in images.items()}
+        sources = [grey[side] for side in SOURCE_SIDES if side in grey]
+        some_metrics = [metric for metric in metrics if grey_rule(metric) == rule]
+        try:
+            found, why = measure_row(grey["fused"], sources, some_metrics, row.id, grey.get("target"))
+        except DataError as error:
+            raise DataError(f"{row.id}: {error}") from error
+        values, missing = values | found, missing | why
+        remarkable = remarkable or facts(grey["fused"], sources)
+    notes = {str(files[side]): image.note for side, image in images.items() if image.note}
     if images["fused"].format == "JPEG":
         notes[str(row.fused)] = "JPEG"
-    return Scored(values, missing, facts(grey["fused"], (grey["a"], grey["b"])), notes)
+    return Scored(values, missing, remarkable, notes)
 
 
 def fit_rows(ranges: Ranges, rows: Sequence[Triple]) -> Ranges:
@@ -265,18 +253,19 @@ def fit_rows(ranges: Ranges, rows: Sequence[Triple]) -> Ranges:
     Raises:
         DataError: an unreadable image, or values in which nothing is found.
     """
-    return fit_ranges(ranges, {side: [getattr(row, side) for row in rows] for side in ("a", "b", "fused")})
+    sides = ("a", "b", "fused")
+    return fit_ranges(ranges, {side: [row.files[side] for row in rows if side in row.files] for side in sides})
 
 
 def read_row(row: Triple, ranges: Ranges = _NO_RANGES) -> dict[str, DecodedImage]:
-    """The three images of a row, ``fused``, ``a`` and ``b``, of one size.
+    """The images of a row by side, of one size: ``fused``, ``a`` and ``b``, and what else it has.
 
     Raises:
         DataError: an unreadable image, or sizes that differ.
     """
     images = {
-        side: read_image(getattr(row, side), getattr(ranges, side), option=f"--range-{side}")
-        for side in ("fused", "a", "b")
+        side: read_image(path, getattr(ranges, side, None), option=f"--range-{side}" if hasattr(ranges, side) else "")
+        for side, path in row.files.items()
     }
     sizes = {name: image.pixels.shape[:2] for name, image in images.items()}
     if len(set(sizes.values())) > 1:
@@ -356,16 +345,6 @@ def note_lines(notes: Mapping[str, str]) -> list[str]:
     return [f"{len(names)} files: {note} ({some(names)})" for note, names in remarks.items()]
 
 
-def missing_text(missing: Mapping[str, Sequence[str]], what: str = "scored") -> str:
-    """One line about stems without a partner: stem -> sides that lack it. ``what`` was not done to them."""
-    names = [f"{stem} (not in {', '.join(lacking)})" for stem, lacking in missing.items()]
-    text = f"{len(missing)} stems lack a partner and were not {what}: {some(names)}"
-    forms = [unicodedata.normalize("NFC", stem) for stem in missing]
-    if len(set(forms)) < len(forms):
-        text += "; some differ only in how accents are encoded (file systems of macOS do that): rename them alike"
-    return text
-
-
 __all__ = [
     "SUFFIXES",
     "Scored",
@@ -375,6 +354,7 @@ __all__ = [
     "note_lines",
     "pair_by_stem",
     "pair_files",
+    "pair_sides",
     "score_files",
     "score_triple",
 ]

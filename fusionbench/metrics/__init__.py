@@ -17,6 +17,7 @@ METRICS: Registry[Metric] = Registry(
         "en": "fusionbench.metrics.en:METRIC",
         "mi": "fusionbench.metrics.mi:METRIC",
         "mse": "fusionbench.metrics.mse:METRIC",
+        "mse_target": "fusionbench.metrics.mse:TARGET_METRIC",
         "nmi": "fusionbench.metrics.nmi:METRIC",
         "psnr": "fusionbench.metrics.psnr:METRIC",
         "psnr_target": "fusionbench.metrics.psnr:TARGET_METRIC",

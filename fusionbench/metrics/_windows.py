@@ -15,6 +15,7 @@ import numpy as np
 from fusionbench.metrics._images import BAND, Array, Image, namespace
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
+Order = Literal["matlab", "octave", "window"]  # in which published code adds the terms of a 3×3 sum
 _CV2 = {  # OpenCV's names
     "valid": "BORDER_CONSTANT",
     "zero": "BORDER_CONSTANT",
@@ -137,7 +138,7 @@ def sobel(x: Array) -> tuple[Array, Array]:
 
 
 def magnitude(x: Array, y: Array) -> Array:
-    """sqrt(x² + y²)."""
+    """sqrt(x² + y²); exact sums of whole numbers are rounded once, those of fractions as the processor likes."""
     if isinstance(x, np.ndarray):
         import cv2
 
@@ -145,21 +146,41 @@ def magnitude(x: Array, y: Array) -> Array:
     return (x * x + y * y).sqrt()
 
 
-def sobel_in_order(x: Array) -> tuple[Array, Array]:
-    """What :func:`sobel` gives, each a plain sum over the mask column by column.
+def on_unit_scale(x: Array) -> Array:
+    """``x/255``, rounded once on every device."""
+    if isinstance(x, np.ndarray):
+        return x / 255
+    # by a plain 255 a GPU multiplies with 1/255, which differs in the last bit
+    return x / x.new_full((), 255.0)
 
-    On whole numbers it equals :func:`sobel`; on fractions the last bits follow the order of the published
-    code, which decides where its exact comparisons find a tie or a vertical edge.
+
+def sobel_in_order(x: Array, order: Order) -> tuple[Array, Array]:
+    """What :func:`sobel` gives, with the terms of each sum added one by one in the order of published code.
+
+    On whole numbers all orders equal :func:`sobel`. On fractions they differ in the last bits, which decide where
+    exact comparisons find two equal gradients or a vertical edge. Terms of weight 0 are left out, which changes
+    nothing, and the weights ±1 and ±2 are exact, so each term is rounded once, in the sum.
+
+    Args:
+        order: ``"matlab"`` is that of MATLAB's conv2: from the last column to the first, in each from the last row to
+            the first. ``"octave"`` is that of Octave's conv2: from the first column to the last, in each from the last
+            row to the first. ``"window"`` is sum(sum(window.*mask)): each column from its first row on, then the sums
+            of the columns.
     """
     xp = namespace(x)
     height, width = x.shape[-2] - 2, x.shape[-1] - 2
+    columns = (2, 1, 0) if order == "matlab" else (0, 1, 2)
+    rows = (0, 1, 2) if order == "window" else (2, 1, 0)
     sums = []
     for mask in (((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)), ((-1, -2, -1), (0, 0, 0), (1, 2, 1))):
         total = xp.zeros_like(x[..., 1:-1, 1:-1])
-        for column in range(3):
-            for row in range(3):
+        for column in columns:
+            part = xp.zeros_like(total) if order == "window" else total
+            for row in rows:
                 if mask[row][column]:
-                    total += mask[row][column] * x[..., row : row + height, column : column + width]
+                    part += mask[row][column] * x[..., row : row + height, column : column + width]
+            if order == "window":
+                total += part
         sums.append(total)
     return sums[0], sums[1]
 

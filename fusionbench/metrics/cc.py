@@ -8,8 +8,8 @@ from fusionbench.metrics._moments import pearson
 
 
 @image_metric
-def cc(fused: Image, a: Image, b: Image) -> Array:
-    """Mean of Pearson's r of the fused image with either source: three (N,H,W) on 0..255 to (N,), -1..1.
+def cc(fused: Image, a: Image, b: Image, *more: Image) -> Array:
+    """Mean of Pearson's r of the fused image with each source: three or more (N,H,W) on 0..255 to (N,), -1..1.
 
     NaN where an image is flat: r does not exist there.
 
@@ -23,7 +23,8 @@ def cc(fused: Image, a: Image, b: Image) -> Array:
         >>> cc((a + b) / 2, a, b).round(4).tolist()  # 1/√2 with each
         [0.7071]
     """
-    return (pearson(fused, a) + pearson(fused, b)) / 2
+    sources = (a, b, *more)
+    return sum(pearson(fused, source) for source in sources) / len(sources)
 
 
 METRIC = Metric(
@@ -48,4 +49,5 @@ METRIC = Metric(
     min_reason="one pixel has no variance",
     undefined=("a source is constant", "the fused image is constant"),
     oracle="NumPy corrcoef; SciPy pearsonr",
+    many=True,
 )

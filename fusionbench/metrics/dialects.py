@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.images import GreyRule
 from fusionbench.core.types import Metric
 
 STANDARD = "standard/1"
@@ -44,7 +45,9 @@ class Variant:
 class Dialect:
     """A published evaluator: which metrics it has and how each is computed.
 
-    ``precision`` is the relative agreement of the float64 values here with the evaluator's own output.
+    ``precision`` is the relative agreement of the float64 values here with the evaluator's own output. ``version`` is
+    raised when a value of the dialect changes. ``grey`` is how the evaluator makes colour files grey before its metrics
+    see them; functions of arrays take grey ones.
     """
 
     name: str
@@ -52,11 +55,13 @@ class Dialect:
     used_by: str
     metrics: Mapping[str, Variant]
     precision: str
+    version: str = "1"
+    grey: GreyRule = "bt601"
 
     @property
     def id(self) -> str:
         """Name with its version, as results carry it."""
-        return f"{self.name}/1"
+        return f"{self.name}/{self.version}"
 
 
 INFINITE = float("inf")
@@ -68,7 +73,10 @@ _NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 
 _INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
 _WRONG_PEAK = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
 _UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
-_STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first")
+_STRETCHED_QCB = Variant(
+    {"stretch": True, "dark": 0.0},
+    note="every image is stretched to 0..255 first; black backgrounds have contrasts, in part of rounding errors",
+)
 _STRETCHED_QCV = Variant(
     {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
 )
@@ -105,7 +113,8 @@ _LIST = (
                 min_reason="its windows are 7×7",
             ),
         },
-        "1e-9 with float64 input, 2e-5 as shipped (float32)",
+        "1e-9 with float64 input, colour files included; 2e-5 as shipped (float32)",
+        grey="opencv-float32",
     ),
     Dialect(
         "vifb",
@@ -121,9 +130,9 @@ _LIST = (
             "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
             "ssim": Variant({"over": "sum"}, range=_SUM, note="summed"),
             "qcv": _STRETCHED_QCV,
-            "qcb": _STRETCHED,
+            "qcb": _STRETCHED_QCB,
         },
-        "1e-7",
+        "1e-7; Q_CB 5e-4 on PET and SPECT slices: far from every edge the original divides rounding errors",
     ),
     Dialect(
         "liu-2012",
@@ -134,10 +143,11 @@ _LIST = (
             "viff": _SAME,
             "qy": _SAME,
             "qcv": _STRETCHED_QCV,
-            "qcb": _STRETCHED,
+            "qcb": _STRETCHED_QCB,
             "qp": Variant({"low_pass": "off by one"}, note="the filters' low-pass is one bin off at odd sizes"),
         },
-        "1e-7; Q_Y 1e-4 where windows are nearly flat, and NaN there in the original where one is",
+        "1e-7; Q_Y 1e-4 where windows are nearly flat, and NaN there in the original where one is; Q_CB 5e-4 on PET "
+        "and SPECT slices: far from every edge the original divides rounding errors",
     ),
     Dialect(
         "linfeng",
@@ -183,10 +193,11 @@ _LIST = (
             "qabf": Variant(
                 {**_ZERO_TIES, "unit": True},
                 undefined=_BLACK,
-                note="on the 0..1 scale, where equal gradients score far below 1",
+                note="on the 0..1 scale, where equal gradients score far below 1; added in the order of MATLAB's conv2",
             ),
         },
-        "1e-7; Qabf 5e-4 (the original is not stable)",
+        "1e-11 to 2,475 cells of its authors' MATLAB; VIF 5e-8 where dark areas saturate and leave rounding errors",
+        "2",
     ),
     Dialect(
         "rfn-nest",
@@ -201,7 +212,8 @@ _LIST = (
             "scd": _SAME,
             "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal"),
         },
-        "1e-7; Nabf 1e-2 (the original is not stable)",
+        "1e-7; Nabf 1e-12",
+        "2",
     ),
     Dialect(
         "gtf",
@@ -299,12 +311,29 @@ def get_dialect(name: str) -> Dialect | None:
         >>> dialect.metrics["mi"].note
         'natural logarithm: 0.693 of the value in bits'
     """
-    base = name.removesuffix("/1")
-    if base == "standard":
+    base, _, version = name.partition("/")
+    if base == "standard" and version in ("", "1"):
         return None
     if base not in DIALECTS:
         raise unknown_name("dialect", name, list_dialects())
+    if version not in ("", DIALECTS[base].version) and version.isdigit() and int(version) < int(DIALECTS[base].version):
+        raise UsageError(f"{name}: values have changed since; this version computes {DIALECTS[base].id}, write {base}")
+    if version not in ("", DIALECTS[base].version):
+        raise unknown_name("dialect", name, list_dialects())
     return DIALECTS[base]
+
+
+def grey_rule(metric: Metric) -> GreyRule:
+    """How colour files become grey for a metric in its dialect.
+
+    Example:
+        >>> from fusionbench import get_metric
+        >>> from fusionbench.metrics.dialects import grey_rule
+        >>> grey_rule(get_metric("mi")), grey_rule(get_metric("mi", "cddfuse"))
+        ('bt601', 'opencv-float32')
+    """
+    found = DIALECTS.get(metric.dialect.partition("/")[0])
+    return "bt601" if found is None else found.grey
 
 
 def in_dialect(metric: Metric, name: str) -> Metric:
@@ -338,6 +367,7 @@ def in_dialect(metric: Metric, name: str) -> Metric:
         min_reason=metric.min_reason if variant.min_reason is None else variant.min_reason,
         undefined=metric.undefined if variant.undefined is None else variant.undefined,
         dialect=dialect.id,
+        many=False,  # evaluators take two sources
         choices=(*((variant.note,) if variant.note else ()), *metric.choices),
     )
 

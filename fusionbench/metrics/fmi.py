@@ -16,8 +16,8 @@ Feature = Literal["pixel", "gradient", "dct"]
 
 
 @image_metric
-def fmi(fused: Image, a: Image, b: Image, *, feature: Feature = "pixel") -> Array:
-    """Mean over 3×3 windows of the normalised information with both sources: three (N,H,W) to (N,), about 0..1.
+def fmi(fused: Image, a: Image, b: Image, *more: Image, feature: Feature = "pixel") -> Array:
+    """Mean over 3×3 windows of the normalised information with the sources: three or more (N,H,W) to (N,), about 0..1.
 
     Args:
         feature: grey values, their horizontal central differences, or the two-dimensional DCT of the whole image.
@@ -41,7 +41,7 @@ def fmi(fused: Image, a: Image, b: Image, *, feature: Feature = "pixel") -> Arra
         0.89
     """
     need_side(fused, 3, "fmi")
-    images = [_feature(image, feature) for image in (fused, a, b)]
+    images = [_feature(image, feature) for image in (fused, a, b, *more)]
     total = 0.0
     for bands in zip(*(image.bands(1) for image in images), strict=True):
         fused_band, *source_bands = bands
@@ -50,7 +50,7 @@ def fmi(fused: Image, a: Image, b: Image, *, feature: Feature = "pixel") -> Arra
         for band in bands:
             band.clear_cache()
     height, width = fused.shape
-    return total / (2 * (height - 2) * (width - 2))
+    return total / ((2 + len(more)) * (height - 2) * (width - 2))
 
 
 def _feature(image: Image, feature: Feature) -> Image:
@@ -159,4 +159,5 @@ METRIC = Metric(
     min_side=3,
     min_reason="its windows are 3×3",
     oracle="a plain loop over the windows",
+    many=True,
 )

@@ -15,12 +15,12 @@ def mi(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     unit: Literal["bits", "nats"] = "bits",
     top: int = 255,
     joint: Literal["measured", "ignored"] = "measured",
 ) -> Array:
-    """I(F;A) + I(F;B) from 256-bin histograms: three (N,H,W) on 0..255 to (N,) bits, 0..16.
+    """I(F;A) + I(F;B) + … from 256-bin histograms: three or more (N,H,W) on 0..255 to (N,) bits, 0..16.
 
     Args:
         fused, a, b: grey images; values between two levels go to the nearest, halves to the even one.
@@ -43,7 +43,7 @@ def mi(
     if joint == "ignored":
         nats = 2 * image_entropy(fused)
     else:
-        nats = mutual_information(fused, a, top) + mutual_information(fused, b, top)
+        nats = sum(mutual_information(fused, source, top) for source in (a, b, *more))
     return nats / math.log(2) if unit == "bits" else nats
 
 
@@ -69,4 +69,5 @@ METRIC = Metric(
     edge_cases="0 for a flat fused image; 2·H for three equal images.",
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
     oracle="scikit-learn mutual_info_score",
+    many=True,
 )

@@ -13,6 +13,7 @@ from fusionbench.metrics.ssim import K1, K2
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SIZE = 11
+OddSides = Literal["drop", "zero", "reflect"]
 MIN_SIDE = SIZE * 2 ** (len(WEIGHTS) - 1)  # 176: the coarsest scale still has one window
 
 
@@ -21,19 +22,20 @@ def ms_ssim(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     data_range: float = 255.0,
     over: Literal["mean", "sum"] = "mean",
-    odd: Literal["drop", "zero"] = "drop",
+    odd: OddSides = "drop",
 ) -> Array:
-    """Mean of MS-SSIM(A,F) and MS-SSIM(B,F): three (N,H,W) on 0..255, sides of at least 176, to (N,), 0..1.
+    """Mean of MS-SSIM(A,F), MS-SSIM(B,F), …: three or more (N,H,W) on 0..255, sides of at least 176, to (N,), 0..1.
 
     Five scales, each the 2×2 average of the one before; a negative contrast term counts as 0.
 
     Args:
         data_range: L of the stabilising constants (0.01·L)² and (0.03·L)².
         over: mean or sum of the two sources.
-        odd: at an odd side, leave out the last row or column, or put one of zeros before the first.
+        odd: at an odd side, ``"drop"`` leaves out the last row or column; ``"zero"`` puts one of zeros before the
+            first, as pytorch-msssim does; ``"reflect"`` puts the last but one after the last, as chenzpstar's code.
 
     Raises:
         DataError: a side below 176 pixels.
@@ -50,8 +52,9 @@ def ms_ssim(
         [0.5]
     """
     need_side(fused, MIN_SIDE, "ms_ssim")
-    total = _multi_scale_ssim(fused, a, data_range, odd) + _multi_scale_ssim(fused, b, data_range, odd)
-    return total / 2 if over == "mean" else total
+    sources = (a, b, *more)
+    total = sum(_multi_scale_ssim(fused, source, data_range, odd) for source in sources)
+    return total / len(sources) if over == "mean" else total
 
 
 def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str) -> Array:
@@ -75,6 +78,9 @@ def _average_2x2(x: Array, odd: str) -> Array:
     height, width = x.shape[-2:]
     if odd == "zero" and (height % 2 or width % 2):
         x = pad_border(x, 1, "zero")[..., 1 - height % 2 :, 1 - width % 2 :]
+        height, width = height + height % 2, width + width % 2
+    if odd == "reflect":
+        x = pad_border(x, 1, "reflect")[..., 1:, 1:]
         height, width = height + height % 2, width + width % 2
     x = x[..., : height // 2 * 2, : width // 2 * 2]
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
@@ -113,8 +119,9 @@ METRIC = Metric(
         "is another one.",
         "Windows inside the image only; torchmetrics reflects the image at its border.",
         "Halving: 2×2 averages from the top left corner; at an odd side the last row or column of that scale is left "
-        "out: a side of 179 has scales of 179, 89, 44, 22, 11 pixels. ivif-zoo puts a row or column of zeros before "
-        "the first instead: 179, 90, 45, 23, 12.",
+        "out: a side of 179 has scales of 179, 89, 44, 22, 11 pixels. Padding before the pooling gives 179, 90, 45, "
+        "23, 12: zeros before the first (odd='zero': pytorch-msssim, ivif-zoo), or the last but one after the last "
+        "(odd='reflect': chenzpstar).",
         "Mean of the two sources; ivif-zoo prints the sum.",
     ),
     edge_cases="Three equal images give 1; sides below 176 pixels are refused.",
@@ -122,4 +129,5 @@ METRIC = Metric(
     min_side=MIN_SIDE,
     min_reason="the coarsest of its five scales has no 11×11 window left",
     oracle="piq multi_scale_ssim; a composition of scikit-image structural_similarity",
+    many=True,
 )

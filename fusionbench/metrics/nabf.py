@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import pad_border, sobel, sobel_in_order
+from fusionbench.metrics._windows import on_unit_scale, pad_border, sobel, sobel_in_order
 
 STRONG, WEAK_WEIGHT, POWER = 2.0, 0.001, 1.5
 GAMMA_G, KAPPA_G, SIGMA = 0.9999, 19.0, 0.5
@@ -14,12 +16,13 @@ GAMMA_ALPHA, KAPPA_ALPHA = 0.9995, 22.0
 
 
 @image_metric
-def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: bool = False) -> Array:
-    """Share of edge weight lost to artefacts: three (N,H,W) on 0..255 to (N,), 0..1, lower is better.
+def nabf(fused: Image, a: Image, b: Image, *more: Image, floor: float = WEAK_WEIGHT, unit: bool = False) -> Array:
+    """Share of edge weight lost to artefacts: three or more (N,H,W) on 0..255 to (N,), 0..1, lower is better.
 
     Args:
         floor: weight of edges weaker than 2 grey levels.
-        unit: take the gradients on the 0..1 scale, where no edge is strong and all weigh the same.
+        unit: take the gradients on the 0..1 scale, where no edge is strong and all weigh the same; the last bits, which
+            decide what is an artefact where gradients are equal, are those of the published MATLAB code.
 
     NaN where all weights are 0 (two flat sources with ``floor`` 0).
 
@@ -42,9 +45,10 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
     need_side(fused, 3, "nabf")
     xp = fused.xp
     g_f = normalised_gradients(fused, unit)[0]
-    artefact = (g_f > normalised_gradients(a, unit)[0]) & (g_f > normalised_gradients(b, unit)[0])
+    sources = (a, b, *more)
+    artefact = functools.reduce(operator.and_, (g_f > normalised_gradients(source, unit)[0] for source in sources))
     artefacts, total = 0.0, 0.0
-    for source in (a, b):
+    for source in sources:
         g = normalised_gradients(source, unit)[0]
         weight = xp.where(g >= STRONG, g**POWER, floor)
         lost = xp.where(artefact, 1 - _edge_preservation(source, fused, unit), 0.0)
@@ -58,8 +62,8 @@ def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:
 
     def compute() -> tuple[Array, Array]:
         xp = image.xp
-        padded = pad_border(image.pixels / 255 if unit else image.pixels, 1, "reflect")
-        sx, sy = (side / 8 for side in (sobel_in_order(padded) if unit else sobel(padded)))
+        padded = pad_border(on_unit_scale(image.pixels) if unit else image.pixels, 1, "reflect")
+        sx, sy = (side / 8 for side in (sobel_in_order(padded, "window") if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
         flat = (sx == 0) & (sy == 0)
         return xp.sqrt(sx * sx + sy * sy), xp.where(flat, 0.0, xp.arctan(sx / xp.where(flat, 1.0, sy)))
@@ -102,4 +106,5 @@ METRIC = Metric(
     min_side=3,
     min_reason="Sobel's masks are 3×3",
     oracle="a direct loop-free composition with SciPy convolve2d",
+    many=True,
 )

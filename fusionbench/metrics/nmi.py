@@ -10,13 +10,13 @@ from fusionbench.metrics._images import Array, Image, image_metric
 
 
 @image_metric
-def nmi(fused: Image, a: Image, b: Image, *, by: Literal["each", "sources"] = "each") -> Array:
-    """Mutual information over the entropies: three (N,H,W) on 0..255 to (N,), 0..2.
+def nmi(fused: Image, a: Image, b: Image, *more: Image, by: Literal["each", "sources"] = "each") -> Array:
+    """Mutual information over the entropies: three or more (N,H,W) on 0..255 to (N,), 0..1 a source.
 
     Args:
         fused, a, b: grey images; values between two levels go to the nearest, halves to the even one.
-        by: ``"each"`` divides I(F;X) by (H(F)+H(X))/2 before summing; ``"sources"`` divides the sum of both
-            by (H(A)+H(B))/2.
+        by: ``"each"`` divides I(F;X) by (H(F)+H(X))/2 before summing; ``"sources"`` divides the sum
+            by (H(A)+H(B)+…)/2.
 
     NaN where an entropy in a denominator is 0 for both images.
 
@@ -30,12 +30,13 @@ def nmi(fused: Image, a: Image, b: Image, *, by: Literal["each", "sources"] = "e
         >>> nmi(a, a, a).round(4).tolist(), nmi(a, a, b).round(4).tolist()
         ([2.0], [1.0])
     """
-    mi_fa, mi_fb = mutual_information(fused, a), mutual_information(fused, b)
-    h_a, h_b = image_entropy(a), image_entropy(b)
+    sources = (a, b, *more)
+    information = [mutual_information(fused, source) for source in sources]
+    entropies = [image_entropy(source) for source in sources]
     if by == "sources":
-        return 2 * (mi_fa + mi_fb) / (h_a + h_b)
+        return 2 * sum(information) / sum(entropies)
     h_f = image_entropy(fused)
-    return 2 * (mi_fa / (h_f + h_a) + mi_fb / (h_f + h_b))
+    return 2 * sum(mi_fx / (h_f + h_x) for mi_fx, h_x in zip(information, entropies, strict=True))
 
 
 METRIC = Metric(
@@ -59,4 +60,5 @@ METRIC = Metric(
     min_reason="one pixel has no entropy",
     undefined=("the fused image and a source are constant",),
     oracle="scikit-learn mutual_info_score and SciPy entropy",
+    many=True,
 )

@@ -11,9 +11,13 @@ from fusionbench.metrics._moments import squared_error
 
 @image_metric
 def psnr(
-    fused: Image, a: Image, b: Image, *, peak: Literal["255", "max of fused", "65025", "root of sums"] = "255"
+    fused: Image,
+    a: Image,
+    b: Image,
+    *more: Image,
+    peak: Literal["255", "max of fused", "65025", "root of sums"] = "255",
 ) -> Array:
-    """10 log10(255²/MSE) with the mean MSE of both sources: three (N,H,W) on 0..255 to (N,) dB; inf for no error.
+    """10 log10(255²/MSE) with the mean MSE of the sources: three or more (N,H,W) on 0..255 to (N,) dB; inf: no error.
 
     Args:
         peak: ``"max of fused"`` takes the fused image's brightest value; ``"65025"`` puts a peak of 255 over an
@@ -28,11 +32,11 @@ def psnr(
         [28.1308]
     """
     xp = fused.xp
-    errors = [squared_error(fused, source) for source in (a, b)]
+    errors = [squared_error(fused, source) for source in (a, b, *more)]
     if peak == "root of sums":
-        error = sum(xp.sqrt(e / fused.count) for e in errors) / 2
+        error = sum(xp.sqrt(e / fused.count) for e in errors) / len(errors)
         return _decibel(xp, 255.0**2, error)
-    error = (errors[0] + errors[1]) / 2
+    error = sum(errors) / len(errors)
     if peak == "max of fused":
         brightest = xp.amax(fused.pixels, AXES)
         return _decibel(xp, brightest**2, error)
@@ -79,6 +83,7 @@ METRIC = Metric(
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     undefined=("the fused image equals both sources",),
     oracle="scikit-image peak_signal_noise_ratio",
+    many=True,
 )
 
 TARGET_METRIC = Metric(

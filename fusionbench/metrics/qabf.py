@@ -7,10 +7,12 @@ from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import Border, magnitude, pad_border, sobel, sobel_in_order
+from fusionbench.metrics._windows import Border, magnitude, on_unit_scale, pad_border, sobel, sobel_in_order
 
 Angle = Literal["atan", "atan swapped", "atan2"]
 Ties = Literal["one", "fused"]
+Convolution = Literal["matlab", "octave"]
+Form = tuple[Border, Angle, Convolution | None]
 GAMMA_G, KAPPA_G, SIGMA_G = 0.9994, 15.0, 0.5  # Γ, κ, σ of the paper, with the sign of κ reversed
 GAMMA_ALPHA, KAPPA_ALPHA, SIGMA_ALPHA = 0.9879, 22.0, 0.8
 MAX = GAMMA_G / (1 + math.exp(-7.5)) * GAMMA_ALPHA / (1 + math.exp(-4.4))  # 0.9748: equal gradients everywhere
@@ -21,20 +23,23 @@ def qabf(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     border: Border = "replicate",
     ties: Ties = "one",
     angle: Angle = "atan",
     unit: bool = False,
+    order: Convolution = "matlab",
 ) -> Array:
-    """Edge preservation weighted by the sources' edge strength: three (N,H,W) on 0..255 to (N,), 0..0.9748.
+    """Edge preservation weighted by the sources' edge strength: three or more (N,H,W) on 0..255 to (N,), 0..0.9748.
 
     Args:
         border: how the image is padded for Sobel's mask.
         ties: the strength ratio of equal gradients: 1, or (a quirk of several codes) the fused gradient itself.
         angle: atan(sy/sx); ``"atan swapped"`` atan(sx/(sy+eps)); ``"atan2"`` over the whole circle.
-        unit: take the gradients on the 0..1 scale; matters only with ``ties="fused"``, where rounding decides
-            what is a tie (zero padding).
+        unit: take the gradients on the 0..1 scale; matters only with ``ties="fused"``, where the last bits decide what
+            is a tie.
+        order: with ``unit``, whose conv2 the last bits are those of: MATLAB's, or Octave's, which adds the same terms
+            in another order.
 
     NaN where both sources are flat: there is no edge to preserve.
 
@@ -53,9 +58,9 @@ def qabf(
         [0.0]
     """
     need_side(fused, 3, "qabf")
-    form = (border, angle, unit)
+    form: Form = (border, angle, order if unit else None)
     weighted, weights = 0.0, 0.0
-    bands = [padded(image, border, unit).bands(1) for image in (fused, a, b)]
+    bands = [padded(image, border, unit).bands(1) for image in (fused, a, b, *more)]
     for fused_band, *source_bands in zip(*bands, strict=True):
         for source in source_bands:
             q = edge_preservation(edge_gradients(source, form), edge_gradients(fused_band, form), ties, fused)
@@ -71,19 +76,25 @@ def qabf(
 
 def padded(image: Image, border: Border, unit: bool) -> Image:
     """The image padded by one pixel on each side, so that Sobel's mask fits everywhere."""
-    pixels = image.pixels / 255 if unit else image.stored
+    pixels = on_unit_scale(image.pixels) if unit else image.stored
     return image.cached(("padded", border, unit), lambda: image.with_pixels(pad_border(pixels, 1, border)))
 
 
-def edge_gradients(image: Image, form: tuple[Border, Angle, bool]) -> tuple[Array, Array]:
+def edge_gradients(image: Image, form: Form) -> tuple[Array, Array]:
     """(strength g, orientation α in radians) of Sobel's gradients, cached."""
     return image.cached(("qabf edges", form), lambda: _edge_gradients(image, *form))
 
 
-def _edge_gradients(image: Image, border: Border, angle: Angle, unit: bool) -> tuple[Array, Array]:
+def _edge_gradients(image: Image, border: Border, angle: Angle, order: Convolution | None) -> tuple[Array, Array]:
     xp = image.xp
-    sx, sy = sobel_in_order(image.pixels) if unit else sobel(image.pixels)
-    strength = magnitude(sx, sy)
+    if order is None:
+        sx, sy = sobel(image.pixels)
+        strength = magnitude(sx, sy)
+    else:
+        sx, sy = sobel_in_order(image.pixels, order)
+        # three operations, each rounded once: cv2.magnitude and hypot differ in the last bits, and a fused
+        # multiply-add, which neither NumPy nor torch make of separate calls, would differ with the processor
+        strength = xp.sqrt(sx * sx + sy * sy)
     # The sign of sx follows the published convolution; it decides on which side ±90° fall.
     if angle == "atan2":
         return strength, xp.arctan2(-sx, sy)
@@ -151,4 +162,5 @@ METRIC = Metric(
     min_reason="Sobel's masks are 3×3",
     undefined=("both sources are constant",),
     oracle="a direct SciPy convolve2d composition; scikit-image sobel for the gradients",
+    many=True,
 )

@@ -19,7 +19,7 @@ def ssim(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     window: Literal["gaussian", "uniform"] = "gaussian",
     size: int = 11,
     data_range: float = 255.0,
@@ -27,7 +27,7 @@ def ssim(
     border: Border = "valid",
     over: Literal["mean", "sum"] = "mean",
 ) -> Array:
-    """Mean of SSIM(A,F) and SSIM(B,F): three (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1.
+    """Mean of SSIM(A,F), SSIM(B,F), …: three or more (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1.
 
     Args:
         window: Gaussian of sigma 1.5, or a box; ``size`` taps along each side.
@@ -50,8 +50,8 @@ def ssim(
         >>> ssim(a, a, 255 - a).round(4).tolist()  # 1 with a, almost -1 with its inverse
         [0.0018]
     """
-    ssim_a, ssim_b = similarities(fused, (a, b), window, size, data_range, sample, border)
-    return (ssim_a + ssim_b) / 2 if over == "mean" else ssim_a + ssim_b
+    found = similarities(fused, (a, b, *more), window, size, data_range, sample, border)
+    return sum(found) / len(found) if over == "mean" else sum(found)
 
 
 @image_metric
@@ -159,6 +159,7 @@ METRIC = Metric(
     min_side=11,
     min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
+    many=True,
 )
 
 TARGET_METRIC = Metric(

@@ -38,7 +38,7 @@ class NotAvailable:
 
 @dataclass(frozen=True)
 class Condition:
-    """``holds(fused, a, b)`` of grey (h, w) images on 0..255; for metrics with a target, of (fused, target)."""
+    """``holds(fused, a, b, …)`` of grey (h, w) images on 0..255; for metrics with a target, of (fused, target)."""
 
     cause: Cause
     holds: Callable[..., bool]
@@ -57,37 +57,35 @@ def _shifted(fused: np.ndarray, source: np.ndarray) -> bool:
     return _constant(fused.astype(np.float64) - source)
 
 
-def _no_feature(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
+def _no_feature(fused: np.ndarray, *sources: np.ndarray) -> bool:
     from fusionbench.metrics._images import to_images
     from fusionbench.metrics.qp import has_features
 
-    return not any(has_features(to_images(source[None])[0]) for source in (a, b))
+    return not any(has_features(to_images(source[None])[0]) for source in sources)
 
 
-def _no_strong_edge(fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> bool:
+def _no_strong_edge(fused: np.ndarray, *sources: np.ndarray) -> bool:
     from fusionbench.metrics import nabf
     from fusionbench.metrics._images import to_images
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a vertical edge has no quotient; the metric knows
-        edges = [nabf.normalised_gradients(to_images(source[None])[0], False)[0] for source in (a, b)]
+        edges = [nabf.normalised_gradients(to_images(source[None])[0], False)[0] for source in sources]
     return all(float(strength.max()) < nabf.STRONG for strength in edges)
 
 
 CONDITIONS: Mapping[str, Condition] = {
-    "a source is constant": Condition("sources", lambda f, a, b: _constant(a) or _constant(b)),
-    "both sources are constant": Condition("sources", lambda f, a, b: _constant(a) and _constant(b)),
-    "both sources are black": Condition("sources", lambda f, a, b: _black(a) and _black(b)),
+    "a source is constant": Condition("sources", lambda f, *s: any(map(_constant, s))),
+    "both sources are constant": Condition("sources", lambda f, *s: all(map(_constant, s))),
+    "both sources are black": Condition("sources", lambda f, *s: all(map(_black, s))),
     "no source has a feature": Condition("sources", _no_feature),
     "no source has an edge of two grey levels": Condition("sources", _no_strong_edge),
-    "the fused image is constant": Condition("fused", lambda f, a, b: _constant(f)),
-    "the fused image is black": Condition("fused", lambda f, a, b: _black(f)),
+    "the fused image is constant": Condition("fused", lambda f, *s: _constant(f)),
+    "the fused image is black": Condition("fused", lambda f, *s: _black(f)),
     "the fused image minus a source is constant": Condition("fused", lambda f, a, b: _shifted(f, a) or _shifted(f, b)),
     "the fused image and a source are constant": Condition(
-        "fused", lambda f, a, b: _constant(f) and (_constant(a) or _constant(b))
+        "fused", lambda f, *s: _constant(f) and any(map(_constant, s))
     ),
-    "the fused image equals both sources": Condition(
-        "fused", lambda f, a, b: np.array_equal(f, a) and np.array_equal(f, b)
-    ),
+    "the fused image equals both sources": Condition("fused", lambda f, *s: all(np.array_equal(f, x) for x in s)),
     "the fused image equals the target": Condition("fused", lambda f, target: np.array_equal(f, target)),
 }
 
@@ -103,7 +101,7 @@ def too_small(metric: Metric, height: int, width: int) -> NotAvailable | None:
 
 
 def why_undefined(metric: Metric, value: float, images: Sequence[np.ndarray]) -> NotAvailable:
-    """Why a value is not finite. ``images``: (fused, a, b) or (fused, target), each (h, w) on 0..255.
+    """Why a value is not finite. ``images``: (fused, a, b, …) or (fused, target), each (h, w) on 0..255.
 
     What the record does not explain counts as the fused image's doing.
     """
@@ -112,8 +110,12 @@ def why_undefined(metric: Metric, value: float, images: Sequence[np.ndarray]) ->
     known = [(name, CONDITIONS[name]) for name in metric.undefined if name in CONDITIONS]
     for name, condition in sorted(known, key=lambda item: item[1].cause == "fused"):
         if condition.holds(*images):
-            return NotAvailable(f"{what} where {name}", condition.cause)
+            return NotAvailable(f"{what} where {_for_sources(name, len(images) - 1)}", condition.cause)
     return NotAvailable(f"{what}, for a reason that the metric's record does not name", "fused")
+
+
+def _for_sources(condition: str, count: int) -> str:
+    return condition.replace("both sources", f"all {count} sources") if count > 2 else condition
 
 
 def measure(

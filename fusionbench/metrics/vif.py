@@ -22,20 +22,21 @@ def vif(
     fused: Image,
     a: Image,
     b: Image,
-    *,
+    *more: Image,
     over: Literal["sum", "mean"] = "sum",
     arithmetic: Literal["float", "uint8"] = "float",
     window: Literal["centred", "off-centre"] = "centred",
     border: Border = "valid",
 ) -> Array:
-    """VIFp(A,F) + VIFp(B,F): three (N,H,W) on 0..255, sides of at least 41, to (N,); 2 for three equal images.
+    """VIFp(A,F) + VIFp(B,F) + …: three or more (N,H,W) on 0..255, sides of at least 41, to (N,).
 
     Args:
         over: sum or mean of the two sources.
         arithmetic: ``"uint8"`` lets the products of the first scale saturate at 255, as 8-bit MATLAB arrays do.
         window, border: a dialect's window (its taps run over linspace(-N/2, N/2) rounded down) and padding.
 
-    A flat source has no information to lose: its VIF is 1. Not symmetric in source and fused image.
+    It is 2 for three equal images. A flat source has no information to lose: its VIF is 1. Not symmetric in source and
+    fused image.
 
     Raises:
         DataError: a side below 41 pixels.
@@ -54,8 +55,9 @@ def vif(
     """
     need_side(fused, MIN_SIDE if border == "valid" else 9, "vif")
     form = (arithmetic, window, border)
-    fused_info, source_info = [0.0, 0.0], [0.0, 0.0]
-    scales = [[at_scale(image, scale, window, border) for image in (fused, a, b)] for scale in range(len(SIZES))]
+    images = (fused, a, b, *more)
+    fused_info, source_info = [0.0] * (len(images) - 1), [0.0] * (len(images) - 1)
+    scales = [[at_scale(image, scale, window, border) for image in images] for scale in range(len(SIZES))]
     for scale, levels in enumerate(scales):
         halo = SIZES[scale] // 2
         # padding needs the whole image
@@ -67,8 +69,8 @@ def vif(
             for band in (fused_band, *source_bands):
                 band.clear_cache()
     # a flat source has no information to lose
-    vif_a, vif_b = (fused.xp.where(y > 0, x / y, 1.0) for x, y in zip(fused_info, source_info, strict=True))
-    return (vif_a + vif_b) / 2 if over == "mean" else vif_a + vif_b
+    found = [fused.xp.where(y > 0, x / y, 1.0) for x, y in zip(fused_info, source_info, strict=True)]
+    return sum(found) / len(found) if over == "mean" else sum(found)
 
 
 def taps(scale: int, window: str) -> np.ndarray:
@@ -222,4 +224,5 @@ METRIC = Metric(
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four scales has no window left",
     oracle="torchmetrics visual_information_fidelity; piq vif_p; a direct SciPy convolve2d composition",
+    many=True,
 )

@@ -183,7 +183,7 @@ def _known(record: Record, track: Track, name: str) -> tuple[str, Better, tuple[
         return "bits/dim", metric.better, metric.range
     if record.dialect not in (None, UNNAMED):
         try:
-            metric = get_metric(base, str(record.dialect))
+            metric = get_metric(base, str(record.dialect).partition("/")[0])
         except FusionbenchError:
             return None
     return metric.unit, metric.better, metric.range
@@ -281,7 +281,7 @@ def _result(record: Record, row: PrintedRow) -> schema.Result:
         protocol=schema.ProtocolIdentity(name="published", version="1", seed=0, params=where),
         metrics={name: "published" for name in sorted({key.partition("@")[0] for key in row.scores})},
     )
-    suffix = "" if record.dialect in (None, "standard", "standard/1") else "@" + str(record.dialect).removesuffix("/1")
+    suffix = "" if record.dialect in (None, "standard", "standard/1") else "@" + str(record.dialect).partition("/")[0]
     return schema.Result(
         id=schema.identity_id(identity),
         status="published",

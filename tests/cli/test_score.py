@@ -71,6 +71,79 @@ def test_mistakes_are_one_line(
     assert code == 2 and out == "" and words in err and len(err.strip().splitlines()) == 1
 
 
+@pytest.fixture
+def sides(places: list[object], tmp_path: Path) -> dict[str, list[object]]:
+    """Options of the fixture ``places`` by side, and of a third source and a target."""
+    for name in ("uv", "truth"):
+        (tmp_path / name).mkdir()
+    for seed in range(2):
+        Image.fromarray(scene(seed + 5)[1]).save(tmp_path / "uv" / f"{seed}.png")
+        Image.fromarray(scene(seed)[0] // 2 + 9).save(tmp_path / "truth" / f"{seed}.png")
+    found = {str(places[i])[2:]: places[i : i + 2] for i in (0, 2, 4)}
+    return found | {"c": ["--c", tmp_path / "uv"], "target": ["--target", tmp_path / "truth"]}
+
+
+def test_against_a_target(capsys: pytest.CaptureFixture[str], sides: dict[str, list[object]], tmp_path: Path) -> None:
+    alone = [*sides["fused"], *sides["target"]]
+    code, out, _ = run(capsys, "-q", "score", *alone, "--json", "--csv", tmp_path / "v.csv")
+    found = json.loads(out)
+    assert code == 0 and set(found["versions"]) == {"mse_target", "psnr_target", "ssim_target"}
+    errors = [((scene(seed)[0].astype(float) - scene(seed)[0] // 2 - 9) ** 2).mean() for seed in range(2)]
+    assert [image["mse_target"] for image in found["images"]] == pytest.approx(errors, rel=1e-12)
+    rows = list(csv.DictReader((tmp_path / "v.csv").open()))
+    assert [float(row["psnr_target"]) for row in rows] == [image["psnr_target"] for image in found["images"]]
+    code, out, _ = run(capsys, "-q", "score", *alone, *sides["a"], *sides["b"], "--metrics", "en,vif,ssim_target")
+    assert code == 0 and out.splitlines()[1].split() == ["en", "vif", "ssim_target"]
+    code, out, _ = run(capsys, "-q", "score", "--fused", tmp_path / "out" / "1.png", "--target", tmp_path / "ir/1.png")
+    assert code == 0 and out.startswith("1 image, standard/1")
+    (tmp_path / "truth" / "1.png").unlink()
+    code, out, err = run(capsys, "score", *alone)
+    assert code == 0 and "1 (not in target)" in err and out.startswith("1 image,")
+
+
+def test_three_sources(capsys: pytest.CaptureFixture[str], sides: dict[str, list[object]]) -> None:
+    three = [*sides["a"], *sides["b"], *sides["c"], *sides["fused"]]
+    code, out, _ = run(capsys, "-q", "score", *three, "--json")
+    found = json.loads(out)
+    assert code == 0 and list(found["versions"]) == ["en", "sd", "sf", "mi", "vif", "qabf", "ssim"]
+    assert found["inputs"] == ["fused", "a", "b", "c"]
+    pairs = []
+    for one in "abc":
+        twice = ["--a", sides[one][1], "--b", sides[one][1], *sides["fused"]]
+        pairs.append(json.loads(run(capsys, "-q", "score", *twice, "--json", "--metrics", "mi,ssim")[1])["mean"])
+    assert found["mean"]["mi"] == pytest.approx(sum(pair["mi"] for pair in pairs) / 2, rel=1e-12)
+    assert found["mean"]["ssim"] == pytest.approx(sum(pair["ssim"] for pair in pairs) / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "extra", "words"),
+    [
+        ("fused", [], "Give the sources with --a and --b, or the known truth with --target"),
+        ("fused a", [], "Missing --b: "),
+        ("fused b", [], "Missing --a: "),
+        ("fused c target", [], "Missing --a and --b: "),
+        ("fused a b", ["--metrics", "psnr_target"], "compares with the known truth: add --target"),
+        ("fused target", ["--metrics", "vif"], "compares with the sources: add --a and --b"),
+        ("fused a b c", ["--metrics", "scd"], "'scd' is defined for two sources, not for 3"),
+        ("fused a b c", ["--dialect", "cddfuse"], "not defined for 3 sources: leave --dialect out"),
+        ("fused target", ["--dialect", "cddfuse"], "not defined for a target: leave --dialect out"),
+        ("fused a b target", ["--suite", "ivif-tno", "--name", "x"], "--suite is a table of pairs"),
+        ("fused target", ["--target", "nowhere"], "nowhere: no such file or folder"),
+    ],
+)
+def test_images_that_are_missing_are_named(
+    capsys: pytest.CaptureFixture[str], sides: dict[str, list[object]], given: str, extra: list[str], words: str
+) -> None:
+    options = [word for side in given.split() for word in sides[side]]
+    code, out, err = run(capsys, "score", *options, *extra)
+    assert code == 2 and out == "" and words in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_misspelt_option_has_the_right_hint(capsys: pytest.CaptureFixture[str], places: list[object]) -> None:
+    code, _, err = run(capsys, "score", *places, "--traget", "truth")
+    assert code == 2 and "--target" in err
+
+
 def test_all_metrics_of_a_dialect(capsys: pytest.CaptureFixture[str], places: list[object]) -> None:
     code, out, _ = run(capsys, "-q", "score", *places, "--metrics", "all", "--dialect", "rfn-nest", "--json")
     assert code == 0 and set(json.loads(out)["versions"]) == {"en", "mi", "nabf", "scd", "sd"}

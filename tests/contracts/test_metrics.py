@@ -52,7 +52,7 @@ def test_batch_equals_single_calls_bit_for_bit(dialect: str, name: str) -> None:
     assert np.isfinite(values).all() and (values >= low - 1e-12).all() and (values <= high + 1e-12).all()
     singles = [metric.function(*(stack[row : row + 1] for stack in images))[0] for row in range(3)]
     assert values.tolist() == singles
-    assert metric.dialect == (dialect if dialect == "standard/1" else f"{dialect}/1")
+    assert metric.dialect == (dialect if dialect == "standard/1" else DIALECTS[dialect].id)
 
 
 @pytest.mark.parametrize(("dialect", "name"), EVERY)
@@ -67,7 +67,7 @@ def test_tensors_on_a_device_agree_with_numpy(dialect: str, name: str, monkeypat
     monkeypatch.setattr(_images, "on_device", lambda stack: not isinstance(stack, np.ndarray))
     batched = metric.function(*tensors)
     assert isinstance(batched, torch.Tensor) and batched.shape == (2,) and batched.dtype == torch.float64
-    # on the 0..1 scale rounding decides which gradients are equal, but both paths add in one order
+    # on the 0..1 scale the last bits decide which gradients are equal, and both paths have the same
     assert batched.numpy() == pytest.approx(expected, rel=1e-9, abs=1e-11)
 
 
@@ -160,8 +160,27 @@ def test_bad_input_is_refused_in_one_line(name: str) -> None:
         with pytest.raises(kind, match=words) as caught:
             metric.function(bad, *rest)
         assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match="takes"):
-        metric.function(*images, images[0])
+    if not metric.many:
+        with pytest.raises(UsageError, match="takes"):
+            metric.function(*images, images[0])
+    if rest:
+        with pytest.raises(UsageError, match="takes"):
+            metric.function(images[0])
+
+
+@pytest.mark.parametrize("name", [n for n in IMAGE_METRICS if get_metric(n).many])
+def test_any_number_of_sources(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = get_metric(name)
+    fused, a, b = fitting(metric, 1)
+    sources = [a, b, a // 2 + b // 2, 255 - b]
+    values = metric.function(fused, *sources)
+    assert values.shape == (1,) and np.isfinite(values).all()
+    assert metric.function(fused, *sources[::-1]) == pytest.approx(values, rel=1e-12)
+    monkeypatch.setattr(_images, "on_device", lambda stack: not isinstance(stack, np.ndarray))
+    tensors = [torch.from_numpy(stack) for stack in (fused, *sources)]
+    assert metric.function(*tensors).numpy() == pytest.approx(values, rel=1e-9)
+    with pytest.raises(DataError, match=r"source 3 .*must have one size"):
+        metric.function(fused, a, b, a[:, :-1])
 
 
 @pytest.mark.parametrize("name", [n for n in IMAGE_METRICS if get_metric(n).needs == "pair"])

@@ -22,6 +22,7 @@ from fusionbench.core.images import (
     FULL,
     decode_image,
     encode_png,
+    float32_luma,
     images_in,
     luma,
     read_full_depth,
@@ -64,6 +65,22 @@ def test_every_jpeg_at_hand_is_decoded_as_pillow_does(real_data: Path) -> None:
         for path in sorted((real_data / folder).glob("*.jpg"))[:5]:
             with Image.open(path) as image:
                 assert np.array_equal(read_image(path).pixels, np.asarray(image)), path
+
+
+def test_float32_luma_is_opencvs() -> None:
+    """Where luma is exactly between two levels, where alone single precision can matter, and elsewhere."""
+    r, g, b = np.meshgrid(np.arange(0, 256, 3), np.arange(256), np.arange(256), indexing="ij")
+    tie = (299 * r + 587 * g + 114 * b) % 1000 == 500
+    some = np.random.default_rng(0).integers(0, 256, (5000, 3))
+    colours = np.concatenate([np.stack([c[tie] for c in (r, g, b)], -1), some]).astype(np.uint8)[None]
+    expected = np.round(cv2.cvtColor(colours[..., ::-1].astype(np.float32), cv2.COLOR_BGR2GRAY)).astype(np.uint8)
+    if cv2.checkHardwareSupport(11) or cv2.checkHardwareSupport(100):  # AVX2, NEON: OpenCV fuses there only
+        assert np.array_equal(float32_luma(colours), expected)
+    ours, exact = (rule(colours).astype(int) for rule in (float32_luma, luma))
+    assert 0 < (ours != exact).sum() < tie.sum() and abs(ours - exact).max() == 1
+    assert np.array_equal(ours[:, tie.sum() :], exact[:, tie.sum() :])
+    assert to_grey(GREY, "opencv-float32") is GREY
+    assert np.array_equal(to_grey(colours, "opencv-float32"), float32_luma(colours))
 
 
 def test_luma_is_exact_and_rounds_halves_to_even() -> None:

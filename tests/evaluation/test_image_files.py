@@ -12,8 +12,10 @@ from scipy import stats as scipy_stats
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.images import read_image
 from fusionbench.evaluation import image_files as score
-from fusionbench.evaluation.image_files import missing_text, pair_files, score_files
+from fusionbench.evaluation.image_files import pair_files, score_files
+from fusionbench.metrics import get_metric
 from fusionbench.metrics.engine import TABLE, score_images
 from tests.metrics.scenes import scene
 
@@ -60,6 +62,70 @@ def test_json_form(folders: dict[str, Path]) -> None:
     assert found["dialect"] == "cddfuse/1" and found["versions"] == {"en": "1", "vif": "1"}
     assert found["images"][2]["id"] == "n2" and found["images"][2]["vif"] == scores.values["vif"][2]
     assert found["mean"]["en"] == scores.summary["en"].mean
+
+
+def test_colour_is_made_grey_as_the_dialect_says(folders: dict[str, Path]) -> None:
+    """CDDFuse's evaluator gives OpenCV float32: of colours exactly between two levels some fall to the other side."""
+    import cv2
+
+    r, g, b = np.meshgrid(np.arange(256), np.arange(256), np.arange(256), indexing="ij", sparse=True)
+    r, g, b = (side[: 61 * 74].reshape(61, 74) for side in np.nonzero((299 * r + 587 * g + 114 * b) % 1000 == 500))
+    colour = np.dstack([r, g, b]).astype(np.uint8)
+    for stem in ("n0", "n1", "n2"):
+        Image.fromarray(colour).save(folders["vi"] / f"{stem}.bmp")
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], dialect="cddfuse", jobs=1)
+    usual = score_files(folders["ir"], folders["vi"], folders["out"], jobs=1)
+    assert (scores.grey, usual.grey, scores.to_json()["grey"]) == ("opencv-float32", "bt601", "opencv-float32")
+    theirs = np.round(cv2.cvtColor(colour[..., ::-1].astype(np.float32), cv2.COLOR_BGR2GRAY)).astype(np.uint8)
+    exact = read_image(folders["vi"] / "n0.bmp").grey()
+    if cv2.checkHardwareSupport(11) or cv2.checkHardwareSupport(100):  # AVX2, NEON: OpenCV fuses there only
+        for grey, same in ((theirs, True), (exact, False)):
+            f, a = (np.stack([scene(seed)[side] for seed in range(3)]) for side in (0, 1))
+            expected = score_images(f, a, np.stack([grey] * 3), dialect="cddfuse")
+            assert np.allclose(scores.values["mi"], expected["mi"], rtol=1e-12, atol=0) is same
+            assert np.allclose(scores.values["ssim"], expected["ssim"], rtol=1e-12, atol=0) is same
+    mixed = score_files(
+        folders["ir"], folders["vi"], folders["out"], [get_metric("mi", "cddfuse"), get_metric("en")], jobs=1
+    )
+    assert mixed.values["mi"].tolist() == scores.values["mi"].tolist() and list(mixed.values) == ["mi", "en"]
+
+
+def test_target_and_further_sources(folders: dict[str, Path]) -> None:
+    ir, vi, out = folders["ir"], folders["vi"], folders["out"]
+    scores = score_files(None, None, out, target=ir, jobs=1)
+    assert scores.inputs == ("fused", "target") and list(scores.values) == ["mse_target", "psnr_target", "ssim_target"]
+    f, a = (np.stack([scene(seed)[side] for seed in range(3)]).astype(float) for side in (0, 1))
+    assert scores.values["mse_target"] == pytest.approx(((f - a) ** 2).mean((1, 2)), rel=1e-12)
+    many = score_files(ir, vi, out, ["mse"], more=[ir], jobs=2)
+    b = np.stack([scene(seed)[2] for seed in range(3)]).astype(float)
+    expected = (2 * ((f - a) ** 2).mean((1, 2)) + ((f - b) ** 2).mean((1, 2))) / 3
+    assert many.values["mse"] == pytest.approx(expected, rel=1e-12) and many.to_json()["inputs"] == ["fused", *"abc"]
+    both = score_files(ir, vi, out, target=ir, jobs=1)
+    assert list(both.values) == [*TABLE, "mse_target", "psnr_target", "ssim_target"]
+    assert both.values["vif"].tolist() == score_files(ir, vi, out, ["vif"], jobs=1).values["vif"].tolist()
+    copy = score_files(None, None, ir, target=ir, jobs=1)
+    assert copy.summary["psnr_target"].mean is None
+    assert copy.not_available["n0"]["psnr_target"].reason == "infinite where the fused image equals the target"
+
+
+def test_targets_that_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> None:
+    ir, vi, out = folders["ir"], folders["vi"], folders["out"]
+    (ir / "n1.png").unlink()
+    scores = score_files(None, None, out, target=ir, jobs=1)
+    assert scores.ids == ["n0", "n2"] and scores.missing == {"n1": ["target"]}
+    with pytest.raises(DataError, match=r"n1 \(not in target\).*--strict"):
+        score_files(None, None, out, target=ir, strict=True)
+    Image.fromarray(scene(0)[0][:-1]).save(ir / "n0.png")
+    with pytest.raises(DataError, match=r"n0: sizes differ \(fused 61×74, target 60×74\)"):
+        score_files(None, None, out, target=ir, jobs=1)
+    (ir / "n0.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"n0\.png: not a readable"):
+        score_files(None, None, out, target=ir, jobs=1)
+    for given in ({}, {"more": [ir]}, {"target": ir, "more": [vi]}):
+        with pytest.raises(UsageError, match="--a and --b, against --target"):
+            score_files(None, None, out, **given)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="at most 6 are scored together"):
+        score_files(ir, vi, out, more=[ir] * 5)
 
 
 def test_a_value_that_is_not_finite_stays_visible(folders: dict[str, Path]) -> None:
@@ -205,9 +271,3 @@ def test_the_published_row_of_cddfuse_on_tno(real_data: Path) -> None:
         "en": "7.12", "sd": "46.00", "sf": "13.15", "mi": "2.19", "scd": "1.76", "vif": "0.77", "qabf": "0.54",
         "ssim": "1.03",
     }  # fmt: skip
-
-
-def test_stems_that_differ_in_how_accents_are_encoded_are_explained() -> None:
-    composed, apart = "caf\u00e9", "cafe\u0301"
-    assert "only in how accents are encoded" in missing_text({composed: ["a"], apart: ["b"]})
-    assert "accents" not in missing_text({composed: ["a"], "tea": ["b"]})

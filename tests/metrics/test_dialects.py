@@ -131,7 +131,11 @@ def test_dialects_by_name() -> None:
     assert list_dialects()[1:] == list(DIALECTS) and len(set(list_dialects())) == len(list_dialects())
     found = get_dialect("cddfuse/1")
     assert isinstance(found, Dialect) and found is get_dialect("cddfuse") and found.id == "cddfuse/1"
+    with pytest.raises(UsageError, match=r"linfeng-2022/1: values have changed since; .* computes linfeng-2022/2"):
+        get_dialect("linfeng-2022/1")
+    assert get_dialect("linfeng-2022/2") is get_dialect("linfeng-2022")
     for dialect in DIALECTS.values():
+        assert dialect.id == f"{dialect.name}/{dialect.version}" and dialect.version.isdigit()
         assert dialect.title and dialect.used_by and dialect.precision
         assert set(dialect.metrics) <= set(list_metrics())
 

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
 
-from fusionbench.metrics.ms_ssim import WEIGHTS, ms_ssim
+from fusionbench.metrics.ms_ssim import WEIGHTS, _average_2x2, ms_ssim
 from tests.metrics.scenes import floats, stacks
 
 SHAPE = (177, 190)
@@ -27,11 +27,34 @@ def terms(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return structure.mean(), ((2 * mx * my + c1) / (mx**2 + my**2 + c1) * structure).mean()
 
 
-def plainly(x: np.ndarray, y: np.ndarray) -> float:
+def halved(x: np.ndarray, odd: str) -> np.ndarray:
+    """2×2 means of an image lengthened by its rule, pixel by pixel."""
+    rows, columns = ([*range(side)] for side in x.shape)
+    for places in (rows, columns):
+        if len(places) % 2:
+            if odd == "drop":
+                places.pop()
+            elif odd == "zero":
+                places.insert(0, -1)
+            else:
+                places.append(places[-2])
+    at = lambda r, c: 0.0 if min(r, c) < 0 else float(x[r, c])  # noqa: E731
+    return np.array(
+        [
+            [sum(at(r, c) for r in rows[i : i + 2] for c in columns[j : j + 2]) / 4 for j in range(0, len(columns), 2)]
+            for i in range(0, len(rows), 2)
+        ]
+    )
+
+
+def plainly(x: np.ndarray, y: np.ndarray, odd: str | None = None) -> float:
     product = 1.0
     for scale, weight in enumerate(WEIGHTS):
         structure, both = terms(x, y)
         product *= (both if scale == 4 else structure) ** weight
+        if odd is not None:
+            x, y = halved(x, odd), halved(y, odd)
+            continue
         x, y = (block_reduce(z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2], (2, 2), np.mean) for z in (x, y))
     return product
 
@@ -43,9 +66,17 @@ def test_against_a_composition() -> None:
     assert ms_ssim(*triples, over="sum") == pytest.approx(2 * ms_ssim(*triples), rel=1e-15)
 
 
-def test_zero_padding_of_odd_sides_against_torch_pooling() -> None:
-    from fusionbench.metrics.ms_ssim import _average_2x2
+@pytest.mark.parametrize("odd", ["drop", "zero", "reflect"])
+def test_odd_sides_against_a_loop(odd: str) -> None:
+    f, a, b = floats(*(stack[0] for stack in stacks(1, (179, 181))))
+    expected = (plainly(f, a, odd) + plainly(f, b, odd)) / 2
+    value = ms_ssim(f[None], a[None], b[None], odd=odd)[0]  # type: ignore[arg-type]
+    assert value == pytest.approx(expected, rel=1e-9)
+    device = _average_2x2(torch.from_numpy(f)[None], odd)[0].numpy()
+    assert device == pytest.approx(halved(f, odd), rel=1e-14) and device.shape == halved(f, odd).shape
 
+
+def test_zero_padding_of_odd_sides_against_torch_pooling() -> None:
     x = stacks(1, (7, 8))[0][0].astype(np.float64)
     expected = torch.nn.functional.avg_pool2d(torch.from_numpy(x)[None, None], 2, padding=(1, 0))[0, 0]
     assert _average_2x2(x, "zero") == pytest.approx(expected.numpy(), rel=1e-15)

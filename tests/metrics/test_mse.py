@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from skimage.metrics import mean_squared_error
 
-from fusionbench.metrics.mse import mse
+from fusionbench.metrics.mse import mse, mse_target
 from tests.metrics.scenes import stacks
 
 
@@ -14,6 +14,13 @@ def test_against_scikit_image(fraction: float) -> None:
     triples = [stack * (0.9 if fraction else 1) + fraction for stack in stacks()]
     for value, f, a, b in zip(mse(*triples), *triples, strict=True):
         assert value == pytest.approx((mean_squared_error(f, a) + mean_squared_error(f, b)) / 2, rel=1e-12)
+
+
+def test_against_a_target() -> None:
+    fused, target, _ = stacks()
+    expected = [mean_squared_error(f, t) for f, t in zip(fused, target, strict=True)]
+    assert mse_target(fused, target) == pytest.approx(expected, rel=1e-12)
+    assert mse_target(fused, fused).tolist() == [0, 0, 0]
 
 
 def test_unit_scale_and_zero() -> None:

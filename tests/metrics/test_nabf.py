@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.signal import correlate2d
 
+from fusionbench.metrics import _images
 from fusionbench.metrics.nabf import nabf
 from tests.metrics.scenes import floats, scene, stacks
 
@@ -34,6 +36,42 @@ def plainly(f: np.ndarray, a: np.ndarray, b: np.ndarray, floor: float) -> float:
                 q = 0.9999 / (1 + math.exp(-19 * (ratio - 0.5))) * 0.9995 / (1 + math.exp(-22 * (turn - 0.5)))
                 lost += (1 - math.sqrt(q)) * weight
     return lost / total
+
+
+def on_the_unit_scale(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """All weights equal; sums by sum(sum(window.*mask)): columns first, in the doubles of the interpreter."""
+
+    def edges(image: np.ndarray) -> list[tuple[float, float]]:
+        grown, found = np.pad(image / 255, 1, mode="reflect"), []
+        for row, column in np.ndindex(image.shape):
+            window = grown[row : row + 3, column : column + 3]
+            gx, gy = (
+                sum(sum(float(m * w) for m, w in zip(mask[:, c], window[:, c], strict=True)) for c in range(3))
+                for mask in (HORIZONTAL, HORIZONTAL.T)
+            )
+            angle = math.atan(gx / gy) if gy else math.copysign(math.pi / 2, gx) if gx else 0.0
+            found.append((math.sqrt(gx * gx + gy * gy), angle))
+        return found
+
+    of_f, of_a, of_b = (edges(image) for image in (f, a, b))
+    lost = 0.0
+    for (g_f, angle_f), *sources in zip(of_f, of_a, of_b, strict=True):
+        if all(g_f > g for g, _ in sources):
+            for g, angle in sources:
+                turn = abs(abs(angle - angle_f) - math.pi / 2) * 2 / math.pi
+                q = 0.9999 / (1 + math.exp(-19 * (g / g_f - 0.5))) * 0.9995 / (1 + math.exp(-22 * (turn - 0.5)))
+                lost += 1 - math.sqrt(q)
+    return lost / (2 * f.size)
+
+
+def test_on_the_unit_scale_as_the_published_code_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, a, b = scene(1, (40, 47))
+    f = np.maximum(a, b)  # equal gradients nearly everywhere: the last bits decide what is an artefact
+    expected = on_the_unit_scale(f, a, b)
+    assert nabf(f[None], a[None], b[None], unit=True)[0] == pytest.approx(expected, rel=1e-12)
+    monkeypatch.setattr(_images, "on_device", lambda stack: not isinstance(stack, np.ndarray))
+    tensors = [torch.from_numpy(image)[None] for image in (f, a, b)]
+    assert nabf(*tensors, unit=True)[0].item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("floor", [0.001, 0.0])

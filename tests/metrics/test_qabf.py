@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
 from skimage.filters import sobel_h, sobel_v
 
+from fusionbench.metrics import _images
 from fusionbench.metrics._images import Image
 from fusionbench.metrics.qabf import MAX, edge_gradients, padded, qabf
 from tests.metrics.scenes import floats, scene, stacks
@@ -53,9 +56,47 @@ def test_against_a_plain_composition(border: str, ties: str) -> None:
     assert value == pytest.approx(plainly(f, a, b, border, ties), rel=1e-11)
 
 
+def in_matlab(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """On the 0..1 scale, with every sum of conv2 added in MATLAB's order, in the doubles of the interpreter."""
+
+    def edges(image: np.ndarray) -> list[tuple[float, float]]:
+        grown, found = np.pad(image / 255, 1), []
+        for row in range(image.shape[0]):
+            for column in range(image.shape[1]):
+                sums = [0.0, 0.0]
+                for c in (2, 1, 0):
+                    for r in (2, 1, 0):
+                        for place, mask in enumerate((-HORIZONTAL, -VERTICAL)):  # turned by 180°
+                            sums[place] += float(mask[r, c]) * float(grown[row + r, column + c])
+                sx, sy = sums
+                found.append((math.sqrt(sx * sx + sy * sy), math.atan(sy / sx) if sx else math.pi / 2))
+        return found
+
+    of_f, above, below = edges(f), 0.0, 0.0
+    for source in (a, b):
+        for (g, alpha), (g_f, alpha_f) in zip(edges(source), of_f, strict=True):
+            ratio = g_f if g == g_f else min(g, g_f) / max(g, g_f)
+            turn = 1 - abs(alpha - alpha_f) / (math.pi / 2)
+            above += g * 0.9994 / (1 + math.exp(-15 * (ratio - 0.5))) * 0.9879 / (1 + math.exp(-22 * (turn - 0.8)))
+            below += g
+    return above / below
+
+
+def test_on_the_unit_scale_as_matlab_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    f, a, b = scene(1, (40, 47))
+    f = np.maximum(a, b)  # equal gradients nearly everywhere
+    parameters: dict[str, Any] = {"border": "zero", "ties": "fused", "unit": True}
+    expected = in_matlab(f, a, b)
+    assert qabf(f[None], a[None], b[None], **parameters)[0] == pytest.approx(expected, rel=1e-13)
+    assert qabf(f[None], a[None], b[None], order="octave", **parameters)[0] != pytest.approx(expected, rel=1e-6)
+    monkeypatch.setattr(_images, "on_device", lambda stack: not isinstance(stack, np.ndarray))
+    tensors = [torch.from_numpy(image)[None] for image in (f, a, b)]
+    assert qabf(*tensors, **parameters)[0].item() == pytest.approx(expected, rel=1e-13)
+
+
 def test_strength_against_scikit_image() -> None:
     image = scene()[0]
-    form = ("replicate", "atan", False)
+    form = ("replicate", "atan", None)
     with np.errstate(all="ignore"):
         strength = edge_gradients(padded(Image(None, grey=image), "replicate", False), form)[0]  # type: ignore[arg-type]
     x = image.astype(float)

@@ -7,8 +7,45 @@ import pytest
 import torch
 
 from fusionbench.metrics._images import Image
-from fusionbench.metrics._windows import downsample, gaussian, magnitude, separable, sobel, sobel_in_order
+from fusionbench.metrics._windows import (
+    downsample,
+    gaussian,
+    magnitude,
+    on_unit_scale,
+    separable,
+    sobel,
+    sobel_in_order,
+)
 from tests.metrics.scenes import scene
+
+
+def added(window: np.ndarray, mask: np.ndarray, order: str) -> float:
+    """One Sobel sum in the doubles of the interpreter, term by term."""
+    columns = [2, 1, 0] if order == "matlab" else [0, 1, 2]
+    rows = [0, 1, 2] if order == "window" else [2, 1, 0]
+    terms = [[float(mask[row, column]) * float(window[row, column]) for row in rows] for column in columns]
+    total = 0.0
+    for column in terms:
+        if order == "window":
+            total += (column[0] + column[1]) + column[2]
+        else:
+            for term in column:
+                total += term
+    return total
+
+
+@pytest.mark.parametrize("order", ["matlab", "octave", "window"])
+def test_sums_on_the_unit_scale_have_the_bits_of_their_order(order: str) -> None:
+    x = on_unit_scale(scene(0, (14, 17))[0].astype(np.float64))
+    assert np.array_equal(x, on_unit_scale(torch.from_numpy(x * 255))) and x[3, 4] == scene(0, (14, 17))[0][3, 4] / 255
+    horizontal = np.outer([1, 2, 1], [-1, 0, 1])
+    found = sobel_in_order(x, order)  # type: ignore[arg-type]
+    batch = sobel_in_order(torch.from_numpy(x)[None], order)  # type: ignore[arg-type]
+    for ours, tensor, mask in zip(found, batch, (horizontal, horizontal.T), strict=True):
+        expected = [[added(x[r : r + 3, c : c + 3], mask, order) for c in range(15)] for r in range(12)]
+        assert np.array_equal(ours, expected) and np.array_equal(tensor[0], expected)
+    others = [sobel_in_order(x, other)[0] for other in ("matlab", "octave", "window") if other != order]  # type: ignore[arg-type]
+    assert not any(np.array_equal(found[0], other) for other in others)
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(1, 1.0), (3, 0.5), (11, 1.5), (17, 3.4)])
@@ -47,8 +84,9 @@ def test_downsampling_in_bands_keeps_every_second_pixel(shape: tuple[int, int]) 
 
 def test_both_sobels_agree_on_whole_numbers() -> None:
     x = scene(0)[0].astype(np.float64)
-    for one, two in zip(sobel(x), sobel_in_order(x), strict=True):
-        assert np.array_equal(one, two)
+    for order in ("matlab", "octave", "window"):
+        for one, two in zip(sobel(x), sobel_in_order(x, order), strict=True):  # type: ignore[arg-type]
+            assert np.array_equal(one, two)
     for one, two in zip(sobel(x), sobel(torch.from_numpy(x)[None]), strict=True):
         assert np.array_equal(one, two[0].numpy())
     assert magnitude(*sobel(x)) == pytest.approx(np.hypot(*sobel(x)), rel=1e-14)

@@ -37,7 +37,8 @@ from fusionbench.evaluation.fusing.record import (
     open_record,
 )
 from fusionbench.evaluation.fusing.sheet import write_sheet
-from fusionbench.evaluation.image_files import missing_text, note_lines, pair_by_stem
+from fusionbench.evaluation.image_files import note_lines
+from fusionbench.evaluation.image_rows import missing_text, pair_by_stem
 
 _PROFILE = "embedded colour profile not applied"  # it goes into the fused image
 
