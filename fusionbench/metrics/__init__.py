@@ -35,6 +35,9 @@ METRICS: Registry[Metric] = Registry(
         "qp": "fusionbench.metrics.qp:METRIC",
         "qy": "fusionbench.metrics.qy:METRIC",
         "viff": "fusionbench.metrics.viff:METRIC",
+        "mef_ssim": "fusionbench.metrics.mef_ssim:METRIC",
+        "mef_ms_ssim": "fusionbench.metrics.mef_ms_ssim:METRIC",
+        "vif_wavelet": "fusionbench.metrics.vif_wavelet:METRIC",
     },
     see="fusionbench list metrics",
 )

@@ -237,20 +237,21 @@ def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
     """Decorator: a metric of stacks from a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
 
     The result takes (N,H,W) stacks and returns (N,) float64, NumPy or torch as they came in. Its attribute ``kernel``
-    is the formula, for scoring many metrics on the same images.
+    is the formula, for scoring many metrics on the same images; ``many`` says whether it takes further stacks
+    (``*more`` in the formula) beyond those it names.
     """
     import inspect
 
-    names = [
-        name
-        for name, parameter in inspect.signature(kernel).parameters.items()
-        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    ]
+    kinds = {name: parameter.kind for name, parameter in inspect.signature(kernel).parameters.items()}
+    first = [name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    many = inspect.Parameter.VAR_POSITIONAL in kinds.values()
 
     @functools.wraps(kernel)
     def function(*stacks: np.ndarray | torch.Tensor, **parameters: Any) -> Any:
-        if len(stacks) != len(names):
-            raise UsageError(f"{kernel.__name__}({', '.join(names)}) takes {len(names)} stacks, got {len(stacks)}")
+        if len(stacks) < len(first) or (len(stacks) > len(first) and not many):
+            wanted = f"{len(first)} stacks{' or more' if many else ''}"
+            raise UsageError(f"{kernel.__name__}({', '.join(first)}) takes {wanted}, got {len(stacks)}")
+        names = first + [f"source {place}" for place in range(len(first), len(stacks))]
         check_stacks(stacks, names)
         rows = zip(*(to_images(stack) for stack in stacks), strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -258,4 +259,5 @@ def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
         return stack_like(values, stacks[0])
 
     function.kernel = kernel  # type: ignore[attr-defined]
+    function.many = many  # type: ignore[attr-defined]
     return function

@@ -9,70 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.types import Metric
+from fusionbench.metrics._toolkits import TOOLKITS
+from fusionbench.metrics._variants import BLACK as _BLACK
+from fusionbench.metrics._variants import INFINITE
+from fusionbench.metrics._variants import INNER as _INNER
+from fusionbench.metrics._variants import MERGED as _MERGED
+from fusionbench.metrics._variants import NATS as _NATS
+from fusionbench.metrics._variants import SAME as _SAME
+from fusionbench.metrics._variants import STRETCHED as _STRETCHED
+from fusionbench.metrics._variants import STRETCHED_QCV as _STRETCHED_QCV
+from fusionbench.metrics._variants import SUM as _SUM
+from fusionbench.metrics._variants import UNIT_MSE as _UNIT_MSE
+from fusionbench.metrics._variants import WRONG_PEAK as _WRONG_PEAK
+from fusionbench.metrics._variants import ZERO_TIES as _ZERO_TIES
+from fusionbench.metrics._variants import Dialect as Dialect
+from fusionbench.metrics._variants import Variant as Variant
 
 STANDARD = "standard/1"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One metric in a dialect.
-
-    Attributes:
-        parameters: keyword arguments of the metric's function that differ from its defaults.
-        unit, range: where they differ from the metric's.
-        swap: the order in which the evaluator passes (fused, a, b) to its own function.
-        min_side, min_reason, undefined: what sizes and images it needs, where they differ from the metric's.
-        note: the effect on the value.
-    """
-
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    unit: str | None = None
-    range: tuple[float, float] | None = None
-    swap: tuple[int, int, int] = (0, 1, 2)
-    note: str = ""
-    min_side: int | None = None
-    min_reason: str | None = None
-    undefined: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """A published evaluator: which metrics it has and how each is computed.
-
-    ``precision`` is the relative agreement of the float64 values here with the evaluator's own output.
-    """
-
-    name: str
-    title: str
-    used_by: str
-    metrics: Mapping[str, Variant]
-    precision: str
-
-    @property
-    def id(self) -> str:
-        """Name with its version, as results carry it."""
-        return f"{self.name}/1"
-
-
-INFINITE = float("inf")
-_SAME = Variant()
-_ZERO_TIES = {"border": "zero", "ties": "fused"}
-_BLACK = ("both sources are black",)  # zeros outside the image make an edge around any other flat source
-_SUM = (-2.0, 2.0)
-_NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 0.693 of the value in bits")
-_INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
-_WRONG_PEAK = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
-_UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
-_STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first")
-_STRETCHED_QCV = Variant(
-    {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
-)
-_MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
 
 _LIST = (
     Dialect(
@@ -271,7 +229,7 @@ _LIST = (
         "1e-4; VIF, SSIM and MS-SSIM 1e-3 (the original's single precision)",
     ),
 )
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _LIST}
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (*_LIST, *TOOLKITS)}
 
 
 def list_dialects() -> list[str]:

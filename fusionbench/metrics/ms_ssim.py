@@ -25,6 +25,7 @@ def ms_ssim(
     data_range: float = 255.0,
     over: Literal["mean", "sum"] = "mean",
     odd: Literal["drop", "zero"] = "drop",
+    opposite: Literal["in the mean", "is nothing"] = "in the mean",
 ) -> Array:
     """Mean of MS-SSIM(A,F) and MS-SSIM(B,F): three (N,H,W) on 0..255, sides of at least 176, to (N,), 0..1.
 
@@ -34,6 +35,7 @@ def ms_ssim(
         data_range: L of the stabilising constants (0.01·L)² and (0.03·L)².
         over: mean or sum of the two sources.
         odd: at an odd side, leave out the last row or column, or put one of zeros before the first.
+        opposite: ``"is nothing"`` counts every window of opposite structure as 0, not only a negative mean.
 
     Raises:
         DataError: a side below 176 pixels.
@@ -50,15 +52,17 @@ def ms_ssim(
         [0.5]
     """
     need_side(fused, MIN_SIDE, "ms_ssim")
-    total = _multi_scale_ssim(fused, a, data_range, odd) + _multi_scale_ssim(fused, b, data_range, odd)
+    signed = opposite == "in the mean"
+    total = sum(_multi_scale_ssim(fused, source, data_range, odd, signed) for source in (a, b))
     return total / 2 if over == "mean" else total
 
 
-def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str) -> Array:
+def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str, signed: bool) -> Array:
     product: Array = 1.0
     for scale, weight in enumerate(WEIGHTS):
         last = scale == len(WEIGHTS) - 1
-        term = _contrast_structure(_at_scale(fused, scale, odd), _at_scale(source, scale, odd), data_range, last)
+        images = _at_scale(fused, scale, odd), _at_scale(source, scale, odd)
+        term = _contrast_structure(*images, data_range, last, signed)
         product = product * fused.xp.clip(term, 0, None) ** weight
     return product
 
@@ -80,7 +84,7 @@ def _average_2x2(x: Array, odd: str) -> Array:
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
 
 
-def _contrast_structure(fused: Image, source: Image, data_range: float, with_luminance: bool) -> Array:
+def _contrast_structure(fused: Image, source: Image, data_range: float, with_luminance: bool, signed: bool) -> Array:
     """Mean of contrast·structure, times luminance at the coarsest scale."""
     weights = gaussian(SIZE, 1.5)
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
@@ -89,6 +93,8 @@ def _contrast_structure(fused: Image, source: Image, data_range: float, with_lum
     mu_fs = mu_f * mu_s
     sigma_fs = local_covariance(fused, source, weights, "valid", mu_fs)
     ssim_map = (2 * sigma_fs + c2) / (sigma_f_sq + sigma_s_sq + c2)
+    if not signed:
+        ssim_map = fused.xp.clip(ssim_map, 0, None)
     if with_luminance:
         ssim_map = ssim_map * (2 * mu_fs + c1) / (mu_f**2 + mu_s**2 + c1)
     return np.float64(ssim_map.mean()) if fused.xp is np else ssim_map.mean(AXES)
