@@ -145,7 +145,7 @@ class Metric:
         name: what users type; the file ``metrics/<name>.py`` has the formula.
         version: raised with any change that moves a value.
         function: returns (N,) float64, one number per image; means are taken once, elsewhere. Arguments by ``needs``:
-            ``"pair"``: ``function(fused, a, b)`` of (N,H,W) images on 0..255;
+            ``"pair"``: ``function(fused, a, b)`` of (N,H,W) images on 0..255, and of further sources with ``many``;
             ``"fused"``: ``function(fused)``;
             ``"target"``: ``function(fused, target)``;
             ``"samples"``: ``function(samples, target)`` of (n,N,C,H,W) and (N,C,H,W) in [0,1];
@@ -164,6 +164,7 @@ class Metric:
         min_reason: why smaller images have no value.
         undefined: names of the conditions of :mod:`fusionbench.metrics.undefined` under which there is no finite value.
         oracle: the independent implementations that the tests hold it to.
+        many: whether a metric of pairs is defined for any number of sources.
 
     Example:
         >>> import numpy as np
@@ -200,3 +201,4 @@ class Metric:
     min_reason: str = ""
     undefined: tuple[str, ...] = ()
     label: str = ""
+    many: bool = False

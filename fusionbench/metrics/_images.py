@@ -237,27 +237,24 @@ def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
     """Decorator: a metric of stacks from a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
 
     The result takes (N,H,W) stacks and returns (N,) float64, NumPy or torch as they came in. Its attribute ``kernel``
-    is the formula, for scoring many metrics on the same images; ``many`` says whether it takes further stacks
-    (``*more`` in the formula) beyond those it names.
+    is the formula, for scoring many metrics on the same images. A formula of ``*more`` images takes any number.
     """
     import inspect
 
-    kinds = {name: parameter.kind for name, parameter in inspect.signature(kernel).parameters.items()}
-    first = [name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    many = inspect.Parameter.VAR_POSITIONAL in kinds.values()
+    parameters_of = inspect.signature(kernel).parameters.items()
+    names = [name for name, one in parameters_of if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    many = any(one.kind is inspect.Parameter.VAR_POSITIONAL for _, one in parameters_of)
 
     @functools.wraps(kernel)
     def function(*stacks: np.ndarray | torch.Tensor, **parameters: Any) -> Any:
-        if len(stacks) < len(first) or (len(stacks) > len(first) and not many):
-            wanted = f"{len(first)} stacks{' or more' if many else ''}"
-            raise UsageError(f"{kernel.__name__}({', '.join(first)}) takes {wanted}, got {len(stacks)}")
-        names = first + [f"source {place}" for place in range(len(first), len(stacks))]
-        check_stacks(stacks, names)
+        if len(stacks) < len(names) or (len(stacks) > len(names) and not many):
+            listed, least = (", ".join(names + ["…"] * many), "at least " if many else "")
+            raise UsageError(f"{kernel.__name__}({listed}) takes {least}{len(names)} stacks, got {len(stacks)}")
+        check_stacks(stacks, [*names, *(f"source {place}" for place in range(3, len(stacks)))])
         rows = zip(*(to_images(stack) for stack in stacks), strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = [kernel(*row, **parameters) for row in rows] if stacks[0].shape[0] else []
         return stack_like(values, stacks[0])
 
     function.kernel = kernel  # type: ignore[attr-defined]
-    function.many = many  # type: ignore[attr-defined]
     return function

@@ -65,6 +65,7 @@ METRIC = Metric(
     label="MEF-MS-SSIM",
     function=mef_ms_ssim,
     needs="pair",
+    many=True,
     better="higher",
     unit="1",
     range=(0.0, 1.0),

@@ -118,6 +118,7 @@ METRIC = Metric(
     label="MEF-SSIM",
     function=mef_ssim,
     needs="pair",
+    many=True,
     better="higher",
     unit="1",
     range=(-1.0, 1.0),

@@ -161,7 +161,7 @@ def test_bad_input_is_refused_in_one_line(name: str) -> None:
             metric.function(bad, *rest)
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="takes"):
-        metric.function(*(images[:-1] if metric.function.many else (*images, images[0])))
+        metric.function(*(images[:-1] if metric.many else (*images, images[0])))
 
 
 @pytest.mark.parametrize("name", [n for n in IMAGE_METRICS if get_metric(n).needs == "pair"])

@@ -66,7 +66,7 @@ def test_further_sources_are_checked_like_the_first() -> None:
     f, a, b = stacks(1, (20, 20))
     with pytest.raises(DataError, match=r"fused has shape .* but source 3 \(1, 19, 20\)"):
         mef_ssim(f, a, b, b[:, :-1])
-    with pytest.raises(UsageError, match="takes 3 stacks or more, got 2"):
+    with pytest.raises(UsageError, match="takes at least 3 stacks, got 2"):
         mef_ssim(f, a)
     broken = b.astype(float)
     broken[0, 0, 0] = np.nan
