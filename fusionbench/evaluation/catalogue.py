@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fusionbench import __version__
 from fusionbench.core.errors import FusionbenchError, UsageError, unknown_name
 from fusionbench.core.registry import Registry
 
@@ -203,6 +204,10 @@ def list_names(kind: str, root: Path = Path("data")) -> list[str]:
     """Names of one kind; for ``datasets`` those below ``root``."""
     if kind == "datasets":
         return list(dict.fromkeys(folder.parent.parent.name for folder in dataset_folders(root)))
+    if kind == "metrics":
+        from fusionbench.metrics import LIBRARY_NAMES
+
+        return sorted({*_registry(kind).names(), *LIBRARY_NAMES})
     if kind in _REGISTERED:
         return _registry(kind).names()
     if kind == "suites":
@@ -224,7 +229,8 @@ def list_cards(kind: str, root: Path = Path("data")) -> list[Card]:
 def _card(kind: str, name: str) -> Card:
     card = _safely(name, partial(_CARDS[kind], name))
     if kind in _REGISTERED:
-        card["origin"] = _registry(kind).origin(name)
+        known = name in _registry(kind).names()
+        card["origin"] = _registry(kind).origin(name) if known else f"fusionbench {__version__}, by another library"
     return card
 
 

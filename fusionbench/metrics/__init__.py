@@ -36,11 +36,15 @@ METRICS: Registry[Metric] = Registry(
         "qp": "fusionbench.metrics.qp:METRIC",
         "qy": "fusionbench.metrics.qy:METRIC",
         "viff": "fusionbench.metrics.viff:METRIC",
+        "mef_ssim": "fusionbench.metrics.mef_ssim:METRIC",
+        "mef_ms_ssim": "fusionbench.metrics.mef_ms_ssim:METRIC",
+        "vif_wavelet": "fusionbench.metrics.vif_wavelet:METRIC",
     },
     see="fusionbench list metrics",
 )
 register_metric = METRICS.register
 list_metrics = METRICS.names
+LIBRARY_NAMES = ("brisque", "clip_iqa", "lpips", "musiq", "niqe")  # metrics/iqa.py; by name only, never among "all"
 
 
 def get_metric(name: str, dialect: str = "standard/1") -> Metric:
@@ -57,7 +61,12 @@ def get_metric(name: str, dialect: str = "standard/1") -> Metric:
         >>> get_metric("mi").unit, get_metric("mi", "cddfuse").unit
         ('bits', 'nats')
     """
-    metric = METRICS.get(name)
+    if name in LIBRARY_NAMES and name not in METRICS.names():
+        from fusionbench.metrics.iqa import LIBRARY_METRICS
+
+        metric = LIBRARY_METRICS[name]
+    else:
+        metric = METRICS.get(name)
     if dialect == "standard/1":
         return metric
     from fusionbench.metrics.dialects import in_dialect
@@ -79,6 +88,6 @@ def label_of(score: str) -> str:
     if name == "elbo":
         return "negative ELBO"
     try:
-        return METRICS.get(name).label or score
+        return get_metric(name).label or score
     except UsageError:  # the metric of a package that is not installed here
         return score

@@ -9,11 +9,17 @@ from fusionbench.metrics._images import AXES, Array, Image, image_metric, namesp
 
 
 @image_metric
-def ag(fused: Image, *, counts: Literal["pixels", "inner"] = "pixels") -> Array:
+def ag(
+    fused: Image,
+    *,
+    counts: Literal["pixels", "inner"] = "pixels",
+    differences: Literal["central", "forward"] = "central",
+) -> Array:
     """Mean of sqrt((gx²+gy²)/2) by central differences: (N,H,W) on 0..255 to (N,), grey levels per pixel.
 
     Args:
         counts: ``"inner"`` divides the sum by (H-1)(W-1) instead of H·W.
+        differences: ``"forward"`` takes those to the right and lower neighbour, of the pixels that have both.
 
     Raises:
         DataError: an image narrower or lower than 2 pixels.
@@ -29,6 +35,9 @@ def ag(fused: Image, *, counts: Literal["pixels", "inner"] = "pixels") -> Array:
     """
     need_side(fused, 2, "ag")
     x, (height, width) = fused.pixels, fused.shape
+    if differences == "forward":
+        right, down = x[..., :-1, 1:] - x[..., :-1, :-1], x[..., 1:, :-1] - x[..., :-1, :-1]
+        return fused.xp.sqrt((right * right + down * down) / 2).mean(AXES)
     gx, gy = central(x), central(x.swapaxes(-1, -2)).swapaxes(-1, -2)
     gx *= gx
     gx += gy * gy
@@ -60,7 +69,10 @@ METRIC = Metric(
     reference="Cui, Feng, Xu, Li, Chen 2015, Opt. Commun. 341, 199–209",
     formula="AG = mean(sqrt((gx² + gy²)/2)),  gx, gy: central differences, one-sided at the border",
     exploits="Noise and sharpening raise it; it never looks at the sources.",
-    choices=("Mean over all pixels: dividing by (H-1)(W-1) gives 0.3 to 1 % more (vifb, linfeng).",),
+    choices=(
+        "Mean over all pixels: dividing by (H-1)(W-1) gives 0.3 to 1 % more (vifb, linfeng).",
+        "Central differences; forward ones (chenzpstar) gave 18 to 52 % more on six real results.",
+    ),
     edge_cases="A flat image has 0; images one pixel wide or high are refused.",
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=2,

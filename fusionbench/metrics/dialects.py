@@ -9,78 +9,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.images import GreyRule
 from fusionbench.core.types import Metric
+from fusionbench.metrics._toolkits import TOOLKITS
+from fusionbench.metrics._variants import (
+    BLACK,
+    INFINITE,
+    INNER,
+    MERGED,
+    NATS,
+    SAME,
+    STRETCHED_QCB,
+    STRETCHED_QCV,
+    SUM,
+    UNIT_MSE,
+    WRONG_PEAK,
+    ZERO_TIES,
+)
+from fusionbench.metrics._variants import Dialect as Dialect
+from fusionbench.metrics._variants import Variant as Variant
 
 STANDARD = "standard/1"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One metric in a dialect.
-
-    Attributes:
-        parameters: keyword arguments of the metric's function that differ from its defaults.
-        unit, range: where they differ from the metric's.
-        swap: the order in which the evaluator passes (fused, a, b) to its own function.
-        min_side, min_reason, undefined: what sizes and images it needs, where they differ from the metric's.
-        note: the effect on the value.
-    """
-
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    unit: str | None = None
-    range: tuple[float, float] | None = None
-    swap: tuple[int, int, int] = (0, 1, 2)
-    note: str = ""
-    min_side: int | None = None
-    min_reason: str | None = None
-    undefined: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """A published evaluator: which metrics it has and how each is computed.
-
-    ``precision`` is the relative agreement of the float64 values here with the evaluator's own output. ``version`` is
-    raised when a value of the dialect changes. ``grey`` is how the evaluator makes colour files grey before its metrics
-    see them; functions of arrays take grey ones.
-    """
-
-    name: str
-    title: str
-    used_by: str
-    metrics: Mapping[str, Variant]
-    precision: str
-    version: str = "1"
-    grey: GreyRule = "bt601"
-
-    @property
-    def id(self) -> str:
-        """Name with its version, as results carry it."""
-        return f"{self.name}/{self.version}"
-
-
-INFINITE = float("inf")
-_SAME = Variant()
-_ZERO_TIES = {"border": "zero", "ties": "fused"}
-_BLACK = ("both sources are black",)  # zeros outside the image make an edge around any other flat source
-_SUM = (-2.0, 2.0)
-_NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 0.693 of the value in bits")
-_INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
-_WRONG_PEAK = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
-_UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
-_STRETCHED_QCB = Variant(
-    {"stretch": True, "dark": 0.0},
-    note="every image is stretched to 0..255 first; black backgrounds have contrasts, in part of rounding errors",
-)
-_STRETCHED_QCV = Variant(
-    {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
-)
-_MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
 
 _LIST = (
     Dialect(
@@ -88,26 +41,26 @@ _LIST = (
         "CDDFuse evaluator (Python)",
         "CDDFuse, DAE-Fuse and papers that say they use its evaluator",
         {
-            "en": _SAME,
-            "sd": _SAME,
-            "sf": _SAME,
-            "ag": _SAME,
-            "mi": _NATS,
-            "mse": _SAME,
+            "en": SAME,
+            "sd": SAME,
+            "sf": SAME,
+            "ag": SAME,
+            "mi": NATS,
+            "mse": SAME,
             "psnr": Variant(
                 {"peak": "max of fused"},
                 note="the peak is the fused image's brightest value",
                 undefined=("the fused image is black", "the fused image equals both sources"),
             ),
-            "cc": _SAME,
-            "scd": _SAME,
+            "cc": SAME,
+            "scd": SAME,
             "vif": Variant(note="printed as VIFF, but it is VIF-p, summed"),
             "qabf": Variant(
-                _ZERO_TIES, undefined=_BLACK, note="zeros outside the image; equal gradients score the gradient itself"
+                ZERO_TIES, undefined=BLACK, note="zeros outside the image; equal gradients score the gradient itself"
             ),
             "ssim": Variant(
                 {"window": "uniform", "size": 7, "data_range": 2.0, "sample": True, "over": "sum"},
-                range=_SUM,
+                range=SUM,
                 note="7×7 box, range 2 on images of 0..255 (what scikit-image before 0.20 assumed for floats), summed",
                 min_side=7,
                 min_reason="its windows are 7×7",
@@ -124,13 +77,13 @@ _LIST = (
             "en": Variant({"rounding": "floor"}),
             "sd": Variant(note="printed as Variance"),
             "sf": Variant({"counts": "pixels"}, note="both sums divided by H·W: 0.1 to 0.2 % less"),
-            "ag": _INNER,
-            "mi": _NATS,
+            "ag": INNER,
+            "mi": NATS,
             "psnr": Variant({"peak": "root of sums"}, note="sqrt(Σd²)/(H·W) stands for the squared error"),
-            "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
-            "ssim": Variant({"over": "sum"}, range=_SUM, note="summed"),
-            "qcv": _STRETCHED_QCV,
-            "qcb": _STRETCHED_QCB,
+            "qabf": Variant(ZERO_TIES, undefined=BLACK),
+            "ssim": Variant({"over": "sum"}, range=SUM, note="summed"),
+            "qcv": STRETCHED_QCV,
+            "qcb": STRETCHED_QCB,
         },
         "1e-7; Q_CB 5e-4 on PET and SPECT slices: far from every edge the original divides rounding errors",
     ),
@@ -139,11 +92,11 @@ _LIST = (
         "imageFusionMetrics (MATLAB)",
         "papers that score Q_MI, Q_Y, Q_CV, Q_CB, Q_P after Liu, Blasch, Xue, Laganière, Wu 2012",
         {
-            "nmi": _SAME,
-            "viff": _SAME,
-            "qy": _SAME,
-            "qcv": _STRETCHED_QCV,
-            "qcb": _STRETCHED_QCB,
+            "nmi": SAME,
+            "viff": SAME,
+            "qy": SAME,
+            "qcv": STRETCHED_QCV,
+            "qcb": STRETCHED_QCB,
             "qp": Variant({"low_pass": "off by one"}, note="the filters' low-pass is one bin off at odd sizes"),
         },
         "1e-7; Q_Y 1e-4 where windows are nearly flat, and NaN there in the original where one is; Q_CB 5e-4 on PET "
@@ -154,17 +107,17 @@ _LIST = (
         "Evaluation-for-Image-Fusion (MATLAB, since March 2023)",
         "papers that use the current version of that repository",
         {
-            "en": _SAME,
-            "sd": _SAME,
-            "sf": _SAME,
-            "ag": _INNER,
-            "mi": _MERGED,
-            "mse": _UNIT_MSE,
-            "psnr": _WRONG_PEAK,
-            "cc": _SAME,
-            "scd": _SAME,
-            "vif": _SAME,
-            "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
+            "en": SAME,
+            "sd": SAME,
+            "sf": SAME,
+            "ag": INNER,
+            "mi": MERGED,
+            "mse": UNIT_MSE,
+            "psnr": WRONG_PEAK,
+            "cc": SAME,
+            "scd": SAME,
+            "vif": SAME,
+            "qabf": Variant(ZERO_TIES, undefined=BLACK),
             "ssim": Variant(
                 {"data_range": 1.0, "border": "replicate"},
                 note="range 1 on images of 0..255; border replicated; mean",
@@ -180,19 +133,19 @@ _LIST = (
         "Evaluation-for-Image-Fusion (MATLAB, before March 2023)",
         "SeAFusion, PIAFusion, SwinFusion-era tables",
         {
-            "en": _SAME,
+            "en": SAME,
             "sd": Variant({"arithmetic": "uint8"}, range=(0.0, 15.97), note="saturating 8-bit arithmetic: 6 to 12"),
             "sf": Variant({"scale": 1 / 255}, "1", (0.0, 1.42), note="on the 0..1 scale"),
-            "ag": _INNER,
-            "mi": _MERGED,
-            "mse": _UNIT_MSE,
-            "psnr": _WRONG_PEAK,
-            "cc": _SAME,
-            "scd": _SAME,
+            "ag": INNER,
+            "mi": MERGED,
+            "mse": UNIT_MSE,
+            "psnr": WRONG_PEAK,
+            "cc": SAME,
+            "scd": SAME,
             "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
             "qabf": Variant(
-                {**_ZERO_TIES, "unit": True},
-                undefined=_BLACK,
+                {**ZERO_TIES, "unit": True},
+                undefined=BLACK,
                 note="on the 0..1 scale, where equal gradients score far below 1; added in the order of MATLAB's conv2",
             ),
         },
@@ -204,12 +157,12 @@ _LIST = (
         "RFN-Nest analysis (MATLAB)",
         "DenseFuse, NestFuse and RFN-Nest tables",
         {
-            "en": _SAME,
+            "en": SAME,
             "sd": Variant(
                 {"pooling": "sum/255"}, range=(0.0, INFINITE), note="not divided by H·W: grows with the image"
             ),
             "mi": Variant({"joint": "ignored"}, note="exactly twice the entropy of F: no mutual information in it"),
-            "scd": _SAME,
+            "scd": SAME,
             "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal"),
         },
         "1e-7; Nabf 1e-12",
@@ -220,13 +173,13 @@ _LIST = (
         "GTF evaluation (MATLAB)",
         "GTF, FusionGAN and DDcGAN-era tables",
         {
-            "en": _SAME,
-            "sd": _SAME,
-            "sf": _SAME,
-            "mi": _SAME,
+            "en": SAME,
+            "sd": SAME,
+            "sf": SAME,
+            "mi": SAME,
             "qabf": Variant(
                 {"border": "zero", "angle": "atan swapped"},
-                undefined=_BLACK,
+                undefined=BLACK,
                 note="edge_association: its angle is taken the other way",
             ),
             "fmi": Variant({"feature": "pixel"}, note="pixel values are the feature"),
@@ -246,32 +199,32 @@ _LIST = (
         "the infrared and visible image fusion survey of 2024",
         {
             "en": Variant({"inside_log": 1e-7}, note="1e-7 inside the logarithm"),
-            "sd": _SAME,
-            "sf": _SAME,
-            "ag": _SAME,
-            "mi": _SAME,
+            "sd": SAME,
+            "sf": SAME,
+            "ag": SAME,
+            "mi": SAME,
             "nmi": Variant(
                 {"by": "sources"},
                 note="sum divided by the sources' entropies",
                 undefined=("both sources are constant",),
             ),
-            "mse": _UNIT_MSE,
-            "psnr": _WRONG_PEAK,
-            "cc": _SAME,
-            "scd": _SAME,
+            "mse": UNIT_MSE,
+            "psnr": WRONG_PEAK,
+            "cc": SAME,
+            "scd": SAME,
             "vif": Variant(
                 {"window": "off-centre", "border": "zero"},
                 note="zero padding, window off centre: 2 to 30 % more",
                 min_side=9,
                 min_reason="its largest window reaches 8 pixels beyond the border",
             ),
-            "qabf": Variant(_ZERO_TIES, undefined=_BLACK),
+            "qabf": Variant(ZERO_TIES, undefined=BLACK),
             "ssim": Variant(
-                {"data_range": 1.0, "over": "sum"}, range=_SUM, note="images times 255 once too often, summed"
+                {"data_range": 1.0, "over": "sum"}, range=SUM, note="images times 255 once too often, summed"
             ),
             "ms_ssim": Variant(
                 {"data_range": 1.0, "over": "sum", "odd": "zero"},
-                range=_SUM,
+                range=SUM,
                 note="images times 255 once too often, odd sides padded with zeros, summed",
             ),
             "nabf": Variant(
@@ -283,7 +236,7 @@ _LIST = (
         "1e-4; VIF, SSIM and MS-SSIM 1e-3 (the original's single precision)",
     ),
 )
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in _LIST}
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (*_LIST, *TOOLKITS)}
 
 
 def list_dialects() -> list[str]:

@@ -26,6 +26,7 @@ def ms_ssim(
     data_range: float = 255.0,
     over: Literal["mean", "sum"] = "mean",
     odd: OddSides = "drop",
+    opposite: Literal["in the mean", "is nothing"] = "in the mean",
 ) -> Array:
     """Mean of MS-SSIM(A,F), MS-SSIM(B,F), …: three or more (N,H,W) on 0..255, sides of at least 176, to (N,), 0..1.
 
@@ -36,6 +37,7 @@ def ms_ssim(
         over: mean or sum of the two sources.
         odd: at an odd side, ``"drop"`` leaves out the last row or column; ``"zero"`` puts one of zeros before the
             first, as pytorch-msssim does; ``"reflect"`` puts the last but one after the last, as chenzpstar's code.
+        opposite: ``"is nothing"`` counts every window of opposite structure as 0, not only a negative mean.
 
     Raises:
         DataError: a side below 176 pixels.
@@ -52,16 +54,17 @@ def ms_ssim(
         [0.5]
     """
     need_side(fused, MIN_SIDE, "ms_ssim")
-    sources = (a, b, *more)
-    total = sum(_multi_scale_ssim(fused, source, data_range, odd) for source in sources)
+    sources, signed = (a, b, *more), opposite == "in the mean"
+    total = sum(_multi_scale_ssim(fused, source, data_range, odd, signed) for source in sources)
     return total / len(sources) if over == "mean" else total
 
 
-def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str) -> Array:
+def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str, signed: bool) -> Array:
     product: Array = 1.0
     for scale, weight in enumerate(WEIGHTS):
         last = scale == len(WEIGHTS) - 1
-        term = _contrast_structure(_at_scale(fused, scale, odd), _at_scale(source, scale, odd), data_range, last)
+        images = _at_scale(fused, scale, odd), _at_scale(source, scale, odd)
+        term = _contrast_structure(*images, data_range, last, signed)
         product = product * fused.xp.clip(term, 0, None) ** weight
     return product
 
@@ -86,7 +89,7 @@ def _average_2x2(x: Array, odd: str) -> Array:
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
 
 
-def _contrast_structure(fused: Image, source: Image, data_range: float, with_luminance: bool) -> Array:
+def _contrast_structure(fused: Image, source: Image, data_range: float, with_luminance: bool, signed: bool) -> Array:
     """Mean of contrast·structure, times luminance at the coarsest scale."""
     weights = gaussian(SIZE, 1.5)
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
@@ -95,6 +98,8 @@ def _contrast_structure(fused: Image, source: Image, data_range: float, with_lum
     mu_fs = mu_f * mu_s
     sigma_fs = local_covariance(fused, source, weights, "valid", mu_fs)
     ssim_map = (2 * sigma_fs + c2) / (sigma_f_sq + sigma_s_sq + c2)
+    if not signed:
+        ssim_map = fused.xp.clip(ssim_map, 0, None)
     if with_luminance:
         ssim_map = ssim_map * (2 * mu_fs + c1) / (mu_f**2 + mu_s**2 + c1)
     return np.float64(ssim_map.mean()) if fused.xp is np else ssim_map.mean(AXES)

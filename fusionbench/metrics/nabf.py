@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import on_unit_scale, pad_border, sobel, sobel_in_order
+from fusionbench.metrics.qabf import edge_gradients, edge_preservation, padded
 
 STRONG, WEAK_WEIGHT, POWER = 2.0, 0.001, 1.5
 GAMMA_G, KAPPA_G, SIGMA = 0.9999, 19.0, 0.5
@@ -16,15 +18,24 @@ GAMMA_ALPHA, KAPPA_ALPHA = 0.9995, 22.0
 
 
 @image_metric
-def nabf(fused: Image, a: Image, b: Image, *more: Image, floor: float = WEAK_WEIGHT, unit: bool = False) -> Array:
+def nabf(
+    fused: Image,
+    a: Image,
+    b: Image,
+    *more: Image,
+    floor: float = WEAK_WEIGHT,
+    unit: bool = False,
+    edges: Literal["kumar", "qabf"] = "kumar",
+) -> Array:
     """Share of edge weight lost to artefacts: three or more (N,H,W) on 0..255 to (N,), 0..1, lower is better.
 
     Args:
         floor: weight of edges weaker than 2 grey levels.
         unit: take the gradients on the 0..1 scale, where no edge is strong and all weigh the same; the last bits, which
             decide what is an artefact where gradients are equal, are those of the published MATLAB code.
+        edges: ``"qabf"`` takes preservation and its constants from Qabf, folded angles, and weighs all edges by g^1.5.
 
-    NaN where all weights are 0 (two flat sources with ``floor`` 0).
+    NaN where all weights are 0 (two flat sources with ``floor`` 0 or the edges of Qabf).
 
     Raises:
         DataError: an image narrower or lower than 3 pixels.
@@ -44,6 +55,8 @@ def nabf(fused: Image, a: Image, b: Image, *more: Image, floor: float = WEAK_WEI
     """
     need_side(fused, 3, "nabf")
     xp = fused.xp
+    if edges == "qabf":
+        return _lost_by_artefacts(fused, a, b, *more)
     g_f = normalised_gradients(fused, unit)[0]
     sources = (a, b, *more)
     artefact = functools.reduce(operator.and_, (g_f > normalised_gradients(source, unit)[0] for source in sources))
@@ -55,6 +68,20 @@ def nabf(fused: Image, a: Image, b: Image, *more: Image, floor: float = WEAK_WEI
         artefacts = artefacts + (lost * weight).sum(AXES)
         total = total + weight.sum(AXES)
     return artefacts / total
+
+
+def _lost_by_artefacts(fused: Image, *sources: Image) -> Array:
+    """The same sum with Q_XF of Qabf, so that Qabf, artefacts and losses add up to 1."""
+    images = (fused, *sources)
+    maps = [edge_gradients(padded(image, "reflect", False), ("reflect", "folded", None)) for image in images]
+    artefact = functools.reduce(operator.and_, (maps[0][0] > strength for strength, _ in maps[1:]))
+    lost, total = 0.0, 0.0
+    for source in maps[1:]:
+        weight = source[0] ** POWER
+        q = edge_preservation(source, maps[0], "one", fused, folded=True)
+        lost = lost + fused.xp.where(artefact, (1 - q) * weight, 0.0).sum(AXES)
+        total = total + weight.sum(AXES)
+    return lost / total
 
 
 def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ def psnr(
     b: Image,
     *more: Image,
     peak: Literal["255", "max of fused", "65025", "root of sums"] = "255",
+    of: Literal["mean error", "each source"] = "mean error",
 ) -> Array:
     """10 log10(255²/MSE) with the mean MSE of the sources: three or more (N,H,W) on 0..255 to (N,) dB; inf: no error.
 
@@ -23,6 +24,7 @@ def psnr(
         peak: ``"max of fused"`` takes the fused image's brightest value; ``"65025"`` puts a peak of 255 over an
             error on the 0..1 scale (48.13 dB too high); ``"root of sums"`` takes sqrt(Σ(X-F)²)/(H·W) for the
             squared error.
+        of: ``"each source"`` is the mean of two values in dB, each with 1e-8·255² added to its error.
 
     Example:
         >>> import numpy as np
@@ -33,6 +35,8 @@ def psnr(
     """
     xp = fused.xp
     errors = [squared_error(fused, source) for source in (a, b, *more)]
+    if of == "each source":
+        return sum(_decibel(xp, 255.0**2, error + 1e-8 * 255**2) for error in errors) / len(errors)
     if peak == "root of sums":
         error = sum(xp.sqrt(e / fused.count) for e in errors) / len(errors)
         return _decibel(xp, 255.0**2, error)

@@ -9,7 +9,7 @@ from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, magnitude, on_unit_scale, pad_border, sobel, sobel_in_order
 
-Angle = Literal["atan", "atan swapped", "atan2"]
+Angle = Literal["atan", "atan swapped", "atan2", "folded"]
 Ties = Literal["one", "fused"]
 Convolution = Literal["matlab", "octave"]
 Form = tuple[Border, Angle, Convolution | None]
@@ -29,17 +29,20 @@ def qabf(
     angle: Angle = "atan",
     unit: bool = False,
     order: Convolution = "matlab",
+    power: float = 1.0,
 ) -> Array:
     """Edge preservation weighted by the sources' edge strength: three or more (N,H,W) on 0..255 to (N,), 0..0.9748.
 
     Args:
         border: how the image is padded for Sobel's mask.
         ties: the strength ratio of equal gradients: 1, or (a quirk of several codes) the fused gradient itself.
-        angle: atan(sy/sx); ``"atan swapped"`` atan(sx/(sy+eps)); ``"atan2"`` over the whole circle.
+        angle: atan(sy/sx); ``"atan swapped"`` atan(sx/(sy+eps)); ``"atan2"`` over the whole circle;
+            ``"folded"`` the same with the difference d taken as ||d| - 90°|, so that opposite edges count as equal.
         unit: take the gradients on the 0..1 scale; matters only with ``ties="fused"``, where the last bits decide what
             is a tie.
         order: with ``unit``, whose conv2 the last bits are those of: MATLAB's, or Octave's, which adds the same terms
             in another order.
+        power: L of the weights g^L.
 
     NaN where both sources are flat: there is no edge to preserve.
 
@@ -63,12 +66,12 @@ def qabf(
     bands = [padded(image, border, unit).bands(1) for image in (fused, a, b, *more)]
     for fused_band, *source_bands in zip(*bands, strict=True):
         for source in source_bands:
-            q = edge_preservation(edge_gradients(source, form), edge_gradients(fused_band, form), ties, fused)
-            q *= edge_gradients(source, form)[0]
+            edges = edge_gradients(source, form), edge_gradients(fused_band, form)
+            q = edge_preservation(*edges, ties, fused, angle == "folded")
+            weight = edges[0][0] if power == 1 else edges[0][0] ** power
+            q *= weight
             weighted = weighted + q.sum(AXES)
-            weights = weights + source.cached(
-                ("qabf weight", form), lambda s=source: edge_gradients(s, form)[0].sum(AXES)
-            )
+            weights = weights + source.cached(("qabf weight", form, power), lambda weight=weight: weight.sum(AXES))
         for band in (fused_band, *source_bands):
             band.clear_cache()
     return weighted / weights
@@ -98,6 +101,8 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, order: Convoluti
     # The sign of sx follows the published convolution; it decides on which side ±90° fall.
     if angle == "atan2":
         return strength, xp.arctan2(-sx, sy)
+    if angle == "folded":
+        return strength, xp.arctan2(sy + 0.0, sx + 0.0)  # no minus zero, which would turn the angle of a flat pixel
     if angle == "atan swapped":
         return strength, xp.arctan(-sx / (sy + 2.220446049250313e-16))
     orientation = sy / -sx
@@ -105,7 +110,9 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, order: Convoluti
     return strength, xp.arctan(orientation, out=orientation)
 
 
-def edge_preservation(source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ties, image: Image) -> Array:
+def edge_preservation(
+    source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ties, image: Image, folded: bool = False
+) -> Array:
     """Q_XF = Q_g·Q_α per pixel, from (strength g, orientation α) of a source and of the fused image."""
     xp = image.xp
     (g, alpha), (g_f, alpha_f) = source, fused
@@ -127,6 +134,8 @@ def edge_preservation(source: tuple[Array, Array], fused: tuple[Array, Array], t
     ratio += 1
     angle = alpha - alpha_f
     xp.abs(angle, out=angle)
+    if folded:  # A = ||α - α_F| - 90°| / 90°
+        angle = math.pi / 2 - xp.abs(angle - math.pi / 2)
     angle *= KAPPA_ALPHA * 2 / math.pi
     angle -= KAPPA_ALPHA * (1 - SIGMA_ALPHA)
     xp.exp(angle, out=angle)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import gaussian, local_covariance, local_moments
@@ -12,8 +14,11 @@ GUARD = 2e-16
 
 
 @image_metric
-def qy(fused: Image, a: Image, b: Image) -> Array:
+def qy(fused: Image, a: Image, b: Image, *, flat: Literal["compared", "left out"] = "compared") -> Array:
     """Mean of a local choice between SSIM(A,F) and SSIM(B,F): three (N,H,W) on 0..255, sides ≥ 7, to (N,), -1..1.
+
+    Args:
+        flat: whether windows in which both sources are flat count; NaN if they do not and there is no other.
 
     Raises:
         DataError: a side below 7 pixels.
@@ -35,6 +40,9 @@ def qy(fused: Image, a: Image, b: Image) -> Array:
     total = sigma_a_sq + sigma_b_sq
     lambda_a = xp.where(total > 0, sigma_a_sq / xp.where(total > 0, total, 1.0), 0.5)
     value = xp.where(s_ab >= SIMILAR, lambda_a * s_af + (1 - lambda_a) * s_bf, xp.maximum(s_af, s_bf))
+    if flat == "left out":
+        counts = total > 0
+        return xp.where(counts, value, 0.0).sum(AXES) / counts.sum(AXES)
     return value.mean(AXES)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
+from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side
 from fusionbench.metrics._windows import Border, gaussian, local_covariance, local_moments, ones
 
 K1, K2 = 0.01, 0.03
@@ -26,6 +26,7 @@ def ssim(
     sample: bool = False,
     border: Border = "valid",
     over: Literal["mean", "sum"] = "mean",
+    opposite: Literal["counts", "is nothing"] = "counts",
 ) -> Array:
     """Mean of SSIM(A,F), SSIM(B,F), …: three or more (N,H,W) on 0..255, sides of at least 11, to (N,), -1..1.
 
@@ -35,6 +36,7 @@ def ssim(
         sample: divide covariances by n - 1 instead of n.
         border: ``"valid"`` averages where the window lies inside the image.
         over: mean or sum of the two sources.
+        opposite: whether windows of opposite structure lower the mean or count as 0.
 
     Raises:
         DataError: a side below the window's.
@@ -50,7 +52,7 @@ def ssim(
         >>> ssim(a, a, 255 - a).round(4).tolist()  # 1 with a, almost -1 with its inverse
         [0.0018]
     """
-    found = similarities(fused, (a, b, *more), window, size, data_range, sample, border)
+    found = similarities(fused, (a, b, *more), window, size, data_range, sample, border, opposite == "counts")
     return sum(found) / len(found) if over == "mean" else sum(found)
 
 
@@ -78,12 +80,13 @@ def similarities(
     data_range: float = 255.0,
     sample: bool = False,
     border: Border = "valid",
+    signed: bool = True,
 ) -> list[Array]:
     """SSIM of the fused image with each source."""
     need_side(fused, size if border == "valid" else 1, "ssim")
     bands = [image.bands(size // 2) if border == "valid" else [image] for image in (fused, *sources)]
     totals: list[Array] = [0.0] * len(sources)
-    options = (window, size, data_range, sample, border)
+    options = (window, size, data_range, sample, border, signed)
     for fused_band, *source_bands in zip(*bands, strict=True):
         for i, source_band in enumerate(source_bands):
             totals[i] = totals[i] + _quarter_map(fused_band, source_band, *options).sum(AXES)
@@ -95,7 +98,7 @@ def similarities(
 
 
 def _quarter_map(
-    fused: Image, source: Image, window: str, size: int, data_range: float, sample: bool, border: Border
+    fused: Image, source: Image, window: str, size: int, data_range: float, sample: bool, border: Border, signed: bool
 ) -> Array:
     """A quarter of the SSIM map: with C1/2 and C2/2 in the numerator both factors of 2 cancel out."""
     weights = gaussian(size, 1.5) if window == "gaussian" else ones(size)
@@ -111,6 +114,8 @@ def _quarter_map(
         sigma_fs *= correction
     # in place: (μ_F·μ_S + C1/2)·(σ_FS + C2/2) / ((μ_F² + μ_S² + C1)·(σ_F² + σ_S² + C2))
     sigma_fs += half_c2
+    if not signed:
+        sigma_fs = clamp_min(sigma_fs, 0.0)
     mu_fs += half_c1
     sigma_fs *= mu_fs
     denominator = luminance_f + luminance_s

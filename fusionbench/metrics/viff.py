@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, separable
@@ -14,10 +16,14 @@ _FORM: tuple[str, str, Border] = ("float", "centred", "valid")
 
 
 @image_metric
-def viff(fused: Image, a: Image, b: Image) -> Array:
+def viff(fused: Image, a: Image, b: Image, *, sources: Literal["smaller gain", "sum"] = "smaller gain") -> Array:
     """Visual information, in each window of the source with the smaller gain: three (N,H,W) on 0..255, sides ≥ 41.
 
     Returns (N,), 1 for three equal images.
+
+    Args:
+        sources: ``"sum"`` adds up what F keeps of each source over all four scales, without a choice and unweighted:
+            VIF with another visual noise. A flat source counts as 1 there.
 
     Raises:
         DataError: a side below 41 pixels.
@@ -34,6 +40,8 @@ def viff(fused: Image, a: Image, b: Image) -> Array:
         [0.0]
     """
     need_side(fused, MIN_SIDE, "viff")
+    if sources == "sum":
+        return _kept(fused, a) + _kept(fused, b)
     total = 0.0
     for scale, weight in enumerate(WEIGHTS):
         if weight:
@@ -48,6 +56,13 @@ def _fidelity(fused: Image, a: Image, b: Image, scale: int) -> Array:
     from_a = g_a < g_b
     fvid, fvind = xp.where(from_a, vid_a, vid_b), xp.where(from_a, vind_a, vind_b)
     return (fvid + GUARD).sum(AXES) / (fvind + GUARD).sum(AXES)
+
+
+def _kept(fused: Image, source: Image) -> Array:
+    """Σ VID / Σ VIND over all scales and windows of one source."""
+    parts = [_visual_information(fused, source, scale) for scale in range(len(WEIGHTS))]
+    kept, there = (sum(part[place].sum(AXES) for part in parts) for place in (1, 2))
+    return fused.xp.where(there > 0, kept / fused.xp.where(there > 0, there, 1.0), 1.0)
 
 
 def _visual_information(fused: Image, source: Image, scale: int) -> tuple[Array, Array, Array]:
@@ -86,7 +101,10 @@ METRIC = Metric(
     formula=f"VIFF = Σ_s p_s·F_s / 2.15,  p = {WEIGHTS},  F_s over the source with the smaller gain, "
     f"noise {SIGMA_N_SQ}",
     exploits="Contrast gain raises it above 1.",
-    choices=("Grey images as they are; the original takes L of CIELAB for colour.",),
+    choices=(
+        "Grey images as they are; the original takes L of CIELAB for colour.",
+        "chenzpstar's default leaves out the choice between the sources and the scales' weights and prints a sum.",
+    ),
     edge_cases="1 for flat images of any value; sides below 41 pixels are refused.",
     invariances=("swapping the sources",),
     min_side=MIN_SIDE,

@@ -10,7 +10,7 @@ import pytest
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation import catalogue
-from fusionbench.metrics import METRICS
+from fusionbench.metrics import LIBRARY_NAMES, METRICS
 from fusionbench.models import MODELS
 from tests.cli.runner import run
 
@@ -29,7 +29,8 @@ def test_json_is_an_array_of_named_objects(kind: str, capsys: pytest.CaptureFixt
 def test_names_are_those_of_the_registries(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(run(capsys, "list", "--json")[1])
     assert [entry["name"] for entry in found if entry["kind"] == "models"] == MODELS.names()
-    assert [entry["name"] for entry in found if entry["kind"] == "metrics"] == METRICS.names()
+    metrics = [entry["name"] for entry in found if entry["kind"] == "metrics"]
+    assert metrics == sorted([*METRICS.names(), *LIBRARY_NAMES]), "those of other libraries, too"
     assert "fusiondigits" in run(capsys, "list")[1]
 
 

@@ -19,6 +19,14 @@ def test_against_numpy() -> None:
         assert ag(image[None], counts="inner")[0] == pytest.approx(inner, rel=1e-12)
 
 
+def test_forward_differences_of_pixels_with_both_neighbours() -> None:
+    for image in stacks()[0]:
+        x = image.astype(float)
+        right, down = np.diff(x, axis=1)[:-1], np.diff(x, axis=0)[:, :-1]
+        expected = np.mean(np.hypot(right, down)) / np.sqrt(2)
+        assert ag(image[None], differences="forward")[0] == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_ramp_has_its_slope() -> None:
     ramp = np.tile(np.arange(0, 60, 3, dtype=np.uint8), (8, 1))[None]
     assert ag(ramp)[0] == pytest.approx(3 / np.sqrt(2), rel=1e-15)

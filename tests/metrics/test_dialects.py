@@ -24,11 +24,13 @@ IMAGES = {"fused": 1, "pair": 3}
 VARIANTS = [(name, metric) for name, dialect in DIALECTS.items() for metric in dialect.metrics]
 EQUAL = {  # variants whose parameters change nothing here, and why
     ("vifb", "en"): "whole grey levels have nothing to cut off",
+    ("mefb", "en"): "whole grey levels have nothing to cut off",
+    ("mefb", "qy"): "no window is flat in both sources",
     ("gtf", "fmi"): "pixels are the standard's feature too, and said for once",
 }
 F, A, B = stacks(2)
 A[:, :4, :4], A[:, :4, 4:8] = 255, 254  # levels that a dialect merges
-LARGE = stacks(2, (177, 180))  # five scales of MS-SSIM
+LARGE = stacks(2, (177, 180))  # five scales of MS-SSIM, four levels of the wavelet VIF
 
 
 def value(metric: str, dialect: str = "standard/1") -> np.ndarray:
@@ -36,7 +38,7 @@ def value(metric: str, dialect: str = "standard/1") -> np.ndarray:
 
 
 def values_of(record: Metric) -> np.ndarray:
-    images = LARGE if record.name == "ms_ssim" else (F, A, B)
+    images = LARGE if record.min_side > min(F.shape[1:]) else (F, A, B)
     found: np.ndarray = record.function(*images[: IMAGES[record.needs]])
     return found
 

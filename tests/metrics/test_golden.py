@@ -23,6 +23,7 @@ CDDFUSE = "CDDFuse Evaluator.py (pinned py3.8 env, float64"
 SHIPPED = "CDDFuse Evaluator.py (pinned py3.8 env, float32"
 LINFENG = "Linfeng-Tang/Evaluation-for-Image-Fusion *.m @0e87153"
 VIFB, GTF, RFN, LIU, ZOO = "xingchenzhang/VIFB", "jiayi-ma/GTF", "hli1221", "zhengliu6699", "IVIF_ZOO"
+VIFVEC = "thfylsty VIF/VIF/vifvec.m"
 SINGLE = 1e-3  # the original computes in float32 on images of 0..65025
 
 CASES = [
@@ -59,6 +60,15 @@ CASES = [
     ("torchmetrics 1.9.0", "VIF_sum", "standard/1", "vif", 1e-9),
     ("sewar", "VIFp_sum", "standard/1", "vif", 1e-9),
     ("piq 0.8.0", "VIFp_sum", "standard/1", "vif", 1e-4),
+    (VIFVEC, "VIF_vifvec_255scale_sum", "standard/1", "vif_wavelet", 1e-10),
+    (LINFENG, "MEF_MS_SSIM", "standard/1", "mef_ms_ssim", 1e-12),
+    # one benchmark's code for its metrics is that of the two toolkits whose numbers are at hand
+    *((VIFB, theirs, "mefb", ours, 1e-7) for theirs, ours in (
+        ("Avg_gradient", "ag"), ("Entropy", "en"), ("Psnr", "psnr"), ("Qabf", "qabf"), ("Qcb", "qcb"),
+        ("Qcv", "qcv"), ("Spatial_frequency", "sf"), ("Variance", "sd"))),
+    *((LIU, theirs, "mefb", ours, tolerance) for theirs, ours, tolerance in (
+        ("Q_MI", "nmi", 1e-7), ("VIFF_Han2013", "viff", 1e-7), ("Q_Y", "qy", 1e-4))),
+    (VIFVEC, "VIF_vifvec_255scale_sum", "pyiqa", "vif_wavelet", 1e-10),
 ]  # fmt: skip
 
 
@@ -154,6 +164,16 @@ def test_ssim_of_scikit_image(golden: Golden, parameters: dict[str, object], the
     assert expected
     for case, value in expected.items():
         assert ssim(*golden.images(case), **parameters)[0] == pytest.approx(value, rel=1e-9), case
+
+
+@pytest.mark.data
+def test_wavelet_vif_on_the_unit_scale(golden: Golden) -> None:
+    from fusionbench.metrics.vif_wavelet import vif_wavelet
+
+    expected = golden.values(VIFVEC, "VIF_vifvec_01scale_mean")
+    assert expected
+    for case, value in expected.items():
+        assert vif_wavelet(*golden.images(case), over="mean", unit=True)[0] == pytest.approx(value, rel=1e-10), case
 
 
 @pytest.mark.data

@@ -7,11 +7,22 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
+from skimage.metrics import structural_similarity
 
 from fusionbench.metrics.ms_ssim import WEIGHTS, _average_2x2, ms_ssim
 from tests.metrics.scenes import floats, stacks
 
 SHAPE = (177, 190)
+
+
+def contrast_structure(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Map of contrast-structure, inside the image."""
+
+    def smooth(z: np.ndarray) -> np.ndarray:
+        return gaussian_filter(z, 1.5, radius=5)[5:-5, 5:-5]
+
+    mx, my, c2 = smooth(x), smooth(y), (0.03 * 255) ** 2
+    return (2 * (smooth(x * y) - mx * my) + c2) / (smooth(x * x) - mx**2 + smooth(y * y) - my**2 + c2)
 
 
 def terms(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -74,6 +85,28 @@ def test_odd_sides_against_a_loop(odd: str) -> None:
     assert value == pytest.approx(expected, rel=1e-9)
     device = _average_2x2(torch.from_numpy(f)[None], odd)[0].numpy()
     assert device == pytest.approx(halved(f, odd), rel=1e-14) and device.shape == halved(f, odd).shape
+
+
+def test_opposite_structure_counts_as_nothing_window_by_window() -> None:
+    f, a, b = (stack[0] for stack in floats(*stacks(1, SHAPE)))
+    f[:60] = 255 - a[:60]
+    images = [f[None], a[None], b[None]]
+    expected = 0.0
+    for source in (a, b):
+        product, x, y = 1.0, f, source
+        for scale, weight in enumerate(WEIGHTS):
+            both, structure = (
+                structural_similarity(
+                    x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255.0, full=True
+                )[1],
+                contrast_structure(x, y),
+            )
+            term = np.where(structure > 0, both[5:-5, 5:-5] if scale == 4 else structure, 0)
+            product *= term.mean() ** weight
+            x, y = (block_reduce(z[: z.shape[0] // 2 * 2, : z.shape[1] // 2 * 2], (2, 2), np.mean) for z in (x, y))
+        expected += product / 2
+    assert ms_ssim(*images, opposite="is nothing")[0] == pytest.approx(expected, rel=1e-9)
+    assert ms_ssim(*images)[0] < expected
 
 
 def test_zero_padding_of_odd_sides_against_torch_pooling() -> None:

@@ -88,4 +88,4 @@ def test_extremes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, a.shape, dtype=np.uint8)
     assert nabf(noise, a, b)[0] > nabf(fused, a, b)[0] > 0
     flat = np.full_like(a, 9)
-    assert np.isnan(nabf(fused, flat, flat, floor=0.0)[0])
+    assert np.isnan(nabf(fused, flat, flat, floor=0.0)[0]) and np.isnan(nabf(fused, flat, flat, edges="qabf")[0])

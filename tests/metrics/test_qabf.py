@@ -15,6 +15,7 @@ from skimage.filters import sobel_h, sobel_v
 
 from fusionbench.metrics import _images
 from fusionbench.metrics._images import Image
+from fusionbench.metrics.nabf import nabf
 from fusionbench.metrics.qabf import MAX, edge_gradients, padded, qabf
 from tests.metrics.scenes import floats, scene, stacks
 
@@ -92,6 +93,39 @@ def test_on_the_unit_scale_as_matlab_adds(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(_images, "on_device", lambda stack: not isinstance(stack, np.ndarray))
     tensors = [torch.from_numpy(image)[None] for image in (f, a, b)]
     assert qabf(*tensors, **parameters)[0].item() == pytest.approx(expected, rel=1e-13)
+
+
+def plainly_folded(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """(Qabf, Nabf) with mirrored border, angles over the whole circle folded at 90° and weights g^1.5."""
+    grown = [np.pad(x, 1, mode="reflect") for x in floats(f, a, b)]
+    maps = [(convolve2d(x, -HORIZONTAL, "valid"), convolve2d(x, VERTICAL, "valid")) for x in grown]
+    kept = added = below = 0.0
+    for place in np.ndindex(f.shape):
+        (strength_f, angle_f), *sources = (
+            (math.sqrt(sx[place] ** 2 + sy[place] ** 2), math.atan2(sy[place] + 0.0, sx[place] + 0.0))
+            for sx, sy in maps
+        )
+        extra = strength_f > max(strength for strength, _ in sources)
+        for strength, angle in sources:
+            larger = max(strength, strength_f)
+            ratio = min(strength, strength_f) / larger if larger else 0.0
+            turn = abs(abs(angle - angle_f) - math.pi / 2) * 2 / math.pi
+            q = 0.9994 / (1 + math.exp(-15 * (ratio - 0.5))) * 0.9879 / (1 + math.exp(-22 * (turn - 0.8)))
+            kept += q * strength**1.5
+            added += (1 - q) * strength**1.5 if extra else 0.0
+            below += strength**1.5
+    return kept / below, added / below
+
+
+def test_folded_angles_and_weights_against_a_plain_composition() -> None:
+    f, a, b = scene(1, (33, 40))
+    f[:10] = 255 - a[:10]  # opposite edges, which folding takes for equal ones
+    f[20:, :5] = 3
+    stack = [image[None] for image in (f, a, b)]
+    expected = plainly_folded(f, a, b)
+    found = qabf(*stack, border="reflect", angle="folded", power=1.5)[0], nabf(*stack, edges="qabf")[0]
+    assert found == pytest.approx(expected, rel=1e-10)
+    assert qabf(*stack, border="reflect", angle="folded")[0] > qabf(*stack, border="reflect")[0]
 
 
 def test_strength_against_scikit_image() -> None:

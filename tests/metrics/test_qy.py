@@ -44,3 +44,14 @@ def test_flat_windows_have_a_value() -> None:
     assert qy(a, a, a)[0] == pytest.approx(1, abs=1e-9)
     assert abs(qy(flat, a, b)[0]) < 0.1
     assert np.isfinite(qy(fused, flat, b)[0])
+
+
+def test_windows_that_are_flat_in_both_sources_can_be_left_out() -> None:
+    fused, a, b = (stack.astype(float) for stack in noisy(1))
+    for source in (a, b):
+        source[0, :, 40:] = 0
+    # every window that reaches into the first forty columns counts: 34 whole ones and six that are flat in part
+    inside = qy(fused[:, :, :46], a[:, :, :46], b[:, :, :46])[0]
+    assert qy(fused, a, b, flat="left out")[0] == pytest.approx(inside, rel=1e-9)
+    assert qy(fused, a, b)[0] != pytest.approx(inside, rel=1e-3)
+    assert np.isnan(qy(fused, a * 0, b * 0, flat="left out")[0])

@@ -36,6 +36,19 @@ def test_box_window_against_scikit_image(data_range: float) -> None:
         assert value == pytest.approx(expected, rel=1e-9)
 
 
+def test_windows_of_opposite_structure_can_count_as_nothing() -> None:
+    f, a, b = (stack[0] for stack in floats(*stacks(1)))
+    f[:30] = 255 - a[:30]
+    expected = 0.0
+    for x in (a, b):
+        full = structural_similarity(
+            f, x, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+        )[1][5:-5, 5:-5]
+        expected += float(np.maximum(full, 0).mean()) / 2  # no window here has a luminance below 0
+    found = ssim(f[None], a[None], b[None], opposite="is nothing")[0]
+    assert found == pytest.approx(expected, rel=1e-9) and found > ssim(f[None], a[None], b[None])[0] + 0.05
+
+
 def test_map_against_torchmetrics() -> None:
     """torchmetrics reflects the border; away from it the maps are equal."""
     f, a, _ = stacks(1)

@@ -28,6 +28,7 @@ SMALLEST = {
     **{"ag": (2, 1), "sf": (2, 1), "cc": (1, 2), "scd": (1, 2), "nmi": (1, 2), "fmi": (3, 1), "nabf": (3, 1)},
     **{"qabf": (3, 1), "qy": (7, 1), "ssim": (11, 1), "ssim_target": (11, 1), "qcv": (16, 1), "qp": (28, 1)},
     **{"qcb": (31, 1), "vif": (41, 1), "viff": (41, 1), "ms_ssim": (176, 1)},
+    **{"mef_ssim": (11, 1), "mef_ms_ssim": (44, 1), "vif_wavelet": (72, 1)},
     **{"ssim@cddfuse": (7, 1), "ssim@linfeng": (1, 1), "vif@ivif-zoo": (9, 1)},
 }
 
