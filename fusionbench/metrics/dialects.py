@@ -72,6 +72,7 @@ _STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255
 _STRETCHED_QCV = Variant(
     {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
 )
+_GAUSSIAN: dict[str, Any] = {"min_side": 11, "min_reason": "its windows are 11×11"}
 _MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
 
 _LIST = (
@@ -122,6 +123,13 @@ _LIST = (
             "ssim": Variant({"over": "sum"}, range=_SUM, note="summed"),
             "qcv": _STRETCHED_QCV,
             "qcb": _STRETCHED,
+            "ce": _SAME,
+            "ei": _SAME,
+            "rmse": Variant(
+                {"root": "of the sum"},
+                "grey levels/pixel",
+                note="sqrt(Σd²)/(H·W): sqrt(H·W) times less, so that it depends on the size",
+            ),
         },
         "1e-7",
     ),
@@ -135,9 +143,31 @@ _LIST = (
             "qy": _SAME,
             "qcv": _STRETCHED_QCV,
             "qcb": _STRETCHED,
+            "qte": Variant(
+                {"form": "liu-2012"},
+                note="marginals exchanged, I_q(A;B) added, Shannon's entropies to the power q",
+            ),
+            "qncie": _SAME,
+            "qs": Variant({"index": "ssim"}, **_GAUSSIAN, note="SSIM with its constants"),
+            "qw": Variant({"index": "ssim"}, **_GAUSSIAN, undefined=(), note="SSIM with its constants"),
+            "qe": Variant(
+                {"index": "ssim", "border": "zero", "factors": "edges"},
+                **_GAUSSIAN,
+                undefined=(),
+                note="as repaired in circulation: the square of Q_W of the edge images, zeros outside",
+            ),
+            "qc": Variant(
+                {"index": "unguarded", "limits": "value"},
+                min_side=7,
+                min_reason="its windows are 7×7",
+                note="7×7 Gaussian; windows whose share leaves 0..1 are set to 0 or 1",
+            ),
+            "qm": Variant({"bands": "sum"}, range=(0.0, 3.0), note="the three bands are summed"),
+            "qg": Variant({"border": "zero"}, note="zeros outside the image"),
+            "qsf": Variant({"signed": True}, range=(-1.0, INFINITE), note="with its sign: below 0 for lost detail"),
             "qp": Variant({"low_pass": "off by one"}, note="the filters' low-pass is one bin off at odd sizes"),
         },
-        "1e-7; Q_Y 1e-4 where windows are nearly flat, and NaN there in the original where one is",
+        "1e-7; Q_Y 1e-4 and Q_C 2e-2 where windows are nearly flat, and NaN there in the original where one is",
     ),
     Dialect(
         "linfeng",
@@ -162,8 +192,11 @@ _LIST = (
                 min_reason="",
             ),
             "nabf": Variant(swap=(1, 2, 0), note="called with the infrared image in place of the fused one"),
+            "fmi_edge": Variant(note="printed as FMI_pixel"),
+            "fmi_dct": _SAME,
+            "fmi_wavelet": Variant(note="its filter has 20 taps more at each side, close to 0"),
         },
-        "1e-7; SSIM after a port",
+        "1e-7; SSIM after a port; FMI by reading alone",
     ),
     Dialect(
         "linfeng-2022",
@@ -243,6 +276,7 @@ _LIST = (
                 note="sum divided by the sources' entropies",
                 undefined=("both sources are constant",),
             ),
+            "ei": Variant({"border": "zero"}, note="zeros outside the image: 0 to 20 % more"),
             "mse": _UNIT_MSE,
             "psnr": _WRONG_PEAK,
             "cc": _SAME,
