@@ -134,7 +134,7 @@ def _shares(a: Image, b: Image, index: Index) -> tuple[Array, Array, Array]:
     return a.cached(("piella weights", id(b), index.name), compute)
 
 
-def edge_image(image: Image, border: Border) -> Image:
+def prewitt_image(image: Image, border: Border) -> Image:
     """The magnitude of the gradient by Prewitt's 3×3 masks."""
 
     def compute() -> Image:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import Array, Image, image_metric, need_side
-from fusionbench.metrics._piella import BOX, INDICES, edge_image, piella_means
+from fusionbench.metrics._piella import BOX, INDICES, piella_means, prewitt_image
 from fusionbench.metrics._windows import Border
 from fusionbench.metrics.qs import Similarity
 
@@ -45,7 +45,7 @@ def qe(
     """
     form = INDICES[index]
     need_side(fused, form.size, "qe")
-    edge_f, edge_a, edge_b = (edge_image(image, border) for image in (fused, a, b))
+    edge_f, edge_a, edge_b = (prewitt_image(image, border) for image in (fused, a, b))
     edges = piella_means(edge_f, edge_a, edge_b, form)[1]
     return edges * (edges if factors == "edges" else piella_means(fused, a, b, form)[1])
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from fusionbench.metrics import get_metric, list_metrics
 from fusionbench.metrics.dialects import DIALECTS
@@ -93,6 +94,55 @@ def test_qc_without_flat_windows(golden: Golden) -> None:
     case = "o4_tno42_seaf34"
     found = get_metric("qc", "liu-2012").function(*golden.images(case))[0]
     assert found == pytest.approx(golden.values(LIU, "Q_C")[case], rel=1e-12)
+
+
+# what the records say of their exploits: means over the centre 160×160 of the six triples
+EXPLOITS = {
+    "ce": {"fused": 0.98, "constant": -0.03, "black": -0.06, "16 levels": -0.16},
+    "qncie": {"fused": 0.81, "copy of a": 0.85, "copy of b": 0.85},
+    "qte": {"fused": 0.027, "copy of a": 0.041, "copy of b": 0.041},
+    "qc": {"fused": 0.70, "copy of a": 0.82, "copy of b": 0.77, "larger": 0.81},
+    "qs": {"fused": 0.67, "average": 0.68, "sharpened": 0.71},
+    "qw": {"fused": 0.72, "larger": 0.73},
+    "qe": {"fused": 0.48, "larger": 0.53, "sharpened": 0.50},
+    "qm": {"fused": 0.13, "copy of a": 0.58, "copy of b": 0.49, "larger": 0.50},
+    "qg": {"fused": 0.44, "copy of a": 0.60, "twice the contrast": 0.52},
+    "qsf": {"fused": 0.32, "twice the contrast": 0.12},
+    "labf": {"fused": 0.16, "noise": 0.20},
+    "fmi_edge": {"fused": 0.85, "constant": 0.88},
+    "fmi_dct": {"fused": 0.31, "average": 0.39},
+    "fmi_wavelet": {"fused": 0.37, "larger": 0.48},
+}
+
+
+def trivial(name: str, fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    average = (a.astype(float) + b) / 2
+    rows = {
+        "fused": fused,
+        "copy of a": a,
+        "copy of b": b,
+        "average": average,
+        "larger": np.maximum(a, b),
+        "constant": np.full(a.shape, 128.0),
+        "black": 0 * average,
+        "noise": np.random.default_rng(0).integers(0, 256, a.shape),
+        "twice the contrast": (average - average.mean()) * 2 + 128,
+        "sharpened": average + 2 * (average - gaussian_filter(average, (0, 1, 1), mode="mirror")),
+        "16 levels": fused // 16 * 16,
+    }
+    return np.clip(np.rint(rows[name]), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", EXPLOITS)
+def test_exploits_score_what_the_records_say(golden: Golden, name: str) -> None:
+    triples = [
+        [np.ascontiguousarray(centre(x, 160)) for x in golden.images(case)] for case in golden.values(LIU, "Q_S")
+    ]
+    metric = get_metric(name)
+    for row, value in EXPLOITS[name].items():
+        found = np.mean([metric.function(trivial(row, *images), *images[1:])[0] for images in triples])
+        assert found == pytest.approx(value, abs=0.0005 if value < 0.05 and name == "qte" else 0.0055), row
 
 
 @pytest.mark.data

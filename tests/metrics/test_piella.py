@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import prewitt
 
 from fusionbench.metrics._images import Image, to_images
-from fusionbench.metrics._piella import SSIM, UNGUARDED, UNIVERSAL, Index, bands, edge_image, moments, similarity
+from fusionbench.metrics._piella import SSIM, UNGUARDED, UNIVERSAL, Index, bands, moments, prewitt_image, similarity
 from tests.metrics.scenes import scene, stacks
 
 
@@ -72,7 +72,7 @@ def test_every_window_lies_in_one_band(height: int) -> None:
 
 
 @pytest.mark.parametrize(("border", "mode"), [("replicate", "nearest"), ("zero", "constant")])
-def test_edge_images(border: str, mode: str) -> None:
+def test_prewitt_images(border: str, mode: str) -> None:
     fused = rough()[0]
-    found = edge_image(to_images(fused[None])[0], border).pixels
+    found = prewitt_image(to_images(fused[None])[0], border).pixels
     assert found == pytest.approx(np.hypot(*(prewitt(fused.astype(float), axis, mode=mode) for axis in (0, 1))))
