@@ -95,9 +95,9 @@ METRIC = Metric(
     exploits="A copy of one source has the most (0.041, six published results 0.027); a stretched average beats "
     "them, too. Inverting or relabelling the fused image changes nothing.",
     choices=(
-        "Tsallis' entropies throughout and the images' own marginals. The published code (liu-2012) multiplies the joint histogram with the marginals of the "
-        "other image, adds I_q(A;B) and raises Shannon's entropies to q: a different quantity, 0.30 to 0.44 "
-        "on six real results where this one has 0.015 to 0.027.",
+        "Tsallis' entropies throughout and the images' own marginals. The published code (liu-2012) multiplies the "
+        "joint histogram with the marginals of the other image, adds I_q(A;B) and raises Shannon's entropies "
+        "to q: a different quantity, 0.30 to 0.44 on six real results where this one has 0.015 to 0.027.",
     ),
     edge_cases="NaN where both sources are flat; 0 where only the fused image is.",
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
