@@ -71,3 +71,4 @@ STRETCHED_QCV = Variant(
     {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
 )
 MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
+GAUSSIAN: dict[str, Any] = {"min_side": 11, "min_reason": "its windows are 11×11"}

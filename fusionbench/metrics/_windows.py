@@ -42,7 +42,7 @@ def ones(size: int) -> np.ndarray:
 
 
 def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, border: Border = "valid") -> Array:
-    """Correlate with the window ``outer(columns, rows)`` (odd sizes).
+    """Correlate with the window ``outer(columns, rows)`` (odd sizes; ``"valid"`` takes even ones, too).
 
     ``"valid"`` keeps the outputs whose window lies inside: (H-k+1, W-k+1); the others keep the size.
     """
@@ -55,9 +55,11 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
         down, right = len(columns) // 2, len(rows) // 2
         y = x
         if down:
-            y = cv2.filter2D(y, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)[down:-down]
+            y = cv2.filter2D(y, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)
+            y = y[down : len(y) - (len(columns) - 1 - down)]
         if right:
-            y = cv2.filter2D(y, -1, rows[None], borderType=cv2.BORDER_CONSTANT)[:, right:-right]
+            y = cv2.filter2D(y, -1, rows[None], borderType=cv2.BORDER_CONSTANT)
+            y = y[:, right : y.shape[1] - (len(rows) - 1 - right)]
         return y
     x = pad(x, len(columns) // 2, len(rows) // 2, border)
     return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)

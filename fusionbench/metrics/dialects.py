@@ -18,6 +18,7 @@ from fusionbench.core.types import Metric
 from fusionbench.metrics._toolkits import TOOLKITS
 from fusionbench.metrics._variants import (
     BLACK,
+    GAUSSIAN,
     INFINITE,
     INNER,
     MERGED,
@@ -84,6 +85,13 @@ _LIST = (
             "ssim": Variant({"over": "sum"}, range=SUM, note="summed"),
             "qcv": STRETCHED_QCV,
             "qcb": STRETCHED_QCB,
+            "ce": SAME,
+            "ei": SAME,
+            "rmse": Variant(
+                {"root": "of the sum"},
+                "grey levels/pixel",
+                note="sqrt(Σd²)/(H·W): sqrt(H·W) times less, so that it depends on the size",
+            ),
         },
         "1e-7; Q_CB 5e-4 on PET and SPECT slices: far from every edge the original divides rounding errors",
     ),
@@ -97,10 +105,32 @@ _LIST = (
             "qy": SAME,
             "qcv": STRETCHED_QCV,
             "qcb": STRETCHED_QCB,
+            "qte": Variant(
+                {"form": "liu-2012"},
+                note="marginals exchanged, I_q(A;B) added, Shannon's entropies to the power q",
+            ),
+            "qncie": SAME,
+            "qs": Variant({"index": "ssim"}, **GAUSSIAN, note="SSIM with its constants"),
+            "qw": Variant({"index": "ssim"}, **GAUSSIAN, undefined=(), note="SSIM with its constants"),
+            "qe": Variant(
+                {"index": "ssim", "border": "zero", "factors": "edges"},
+                **GAUSSIAN,
+                undefined=(),
+                note="as repaired in circulation: the square of Q_W of the edge images, zeros outside",
+            ),
+            "qc": Variant(
+                {"index": "unguarded", "limits": "value"},
+                min_side=7,
+                min_reason="its windows are 7×7",
+                note="7×7 Gaussian; windows whose share leaves 0..1 are set to 0 or 1",
+            ),
+            "qm": Variant({"bands": "sum"}, range=(0.0, 3.0), note="the three bands are summed"),
+            "qg": Variant({"border": "zero"}, note="zeros outside the image"),
+            "qsf": Variant({"signed": True}, range=(-1.0, INFINITE), note="with its sign: below 0 for lost detail"),
             "qp": Variant({"low_pass": "off by one"}, note="the filters' low-pass is one bin off at odd sizes"),
         },
-        "1e-7; Q_Y 1e-4 where windows are nearly flat, and NaN there in the original where one is; Q_CB 5e-4 on PET "
-        "and SPECT slices: far from every edge the original divides rounding errors",
+        "1e-7; Q_Y 1e-4 and Q_C 2e-2 where windows are nearly flat, and NaN there in the original where one is; Q_CB 5e-4 "
+        "on PET and SPECT slices: far from every edge the original divides rounding errors",
     ),
     Dialect(
         "linfeng",
@@ -125,8 +155,11 @@ _LIST = (
                 min_reason="",
             ),
             "nabf": Variant(swap=(1, 2, 0), note="called with the infrared image in place of the fused one"),
+            "fmi_edge": Variant(note="printed as FMI_pixel"),
+            "fmi_dct": _SAME,
+            "fmi_wavelet": Variant(note="its filter has 20 taps more at each side, close to 0"),
         },
-        "1e-7; SSIM after a port",
+        "1e-7; SSIM after a port; FMI by reading alone",
     ),
     Dialect(
         "linfeng-2022",
@@ -208,6 +241,7 @@ _LIST = (
                 note="sum divided by the sources' entropies",
                 undefined=("both sources are constant",),
             ),
+            "ei": Variant({"border": "zero"}, note="zeros outside the image: 0 to 20 % more"),
             "mse": UNIT_MSE,
             "psnr": WRONG_PEAK,
             "cc": SAME,

@@ -161,7 +161,7 @@ def available(dialect: str = STANDARD, among: Sequence[str] | None = None) -> li
     Example:
         >>> from fusionbench.metrics.engine import available
         >>> available("liu-2012")
-        ['nmi', 'qcb', 'qcv', 'qp', 'qy', 'viff']
+        ['nmi', 'qc', 'qcb', 'qcv', 'qe', 'qg', 'qm', 'qncie', 'qp', 'qs', 'qsf', 'qte', 'qw', 'qy', 'viff']
         >>> available("liu-2012", among=["vif", "viff"])
         ['viff']
     """

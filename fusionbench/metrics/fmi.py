@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._fmi_features import Feature, feature_of
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics.ag import central
 
 CELLS = 9  # of a 3×3 window, column by column
-Feature = Literal["pixel", "gradient", "dct"]
 
 
 @image_metric
@@ -20,7 +18,8 @@ def fmi(fused: Image, a: Image, b: Image, *more: Image, feature: Feature = "pixe
     """Mean over 3×3 windows of the normalised information with the sources: three or more (N,H,W) to (N,), about 0..1.
 
     Args:
-        feature: grey values, their horizontal central differences, or the two-dimensional DCT of the whole image.
+        feature: grey values, their horizontal central differences, binary edges, or the two-dimensional DCT or
+            discrete Meyer wavelet transform of the whole image.
 
     Each window is stretched to 0..1 and taken as a distribution over its nine cells; the joint distribution of two
     windows is the mixture of independence and a Fréchet bound that has their correlation.
@@ -41,7 +40,7 @@ def fmi(fused: Image, a: Image, b: Image, *more: Image, feature: Feature = "pixe
         0.89
     """
     need_side(fused, 3, "fmi")
-    images = [_feature(image, feature) for image in (fused, a, b, *more)]
+    images = [feature_of(image, feature) for image in (fused, a, b, *more)]
     total = 0.0
     for bands in zip(*(image.bands(1) for image in images), strict=True):
         fused_band, *source_bands = bands
@@ -49,27 +48,8 @@ def fmi(fused: Image, a: Image, b: Image, *more: Image, feature: Feature = "pixe
             total = total + _normalised_information(fused_band, source_band).sum(AXES)
         for band in bands:
             band.clear_cache()
-    height, width = fused.shape
+    height, width = images[0].shape  # of the feature
     return total / ((2 + len(more)) * (height - 2) * (width - 2))
-
-
-def _feature(image: Image, feature: Feature) -> Image:
-    if feature == "pixel":
-        return image
-    if feature == "gradient":
-        return image.cached(("fmi", feature), lambda: image.with_pixels(central(image.pixels)))
-    if feature == "dct":
-        return image.cached(("fmi", feature), lambda: image.with_pixels(_dct(image)))
-    raise UsageError(f"fmi knows the features pixel, gradient and dct, not {feature!r}")
-
-
-def _dct(image: Image) -> Array:
-    import scipy.fft
-
-    if image.xp is np:
-        return scipy.fft.dctn(image.pixels, norm="ortho")
-    array = scipy.fft.dctn(image.pixels.cpu().numpy(), axes=AXES, norm="ortho")
-    return image.xp.from_numpy(array).to(image.pixels.device)
 
 
 def _distribution(band: Image) -> tuple[Array, Array, Array, Array, Array]:
@@ -151,8 +131,8 @@ METRIC = Metric(
     formula="FMI = mean_w ½[2I(F;A)/(H_F+H_A) + 2I(F;B)/(H_F+H_B)] over 3×3 windows as distributions",
     exploits="Copying one source makes its half exactly 1.",
     choices=(
-        "Grey values are the feature; gradient and dct are parameters. Tables with FMI_pixel by one evaluator "
-        "(linfeng) really have binary edges.",
+        "Grey values are the feature, gradient is a parameter; fmi_edge, fmi_dct and fmi_wavelet have the others. "
+        "Tables with FMI_pixel by one evaluator (linfeng) really have binary edges.",
     ),
     edge_cases="Equal windows count as 1, flat or not; a flat window against another one is close to 0.",
     invariances=("swapping the sources", "one scale factor and offset per image"),

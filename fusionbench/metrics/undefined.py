@@ -73,12 +73,21 @@ def _no_strong_edge(fused: np.ndarray, *sources: np.ndarray) -> bool:
     return all(float(strength.max()) < nabf.STRONG for strength in edges)
 
 
+def _constant_blocks(fused: np.ndarray, *sources: np.ndarray) -> bool:
+    from fusionbench.metrics._images import to_images
+    from fusionbench.metrics.qm import haar_details
+
+    scales = [scale for source in sources for scale in haar_details(to_images(source[None])[0])]
+    return not any(band.any() for details in scales for band in details)
+
+
 CONDITIONS: Mapping[str, Condition] = {
     "a source is constant": Condition("sources", lambda f, *s: any(map(_constant, s))),
     "both sources are constant": Condition("sources", lambda f, *s: all(map(_constant, s))),
     "both sources are black": Condition("sources", lambda f, *s: all(map(_black, s))),
     "no source has a feature": Condition("sources", _no_feature),
     "no source has an edge of two grey levels": Condition("sources", _no_strong_edge),
+    "both sources are constant in every 4×4 block": Condition("sources", _constant_blocks),
     "the fused image is constant": Condition("fused", lambda f, *s: _constant(f)),
     "the fused image is black": Condition("fused", lambda f, *s: _black(f)),
     "the fused image minus a source is constant": Condition("fused", lambda f, a, b: _shifted(f, a) or _shifted(f, b)),

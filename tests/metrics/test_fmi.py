@@ -73,5 +73,5 @@ def test_copies_and_flat_images() -> None:
 
 
 def test_unknown_feature() -> None:
-    with pytest.raises(UsageError, match="pixel, gradient and dct"):
-        fmi(*stacks(1), feature="wavelet")
+    with pytest.raises(UsageError, match="pixel, gradient, edge, dct, wavelet"):
+        fmi(*stacks(1), feature="corner")

@@ -29,6 +29,10 @@ SMALLEST = {
     **{"qabf": (3, 1), "qy": (7, 1), "ssim": (11, 1), "ssim_target": (11, 1), "qcv": (16, 1), "qp": (28, 1)},
     **{"qcb": (31, 1), "vif": (41, 1), "viff": (41, 1), "ms_ssim": (176, 1)},
     **{"mef_ssim": (11, 1), "mef_ms_ssim": (44, 1), "vif_wavelet": (72, 1)},
+    **{"ei": (3, 1), "qte": (1, 2), "qm": (4, 1), "qg": (3, 1), "qsf": (2, 1), "labf": (3, 1)},
+    **{"fmi_edge": (3, 1), "fmi_dct": (3, 1), "fmi_wavelet": (3, 1)},
+    **{"qs": (8, 1), "qw": (8, 1), "qe": (8, 1), "qc": (8, 1), "qc@liu-2012": (7, 1)},
+    **{"qs@liu-2012": (11, 1), "qw@liu-2012": (11, 1), "qe@liu-2012": (11, 1)},
     **{"ssim@cddfuse": (7, 1), "ssim@linfeng": (1, 1), "vif@ivif-zoo": (9, 1)},
 }
 
@@ -85,6 +89,11 @@ def test_all_metrics_at_once(shape: tuple[int, int]) -> None:
             assert values[metric.name] == value_of(metric, images)
 
 
+def blocks(shape: tuple[int, int], side: int) -> np.ndarray:
+    """A checkerboard."""
+    return (90 + 40 * (sum(index // side for index in np.indices(shape)) % 2)).astype(np.uint8)
+
+
 def triple(condition: str, side: int) -> list[np.ndarray]:
     """Images for which a condition holds and no other one that it does not imply."""
     f, a, b = scene(3, (side, side + 5))
@@ -99,6 +108,7 @@ def triple(condition: str, side: int) -> list[np.ndarray]:
             flat + (np.indices(f.shape)[1] // 3 % 2).astype(np.uint8),
             flat,
         ],
+        "both sources are constant in every 4×4 block": [f, blocks(f.shape, 4), blocks(f.shape, 12)],
         "the fused image is constant": [flat, a, b],
         "the fused image is black": [flat * 0, a, b],
         "the fused image minus a source is constant": [np.clip(b, 0, 200) + 3, a, np.clip(b, 0, 200)],
