@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import added, divided, multiplied, root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
 
 
@@ -30,10 +31,8 @@ def ag(fused: Image, *, counts: Literal["pixels", "inner"] = "pixels") -> Array:
     need_side(fused, 2, "ag")
     x, (height, width) = fused.pixels, fused.shape
     gx, gy = central(x), central(x.swapaxes(-1, -2)).swapaxes(-1, -2)
-    gx *= gx
-    gx += gy * gy
-    gx /= 2
-    mean = fused.xp.sqrt(gx).mean(AXES)
+    squares = divided(added(multiplied(gx, gx), gy * gy), 2)
+    mean = root(squares).mean(AXES)
     return mean * (fused.count / ((height - 1) * (width - 1))) if counts == "inner" else mean
 
 
@@ -66,4 +65,6 @@ METRIC = Metric(
     min_side=2,
     min_reason="a gradient takes two pixels along each axis",
     oracle="NumPy gradient",
+    differentiable=True,
+    gradient="0 in flat places, where the root has no slope.",
 )

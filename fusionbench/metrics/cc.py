@@ -48,4 +48,5 @@ METRIC = Metric(
     min_reason="one pixel has no variance",
     undefined=("a source is constant", "the fused image is constant"),
     oracle="NumPy corrcoef; SciPy pearsonr",
+    differentiable=True,
 )

@@ -28,6 +28,7 @@ class Variant:
         swap: the order in which the evaluator passes (fused, a, b) to its own function.
         min_side, min_reason, undefined: what sizes and images it needs, where they differ from the metric's.
         note: the effect on the value.
+        differentiable: false where the evaluator's arithmetic has no gradient although the metric has one.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Variant:
     min_side: int | None = None
     min_reason: str | None = None
     undefined: tuple[str, ...] | None = None
+    differentiable: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,11 @@ _NATS = Variant({"unit": "nats"}, "nats", (0.0, 11.1), note="natural logarithm: 
 _INNER = Variant({"counts": "inner"}, note="sum divided by (H-1)(W-1): 0.3 to 1 % more")
 _WRONG_PEAK = Variant({"peak": "65025"}, note="peak 255 over an error on 0..1: 48.13 dB too much")
 _UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale")
-_STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first")
+_STRETCHED = Variant({"stretch": True}, note="every image is stretched to 0..255 first", differentiable=False)
 _STRETCHED_QCV = Variant(
-    {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
+    {"stretch": True, "slope": 0.144},
+    note="every image is stretched to 0..255 first; 0.144 in the sensitivity",
+    differentiable=False,
 )
 _MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
 
@@ -171,7 +175,12 @@ _LIST = (
         "SeAFusion, PIAFusion, SwinFusion-era tables",
         {
             "en": _SAME,
-            "sd": Variant({"arithmetic": "uint8"}, range=(0.0, 15.97), note="saturating 8-bit arithmetic: 6 to 12"),
+            "sd": Variant(
+                {"arithmetic": "uint8"},
+                range=(0.0, 15.97),
+                note="saturating 8-bit arithmetic: 6 to 12",
+                differentiable=False,
+            ),
             "sf": Variant({"scale": 1 / 255}, "1", (0.0, 1.42), note="on the 0..1 scale"),
             "ag": _INNER,
             "mi": _MERGED,
@@ -179,7 +188,11 @@ _LIST = (
             "psnr": _WRONG_PEAK,
             "cc": _SAME,
             "scd": _SAME,
-            "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
+            "vif": Variant(
+                {"arithmetic": "uint8"},
+                note="products saturate at 255, so the finest scale drops out",
+                differentiable=False,
+            ),
             "qabf": Variant(
                 {**_ZERO_TIES, "unit": True},
                 undefined=_BLACK,
@@ -199,7 +212,7 @@ _LIST = (
             ),
             "mi": Variant({"joint": "ignored"}, note="exactly twice the entropy of F: no mutual information in it"),
             "scd": _SAME,
-            "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal"),
+            "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal", differentiable=False),
         },
         "1e-7; Nabf 1e-2 (the original is not stable)",
     ),
@@ -338,6 +351,8 @@ def in_dialect(metric: Metric, name: str) -> Metric:
         min_reason=metric.min_reason if variant.min_reason is None else variant.min_reason,
         undefined=metric.undefined if variant.undefined is None else variant.undefined,
         dialect=dialect.id,
+        differentiable=metric.differentiable and variant.differentiable,
+        gradient=metric.gradient if variant.differentiable else variant.note,
         choices=(*((variant.note,) if variant.note else ()), *metric.choices),
     )
 

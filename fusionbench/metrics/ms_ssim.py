@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import positive_power
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import gaussian, local_covariance, local_moments, pad_border
 from fusionbench.metrics.ssim import K1, K2
@@ -59,7 +60,7 @@ def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str) 
     for scale, weight in enumerate(WEIGHTS):
         last = scale == len(WEIGHTS) - 1
         term = _contrast_structure(_at_scale(fused, scale, odd), _at_scale(source, scale, odd), data_range, last)
-        product = product * fused.xp.clip(term, 0, None) ** weight
+        product = product * positive_power(term, weight)
     return product
 
 
@@ -122,4 +123,6 @@ METRIC = Metric(
     min_side=MIN_SIDE,
     min_reason="the coarsest of its five scales has no 11×11 window left",
     oracle="piq multi_scale_ssim; a composition of scikit-image structural_similarity",
+    differentiable=True,
+    gradient="0 where a scale's contrast term is not positive.",
 )

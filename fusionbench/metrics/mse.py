@@ -42,4 +42,5 @@ METRIC = Metric(
     edge_cases="0 for three equal images.",
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     oracle="scikit-image mean_squared_error",
+    differentiable=True,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import arctan_of_quotient, recorded, refuse_gradient, root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import pad_border, sobel, sobel_in_order
 
@@ -58,11 +59,15 @@ def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:
 
     def compute() -> tuple[Array, Array]:
         xp = image.xp
+        if unit:
+            refuse_gradient(image.pixels, "on the 0..1 scale rounding decides which gradients are equal")
         padded = pad_border(image.pixels / 255 if unit else image.pixels, 1, "reflect")
         sx, sy = (side / 8 for side in (sobel_in_order(padded) if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
         flat = (sx == 0) & (sy == 0)
-        return xp.sqrt(sx * sx + sy * sy), xp.where(flat, 0.0, xp.arctan(sx / xp.where(flat, 1.0, sy)))
+        quotient_of = xp.where(flat, 1.0, sy)
+        angle = arctan_of_quotient(sx, quotient_of) if recorded(sx) else xp.arctan(sx / quotient_of)
+        return root(sx * sx + sy * sy), xp.where(flat, 0.0, angle)
 
     return image.cached(("nabf edges", unit), compute)
 
@@ -102,4 +107,7 @@ METRIC = Metric(
     min_side=3,
     min_reason="Sobel's masks are 3×3",
     oracle="a direct loop-free composition with SciPy convolve2d",
+    differentiable=True,
+    gradient="Between jumps: the value jumps where a fused gradient passes a source's, and where a source's passes 2 "
+    "grey levels.",
 )

@@ -5,20 +5,41 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._histograms import image_entropy, mutual_information
+from fusionbench.metrics._histograms import (
+    Histogram,
+    image_entropy,
+    is_soft,
+    mutual_information,
+    soft_entropy,
+    soft_histogram,
+    soft_mutual_information,
+)
 from fusionbench.metrics._images import Array, Image, image_metric
 
 
 @image_metric
-def nmi(fused: Image, a: Image, b: Image, *, by: Literal["each", "sources"] = "each") -> Array:
+def nmi(
+    fused: Image,
+    a: Image,
+    b: Image,
+    *,
+    by: Literal["each", "sources"] = "each",
+    histogram: Histogram = "counted",
+    width: float = 0.5,
+) -> Array:
     """Mutual information over the entropies: three (N,H,W) on 0..255 to (N,), 0..2.
 
     Args:
         fused, a, b: grey images; values between two levels go to the nearest, halves to the even one.
         by: ``"each"`` divides I(F;X) by (H(F)+H(X))/2 before summing; ``"sources"`` divides the sum of both
             by (H(A)+H(B))/2.
+        histogram: ``"soft"`` has a gradient by the fused image: a pixel of it counts at every level k in proportion to
+            exp(-(x-k)²/2·width²), width in grey levels; levels of the sources are counted.
 
     NaN where an entropy in a denominator is 0 for both images.
+
+    Raises:
+        UsageError: an image that requires grad without ``histogram="soft"``, or a width that is not positive.
 
     Source: Hossny, Nahavandi, Creighton 2008 (Electron. Lett. 44, 1066), which corrects Qu's MI.
 
@@ -30,11 +51,15 @@ def nmi(fused: Image, a: Image, b: Image, *, by: Literal["each", "sources"] = "e
         >>> nmi(a, a, a).round(4).tolist(), nmi(a, a, b).round(4).tolist()
         ([2.0], [1.0])
     """
-    mi_fa, mi_fb = mutual_information(fused, a), mutual_information(fused, b)
+    soft = is_soft(histogram, width)
+    mi_fa, mi_fb = (
+        soft_mutual_information(fused, source, width) if soft else mutual_information(fused, source)
+        for source in (a, b)
+    )
     h_a, h_b = image_entropy(a), image_entropy(b)
     if by == "sources":
         return 2 * (mi_fa + mi_fb) / (h_a + h_b)
-    h_f = image_entropy(fused)
+    h_f = soft_entropy(soft_histogram(fused, width)) if soft else image_entropy(fused)
     return 2 * (mi_fa / (h_f + h_a) + mi_fb / (h_f + h_b))
 
 
@@ -59,4 +84,5 @@ METRIC = Metric(
     min_reason="one pixel has no entropy",
     undefined=("the fused image and a source are constant",),
     oracle="scikit-learn mutual_info_score and SciPy entropy",
+    gradient='Counts of grey levels have none; histogram="soft" has one.',
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric
 from fusionbench.metrics._moments import squared_error
 
@@ -30,7 +31,7 @@ def psnr(
     xp = fused.xp
     errors = [squared_error(fused, source) for source in (a, b)]
     if peak == "root of sums":
-        error = sum(xp.sqrt(e / fused.count) for e in errors) / 2
+        error = sum(root(e / fused.count) for e in errors) / 2
         return _decibel(xp, 255.0**2, error)
     error = (errors[0] + errors[1]) / 2
     if peak == "max of fused":
@@ -79,6 +80,7 @@ METRIC = Metric(
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     undefined=("the fused image equals both sources",),
     oracle="scikit-image peak_signal_noise_ratio",
+    differentiable=True,
 )
 
 TARGET_METRIC = Metric(
@@ -99,4 +101,5 @@ TARGET_METRIC = Metric(
     invariances=("swapping the images", "any reordering of the pixels", "inversion of both images"),
     undefined=("the fused image equals the target",),
     oracle="scikit-image peak_signal_noise_ratio",
+    differentiable=True,
 )

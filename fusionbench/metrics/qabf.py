@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import arctan_of_quotient, multiplied, recorded
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, magnitude, pad_border, sobel, sobel_in_order
 
@@ -59,8 +60,7 @@ def qabf(
     for fused_band, *source_bands in zip(*bands, strict=True):
         for source in source_bands:
             q = edge_preservation(edge_gradients(source, form), edge_gradients(fused_band, form), ties, fused)
-            q *= edge_gradients(source, form)[0]
-            weighted = weighted + q.sum(AXES)
+            weighted = weighted + multiplied(q, edge_gradients(source, form)[0]).sum(AXES)
             weights = weights + source.cached(
                 ("qabf weight", form), lambda s=source: edge_gradients(s, form)[0].sum(AXES)
             )
@@ -84,6 +84,8 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, unit: bool) -> t
     xp = image.xp
     sx, sy = sobel_in_order(image.pixels) if unit else sobel(image.pixels)
     strength = magnitude(sx, sy)
+    if recorded(sx):
+        return strength, _recorded_orientation(sx, sy, angle)
     # The sign of sx follows the published convolution; it decides on which side ±90° fall.
     if angle == "atan2":
         return strength, xp.arctan2(-sx, sy)
@@ -94,11 +96,23 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, unit: bool) -> t
     return strength, xp.arctan(orientation, out=orientation)
 
 
+def _recorded_orientation(sx: Array, sy: Array, angle: Angle) -> Array:
+    """The same angles with gradient 0 where they have none: in flat places, and where one of them jumps."""
+    flat = (sx == 0) & (sy == 0)
+    if angle == "atan2":
+        return (-sx.masked_fill(flat, 0.0)).arctan2(sy.masked_fill(flat, 1.0))
+    if angle == "atan swapped":
+        return arctan_of_quotient(-sx, sy).masked_fill(flat, 0.0)
+    return arctan_of_quotient(sy, -sx).masked_fill(sx == 0, math.pi / 2)
+
+
 def edge_preservation(source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ties, image: Image) -> Array:
     """Q_XF = Q_g·Q_α per pixel, from (strength g, orientation α) of a source and of the fused image."""
     xp = image.xp
     (g, alpha), (g_f, alpha_f) = source, fused
     smaller, larger = xp.minimum(g, g_f), xp.maximum(g, g_f)
+    if recorded(smaller):
+        return _recorded_preservation(g_f, smaller, larger, (alpha - alpha_f).abs(), ties)
     if ties == "fused":
         tie = smaller == larger
         value = g_f[tie]
@@ -122,6 +136,16 @@ def edge_preservation(source: tuple[Array, Array], fused: tuple[Array, Array], t
     angle += 1
     ratio *= angle
     return (GAMMA_G * GAMMA_ALPHA) / ratio
+
+
+def _recorded_preservation(g_f: Array, smaller: Array, larger: Array, angle: Array, ties: Ties) -> Array:
+    """The same Q_XF of new arrays, from both strengths and the angle between them."""
+    ratio = smaller / larger.masked_fill(larger == 0, 1.0)  # a ratio of 0 where both are 0
+    if ties == "fused":
+        ratio = g_f.where(smaller == larger, ratio)
+    strength = 1 + (-KAPPA_G * (ratio - SIGMA_G)).exp()
+    orientation = 1 + (KAPPA_ALPHA * (angle * (2 / math.pi) - (1 - SIGMA_ALPHA))).exp()
+    return (GAMMA_G * GAMMA_ALPHA) / (strength * orientation)
 
 
 METRIC = Metric(
@@ -151,4 +175,7 @@ METRIC = Metric(
     min_reason="Sobel's masks are 3×3",
     undefined=("both sources are constant",),
     oracle="a direct SciPy convolve2d composition; scikit-image sobel for the gradients",
+    differentiable=True,
+    gradient="0 in flat places and at exactly vertical edges, where the angle jumps by 180°; half of both slopes where "
+    "two strengths are equal.",
 )

@@ -109,4 +109,6 @@ METRIC = Metric(
     min_side=MIN_SIDE,
     min_reason="its contrast filters are 31 pixels wide",
     oracle="a direct NumPy FFT and SciPy ndimage composition",
+    differentiable=True,
+    gradient="One-sided where two contrasts are equal.",
 )

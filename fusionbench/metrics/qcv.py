@@ -108,4 +108,5 @@ METRIC = Metric(
     min_reason="its blocks are 16×16",
     undefined=("both sources are black",),
     oracle="a direct NumPy FFT and SciPy correlate2d composition",
+    differentiable=True,
 )

@@ -86,4 +86,6 @@ METRIC = Metric(
     min_side=SIZE,
     min_reason="its windows are 7×7",
     oracle="a direct SciPy convolve2d composition",
+    differentiable=True,
+    gradient="Between jumps: which of two formulas a window takes is a threshold.",
 )

@@ -48,4 +48,5 @@ METRIC = Metric(
     min_reason="one pixel has no variance",
     undefined=("a source is constant", "the fused image minus a source is constant"),
     oracle="NumPy corrcoef of the differences; SciPy pearsonr",
+    differentiable=True,
 )

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import added, divided, multiplied
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, gaussian, local_covariance, local_moments, ones
 
@@ -108,15 +109,11 @@ def _quarter_map(
     mu_fs = mu_f * mu_s
     sigma_fs = local_covariance(fused, source, weights, border, mu_fs)
     if correction != 1:
-        sigma_fs *= correction
+        sigma_fs = multiplied(sigma_fs, correction)
     # in place: (μ_F·μ_S + C1/2)·(σ_FS + C2/2) / ((μ_F² + μ_S² + C1)·(σ_F² + σ_S² + C2))
-    sigma_fs += half_c2
-    mu_fs += half_c1
-    sigma_fs *= mu_fs
-    denominator = luminance_f + luminance_s
-    denominator *= contrast_f + contrast_s
-    sigma_fs /= denominator
-    return sigma_fs
+    numerator = multiplied(added(sigma_fs, half_c2), added(mu_fs, half_c1))
+    denominator = multiplied(luminance_f + luminance_s, contrast_f + contrast_s)
+    return divided(numerator, denominator)
 
 
 def _denominator_terms(
@@ -159,6 +156,7 @@ METRIC = Metric(
     min_side=11,
     min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
+    differentiable=True,
 )
 
 TARGET_METRIC = Metric(
@@ -181,4 +179,5 @@ TARGET_METRIC = Metric(
     min_side=11,
     min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
+    differentiable=True,
 )

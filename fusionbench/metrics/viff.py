@@ -92,4 +92,6 @@ METRIC = Metric(
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four scales has no window left",
     oracle="a direct SciPy convolve2d composition",
+    differentiable=True,
+    gradient="0 where a gain is negative, which counts as none; each window takes the slope of the source that counts.",
 )
