@@ -110,6 +110,10 @@ def arctan_of_quotient(y: Array, x: Array) -> Array:
 def zero_gradient_without_value(values: Array, pixels: list[Array]) -> None:
     """Make the gradient of images whose value is not finite 0, so that ``values.nanmean()`` trains on the others."""
     defined = values.detach().isfinite()[:, None, None]
+
+    def of_defined(gradient: Array | None) -> Array | None:
+        return None if gradient is None else gradient.where(defined, 0.0)
+
     for tensor in pixels:
         if tensor.requires_grad:
-            tensor.register_hook(lambda gradient: gradient.where(defined.to(gradient.device), 0.0))
+            tensor.register_hook(of_defined)

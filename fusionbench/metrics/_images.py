@@ -162,6 +162,7 @@ def check_stack(images: Any, name: str, ids: Sequence[object] | None = None, on_
         UsageError: wrong kind, dimensions or dtype.
         DataError: a value that is not finite or not on 0..255, with the image's id.
     """
+    images = images.detach() if recorded(images) else images
     xp, shape = namespace(images), tuple(images.shape)
     if len(shape) != 3:
         hint = {2: "add a batch axis: image[None]", 4: "score one channel: convert colour to luma first"}.get(

@@ -197,6 +197,7 @@ _LIST = (
                 {**_ZERO_TIES, "unit": True},
                 undefined=_BLACK,
                 note="on the 0..1 scale, where equal gradients score far below 1",
+                differentiable=False,
             ),
         },
         "1e-7; Qabf 5e-4 (the original is not stable)",

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._gradients import arctan_of_quotient, multiplied, recorded
+from fusionbench.metrics._gradients import arctan_of_quotient, multiplied, recorded, refuse_gradient
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, magnitude, pad_border, sobel, sobel_in_order
 
@@ -71,6 +71,8 @@ def qabf(
 
 def padded(image: Image, border: Border, unit: bool) -> Image:
     """The image padded by one pixel on each side, so that Sobel's mask fits everywhere."""
+    if unit:
+        refuse_gradient(image.pixels, "on the 0..1 scale rounding decides which gradients are equal")
     pixels = image.pixels / 255 if unit else image.stored
     return image.cached(("padded", border, unit), lambda: image.with_pixels(pad_border(pixels, 1, border)))
 
