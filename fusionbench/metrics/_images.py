@@ -57,7 +57,7 @@ def clamp_min(x: Array, low: float) -> Array:
     return x.clamp(min=low) if recorded(x) else x.clamp_(min=low)
 
 
-def rounded(image: Image, x: Array, down: bool = False) -> Array:
+def whole_levels(image: Image, x: Array, down: bool = False) -> Array:
     """``x`` in whole grey levels: the nearest, halves to even, or the one below.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import root
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, rounded
+from fusionbench.metrics._images import AXES, Array, Image, image_metric, whole_levels
 from fusionbench.metrics._moments import mean_grey, variance
 
 
@@ -37,7 +37,7 @@ def sd(
     """
     xp = fused.xp
     if arithmetic == "uint8":
-        above = xp.clip(rounded(fused, fused.pixels - mean_grey(fused)[..., None, None]), 0, None)
+        above = xp.clip(whole_levels(fused, fused.pixels - mean_grey(fused)[..., None, None]), 0, None)
         return xp.sqrt(xp.clip(above * above, None, 255).mean(AXES))
     if pooling == "sum/255":
         return root(variance(fused) * fused.count) / 255

@@ -8,7 +8,7 @@ import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import added, divided, filled, multiplied, subtracted, subtracted_from
-from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side, rounded
+from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side, whole_levels
 from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, separable
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
@@ -124,7 +124,7 @@ def covariance_at_scale(x: Image, y: Image, scale: int, form: tuple[str, str, Bo
 
 
 def _saturated(x: Image, y: Image) -> Array:
-    return x.xp.clip(rounded(x, x.pixels) * rounded(y, y.pixels), None, 255)
+    return x.xp.clip(whole_levels(x, x.pixels) * whole_levels(y, y.pixels), None, 255)
 
 
 def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, str, Border]) -> Array:

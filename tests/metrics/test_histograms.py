@@ -132,6 +132,15 @@ def test_soft_variants_have_slopes_and_converge_to_the_counts(name: str) -> None
     assert torch.isfinite(slope).all()
 
 
+def test_how_far_the_docs_say_a_width_of_half_a_level_is_off() -> None:
+    fused, a, b = scenes.stacks(1)
+    fused = np.clip(fused + np.random.default_rng(0).uniform(-0.45, 0.45, fused.shape), 0, 255)
+    for name, rest, expected in (("en", (), 0.06), ("mi", (a, b), -1.4)):
+        metric = get_metric(name)
+        off = metric(fused, *rest, histogram="soft", width=0.5) - metric(fused, *rest)
+        assert float(off[0]) == pytest.approx(expected, rel=0.1)
+
+
 def test_soft_variants_refuse_what_they_cannot_do() -> None:
     fused, a, b = scenes.stacks(1, (20, 24))
     for width in (0.0, -1.0, float("nan"), float("inf")):
