@@ -38,13 +38,13 @@ def wants_gradient(*stacks: Any) -> bool:
     return torch.is_grad_enabled()
 
 
-def refuse_gradient(array: Array, why: str) -> None:
-    """Refuse a step without gradient on a tensor that requires one, which would come back as silence or zeros.
+def refuse_gradient(why: str, *arrays: Array) -> None:
+    """Refuse a step without gradient on tensors of which one requires it, which would come back as silence or zeros.
 
     Raises:
         NoGradientError: ``why``, and what to do instead.
     """
-    if recorded(array):
+    if recorded(*arrays):
         raise NoGradientError(f"has no gradient: {why}")
 
 

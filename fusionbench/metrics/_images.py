@@ -63,7 +63,7 @@ def whole_levels(image: Image, x: Array, down: bool = False) -> Array:
     Raises:
         NoGradientError: ``x`` requires grad; the slope of a step is 0.
     """
-    refuse_gradient(x, "this definition of it rounds to whole grey levels; detach() the images to score them")
+    refuse_gradient("this definition of it rounds to whole grey levels; detach() the images to score them", x)
     return (image.xp.floor if down else image.xp.round)(x)
 
 
@@ -268,8 +268,14 @@ def score_recorded(
         return pixels[0].sum(AXES).to(like.device)
     try:
         values = kernel(*images, **parameters)
+        if not recorded(values):  # by a formula that does not say so
+            raise NoGradientError("has no gradient: its values are steps, or leave torch; detach() the images")
     except NoGradientError as error:
         raise UsageError(f"{name} {error}") from None
+    except RuntimeError as error:
+        if "numpy()" not in str(error):
+            raise
+        raise UsageError(f"{name} has no gradient: it is computed outside torch; detach() the images") from None
     zero_gradient_without_value(values, pixels)
     return values.float().to(like.device) if like.device.type == "mps" else values.to(torch.float64)
 
@@ -291,8 +297,9 @@ def stack_like(values: Sequence[Array], like: Any) -> Any:
 def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
     """Decorator: a metric of stacks from a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
 
-    The result takes (N,H,W) stacks and returns (N,) float64, NumPy or torch as they came in; of tensors that require
-    grad, with their graph, whatever their precision. Its attribute ``kernel``
+    Values of tensors that require grad have their graph; a formula that loses it is refused.
+
+    The result takes (N,H,W) stacks and returns (N,) float64, NumPy or torch as they came in. Its attribute ``kernel``
     is the formula, for scoring many metrics on the same images.
     """
     import inspect

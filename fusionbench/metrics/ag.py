@@ -61,10 +61,10 @@ METRIC = Metric(
     exploits="Noise and sharpening raise it; it never looks at the sources.",
     choices=("Mean over all pixels: dividing by (H-1)(W-1) gives 0.3 to 1 % more (vifb, linfeng).",),
     edge_cases="A flat image has 0; images one pixel wide or high are refused.",
+    differentiable=True,
+    gradient="0 in flat places, where the root has no slope.",
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=2,
     min_reason="a gradient takes two pixels along each axis",
     oracle="NumPy gradient",
-    differentiable=True,
-    gradient="0 in flat places, where the root has no slope.",
 )

@@ -42,11 +42,11 @@ METRIC = Metric(
     exploits="The plain average of both sources is close to its maximum.",
     choices=("Mean of the two sources, as every implementation has it.",),
     edge_cases="NaN where the fused image or a source is flat.",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "positive scale and offset of any image"),
     min_side=1,
     min_pixels=2,
     min_reason="one pixel has no variance",
     undefined=("a source is constant", "the fused image is constant"),
     oracle="NumPy corrcoef; SciPy pearsonr",
-    differentiable=True,
 )

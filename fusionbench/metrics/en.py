@@ -79,7 +79,7 @@ METRIC = Metric(
         "Saving the fused image as JPEG (quality 75) moved six real results by -0.02 to 0.05 bits.",
     ),
     edge_cases="A flat image has 0 bits.",
+    gradient='Counts of grey levels have none; histogram="soft" has one.',
     invariances=("any reordering of the pixels", "any one-to-one change of grey levels"),
     oracle="scikit-image shannon_entropy; SciPy entropy",
-    gradient='Counts of grey levels have none; histogram="soft" has one.',
 )

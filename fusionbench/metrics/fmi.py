@@ -162,11 +162,11 @@ METRIC = Metric(
         "(linfeng) really have binary edges.",
     ),
     edge_cases="Equal windows count as 1, flat or not; a flat window against another one is close to 0.",
+    differentiable=True,
+    gradient="Of the bound that holds: extremes of windows and minima of distributions have kinks, and the value jumps "
+    "to 1 where two windows are equal.",
     invariances=("swapping the sources", "one scale factor and offset per image"),
     min_side=3,
     min_reason="its windows are 3×3",
     oracle="a plain loop over the windows",
-    differentiable=True,
-    gradient="Of the bound that holds: extremes of windows and minima of distributions have kinks, and the value jumps "
-    "to 1 where two windows are equal.",
 )

@@ -82,7 +82,7 @@ METRIC = Metric(
         "Values near 13 in RFN-Nest-style tables are twice the entropy of F and hold no mutual information (rfn-nest).",
     ),
     edge_cases="0 for a flat fused image; 2·H for three equal images.",
+    gradient='Counts of grey levels have none; histogram="soft" has one.',
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
     oracle="scikit-learn mutual_info_score",
-    gradient='Counts of grey levels have none; histogram="soft" has one.',
 )

@@ -119,10 +119,10 @@ METRIC = Metric(
         "Mean of the two sources; ivif-zoo prints the sum.",
     ),
     edge_cases="Three equal images give 1; sides below 176 pixels are refused.",
+    differentiable=True,
+    gradient="0 where a scale's contrast term is not positive.",
     invariances=("swapping the sources", "swapping source and fused image"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its five scales has no 11×11 window left",
     oracle="piq multi_scale_ssim; a composition of scikit-image structural_similarity",
-    differentiable=True,
-    gradient="0 where a scale's contrast term is not positive.",
 )

@@ -40,6 +40,9 @@ def nabf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
         >>> nabf(noise, flat, flat).round(2).tolist()  # no source has any of its edges
         [0.98]
     """
+    if unit:
+        why = "on the 0..1 scale rounding decides which gradients are equal; detach() the images to score them"
+        refuse_gradient(why, *(image.stored for image in (fused, a, b)))
     need_side(fused, 3, "nabf")
     xp = fused.xp
     g_f = normalised_gradients(fused, unit)[0]
@@ -59,8 +62,6 @@ def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:
 
     def compute() -> tuple[Array, Array]:
         xp = image.xp
-        if unit:
-            refuse_gradient(image.pixels, "on the 0..1 scale rounding decides which gradients are equal")
         padded = pad_border(image.pixels / 255 if unit else image.pixels, 1, "reflect")
         sx, sy = (side / 8 for side in (sobel_in_order(padded) if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
@@ -103,11 +104,11 @@ METRIC = Metric(
         "The fused image is the first argument; one published script (linfeng) hands over the infrared image instead.",
     ),
     edge_cases="0 for a flat fused image; NaN where every weight is 0.",
+    differentiable=True,
+    gradient="Between jumps: the value jumps where a fused gradient passes a source's, and where a source's passes 2 "
+    "grey levels.",
     invariances=("swapping the sources", "adding a constant to any image"),
     min_side=3,
     min_reason="Sobel's masks are 3×3",
     oracle="a direct loop-free composition with SciPy convolve2d",
-    differentiable=True,
-    gradient="Between jumps: the value jumps where a fused gradient passes a source's, and where a source's passes 2 "
-    "grey levels.",
 )

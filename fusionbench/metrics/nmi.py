@@ -79,10 +79,10 @@ METRIC = Metric(
     exploits="Copying one source unchanged gives 1 for that source.",
     choices=("Each source by its own entropies; another code (ivif-zoo) divides the sum by the sources' entropies.",),
     edge_cases="NaN where the fused image and a source are both flat; 0 where only the fused image is.",
+    gradient='Counts of grey levels have none; histogram="soft" has one.',
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
     min_pixels=2,
     min_reason="one pixel has no entropy",
     undefined=("the fused image and a source are constant",),
     oracle="scikit-learn mutual_info_score and SciPy entropy",
-    gradient='Counts of grey levels have none; histogram="soft" has one.',
 )

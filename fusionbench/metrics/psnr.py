@@ -77,10 +77,10 @@ METRIC = Metric(
         "Values of 58 to 69 dB (linfeng, ivif-zoo) put a peak of 255 over an error on 0..1: 48.13 dB too much.",
     ),
     edge_cases="inf for three equal images.",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     undefined=("the fused image equals both sources",),
     oracle="scikit-image peak_signal_noise_ratio",
-    differentiable=True,
 )
 
 TARGET_METRIC = Metric(
@@ -98,8 +98,8 @@ TARGET_METRIC = Metric(
     formula="PSNR = 10 log10(255² / mean((T-F)²))",
     exploits="A blurred mean image scores higher than a sharp sample.",
     edge_cases="inf where the images are equal.",
+    differentiable=True,
     invariances=("swapping the images", "any reordering of the pixels", "inversion of both images"),
     undefined=("the fused image equals the target",),
     oracle="scikit-image peak_signal_noise_ratio",
-    differentiable=True,
 )

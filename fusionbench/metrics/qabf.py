@@ -53,6 +53,9 @@ def qabf(
         >>> qabf(np.full_like(texture, 128), texture, texture).round(4).tolist()
         [0.0]
     """
+    if unit:
+        why = "on the 0..1 scale rounding decides which gradients are equal; detach() the images to score them"
+        refuse_gradient(why, *(image.stored for image in (fused, a, b)))
     need_side(fused, 3, "qabf")
     form = (border, angle, unit)
     weighted, weights = 0.0, 0.0
@@ -71,8 +74,6 @@ def qabf(
 
 def padded(image: Image, border: Border, unit: bool) -> Image:
     """The image padded by one pixel on each side, so that Sobel's mask fits everywhere."""
-    if unit:
-        refuse_gradient(image.pixels, "on the 0..1 scale rounding decides which gradients are equal")
     pixels = image.pixels / 255 if unit else image.stored
     return image.cached(("padded", border, unit), lambda: image.with_pixels(pad_border(pixels, 1, border)))
 
@@ -86,9 +87,9 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, unit: bool) -> t
     xp = image.xp
     sx, sy = sobel_in_order(image.pixels) if unit else sobel(image.pixels)
     strength = magnitude(sx, sy)
+    # The sign of sx follows the published convolution; it decides on which side ±90° fall.
     if recorded(sx):
         return strength, _recorded_orientation(sx, sy, angle)
-    # The sign of sx follows the published convolution; it decides on which side ±90° fall.
     if angle == "atan2":
         return strength, xp.arctan2(-sx, sy)
     if angle == "atan swapped":
@@ -165,6 +166,9 @@ METRIC = Metric(
     formula="Q = Σ(Q_AF·g_A + Q_BF·g_B) / Σ(g_A + g_B),  Q_XF = 0.9994/(1+e^{-15(G-0.5)}) · 0.9879/(1+e^{-22(A-0.8)})",
     exploits="Copying the source with the stronger edges unchanged ranks first on published sets.",
     edge_cases="NaN where both sources are flat; three equal images give 0.9748, the maximum, not 1.",
+    differentiable=True,
+    gradient="0 in flat places and at exactly vertical edges, where the angle jumps by 180°; half of both slopes where "
+    "two strengths are equal.",
     invariances=("swapping the sources", "adding a constant to any image", "one scale factor on all three images"),
     min_side=3,
     choices=(
@@ -177,7 +181,4 @@ METRIC = Metric(
     min_reason="Sobel's masks are 3×3",
     undefined=("both sources are constant",),
     oracle="a direct SciPy convolve2d composition; scikit-image sobel for the gradients",
-    differentiable=True,
-    gradient="0 in flat places and at exactly vertical edges, where the angle jumps by 180°; half of both slopes where "
-    "two strengths are equal.",
 )

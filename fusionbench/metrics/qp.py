@@ -191,11 +191,11 @@ METRIC = Metric(
         "pair by 7e-4 relative (liu-2012).",
     ),
     edge_cases="NaN where neither source has a feature (flat images); sides below 28 pixels are refused.",
+    differentiable=True,
+    gradient="Between jumps: which places have a feature is a threshold, and the best of three correlations counts.",
     invariances=("swapping the sources, up to places where both have the same phase congruency",),
     min_side=MIN_SIDE,
     min_reason="its coarsest filters have a wavelength of 28 pixels",
     undefined=("no source has a feature",),
     oracle="published values on six real triples",
-    differentiable=True,
-    gradient="Between jumps: which places have a feature is a threshold, and the best of three correlations counts.",
 )

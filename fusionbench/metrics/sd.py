@@ -65,8 +65,8 @@ METRIC = Metric(
         "tables with SD near 70 to 100 from a sum that is not divided by the number of pixels (rfn-nest).",
     ),
     edge_cases="A flat image has 0.",
-    invariances=("any reordering of the pixels", "adding a constant", "inversion 255 - F"),
-    oracle="NumPy std",
     differentiable=True,
     gradient="0 of a flat image, where the root has no slope.",
+    invariances=("any reordering of the pixels", "adding a constant", "inversion 255 - F"),
+    oracle="NumPy std",
 )

@@ -59,10 +59,10 @@ METRIC = Metric(
         "Saving the fused image as JPEG (quality 75) moved six real results by -0.4 to 0.5 grey levels.",
     ),
     edge_cases="A flat image has 0; images one pixel wide or high are refused.",
+    differentiable=True,
+    gradient="0 of a flat image, where the root has no slope.",
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=2,
     min_reason="differences take two pixels along each axis",
     oracle="NumPy diff, term by term",
-    differentiable=True,
-    gradient="0 of a flat image, where the root has no slope.",
 )

@@ -148,6 +148,7 @@ METRIC = Metric(
         "torchmetrics reflects the image at its border and keeps the border; piq halves images above 384 pixels first.",
     ),
     edge_cases="Three equal images give 1, flat or not; sides below 11 pixels are refused.",
+    differentiable=True,
     invariances=(
         "swapping the sources",
         "swapping source and fused image",
@@ -156,7 +157,6 @@ METRIC = Metric(
     min_side=11,
     min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
-    differentiable=True,
 )
 
 TARGET_METRIC = Metric(
@@ -175,9 +175,9 @@ TARGET_METRIC = Metric(
     exploits="A blurred mean image scores well where the target is smooth.",
     choices=("Gaussian window of 11 taps, sigma 1.5, population covariances, inside the image only, L = 255.",),
     edge_cases="Two equal images give 1, flat or not; sides below 11 pixels are refused.",
+    differentiable=True,
     invariances=("swapping the images", "mirroring and transposing both images"),
     min_side=11,
     min_reason="its windows are 11×11",
     oracle="scikit-image structural_similarity; torchmetrics; piq",
-    differentiable=True,
 )

@@ -216,10 +216,10 @@ METRIC = Metric(
     ),
     edge_cases="A flat source counts as 1; a flat fused image has no information about a structured source (0); "
     "sides below 41 pixels are refused.",
+    differentiable=True,
+    gradient="0 where the covariance of a window is negative, which counts as none.",
     invariances=("swapping the sources", "mirroring all three images when both sides are 1 mod 8"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four scales has no window left",
     oracle="torchmetrics visual_information_fidelity; piq vif_p; a direct SciPy convolve2d composition",
-    differentiable=True,
-    gradient="0 where the covariance of a window is negative, which counts as none.",
 )

@@ -88,10 +88,10 @@ METRIC = Metric(
     exploits="Contrast gain raises it above 1.",
     choices=("Grey images as they are; the original takes L of CIELAB for colour.",),
     edge_cases="1 for flat images of any value; sides below 41 pixels are refused.",
+    differentiable=True,
+    gradient="0 where a gain is negative, which counts as none; each window takes the slope of the source that counts.",
     invariances=("swapping the sources",),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four scales has no window left",
     oracle="a direct SciPy convolve2d composition",
-    differentiable=True,
-    gradient="0 where a gain is negative, which counts as none; each window takes the slope of the source that counts.",
 )

@@ -104,7 +104,8 @@ def test_gradients_are_the_slopes_of_the_values_or_refused(dialect: str, name: s
     metric = get_metric(name, dialect)
     tensors = recorded(metric)
     if not metric.differentiable:
-        with pytest.raises(UsageError, match=f"^{name} has no gradient: .*detach|^{name} has .*rounding") as caught:
+        # one that has a graph without saying so: set differentiable, after the checks below
+        with pytest.raises(UsageError, match=f"^{name} has no gradient: .*detach") as caught:
             metric.function(*tensors)
         assert "\n" not in str(caught.value) and metric.gradient
         assert not metric.function(*(tensor.detach() for tensor in tensors)).requires_grad

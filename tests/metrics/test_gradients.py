@@ -80,9 +80,9 @@ def test_slopes_are_0_where_there_are_none(
 def test_a_step_without_slope_is_refused_for_tensors_that_require_one() -> None:
     leaf = torch.zeros(2, requires_grad=True)
     with pytest.raises(g.NoGradientError, match="has no gradient: it counts"):
-        g.refuse_gradient(leaf, "it counts")
+        g.refuse_gradient("it counts", np.zeros(2), leaf)
     for harmless in (np.zeros(2), leaf.detach(), 3.0):
-        g.refuse_gradient(harmless, "it counts")
+        g.refuse_gradient("it counts", harmless)
     assert g.wants_gradient(np.zeros(2), leaf) and not g.wants_gradient(leaf.detach())
     with torch.no_grad():
         assert not g.wants_gradient(leaf)

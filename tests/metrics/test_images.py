@@ -69,5 +69,11 @@ def test_a_formula_without_slope_is_named_and_no_images_keep_the_graph() -> None
 
     with pytest.raises(UsageError, match=r"^mine has no gradient: "):
         score_recorded("mine", counts, [Image(recorded_pixels(leaf))], leaf)
+    silent = [lambda image: image.pixels.sign().detach().sum((-2, -1)), lambda image: image.pixels.cpu().numpy()]
+    for kernel, why in zip(silent, ("steps, or leave torch", "outside torch"), strict=True):
+        with pytest.raises(UsageError, match=f"^mine has no gradient: .*{why}"):
+            score_recorded("mine", kernel, [Image(recorded_pixels(leaf))], leaf)
+    with pytest.raises(RuntimeError, match="must match"):  # a mistake stays one
+        score_recorded("mine", lambda image: image.pixels + leaf[:, :2], [Image(recorded_pixels(leaf))], leaf)
     empty = score_recorded("mine", counts, [Image(recorded_pixels(leaf[:0]))], leaf[:0])
     assert empty.shape == (0,) and empty.dtype == torch.float64 and empty.requires_grad
