@@ -26,7 +26,8 @@ def levels(image: Image, rounding: Rounding = "nearest") -> Array:
         if image.grey is not None:
             return image.grey
         refuse_gradient(
-            'it counts grey levels; pass histogram="soft" to en, mi or nmi, or detach() the images', image.pixels
+            'it counts grey levels; en, mi and nmi take histogram="soft" as losses, or detach() the images',
+            image.pixels,
         )
         whole = (image.xp.round if rounding == "nearest" else image.xp.floor)(image.pixels)
         return whole.astype(np.uint8) if image.xp is np else whole.long()

@@ -273,9 +273,10 @@ def score_recorded(
     except NoGradientError as error:
         raise UsageError(f"{name} {error}") from None
     except RuntimeError as error:
-        if "numpy()" not in str(error):
+        if "numpy()" not in str(error) and "automatic differentiation" not in str(error):
             raise
-        raise UsageError(f"{name} has no gradient: it is computed outside torch; detach() the images") from None
+        # tensors became arrays, or were written into arrays at hand (out=)
+        raise UsageError(f"{name} has no gradient: autograd cannot follow it; detach() the images") from None
     zero_gradient_without_value(values, pixels)
     return values.float().to(like.device) if like.device.type == "mps" else values.to(torch.float64)
 
