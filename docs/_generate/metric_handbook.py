@@ -210,6 +210,7 @@ def page_of(metric: Metric) -> str:
         + metric.tolerance.reason,
         "reference": metric.reference,
         "tested against": metric.oracle,
+        "gradient": " ".join(filter(None, ["yes." if metric.differentiable else "no.", metric.gradient])),
         "Python": f"[`{module}.{function}`][{module}.{function}]" if module.startswith("fusionbench.") else "",
     }
     lines = [f"# {metric.name}: {metric.title}\n", f"``` {{.text .formula}}\n{metric.formula}\n```\n"]

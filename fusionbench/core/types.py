@@ -165,6 +165,10 @@ class Metric:
         undefined: names of the conditions of :mod:`fusionbench.metrics.undefined` under which there is no finite value.
         oracle: the independent implementations that the tests hold it to.
         many: whether a metric of pairs is defined for any number of sources.
+        differentiable: whether values of tensors that require grad have their graph; otherwise these are refused.
+        gradient: where the definition has no slope, and what is given there.
+
+    A record is called like its function: ``metric(fused, a, b)``.
 
     Example:
         >>> import numpy as np
@@ -175,7 +179,7 @@ class Metric:
         ...     needs="fused", better="higher", unit="grey levels", range=(0.0, 255.0),
         ...     tolerance=Tolerance(0.01, 0.0, "the last digit shown"), reference="nobody", exploits="a white image",
         ... )
-        >>> brightness.function(np.full((2, 4, 4), 90.0)).tolist()
+        >>> brightness(np.full((2, 4, 4), 90.0)).tolist()
         [90.0, 90.0]
     """
 
@@ -202,3 +206,9 @@ class Metric:
     undefined: tuple[str, ...] = ()
     label: str = ""
     many: bool = False
+    differentiable: bool = False
+    gradient: str = ""
+
+    def __call__(self, *images: Any, **parameters: Any) -> Any:
+        """Values (N,) of stacks, one number per image."""
+        return self.function(*images, **parameters)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.core.errors import UsageError
+from fusionbench.metrics._gradients import recorded, refuse_gradient
 from fusionbench.metrics._images import AXES, Array, Image
 from fusionbench.metrics.ag import central
 
@@ -29,6 +30,8 @@ def feature_of(image: Image, feature: Feature) -> Image:
         return image
     if feature == "gradient":
         return image.cached(("fmi", feature), lambda: image.with_pixels(central(image.pixels)))
+    if feature == "dct" and recorded(image.pixels):
+        return image.cached(("fmi", feature), lambda: image.with_pixels(_recorded_dct(image)))
     transforms = {"edge": binary_edges, "dct": dct, "wavelet": wavelet_bands}
     if feature not in transforms:
         raise UsageError(f"fmi knows the features pixel, gradient, {', '.join(transforms)}, not {feature!r}")
@@ -39,6 +42,7 @@ def _on_the_cpu(image: Image, transform: object) -> Array:
     """A transform of (..., H,W) arrays by NumPy, of tensors, too: the values are the same to the bit."""
     if image.xp is np:
         return transform(image.pixels)  # type: ignore[operator]
+    refuse_gradient("its feature is computed outside of torch; detach() the images to score them", image.pixels)
     array = transform(image.pixels.cpu().numpy())  # type: ignore[operator]
     return image.xp.from_numpy(array).to(image.pixels.device)
 
@@ -48,6 +52,18 @@ def dct(x: np.ndarray) -> np.ndarray:
     import scipy.fft
 
     return _without_rounding(scipy.fft.dctn(x, axes=AXES, norm="ortho"))
+
+
+def _recorded_dct(image: Image) -> Array:
+    """The same, as products with the transform's matrices, which autograd records."""
+    import scipy.fft
+
+    down, right = (
+        image.xp.from_numpy(scipy.fft.dct(np.eye(side), axis=0, norm="ortho")).to(image.pixels.device)
+        for side in image.shape
+    )
+    found = down @ image.pixels @ right.T
+    return found.masked_fill(found.abs() < ROUNDING, 0.0)
 
 
 def wavelet_bands(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.metrics._images import AXES, Array, Image, namespace
+from fusionbench.metrics._images import AXES, Array, Image, namespace, whole_levels
 
 
 def stretched(image: Image, stretch: bool) -> Image:
@@ -19,7 +19,7 @@ def stretched(image: Image, stretch: bool) -> Image:
         xp, x = image.xp, image.pixels
         low, high = xp.amin(x, AXES)[..., None, None], xp.amax(x, AXES)[..., None, None]
         span = xp.where(high > low, high - low, 1.0)
-        return image.with_pixels(xp.where(high > low, xp.floor((x - low) / span * 255 + 0.5), x))
+        return image.with_pixels(xp.where(high > low, whole_levels(image, (x - low) / span * 255 + 0.5, down=True), x))
 
     return image.cached("stretched", compute)
 

@@ -17,6 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.metrics._gradients import (
+    NoGradientError,
+    recorded,
+    refuse_gradient,
+    wants_gradient,
+    zero_gradient_without_value,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -40,14 +47,24 @@ def namespace(array: Array) -> ModuleType:
 
 
 def clamp_min(x: Array, low: float) -> Array:
-    """``max(x, low)``, in place."""
+    """``max(x, low)``, in place where autograd does not record it."""
     if isinstance(x, np.ndarray):
         if x.size <= 16:  # OpenCV treats an array of four values as a scalar
             return np.maximum(x, low, out=x)
         import cv2
 
         return cv2.max(x, low, dst=x)  # type: ignore[call-overload]
-    return x.clamp_(min=low)
+    return x.clamp(min=low) if recorded(x) else x.clamp_(min=low)
+
+
+def whole_levels(image: Image, x: Array, down: bool = False) -> Array:
+    """``x`` in whole grey levels: the nearest, halves to even, or the one below.
+
+    Raises:
+        NoGradientError: ``x`` requires grad; the slope of a step is 0.
+    """
+    refuse_gradient("this definition of it rounds to whole grey levels; detach() the images to score them", x)
+    return (image.xp.floor if down else image.xp.round)(x)
 
 
 class Image:
@@ -136,18 +153,23 @@ def need_side(image: Image, side: int, what: str) -> None:
         raise DataError(f"{what} needs images of at least {side}×{side} pixels, got {height}×{width}")
 
 
-def check_stack(images: Any, name: str, ids: Sequence[object] | None = None) -> None:
+def check_stack(images: Any, name: str, ids: Sequence[object] | None = None, on_scale: bool = False) -> None:
     """Check one stack of images: (N,H,W), uint8 or floating, finite, on 0..255.
+
+    ``on_scale``: images as dark as 0..1 are what they are, not images on the wrong scale.
 
     Raises:
         UsageError: wrong kind, dimensions or dtype.
         DataError: a value that is not finite or not on 0..255, with the image's id.
     """
+    images = images.detach() if recorded(images) else images
     xp, shape = namespace(images), tuple(images.shape)
     if len(shape) != 3:
         hint = {2: "add a batch axis: image[None]", 4: "score one channel: convert colour to luma first"}.get(
             len(shape)
         )
+        if len(shape) == 4 and shape[1] == 1:
+            hint = "take the only channel: images[:, 0]"
         raise UsageError(f"{name}: expected grey images (N,H,W), got shape {shape}" + (f"; {hint}" if hint else ""))
     if 0 in shape[1:]:
         raise UsageError(f"{name}: images of {shape[1]}×{shape[2]} pixels have nothing to score")
@@ -168,7 +190,7 @@ def check_stack(images: Any, name: str, ids: Sequence[object] | None = None) -> 
             f"{name} image {ids[bad] if ids else bad}: values {float(low):g}..{float(high):g} are outside 0..255; "
             "scale or clip the image"
         )
-    if 0 < high <= 1 and bool((images != xp.round(images)).any()):
+    if 0 < high <= 1 and not on_scale and bool((images != xp.round(images)).any()):
         raise DataError(f"{name}: values look like 0..1; metrics take 0..255, multiply by 255")
 
 
@@ -182,8 +204,10 @@ def check_stacks(stacks: Sequence[Any], names: Sequence[str], ids: Sequence[obje
         raise UsageError(f"{', '.join(names)} mix NumPy arrays and torch tensors; pass one kind")
     if len({str(getattr(stack, "device", "cpu")) for stack in stacks}) > 1:
         raise UsageError(f"{', '.join(names)} are on different devices")
+    # what a network makes early in its training may be nearly black; other images at hand tell the scale
+    known = not all(recorded(stack) for stack in stacks)
     for stack, name in zip(stacks, names, strict=True):
-        check_stack(stack, name, ids)
+        check_stack(stack, name, ids, known and recorded(stack))
     for stack, name in zip(stacks[1:], names[1:], strict=True):
         if tuple(stack.shape) != tuple(stacks[0].shape):
             raise DataError(
@@ -219,6 +243,44 @@ def _to_image(array: np.ndarray, persistent: bool) -> Image:
     return Image(np.array(array, dtype=np.float64, order="C"), persistent)
 
 
+def recorded_pixels(stack: Any) -> torch.Tensor:
+    """A checked stack as float64 pixels that autograd follows, a tensor of their own; where there is no float64, on
+    the CPU."""
+    import torch
+
+    where = "cpu" if stack.device.type == "mps" else stack.device
+    pixels: torch.Tensor = stack.to(where).to(torch.float64).view_as(stack)
+    return pixels
+
+
+def score_recorded(
+    name: str, kernel: Callable[..., Array], images: Sequence[Image], like: Any, **parameters: Any
+) -> Any:
+    """Values (N,) of one metric with their graph; gradients of images without a finite value are 0.
+
+    Raises:
+        UsageError: the metric has no gradient, with its ``name`` and what has.
+    """
+    import torch
+
+    pixels = [image.pixels for image in images]
+    if not like.shape[0]:
+        return pixels[0].sum(AXES).to(like.device)
+    try:
+        values = kernel(*images, **parameters)
+        if not recorded(values):  # by a formula that does not say so
+            raise NoGradientError("has no gradient: its values are steps, or leave torch; detach() the images")
+    except NoGradientError as error:
+        raise UsageError(f"{name} {error}") from None
+    except RuntimeError as error:
+        if "numpy()" not in str(error) and "automatic differentiation" not in str(error):
+            raise
+        # tensors became arrays, or were written into arrays at hand (out=)
+        raise UsageError(f"{name} has no gradient: autograd cannot follow it; detach() the images") from None
+    zero_gradient_without_value(values, pixels)
+    return values.float().to(like.device) if like.device.type == "mps" else values.to(torch.float64)
+
+
 def stack_like(values: Sequence[Array], like: Any) -> Any:
     """One value per image of :func:`to_images` as (N,) float64: a NumPy array or a tensor on the device of ``like``."""
     if on_device(like):
@@ -236,6 +298,8 @@ def stack_like(values: Sequence[Array], like: Any) -> Any:
 def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
     """Decorator: a metric of stacks from a formula ``kernel(*images, **parameters)`` of :class:`Image` objects.
 
+    Values of tensors that require grad have their graph; a formula that loses it is refused.
+
     The result takes (N,H,W) stacks and returns (N,) float64, NumPy or torch as they came in. Its attribute ``kernel``
     is the formula, for scoring many metrics on the same images. A formula of ``*more`` images takes any number.
     """
@@ -251,6 +315,9 @@ def image_metric(kernel: Callable[..., Array]) -> Callable[..., Any]:
             listed, least = (", ".join(names + ["…"] * many), "at least " if many else "")
             raise UsageError(f"{kernel.__name__}({listed}) takes {least}{len(names)} stacks, got {len(stacks)}")
         check_stacks(stacks, [*names, *(f"source {place}" for place in range(3, len(stacks)))])
+        if wants_gradient(*stacks):
+            images = [Image(recorded_pixels(stack)) for stack in stacks]
+            return score_recorded(kernel.__name__, kernel, images, stacks[0], **parameters)
         rows = zip(*(to_images(stack) for stack in stacks), strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             values = [kernel(*row, **parameters) for row in rows] if stacks[0].shape[0] else []

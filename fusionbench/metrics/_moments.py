@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from fusionbench.metrics._gradients import multiplied, root
 from fusionbench.metrics._images import AXES, Array, Image
 
 
@@ -48,7 +49,7 @@ def variance(image: Image) -> Array:
 
 def pearson(x: Image, y: Image) -> Array:
     """Pearson's r, NaN where an image is flat."""
-    return x.cached(("correlation", id(y)), lambda: covariance(x, y) / x.xp.sqrt(variance(x) * variance(y)))
+    return x.cached(("correlation", id(y)), lambda: covariance(x, y) / root(variance(x) * variance(y)))
 
 
 def difference_correlation(x: Image, fused: Image, other: Image) -> Array:
@@ -61,12 +62,11 @@ def difference_correlation(x: Image, fused: Image, other: Image) -> Array:
         return np.float64(cov / denominator if denominator else math.nan)
     difference = centred(fused) - centred(other)
     cov = (difference * centred(x)).mean(AXES)
-    difference *= difference
-    var_difference = difference.mean(AXES)
+    var_difference = multiplied(difference, difference).mean(AXES)
     # A constant difference has a variance of rounding errors (1e-27); one changed level in one pixel of 100 megapixels
     # has 1e-8.
     var_difference = fused.xp.where(var_difference > 1e-20, var_difference, fused.xp.nan)
-    return cov / fused.xp.sqrt(variance(x) * var_difference)
+    return cov / root(variance(x) * var_difference)
 
 
 def squared_error(x: Image, y: Image) -> Array:

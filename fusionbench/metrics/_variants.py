@@ -19,6 +19,7 @@ class Variant:
         swap: the order in which the evaluator passes (fused, a, b) to its own function.
         min_side, min_reason, undefined: what sizes and images it needs, where they differ from the metric's.
         note: the effect on the value.
+        differentiable: false where the evaluator's arithmetic has no gradient although the metric has one.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Variant:
     min_side: int | None = None
     min_reason: str | None = None
     undefined: tuple[str, ...] | None = None
+    differentiable: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,12 @@ UNIT_MSE = Variant({"scale": 1 / 255}, "1", (0.0, 1.0), note="on the 0..1 scale"
 STRETCHED_QCB = Variant(
     {"stretch": True, "dark": 0.0},
     note="every image is stretched to 0..255 first; black backgrounds have contrasts, in part of rounding errors",
+    differentiable=False,
 )
 STRETCHED_QCV = Variant(
-    {"stretch": True, "slope": 0.144}, note="every image is stretched to 0..255 first; 0.144 in the sensitivity"
+    {"stretch": True, "slope": 0.144},
+    note="every image is stretched to 0..255 first; 0.144 in the sensitivity",
+    differentiable=False,
 )
 MERGED = Variant({"top": 254}, note="levels 254 and 255 merge in the joint histogram: too high where 255 occurs")
 GAUSSIAN: dict[str, Any] = {"min_side": 11, "min_reason": "its windows are 11×11"}

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from fusionbench.metrics._gradients import divided, root, subtracted
 from fusionbench.metrics._images import BAND, Array, Image, namespace
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
@@ -128,15 +129,17 @@ def pad_border(x: Array, width: int, border: Border) -> Array:
 def sobel(x: Array) -> tuple[Array, Array]:
     """(horizontal, vertical) differences, right minus left and lower minus upper, by Sobel's 3×3 masks.
 
-    Only where the mask lies inside: (H,W) gives (H-2,W-2).
+    Only where the mask lies inside: (H,W) gives (H-2,W-2). Tensors of any precision may have more axes before these;
+    losses of networks take their slopes from here as well.
     """
     if isinstance(x, np.ndarray):
         import cv2
 
         return cv2.Sobel(x, -1, 1, 0)[1:-1, 1:-1], cv2.Sobel(x, -1, 0, 1)[1:-1, 1:-1]
-    smooth_rows = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
-    smooth_columns = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
-    return smooth_rows[..., 2:] - smooth_rows[..., :-2], smooth_columns[..., 2:, :] - smooth_columns[..., :-2, :]
+    # differences of slices: a fraction of the time of a convolution with one channel on a CPU
+    across, down = x[..., 2:] - x[..., :-2], x[..., 2:, :] - x[..., :-2, :]
+    across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
+    return across, down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
 
 
 def magnitude(x: Array, y: Array) -> Array:
@@ -145,7 +148,7 @@ def magnitude(x: Array, y: Array) -> Array:
         import cv2
 
         return cv2.magnitude(x, y)
-    return (x * x + y * y).sqrt()
+    return root(x * x + y * y)
 
 
 def on_unit_scale(x: Array) -> Array:
@@ -207,9 +210,8 @@ def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, me
     product = separable(x.pixels * y.pixels, weights, border=border)
     weight = _weight(weights)
     if weight != 1:
-        product /= weight
-    product -= means
-    return product
+        product = divided(product, weight)
+    return subtracted(product, means)
 
 
 def _weight(weights: np.ndarray) -> float:

@@ -43,6 +43,7 @@ METRIC = Metric(
     exploits="The plain average of both sources is close to its maximum.",
     choices=("Mean of the two sources, as every implementation has it.",),
     edge_cases="NaN where the fused image or a source is flat.",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "positive scale and offset of any image"),
     min_side=1,
     min_pixels=2,

@@ -129,8 +129,8 @@ _LIST = (
             "qsf": Variant({"signed": True}, range=(-1.0, INFINITE), note="with its sign: below 0 for lost detail"),
             "qp": Variant({"low_pass": "off by one"}, note="the filters' low-pass is one bin off at odd sizes"),
         },
-        "1e-7; Q_Y 1e-4 and Q_C 2e-2 where windows are nearly flat, and NaN there in the original where one is; Q_CB 5e-4 "
-        "on PET and SPECT slices: far from every edge the original divides rounding errors",
+        "1e-7; Q_Y 1e-4 and Q_C 2e-2 where windows are nearly flat, and NaN there in the original where one is; Q_CB "
+        "5e-4 on PET and SPECT slices: far from every edge the original divides rounding errors",
     ),
     Dialect(
         "linfeng",
@@ -156,7 +156,7 @@ _LIST = (
             ),
             "nabf": Variant(swap=(1, 2, 0), note="called with the infrared image in place of the fused one"),
             "fmi_edge": Variant(note="printed as FMI_pixel"),
-            "fmi_dct": _SAME,
+            "fmi_dct": SAME,
             "fmi_wavelet": Variant(note="its filter has 20 taps more at each side, close to 0"),
         },
         "1e-7; SSIM after a port; FMI by reading alone",
@@ -167,7 +167,12 @@ _LIST = (
         "SeAFusion, PIAFusion, SwinFusion-era tables",
         {
             "en": SAME,
-            "sd": Variant({"arithmetic": "uint8"}, range=(0.0, 15.97), note="saturating 8-bit arithmetic: 6 to 12"),
+            "sd": Variant(
+                {"arithmetic": "uint8"},
+                range=(0.0, 15.97),
+                note="saturating 8-bit arithmetic: 6 to 12",
+                differentiable=False,
+            ),
             "sf": Variant({"scale": 1 / 255}, "1", (0.0, 1.42), note="on the 0..1 scale"),
             "ag": INNER,
             "mi": MERGED,
@@ -175,11 +180,16 @@ _LIST = (
             "psnr": WRONG_PEAK,
             "cc": SAME,
             "scd": SAME,
-            "vif": Variant({"arithmetic": "uint8"}, note="products saturate at 255, so the finest scale drops out"),
+            "vif": Variant(
+                {"arithmetic": "uint8"},
+                note="products saturate at 255, so the finest scale drops out",
+                differentiable=False,
+            ),
             "qabf": Variant(
                 {**ZERO_TIES, "unit": True},
                 undefined=BLACK,
                 note="on the 0..1 scale, where equal gradients score far below 1; added in the order of MATLAB's conv2",
+                differentiable=False,
             ),
         },
         "1e-11 to 2,475 cells of its authors' MATLAB; VIF 5e-8 where dark areas saturate and leave rounding errors",
@@ -196,7 +206,7 @@ _LIST = (
             ),
             "mi": Variant({"joint": "ignored"}, note="exactly twice the entropy of F: no mutual information in it"),
             "scd": SAME,
-            "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal"),
+            "nabf": Variant({"unit": True}, note="on the 0..1 scale all weights are equal", differentiable=False),
         },
         "1e-7; Nabf 1e-12",
         "2",
@@ -355,6 +365,8 @@ def in_dialect(metric: Metric, name: str) -> Metric:
         undefined=metric.undefined if variant.undefined is None else variant.undefined,
         dialect=dialect.id,
         many=False,  # evaluators take two sources
+        differentiable=metric.differentiable and variant.differentiable,
+        gradient=metric.gradient if variant.differentiable else variant.note,
         choices=(*((variant.note,) if variant.note else ()), *metric.choices),
     )
 

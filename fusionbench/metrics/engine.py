@@ -17,7 +17,16 @@ import numpy as np
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Metric
 from fusionbench.metrics import get_metric, list_metrics
-from fusionbench.metrics._images import Image, check_stacks, stack_like, to_images
+from fusionbench.metrics._gradients import recorded, wants_gradient
+from fusionbench.metrics._images import (
+    Image,
+    check_stack,
+    check_stacks,
+    recorded_pixels,
+    score_recorded,
+    stack_like,
+    to_images,
+)
 from fusionbench.metrics.dialects import STANDARD, get_dialect
 
 TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight columns of the field's tables
@@ -57,11 +66,17 @@ class SourcePair:
         check_stacks((a, b), ("a", "b"), ids)
         self.metrics, self.ids = choose(metrics, dialect), ids
         self.a, self.b = a, b
+        self._recorded: list[Image] | None = None
         self._sources = [*zip(to_images(a, persistent), to_images(b, persistent), strict=True)] if len(a) else []
 
     def score(self, fused: Any) -> dict[str, Any]:
-        """Values of every metric, (N,) float64 of the kind of ``fused``, which is (N,H,W) like the sources."""
+        """Values of every metric, (N,) float64 of the kind of ``fused``, which is (N,H,W) like the sources.
+
+        Where an image requires grad, they have their graph; a metric without a gradient is refused (UsageError).
+        """
         self._check(fused)
+        if wants_gradient(fused, self.a, self.b):
+            return self._score_recorded(fused)
         rows: dict[str, list[Any]] = {metric.name: [] for metric in self.metrics}
         if self._sources:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,12 +89,32 @@ class SourcePair:
                 values[metric.name] = metric.function(*images)
         return values
 
+    def _score_recorded(self, fused: Any) -> dict[str, Any]:
+        """Values with their graph. What depends on the sources alone is cached, unless they require grad themselves:
+        the graph of one step would be taken for the next."""
+        if self._recorded is None and not recorded(self.a, self.b):
+            self._recorded = [Image(recorded_pixels(stack), persistent=True) for stack in (self.a, self.b)]
+        values = {}
+        for metric in self.metrics:
+            stacks = (fused,) if metric.needs == "fused" else (fused, self.a, self.b)
+            if not hasattr(metric.function, "kernel"):
+                values[metric.name] = metric.function(*stacks)
+                continue
+            # each metric has a fused image of its own: where it has no value, only its own gradient is 0
+            images = [Image(recorded_pixels(fused))]
+            if metric.needs != "fused":
+                images += self._recorded or [Image(recorded_pixels(stack)) for stack in (self.a, self.b)]
+            values[metric.name] = score_recorded(metric.name, metric.function.kernel, images, fused)
+        return values
+
     def _check(self, fused: Any) -> None:
         """As :func:`check_stacks`, without reading the sources' pixels again."""
         same_form = all(
             getattr(fused, name, None) == getattr(self.a, name, None) for name in ("shape", "device")
         ) and isinstance(fused, type(self.a))
-        if same_form:
+        if same_form and recorded(fused) and not recorded(self.a):
+            check_stack(fused, "fused", self.ids, on_scale=True)
+        elif same_form:
             check_stacks((fused,), ("fused",), self.ids)
         else:
             check_stacks((fused, self.a), ("fused", "a"), self.ids)
@@ -96,7 +131,7 @@ def score_images(
 ) -> dict[str, Any]:
     """Metric name to (N,) float64 for (N,H,W) stacks on 0..255; ``None`` takes the eight of the field's tables.
 
-    Image by image, so memory does not grow with N.
+    Image by image, so memory does not grow with N; a batch on a device, or one that requires grad, at once.
 
     Example:
         >>> import numpy as np
@@ -108,7 +143,8 @@ def score_images(
         {'en': [4.72, 4.72], 'scd': [2.0, 2.0]}
     """
     chosen = choose(metrics, dialect)
-    if not isinstance(a, np.ndarray) and hasattr(a, "device") and a.device.type not in ("cpu", "mps"):
+    on_device = not isinstance(a, np.ndarray) and hasattr(a, "device") and a.device.type not in ("cpu", "mps")
+    if on_device or wants_gradient(fused, a, b):
         return SourcePair(a, b, chosen).score(fused)
     check_stacks((fused, a, b), ("fused", "a", "b"))
     rows = [

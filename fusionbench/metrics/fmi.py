@@ -8,6 +8,7 @@ import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._fmi_features import Feature, feature_of
+from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 
 CELLS = 9  # of a 3×3 window, column by column
@@ -68,7 +69,7 @@ def _distribution(band: Image) -> tuple[Array, Array, Array, Array, Array]:
         number = xp.arange(1, CELLS + 1, dtype=pdf.dtype, **({} if xp is np else {"device": x.device}))
         number = number.reshape(CELLS, *([1] * (pdf.ndim - 1)))
         variance = (number * number * pdf).sum(0) - (number * pdf).sum(0) ** 2
-        return values, pdf, cdf, _bits(xp, pdf).sum(0), xp.sqrt(xp.clip(variance, 0, None))
+        return values, pdf, cdf, _bits(xp, pdf).sum(0), root(xp.clip(variance, 0, None))
 
     return band.cached("fmi distribution", compute)
 
@@ -84,7 +85,7 @@ def _normalised_information(fused: Image, source: Image) -> Array:
     values_f, pdf_f, cdf_f, h_f, sigma_f = _distribution(fused)
     values_s, pdf_s, cdf_s, h_s, sigma_s = _distribution(source)
     centred_f, centred_s = pdf_f - 1 / CELLS, pdf_s - 1 / CELLS
-    norm = xp.sqrt((centred_f * centred_f).sum(0) * (centred_s * centred_s).sum(0))
+    norm = root((centred_f * centred_f).sum(0) * (centred_s * centred_s).sum(0))
     usable = norm > 1e-15
     rho = xp.where(usable, (centred_f * centred_s).sum(0) / xp.where(usable, norm, 1.0), 0.0)
     positive = rho >= 0
@@ -135,6 +136,9 @@ METRIC = Metric(
         "Tables with FMI_pixel by one evaluator (linfeng) really have binary edges.",
     ),
     edge_cases="Equal windows count as 1, flat or not; a flat window against another one is close to 0.",
+    differentiable=True,
+    gradient="Of the bound that holds: extremes of windows and minima of distributions have kinks, and the value jumps "
+    "to 1 where two windows are equal.",
     invariances=("swapping the sources", "one scale factor and offset per image"),
     min_side=3,
     min_reason="its windows are 3×3",

@@ -6,7 +6,13 @@ import math
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._histograms import image_entropy, mutual_information
+from fusionbench.metrics._histograms import (
+    Histogram,
+    image_entropy,
+    is_soft,
+    mutual_information,
+    soft_mutual_information,
+)
 from fusionbench.metrics._images import Array, Image, image_metric
 
 
@@ -19,6 +25,8 @@ def mi(
     unit: Literal["bits", "nats"] = "bits",
     top: int = 255,
     joint: Literal["measured", "ignored"] = "measured",
+    histogram: Histogram = "counted",
+    width: float = 0.5,
 ) -> Array:
     """I(F;A) + I(F;B) + … from 256-bin histograms: three or more (N,H,W) on 0..255 to (N,) bits, 0..16.
 
@@ -27,6 +35,11 @@ def mi(
         unit: bits or nats (1 bit = 0.693 nats).
         top: brightest level of the joint histogram; higher ones are merged with it (254 in one dialect).
         joint: ``"ignored"`` gives twice the entropy of F, which one published code prints as MI.
+        histogram: ``"soft"`` has a gradient by the fused image: a pixel of it counts at every level k in proportion to
+            exp(-(x-k)²/2·width²), width in grey levels; levels of the sources are counted.
+
+    Raises:
+        UsageError: an image that requires grad without ``histogram="soft"``, or a width that is not positive.
 
     Source: Qu, Zhang, Yan 2002 (Electron. Lett. 38, 313).
 
@@ -40,7 +53,9 @@ def mi(
         >>> mi(a, a, b).round(4).tolist()
         [3.0]
     """
-    if joint == "ignored":
+    if is_soft(histogram, width):
+        nats = sum(soft_mutual_information(fused, source, width, top) for source in (a, b, *more))
+    elif joint == "ignored":
         nats = 2 * image_entropy(fused)
     else:
         nats = sum(mutual_information(fused, source, top) for source in (a, b, *more))
@@ -67,6 +82,7 @@ METRIC = Metric(
         "Values near 13 in RFN-Nest-style tables are twice the entropy of F and hold no mutual information (rfn-nest).",
     ),
     edge_cases="0 for a flat fused image; 2·H for three equal images.",
+    gradient='Counts of grey levels have none; histogram="soft" has one.',
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
     oracle="scikit-learn mutual_info_score",
     many=True,

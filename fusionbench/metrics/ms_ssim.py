@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import positive_power
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import gaussian, local_covariance, local_moments, pad_border
 from fusionbench.metrics.ssim import K1, K2
@@ -65,7 +66,7 @@ def _multi_scale_ssim(fused: Image, source: Image, data_range: float, odd: str, 
         last = scale == len(WEIGHTS) - 1
         images = _at_scale(fused, scale, odd), _at_scale(source, scale, odd)
         term = _contrast_structure(*images, data_range, last, signed)
-        product = product * fused.xp.clip(term, 0, None) ** weight
+        product = product * positive_power(term, weight)
     return product
 
 
@@ -130,6 +131,8 @@ METRIC = Metric(
         "Mean of the two sources; ivif-zoo prints the sum.",
     ),
     edge_cases="Three equal images give 1; sides below 176 pixels are refused.",
+    differentiable=True,
+    gradient="0 where a scale's contrast term is not positive.",
     invariances=("swapping the sources", "swapping source and fused image"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its five scales has no 11×11 window left",

@@ -55,6 +55,7 @@ METRIC = Metric(
     exploits="The plain average of both sources is its exact minimum.",
     choices=("Mean of the two sources on 0..255; on 0..1 (linfeng, ivif-zoo) it is 65,025 times smaller.",),
     edge_cases="0 for three equal images.",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     oracle="scikit-image mean_squared_error",
     many=True,

@@ -8,6 +8,7 @@ import operator
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import arctan_of_quotient, recorded, refuse_gradient, root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import on_unit_scale, pad_border, sobel, sobel_in_order
 from fusionbench.metrics.qabf import edge_gradients, edge_preservation, padded
@@ -53,6 +54,9 @@ def nabf(
         >>> nabf(noise, flat, flat).round(2).tolist()  # no source has any of its edges
         [0.98]
     """
+    if unit:
+        why = "on the 0..1 scale rounding decides which gradients are equal; detach() the images to score them"
+        refuse_gradient(why, *(image.stored for image in (fused, a, b)))
     need_side(fused, 3, "nabf")
     xp = fused.xp
     if edges == "qabf":
@@ -93,7 +97,9 @@ def normalised_gradients(image: Image, unit: bool) -> tuple[Array, Array]:
         sx, sy = (side / 8 for side in (sobel_in_order(padded, "window") if unit else sobel(padded)))
         # where nothing changes along either axis the orientation is 0
         flat = (sx == 0) & (sy == 0)
-        return xp.sqrt(sx * sx + sy * sy), xp.where(flat, 0.0, xp.arctan(sx / xp.where(flat, 1.0, sy)))
+        quotient_of = xp.where(flat, 1.0, sy)
+        angle = arctan_of_quotient(sx, quotient_of) if recorded(sx) else xp.arctan(sx / quotient_of)
+        return root(sx * sx + sy * sy), xp.where(flat, 0.0, angle)
 
     return image.cached(("nabf edges", unit), compute)
 
@@ -129,6 +135,9 @@ METRIC = Metric(
         "The fused image is the first argument; one published script (linfeng) hands over the infrared image instead.",
     ),
     edge_cases="0 for a flat fused image; NaN where every weight is 0.",
+    differentiable=True,
+    gradient="Between jumps: the value jumps where a fused gradient passes a source's, and where a source's passes 2 "
+    "grey levels.",
     invariances=("swapping the sources", "adding a constant to any image"),
     min_side=3,
     min_reason="Sobel's masks are 3×3",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric
 from fusionbench.metrics._moments import squared_error
 
@@ -38,7 +39,7 @@ def psnr(
     if of == "each source":
         return sum(_decibel(xp, 255.0**2, error + 1e-8 * 255**2) for error in errors) / len(errors)
     if peak == "root of sums":
-        error = sum(xp.sqrt(e / fused.count) for e in errors) / len(errors)
+        error = sum(root(e / fused.count) for e in errors) / len(errors)
         return _decibel(xp, 255.0**2, error)
     error = sum(errors) / len(errors)
     if peak == "max of fused":
@@ -84,6 +85,7 @@ METRIC = Metric(
         "Values of 58 to 69 dB (linfeng, ivif-zoo) put a peak of 255 over an error on 0..1: 48.13 dB too much.",
     ),
     edge_cases="inf for three equal images.",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     undefined=("the fused image equals both sources",),
     oracle="scikit-image peak_signal_noise_ratio",
@@ -105,6 +107,7 @@ TARGET_METRIC = Metric(
     formula="PSNR = 10 log10(255² / mean((T-F)²))",
     exploits="A blurred mean image scores higher than a sharp sample.",
     edge_cases="inf where the images are equal.",
+    differentiable=True,
     invariances=("swapping the images", "any reordering of the pixels", "inversion of both images"),
     undefined=("the fused image equals the target",),
     oracle="scikit-image peak_signal_noise_ratio",

@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import arctan_of_quotient, multiplied, recorded, refuse_gradient
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, magnitude, on_unit_scale, pad_border, sobel, sobel_in_order
 
@@ -60,6 +61,9 @@ def qabf(
         >>> qabf(np.full_like(texture, 128), texture, texture).round(4).tolist()
         [0.0]
     """
+    if unit:
+        why = "on the 0..1 scale rounding decides which gradients are equal; detach() the images to score them"
+        refuse_gradient(why, *(image.stored for image in (fused, a, b, *more)))
     need_side(fused, 3, "qabf")
     form: Form = (border, angle, order if unit else None)
     weighted, weights = 0.0, 0.0
@@ -69,8 +73,7 @@ def qabf(
             edges = edge_gradients(source, form), edge_gradients(fused_band, form)
             q = edge_preservation(*edges, ties, fused, angle == "folded")
             weight = edges[0][0] if power == 1 else edges[0][0] ** power
-            q *= weight
-            weighted = weighted + q.sum(AXES)
+            weighted = weighted + multiplied(q, weight).sum(AXES)
             weights = weights + source.cached(("qabf weight", form, power), lambda weight=weight: weight.sum(AXES))
         for band in (fused_band, *source_bands):
             band.clear_cache()
@@ -99,6 +102,8 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, order: Convoluti
         # multiply-add, which neither NumPy nor torch make of separate calls, would differ with the processor
         strength = xp.sqrt(sx * sx + sy * sy)
     # The sign of sx follows the published convolution; it decides on which side ±90° fall.
+    if recorded(sx):
+        return strength, _recorded_orientation(sx, sy, angle)
     if angle == "atan2":
         return strength, xp.arctan2(-sx, sy)
     if angle == "folded":
@@ -110,6 +115,18 @@ def _edge_gradients(image: Image, border: Border, angle: Angle, order: Convoluti
     return strength, xp.arctan(orientation, out=orientation)
 
 
+def _recorded_orientation(sx: Array, sy: Array, angle: Angle) -> Array:
+    """The same angles with gradient 0 where they have none: in flat places, and where one of them jumps."""
+    flat = (sx == 0) & (sy == 0)
+    if angle == "atan2":
+        return (-sx.masked_fill(flat, 0.0)).arctan2(sy.masked_fill(flat, 1.0))
+    if angle == "folded":
+        return sy.masked_fill(flat, 0.0).arctan2(sx.masked_fill(flat, 1.0))
+    if angle == "atan swapped":
+        return arctan_of_quotient(-sx, sy).masked_fill(flat, 0.0)
+    return arctan_of_quotient(sy, -sx).masked_fill(sx == 0, math.pi / 2)
+
+
 def edge_preservation(
     source: tuple[Array, Array], fused: tuple[Array, Array], ties: Ties, image: Image, folded: bool = False
 ) -> Array:
@@ -117,6 +134,10 @@ def edge_preservation(
     xp = image.xp
     (g, alpha), (g_f, alpha_f) = source, fused
     smaller, larger = xp.minimum(g, g_f), xp.maximum(g, g_f)
+    if recorded(smaller):
+        turn = (alpha - alpha_f).abs()
+        turn = math.pi / 2 - (turn - math.pi / 2).abs() if folded else turn
+        return _recorded_preservation(g_f, smaller, larger, turn, ties)
     if ties == "fused":
         tie = smaller == larger
         value = g_f[tie]
@@ -144,6 +165,16 @@ def edge_preservation(
     return (GAMMA_G * GAMMA_ALPHA) / ratio
 
 
+def _recorded_preservation(g_f: Array, smaller: Array, larger: Array, angle: Array, ties: Ties) -> Array:
+    """The same Q_XF of new arrays, from both strengths and the angle between them."""
+    ratio = smaller / larger.masked_fill(larger == 0, 1.0)  # a ratio of 0 where both are 0
+    if ties == "fused":
+        ratio = g_f.where(smaller == larger, ratio)
+    strength = 1 + (-KAPPA_G * (ratio - SIGMA_G)).exp()
+    orientation = 1 + (KAPPA_ALPHA * (angle * (2 / math.pi) - (1 - SIGMA_ALPHA))).exp()
+    return (GAMMA_G * GAMMA_ALPHA) / (strength * orientation)
+
+
 METRIC = Metric(
     name="qabf",
     version="1",
@@ -159,6 +190,9 @@ METRIC = Metric(
     formula="Q = Σ(Q_AF·g_A + Q_BF·g_B) / Σ(g_A + g_B),  Q_XF = 0.9994/(1+e^{-15(G-0.5)}) · 0.9879/(1+e^{-22(A-0.8)})",
     exploits="Copying the source with the stronger edges unchanged ranks first on published sets.",
     edge_cases="NaN where both sources are flat; three equal images give 0.9748, the maximum, not 1.",
+    differentiable=True,
+    gradient="0 in flat places and at exactly vertical edges, where the angle jumps by 180°; half of both slopes where "
+    "two strengths are equal.",
     invariances=("swapping the sources", "adding a constant to any image", "one scale factor on all three images"),
     min_side=3,
     choices=(

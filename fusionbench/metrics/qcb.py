@@ -112,6 +112,8 @@ METRIC = Metric(
         "Difference-of-Gaussians sensitivity and the scale of 30 of the published code.",
     ),
     edge_cases="1 for three equal images, flat or not; sides below 31 pixels are refused.",
+    differentiable=True,
+    gradient="One-sided where two contrasts are equal.",
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=MIN_SIDE,
     min_reason="its contrast filters are 31 pixels wide",

@@ -103,6 +103,7 @@ METRIC = Metric(
         "Image width and height of 8 degrees of visual angle, as in the published code.",
     ),
     edge_cases="0 for three equal images; NaN where both sources are flat (with zeros outside, only black ones are).",
+    differentiable=True,
     invariances=("swapping the sources",),
     min_side=BLOCK,
     min_reason="its blocks are 16×16",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import gaussian, separable
 
@@ -83,7 +84,7 @@ def _correlations(xp: Any, fused: Array, maps: list[Array], masks: list[Array]) 
         mu_s = smooth(masked)
         sigma_s_sq = smooth(masked * masked) - mu_s * mu_s
         sigma_sf = smooth(masked * fused) - mu_s * mu_f
-        correlation = (sigma_sf + CONSTANT) / (xp.sqrt(xp.abs(sigma_s_sq * sigma_f_sq)) + CONSTANT)
+        correlation = (sigma_sf + CONSTANT) / (root(xp.abs(sigma_s_sq * sigma_f_sq)) + CONSTANT)
         correlation = xp.where(mask, correlation, 0.0)
         best = correlation if best is None else xp.maximum(best, correlation)
     return best
@@ -108,8 +109,8 @@ def _compute_maps(image: Image, low_pass: LowPass) -> tuple[Array, Array, Array]
         cosine, sine = congruency * math.cos(angle), congruency * math.sin(angle)
         xx, yy, xy = xx + cosine * cosine, yy + sine * sine, xy + cosine * sine
     xx, yy, xy = xx / (ORIENTATIONS / 2), yy / (ORIENTATIONS / 2), xy / ORIENTATIONS
-    root = xp.sqrt(xy * xy + (xx - yy) ** 2) + GUARD
-    return energy_sum / (amplitude_sum + GUARD), (xx + yy + root) / 2, (xx + yy - root) / 2
+    spread = root(xy * xy + (xx - yy) ** 2) + GUARD
+    return energy_sum / (amplitude_sum + GUARD), (xx + yy + spread) / 2, (xx + yy - spread) / 2
 
 
 def _energy(xp: Any, spectrum: Array, filters: np.ndarray, noise_gain: float) -> tuple[Array, Array]:
@@ -120,13 +121,13 @@ def _energy(xp: Any, spectrum: Array, filters: np.ndarray, noise_gain: float) ->
         responses.append(response)
         amplitudes.append(xp.abs(response))
     even, odd = sum(r.real for r in responses), sum(r.imag for r in responses)
-    length = xp.sqrt(even * even + odd * odd) + GUARD
+    length = root(even * even + odd * odd) + GUARD
     even, odd = even / length, odd / length
     energy = sum(r.real * even + r.imag * odd - xp.abs(r.real * odd - r.imag * even) for r in responses)
     squares = (amplitudes[0] * amplitudes[0]).reshape(*amplitudes[0].shape[:-2], -1)
     # the median of a Rayleigh amplitude's square gives its mean, free of the few strong edges
     power = _median(xp, squares) / math.log(2)
-    tau = xp.sqrt(power * noise_gain)
+    tau = root(power * noise_gain)
     threshold = tau * (math.sqrt(math.pi / 2) + NOISE_SIGMAS * math.sqrt(2 - math.pi / 2)) / NOISE_SCALE
     energy = xp.clip(energy - threshold[..., None, None], 0, None)
     total, largest = sum(amplitudes), functools.reduce(xp.maximum, amplitudes)
@@ -190,6 +191,8 @@ METRIC = Metric(
         "pair by 7e-4 relative (liu-2012).",
     ),
     edge_cases="NaN where neither source has a feature (flat images); sides below 28 pixels are refused.",
+    differentiable=True,
+    gradient="Between jumps: which places have a feature is a threshold, and the best of three correlations counts.",
     invariances=("swapping the sources, up to places where both have the same phase congruency",),
     min_side=MIN_SIDE,
     min_reason="its coarsest filters have a wavelength of 28 pixels",

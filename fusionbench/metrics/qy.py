@@ -90,6 +90,8 @@ METRIC = Metric(
         "whole image as soon as one such window occurs.",
     ),
     edge_cases="1 for three equal images, flat or not; sides below 7 pixels are refused.",
+    differentiable=True,
+    gradient="Between jumps: which of two formulas a window takes is a threshold.",
     invariances=("swapping the sources",),
     min_side=SIZE,
     min_reason="its windows are 7×7",

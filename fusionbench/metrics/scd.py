@@ -43,6 +43,7 @@ METRIC = Metric(
     exploits="Stretching the contrast of the plain average ranks first on published sets.",
     choices=("Sum of the two sources, differences neither rounded nor clipped, as every implementation has it.",),
     edge_cases="NaN where a source is flat, or where F - A or F - B is constant (a copied source).",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "adding a constant to any image"),
     min_pixels=2,
     min_reason="one pixel has no variance",

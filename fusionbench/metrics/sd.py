@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, image_metric
+from fusionbench.metrics._gradients import root
+from fusionbench.metrics._images import AXES, Array, Image, image_metric, whole_levels
 from fusionbench.metrics._moments import mean_grey, variance
 
 
@@ -36,12 +37,12 @@ def sd(
     """
     xp = fused.xp
     if arithmetic == "uint8":
-        above = xp.clip(xp.round(fused.pixels - mean_grey(fused)[..., None, None]), 0, None)
+        above = xp.clip(whole_levels(fused, fused.pixels - mean_grey(fused)[..., None, None]), 0, None)
         return xp.sqrt(xp.clip(above * above, None, 255).mean(AXES))
     if pooling == "sum/255":
-        return xp.sqrt(variance(fused) * fused.count) / 255
+        return root(variance(fused) * fused.count) / 255
     scale = fused.count / (fused.count - ddof) if ddof else 1.0
-    return xp.sqrt(variance(fused) * scale)
+    return root(variance(fused) * scale)
 
 
 METRIC = Metric(
@@ -64,6 +65,8 @@ METRIC = Metric(
         "tables with SD near 70 to 100 from a sum that is not divided by the number of pixels (rfn-nest).",
     ),
     edge_cases="A flat image has 0.",
+    differentiable=True,
+    gradient="0 of a flat image, where the root has no slope.",
     invariances=("any reordering of the pixels", "adding a constant", "inversion 255 - F"),
     oracle="NumPy std",
 )

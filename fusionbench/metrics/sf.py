@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import Array, Image, image_metric, need_side
 from fusionbench.metrics._moments import squared_difference
 
@@ -34,8 +35,8 @@ def sf(fused: Image, *, counts: Literal["differences", "pixels"] = "differences"
     rows = squared_difference(x[..., 1:], x[..., :-1])
     columns = squared_difference(x[..., 1:, :], x[..., :-1, :])
     if counts == "pixels":
-        return fused.xp.sqrt((rows + columns) / fused.count) * scale
-    return fused.xp.sqrt(rows / (height * (width - 1)) + columns / ((height - 1) * width)) * scale
+        return root((rows + columns) / fused.count) * scale
+    return root(rows / (height * (width - 1)) + columns / ((height - 1) * width)) * scale
 
 
 METRIC = Metric(
@@ -58,6 +59,8 @@ METRIC = Metric(
         "Saving the fused image as JPEG (quality 75) moved six real results by -0.4 to 0.5 grey levels.",
     ),
     edge_cases="A flat image has 0; images one pixel wide or high are refused.",
+    differentiable=True,
+    gradient="0 of a flat image, where the root has no slope.",
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=2,
     min_reason="differences take two pixels along each axis",

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import added, divided, multiplied
 from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side
 from fusionbench.metrics._windows import Border, gaussian, local_covariance, local_moments, ones
 
@@ -111,17 +112,14 @@ def _quarter_map(
     mu_fs = mu_f * mu_s
     sigma_fs = local_covariance(fused, source, weights, border, mu_fs)
     if correction != 1:
-        sigma_fs *= correction
+        sigma_fs = multiplied(sigma_fs, correction)
     # in place: (μ_F·μ_S + C1/2)·(σ_FS + C2/2) / ((μ_F² + μ_S² + C1)·(σ_F² + σ_S² + C2))
-    sigma_fs += half_c2
+    sigma_fs = added(sigma_fs, half_c2)
     if not signed:
         sigma_fs = clamp_min(sigma_fs, 0.0)
-    mu_fs += half_c1
-    sigma_fs *= mu_fs
-    denominator = luminance_f + luminance_s
-    denominator *= contrast_f + contrast_s
-    sigma_fs /= denominator
-    return sigma_fs
+    numerator = multiplied(sigma_fs, added(mu_fs, half_c1))
+    denominator = multiplied(luminance_f + luminance_s, contrast_f + contrast_s)
+    return divided(numerator, denominator)
 
 
 def _denominator_terms(
@@ -156,6 +154,7 @@ METRIC = Metric(
         "torchmetrics reflects the image at its border and keeps the border; piq halves images above 384 pixels first.",
     ),
     edge_cases="Three equal images give 1, flat or not; sides below 11 pixels are refused.",
+    differentiable=True,
     invariances=(
         "swapping the sources",
         "swapping source and fused image",
@@ -183,6 +182,7 @@ TARGET_METRIC = Metric(
     exploits="A blurred mean image scores well where the target is smooth.",
     choices=("Gaussian window of 11 taps, sigma 1.5, population covariances, inside the image only, L = 255.",),
     edge_cases="Two equal images give 1, flat or not; sides below 11 pixels are refused.",
+    differentiable=True,
     invariances=("swapping the images", "mirroring and transposing both images"),
     min_side=11,
     min_reason="its windows are 11×11",

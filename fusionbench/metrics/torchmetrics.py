@@ -42,7 +42,6 @@ class FusionMetric(torchmetrics.Metric):
         3.0
     """
 
-    is_differentiable = False
     full_state_update = False
     total: Tensor
     count: Tensor
@@ -55,6 +54,11 @@ class FusionMetric(torchmetrics.Metric):
         self.scale = scale
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    @property
+    def is_differentiable(self) -> bool:  # type: ignore[override]
+        """Whether the value of ``forward`` has a gradient by images that require one; sums over batches have none."""
+        return self.metric.differentiable
 
     @property
     def higher_is_better(self) -> bool:  # type: ignore[override]
@@ -72,7 +76,8 @@ class FusionMetric(torchmetrics.Metric):
         return self.total / self.count
 
     def _prepared(self, stack: Tensor) -> Tensor:
-        stack = stack.detach()
+        if not self.is_differentiable:
+            stack = stack.detach()
         if stack.ndim == 4 and stack.shape[1] == 1:
             stack = stack[:, 0]
         return (stack * self.scale).clamp(0, 255) if stack.is_floating_point() and self.scale != 1 else stack

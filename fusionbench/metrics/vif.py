@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side
+from fusionbench.metrics._gradients import added, divided, filled, multiplied, subtracted, subtracted_from
+from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side, whole_levels
 from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, separable
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
@@ -69,8 +70,13 @@ def vif(
             for band in (fused_band, *source_bands):
                 band.clear_cache()
     # a flat source has no information to lose
-    found = [fused.xp.where(y > 0, x / y, 1.0) for x, y in zip(fused_info, source_info, strict=True)]
+    found = [_share(fused.xp, x, y) for x, y in zip(fused_info, source_info, strict=True)]
     return sum(found) / len(found) if over == "mean" else sum(found)
+
+
+def _share(xp: Any, kept: Array, whole: Array) -> Array:
+    """``kept / whole``, 1 where there is nothing to keep."""
+    return xp.where(whole > 0, kept / xp.where(whole > 0, whole, 1.0), 1.0)
 
 
 def taps(scale: int, window: str) -> np.ndarray:
@@ -116,12 +122,11 @@ def covariance_at_scale(x: Image, y: Image, scale: int, form: tuple[str, str, Bo
     arithmetic, window, border = form
     product = _saturated(x, y) if arithmetic == "uint8" and scale == 0 else x.pixels * y.pixels
     result = separable(product, taps(scale, window), border=border)
-    result -= statistics(x, scale, form)[0] * statistics(y, scale, form)[0]
-    return result
+    return subtracted(result, statistics(x, scale, form)[0] * statistics(y, scale, form)[0])
 
 
 def _saturated(x: Image, y: Image) -> Array:
-    return x.xp.clip(x.xp.round(x.pixels) * x.xp.round(y.pixels), None, 255)
+    return x.xp.clip(whole_levels(x, x.pixels) * whole_levels(y, y.pixels), None, 255)
 
 
 def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, str, Border]) -> Array:
@@ -137,16 +142,12 @@ def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, 
     )
     sigma_sf = clamp_min(covariance_at_scale(source, fused, scale, form), 0.0)  # a negative gain counts as none
     if flat is not None:
-        sigma_sf[flat] = 0
-    sigma_sf *= sigma_sf
-    sigma_sf_sq = sigma_sf
+        sigma_sf = filled(sigma_sf, flat, 0.0)
+    sigma_sf_sq = multiplied(sigma_sf, sigma_sf)
     g_sigma_sf = sigma_sf_sq * g_over_sigma_sf
-    sigma_v_sq_plus_n = clamp_min(fused.xp.subtract(sigma_f_sq_plus_n, g_sigma_sf, out=g_sigma_sf), TINY + SIGMA_N_SQ)
-    sigma_sf_sq *= signal_over_sigma_sf_sq
-    snr = sigma_sf_sq
-    snr /= sigma_v_sq_plus_n
-    snr += 1
-    return log_sum(snr)
+    sigma_v_sq_plus_n = clamp_min(subtracted_from(sigma_f_sq_plus_n, g_sigma_sf), TINY + SIGMA_N_SQ)
+    snr = divided(multiplied(sigma_sf_sq, signal_over_sigma_sf_sq), sigma_v_sq_plus_n)
+    return log_sum(added(snr, 1))
 
 
 def source_information(source: Image, scale: int, form: tuple[str, str, Border]) -> Array:
@@ -157,9 +158,8 @@ def source_information(source: Image, scale: int, form: tuple[str, str, Border])
         snr = sigma_s_sq / SIGMA_N_SQ
         flat = _where_flat(sigma_s_sq)
         if flat is not None:
-            snr[flat] = 0
-        snr += 1
-        return log_sum(snr)
+            snr = filled(snr, flat, 0.0)
+        return log_sum(added(snr, 1))
 
     return source.cached(("vif source", scale, form), compute)
 
@@ -169,10 +169,8 @@ def _gain_factors(sigma_s_sq: Array) -> tuple[Array, Array]:
     g_over_sigma_sf = 1 / (sigma_s_sq + TINY)
     flat = _where_flat(sigma_s_sq)
     if flat is not None:
-        g_over_sigma_sf[flat] = 0
-    signal_over_sigma_sf_sq = g_over_sigma_sf * g_over_sigma_sf
-    signal_over_sigma_sf_sq *= sigma_s_sq
-    return g_over_sigma_sf, signal_over_sigma_sf_sq
+        g_over_sigma_sf = filled(g_over_sigma_sf, flat, 0.0)
+    return g_over_sigma_sf, multiplied(g_over_sigma_sf * g_over_sigma_sf, sigma_s_sq)
 
 
 def _plus_visual_noise(sigma_f_sq: Array) -> tuple[Array | None, Array]:
@@ -220,6 +218,8 @@ METRIC = Metric(
     ),
     edge_cases="A flat source counts as 1; a flat fused image has no information about a structured source (0); "
     "sides below 41 pixels are refused.",
+    differentiable=True,
+    gradient="0 where the covariance of a window is negative, which counts as none.",
     invariances=("swapping the sources", "mirroring all three images when both sides are 1 mod 8"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four scales has no window left",

@@ -106,6 +106,8 @@ METRIC = Metric(
         "chenzpstar's default leaves out the choice between the sources and the scales' weights and prints a sum.",
     ),
     edge_cases="1 for flat images of any value; sides below 41 pixels are refused.",
+    differentiable=True,
+    gradient="0 where a gain is negative, which counts as none; each window takes the slope of the source that counts.",
     invariances=("swapping the sources",),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four scales has no window left",

@@ -88,6 +88,67 @@ def test_cuda_agrees_with_the_cpu(name: str) -> None:
     assert found.cpu().numpy() == pytest.approx(metric.function(*images), rel=1e-9, abs=1e-11)
 
 
+def recorded(metric: Metric, count: int = 1, seed: int = 0) -> list[torch.Tensor]:
+    """Real-valued images that require grad, the smallest that the metric takes but no smaller than 12 pixels."""
+    side, rng = max(metric.min_side, 12), np.random.default_rng(seed)
+    images = stacks(count, (side, side + 3))[: {"fused": 1, "target": 2, "pair": 3}[metric.needs]]
+    return [torch.from_numpy(np.clip(x + rng.uniform(-0.4, 0.4, x.shape), 2, 253)).requires_grad_() for x in images]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name"),
+    [case for case in EVERY if case[0] == "standard/1" or DIALECTS[case[0]].metrics[case[1]].parameters],
+)
+def test_gradients_are_the_slopes_of_the_values_or_refused(dialect: str, name: str) -> None:
+    """Oracle: central differences of the NumPy path, along one direction per image."""
+    metric = get_metric(name, dialect)
+    tensors = recorded(metric)
+    if not metric.differentiable:
+        # one that has a graph without saying so: set differentiable, after the checks below
+        with pytest.raises(UsageError, match=f"^{name} has no gradient: .*detach") as caught:
+            metric.function(*tensors)
+        assert "\n" not in str(caught.value) and metric.gradient
+        assert not metric.function(*(tensor.detach() for tensor in tensors)).requires_grad
+        with torch.no_grad():
+            assert not metric.function(*tensors).requires_grad
+        return
+    values = metric(*tensors)
+    images = [tensor.detach().numpy() for tensor in tensors]
+    assert values.detach().numpy() == pytest.approx(metric.function(*images), rel=1e-9, abs=1e-11)
+    gradients = torch.autograd.grad(values.sum(), tensors)
+    rng = np.random.default_rng(1)
+    for place, gradient in enumerate(gradients):
+        direction = rng.normal(size=images[0].shape)
+        moved = [
+            metric.function(*(image + step * direction * (i == place) for i, image in enumerate(images)))[0]
+            for step in (1e-6, -1e-6)
+        ]
+        slope = (moved[0] - moved[1]) / 2e-6
+        # kinks within the step cost digits; a wrong formula costs all of them
+        assert float((gradient.numpy() * direction).sum()) == pytest.approx(slope, rel=2e-3, abs=1e-7), place
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGE_METRICS if get_metric(name).differentiable])
+def test_gradcheck(name: str) -> None:
+    metric = get_metric(name)
+    fused, *sources = recorded(metric, 2, seed=4)
+    sources = [source.detach() for source in sources]
+    assert torch.autograd.gradcheck(lambda x: metric(x, *sources), fused, rtol=1e-3, atol=1e-6, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGE_METRICS if get_metric(name).differentiable])
+def test_gradients_are_finite_where_images_are_flat_equal_or_saturated(name: str) -> None:
+    metric = get_metric(name)
+    side = max(metric.min_side, 24)
+    fused, a, b = (torch.from_numpy(stack.astype(np.float64)) for stack in stacks(1, (side, side + 3)))
+    grey, black, white = (torch.full_like(a, level) for level in (90.0, 0.0, 255.0))
+    cases = [(fused, a, b), (a, a, b), (a, a, a), (grey, a, b), (fused, grey, b), (fused, grey, grey), (white, a, b)]
+    batch = [torch.cat(images) for images in zip(*cases, (black, black, black), strict=True)]
+    leaves = [stack.requires_grad_() for stack in batch[: len(fitting(metric))]]
+    for gradient in torch.autograd.grad(metric(*leaves).nansum(), leaves):
+        assert torch.isfinite(gradient).all() and gradient[0].any()
+
+
 @pytest.mark.parametrize("name", IMAGE_METRICS)
 def test_kinds_of_input(name: str) -> None:
     metric = get_metric(name)

@@ -93,6 +93,7 @@ def test_a_metric_has_what_every_other_one_has_by_default() -> None:
     }  # fmt: skip
     metric = Metric(**given)  # type: ignore[arg-type]
     assert (metric.dialect, metric.min_side, metric.min_pixels) == ("standard/1", 1, 1)
+    assert not metric.differentiable and metric.gradient == "" and metric([1, 2]) == 2, "called like its function"
     assert metric.choices == metric.invariances == metric.undefined == () and metric.exploits == metric.label == ""
     assert metric == Metric(**given) != Metric(**{**given, "version": "2"})  # type: ignore[arg-type]
     for name in given:

@@ -38,6 +38,19 @@ def test_unit_scale_and_channel_axis() -> None:
     assert metric.compute() == pytest.approx(expected, rel=1e-6)
 
 
+def test_forward_has_the_gradient_of_its_batch_and_the_sum_has_none() -> None:
+    fused, a, b = (torch.from_numpy(stack.astype(np.float32) / 255) for stack in stacks(2))
+    metric = FusionMetric("ssim", scale=255.0)
+    assert metric.is_differentiable and not FusionMetric("en").is_differentiable
+    leaf = fused.clone().requires_grad_()
+    (found,) = torch.autograd.grad(metric(leaf, a, b), leaf)
+    scaled = (255 * fused).requires_grad_()
+    (expected,) = torch.autograd.grad(get_metric("ssim")(scaled, 255 * a, 255 * b).mean(), scaled)
+    torch.testing.assert_close(found, 255 * expected)
+    assert not metric.compute().requires_grad and not metric.total.requires_grad
+    assert not FusionMetric("en", scale=255.0)(leaf).requires_grad
+
+
 def test_refusals() -> None:
     with pytest.raises(UsageError, match="no torchmetrics form"):
         FusionMetric("nll")

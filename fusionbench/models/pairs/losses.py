@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fusionbench.metrics._windows import sobel
+from fusionbench.metrics.ssim import K1, K2
 from fusionbench.models.precision import at_least_float32
 
 P = ParamSpec("P")
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # Wang et al. 2004
-SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1
+SSIM_C1, SSIM_C2 = K1**2, K2**2  # for a data range of 1
 
 
 def exact(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -41,6 +43,10 @@ def torch_ssim(x: Tensor, y: Tensor, window: int = SSIM_WINDOW, sigma: float = S
     Images smaller than the window are compared under the largest odd window that fits. Variances are clamped at
     zero, where float32 rounding of E[x²] − E[x]² leaves them negative on flat images; nothing else is clamped, so
     that images with a negative similarity still have a gradient.
+
+    The value of the metric ``ssim_target``, in the precision of the images and for any size and number of channels: a
+    step of training takes float32, and the weights of the window are computed in it, as they always were. The metric
+    itself, in float64, has a gradient as well.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
     similarity", IEEE TIP 2004, with Gaussian weights.
@@ -71,11 +77,7 @@ def content_loss(x: Tensor, y: Tensor, pixel_weight: float = 1.0, ssim_weight: f
 
 def torch_sobel(x: Tensor) -> tuple[Tensor, Tensor]:
     """Horizontal and vertical slopes of (N,C,H,W), per channel and pixel: kernel (1,2,1)×(−1,0,1), edges repeated."""
-    x = F.pad(at_least_float32(x), (1, 1, 1, 1), mode="replicate")
-    # differences of slices: a fraction of the time of a convolution with one channel on a CPU
-    across, down = x[..., 2:] - x[..., :-2], x[..., 2:, :] - x[..., :-2, :]
-    across = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
-    return across, down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
+    return sobel(F.pad(at_least_float32(x), (1, 1, 1, 1), mode="replicate"))
 
 
 def sobel_magnitude(x: Tensor) -> Tensor:

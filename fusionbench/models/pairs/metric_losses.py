@@ -1,7 +1,9 @@
 """What a fused image is scored by, in forms that have a gradient: for networks that are trained to score well.
 
-Images are (N,1,H,W) in [0,1]; results are float32 whatever the precision of the network. None of them is the metric
-itself: metrics take 256 levels, and these are smooth where metrics are not.
+Images are (N,1,H,W) in [0,1]; results are float32 whatever the precision of the network. The metrics have gradients
+themselves (``get_metric("qabf")``, in float64, one value per image). These forms share their constants and masks, and
+differ where networks learn better for it: sums over a batch, so that patches with little in them count little, and a
+gradient in flat places, where metrics have none.
 """
 
 from __future__ import annotations

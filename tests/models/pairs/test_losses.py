@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 
+from fusionbench.metrics._windows import sobel
+from fusionbench.metrics.ssim import ssim_target
 from fusionbench.models.pairs.losses import (
     additive_intensity_loss,
     content_loss,
@@ -20,6 +22,7 @@ from fusionbench.models.pairs.losses import (
     sobel_magnitude,
     texture_loss,
     torch_correlation,
+    torch_sobel,
     torch_ssim,
 )
 
@@ -40,6 +43,28 @@ def test_ssim_equals_scikit_image(size: tuple[int, int], noise: float) -> None:
         )
         expected.append(full[5 : size[0] - 5, 5 : size[1] - 5].mean())
     np.testing.assert_allclose(torch_ssim(x, y).numpy(), expected, atol=1e-5)
+
+
+def test_ssim_is_the_metric_with_its_gradient() -> None:
+    """One definition for score and loss: on 0..1 and on 0..255, to the precision of the numbers."""
+    x, y = images(0, 2, 1, 24, 31).double(), images(1, 2, 1, 24, 31).double()
+    leaves = [x.clone().requires_grad_(), (255 * x[:, 0]).requires_grad_()]
+    values = torch_ssim(leaves[0], y), ssim_target(leaves[1], 255 * y[:, 0])
+    torch.testing.assert_close(*values, rtol=1e-10, atol=1e-12)
+    slopes = [torch.autograd.grad(value.sum(), leaf)[0] for value, leaf in zip(values, leaves, strict=True)]
+    torch.testing.assert_close(slopes[0][:, 0], 255 * slopes[1], rtol=1e-8, atol=1e-12)
+    torch.testing.assert_close(torch_ssim(x.float(), y.float()).double(), values[1], rtol=1e-4, atol=1e-5)
+
+
+def test_slopes_are_those_that_metrics_take() -> None:
+    x = images(0, 2, 3, 9, 7)
+    across, down = torch_sobel(x)
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    for image, found in zip(
+        padded.flatten(0, 1), zip(across.flatten(0, 1), down.flatten(0, 1), strict=True), strict=True
+    ):
+        for mine, theirs in zip(found, sobel(image.double().numpy()), strict=True):
+            np.testing.assert_allclose(mine.numpy(), theirs, atol=1e-6)
 
 
 def test_ssim_of_channels_is_their_mean() -> None:
