@@ -28,7 +28,6 @@ from fusionbench.evaluation.suites import load_suite
 from fusionbench.results.gate import read_baseline
 from fusionbench.results.published import read_published
 from fusionbench.results.schema import load, load_per_image, result_bytes
-from fusionbench.results.study_files import read_study, study_bytes
 from fusionbench.submissions.submit import check_submission
 from fusionbench.training.run import read_run
 from tests.helpers.golden_formats import images, write_all
@@ -361,16 +360,6 @@ def test_revision_1_of_results_and_submissions() -> None:
         assert old["ok"] and new["ok"] and old["id"] != new["id"]
         facts = {"group": "three-seeds", "schema": f"fusionbench.{name}/1.1", **extra}
         assert new["submission"] == old["submission"] | facts
-
-
-def test_study_1() -> None:
-    study = read_study(GOLDEN / "study-1.json")
-    assert (study.title, study.opinions, study.subjects, study.methods) == ("Golden", 24, 1, ["A", "B", "C"])
-    best, other = study.metrics
-    # VIF is the opinions over seven
-    assert (best.key, best.within_image.srcc.value, best.better) == ("vif", 1.0, "higher")
-    assert (other.key, other.better, other.images, other.cells) == ("nabf", "lower", 8, 24)
-    assert json.loads(study_bytes(study)) == json.loads((GOLDEN / "study-1.json").read_text())
 
 
 def test_result_1_2_counts_full_images() -> None:

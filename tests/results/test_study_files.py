@@ -11,6 +11,8 @@ import pytest
 from fusionbench.core.errors import DataError
 from fusionbench.results.study_files import LEVELS, Agreeing, Correlation, StudiedMetric, Study, read_study, study_bytes
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "formats" / "study-1.json"
+
 
 def made() -> Study:
     one = Correlation(value=0.5, low=0.25, high=0.75)
@@ -62,3 +64,13 @@ def test_damaged_files_are_one_line(tmp_path: Path, content: bytes, words: str) 
 
 def test_the_levels_are_the_fields() -> None:
     assert all(isinstance(getattr(made().metrics[0], level), Agreeing) for level in LEVELS)
+
+
+def test_the_golden_file_of_version_1() -> None:
+    study = read_study(GOLDEN)
+    assert (study.title, study.opinions, study.subjects, study.methods) == ("Golden", 24, 1, ["A", "B", "C"])
+    best, other = study.metrics
+    # VIF is the opinions over seven
+    assert (best.key, best.within_image.srcc.value, best.better) == ("vif", pytest.approx(1), "higher")
+    assert (other.key, other.better, other.images, other.cells) == ("nabf", "lower", 8, 24)
+    assert json.loads(study_bytes(study)) == json.loads((GOLDEN).read_text())
