@@ -138,7 +138,7 @@ def response_section(metric: Metric) -> str:
         kind = DISTORTIONS[one.distortion]
         strengths = ", ".join(f"{strength:g}" for strength in kind.strengths)
         cells = " | ".join(map(number, one.values))
-        lines.append(f"| {one.arrow} {one.distortion} | {kind.unit}: {strengths} | {cells} |")
+        lines.append(f"| {one.arrow}\u00a0{one.distortion} | {kind.unit}: {strengths} | {cells} |")
     figure = f'<div class="response">{drawn}</div>\n\n' if drawn else ""
     return f"{text}\n\n{figure}" + "\n".join(lines) + "\n"
 
@@ -209,6 +209,8 @@ def trivial_section(metric: Metric) -> str:
             f"Means over the three pairs of `pairs-demo`{in_unit(metric)}; {metric.better} is better. "
             f"A dash: not defined there.\n\n{table}\n"
         )
+    if metric.needs not in ("target", "samples"):
+        return f"Trivial rows have no value of a metric that needs {metric.needs}.\n"
     rows = digit_rows(metric)
     columns = rows[0].count("|") - 2
     head = " | ".join(f"N = {count}" for count in range(columns))
@@ -249,7 +251,7 @@ def dialect_section(name: str) -> str:
 
 
 def page_of(metric: Metric) -> str:
-    code = EXAMPLES[metric.needs].replace("{name}", metric.name)
+    code = EXAMPLES.get(metric.needs, "").replace("{name}", metric.name)
     module = getattr(metric.function, "__module__", "")
     function = getattr(metric.function, "__name__", "")
     facts: Mapping[str, str] = {
@@ -272,7 +274,8 @@ def page_of(metric: Metric) -> str:
     lines += ["## What trivial rows score\n", trivial_section(metric)]
     if section := response_section(metric):
         lines += ["## What raises and what lowers it\n", section]
-    lines += ["## Example\n", f"```python\n{code}\n```\n", f"```text\n{run(code)}\n```\n"]
+    if code:
+        lines += ["## Example\n", f"```python\n{code}\n```\n", f"```text\n{run(code)}\n```\n"]
     lines += ["## Dialects\n", dialect_section(metric.name)]
     if metric.choices:
         lines += ["## Choices\n", *(f"* {choice}" for choice in metric.choices), ""]
@@ -295,9 +298,9 @@ def main() -> None:
     ]
     answers = [
         "\n## What raises and what lowers them\n",
-        f"The `{GOOD}` image of the demo's first pair made worse at five strengths: ↑ raised, ↓ lowered, ↑↓ first raised and",
-        "then lowered, – neither. **Bold**: better than for the image as it was, so that the metric is fooled. The strengths,",
-        "the values and a chart are on each metric's page.\n",
+        f"The `{GOOD}` image of the demo's first pair made worse at five strengths: ↑ raised, ↓ lowered, ↑↓ first",
+        "raised and then lowered, – neither. **Bold**: better than for the image as it was: the metric is fooled.",
+        "The strengths, the values and a chart are on each metric's page.\n",
         "| metric | " + " | ".join(DISTORTIONS) + " |\n|---|" + "---|" * len(DISTORTIONS),
     ]
     summary = ["* [All metrics](index.md)\n"]

@@ -97,7 +97,10 @@ class Response:
         """Largest rise and largest fall from the value of the image as it was."""
         start, *others = self.values
         moved = [value - start for value in others if math.isfinite(value)]
-        if not math.isfinite(start) or not moved:
+        if math.isinf(start):  # such as the PSNR of a target against itself: every finite value is a change
+            found = [value for value in others if math.isfinite(value)]
+            return (0.0, math.inf) if found and start > 0 else (math.inf, 0.0) if found else (0.0, 0.0)
+        if math.isnan(start) or not moved:
             return 0.0, 0.0
         least = SMALLEST * max(abs(start), max(map(abs, moved)))
         rise, fall = max(moved), -min(moved)

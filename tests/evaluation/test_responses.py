@@ -53,7 +53,7 @@ def test_answers_that_are_known() -> None:
 def test_targets_and_metrics_of_something_else() -> None:
     fused, a, b = scene()
     (noise, *_) = respond(get_metric("psnr_target"), fused, a, b)
-    assert math.isinf(noise.values[0]) and noise.arrow == "–" and not noise.fools, "nothing to compare infinity with"
+    assert math.isinf(noise.values[0]) and noise.arrow == "↓" and not noise.fools
     assert respond(get_metric("ssim_target"), fused, a, b)[1].arrow == "↓"
     assert respond(get_metric("nll"), fused, a, b) == []
     unknown = dataclasses.replace(get_metric("en"), needs="three sources")  # type: ignore[arg-type]
@@ -67,6 +67,8 @@ def test_arrows() -> None:
         ((1, math.nan, 0.5), "↓", False),
         ((math.nan, 1, 2), "–", False),
         ((0, 0, 0), "–", False),
+        ((math.inf, 30, 20), "↓", False),
+        ((math.inf, math.inf, math.nan), "–", False),
     ):
         response = Response("noise", tuple(map(float, values)), "higher")
         assert (response.arrow, response.fools) == (arrow, fools), values
