@@ -21,7 +21,7 @@ from fusionbench.evaluation.coincidence import LIKELY, Group, PrintedNumber, cha
 from fusionbench.evaluation.definitions import Way, scored_metric, ways, whose
 from fusionbench.evaluation.explain import Candidate, candidates_of, share, verdict
 from fusionbench.evaluation.image_files import Triple, fit_rows
-from fusionbench.metrics import METRICS
+from fusionbench.metrics import METRICS, label_of
 from fusionbench.metrics.engine import TABLE
 
 MAX_COLUMNS = 40
@@ -136,7 +136,8 @@ def _metric(text: str) -> str:
     def plain(name: str) -> str:
         return re.sub(r"[^a-z0-9]", "", name.lower())
 
-    known = {plain(label): name for name in METRICS.names() for label in (METRICS.get(name).label or name, name)}
+    # a metric's own name before another one's label
+    known = {plain(label_of(name)): name for name in METRICS.names()} | {plain(name): name for name in METRICS.names()}
     if plain(text) not in known:
         raise unknown_name("metric", text, METRICS.names(), "fusionbench list metrics")
     name = known[plain(text)]
