@@ -137,8 +137,8 @@ def respond(metric: Metric, fused: np.ndarray, a: np.ndarray, b: np.ndarray) -> 
         >>> from fusionbench import get_metric
         >>> from fusionbench.evaluation.responses import respond
         >>> a = (np.indices((16, 16)).sum(0) % 2 * 100).astype(np.uint8)  # a checkerboard
-        >>> {one.distortion: one.arrow for one in respond(get_metric("sd"), a, a, a)}
-        {'noise': '↑', 'blur': '↓', 'JPEG': '↓', 'shift': '–', 'stretch': '↑'}
+        >>> {one.distortion: one.arrow for one in respond(get_metric("mse"), a, a, a)}
+        {'noise': '↑', 'blur': '↑', 'JPEG': '↑', 'shift': '↑', 'stretch': '↑'}
     """
     others = {"fused": (), "pair": (a, b), "target": (fused,)}.get(metric.needs)
     if others is None:
