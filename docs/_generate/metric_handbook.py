@@ -1,7 +1,8 @@
 """The metric handbook: one page for every registered metric, from its record.
 
 Formula, reference, choices, edge cases and known exploits are the record's fields; dialects come from their table. The
-scores of trivial rows and the output of the example are computed while the site is built, on embedded data.
+scores of trivial rows, the answers to worse images and the output of the example are computed while the site is built,
+on embedded data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import mkdocs_gen_files
 import numpy as np
 import torch
 
+from fusionbench.board.charts import Point, Series, chart
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.types import ImageSpec, Metric
 from fusionbench.data.build import build_dataset
@@ -25,12 +27,14 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.evaluation.pairs import fuse_pair
+from fusionbench.evaluation.responses import DISTORTIONS, Response, respond
 from fusionbench.metrics import METRICS
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.models import MODELS, create_model
 
 FOLDER = "reference/metrics"
 IMAGES = 200  # of FusionDigits' test split
+GOOD = "laplacian-pyramid"  # the method whose image is made worse
 NEEDS = {
     "pair": "fused image and both sources",
     "fused": "fused image",
@@ -88,6 +92,55 @@ def fused_pairs() -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     rows["flat grey, 128"] = [(np.full_like(pair[0], 128), pair) for pair in pairs]
     rows["uniform noise"] = list(zip(noise, pairs, strict=True))
     return rows
+
+
+@cache
+def good_image() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A fused image of the demo's first pair, and its sources, uint8 (H, W)."""
+    pair = next(iter(open_pairs("pairs-demo", None, None)))
+    model = create_model(GOOD, ImageSpec(1, *pair.shape[1:], 2)).eval()
+    return fuse_pair(model, pair, 0), pair[0], pair[1]
+
+
+@cache
+def responses(name: str) -> list[Response]:
+    """How a registered metric answers worse images."""
+    return respond(METRICS.get(name), *good_image())
+
+
+def response_section(metric: Metric) -> str:
+    """A chart of what raises and what lowers a metric, and its numbers; nothing for metrics of other things."""
+    found = responses(metric.name)
+    if not found:
+        return ""
+    against = "it was itself before" if metric.needs == "target" else "its sources, which stay"
+    text = (
+        f"The `{GOOD}` image of the demo's first pair made worse in five ways, step by step"
+        + ("" if metric.needs == "fused" else f", against {against}")
+        + f"; {metric.better} is better. "
+    )
+    fooled = [one.distortion for one in found if one.fools]
+    if fooled:
+        text += (
+            f"**Fooled by {', '.join(fooled)}:** at some strength the metric is better than for the image as it was."
+        )
+    else:
+        text += "None of them makes the metric better."
+    unit = "" if metric.unit == "1" else f" [{metric.unit}]"
+    series = [
+        Series(one.distortion, [Point(step, value) for step, value in enumerate(one.values)], f"c{place}")
+        for place, one in enumerate(found)
+    ]
+    title = f"{metric.name} of a fused image that is made worse"
+    drawn = chart(title, series, x="step of strength", y=f"{metric.label or metric.name}{unit}", ticks=range(6))
+    lines = ["| | strength | " + " | ".join(f"step {step}" for step in range(6)) + " |", "|---|---|" + "--:|" * 6]
+    for one in found:
+        kind = DISTORTIONS[one.distortion]
+        strengths = ", ".join(f"{strength:g}" for strength in kind.strengths)
+        cells = " | ".join(map(number, one.values))
+        lines.append(f"| {one.arrow}\u00a0{one.distortion} | {kind.unit}: {strengths} | {cells} |")
+    figure = f'<div class="response">{drawn}</div>\n\n' if drawn else ""
+    return f"{text}\n\n{figure}" + "\n".join(lines) + "\n"
 
 
 @cache
@@ -156,6 +209,8 @@ def trivial_section(metric: Metric) -> str:
             f"Means over the three pairs of `pairs-demo`{in_unit(metric)}; {metric.better} is better. "
             f"A dash: not defined there.\n\n{table}\n"
         )
+    if metric.needs not in ("target", "samples"):
+        return f"Trivial rows have no value of a metric that needs {metric.needs}.\n"
     rows = digit_rows(metric)
     columns = rows[0].count("|") - 2
     head = " | ".join(f"N = {count}" for count in range(columns))
@@ -196,14 +251,14 @@ def dialect_section(name: str) -> str:
 
 
 def page_of(metric: Metric) -> str:
-    code = EXAMPLES[metric.needs].replace("{name}", metric.name)
+    code = EXAMPLES.get(metric.needs, "").replace("{name}", metric.name)
     module = getattr(metric.function, "__module__", "")
     function = getattr(metric.function, "__name__", "")
     facts: Mapping[str, str] = {
         "better": metric.better,
         "unit": "none, a pure number" if metric.unit == "1" else metric.unit,
         "range": " to ".join(map(number, metric.range)),
-        "needs": NEEDS[metric.needs] + (", or any number of sources" if metric.many else ""),
+        "needs": NEEDS.get(metric.needs, metric.needs) + (", or any number of sources" if metric.many else ""),
         "shortest side": f"{metric.min_side} pixels" if metric.min_side > 1 else "any",
         "version": metric.version,
         "tolerance of the gate": f"{metric.tolerance.atol:g} + {metric.tolerance.rtol:g}·\\|baseline\\|: "
@@ -218,7 +273,10 @@ def page_of(metric: Metric) -> str:
     if metric.exploits:
         lines += ["## Known exploits\n", f"{metric.exploits}\n"]
     lines += ["## What trivial rows score\n", trivial_section(metric)]
-    lines += ["## Example\n", f"```python\n{code}\n```\n", f"```text\n{run(code)}\n```\n"]
+    if section := response_section(metric):
+        lines += ["## What raises and what lowers it\n", section]
+    if code:
+        lines += ["## Example\n", f"```python\n{code}\n```\n", f"```text\n{run(code)}\n```\n"]
     lines += ["## Dialects\n", dialect_section(metric.name)]
     if metric.choices:
         lines += ["## Choices\n", *(f"* {choice}" for choice in metric.choices), ""]
@@ -239,6 +297,13 @@ def main() -> None:
         "share is in [metrics and dialects](../../metrics.md).\n",
         "| metric | title | better | unit | needs |\n|---|---|---|---|---|",
     ]
+    answers = [
+        "\n## What raises and what lowers them\n",
+        f"The `{GOOD}` image of the demo's first pair made worse at five strengths: ↑ raised, ↓ lowered, ↑↓ first",
+        "raised and then lowered, – neither. **Bold**: better than for the image as it was: the metric is fooled.",
+        "The strengths, the values and a chart are on each metric's page.\n",
+        "| metric | " + " | ".join(DISTORTIONS) + " |\n|---|" + "---|" * len(DISTORTIONS),
+    ]
     summary = ["* [All metrics](index.md)\n"]
     for metric in metrics:
         try:
@@ -249,11 +314,14 @@ def main() -> None:
             page.write(text)
         index.append(
             f"| [`{metric.name}`]({metric.name}.md) | {metric.title} | {metric.better} | {metric.unit} "
-            f"| {NEEDS[metric.needs]} |"
+            f"| {NEEDS.get(metric.needs, metric.needs)} |"
         )
+        if found := responses(metric.name):
+            cells = " | ".join(f"**{one.arrow}**" if one.fools else one.arrow for one in found)
+            answers.append(f"| [`{metric.name}`]({metric.name}.md#what-raises-and-what-lowers-it) | {cells} |")
         summary.append(f"* [{metric.name}]({metric.name}.md)\n")
     with mkdocs_gen_files.open(f"{FOLDER}/index.md", "w") as page:
-        page.write("\n".join(index) + "\n")
+        page.write("\n".join([*index, *answers]) + "\n")
     with mkdocs_gen_files.open(f"{FOLDER}/SUMMARY.md", "w") as page:
         page.writelines(summary)
 

@@ -20,6 +20,7 @@ from fusionbench.board.citations import bibtex
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
+from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.rendering import STATIC, render
 from fusionbench.board.rows import benchmarks
@@ -42,6 +43,7 @@ from fusionbench.results.comparison import compare_entries
 from fusionbench.results.input_means import inputs_text, views_in, views_in_params
 from fusionbench.results.result_set import read_results, tell
 from fusionbench.results.schema import Origin
+from fusionbench.results.study_files import Study
 from fusionbench.results.tables import as_csv, as_latex, as_markdown
 from fusionbench.results.tiers import HEADINGS, PLAIN_HEADING
 
@@ -64,6 +66,7 @@ def build_board(
     resamples: int = stats.RESAMPLES,
     strict: bool = False,
     key: Path | None = None,
+    study: Path | None = None,
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
 
@@ -73,6 +76,9 @@ def build_board(
     the others is set aside and listed on the first page; so is a damaged image. ``strict`` refuses them instead. The
     index ``board-index.json`` has the digests of all results and pages (:mod:`fusionbench.board.site_index`), and is
     signed with the ed25519 ``key`` (PEM).
+
+    ``study`` is a file that ``fusionbench study -o`` wrote, by default ``study.json`` in ``results``: the pages of
+    metrics show which of them agree with people.
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
@@ -98,7 +104,7 @@ def build_board(
         index.html True
     """
     results, out = Path(results), Path(out)
-    pages = make_pages(results, title=title, anonymous=anonymous, resamples=resamples, strict=strict)
+    pages = make_pages(results, title=title, anonymous=anonymous, resamples=resamples, strict=strict, study=study)
     if (out / "index.html").exists() and not any((out / name).exists() for name in (FILE, FORMER_INDEX)):
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
     content = _write(out, pages.files, partial(pages.index, results, title, anonymous, resamples))
@@ -114,6 +120,7 @@ def make_pages(
     anonymous: bool = False,
     resamples: int = stats.RESAMPLES,
     strict: bool = False,
+    study: Path | None = None,
 ) -> Pages:
     """All files of a board but its index, without writing one; what is set aside is named on stderr.
 
@@ -136,7 +143,10 @@ def make_pages(
     for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js"):
         pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
     alone = len(found) == 1
-    fronts = [_add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous) for benchmark in found]
+    studied = find_study(results, study, pages)
+    fronts = [
+        _add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous, studied) for benchmark in found
+    ]
     aside = relative(pages.set_aside, results)
     if len(found) > 1:
         for benchmark, front in zip(found, fronts, strict=True):
@@ -190,7 +200,14 @@ def _metric_cards(benchmark: Benchmark) -> list[dict[str, Any]]:
 
 
 def _add_benchmark(
-    pages: Pages, benchmark: Benchmark, results: Path, title: str, resamples: int, alone: bool, anonymous: bool
+    pages: Pages,
+    benchmark: Benchmark,
+    results: Path,
+    title: str,
+    resamples: int,
+    alone: bool,
+    anonymous: bool,
+    study: Study | None,
 ) -> Callable[..., bytes]:
     """Add the pages of a benchmark; returns what makes its table's page, once all that was set aside is known."""
     files = pages.files
@@ -244,6 +261,7 @@ def _add_benchmark(
         columns=columns,
         heads={group.metric: group.title for group in benchmark.groups},
         matrix=matrix,
+        people=people_of(study, benchmark),
         cards=_metric_cards(benchmark),
     )
     for row in benchmark.rows:

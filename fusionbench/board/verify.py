@@ -51,11 +51,12 @@ class BoardReport:
         return {"ok": self.ok, **{**vars(self), "problems": problems}}
 
 
-def verify_board(results: Path, site: Path, signer: Path | None = None) -> BoardReport:
+def verify_board(results: Path, site: Path, signer: Path | None = None, study: Path | None = None) -> BoardReport:
     """Compare the board in ``site`` with its index, and both with what the folder ``results`` gives.
 
     Args:
         signer: the ed25519 public key (PEM) that must have signed the index.
+        study: the study that the pages show, where it is not ``study.json`` in ``results``.
 
     Raises:
         UsageError: no results, or with ``signer`` securesystemslib is missing.
@@ -94,7 +95,7 @@ def verify_board(results: Path, site: Path, signer: Path | None = None) -> Board
             f"{site / FILE}: built by fusionbench {index.fusionbench}, this is {__version__}: its files are whole, its "
             f"numbers cannot be checked; pip install 'fusionbench=={index.fusionbench}', or build the board again"
         )
-    report.problems += _other_numbers(results, index)
+    report.problems += _other_numbers(results, index, study)
     return report
 
 
@@ -127,10 +128,11 @@ def _changed_files(site: Path, index: BoardIndex) -> Iterator[Problem]:
             yield Problem(name, "is on the site and not in the index", "remove it, or see where it comes from")
 
 
-def _other_numbers(results: Path, index: BoardIndex) -> Iterator[Problem]:
+def _other_numbers(results: Path, index: BoardIndex, study: Path | None) -> Iterator[Problem]:
     """What a board built from ``results`` now has otherwise."""
     try:
-        pages = make_pages(results, title=index.title, anonymous=index.anonymous, resamples=index.resamples)
+        how: dict[str, Any] = {"anonymous": index.anonymous, "resamples": index.resamples, "study": study}
+        pages = make_pages(results, title=index.title, **how)
     except FusionbenchError as error:
         yield Problem(str(results), f"gives no board: {error}", "restore the results")
         return

@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "weights": ("weights", "Models"),
     "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),
+    "study": ("study", "Results"),
     "gate": ("gate", "Results"),
     "reproduce": ("reproduce", "Results"),
     "board": ("board", "Results"),

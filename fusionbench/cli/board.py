@@ -19,6 +19,9 @@ _SHOWN = 50  # problems that are printed
 @click.option("--title", default="fusionbench", show_default=True, help="Title of the pages.")
 @click.option("--anonymous", is_flag=True, help="Leave out submitters, hosts and commands, for double-blind review.")
 @click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
+@click.option(
+    "--study", type=_PATH, help="Show which metrics agree with people. [default: RESULTS/study.json, if there]"
+)
 @click.option("--sign", "key", metavar="KEY", type=_PATH, help="Sign the index of the pages with KEY (PEM).")
 @click.option("--verify", "site", metavar="SITE", type=_PATH, help="Check the pages in SITE instead: exit code 1.")
 @click.option("--signer", metavar="PUBLIC_KEY", type=_PATH, help="With --verify: the key that must have signed.")
@@ -29,6 +32,7 @@ def board_command(
     title: str,
     anonymous: bool,
     strict: bool,
+    study: Path | None,
     key: Path | None,
     site: Path | None,
     signer: Path | None,
@@ -50,7 +54,7 @@ def board_command(
     if site is not None:
         if key is not None or strict or anonymous:
             raise UsageError("--sign, --strict and --anonymous belong to -o; --verify finds in the index what was used")
-        return _verify(results, site, signer, as_json)
+        return _verify(results, site, signer, study, as_json)
     if signer is not None:
         raise UsageError("--signer belongs to --verify; to sign use --sign KEY")
     assert out is not None
@@ -58,7 +62,7 @@ def board_command(
     from fusionbench.board.site_index import read_index
     from fusionbench.core.progress import say
 
-    page = build_board(results, out, title=title, anonymous=anonymous, strict=strict, key=key)
+    page = build_board(results, out, title=title, anonymous=anonymous, strict=strict, key=key, study=study)
     aside = read_index(out)[0].set_aside
     if as_json:
         found = [{"file": one.file, "reason": one.reason} for one in aside]
@@ -69,10 +73,10 @@ def board_command(
         say(f"{len(aside)} set aside and listed on the first page; --strict refuses them")
 
 
-def _verify(results: Path, site: Path, signer: Path | None, as_json: bool) -> None:
+def _verify(results: Path, site: Path, signer: Path | None, study: Path | None, as_json: bool) -> None:
     from fusionbench.board.verify import verify_board
 
-    report = verify_board(results, site, signer)
+    report = verify_board(results, site, signer, study)
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
     else:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.evaluation.explain import explain
+from fusionbench.evaluation.coincidence import PrintedNumber
+from fusionbench.evaluation.explain import explain, verdict
 from fusionbench.evaluation.image_files import Triple
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.dialects import DIALECTS
@@ -114,6 +115,19 @@ def test_digits_decide_what_agrees(row: Triple) -> None:
     assert explain("en", f"{exact:.2f}", [row])[0].agrees
     far = explain("en", f"{exact + 0.011:.2f}", [row])
     assert not any(candidate.agrees and candidate.slip == "" for candidate in far)
+
+
+def test_a_match_comes_with_its_chance(row: Triple) -> None:
+    """Two digits of a small number say little, eight say much; what does not agree has no chance."""
+    exact = value(row, "ssim", "cddfuse")
+    (coarse, *_), (fine, *others) = explain("ssim", f"{exact:.1f}", [row]), explain("ssim", f"{exact:.8f}", [row])
+    assert coarse.chance is not None and fine.chance is not None
+    assert fine.chance < 1e-5 < 0.05 < coarse.chance <= 1
+    assert all(candidate.chance is None for candidate in others if not candidate.agrees)
+    said = verdict(PrintedNumber.parse(f"{exact:.8f}"), [fine, *others], 99)
+    assert said.startswith("ssim in cddfuse/1 gives") and "invented numbers would be matched" in said
+    assert "may be a coincidence" in verdict(PrintedNumber.parse(f"{exact:.1f}"), [coarse], 99)
+    assert verdict(PrintedNumber.parse("9"), [], 99).startswith("no known definition gives 9: 99 values")
 
 
 def test_refusals(row: Triple) -> None:

@@ -190,9 +190,30 @@ def write_all(work: Path) -> dict[str, Path]:
         "published-1.json": work / "published.json",
         "board-1.json": work / "site" / "board-index.json",
         "attestation-1.json": write_attested(work),
+        "study-1.json": write_study(work / "study.json"),
         **write_leaderboard(work),
         **write_round_files(work),
     }
+
+
+def write_study(path: Path) -> Path:
+    """A study of two made-up metrics on eight images of three methods."""
+    from fusionbench.results.opinions import Opinions
+    from fusionbench.results.study import make_study
+    from fusionbench.results.study_files import study_bytes
+    from fusionbench.results.study_values import MetricValues
+
+    said = {
+        (str(image), method): float((image * 5 + place * 3) % 7)
+        for image in range(8)
+        for place, method in enumerate("ABC")
+    }
+    values = MetricValues()
+    for place, method in enumerate("ABC"):
+        values.add("vif", "higher", method, [(str(i), said[str(i), method] / 7) for i in range(8)], "made up")
+        values.add("nabf", "lower", method, [(str(i), (i * 3 + place) % 5 / 5) for i in range(8)], "made up")
+    path.write_bytes(study_bytes(make_study(values, Opinions(said, 24, 1, "5" * 64), title="Golden", resamples=50)))
+    return path
 
 
 def write_imported(folder: Path, with_digest: bool = False) -> Path:

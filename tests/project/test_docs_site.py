@@ -103,6 +103,11 @@ def test_the_handbook_has_every_metric_with_values(site: Path) -> None:
         text = Text(site / "reference" / "metrics" / f"{name}.html").text
         for what in (metric.formula, metric.reference, metric.exploits, metric.edge_cases, *metric.choices):
             assert words(what) in text, f"{name}: {what}"
+        if metric.needs in ("pair", "fused", "target"):
+            assert "What raises and what lowers it" in text and "step of strength" in text, name
+    # noise raises the spatial frequency, which fools it, and blur lowers it
+    overview = Text(site / "reference" / "metrics" / "index.html").text
+    assert re.search(r"\bsf ↑ ↓ ", overview)
     # what a copied source scores, computed apart from the generator of the pages
     import numpy as np
     from skimage.metrics import structural_similarity

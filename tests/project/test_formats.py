@@ -60,6 +60,7 @@ FILES = {
     "published/1": "published-1.json",
     "board/1": "board-1.json",
     "attestation/1": "attestation-1.json",
+    "study/1": "study-1.json",
     "community/1": "community-1.toml",
     "ledger/1": "ledger-1.jsonl",
     "round/1": "round-1.json",
