@@ -13,8 +13,12 @@ from fusionbench.metrics._images import AXES, Array, Image, image_metric, namesp
 from fusionbench.metrics.ag import central
 
 CELLS = 9  # of a 3×3 window, column by column
-BLOCK, DEVICE_BLOCK = 1 << 12, 1 << 20  # windows at a time: what they need fits the processor's cache, a device's memory
+BLOCK, DEVICE_BLOCK = (
+    1 << 12,
+    1 << 20,
+)  # windows at a time: what they need fits the processor's cache, a device's memory
 TINY = 1e-300  # whose logarithm is finite
+ROUNDING = 1e-12  # of a covariance that is summed from values up to 100
 Feature = Literal["pixel", "gradient", "dct"]
 
 
@@ -98,7 +102,7 @@ class _Windows:
     cdf: Array  # (8,n): that of the ninth cell is 1
     entropy: Array  # in nats; the unit cancels
     deviation: Array  # σ of the cell number
-    norm: Array  # √Σ(p - 1/9)², 0 of flat windows
+    norm: Array  # √Σ(p - 1/9)², at least 0.1; infinite of flat windows, which correlate with nothing
     cdf_sum: Array  # Σ P_i
     weighted_sum: Array  # Σ i·P_i
 
@@ -121,9 +125,9 @@ def _windows(xp: Any, x: Array) -> _Windows:
     plain, weighted = cdf.sum(0), _weighted(xp, cdf)
     # Σi·p_i = 9 - ΣP_i and Σi²·p_i = 81 - Σ(2i+1)·P_i
     variance = (CELLS**2 - 2 * weighted - plain) - (CELLS - plain) ** 2
-    norm = xp.sqrt(xp.clip(_product(xp, pdf, pdf) - 1 / CELLS, 0, None))
+    norm = xp.sqrt(abs(_product(xp, pdf, pdf) - 1 / CELLS))
     if any_flat:
-        norm = xp.where(flat, 0.0, norm)
+        norm = xp.where(flat, xp.inf, norm)
     entropy = -_p_log_p(xp, pdf + TINY, False)
     return _Windows(pdf, cdf, entropy, xp.sqrt(xp.clip(variance, 0, None)), norm, plain, weighted)
 
@@ -136,9 +140,7 @@ def _normalised_information(xp: Any, fused: _Windows, source: _Windows) -> Array
     to Q_j: only the 17 cells between neighbours among the merged values of both cdfs differ from a multiple of
     p_i·q_j, and the entropy of that is known from those of both windows.
     """
-    norm = fused.norm * source.norm
-    usable = norm > 1e-15
-    rho = (_product(xp, fused.pdf, source.pdf) - 1 / CELLS) * usable / (norm + ~usable)
+    rho = (_product(xp, fused.pdf, source.pdf) - 1 / CELLS) / (fused.norm * source.norm)
     positive = (rho >= 0) * 1.0
     negative = 1 - positive
     # in falling order, as the merge needs it; where() takes three times as long
@@ -149,23 +151,17 @@ def _normalised_information(xp: Any, fused: _Windows, source: _Windows) -> Array
     weighted = source.weighted_sum + (36 - CELLS * source.cdf_sum) * negative
     both = fused.cdf_sum + plain
     covariance = (fused.weighted_sum + weighted - _weighted(xp, ends[1:-1])) + (8 * both - fused.cdf_sum * plain)
-    deviations = fused.deviation * source.deviation
-    usable = (deviations > 0) & (covariance > 0)
-    phi = abs(rho) * deviations * usable / (covariance * usable + ~usable)  # weight of the bound
+    # weight of the bound; without a deviation there is no covariance either
+    phi = abs(rho) * (fused.deviation * source.deviation) / xp.clip(covariance, ROUNDING, None)
     rest = 1 - phi  # that of independence
     p, q = _steps(xp, ends, of_fused)
-    independent = p * q
-    independent *= rest
-    independent += TINY
-    mixture = ends[1:] - ends[:-1]
-    mixture *= phi
-    mixture += independent
+    independent = p * q * rest + TINY
+    mixture = (ends[1:] - ends[:-1]) * phi + independent
     h_sum = fused.entropy + source.entropy
     signed = bool((rest <= 0).any())
     change = _p_log_p(xp, mixture, signed) - _p_log_p(xp, independent, signed)
     h_joint = rest * h_sum - _p_log_p(xp, rest[None], signed) - change
-    informed = h_sum > 0
-    return 2 * (h_sum - h_joint) * informed / (h_sum + ~informed)
+    return 2 * (h_sum - h_joint) / (h_sum + TINY)
 
 
 def _merged(xp: Any, rising: Array, falling: Array) -> tuple[Array, Array]:
@@ -208,7 +204,7 @@ def _marked(x: Array, bit: int) -> Array:
 
 
 def _steps(xp: Any, ends: Array, of_fused: Array) -> tuple[Array, Array]:
-    """p_i and q_j of the 17 intervals: from the last value of each cdf to its next one, and those are 0 and 1 at first."""
+    """p_i and q_j of the 17 intervals: from the last value of each cdf, or 0, to its next one, or 1."""
     of_source = 1 - of_fused
     between = ends[1:-1]
     if xp is np:
