@@ -154,7 +154,7 @@ def _formulas(definitions: Sequence[tuple[str, Metric, str]]) -> list[tuple[Metr
     """(record, places of the definitions that compute the same): many dialects share a formula and its parameters."""
     found: dict[str, tuple[Metric, list[int]]] = {}
     for place, (_, record, variant) in enumerate(definitions):
-        dialect = DIALECTS.get(record.dialect.removesuffix("/1"))
+        dialect = DIALECTS.get(record.dialect.partition("/")[0])
         differs = dialect.metrics[record.name] if dialect else None
         how = (dict(differs.parameters), differs.swap) if differs else ({}, (0, 1, 2))
         key = repr((record.name, variant, sorted(how[0].items()), how[1], record.min_side, record.min_pixels))
@@ -211,7 +211,7 @@ def _slips(asked: str, record: Metric, variant: str, treatment: str, value: floa
         values.append((f"in {other}", value * (math.log(2) if other == "nats" else 1 / math.log(2))))
     if record.name == "sd":
         values.append(("variance", value**2))
-    dialect = DIALECTS.get(record.dialect.removesuffix("/1"))
+    dialect = DIALECTS.get(record.dialect.partition("/")[0])
     note = dialect.metrics[record.name].note if dialect else ""
     return [
         Way(asked, record.name, record.dialect, variant, slip, treatment, found, note)
@@ -230,4 +230,4 @@ def whose(dialect: str) -> str:
     """
     if dialect == STANDARD:
         return "fusionbench's own definitions"
-    return DIALECTS[dialect.removesuffix("/1")].title
+    return DIALECTS[dialect.partition("/")[0]].title
