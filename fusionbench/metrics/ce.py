@@ -59,6 +59,7 @@ METRIC = Metric(
     ),
     edge_cases="0 for three equal images; 0 where the fused image has no level of either source; "
     "negative where it concentrates on few levels.",
+    gradient="Counts grey levels.",
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
     oracle="a plain loop over the levels; SciPy entropy where all levels occur",
 )

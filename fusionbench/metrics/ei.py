@@ -55,6 +55,7 @@ METRIC = Metric(
         "Sobel's masks as they are; divided by 8 the value would be in grey levels per pixel.",
     ),
     edge_cases="A flat image has 0; images below 3×3 are refused.",
+    differentiable=True,
     invariances=("adding a constant", "mirroring", "transposition", "inversion 255 - F"),
     min_side=3,
     min_reason="Sobel's masks are 3×3",

@@ -18,6 +18,7 @@ BLOCK, DEVICE_BLOCK = (
     1 << 20,
 )  # windows at a time: what they need fits the processor's cache, a device's memory
 TINY = 1e-300  # whose logarithm is finite
+UNRELATED = 1e150  # norm of a flat window: finite, for gradients
 ROUNDING = 1e-12  # of a covariance that is summed from values up to 100
 
 
@@ -83,7 +84,7 @@ class _Windows:
     cdf: Array  # (8,n): that of the ninth cell is 1
     entropy: Array  # in nats; the unit cancels
     deviation: Array  # σ of the cell number
-    norm: Array  # √Σ(p - 1/9)², at least 0.1; infinite of flat windows, which correlate with nothing
+    norm: Array  # √Σ(p - 1/9)², at least 0.1; huge of flat windows, which correlate with nothing
     cdf_sum: Array  # Σ P_i
     weighted_sum: Array  # Σ i·P_i
 
@@ -108,7 +109,7 @@ def _windows(xp: Any, x: Array) -> _Windows:
     variance = (CELLS**2 - 2 * weighted - plain) - (CELLS - plain) ** 2
     norm = root(abs(_product(xp, pdf, pdf) - 1 / CELLS))
     if any_flat:
-        norm = xp.where(flat, xp.inf, norm)
+        norm = xp.where(flat, UNRELATED, norm)
     entropy = -_p_log_p(xp, pdf + TINY, False)
     return _Windows(pdf, cdf, entropy, root(xp.clip(variance, 0, None)), norm, plain, weighted)
 

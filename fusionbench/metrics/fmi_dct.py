@@ -48,6 +48,7 @@ METRIC = Metric(
         "feature.",
     ),
     edge_cases="1 for equal images, flat or not.",
+    differentiable=True,
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=3,
     min_reason="its windows are 3×3",

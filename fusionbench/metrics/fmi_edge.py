@@ -49,6 +49,7 @@ METRIC = Metric(
         "by one evaluator (linfeng) call this FMI_pixel.",
     ),
     edge_cases="1 for equal images, flat or not, and for any flat images.",
+    gradient="Edges are there or not.",
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=3,
     min_reason="its windows are 3×3",

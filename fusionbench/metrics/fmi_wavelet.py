@@ -49,6 +49,7 @@ METRIC = Metric(
         "The published code stretches all bands together first, which FMI's windows undo.",
     ),
     edge_cases="1 for equal images, flat or not.",
+    gradient="The transform is computed outside of torch.",
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=3,
     min_reason="its windows are 3×3",

@@ -59,6 +59,7 @@ METRIC = Metric(
     "nabf counts and this does not: pure noise has 0.20, six published results 0.16.",
     choices=("Constants, weights and mirrored border of nabf, so that the parts add up; not those of qabf.",),
     edge_cases="0.0003, not 0, for three equal images; about 1 for a flat fused image; 0.0003 for flat images.",
+    differentiable=True,
     invariances=("swapping the sources", "adding a constant to any image"),
     min_side=3,
     min_reason="Sobel's masks are 3×3",

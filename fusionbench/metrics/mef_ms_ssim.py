@@ -80,6 +80,7 @@ METRIC = Metric(
         "At an odd side the last row or column is averaged with itself, as in the original.",
     ),
     edge_cases="Three equal images give almost 1, flat or not; sides below 44 pixels are refused.",
+    differentiable=True,
     invariances=("swapping the sources", "adding a constant to any image", "inversion of all three images"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its three scales has no 11×11 window left",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import gaussian, local_covariance, local_moments, ones
 
@@ -80,7 +81,7 @@ def _desired(xp: Any, sources: Sequence[Image]) -> list[Array]:
     box, key, count = ones(SIZE), ("box", SIZE, "valid"), SIZE**2
     means, variances = zip(*(local_moments(source, box, "valid", key) for source in sources), strict=True)
     # in the box moments whole-number sums are exact, so a flat window has a variance of exactly 0
-    norms = [xp.sqrt(count * xp.clip(variance, 0, None)) for variance in variances]
+    norms = [root(count * xp.clip(variance, 0, None)) for variance in variances]
     products = {}  # (x_i - μ_i)·(x_j - μ_j) per window
     for i, source in enumerate(sources):
         products[i, i] = norms[i] ** 2
@@ -89,7 +90,7 @@ def _desired(xp: Any, sources: Sequence[Image]) -> list[Array]:
             products[i, j] = count * local_covariance(source, sources[j], box, "valid", means_ij)
     sum_sq = sum(value * (1 if i == j else 2) for (i, j), value in products.items())
     # how far the sources' structures agree: 1 the same direction, 0 cancelling out
-    agreement = (xp.sqrt(xp.clip(sum_sq, 0, None)) + EPS) / (sum(norms) + EPS)
+    agreement = (root(xp.clip(sum_sq, 0, None)) + EPS) / (sum(norms) + EPS)
     agreement = xp.clip(agreement, EPS, 1 - EPS)
     power = xp.clip(xp.tan(math.pi / 2 * agreement), None, STEEPEST)
     contrasts = [norm + CONTRAST_FLOOR for norm in norms]
@@ -97,7 +98,7 @@ def _desired(xp: Any, sources: Sequence[Image]) -> list[Array]:
     total = sum(strengths)
     factors = [s / total / contrast for s, contrast in zip(strengths, contrasts, strict=True)]
     length_sq = sum(factors[i] * factors[j] * value * (1 if i == j else 2) for (i, j), value in products.items())
-    length = xp.sqrt(xp.clip(length_sq, 0, None))
+    length = root(xp.clip(length_sq, 0, None))
     highest = contrasts[0]
     for contrast in contrasts[1:]:
         highest = xp.maximum(highest, contrast)
@@ -130,6 +131,7 @@ METRIC = Metric(
     choices=("One scale; tables mostly print the product over three scales (mef_ms_ssim).", *_CHOICES),
     edge_cases="Three equal images give almost 1 (0.001 is added to the contrast), flat or not; sides below 11 pixels "
     "are refused.",
+    differentiable=True,
     invariances=("swapping the sources", "adding a constant to any image", "inversion of all three images"),
     min_side=SIZE,
     min_reason="its windows are 11×11",

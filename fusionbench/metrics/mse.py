@@ -76,6 +76,7 @@ TARGET_METRIC = Metric(
     formula="MSE = mean((T-F)²)",
     exploits="A blurred mean image has a smaller error than a sharp sample.",
     edge_cases="0 where the images are equal.",
+    differentiable=True,
     invariances=("swapping the images", "any reordering of the pixels", "inversion of both images"),
     oracle="scikit-image mean_squared_error",
 )

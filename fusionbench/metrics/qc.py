@@ -85,6 +85,7 @@ METRIC = Metric(
         "sign of a rounding error decides in that code whether the window counts: 1.4 % of one real result.",
     ),
     edge_cases="1 for three equal images, flat or not; about ½ for a copy of a flat source.",
+    differentiable=True,
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=BOX,
     min_reason="its windows are 8×8",

@@ -72,6 +72,7 @@ METRIC = Metric(
         "(liu-2012 here) squares the second factor: no image enters but by its edges.",
     ),
     edge_cases="1 for three equal images that are not flat; NaN where both sources are flat.",
+    differentiable=True,
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=BOX,
     min_reason="its windows are 8×8",

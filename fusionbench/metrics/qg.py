@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import added, divided, multiplied, recorded, subtracted
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import Border, magnitude, sobel
 from fusionbench.metrics.qabf import padded
@@ -49,11 +51,7 @@ def _pixels(fused: Image, a: Image, b: Image) -> Array:
     """(Q_AF g_A + Q_BF g_B)/(g_A + g_B); where no source has an edge both count the same."""
     q_a, q_b = _preservation(a, fused), _preservation(b, fused)
     g_a, g_b = _edges(a)[0], _edges(b)[0]
-    q_a *= g_a
-    q_b *= g_b
-    q_a += q_b
-    q_a /= g_a + g_b
-    return q_a
+    return divided(added(multiplied(q_a, g_a), multiplied(q_b, g_b)), g_a + g_b)
 
 
 def _edges(band: Image) -> tuple[Array, Array]:
@@ -64,7 +62,10 @@ def _edges(band: Image) -> tuple[Array, Array]:
         sx, sy = sobel(band.pixels)
         strength = magnitude(sx, sy)
         strength = xp.where(strength == 0, TINY, strength)
-        return strength, xp.arctan(sy / xp.where(sx == 0, TINY, sx))
+        tangent = sy / xp.where(sx == 0, TINY, sx)
+        if recorded(tangent):
+            tangent = tangent.where(sx != 0, tangent.detach())
+        return strength, xp.arctan(tangent)
 
     return band.cached("qg edges", compute)
 
@@ -73,22 +74,15 @@ def _preservation(source: Image, fused: Image) -> Array:
     """Q_XF = 1/[(1 + e^{-κ_g(G-σ_g)})(1 + e^{-κ_α(A-σ_α)})], A folded: opposite edges are alike."""
     xp = fused.xp
     (g, alpha), (g_f, alpha_f) = _edges(source), _edges(fused)
-    ratio = xp.minimum(g, g_f)
-    ratio /= xp.maximum(g, g_f)
-    ratio -= MIDDLE_G
-    ratio *= -KAPPA_G
-    xp.exp(ratio, out=ratio)
-    ratio += 1
-    angle = alpha - alpha_f
-    xp.abs(angle, out=angle)
-    angle -= math.pi / 2
-    xp.abs(angle, out=angle)
-    angle *= -KAPPA_ALPHA * 2 / math.pi
-    angle += KAPPA_ALPHA * MIDDLE_ALPHA
-    xp.exp(angle, out=angle)
-    angle += 1
-    ratio *= angle
-    return 1 / ratio
+    ratio = divided(xp.minimum(g, g_f), xp.maximum(g, g_f))
+    ratio = added(_exp(xp, multiplied(subtracted(ratio, MIDDLE_G), -KAPPA_G)), 1)
+    angle = xp.abs(subtracted(xp.abs(alpha - alpha_f), math.pi / 2))
+    angle = added(multiplied(angle, -KAPPA_ALPHA * 2 / math.pi), KAPPA_ALPHA * MIDDLE_ALPHA)
+    return 1 / multiplied(ratio, added(_exp(xp, angle), 1))
+
+
+def _exp(xp: Any, x: Array) -> Array:
+    return xp.exp(x) if recorded(x) else xp.exp(x, out=x)
 
 
 METRIC = Metric(
@@ -115,6 +109,7 @@ METRIC = Metric(
         "1e-5 stands for a gradient of 0, as in the published code: where no image has an edge the maximum is counted.",
     ),
     edge_cases="0.9867, the maximum, for three equal images, flat or not.",
+    differentiable=True,
     invariances=("swapping the sources", "adding a constant to any image"),
     min_side=3,
     min_reason="Sobel's masks are 3×3",

@@ -101,6 +101,7 @@ METRIC = Metric(
         "Details in grey levels, from images on 0..255: on 0..1 nearly every fusion would have 1.",
     ),
     edge_cases="NaN where no source has any detail in 4×4 blocks.",
+    differentiable=True,
     invariances=("swapping the sources", "adding a constant to any image"),
     min_side=4,
     min_reason="two scales take 4×4 pixels",

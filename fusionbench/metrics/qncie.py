@@ -60,6 +60,7 @@ METRIC = Metric(
         "equally frequent.",
     ),
     edge_cases="0.8019 where an image shares nothing with the others (constant images).",
+    gradient="Counts grey levels.",
     invariances=("swapping the sources", "any reordering of the pixels", "any one-to-one change of grey levels"),
     oracle="scikit-learn mutual_info_score and NumPy eigvals",
 )

@@ -58,6 +58,7 @@ METRIC = Metric(
         "Flat windows: two are compared by their means, one of the two has 0; λ is ½ where both sources are flat.",
     ),
     edge_cases="1 for three equal images, flat or not; 0 for a flat fused image and sources that are nowhere flat.",
+    differentiable=True,
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=BOX,
     min_reason="its windows are 8×8",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import multiplied, root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
 
 # (rows down, columns right, weight): along rows, columns and both diagonals, by one over the distance of the pixels
@@ -37,9 +38,8 @@ def qsf(fused: Image, a: Image, b: Image, *, signed: bool = False) -> Array:
     xp, own = fused.xp, 0.0
     for rows, columns, weight in DIRECTIONS:
         difference = _difference(fused, rows, columns)
-        difference *= difference
-        own = own + weight * difference.sum(AXES)
-    value = xp.sqrt(own) / xp.sqrt(a.cached(("larger differences", id(b)), lambda: _larger(a, b))) - 1
+        own = own + weight * multiplied(difference, difference).sum(AXES)
+    value = root(own) / root(a.cached(("larger differences", b), lambda: _larger(a, b))) - 1
     return value if signed else xp.abs(value)
 
 
@@ -48,9 +48,8 @@ def _larger(a: Image, b: Image) -> Array:
     total = 0.0
     for rows, columns, weight in DIRECTIONS:
         of_a, of_b = (_difference(image, rows, columns) for image in (a, b))
-        of_a *= of_a
-        of_b *= of_b
-        total = total + weight * a.xp.maximum(of_a, of_b).sum(AXES)
+        largest = a.xp.maximum(multiplied(of_a, of_a), multiplied(of_b, of_b))
+        total = total + weight * largest.sum(AXES)
     return total
 
 
@@ -84,6 +83,7 @@ METRIC = Metric(
         "All sums are divided by H·W, so that it cancels.",
     ),
     edge_cases="1 for a flat fused image; no value where both sources are flat.",
+    differentiable=True,
     invariances=(
         "swapping the sources",
         "adding a constant to any image",

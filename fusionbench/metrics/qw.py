@@ -55,6 +55,7 @@ METRIC = Metric(
         "both sources are flat with a weight of ½.",
     ),
     edge_cases="1 for three equal images that are not flat; NaN where both sources are flat.",
+    differentiable=True,
     invariances=("swapping the sources", "one scale factor on all three images"),
     min_side=BOX,
     min_reason="its windows are 8×8",

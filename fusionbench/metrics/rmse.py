@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import root as square_root
 from fusionbench.metrics._images import Array, Image, image_metric
 from fusionbench.metrics._moments import squared_error
 
@@ -25,8 +26,7 @@ def rmse(fused: Image, a: Image, b: Image, *, root: Literal["of the mean", "of t
         >>> rmse(fused, a, b).tolist(), rmse(a, a, b).tolist()  # on flat images any value between both is as good
         ([10.0], [10.0])
     """
-    xp = fused.xp
-    value = (xp.sqrt(squared_error(fused, a)) + xp.sqrt(squared_error(fused, b))) / 2
+    value = (square_root(squared_error(fused, a)) + square_root(squared_error(fused, b))) / 2
     return value / fused.count**0.5 if root == "of the sum" else value
 
 
@@ -50,6 +50,7 @@ METRIC = Metric(
         "H·W, which is sqrt(H·W) times smaller.",
     ),
     edge_cases="0 for three equal images.",
+    differentiable=True,
     invariances=("swapping the sources", "any reordering of the pixels", "inversion of all three images"),
     oracle="NumPy linalg.norm",
 )

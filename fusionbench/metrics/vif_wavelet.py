@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
+from fusionbench.metrics._gradients import refuse_gradient
 from fusionbench.metrics._images import AXES, BAND, Array, Image, image_metric, need_side
 from fusionbench.metrics._windows import ones, separable
 
@@ -61,6 +62,8 @@ def vif_wavelet(fused: Image, a: Image, b: Image, *, over: Literal["sum", "mean"
         >>> vif_wavelet(np.full_like(texture, 128), texture, texture).round(4).tolist()
         [0.0]
     """
+    why = "its model of the sources is a decomposition into eigenvectors; detach() the images to score them"
+    refuse_gradient(why, *(image.stored for image in (fused, a, b)))
     need_side(fused, MIN_SIDE, "vif_wavelet")
     total = _fidelity(fused, a, unit) + _fidelity(fused, b, unit)
     return total / 2 if over == "mean" else total
@@ -232,6 +235,7 @@ METRIC = Metric(
         "original inverts a singular matrix there.",
     ),
     edge_cases="Three equal images give 2; a source without structure counts as 1; sides below 72 pixels are refused.",
+    gradient="The sources' model is a decomposition into eigenvectors, which turn by any angle where two values are equal.",
     invariances=("swapping the sources", "adding a constant to any image", "transposition"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four levels has no room for the 9×9 filter",
