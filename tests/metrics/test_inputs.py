@@ -21,7 +21,7 @@ F, A, B = scene(0)
 C, D = scene(3)[1], scene(4)[2]
 MEANS = ("cc", "fmi", "mse", "ssim")
 SUMS = ("mi", "nmi", "vif")
-MANY = {*MEANS, *SUMS, "ms_ssim", "nabf", "psnr", "qabf"}
+MANY = {*MEANS, *SUMS, "ms_ssim", "nabf", "psnr", "qabf", "mef_ssim", "mef_ms_ssim"}
 
 
 def values(names: list[str], sources: list[np.ndarray], fused: np.ndarray = F) -> dict[str, float]:
@@ -135,7 +135,11 @@ def test_a_plain_function_of_many() -> None:
 @pytest.mark.parametrize(
     ("metrics", "how", "words"),
     [
-        (["scd"], {"sources": 3}, r"'scd' is defined for two sources, not for 3; for any number there are cc, fmi, mi"),
+        (
+            ["scd"],
+            {"sources": 3},
+            r"'scd' is defined for two sources, not for 3; for any number there are cc, fmi, mef_ms_ssim, ",
+        ),
         (["vif"], {"sources": 0, "target": True}, r"'vif' compares with the sources: add --a and --b"),
         (["psnr_target"], {}, r"'psnr_target' compares with the known truth: add --target"),
         (["psnr_target"], {"sources": 3}, r"'psnr_target' compares with the known truth: add --target"),
