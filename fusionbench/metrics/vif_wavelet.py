@@ -235,7 +235,7 @@ METRIC = Metric(
         "original inverts a singular matrix there.",
     ),
     edge_cases="Three equal images give 2; a source without structure counts as 1; sides below 72 pixels are refused.",
-    gradient="The sources' model is a decomposition into eigenvectors, which are undefined where eigenvalues are equal.",
+    gradient="The sources' model is a decomposition into eigenvectors, which are undefined where two values are equal.",
     invariances=("swapping the sources", "adding a constant to any image", "transposition"),
     min_side=MIN_SIDE,
     min_reason="the coarsest of its four levels has no room for the 9×9 filter",
