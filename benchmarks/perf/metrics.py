@@ -1,4 +1,4 @@
-"""Time the eight table metrics on one 640×480 pair against a plain composition of public libraries.
+"""Time metrics on one 640×480 pair, and the eight of tables against a plain composition of public libraries.
 
     OMP_NUM_THREADS=1 python benchmarks/perf/metrics.py [--repeats 7] [--json OUT]
 
@@ -26,7 +26,7 @@ from scipy.signal import convolve2d
 from skimage.metrics import structural_similarity
 from sklearn.metrics import mutual_info_score
 
-from fusionbench.metrics.engine import SourcePair, score_images
+from fusionbench.metrics.engine import SourcePair, available, score_images
 
 HEIGHT, WIDTH = 480, 640
 
@@ -129,7 +129,7 @@ def interleaved(contestants: dict[str, Callable[[], object]], repeats: int) -> d
 
 
 def peers(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, Callable[[], object]]:
-    """torchmetrics and piq for VIF and SSIM, where they import."""
+    """torchmetrics, piq and sewar for VIF, and the first two for SSIM, where they import."""
     found: dict[str, Callable[[], object]] = {}
     tf, ta, tb = (torch.from_numpy(image.astype(np.float64))[None, None] for image in (f, a, b))
     try:
@@ -148,6 +148,12 @@ def peers(f: np.ndarray, a: np.ndarray, b: np.ndarray) -> dict[str, Callable[[],
         found["piq ssim"] = lambda: [ssim(tf, s, data_range=255.0, downsample=False) for s in (ta, tb)]
     except (ImportError, RuntimeError) as error:  # beside a CPU-only torch its torchvision may not import
         print(f"piq not timed: {str(error).splitlines()[0]}", file=sys.stderr)
+    try:
+        from sewar.full_ref import vifp
+
+        found["sewar vif"] = lambda: [vifp(s, f) for s in (a, b)]
+    except ImportError as error:
+        print(f"sewar not timed: {error}", file=sys.stderr)
     return found
 
 
@@ -169,15 +175,20 @@ def peak_mb(height: int, width: int, batch: int) -> float:
     return peak / 1e6
 
 
-def cuda_rate(f: np.ndarray, a: np.ndarray, b: np.ndarray, batch: int = 32) -> float:
-    """Pairs a second on the first CUDA device."""
+def cuda_rate(f: np.ndarray, a: np.ndarray, b: np.ndarray, metrics: list[str] | None, batch: int = 8) -> float:
+    """Pairs a second on the first CUDA device, after values were compared to the CPU's."""
+    expected = score_images(f[None], a[None], b[None], metrics)
     stacks = [torch.from_numpy(image).cuda()[None].repeat(batch, 1, 1) for image in (f, a, b)]
-    for _ in range(3):
-        score_images(*stacks)
+    found = score_images(*stacks, metrics)
+    worst = max(abs(float(found[name][-1]) / float(value[0]) - 1) for name, value in expected.items())
+    if worst > 1e-9:
+        sys.exit(f"CUDA's values differ by {worst:.1e} relative")
+    for _ in range(2):
+        score_images(*stacks, metrics)
     torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(10):
-        score_images(*stacks)
+        score_images(*stacks, metrics)
     torch.cuda.synchronize()
     return 10 * batch / (time.perf_counter() - start)
 
@@ -190,6 +201,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     f, a, b = scene()
+    small = [image[None] for image in scene(41, 41)]
     stacks = [image[None] for image in (f, a, b)]
 
     theirs, ours = composition(f, a, b), score_images(*stacks, dialect="cddfuse")
@@ -197,20 +209,33 @@ def main() -> None:
     if worst > 1e-9:
         sys.exit(f"values differ by {worst:.1e} relative; timing them against each other would mean nothing")
 
+    lists: dict[str, list[str] | None] = {"table": None, "all": ["all"]}
     methods = [np.clip(f.astype(int) + shift, 0, 255).astype(np.uint8)[None] for shift in range(-12, 13)]
     contestants: dict[str, Callable[[], object]] = {
         "ours, cddfuse": lambda: score_images(*stacks, dialect="cddfuse"),
         "ours, standard/1": lambda: score_images(*stacks),
+        "ours, all of standard/1": lambda: score_images(*stacks, metrics=["all"]),
         "composition": lambda: composition(f, a, b),
         "ours vif": lambda: score_images(*stacks, metrics=["vif"]),
         "ours ssim": lambda: score_images(*stacks, metrics=["ssim"]),
         **peers(f, a, b),
         "25 methods, separate": lambda: [score_images(m, *stacks[1:]) for m in methods],
         "25 methods, one pair": lambda: _together(methods, *stacks[1:]),
+        "smallest images, table": lambda: score_images(*small),
     }
+    each = {f"ours {name}": lambda name=name: score_images(*stacks, metrics=[name]) for name in available()}
+    contestants = each | contestants
     with tempfile.TemporaryDirectory() as folder:
         contestants["read three PNG"] = reading((f, a, b), Path(folder))
         seconds = interleaved(contestants, options.repeats)
+    seconds |= interleaved(
+        {
+            f"5 methods, {what}, {how}": lambda run=run, chosen=chosen: run(methods[::5], *stacks[1:], chosen)
+            for what, chosen in lists.items()
+            for how, run in (("separate", _apart), ("one pair", _together))
+        },
+        2,
+    )
     for side in (1, 2):
         h, w = HEIGHT * side, WIDTH * side
         images = [image[None] for image in scene(h, w)]
@@ -225,7 +250,12 @@ def main() -> None:
         "25 methods: one pair / separate": seconds["25 methods, one pair"] / seconds["25 methods, separate"],
         "ours (standard/1) / reading three PNG": seconds["ours, standard/1"] / seconds["read three PNG"],
     }
-    for peer in ("torchmetrics", "piq"):
+    for what in lists:
+        name = f"5 methods, {what}"
+        ratios[f"{name}: one pair / separate"] = seconds[f"{name}, one pair"] / seconds[f"{name}, separate"]
+    for name in ("fmi", "qp"):
+        ratios[f"{name} / all of standard/1"] = seconds[f"ours {name}"] / seconds["ours, all of standard/1"]
+    for peer in ("torchmetrics", "piq", "sewar"):
         for metric in ("vif", "ssim"):
             if f"{peer} {metric}" in seconds:
                 ratios[f"{peer} / ours, {metric}"] = seconds[f"{peer} {metric}"] / seconds[f"ours {metric}"]
@@ -238,17 +268,28 @@ def main() -> None:
     for name, value in memory.items():
         print(f"peak memory beyond the images, {name:20s} {value:7.1f} MB")
     print(f"largest relative difference to the composition {worst:.1e}")
-    rate = cuda_rate(f, a, b) if torch.cuda.is_available() else None
-    print("CUDA: no device here, not measured" if rate is None else f"CUDA: {rate:.0f} pairs/s of 640×480")
+    rates = {what: cuda_rate(f, a, b, chosen) for what, chosen in lists.items()} if torch.cuda.is_available() else {}
+    for what, rate in rates.items():
+        print(f"CUDA, {torch.cuda.get_device_name()}: {what}, {rate:.0f} pairs/s of 640×480")
+    if not rates:
+        print("CUDA: no device here, not measured")
     if options.json:
         from fusionbench.core.io import write_json
 
-        content = {"seconds": seconds, "ratios": ratios, "peak_mb": memory, "worst": worst, "cuda_per_second": rate}
+        content = {"seconds": seconds, "ratios": ratios, "peak_mb": memory, "worst": worst, "cuda_per_second": rates}
         write_json(options.json, content, indent=1)
 
 
-def _together(methods: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray) -> list[dict[str, np.ndarray]]:
-    pair = SourcePair(a, b)
+def _apart(
+    methods: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray, metrics: list[str] | None = None
+) -> list[dict[str, np.ndarray]]:
+    return [score_images(method, a, b, metrics) for method in methods]
+
+
+def _together(
+    methods: Sequence[np.ndarray], a: np.ndarray, b: np.ndarray, metrics: list[str] | None = None
+) -> list[dict[str, np.ndarray]]:
+    pair = SourcePair(a, b, metrics)
     return [pair.score(method) for method in methods]
 
 

@@ -46,6 +46,7 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with full float64 values.")
 @click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
 @click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or auto.")
 @cluster_options("Score folders")
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @range_options("a", "b", "fused")
@@ -69,6 +70,7 @@ def score_command(
     as_json: bool,
     csv_path: Path | None,
     jobs: int | None,
+    device: str,
     scheduler: str | None,
     strict: bool,
     range_a: Range | None,
@@ -110,6 +112,8 @@ def score_command(
             raise UsageError("--suite is a table of pairs: it takes --a, --b and --fused")
         if metrics is not None or dialect is not None or csv_path is not None:
             raise UsageError("--suite decides metrics and dialects and writes images.csv; leave out --metrics and such")
+        if device != "cpu":
+            raise UsageError("--suite is scored on the CPU, to the same bits everywhere: leave out --device")
         if name is None:
             raise UsageError("--suite needs a name for the method, for example --name my-method")
         if jobs is not None and jobs < 1:
@@ -141,7 +145,7 @@ def score_command(
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
     how: dict[str, Any] = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused, "scheduler": scheduler}
-    how |= {"more": more, "target": target, "jobs": jobs, "strict": strict}
+    how |= {"more": more, "target": target, "jobs": jobs, "strict": strict, "device": device}
     scores = score_files(a, b, fused, names, dialect or "standard/1", **how)
     for warning in scores.warnings:
         say(f"warning: {warning}")

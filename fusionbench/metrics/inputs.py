@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from fusionbench.metrics import get_metric, list_metrics
 from fusionbench.metrics._images import check_stacks, to_images
 from fusionbench.metrics.dialects import STANDARD
 from fusionbench.metrics.engine import TABLE, choose
-from fusionbench.metrics.undefined import NotAvailable, measure, too_small, why_undefined
+from fusionbench.metrics.undefined import NotAvailable, measure, placed, too_small, why_undefined
+
+if TYPE_CHECKING:
+    import torch
 
 SOURCES = "abcdef"  # what they are called in messages
 
@@ -99,6 +102,7 @@ def measure_row(
     metrics: Sequence[Metric],
     name: object = 0,
     target: np.ndarray | None = None,
+    device: torch.device | None = None,
 ) -> tuple[dict[str, float], dict[str, NotAvailable]]:
     """As :func:`fusionbench.metrics.undefined.measure`, for any number of sources and a target: (h, w) on 0..255 each.
 
@@ -114,12 +118,13 @@ def measure_row(
         (566.67, 'undefined where a source is constant')
     """
     if len(sources) == 2 and target is None:
-        return measure(fused, sources[0], sources[1], metrics, name)
+        return measure(fused, sources[0], sources[1], metrics, name, device)
     stacks = {"fused": fused[None], **{SOURCES[i]: source[None] for i, source in enumerate(sources)}}
     if target is not None:
         stacks["target"] = target[None]
     check_stacks([*stacks.values()], [*stacks], [name])
-    images = {side: to_images(stack)[0] for side, stack in stacks.items()}
+    there = {side: placed(stack, device) for side, stack in stacks.items()}
+    images = {side: to_images(stack)[0] for side, stack in there.items()}
     pair = ["fused", *SOURCES[: len(sources)]]
     sides = {"fused": ["fused"], "pair": pair, "target": ["fused", "target"]}
     missing = {metric.name: why for metric in metrics if (why := too_small(metric, *fused.shape)) is not None}
@@ -129,7 +134,7 @@ def measure_row(
             continue
         chosen = sides[metric.needs]
         try:
-            values[metric.name] = _value(metric, chosen, images, stacks)
+            values[metric.name] = _value(metric, chosen, images, there)
         except DataError as error:  # some plugin's, that refuses what its record does not tell
             missing[metric.name] = NotAvailable(" ".join(str(error).split()), "fused")
             continue
@@ -140,7 +145,7 @@ def measure_row(
     return values, {metric.name: missing[metric.name] for metric in metrics if metric.name in missing}
 
 
-def _value(metric: Metric, sides: Sequence[str], images: dict[str, Any], stacks: dict[str, np.ndarray]) -> float:
+def _value(metric: Metric, sides: Sequence[str], images: dict[str, Any], stacks: dict[str, Any]) -> float:
     if not hasattr(metric.function, "kernel"):
         return float(metric.function(*(stacks[side] for side in sides))[0])
     with np.errstate(divide="ignore", invalid="ignore"):

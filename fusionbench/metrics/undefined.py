@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.types import Metric
+
+if TYPE_CHECKING:
+    import torch
 
 Cause = Literal["size", "sources", "fused"]
 
@@ -127,12 +130,27 @@ def _for_sources(condition: str, count: int) -> str:
     return condition.replace("both sources", f"all {count} sources") if count > 2 else condition
 
 
+def placed(stack: np.ndarray, device: torch.device | None) -> Any:
+    """The stack as a tensor there; itself without a device, or on the CPU."""
+    if device is None or device.type == "cpu":
+        return stack
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(stack)).to(device)
+
+
 def measure(
-    fused: np.ndarray, a: np.ndarray, b: np.ndarray, metrics: Sequence[Metric], name: object = 0
+    fused: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    metrics: Sequence[Metric],
+    name: object = 0,
+    device: torch.device | None = None,
 ) -> tuple[dict[str, float], dict[str, NotAvailable]]:
     """Every metric of one fused image and its sources, three (h, w) on 0..255: values, and why the others have none.
 
-    A metric without a value is NaN in the values. ``name`` is the image's in messages.
+    A metric without a value is NaN in the values. ``name`` is the image's in messages. On a ``device`` that is no CPU
+    the images are scored as tensors, to 1e-9 of the CPU's values.
 
     Raises:
         UsageError, DataError: images that no metric can score (sizes that differ, NaN, values outside 0..255).
@@ -142,12 +160,13 @@ def measure(
 
     stacks = fused[None], a[None], b[None]
     check_stacks(stacks, ("fused", "a", "b"), [name])
+    there = [placed(stack, device) for stack in stacks]
     missing = {metric.name: why for metric in metrics if (why := too_small(metric, *fused.shape)) is not None}
     able = [metric for metric in metrics if metric.name not in missing]
     values = dict.fromkeys((metric.name for metric in metrics), math.nan)
 
     def score(some: Sequence[Metric]) -> dict[str, float]:
-        found = SourcePair(stacks[1], stacks[2], some, ids=[name], persistent=False).score(stacks[0])
+        found = SourcePair(there[1], there[2], some, ids=[name], persistent=False).score(there[0])
         return {key: float(value[0]) for key, value in found.items()}
 
     try:

@@ -183,3 +183,31 @@ def test_small_images_print_what_can_be_scored(capsys: pytest.CaptureFixture[str
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "score", "--help")
     assert code == 0 and "Example: fusionbench score" in out
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--device", "gpu"], "Unknown device 'gpu'"),
+        (["--device", "mps"], "'mps' is not supported"),
+        (["--device", "xpu"], "not supported"),
+        (["--device", "cuda:99"], "'cuda:99'"),
+        (["--device", "cuda", "--suite", "ivif-tno", "--name", "x"], "--suite is scored on the CPU"),
+    ],
+)
+def test_a_device_that_cannot_score_is_one_line(
+    capsys: pytest.CaptureFixture[str], places: list[object], extra: list[object], words: str
+) -> None:
+    code, out, err = run(capsys, "score", *places, *extra)
+    assert code == 2 and words in err and not out and err.strip().count("\n") == 0
+
+
+def test_auto_and_cpu_give_the_same_numbers(capsys: pytest.CaptureFixture[str], places: list[object]) -> None:
+    import torch
+
+    found = []
+    for device in ("cpu", "auto"):
+        code, out, _ = run(capsys, "--quiet", "score", *places, "--metrics", "vif,fmi", "--json", "--device", device)
+        assert code == 0
+        found.append([image[name] for image in json.loads(out)["images"] for name in ("vif", "fmi")])
+    assert found[1] == (pytest.approx(found[0], rel=1e-9) if torch.cuda.is_available() else found[0])

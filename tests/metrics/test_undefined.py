@@ -209,3 +209,28 @@ def test_sides_of_the_scales_of_ms_ssim(rule: str) -> None:
         x = _average_2x2(x, rule)
         sides.append(x.shape[0])
     assert ", ".join(map(str, sides)) in " ".join(METRIC.choices)
+
+
+def test_tensors_on_a_device_have_the_same_values_and_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batched path that a GPU takes, here with the CPU in its place."""
+    import torch
+
+    from fusionbench.metrics import _images
+
+    class Device:
+        type = "cuda"
+
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, *args, to=torch.Tensor.to: self if isinstance(args[0], Device) else to(self, *args),
+    )
+    used = []
+    monkeypatch.setattr(_images, "on_device", lambda stack: used.append(stack) or not isinstance(stack, np.ndarray))
+    images = (*scene(1, (45, 50))[:2], np.full((45, 50), 9, np.uint8))  # no SCD: a source is constant
+    metrics = choose(["vif", "scd", "ms_ssim", "fmi"])
+    expected, why = measure(*images, metrics)
+    assert not any(isinstance(stack, torch.Tensor) for stack in used)
+    found, same = measure(*images, metrics, device=Device())  # type: ignore[arg-type]
+    assert any(isinstance(stack, torch.Tensor) for stack in used)
+    assert found == pytest.approx(expected, rel=1e-9, nan_ok=True) and same == why and set(why) == {"scd", "ms_ssim"}
