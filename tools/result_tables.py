@@ -13,6 +13,8 @@ A page asks for a table by a comment, and what stands between it and the end mar
   ``stretched`` the rows that boards rank as stretched, by their own range or stretched before scoring.
 * ``leaders FOLDER...``: which row has the best mean of each metric among those that learn nothing, as made; the
   second line of a set leaves out rows that copy a source.
+* ``agreement FOLDER``: Spearman's rank correlation of every two metrics over the rows as made that have both, better
+  being higher: 1 where they order methods alike, −1 the other way round.
 * ``masked FOLDER``: NLL in nats and MSE_min (1e-2) for each number of views, means over the runs of a
   model and the standard deviation of a run's average.
 * ``changes FOLDER ROW``: the same as differences to the row of that title, with 95 % intervals over images.
@@ -110,6 +112,27 @@ def leaders(results: Path, *folders: str) -> str:
     return lines(["", "pairs", *PAIRS], rows)
 
 
+def agreement(results: Path, folder: str) -> str:
+    from scipy.stats import spearmanr
+
+    found = [r for r in load_folder(results / folder) if not made_full(r)]
+    means = {name: np.array([mean_of(result, name.lower()) for result in found]) for name in PAIRS}
+    rows = []
+    for place, name in enumerate(PAIRS[1:], 1):
+        both = [np.isfinite(means[name]) & np.isfinite(means[other]) for other in PAIRS[:place]]
+        pairs_of = zip(PAIRS[:place], both, strict=True)
+        values = [spearmanr(means[name][have], means[other][have]).statistic for other, have in pairs_of]
+        cells = [f"{value:.2f}".replace("-", "−") for value in values]
+        rows.append([name, *cells, *[""] * (len(PAIRS) - 1 - place)])
+    return lines([f"{len(found)} rows", *PAIRS[:-1]], rows)
+
+
+def mean_of(result: Result, name: str) -> float:
+    """The mean of a score, NaN where there is none."""
+    score = result.scores.get(name)
+    return float("nan") if score is None or score.mean is None else score.mean
+
+
 def by_model(results: Path, folder: str) -> dict[str, list[Result]]:
     """Runs of each title, in the order of the average NLL, worst first; before them what has none."""
     found: dict[str, list[Result]] = {}
@@ -168,7 +191,13 @@ def changes(results: Path, folder: str, *words: str) -> str:
     return lines(["", *heads], rows)
 
 
-MAKERS: dict[str, Callable[..., str]] = {"pairs": pairs, "leaders": leaders, "masked": masked, "changes": changes}
+MAKERS: dict[str, Callable[..., str]] = {
+    "pairs": pairs,
+    "leaders": leaders,
+    "agreement": agreement,
+    "masked": masked,
+    "changes": changes,
+}
 
 
 def written(page: str, results: Path) -> str:

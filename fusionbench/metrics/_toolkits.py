@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fusionbench.metrics._variants import (
     BLACK,
+    GAUSSIAN,
+    INFINITE,
     INNER,
     SAME,
     STRETCHED_QCB,
@@ -36,6 +38,28 @@ TOOLKITS = (
                 undefined=("both sources are constant",),
             ),
             "viff": Variant(note="printed as VIF, but it is Han's VIFF"),
+            "ce": SAME,
+            "ei": SAME,
+            "fmi_edge": Variant(note="printed as FMI"),
+            "qncie": SAME,
+            "qte": Variant(
+                {"order": 1.85, "form": "mefb"},
+                range=(-INFINITE, INFINITE),
+                undefined=(),
+                note="printed as TE: q = 1.85, marginals exchanged, the sum of both informations without a denominator",
+            ),
+            "qc": Variant(
+                {"index": "unguarded", "limits": "value"},
+                min_side=7,
+                min_reason="its windows are 7×7",
+                note="7×7 Gaussian; windows whose share leaves 0..1 are set to 0 or 1",
+            ),
+            "qe": Variant(
+                {"index": "ssim", "border": "zero", "factors": "edges once"},
+                **GAUSSIAN,
+                undefined=(),
+                note="printed as Qw, but it is Q_W of the edge images, zeros outside",
+            ),
             "mef_ms_ssim": Variant(note="printed as MEF_SSIM, but it is the product over three scales"),
         },
         "1e-7 where the code is that of vifb and liu-2012; on grey images (colour is scored channel by channel there)",

@@ -19,14 +19,15 @@ def qe(
     *,
     index: Similarity = "universal",
     border: Border = "replicate",
-    factors: Literal["both", "edges"] = "both",
+    factors: Literal["both", "edges", "edges once"] = "both",
 ) -> Array:
     """Q_W(A,B,F)·Q_W(A',B',F') of magnitudes X' of the gradient: three (N,H,W) on 0..255, sides ≥ 8, to (N,), -1..1.
 
     Args:
         index: the universal image quality index of 8×8 windows, or SSIM under an 11×11 Gaussian.
         border: how the images are padded for the gradient.
-        factors: ``"edges"`` takes the square of the second factor, as a widespread repair of the published code has it.
+        factors: ``"edges"`` takes the square of the second factor, as a widespread repair of the published code has it;
+            ``"edges once"`` that factor alone.
 
     NaN where both sources are flat: no window has a weight.
 
@@ -47,6 +48,8 @@ def qe(
     need_side(fused, form.size, "qe")
     edge_f, edge_a, edge_b = (prewitt_image(image, border) for image in (fused, a, b))
     edges = piella_means(edge_f, edge_a, edge_b, form)[1]
+    if factors == "edges once":
+        return edges
     return edges * (edges if factors == "edges" else piella_means(fused, a, b, form)[1])
 
 

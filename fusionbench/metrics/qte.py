@@ -15,14 +15,15 @@ ORDER = 0.43137  # q
 
 @image_metric
 def qte(
-    fused: Image, a: Image, b: Image, *, order: float = ORDER, form: Literal["tsallis", "liu-2012"] = "tsallis"
+    fused: Image, a: Image, b: Image, *, order: float = ORDER, form: Literal["tsallis", "liu-2012", "mefb"] = "tsallis"
 ) -> Array:
     """(I_q(A;F)+I_q(B;F))/(H_q(A)+H_q(B)-I_q(A;B)): three (N,H,W) on 0..255 to (N,), 0..2.
 
     Args:
         order: q of Tsallis' entropy, not 1.
         form: ``"liu-2012"`` as that code computes it: images stretched to 0..255, the marginals of both images
-            exchanged, and H(A)^q + H(B)^q + I_q(A;B) with Shannon's entropies in bits as the denominator.
+            exchanged, and H(A)^q + H(B)^q + I_q(A;B) with Shannon's entropies in bits as the denominator; ``"mefb"``
+            is its numerator.
 
     NaN where both sources are flat.
 
@@ -37,10 +38,12 @@ def qte(
         >>> qte(a, a, a).round(4).tolist(), qte(a, a, b).round(4).tolist()
         ([1.0172], [0.3371])
     """
-    swapped = form == "liu-2012"
+    swapped = form != "tsallis"
     if swapped:
         fused, a, b = (_stretched(image) for image in (fused, a, b))
     fa, fb, ab = (_information(*two, order, swapped) for two in ((fused, a), (fused, b), (a, b)))
+    if form == "mefb":
+        return fa + fb
     if swapped:
         h_a, h_b = ((image_entropy(image) / math.log(2)) ** order for image in (a, b))
         return (fa + fb) / (h_a + h_b + ab)
@@ -56,9 +59,11 @@ def _information(x: Image, y: Image, order: float, swapped: bool) -> Array:
         joint = joint.reshape(*joint.shape[:-1], LEVELS, LEVELS)
         rows, columns = (histogram(image) for image in ((y, x) if swapped else (x, y)))
         ratio = rows[..., :, None] * columns[..., None, :] / (x.count * xp.where(joint > 0, joint, 1.0))
-        return (joint * (1 - ratio ** (1 - order))).sum(AXES) / (x.count * (1 - order))
+        # exchanged marginals can be 0 where the joint histogram is not: such cells have no term, whatever the order
+        powers = xp.where(ratio > 0, xp.where(ratio > 0, ratio, 1.0) ** (1 - order), 0.0)
+        return (joint * (1 - powers)).sum(AXES) / (x.count * (1 - order))
 
-    return x.cached(("tsallis information", id(y), order, swapped), compute)
+    return x.cached(("tsallis information", y, order, swapped), compute)
 
 
 def _tsallis_entropy(image: Image, order: float) -> Array:

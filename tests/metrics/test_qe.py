@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import prewitt
 
+from fusionbench.metrics import get_metric
 from fusionbench.metrics.qe import qe
 from tests.metrics.scenes import stacks
 from tests.metrics.test_piella import rough
@@ -23,6 +24,7 @@ def test_against_explicit_windows() -> None:
     assert qe(*stacked)[0] == pytest.approx(of_edges * weighted(*images, "universal"), rel=1e-9)
     repaired = weighted(*(edges(image, "constant") for image in images), "ssim") ** 2
     assert qe(*stacked, index="ssim", border="zero", factors="edges")[0] == pytest.approx(repaired, rel=1e-9)
+    assert get_metric("qe", "mefb").function(*stacked)[0] ** 2 == pytest.approx(repaired, rel=1e-9)
 
 
 def test_an_inverted_image() -> None:

@@ -8,17 +8,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from fusionbench.metrics import get_metric
 from fusionbench.metrics.qte import ORDER, qte
 from tests.metrics.scenes import scene, stacks
 
 
-def information(x: np.ndarray, y: np.ndarray, exchanged: bool = False) -> float:
-    n, q = x.size, ORDER
+def information(x: np.ndarray, y: np.ndarray, exchanged: bool = False, q: float = ORDER) -> float:
+    n = x.size
     pairs = Counter(zip(x.ravel().tolist(), y.ravel().tolist(), strict=True))
     first, second = Counter(x.ravel().tolist()), Counter(y.ravel().tolist())
     if exchanged:
         first, second = second, first
-    total = sum((c / n) ** q * (first[i] / n * second[j] / n) ** (1 - q) for (i, j), c in pairs.items())
+    cells = [(c / n, first[i] / n * second[j] / n) for (i, j), c in pairs.items()]
+    total = sum(p**q * product ** (1 - q) for p, product in cells if product)
     return (1 - total) / (1 - q)
 
 
@@ -40,6 +42,14 @@ def test_the_published_code_exchanges_marginals() -> None:
     powers = sum((-sum(p * math.log2(p) for p in shares(x))) ** ORDER for x in (a, b))
     expected = (information(a, f, True) + information(b, f, True)) / (powers + information(a, b, True))
     assert value == pytest.approx(expected, rel=1e-11)
+
+
+def test_mefb_takes_another_order_and_no_denominator() -> None:
+    """Above an order of 1, exchanged marginals of 0 would be divided by."""
+    images = [image // 2 + 30 for image in scene(2)]
+    value = get_metric("qte", "mefb").function(*(image[None] for image in images))[0]
+    f, a, b = (np.floor((x - x.min()) / float(np.ptp(x)) * 255 + 0.5).astype(int) for x in images)
+    assert value == pytest.approx(information(a, f, True, 1.85) + information(b, f, True, 1.85), rel=1e-11)
 
 
 @pytest.mark.parametrize("form", ["tsallis", "liu-2012"])

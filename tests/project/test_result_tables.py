@@ -95,6 +95,18 @@ def test_leaders_with_and_without_copies(tool: ModuleType, tmp_path: Path) -> No
     assert second[:4] == ["without copies", "2", "filter 1.25", "filter 1.2"]
 
 
+def test_agreement_is_of_the_rows_that_have_both(tool: ModuleType, tmp_path: Path) -> None:
+    for place, (en, sd, sf) in enumerate([(1.0, 9.0, 5.0), (2.0, 8.0, 7.0), (3.0, 7.0, 6.0)]):
+        values = {name.lower(): [place + 1.0] * 2 for name in tool.PAIRS}
+        saved(tmp_path / "set", f"m{place}", values | {"en": [en] * 2, "sd": [sd] * 2, "sf": [sf] * 2})
+    saved(tmp_path / "set", "copy", {"en": [9.0, 9.0], "sd": [9.0, 9.0]}, family="trivial")
+    head, _, sd_row, sf_row, *_ = cells(tool.written(page("agreement set"), tmp_path))
+    assert head[:3] == ["4 rows", "EN", "SD"]
+    # ranks 1, 2, 3, 4 against 3.5, 2, 1, 3.5: a correlation of -0.5/√(5·4.5)
+    assert sd_row[:2] == ["SD", "−0.11"]
+    assert sf_row[:3] == ["SF", "0.50", "−0.50"]
+
+
 def test_check_writes_nothing(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
