@@ -6,10 +6,10 @@ import functools
 import math
 import threading
 from collections import OrderedDict
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
-import scipy.fft
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import root
@@ -128,7 +128,7 @@ def _maps(image: Image, filters: _Filters) -> tuple[Array, Array, Array]:
 
 def _compute_maps(image: Image, filters: _Filters) -> tuple[Array, Array, Array]:
     xp = image.xp
-    spectrum = scipy.fft.rfft2(image.pixels) if xp is np else xp.fft.rfft2(image.pixels)
+    spectrum = _transform().rfft2(image.pixels) if xp is np else xp.fft.rfft2(image.pixels)
     rotated = -1j * spectrum
     # phase congruency is energy over amplitude; its moments are xx, yy, xy
     energy_sum, amplitude_sum, xx, yy, xy = (xp.zeros_like(image.pixels) for _ in range(5))
@@ -156,6 +156,14 @@ def _compute_maps(image: Image, filters: _Filters) -> tuple[Array, Array, Array]
     return energy_sum / (amplitude_sum + GUARD), mean + half_spread, mean - half_spread
 
 
+def _transform() -> ModuleType:
+    """SciPy's Fourier transforms, loaded when the first image is scored: listing metrics needs none."""
+    import scipy.fft
+
+    module: ModuleType = scipy.fft
+    return module
+
+
 def _responses(
     image: Image, spectrum: Array, rotated: Array, filters: _Filters, orientation: int
 ) -> tuple[list[Array], list[Array]]:
@@ -173,8 +181,8 @@ def _responses(
             for radial in filters.radial:
                 np.multiply(turned.view(np.float64), radial, out=product.view(np.float64))
                 # one axis after the other in place takes six parts in seven of irfft2's time
-                rows = scipy.fft.ifft(product, axis=0, overwrite_x=True)
-                found.append(scipy.fft.irfft(rows, n=shape[1], axis=1, overwrite_x=True))
+                rows = _transform().ifft(product, axis=0, overwrite_x=True)
+                found.append(_transform().irfft(rows, n=shape[1], axis=1, overwrite_x=True))
         else:
             turned = half * xp.from_numpy(angular).to(half.device)
             found += [

@@ -177,6 +177,7 @@ def test_what_is_immutable_or_newer_is_left_alone_with_its_reason(tmp_path: Path
         "formats/submission-1.2.zip": "left alone",
         "formats/submission-1.3.zip": "left alone",
         "formats/run-1.2/run.json": "current",
+        "formats/study-1.json": "current",
         "formats/suite-1.toml": "current",
         newer.relative_to(tmp_path).as_posix(): "left alone",
     }
