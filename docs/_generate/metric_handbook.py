@@ -301,7 +301,8 @@ def main() -> None:
     ]
     answers = [
         "\n## What raises and what lowers them\n",
-        f"The `{GOOD}` image of the middle of the demo's first pair made worse at five strengths: ↑ raised, ↓ lowered, ↑↓ first",
+        f"The `{GOOD}` image of the middle of the demo's first pair made worse at five strengths: ↑ raised, ↓ lowered, "
+        "↑↓ first",
         "raised and then lowered, – neither. **Bold**: better than for the image as it was: the metric is fooled.",
         "The strengths, the values and a chart are on each metric's page.\n",
         "| metric | " + " | ".join(DISTORTIONS) + " |\n|---|" + "---|" * len(DISTORTIONS),
