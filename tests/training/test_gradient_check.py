@@ -21,12 +21,14 @@ from fusionbench.training.gradient_check import GradientCase, Verdict, gradient_
 # of networks that differ in convolutions: those with skips (+s) have the same ones, and their preset `tiny` above.
 ALWAYS = {"fusionmnist"}
 FULL = bool(os.environ.get("FUSIONBENCH_FULL_GRADIENTS"))
+# One thread here; `make test-isa` has both (FUSIONBENCH_TEST_THREADS). Two threads of the model that was wrong always.
+COUNTS = (1, 2) if FULL else (int(os.environ.get("FUSIONBENCH_TEST_THREADS", "1")),)
 LEARNING = [name for name in MODELS.names() if hasattr(MODELS.get(name), "loss")]
-CASES = tiny_cases() + [
+CASES = list(dict.fromkeys([*tiny_cases(COUNTS), GradientCase("cvae", "tiny", 2)])) + [
     GradientCase(name, preset, threads)
     for name in LEARNING
     for preset in MODELS.get(name).PRESETS
-    for threads in (1, 2)
+    for threads in COUNTS
     if preset != "tiny" and (FULL or (preset in ALWAYS and not name.endswith("+s")))
 ]
 
