@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= 3
+WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .PHONY: quickstart test test-isa test-browser test-oldest mutants perf reproduce lint docs release-check clean
@@ -15,8 +15,7 @@ PYTEST_ARGS ?=
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
 
-# Tests start hundreds of processes: each of them is faster where compiled modules may be kept. Three workers keep two
-# cores busy, since some tests wait for processes that they stop.
+# Tests start hundreds of processes: each of them is faster where compiled modules may be kept.
 test: lint
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
