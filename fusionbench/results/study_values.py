@@ -22,7 +22,7 @@ from fusionbench.core.text import one_line
 from fusionbench.metrics import METRICS
 from fusionbench.results.bootstrap import Better
 from fusionbench.results.opinions import MAX_NAME
-from fusionbench.results.result_set import read_results
+from fusionbench.results.result_set import StoredResult, read_results
 
 MAX_JSON = 256 << 20
 _STANDARD = "standard/1"
@@ -86,29 +86,38 @@ def read_metric_values(paths: Sequence[str | Path]) -> MetricValues:
 
 
 def _add_results(found: MetricValues, folder: Path) -> None:
-    seen: dict[tuple[str, str], Path] = {}
-    used = 0
+    """Every measured result as made: people saw those images, not the ones that were stretched for scoring."""
+    groups: dict[tuple[str, str], list[StoredResult]] = {}
     for one in read_results(folder):
-        result = one.result
-        if result.status == "published" or result.per_image is None:
-            continue
-        method, dataset = result.identity.model.name, result.identity.dataset.name
-        if (method, dataset) in seen:
+        identity = one.result.identity
+        stretched = bool(identity.protocol.params.get("stretch"))
+        if one.result.status != "published" and one.result.per_image is not None and not stretched:
+            groups.setdefault((identity.model.name, identity.dataset.name), []).append(one)
+    used = 0
+    for (model, dataset), rows in groups.items():
+        titles = {one.result.title: one.file for one in rows}
+        if len(titles) < len(rows):
             raise DataError(
-                f"{one.file}: {method} on {dataset} has another result, {seen[method, dataset]}; opinions are on the "
+                f"{rows[-1].file}: {rows[-1].result.title!r} on {dataset} has another result; opinions are on the "
                 "images of one run: give its folder"
             )
-        seen[method, dataset] = one.file
-        table = one.per_image
-        images = [str(image) for image in table["id"].tolist()]
-        for key, score in result.scores.items():
-            base = key.partition("@")[0]
-            if key in table and base in METRICS.names() and METRICS.get(base).needs in ("pair", "fused", "target"):
-                column = zip(images, np.asarray(table[key], np.float64).tolist(), strict=True)
-                found.add(key, score.better, method, column, str(one.file))
-                used += 1
+        for one in rows:
+            used += _add_result(found, one, model if len(rows) == 1 else one.result.title)
     if not used:
         raise UsageError(f"{folder}: no result with values of metrics of fused images in it")
+
+
+def _add_result(found: MetricValues, one: StoredResult, method: str) -> int:
+    """Add the metrics of fused images that a result has; how many."""
+    table, used = one.per_image, 0
+    images = [str(image) for image in table["id"].tolist()]
+    for key, score in one.result.scores.items():
+        base = key.partition("@")[0]
+        if key in table and base in METRICS.names() and METRICS.get(base).needs in ("pair", "fused", "target"):
+            column = zip(images, np.asarray(table[key], np.float64).tolist(), strict=True)
+            found.add(key, score.better, method, column, str(one.file))
+            used += 1
+    return used
 
 
 def _add_json(found: MetricValues, path: Path, name: str) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.results.schema import identity_id, load, load_per_image, save
 from fusionbench.results.study_values import read_metric_values
 from tests.helpers.results import made_up, saved
+
+SHIPPED = Path(__file__).parents[2] / "benchmarks" / "results" / "tno"
 
 
 def scores(values: dict[str, float | None], metric: str = "vif", dialect: str = "standard/1") -> dict[str, Any]:
@@ -79,7 +82,7 @@ def test_results_of_folders(tmp_path: Path) -> None:
     assert found.values["vif"] == {("a", "net"): 0.5, ("b", "net"): 0.7, ("a", "other"): 0.1, ("b", "other"): 0.2}
     assert found.values["vif@cddfuse"] == {("a", "net"): 0.9, ("b", "net"): 0.8} and "speed" not in found.values
     saved(tmp_path / "pairs", "net", {"vif": [0.5, 0.6]}, ids=["a", "b"], seed=1)
-    with pytest.raises(DataError, match="net on pairs-demo has another result"):
+    with pytest.raises(DataError, match="'net' on pairs-demo has another result"):
         read_metric_values([tmp_path / "pairs"])
     assert first.exists()
     made_up(tmp_path / "masked")
@@ -88,3 +91,26 @@ def test_results_of_folders(tmp_path: Path) -> None:
         read_metric_values([tmp_path])
     with pytest.raises(DataError, match="no such"):
         read_metric_values([tmp_path / "nothing.json"])
+
+
+def test_forms_and_presets_of_shipped_results(tmp_path: Path) -> None:
+    """People saw images as made: stretched forms are passed over, and presets of one model are told by their titles."""
+    for seed, (title, stretch) in enumerate([("Rule", False), ("Rule", True), ("Rule, natural", False)]):
+        folder = saved(tmp_path / "made", "rule", {"vif": [0.1 * seed, 0.2]}, ids=["a", "b"], seed=seed)
+        made = load(folder)
+        made.title = title
+        made.identity.protocol.params["stretch"] = stretch
+        made.id = identity_id(made.identity)
+        save(made, tmp_path / "kept", load_per_image(folder))
+    found = read_metric_values([tmp_path / "kept"])
+    assert found.values["vif"] == {("a", "Rule"): 0.0, ("b", "Rule"): 0.2} | {
+        ("a", "Rule, natural"): 0.2,
+        ("b", "Rule, natural"): 0.2,
+    }
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="needs the shipped results")
+def test_a_shipped_folder_is_read() -> None:
+    found = read_metric_values([SHIPPED])
+    methods = {method for _, method in found.cells}
+    assert {"average", "DIDFuse", "DIDFuse, authors' weights", "gradient-domain fusion, natural"} <= methods
