@@ -49,7 +49,7 @@ def joint_histogram(x: Image, y: Image, top: int = LEVELS - 1) -> Array:
             pair = [x.xp.clip(level, None, top) for level in pair]
         return _count(pair)
 
-    return x.cached(("joint", y, top), compute)
+    return x.cached(("joint", y.serial, top), compute)
 
 
 def _count(planes: list[Array]) -> Array:

@@ -10,6 +10,7 @@ device. Both are float64 on 0..255. Operations that NumPy and torch spell differ
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,20 +68,26 @@ def whole_levels(image: Image, x: Array, down: bool = False) -> Array:
     return (image.xp.floor if down else image.xp.round)(x)
 
 
+_SERIALS = itertools.count()
+
+
 class Image:
     """An image and a cache of the intermediates that metrics compute from it, each computed once.
 
     ``grey`` is the image as uint8 if its values are whole grey levels; float64 ``pixels`` are converted from it on
     first use, band by band where possible. The cache of a ``persistent`` image (a source that many fused images are
-    scored against) survives :meth:`clear_cache`; that of any other image is cleared as soon as a band is done.
+    scored against) survives :meth:`clear_cache`; that of any other image is cleared as soon as a band is done. What is
+    cached in one image about another is keyed by the other's ``serial``: unlike ``id()`` it is never used again, and
+    unlike the image itself it keeps no pixels in memory.
     """
 
-    __slots__ = ("_cache", "_pixels", "grey", "persistent", "xp")
+    __slots__ = ("_cache", "_pixels", "grey", "persistent", "serial", "xp")
 
     def __init__(self, pixels: Array | None, persistent: bool = False, grey: np.ndarray | None = None) -> None:
         self._pixels, self.persistent, self.grey = pixels, persistent, grey
         self.xp: Any = np if grey is not None else namespace(pixels)
         self._cache: dict[Any, Any] = {}
+        self.serial = next(_SERIALS)
 
     @property
     def pixels(self) -> Array:

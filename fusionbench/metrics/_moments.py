@@ -39,7 +39,7 @@ def covariance(x: Image, y: Image) -> Array:
             return np.float64(_scaled_covariance(x, y) / x.count**2)
         return (centred(x) * centred(y)).mean(AXES)
 
-    return x.cached(("covariance", y), compute)
+    return x.cached(("covariance", y.serial), compute)
 
 
 def variance(image: Image) -> Array:
@@ -49,7 +49,7 @@ def variance(image: Image) -> Array:
 
 def pearson(x: Image, y: Image) -> Array:
     """Pearson's r, NaN where an image is flat."""
-    return x.cached(("correlation", y), lambda: covariance(x, y) / root(variance(x) * variance(y)))
+    return x.cached(("correlation", y.serial), lambda: covariance(x, y) / root(variance(x) * variance(y)))
 
 
 def difference_correlation(x: Image, fused: Image, other: Image) -> Array:
@@ -78,7 +78,7 @@ def squared_error(x: Image, y: Image) -> Array:
         difference = x.pixels - y.pixels
         return (difference * difference).mean(AXES)
 
-    return x.cached(("squared error", y), compute)
+    return x.cached(("squared error", y.serial), compute)
 
 
 def squared_difference(x: Array, y: Array) -> Array:
@@ -106,7 +106,7 @@ def _scaled_covariance(x: Image, y: Image) -> int:
         product = (_sum_of_squares(x) + _sum_of_squares(y) - round(_sum_squared_difference(x, y))) // 2
         return x.count * product - _sum(x) * _sum(y)
 
-    return x.cached(("scatter", y), compute)
+    return x.cached(("scatter", y.serial), compute)
 
 
 def _sum_of_squares(image: Image) -> int:
@@ -117,4 +117,4 @@ def _sum_of_squares(image: Image) -> int:
 
 def _sum_squared_difference(x: Image, y: Image) -> float:
     both = (x.grey, y.grey) if x.grey is not None and y.grey is not None else (x.pixels, y.pixels)
-    return x.cached(("distance", y), lambda: float(squared_difference(*both)))
+    return x.cached(("distance", y.serial), lambda: float(squared_difference(*both)))

@@ -66,7 +66,7 @@ def similarity(x: Image, y: Image, index: Index) -> tuple[Array, Array]:
         luminance = _ratio(xp, 2 * means + index.c1, mean_x * mean_x + mean_y * mean_y + index.c1)
         return luminance * _ratio(xp, 2 * covariance + index.c2, var_x + var_y + index.c2), covariance
 
-    return x.cached(("piella similarity", y, index.name), compute)
+    return x.cached(("piella similarity", y.serial, index.name), compute)
 
 
 def _ratio(xp: Any, top: Array, bottom: Array) -> Array:
@@ -115,7 +115,7 @@ def piella_means(fused: Image, a: Image, b: Image, index: Index) -> tuple[Array,
         height, width = fused.shape
         return plain / ((height - index.size + 1) * (width - index.size + 1)), weighted / weights
 
-    return fused.cached(("piella means", a, b, index.name), compute)
+    return fused.cached(("piella means", a.serial, b.serial, index.name), compute)
 
 
 def _shares(a: Image, b: Image, index: Index) -> tuple[Array, Array, Array]:
@@ -131,7 +131,7 @@ def _shares(a: Image, b: Image, index: Index) -> tuple[Array, Array, Array]:
             saliency = xp.where(flat, index.flat_saliency, saliency)
         return share, saliency, saliency.sum(AXES)
 
-    return a.cached(("piella weights", b, index.name), compute)
+    return a.cached(("piella weights", b.serial, index.name), compute)
 
 
 def prewitt_image(image: Image, border: Border) -> Image:

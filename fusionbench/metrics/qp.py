@@ -67,7 +67,7 @@ def qp(fused: Image, a: Image, b: Image, *, low_pass: LowPass = "centred") -> Ar
         masks.append((from_a & masks[0]) | (~from_a & masks[1]))
         features = features + masks[2][..., inside, :].sum(AXES)
         for place, (map_f, map_a, map_b) in enumerate(zip(band_f, band_a, band_b, strict=True)):
-            key = "qp sources", b, filters.low_pass, number, place
+            key = "qp sources", b.serial, filters.low_pass, number, place
             compute = functools.partial(_source_moments, xp, map_a, map_b, from_a, masks)
             sources = a.cached(key, compute) if a.persistent and b.persistent else compute()
             best = _correlations(xp, map_f, sources, masks)

@@ -39,7 +39,7 @@ def qsf(fused: Image, a: Image, b: Image, *, signed: bool = False) -> Array:
     for rows, columns, weight in DIRECTIONS:
         difference = _difference(fused, rows, columns)
         own = own + weight * multiplied(difference, difference).sum(AXES)
-    value = root(own) / root(a.cached(("larger differences", b), lambda: _larger(a, b))) - 1
+    value = root(own) / root(a.cached(("larger differences", b.serial), lambda: _larger(a, b))) - 1
     return value if signed else xp.abs(value)
 
 

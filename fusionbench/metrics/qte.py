@@ -63,7 +63,7 @@ def _information(x: Image, y: Image, order: float, swapped: bool) -> Array:
         powers = xp.where(ratio > 0, xp.where(ratio > 0, ratio, 1.0) ** (1 - order), 0.0)
         return (joint * (1 - powers)).sum(AXES) / (x.count * (1 - order))
 
-    return x.cached(("tsallis information", y, order, swapped), compute)
+    return x.cached(("tsallis information", y.serial, order, swapped), compute)
 
 
 def _tsallis_entropy(image: Image, order: float) -> Array:

@@ -68,7 +68,7 @@ def _ssim_map(x: Image, y: Image) -> Array:
         luminance = (2 * mu_xy + GUARD) / (mu_x**2 + mu_y**2 + GUARD)
         return luminance * (2 * sigma_xy + GUARD) / (sigma_x_sq + sigma_y_sq + GUARD)
 
-    return x.cached(("qy similarity", y), compute)
+    return x.cached(("qy similarity", y.serial), compute)
 
 
 METRIC = Metric(

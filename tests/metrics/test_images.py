@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 
 from fusionbench.core.errors import UsageError
 from fusionbench.metrics._images import Image, clamp_min, recorded_pixels, score_recorded, to_images, whole_levels
+from fusionbench.metrics._moments import covariance
+from fusionbench.metrics.engine import SourcePair, score_images
 from tests.metrics.scenes import scene
 
 
@@ -81,3 +85,36 @@ def test_a_formula_without_slope_is_named_and_no_images_keep_the_graph() -> None
         score_recorded("mine", lambda image: image.pixels + leaf[:, :2], [Image(recorded_pixels(leaf))], leaf)
     empty = score_recorded("mine", counts, [Image(recorded_pixels(leaf[:0]))], leaf[:0])
     assert empty.shape == (0,) and empty.dtype == torch.float64 and empty.requires_grad
+
+
+@pytest.mark.parametrize("dialect", ["standard/1", "liu-2012", "cddfuse"])
+def test_what_is_cached_about_another_image_keeps_none_in_memory(dialect: str) -> None:
+    """Without the collector of cycles: a folder of large images would be in memory until it runs."""
+
+    def count() -> int:
+        return sum(type(one) is Image for one in gc.get_objects())
+
+    fused, a, b = (image[None] for image in scene(1, (176, 176)))
+    gc.collect()
+    gc.disable()
+    try:
+        before = count()
+        score_images(fused, a, b, ["all"], dialect)
+        assert count() == before
+        pair = SourcePair(a, b, ["all"], dialect)
+        pair.score(fused)
+        held = count()
+        pair.score(255 - fused)
+        assert count() == held, "a persistent source keeps no fused image"
+    finally:
+        gc.enable()
+
+
+def test_what_is_cached_about_another_image_is_found_for_that_one_alone() -> None:
+    fused, a, b = (image[None] for image in scene(1, (32, 40)))
+    (source,) = to_images(a, persistent=True)
+    for stack in (fused, b, 255 - fused):  # each in the memory of the one before it, as a rule
+        (image,) = to_images(stack)
+        expected = np.mean((stack[0] - a[0].mean()) * (a[0] - a[0].mean()))
+        assert covariance(source, image) == pytest.approx(expected, rel=1e-9)
+        del image
