@@ -46,6 +46,8 @@ class GradientDomain(PairRow):
     5. With base ``sum``, F is shifted so that the middle between its 2 % and its 98 % quantile is 1/2 (the sources'
        mean where these are flat).
     6. What is within ``knee`` of 0 or 1, or beyond, is bent: 1 − k exp(−x/k) for the value 1 − k + x, likewise at 0.
+    7. Where both sources are darker than ``shadow``, what is brighter than both is taken back: by the share of the
+       shadow that M = max(a, b) lacks, F becomes min(F, M).
 
     Args:
         gain: factor on the gradients; 1 keeps the sources' contrast.
@@ -58,10 +60,12 @@ class GradientDomain(PairRow):
         power: p; the larger, the harder the choice of the steeper source.
         consent: κ, 0 to keep the steeper gradient wherever the sources oppose each other, halo included.
         knee: k, width of the soft clip, at most 0.5; 0 clips.
+        shadow: below which value of [0,1] black stays black, as the background of medical images, which room below
+            and the soft clip lift otherwise; 0 for nowhere.
 
     Raises:
-        UsageError: values that are not positive, a negative consent or heat, a knee outside 0..0.5, a headroom outside
-            0..1, or an unknown base.
+        UsageError: values that are not positive, a negative consent or heat, a knee outside 0..0.5, a headroom or
+            shadow outside 0..1, or an unknown base.
 
     Source: ours; Pérez, Gangnet, Blake 2003; Bhat, Curless, Cohen, Zitnick 2008.
 
@@ -87,7 +91,7 @@ class GradientDomain(PairRow):
             model={"gain": 1.3, "power": 8.0, "consent": 0.0}, note="scored best on the pairs it was chosen on; halos"
         ),
         "natural": Preset(
-            model={"base": "visible", "consent": 8.0, "gain": 1.1},
+            model={"base": "visible", "consent": 8.0, "gain": 1.1, "shadow": 0.03},
             note="for people: the visible image's light, chosen by eye; `fuse` takes it",
         ),
     }
@@ -104,6 +108,7 @@ class GradientDomain(PairRow):
         base: str = "sum",
         heat: float = 0.6,
         headroom: float = 0.25,
+        shadow: float = 0.0,
     ) -> None:
         super().__init__(spec)
         if not all(0 < value < float("inf") for value in (gain, low_weight, low_gain, power)):
@@ -111,9 +116,9 @@ class GradientDomain(PairRow):
         if not (0 <= consent < float("inf") and 0 <= knee <= 0.5):
             raise UsageError(f"{self.title}: consent must be at least 0 and knee between 0 and 0.5")
         check_choice(self.title, base=(base, ("sum", "visible")))
-        if not (0 <= heat < float("inf") and 0 <= headroom <= 1):
-            raise UsageError(f"{self.title}: heat must be at least 0 and headroom between 0 and 1")
-        self.base, self.heat, self.headroom = base, heat, headroom
+        if not (0 <= heat < float("inf") and 0 <= headroom <= 1 and 0 <= shadow <= 1):
+            raise UsageError(f"{self.title}: heat must be at least 0, headroom and shadow between 0 and 1")
+        self.base, self.heat, self.headroom, self.shadow = base, heat, headroom, shadow
         self.gain, self.low_weight, self.low_gain = gain, low_weight, low_gain
         self.power, self.consent, self.knee = power, consent, knee
 
@@ -121,7 +126,8 @@ class GradientDomain(PairRow):
         fused = self.integrated(a, b)
         if self.base == "sum":
             fused = centred_between_quantiles(fused, level=(a + b).mean((1, 2, 3)) / 2)
-        return bent(fused, self.knee)
+        fused = bent(fused, self.knee)
+        return kept_dark(fused, torch.maximum(a, b), self.shadow) if self.shadow > 0 else fused
 
     def integrated(self, a: Tensor, b: Tensor) -> Tensor:
         """F (N,1,H,W) before it is centred or bent: any level, any range."""
@@ -191,3 +197,8 @@ def bent(x: Tensor, knee: float) -> Tensor:
         return x.clamp(0, 1)
     over, under = (x - (1 - knee)).clamp(min=0), (knee - x).clamp(min=0)
     return x.clamp(knee, 1 - knee) - knee * (torch.expm1(-over / knee) - torch.expm1(-under / knee))
+
+
+def kept_dark(x: Tensor, brightest: Tensor, shadow: float) -> Tensor:
+    """Values no brighter than the sources where these are black; unchanged from ``shadow`` on, without a step."""
+    return torch.lerp(torch.minimum(x, brightest), x, (brightest / shadow).clamp(max=1))

@@ -70,7 +70,7 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
     Attributes:
         widths: channels at a half, a quarter and an eighth of the size.
         steps: how often the network is applied.
-        rule: preset of ``gradient-domain`` that is gone on from.
+        rule: preset of ``gradient-domain`` that is gone on from, before its soft clip and its shadow.
         aim: ``"score"`` or ``"natural"``: what is trained for.
         more_spread, more_frequency, more_scd: with aim ``score``, by how much the rule's SD (share) and SCD (absolute)
             are to be exceeded at least, and its SF (share) just so.

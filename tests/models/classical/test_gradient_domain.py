@@ -11,9 +11,11 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.models import create_model
 from fusionbench.models.classical.gradient_domain import (
+    GradientDomain,
     bent,
     blurred,
     centred_between_quantiles,
+    kept_dark,
     sobel_slopes,
     steeper_share,
 )
@@ -172,9 +174,27 @@ def test_consent_takes_the_halo_of_an_edge_that_the_sources_contradict() -> None
     assert bend(0.0) > 0.05 and bend(4.0) < 0.5 * bend(0.0)
 
 
+def test_natural_leaves_the_background_of_medical_images_black() -> None:
+    """Exactly where both sources are; from the shadow on nothing changes, and below it nothing leaps."""
+    a, b = images(24, 30)
+    inside = torch.zeros(24, 30, dtype=torch.bool)
+    inside[8:20, 10:24] = True
+    a, b = a * inside, b * inside
+    settings = dict(GradientDomain.PRESETS["natural"].model)
+    natural, lifted = GradientDomain(SPEC, **settings), GradientDomain(SPEC, **{**settings, "shadow": 0.0})
+    dark, grey = natural.combine(a, b), lifted.combine(a, b)
+    assert 255 * grey[..., ~inside].mean() > 4 and dark[..., ~inside].max() == 0
+    bright = torch.maximum(a, b) >= natural.shadow
+    assert torch.equal(dark[bright], grey[bright])
+    steps = torch.linspace(0, 0.06, 200)
+    kept = kept_dark(torch.full_like(steps, 0.05), steps, 0.03)
+    assert kept[0] == 0 and kept.diff().min() > -1e-7 and kept.diff().max() < 0.002
+    assert torch.equal(kept_dark(steps / 2, steps, 0.03), steps / 2), "what is darker than the sources stays"
+
+
 def test_bad_parameters() -> None:
-    for values in ({"heat": -1.0}, {"headroom": 1.5}, {"heat": float("nan")}):
-        with pytest.raises(UsageError, match="headroom between 0 and 1"):
+    for values in ({"heat": -1.0}, {"headroom": 1.5}, {"heat": float("nan")}, {"shadow": -0.1}, {"shadow": 2.0}):
+        with pytest.raises(UsageError, match="headroom and shadow between 0 and 1"):
             create_model("gradient-domain", SPEC, **values)
     with pytest.raises(UsageError, match="Unknown base of gradient-domain fusion"):
         create_model("gradient-domain", SPEC, base="visble")
