@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 Array = Any  # np.ndarray | torch.Tensor
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def is_tensor(value: Array) -> bool:
@@ -42,6 +46,29 @@ def cast(value: Array, dtype: str) -> Array:
     if is_tensor(value):
         return value.to(getattr(sys.modules["torch"], dtype))
     return value.astype(dtype, copy=False)
+
+
+def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, which ``torch.compile`` leaves as it is: compiled code around it is split there.
+
+    Compilers make C++ of tensors, in which an int64 that overflows is undefined. On one machine rounds of Philox came
+    out wrong where that code was not vectorised, and shifts of negative numbers where it was for AVX2.
+
+    Example:
+        >>> from fusionbench.synth.arrays import uncompiled
+        >>> uncompiled(abs)(-3)
+        3
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.compiler.is_compiling():
+            return function(*args, **kwargs)
+        result: R = torch.compiler.disable(function)(*args, **kwargs)
+        return result
+
+    return wrapper
 
 
 # Tensors in this machine's memory are handed to NumPy's code, or the compiled one, where whole views are made: the bits

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionbench.synth.arrays import Array, arange, cast, clip, is_tensor, like, stack, take
+from fusionbench.synth.arrays import Array, arange, cast, clip, is_tensor, like, stack, take, uncompiled
 from fusionbench.synth.random import Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "augment/1"
@@ -116,6 +116,7 @@ class Augment:
     scale: int = 0
     shift: int = 0
 
+    @uncompiled
     def apply(self, key: Key, targets: Array, samples: Array, epoch: int) -> Array:
         """Augmented uint8 ``targets`` (n, H, W[, C]) of ``samples`` (n,) in ``epoch``; in epoch 0 the targets."""
         if epoch == 0 or not len(samples):

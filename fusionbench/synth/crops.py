@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionbench.synth.arrays import Array, arange, cast, stack
+from fusionbench.synth.arrays import Array, arange, cast, stack, uncompiled
 from fusionbench.synth.random import bounded, stream_key, uint16_outputs, uint64_outputs
 
 ID = "crop-flip/1"
@@ -44,6 +44,7 @@ class CropFlip:
     horizontal: bool = False
     vertical: bool = False
 
+    @uncompiled
     def params(self, samples: Array, heights: Array, widths: Array, epoch: int) -> Array:
         """Top, left, flipped left and right, flipped up and down: int64 (n, 4) of ``samples`` (n,) in ``epoch``.
 

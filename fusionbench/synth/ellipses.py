@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.synth import kernel
-from fusionbench.synth.arrays import Array, arange, cast, clip, is_tensor, stack, take
+from fusionbench.synth.arrays import Array, arange, cast, clip, is_tensor, stack, take, uncompiled
 from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "ellipse/1"
@@ -70,6 +70,7 @@ class Ellipses:
         """Philox blocks per sample and view."""
         return -(-4 * self.count // UINT16_PER_BLOCK)
 
+    @uncompiled
     def params(self, key: Key, samples: Array, height: int, width: int, *, view: int = 0, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, count, 4) of row, column, radius, ellipticity·256."""
         outputs = uint16_outputs(uint64_outputs(key, samples, self.blocks, view=view, epoch=epoch))[:, : 4 * self.count]
@@ -78,6 +79,7 @@ class Ellipses:
         limits = ((first, height - 1 - last), (first, width - 1 - last), self.radius, self.ellipticity)
         return cast(stack([bounded(outputs[..., i], *limit) for i, limit in enumerate(limits)], -1), "int16")
 
+    @uncompiled
     def mask(self, params: Array, height: int, width: int) -> Array:
         """Masks of ``params`` (n, count, 4): uint8 (n, H, W), 255 inside the union and 0 outside."""
         # Along a row the inside is the run of columns with (c-c0)² ≤ t for a whole number t: one table holds these rows

@@ -10,7 +10,7 @@ import numpy as np
 from fusionbench.synth import augment as augment_module
 from fusionbench.synth import kernel
 from fusionbench.synth import noise as noise_module
-from fusionbench.synth.arrays import Array, cast, clip, in_memory, is_tensor, stack
+from fusionbench.synth.arrays import Array, cast, clip, in_memory, is_tensor, stack, uncompiled
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.ellipses import Ellipses
 from fusionbench.synth.noise import Noise
@@ -61,12 +61,14 @@ class MaskedViews:
     def _key(self, algorithm: str) -> Key:
         return stream_key(algorithm, self.dataset, self.split, self.seed)
 
+    @uncompiled
     def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
         """The targets of a live epoch; in epoch 0 the targets themselves."""
         if self.live is None:
             return targets
         return self.live.apply(self._key(augment_module.ID), targets, samples, epoch)
 
+    @uncompiled
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 4·count)."""
         key = self._key(self.ellipses.algorithm)
@@ -76,6 +78,7 @@ class MaskedViews:
         ]
         return stack(each, 1).reshape(len(samples), self.views, self.param_fields)
 
+    @uncompiled
     def masks(self, params: Array) -> Array:
         """Masks of ``params`` (n, V, 4·count): uint8 (n, V, H, W), 255 where the target is visible."""
         flat = params.reshape(-1, self.ellipses.count, 4)
@@ -94,6 +97,7 @@ class MaskedViews:
                 counts[view] += int(np.count_nonzero(union))
         return counts
 
+    @uncompiled
     def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
         if in_memory(targets, samples) and (params is None or in_memory(params)):

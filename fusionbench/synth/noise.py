@@ -15,7 +15,7 @@ from importlib import resources
 import numpy as np
 
 from fusionbench.synth import kernel
-from fusionbench.synth.arrays import Array, is_tensor, take
+from fusionbench.synth.arrays import Array, is_tensor, take, uncompiled
 from fusionbench.synth.random import UINT16_PER_BLOCK, Key, uint16_outputs, uint64_outputs, words_of
 
 ID = "noise/1"
@@ -90,6 +90,7 @@ class Noise:
         """Philox blocks per sample and view of ``values`` noise values."""
         return -(-values // UINT16_PER_BLOCK)
 
+    @uncompiled
     def draw(self, key: Key, samples: Array, values: int, *, view: int = 0, epoch: int = 0) -> Array:
         """Noise of ``samples`` (n,) in grey levels: int16 (n, values)."""
         if not is_tensor(samples) and (fast := kernel.compiled(len(samples) * values)):

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from fusionbench.synth import augment, kernel
-from fusionbench.synth.arrays import Array, cast, in_memory, is_tensor, like, stack
+from fusionbench.synth.arrays import Array, cast, in_memory, is_tensor, like, stack, uncompiled
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.pasting import LaneBank
 from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint16_outputs, uint64_outputs
@@ -95,6 +95,7 @@ class OverlayViews:
         result: np.ndarray = augment.pad_edges(np.ascontiguousarray(self.bank))
         return result
 
+    @uncompiled
     def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
         """The targets of a live epoch."""
         if self.live is None:
@@ -102,6 +103,7 @@ class OverlayViews:
         key = stream_key(augment.ID, self.dataset, self.split, self.seed)
         return self.live.apply(key, targets, samples, epoch)
 
+    @uncompiled
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 1 + 6·largest count)."""
         key, overlays = stream_key(ID, self.dataset, self.split, self.seed), self.overlays
@@ -123,6 +125,7 @@ class OverlayViews:
             each.append(cast(stack(columns, 1), "int16"))
         return stack(each, 1)
 
+    @uncompiled
     def make_views(self, targets: Array, samples: Array, epoch: int = 0, params: Array | None = None) -> Array:
         """Views of uint8 ``targets`` (n, H, W[, C]) with indices ``samples`` (n,): uint8 (n, V, H, W[, C])."""
         if in_memory(targets, samples) and (params is None or in_memory(params)):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fusionbench.synth import kernel
-from fusionbench.synth.arrays import Array, arange, cast, is_tensor, stack
+from fusionbench.synth.arrays import Array, arange, cast, is_tensor, stack, uncompiled
 
 Key = tuple[int, int]
 UINT64_PER_BLOCK = 4  # 64-bit outputs of a block
@@ -48,6 +48,7 @@ def stream_key(algorithm: str, dataset: str, split: str, seed: int) -> Key:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
 
+@uncompiled
 def uint64_outputs(key: Key, samples: Array, blocks: int, *, view: int = 0, epoch: int = 0, purpose: int = 0) -> Array:
     """Random 64-bit outputs of ``samples`` (n,): uint64 (n, 4·blocks), or int64 with the same bits for a tensor.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,23 +125,21 @@ def test_golden_digests(regen: bool) -> None:
     assert found == json.loads(GOLDEN.read_text())
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="torch before 2.6 cannot compile it")
-@pytest.mark.skipif(
-    os.environ.get("FUSIONBENCH_TEST_ISA", "default") != "default",
-    reason="the compiler reads this processor's instructions and torch the variables: a mix that no processor has",
-)
 @pytest.mark.filterwarnings("ignore")
-def test_compiled_torch_gives_the_same_bytes() -> None:
-    maker = MaskedViews("compiled", "train", 0, 8, 8, 1, 1, Ellipses(1, (1, 4)), Noise.of(0.25))  # compiles sooner
-    targets, samples = some_targets(maker, 5), np.array([0, 1, 5, 7, 1 << 33])
-    # the parameters come from outside, so that the ten rounds of Philox are compiled once (for the noise), not twice
-    params = torch.from_numpy(maker.params(samples, 4))
-    compiled = torch.compile(lambda t, s, p: maker.make_views(t, s, 4, p), dynamic=False)
-    try:
-        made = compiled(torch.from_numpy(targets), torch.from_numpy(samples), params)
-    except (RuntimeError, torch._dynamo.exc.BackendCompilerFailed) as error:
-        if "compiler" not in str(error).lower():
-            raise
-        pytest.skip("no C++ compiler here")
-    assert np.array_equal(made.numpy(), maker.make_views(targets, samples, 4))
+def test_torch_compiles_around_the_generator() -> None:
+    """Compiled, its integers came out differently on one processor: int64 overflows, and C++ leaves open what then."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def spy(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    def step(targets: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+        return MNIST.make_views(targets * 1, samples, 4).float() / 255
+
+    targets, samples = some_targets(MNIST, 5), np.array([0, 1, 5, 7, 1 << 33])
+    torch.compiler.reset()
+    made = torch.compile(step, backend=spy)(torch.from_numpy(targets), torch.from_numpy(samples))
+    assert np.array_equal(made.numpy(), MNIST.make_views(targets, samples, 4).astype(np.float32) / 255)
+    called = {str(node.target) for graph in graphs for node in graph.graph.nodes if node.op.startswith("call")}
+    assert called == {"<built-in function mul>", "float", "<built-in function truediv>"}
