@@ -58,7 +58,9 @@ def test_a_run_folder_by_the_process_with_limits(tmp_path: Path) -> None:
     model = IFCNN(PUBLISHED_SPEC)
     model.load_state_dict(IFCNN.from_published([ifcnn_state()]))
     batch = pair_batch(1)
-    assert torch.equal(run.load_model(PUBLISHED_SPEC).fuse(batch), model.fuse(batch))
+    off = (run.load_model(PUBLISHED_SPEC).fuse(batch) - model.fuse(batch)).abs()
+    # a run's model is channels_last: where a sum is nearly a whole level, its rounding and so the processor decides
+    assert off.max() < 1.01 / 255 and (off > 0).double().mean() < 0.02
 
 
 @pytest.mark.usefixtures("in_process")
