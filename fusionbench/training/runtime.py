@@ -82,8 +82,30 @@ def find_device(name: str = "auto") -> torch.device:
 
 
 @dataclass
+class OneProcess:
+    """What a run asks of Lightning Fabric, for a process that is alone and needs no autocast: hardly anything.
+
+    Importing Fabric takes as long as importing torch, twice that where torchmetrics is installed.
+    """
+
+    device: torch.device
+    global_rank: int = 0
+    world_size: int = 1
+
+    def setup(self, module: torch.nn.Module, *optimizers: torch.optim.Optimizer) -> tuple[Any, ...]:
+        """The module on the device, and its optimizers as they are."""
+        return module.to(self.device), *optimizers
+
+    def backward(self, loss: torch.Tensor) -> None:
+        loss.backward()
+
+    def barrier(self) -> None:
+        """There is nobody to wait for."""
+
+
+@dataclass
 class Runtime:
-    """One process of a run, with its Lightning Fabric.
+    """One process of a run, with its Lightning Fabric, or what stands in for it.
 
     Example:
         >>> import numpy as np
@@ -189,8 +211,6 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
         ('fp32', 0, 1, ['result'])
     """
     import torch
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
 
     if precision not in PRECISIONS:
         raise UsageError(f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
@@ -200,6 +220,14 @@ def launch(device: str = "auto", precision: str = "auto") -> Runtime:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     processes = torchrun_size()
+    if processes == 1 and precision != "bf16":
+        if chosen.type == "cuda":
+            chosen = torch.device("cuda", chosen.index or 0)
+            torch.cuda.set_device(chosen)
+        return Runtime(OneProcess(chosen), chosen, precision)
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     if processes > 1:
         backend = "nccl" if chosen.type == "cuda" else "gloo"
         per_node = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
