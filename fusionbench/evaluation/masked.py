@@ -232,9 +232,10 @@ def _measure(
     units = [(place, count) for place in range(len(chunks)) for count in range(spec.views + 1)]
     mine = units[runtime.rank :: runtime.world_size]
     rows: dict[tuple[int, int], dict[str, np.ndarray]] = {}
-    seconds, here, begun_here = 0.0, -1, False  # every call scores a chunk, however little time it has
+    seconds, here, begun_here = 0.0, -1, False  # every process scores a chunk, however little time it has
+    scored, late = 0, False
     with progress(f"score {subject.title}", sum(len(chunks[place]) for place, _ in mine), "images") as bar:
-        for before, (place, count) in enumerate(mine):
+        for place, count in mine:
             chunk = chunks[place]
             if place != here:
                 full, here = stream.batch(chunk, epoch=0), place
@@ -243,10 +244,9 @@ def _measure(
             part = f"{count}-{chunk[0]}-{len(chunk)}"
             begun, found = time.monotonic(), partial.find(part, chunk)
             if found is None:
-                if begun_here and time_is_up() and runtime.world_size == 1:
-                    scored = sum(len(chunks[place]) for place, _ in mine[:before])
-                    so_far = f"scored {scored} of {len(ids) * (spec.views + 1)} images"
-                    raise UnfinishedError(f"{subject.title} on {dataset.name}: {so_far}; the same command goes on")
+                if begun_here and time_is_up():
+                    late = True
+                    break
                 begun_here = True
                 columns = _scores(subject.model, full.with_inputs(count), protocol)
                 found = columns, time.monotonic() - begun
@@ -256,8 +256,13 @@ def _measure(
             if count == 0:
                 rows[place, count]["floor"] = entropy_floor(centre_crop(full.target, spec.crop).cpu().numpy())
             rows[place, count] |= {f"{name}@{count}": values for name, values in found[0].items()}
+            scored += len(chunk)
             bar.advance(len(chunk), f"N = {count}")
-    done = {unit: columns for part in runtime.gather(rows) for unit, columns in part.items()}
+    parts = runtime.gather((rows, scored, late))
+    if any(late for _, _, late in parts):  # known to all of several processes, of which none may wait for another
+        so_far = f"scored {sum(scored for _, scored, _ in parts)} of {len(ids) * (spec.views + 1)} images"
+        raise UnfinishedError(f"{subject.title} on {dataset.name}: {so_far}; the same command goes on")
+    done = {unit: columns for part, _, _ in parts for unit, columns in part.items()}
     if done.keys() != set(units):
         raise CannotMeasure(f"{subject.title} on {dataset.name}: the processes did not score every image exactly once")
     table = {"id": ids}

@@ -344,7 +344,9 @@ class _Loop:
     def _save(self, step: int) -> None:
         if self.runtime.rank == 0 and checkpoints.is_finite(self.model):
             self.info.total_steps = self.total
-            optimizers = {name: getattr(optimizer, "optimizer", optimizer) for name, optimizer in self.optimizers.items()}
+            optimizers = {
+                name: getattr(optimizer, "optimizer", optimizer) for name, optimizer in self.optimizers.items()
+            }
             state: dict[str, Any] = {"total": self.total, "seconds": self.info.seconds}
             state["guards"] = {name: guard.state() for name, guard in self.guards.items()}
             extra = {} if self.average is None else self.average.tensors()

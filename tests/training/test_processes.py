@@ -18,6 +18,7 @@ SCRIPT = """
 import json, sys
 import torch
 torch.set_num_threads(1)
+from fusionbench.core.time_limit import UnfinishedError, time_limit
 from fusionbench.evaluation.masked import Protocol, evaluate
 from fusionbench.training import loop
 from fusionbench.training.loop import train
@@ -42,6 +43,18 @@ for model, inputs in cases:
     again = evaluate(first, data, protocol=Protocol(draws=2), out=None, device="cpu", batch=2)
     with open(f"{out}-same-{rank}.json", "w") as stream:
         json.dump({key: [score.mean, score.sd] for key, score in again.scores.items()}, stream)
+
+said = []
+while len(said) < 99:
+    try:
+        with time_limit(0.0):
+            settings = {"protocol": Protocol(draws=2), "out": f"{folder}/slices", "device": "cpu", "batch": 2}
+            sliced = evaluate(read_run(f"{reference}/{cases[0][0]}"), data, **settings)
+        break
+    except UnfinishedError as error:
+        said.append(str(error))
+with open(f"{folder}/slices-{rank}.json", "w") as stream:
+    json.dump([said, {key: [score.mean, score.sd] for key, score in sliced.scores.items()}], stream)
 """
 
 
@@ -117,6 +130,16 @@ def test_scores_of_two_processes_are_those_of_one_to_the_bit(model: str, folders
     one = (folders[0] / f"{model}-same-0.json").read_text()
     assert len(json.loads(one)) > 20
     assert [(folders[1] / f"{model}-same-{rank}.json").read_text() for rank in range(2)] == [one, one]
+
+
+@pytest.mark.slow
+def test_a_scoring_in_slices_stops_in_all_processes_and_ends_with_the_same_scores(folders: tuple[Path, Path]) -> None:
+    scores = json.loads((folders[0] / f"{CASES[0][0]}-same-0.json").read_text())
+    alone = json.loads((folders[0] / "slices-0.json").read_text())
+    first, second = (json.loads((folders[1] / f"slices-{rank}.json").read_text()) for rank in range(2))
+    assert first == second and alone[1] == first[1] == scores
+    assert len(alone[0]) == 15 and len(first[0]) == 7, "of 16 chunks each process scores one a call"
+    assert f"scored {2 * (2 + 2)} of 28 images" in first[0][1]
 
 
 def test_statistics_of_no_rows() -> None:
