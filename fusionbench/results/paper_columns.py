@@ -126,7 +126,7 @@ def _fitting(name: str, every: Sequence[str]) -> list[str]:
         return found
     asked, _, column = name.partition("@")
     metrics = dict.fromkeys(key.partition("@")[0] for key in every)
-    metric = _metric(asked, metrics)
+    metric = metric_named(asked, metrics)
     if metric is None:
         cost = _COST_NAMES.get(asked.casefold(), asked.casefold())
         if cost in COSTS and not column:
@@ -140,13 +140,20 @@ def _fitting(name: str, every: Sequence[str]) -> list[str]:
     return found
 
 
-def _metric(asked: str, metrics: Iterable[str]) -> str | None:
-    """The metric with this key; else the first with this label or symbol."""
+def metric_named(asked: str, metrics: Iterable[str]) -> str | None:
+    """The metric with this key; else the first with this label or symbol; None where there is none.
+
+    Example:
+        >>> from fusionbench.results.paper_columns import metric_named
+        >>> metric_named("Q^{AB/F}", ["sd", "qabf"]), metric_named("SD", ["sd"]), metric_named("speed", ["sd"])
+        ('qabf', 'sd', None)
+    """
     wanted = _plain(asked)
-    by_key: Mapping[str, str] = {_plain(metric): metric for metric in metrics}
+    names = list(metrics)
+    by_key: Mapping[str, str] = {_plain(metric): metric for metric in names}
     if wanted in by_key:
         return by_key[wanted]
-    for metric in metrics:
+    for metric in names:
         symbol = symbol_of(metric)
         if wanted in (_plain(symbol.label), _plain(symbol.base + symbol.lower + symbol.upper)):
             return metric

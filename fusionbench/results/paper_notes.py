@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fusionbench.core.text import one_line
+from fusionbench.core.text import letters_of, one_line
 from fusionbench.metrics.dialects import DIALECTS, STANDARD
 from fusionbench.metrics.symbols import symbol_of
 from fusionbench.results.bootstrap import MIN_RANKED
@@ -31,10 +31,7 @@ class Notes:
     def mark(self, text: str) -> str:
         """The letter of a note, which is added where it is new: a to z, then aa, ab and so on."""
         if text not in self._marks:
-            number, letters = len(self._marks), ""
-            while number >= 0:
-                number, letters = number // 26 - 1, chr(ord("a") + number % 26) + letters
-            self._marks[text] = letters
+            self._marks[text] = letters_of(len(self._marks))
         return self._marks[text]
 
     def add(self, text: str) -> None:

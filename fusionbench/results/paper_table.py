@@ -203,9 +203,7 @@ class _Maker:
         heads = definition_notes(self.columns, self.comparison, self.notes)
         heads = [marks + self._cost_marks(column) for marks, column in zip(heads, self.columns, strict=True)]
         present: list[Tier] = [tier for tier in TIERS if any(entry.tier == tier for entry in entries)]
-        groups = [
-            group for group in ranked_groups(self.options.tiers) if any(entry.tier in group for entry in entries)
-        ]
+        groups = [group for group in ranked_groups(self.options.tiers) if any(entry.tier in group for entry in entries)]
         parts: list[PaperPart] = []
         for group in groups:
             members = [row for row in self.chosen if row.entry is not None and row.entry.tier in group]
@@ -352,4 +350,10 @@ def table_data(table: PaperTable) -> dict[str, Any]:
         for row in part.rows
     ]
     notes = [{"mark": mark, "text": text} for mark, text in table.notes]
-    return {"columns": columns, "rows": rows, "notes": notes, "caption": table.caption, "remarks": table.caveats + table.remarks}
+    return {
+        "columns": columns,
+        "rows": rows,
+        "notes": notes,
+        "caption": table.caption,
+        "remarks": table.caveats + table.remarks,
+    }

@@ -72,6 +72,16 @@ def table_text(
     return _as_markdown(table) if form == "md" else _as_latex(table, wide, floating, label)
 
 
+def inches_wide(table: PaperTable) -> float:
+    """About how wide the table is in LaTeX's type of 10 points: an estimate from the letters of its columns."""
+    lengths = [max([6, *(len(row.title) + len(row.notes) for part in table.parts for row in part.rows)])]
+    for i, (column, marks) in enumerate(zip(table.columns, table.head_notes, strict=True)):
+        head = len(column.under or f"{column.symbol.base}{column.symbol.upper}{column.unit_shown}") + 2 + len(marks)
+        cells = [row.cells[i] for part in table.parts for row in part.rows]
+        lengths.append(max([head, *(len(cell.text) + (len(cell.spread) + 3 if cell.spread else 0) for cell in cells)]))
+    return (sum(lengths) * 5.0 + 12 * len(lengths)) / 72.27
+
+
 # LaTeX
 
 
@@ -151,7 +161,8 @@ def _latex_cell(cell: PaperCell) -> str:
     if cell.place:
         number = f"{_PLACES[cell.place]}{{{number}}}"
     spread = f" $\\pm$ {cell.spread}" if cell.spread else ""
-    return number + spread + _latex_marks(cell.notes, cell.tied)
+    marks = _latex_marks(cell.notes, cell.tied)
+    return number + spread + (f"\\rlap{{{marks}}}" if marks else "")  # which leaves digits below digits
 
 
 # Markdown
