@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
+from fusionbench.cli.figure_options import WIDTHS, inches, look_options, split_names, whole_numbers
 from fusionbench.cli.range_options import range_options
 from fusionbench.core.errors import UsageError
 
 _PLACE = click.Path(path_type=Path)
-WIDTHS = {"single": 3.5, "double": 7.16}  # inches of a column and of the text of a two-column page (IEEE)
 _TABLES = {".tex": "tex", ".md": "md", ".csv": "csv"}
 
 
@@ -106,11 +106,6 @@ def paper_table(
             say(line)
 
 
-def split_names(values: Sequence[str]) -> list[str]:
-    """Names of an option that may be repeated, each with commas between names."""
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
-
-
 def _digits(values: Sequence[str]) -> dict[str, int]:
     """Places after the point by the name of a column, under "" those of the others."""
     found: dict[str, int] = {}
@@ -122,66 +117,10 @@ def _digits(values: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def _look_options(command: Any) -> Any:
-    """The options that every figure has."""
-    decorate = [
-        click.option(
-            "--width",
-            default="double",
-            show_default=True,
-            metavar="single|double|INCHES",
-            help="Of the figure: 3.5 or 7.16 inches, or so many.",
-        ),  # fmt: skip
-        click.option(
-            "--font-size",
-            "points",
-            default=8.0,
-            show_default=True,
-            type=click.FloatRange(4, 24),
-            help="Points of labels.",
-        ),  # fmt: skip
-        click.option(
-            "--font",
-            "typeface",
-            type=click.Choice(["serif", "sans"]),
-            default="serif",
-            show_default=True,
-            help="As in Times, or without serifs; embedded in the file.",
-        ),  # fmt: skip
-        click.option(
-            "--dpi",
-            default=300.0,
-            show_default=True,
-            type=click.FloatRange(72, 1200),
-            help="Most pixels an inch of images, and all of a PNG.",
-        ),  # fmt: skip
-    ]
-    for option in reversed(decorate):
-        command = option(command)
-    return command
-
-
-def inches(text: str) -> float:
-    """A width: ``single``, ``double``, or a number of inches.
-
-    Raises:
-        UsageError: something else.
-    """
-    if text in WIDTHS:
-        return WIDTHS[text]
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 1 <= found <= 40:
-        raise UsageError(f"--width {text!r}: give single, double or 1 to 40 inches")
-    return found
-
-
 @paper_command.command("figure")
 @click.option("-o", "--out", required=True, type=_PLACE, help="figure.pdf, .svg or .png.")
 @click.option("--methods", multiple=True, required=True, metavar="NAMES", help="In their order: models (gtf, "
-              "gradient-domain@metrics), run folders, file.py:Class, folders of fused images; TITLE=NAME renames.")  # fmt: skip
+              "gradient-domain@metrics), run folders, file.py:Class, folders of images; TITLE=NAME renames.")  # fmt: skip
 @click.option("--a", type=_PLACE, help="First sources: an image or a folder.")
 @click.option("--b", type=_PLACE, help="Second sources, the visible ones: an image or a folder.")
 @click.option("--data", help="Instead of --a and --b: a source, a folder of one, or a data set of pairs.")
@@ -206,7 +145,7 @@ def inches(text: str) -> float:
               help="Where the methods' names stand.")  # fmt: skip
 @click.option("--letters", is_flag=True, help="(a), (b), … before the names.")
 @click.option("--stems", is_flag=True, help="Also the names of the pairs.")
-@_look_options
+@look_options
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
 @range_options("a", "b")
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn, with windows and scores, as JSON.")
@@ -241,8 +180,7 @@ def paper_figure(
 
     Example: fusionbench paper figure --data pairs-demo --methods average,guided-filter --scores EN,Qabf -o demo.pdf
     """
-    from fusionbench.core.io import require_folder, write_bytes
-    from fusionbench.core.progress import say
+    from fusionbench.core.io import require_folder
     from fusionbench.core.vector_figures import figure_kind
     from fusionbench.evaluation.paper.grid import GridOptions
     from fusionbench.evaluation.paper.pair_figure import PairFigure, draw_pair_figure
@@ -272,10 +210,151 @@ def paper_figure(
     )
     with redirect_stdout(sys.stderr):  # what an own class prints is no result
         content, record = draw_pair_figure(wanted, kind, GridOptions(width=inches(width), **look))
+    _finish(out, content, record, as_json)
+
+
+@paper_command.command("samples")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--out", required=True, type=_PLACE, help="samples.pdf, .svg or .png.")
+@click.option("--data", required=True, help="Folder of the data set of masked views, or its name below data/.")
+@click.option("--ids", default="0", show_default=True, metavar="NUMBERS", help="Samples in their order.")
+@click.option("--inputs", default="", metavar="NUMBERS", help="Numbers of inputs, a line each. [default: all for one "
+              "sample, 1 for several]")  # fmt: skip
+@click.option("--draws", default=3, show_default=True, type=click.IntRange(1, 20), help="Draws on show.")
+@click.option("--mean-of", default=100, show_default=True, type=click.IntRange(0, 1000),
+              help="Draws that the mean before them is of; 0 shows none.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=int, help="Of the draws.")
+@click.option("--split", default="test", show_default=True)
+@look_options
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+def paper_samples(
+    runs: tuple[str, ...],
+    out: Path,
+    data: str,
+    ids: str,
+    inputs: str,
+    width: str,
+    as_json: bool,
+    **look: Any,
+) -> None:
+    """Draw samples of a masked set: inputs, target, and the mean and draws of each RUN (a run folder, or TITLE=RUN).
+
+    Draws are those that an evaluation with the same seed makes.
+
+    Example: fusionbench paper samples runs/cvae runs/fusionvae --data fusionmnist --ids 0,7 --inputs 0,1,2 -o fig.pdf
+    """
+    from fusionbench.core.io import require_folder
+    from fusionbench.core.vector_figures import figure_kind
+    from fusionbench.data.dataset import open_dataset
+    from fusionbench.evaluation.paper.samples import SampleOptions, draw_samples
+
+    kind = figure_kind(out)
+    require_folder(out.parent)
+    options = SampleOptions(
+        ids=whole_numbers("--ids", ids), inputs=whole_numbers("--inputs", inputs), width=inches(width), **look
+    )
+    with redirect_stdout(sys.stderr):
+        content, record = draw_samples(runs, open_dataset(data), kind, options)
+    _finish(out, content, record, as_json)
+
+
+@paper_command.command("curves")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--out", required=True, type=_PLACE, help="curves.pdf, .svg or .png.")
+@click.option("--value", "values", multiple=True, metavar="NAMES", help="Names in the runs' logs, a plot each. "
+              "[default: the first loss that all have]")  # fmt: skip
+@click.option("--x", "across", type=click.Choice(["step", "epoch"]), default="step", show_default=True)
+@click.option("--log", is_flag=True, help="Values in powers of ten.")
+@click.option("--smooth", default=1, show_default=True, type=click.IntRange(1, 10_000),
+              help="Mean over so many lines of the log.")  # fmt: skip
+@click.option("--height", type=click.FloatRange(0.5, 40), help="Inches. [default: two thirds of a plot's width]")
+@look_options
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+def paper_curves(
+    runs: tuple[str, ...],
+    out: Path,
+    values: tuple[str, ...],
+    across: Any,
+    log: bool,
+    smooth: int,
+    width: str,
+    as_json: bool,
+    **look: Any,
+) -> None:
+    """Draw learning curves from the logs of each RUN (a run folder, or TITLE=RUN); runs of one title have one colour.
+
+    Example: fusionbench paper curves runs/cvae-seed0 runs/cvae-seed1 runs/fusionvae --smooth 9 -o curves.pdf
+    """
+    from fusionbench.core.vector_figures import figure_kind
+    from fusionbench.evaluation.paper.learning_curves import HEADS, read_curves
+    from fusionbench.evaluation.paper.plots import PlotOptions, draw_curves
+
+    kind, options = figure_kind(out), PlotOptions(width=inches(width), **look)
+    panels = read_curves(runs, split_names(values), across=across, smooth=smooth)
+    content = draw_curves(panels, HEADS[across], kind, options, log=log)
+    shown = [{"value": name, "curves": [[curve.group, len(curve.x)] for curve in curves]} for name, curves in panels]
+    _finish(out, content, {"x": across, "smooth": smooth, "panels": shown}, as_json)
+
+
+@paper_command.command("cost")
+@click.argument("results", nargs=-1, required=True, type=_PLACE)
+@click.option("-o", "--out", required=True, type=_PLACE, help="cost.pdf, .svg or .png.")
+@click.option("--metric", required=True, help="The score, e.g. VIF or nll_bpd@mean.")
+@click.option("--against", type=click.Choice(["params", "time", "memory", "hours"]), default="params",
+              show_default=True, help="Parameters, time or memory of fusing an image, hours of training.")  # fmt: skip
+@click.option("--rows", multiple=True, metavar="NAMES", help="As of `paper table`. [default: all]")
+@click.option("--stretched", is_flag=True, help="Rows of images stretched to the full range, instead of the others.")
+@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999), help="Of intervals.")
+@click.option("--resamples", default=10_000, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--height", type=click.FloatRange(0.5, 40), help="Inches. [default: two thirds of the width]")
+@look_options
+@click.option("--json", "as_json", is_flag=True, help="Print the points as JSON.")
+def paper_cost(
+    results: tuple[Path, ...],
+    out: Path,
+    metric: str,
+    against: str,
+    rows: tuple[str, ...],
+    stretched: bool,
+    level: float,
+    resamples: int,
+    width: str,
+    as_json: bool,
+    **look: Any,
+) -> None:
+    """Draw a score of RESULTS against what rows cost, with the intervals of the scores.
+
+    Filled points, on the dashed line, are rows that no other beats for less; trivial rows are grey.
+
+    Example: fusionbench paper cost results/tno --metric Qabf --against time -o cost.pdf
+    """
+    from dataclasses import asdict
+
+    from fusionbench.core.vector_figures import figure_kind
+    from fusionbench.evaluation.paper.plots import PlotOptions, draw_cost
+    from fusionbench.results.paper_cost import cost_plot
+
+    kind, options = figure_kind(out), PlotOptions(width=inches(width), **look)
+    plot = cost_plot(
+        results, metric, against, rows=split_names(rows), stretched=stretched, level=level, resamples=resamples
+    )
+    unit = f" ({plot.up.unit_shown})" if plot.up.unit_shown else ""
+    under = f", {plot.up.under}" if plot.up.under else ""
+    content = draw_cost(plot.points, plot.across.symbol.label, plot.up.symbol.mathtext + under + unit, kind, options)
+    notes = [f"left out: {title}: {why}" for title, why in plot.left_out.items()] + [plot.note] * bool(plot.note)
+    record = {"metric": plot.up.key, "against": against, "points": [asdict(one) for one in plot.points]}
+    _finish(out, content, {**record, "left_out": plot.left_out, "notes": notes}, as_json)
+
+
+def _finish(out: Path, content: bytes, record: dict[str, Any], as_json: bool) -> None:
+    """Write a figure, and say what was drawn."""
+    from fusionbench.core.io import write_bytes
+    from fusionbench.core.progress import say
+
     write_bytes(out, content)
     if as_json:
         click.echo(json.dumps({"file": str(out), **record}, ensure_ascii=False))
         return
     click.echo(str(out))
-    for line in record["notes"]:
+    for line in record.get("notes", []):
         say(line)

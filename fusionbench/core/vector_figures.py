@@ -19,6 +19,7 @@ from fusionbench.core.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.text import Text
 
 Kind = Literal["pdf", "svg", "png"]
@@ -203,8 +204,14 @@ class FigurePage:
                 break
         return made
 
+    @property
+    def renderer(self) -> RendererBase:
+        """What measures texts."""
+        found: RendererBase = self._canvas.get_renderer()  # type: ignore[no-untyped-call]
+        return found
+
     def _length(self, text: Text, turned: bool) -> float:
-        box = text.get_window_extent(self._canvas.get_renderer())
+        box = text.get_window_extent(self.renderer)
         return float(box.height if turned else box.width) / self.dpi
 
     def save(self, kind: Kind) -> bytes:

@@ -15,7 +15,8 @@ from fusionbench.core.errors import UsageError
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Comparison, Entry, compare_entries, read_entries
 from fusionbench.results.number_texts import mean_places
-from fusionbench.results.paper_columns import COSTS, PaperColumn, choose_columns
+from fusionbench.results.paper_columns import PaperColumn, choose_columns
+from fusionbench.results.paper_cost import cost_of
 from fusionbench.results.paper_notes import (
     Notes,
     caption_of,
@@ -207,7 +208,8 @@ class _Maker:
         parts: list[PaperPart] = []
         for group in groups:
             members = [row for row in self.chosen if row.entry is not None and row.entry.tier in group]
-            heading, marks = "", ()
+            heading = ""
+            marks: tuple[str, ...] = ()
             if len(groups) > 1 or group[0] != TIERS[0]:
                 heading = _SHORT.get(group[0]) or heading_of(group, present)
                 marks = (self.notes.mark(HEADINGS[group[0]]),) if group[0] in _SHORT else ()
@@ -318,12 +320,9 @@ def _printed_key(column: PaperColumn, result: Result, shown: set[str]) -> str | 
 
 def _cost_cell(column: PaperColumn, entry: Entry) -> PaperCell:
     """Mean over the runs of a row, to three digits; nothing where it is not known."""
-    name, _, factor = COSTS[column.key]
-    known = [result.cost.get(name) for result in entry.results]
-    values = [float(value) * factor for value in known if value is not None]
-    if not values or len(values) < len(known):
+    value = cost_of(entry, column.key)
+    if value is None:
         return PaperCell("")
-    value = sum(values) / len(values)
     places = 0 if not value else min(6, max(0, 2 - math.floor(math.log10(abs(value)))))
     return PaperCell(f"{value:,.{places}f}".replace(",", ""), value=value)
 

@@ -14,6 +14,10 @@ from fusionbench.results.paper_table import PaperCell, PaperRow, PaperTable
 
 TableForm = Literal["tex", "md", "csv"]
 _ARROWS = {"higher": "↑", "lower": "↓"}
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+)
 # Letters of texts that pdflatex has no glyph for in text; what it has (accents, –, ×, ±) stays as it is.
 _SIGNS = {
     "↑": "$\\uparrow$",
@@ -31,8 +35,7 @@ _SIGNS = {
         letter: f"$\\{name}$"
         for letter, name in zip(
             "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
-            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi "
-            "psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
+            _GREEK.split(),
             strict=True,
         )
     },

@@ -326,7 +326,7 @@ def shipped() -> tuple[schema.Result, ...]:
     return tuple(results)
 
 
-def beside(published: Result, first: Result) -> bool:
+def beside(published: schema.Result, first: schema.Result) -> bool:
     """Whether a published row is about the data set and the track of the measured ones; no paper saw secret views."""
     if "round" in first.identity.protocol.params:
         return False

@@ -1,4 +1,4 @@
-"""What a figure of fused images shows: sources of some pairs, and what each method makes of them or has made of them."""
+"""What a figure of fused images shows: sources of some pairs, and what each method makes or has made of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Where a figure zooms in: places that are given, or those at which the methods differ most.
 
 The score of a window is the variance of its pixels between the methods, each method's mean in the window taken away
-first: what a method makes brighter all over does not count, what it draws otherwise does. All sums are of whole numbers,
-so that every machine finds the same places, and of two equal windows the upper one, then the left one, is taken.
+first: what a method makes brighter all over does not count, what it draws otherwise does. All sums are of whole
+numbers, so that every machine finds the same places, and of two equal windows the upper one, then the left one, is
+taken.
 """
 
 from __future__ import annotations
@@ -113,7 +114,9 @@ def _between(images: Sequence[np.ndarray], h: int, w: int) -> np.ndarray:
     Σ over the window's pixels of n Σx² − (Σx)², and the same of the methods' sums over the window.
     """
     total = np.zeros(images[0].shape, np.int64)
-    squares, of_sums, sum_of_sums = np.zeros_like(total), 0, 0
+    squares = np.zeros_like(total)
+    of_sums = np.zeros((total.shape[0] - h + 1, total.shape[1] - w + 1), np.int64)
+    sum_of_sums = np.zeros_like(of_sums)
     for image in images:
         values = image.astype(np.int64)
         total += values
