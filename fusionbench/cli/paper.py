@@ -119,8 +119,8 @@ def _digits(values: Sequence[str]) -> dict[str, int]:
 
 @paper_command.command("figure")
 @click.option("-o", "--out", required=True, type=_PLACE, help="figure.pdf, .svg or .png.")
-@click.option("--methods", multiple=True, required=True, metavar="NAMES", help="In their order: models (gtf, "
-              "gradient-domain@metrics), run folders, file.py:Class, folders of images; TITLE=NAME renames.")  # fmt: skip
+@click.option("--methods", multiple=True, required=True, metavar="NAMES", help="In order: models (gtf, "
+              "gradient-domain@natural), run folders, file.py:Class, folders of images; TITLE=NAME.")  # fmt: skip
 @click.option("--a", type=_PLACE, help="First sources: an image or a folder.")
 @click.option("--b", type=_PLACE, help="Second sources, the visible ones: an image or a folder.")
 @click.option("--data", help="Instead of --a and --b: a source, a folder of one, or a data set of pairs.")

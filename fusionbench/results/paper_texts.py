@@ -15,8 +15,8 @@ from fusionbench.results.paper_table import PaperCell, PaperRow, PaperTable
 TableForm = Literal["tex", "md", "csv"]
 _ARROWS = {"higher": "↑", "lower": "↓"}
 _GREEK = (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 )
 # Letters of texts that pdflatex has no glyph for in text; what it has (accents, –, ×, ±) stays as it is.
 _SIGNS = {

@@ -115,7 +115,7 @@ def _between(images: Sequence[np.ndarray], h: int, w: int) -> np.ndarray:
     """
     total = np.zeros(images[0].shape, np.int64)
     squares = np.zeros_like(total)
-    of_sums = np.zeros((total.shape[0] - h + 1, total.shape[1] - w + 1), np.int64)
+    of_sums = np.zeros_like(_windows(total, h, w))
     sum_of_sums = np.zeros_like(of_sums)
     for image in images:
         values = image.astype(np.int64)
