@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from fusionbench.core.errors import UsageError
-
-WIDTHS = {"single": 3.5, "double": 7.16}  # inches of a column and of the text of a two-column page (IEEE)
 
 
 def look_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,6 +39,8 @@ def inches(text: str) -> float:
         >>> inches("single"), inches("5.5")
         (3.5, 5.5)
     """
+    from fusionbench.core.vector_figures import WIDTHS
+
     if text in WIDTHS:
         return WIDTHS[text]
     try:
@@ -49,6 +50,17 @@ def inches(text: str) -> float:
     if not 1 <= found <= 40:  # nor is it NaN
         raise UsageError(f"--width {text!r}: give single, double or 1 to 40 inches")
     return found
+
+
+def spare_records(out: Path) -> None:
+    """Refuse to write among the files of a result or of a run, one of which would be replaced.
+
+    Raises:
+        UsageError: the folder has such files.
+    """
+    for record in ("result.json", "run.json", "manifest.json"):
+        if (out.parent / record).is_file():
+            raise UsageError(f"{out}: lies in the folder of a {record}, whose files stay as they are; choose another")
 
 
 def split_names(values: Sequence[str]) -> list[str]:

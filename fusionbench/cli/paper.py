@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fusionbench.cli.figure_options import WIDTHS, inches, look_options, split_names, whole_numbers
+from fusionbench.cli.figure_options import inches, look_options, spare_records, split_names, whole_numbers
 from fusionbench.cli.range_options import range_options
 from fusionbench.core.errors import UsageError
 
@@ -90,10 +90,11 @@ def paper_table(
     table = make_paper_table(results, metrics=split_names(metrics), rows=split_names(rows), options=options)
     text = table_text(table, form, wide=width == "double", floating=floating, label=label)
     if out is not None:
+        spare_records(out)
         write_bytes(out, text.encode())
     if form == "tex" and (letters := foreign_letters(text)):
         say(f"note: pdflatex has no letters {letters}; use lualatex, or other titles (--rows NAME=TITLE)")
-    if form == "tex" and (about := inches_wide(table)) > (room := WIDTHS[width]):
+    if form == "tex" and (about := inches_wide(table)) > (room := inches(width)):
         say(
             f"note: the table is about {about:.1f} in wide and the text {room} in: shorten titles (--rows NAME=TITLE), "
             f"show fewer columns{', take --width double' if width == 'single' else ''} or put \\small before it"
@@ -207,6 +208,7 @@ def paper_figure(
         range_a=range_a,
         range_b=range_b,
         device=device,
+        out=out,
     )
     with redirect_stdout(sys.stderr):  # what an own class prints is no result
         content, record = draw_pair_figure(wanted, kind, GridOptions(width=inches(width), **look))
@@ -351,6 +353,7 @@ def _finish(out: Path, content: bytes, record: dict[str, Any], as_json: bool) ->
     from fusionbench.core.io import write_bytes
     from fusionbench.core.progress import say
 
+    spare_records(out)
     write_bytes(out, content)
     if as_json:
         click.echo(json.dumps({"file": str(out), **record}, ensure_ascii=False))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.io import utf8
+from fusionbench.core.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,7 +194,7 @@ class FigurePage:
         if turned:
             style |= {"rotation": 90, "rotation_mode": "anchor"}
         made = self.figure.text(
-            x / self.width, 1 - y / self.height, text, fontsize=points, parse_math=mathematics, **style
+            x / self.width, 1 - y / self.height, one_line(utf8(text)), fontsize=points, parse_math=mathematics, **style
         )
         while room is not None and (long := self._length(made, turned)) > room:
             size = float(made.get_fontsize())

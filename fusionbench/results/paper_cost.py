@@ -97,7 +97,7 @@ def cost_plot(
     for row, entry, found in zip(chosen, shown, comparison.scores[up.key], strict=True):
         cost = cost_of(entry, against)
         if found is None or cost is None:
-            left_out[row.title] = f"no value of {up.key}" if found is None else f"its {against} are not known"
+            left_out[row.title] = f"no value of {up.key}" if found is None else f"its result has no {COSTS[against][0]}"
             continue
         known = math.isfinite(found.low) and math.isfinite(found.high)
         low, high = (found.low, found.high) if known else (None, None)

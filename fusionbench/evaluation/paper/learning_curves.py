@@ -83,8 +83,6 @@ def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
     Values that are not finite leave a gap where they are, and count in no mean.
     """
-    if window == 1:
-        return values
     half = window // 2
     finite = np.isfinite(values)
     sums = np.concatenate([[0.0], np.where(finite, values, 0.0).cumsum()])

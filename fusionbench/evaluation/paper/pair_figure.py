@@ -11,7 +11,15 @@ from fusionbench.core.errors import UsageError
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.vector_figures import Kind
 from fusionbench.evaluation.paper.grid import GridOptions, draw_grid
-from fusionbench.evaluation.paper.pictures import Colour, PairFiles, ShownPair, open_methods, score_named, shown_pairs
+from fusionbench.evaluation.paper.pictures import (
+    Colour,
+    PairFiles,
+    ShownPair,
+    open_methods,
+    score_named,
+    shown_pairs,
+    used_files,
+)
 from fusionbench.evaluation.paper.zooms import HOW, MAX_ZOOMS, Zoom, find_zooms
 
 
@@ -23,6 +31,7 @@ class PairFigure:
         methods: see :func:`fusionbench.evaluation.paper.pictures.open_methods`.
         zooms: windows that are given; ``found``: how many are looked for in each pair beside them.
         scores: names of metrics.
+        out: where the figure will be written, which is none of the images that it shows.
     """
 
     methods: Sequence[str]
@@ -41,6 +50,7 @@ class PairFigure:
     range_a: Range | str | None = None
     range_b: Range | str | None = None
     device: str = "auto"
+    out: Path | None = None
 
     def files(self) -> PairFiles:
         """The pairs that are meant.
@@ -83,6 +93,8 @@ def draw_pair_figure(wanted: PairFigure, kind: Kind, look: GridOptions | None = 
         if stem is not None and stem not in stems:
             raise UsageError(f"--zoom {stem}:{zoom.x},…: no pair of the figure is called so; it has {', '.join(stems)}")
     methods = open_methods(wanted.methods, wanted.device)
+    if wanted.out is not None:
+        _spare(wanted.out, [*(path for stem in stems for path in files.files_of(stem)), *used_files(methods, stems)])
     pairs = shown_pairs(files, stems, methods, names=wanted.names, colour=wanted.colour, scores=scores)
     zooms = [_zooms(pair, given, wanted) for pair in pairs]
     drawn = draw_grid(pairs, zooms, kind, look, scores)
@@ -113,6 +125,16 @@ def draw_pair_figure(wanted: PairFigure, kind: Kind, look: GridOptions | None = 
         "notes": notes,
     }
     return drawn.content, record
+
+
+def _spare(out: Path, images: Sequence[Path]) -> None:
+    """Refuse a figure that would replace an image.
+
+    Raises:
+        UsageError: names it.
+    """
+    if out.exists() and any(path.exists() and out.samefile(path) for path in images):
+        raise UsageError(f"{out}: is one of the images that the figure shows; choose another name")
 
 
 def _zooms(pair: ShownPair, given: Sequence[tuple[str | None, Zoom]], wanted: PairFigure) -> list[Zoom]:

@@ -72,9 +72,14 @@ class ShownPair:
 
 @dataclass(frozen=True)
 class PairFiles:
-    """Pairs by stem, each read when it is wanted: float32 (h,w) or (h,w,3) on [0,1]."""
+    """Pairs by stem, each read when it is wanted: float32 (h,w) or (h,w,3) on [0,1]; and their files, if any."""
 
     readers: Mapping[str, Reader]
+    files: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
+
+    def files_of(self, stem: str) -> Sequence[Path]:
+        """The files of a pair; none of embedded and stored ones."""
+        return self.files.get(stem, ())
 
     @classmethod
     def of_places(cls, a: Path, b: Path, ranges: Ranges) -> PairFiles:
@@ -104,7 +109,7 @@ class PairFiles:
     def _of_files(cls, files: Mapping[str, tuple[Path, Path]], ranges: Ranges) -> PairFiles:
         sides = {side: [pair[place] for pair in files.values()] for place, side in enumerate("ab")}
         fitted = fit_ranges(ranges, sides)
-        return cls({stem: _reader(pair, fitted) for stem, pair in files.items()})
+        return cls({stem: _reader(pair, fitted) for stem, pair in files.items()}, files)
 
     def choose(self, stems: Sequence[str]) -> list[str]:
         """The pairs that are meant; the first one where none is named.
@@ -194,6 +199,11 @@ def _open(text: str, device: str, size: tuple[int, int]) -> ShownMethod:
     known = bool(at) and model in MODELS.names()
     loaded = load_method(model if known else name, preset=preset if known else None, device=device, size=size)
     return ShownMethod(title or getattr(loaded.model, "title", "") or Path(loaded.name).name, name, loaded)
+
+
+def used_files(methods: Sequence[ShownMethod], stems: Sequence[str]) -> list[Path]:
+    """The fused images of these pairs that lie in folders."""
+    return [method.files[stem] for method in methods for stem in stems if stem in method.files]
 
 
 def score_named(text: str) -> Metric:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.io import utf8
+from fusionbench.core.text import one_line
 from fusionbench.core.vector_figures import INK, LINE, POINTS, SOFT, WIDTHS, FigurePage, Kind, Typeface, typesetting
 from fusionbench.results.paper_cost import CostPoint
 
@@ -75,13 +77,13 @@ def draw_curves(
             told: set[str] = set()
             for curve in curves:
                 colour, dashes = style[curve.group]
-                label = curve.group if curve.group not in told else None
+                label = one_line(utf8(curve.group)) if curve.group not in told else None
                 told.add(curve.group)
                 axes.plot(curve.x, curve.y, dashes, color=colour, linewidth=0.9, label=label)
             if log:
                 axes.set_yscale("log")
             axes.set_xlabel(across, parse_math=False)
-            axes.set_ylabel(name, parse_math=False)
+            axes.set_ylabel(one_line(name), parse_math=False)
         if len(groups) > 1:
             _legend(places[-1])
         return page.save(kind)
@@ -220,7 +222,7 @@ def _name_points(page: FigurePage, axes: Axes, points: Sequence[CostPoint], name
     for i in sorted(range(len(points)), key=lambda i: (not points[i].best, i)):
         style: dict[str, Any] = {"fontsize": size, "color": SOFT if points[i].trivial else INK, "parse_math": False}
         where = points[i].x, points[i].y
-        made = axes.annotate(names[i], where, xytext=(4, 0), textcoords="offset points", **style)
+        made = axes.annotate(one_line(utf8(names[i])), where, xytext=(4, 0), textcoords="offset points", **style)
         for dx, dy, across, along in _AROUND:
             made.set_position((dx, dy))
             made.set(ha=across, va=along)

@@ -68,6 +68,8 @@ def draw_samples(
         DataError: no finished run there.
     """
     options = options or SampleOptions()
+    if not getattr(dataset, "has_targets", True):
+        raise UsageError(f"{dataset.name} has no targets; `fusionbench paper figure` shows registered pairs")
     views, size = dataset.spec.views, dataset.size(options.split)
     for index in options.ids:
         if not 0 <= index < size:

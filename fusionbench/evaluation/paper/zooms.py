@@ -72,7 +72,7 @@ def find_zooms(images: Sequence[np.ndarray], count: int, share: float = 0.2) -> 
         share: height and width of a window as a part of the image's.
 
     Returns:
-        Fewer than ``count`` where there is no more room.
+        Fewer than ``count`` where there is no more room, or no difference.
 
     Raises:
         UsageError: a share or a count that makes no windows, or fewer than two images.
@@ -99,7 +99,7 @@ def find_zooms(images: Sequence[np.ndarray], count: int, share: float = 0.2) -> 
     found: list[Zoom] = []
     for _ in range(count):
         best = int(np.argmax(score))
-        if score.flat[best] < 0:
+        if score.flat[best] <= 0:  # no room is left, or nothing differs there
             break
         y, x = (int(place) for place in np.unravel_index(best, score.shape))
         score[max(0, y - h + 1) : y + h, max(0, x - w + 1) : x + w] = -1
