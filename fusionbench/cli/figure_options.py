@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from fusionbench.core.vector_figures import Kind
 
 
 def look_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +53,22 @@ def inches(text: str) -> float:
     if not 1 <= found <= 40:  # nor is it NaN
         raise UsageError(f"--width {text!r}: give single, double or 1 to 40 inches")
     return found
+
+
+def kind_of_figure(out: Path) -> Kind:
+    """The kind of file that is asked for, where it can be written.
+
+    Raises:
+        UsageError: another kind, or a place among files that stay as they are.
+        DataError: a folder that cannot be written.
+    """
+    from fusionbench.core.io import require_folder
+    from fusionbench.core.vector_figures import figure_kind
+
+    kind = figure_kind(out)
+    require_folder(out.parent)
+    spare_records(out)
+    return kind
 
 
 def spare_records(out: Path) -> None:

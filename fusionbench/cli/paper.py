@@ -12,7 +12,14 @@ from typing import Any
 
 import click
 
-from fusionbench.cli.figure_options import inches, look_options, spare_records, split_names, whole_numbers
+from fusionbench.cli.figure_options import (
+    inches,
+    kind_of_figure,
+    look_options,
+    spare_records,
+    split_names,
+    whole_numbers,
+)
 from fusionbench.cli.range_options import range_options
 from fusionbench.core.errors import UsageError
 
@@ -84,13 +91,14 @@ def paper_table(
     form: Any = "tex" if out is None else _TABLES.get(out.suffix.lower())
     if form is None:
         raise UsageError(f"{out}: a table is written as {', '.join(_TABLES)}; choose such a name")
+    if out is not None:
+        spare_records(out)
     if not re.fullmatch(r"[A-Za-z0-9:._-]{0,80}", label):
         raise UsageError(f"--label {label!r}: letters, digits and :._- are what LaTeX takes as a label")
     options = TableOptions(digits=_digits(digits), **look)
     table = make_paper_table(results, metrics=split_names(metrics), rows=split_names(rows), options=options)
     text = table_text(table, form, wide=width == "double", floating=floating, label=label)
     if out is not None:
-        spare_records(out)
         write_bytes(out, text.encode())
     if form == "tex" and (letters := foreign_letters(text)):
         say(f"note: pdflatex has no letters {letters}; use lualatex, or other titles (--rows NAME=TITLE)")
@@ -181,13 +189,10 @@ def paper_figure(
 
     Example: fusionbench paper figure --data pairs-demo --methods average,guided-filter --scores EN,Qabf -o demo.pdf
     """
-    from fusionbench.core.io import require_folder
-    from fusionbench.core.vector_figures import figure_kind
     from fusionbench.evaluation.paper.grid import GridOptions
     from fusionbench.evaluation.paper.pair_figure import PairFigure, draw_pair_figure
 
-    kind = figure_kind(out)
-    require_folder(out.parent)
+    kind = kind_of_figure(out)
     titles = split_names([names])
     if len(titles) != 2:
         raise UsageError(f"--names {names!r}: give two, as in --names Infrared,Visible")
@@ -245,13 +250,10 @@ def paper_samples(
 
     Example: fusionbench paper samples runs/cvae runs/fusionvae --data fusionmnist --ids 0,7 --inputs 0,1,2 -o fig.pdf
     """
-    from fusionbench.core.io import require_folder
-    from fusionbench.core.vector_figures import figure_kind
     from fusionbench.data.dataset import open_dataset
     from fusionbench.evaluation.paper.samples import SampleOptions, draw_samples
 
-    kind = figure_kind(out)
-    require_folder(out.parent)
+    kind = kind_of_figure(out)
     options = SampleOptions(
         ids=whole_numbers("--ids", ids), inputs=whole_numbers("--inputs", inputs), width=inches(width), **look
     )
@@ -287,11 +289,10 @@ def paper_curves(
 
     Example: fusionbench paper curves runs/cvae-seed0 runs/cvae-seed1 runs/fusionvae --smooth 9 -o curves.pdf
     """
-    from fusionbench.core.vector_figures import figure_kind
     from fusionbench.evaluation.paper.learning_curves import HEADS, read_curves
     from fusionbench.evaluation.paper.plots import PlotOptions, draw_curves
 
-    kind, options = figure_kind(out), PlotOptions(width=inches(width), **look)
+    kind, options = kind_of_figure(out), PlotOptions(width=inches(width), **look)
     panels = read_curves(runs, split_names(values), across=across, smooth=smooth)
     content = draw_curves(panels, HEADS[across], kind, options, log=log)
     shown = [{"value": name, "curves": [[curve.group, len(curve.x)] for curve in curves]} for name, curves in panels]
@@ -332,11 +333,10 @@ def paper_cost(
     """
     from dataclasses import asdict
 
-    from fusionbench.core.vector_figures import figure_kind
     from fusionbench.evaluation.paper.plots import PlotOptions, draw_cost
     from fusionbench.results.paper_cost import cost_plot
 
-    kind, options = figure_kind(out), PlotOptions(width=inches(width), **look)
+    kind, options = kind_of_figure(out), PlotOptions(width=inches(width), **look)
     plot = cost_plot(
         results, metric, against, rows=split_names(rows), stretched=stretched, level=level, resamples=resamples
     )
@@ -353,7 +353,6 @@ def _finish(out: Path, content: bytes, record: dict[str, Any], as_json: bool) ->
     from fusionbench.core.io import write_bytes
     from fusionbench.core.progress import say
 
-    spare_records(out)
     write_bytes(out, content)
     if as_json:
         click.echo(json.dumps({"file": str(out), **record}, ensure_ascii=False))

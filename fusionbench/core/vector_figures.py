@@ -130,10 +130,7 @@ class FigurePage:
         axes.set_axis_off()
         shown = self._reduced(pixels, width, height) if smooth else pixels
         axes.imshow(
-            shown,
-            cmap="gray",
-            vmin=0,
-            vmax=255,
+            np.repeat(shown[..., None], 3, axis=2) if shown.ndim == 2 else shown,  # a map of greys rounds some down
             interpolation="none",
             aspect="auto",
             extent=(-0.5, pixels.shape[1] - 0.5, pixels.shape[0] - 0.5, -0.5),

@@ -131,7 +131,7 @@ def _fitting(name: str, every: Sequence[str]) -> list[str]:
         cost = _COST_NAMES.get(asked.casefold(), asked.casefold())
         if cost in COSTS and not column:
             return [cost]
-        raise unknown_name("metric of these results", asked, [*metrics, *COSTS])
+        raise unknown_name("metric of these results", asked.casefold(), [*metrics, *COSTS])
     keys = {key.partition("@")[2]: key for key in every if key.partition("@")[0] == metric}
     wanted = [column.casefold().removeprefix("n=").strip()] if column else ["", MEAN]
     found = [keys[one] for one in wanted if one in keys][:1]

@@ -57,7 +57,8 @@ def tex(text: str) -> str:
 
 def foreign_letters(text: str) -> str:
     """The letters of a LaTeX text that pdflatex cannot set and xelatex or lualatex may, each once."""
-    return "".join(dict.fromkeys(letter for letter in text if ord(letter) >= _LATIN and letter not in "‘’“”•™"))
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    return "".join(dict.fromkeys(one for one in "".join(lines) if ord(one) >= _LATIN and one not in "‘’“”•™"))
 
 
 def table_text(

@@ -328,8 +328,8 @@ class _Grid:
         known = {"a": pair.pictures[0], "b": pair.pictures[1], **{one.title: one for one in pair.fused}}
         if wanted not in known:
             raise unknown_name("image to subtract", wanted, known)
-        levels = known[wanted].grey.astype(np.int16)
-        found = {one.title: np.abs(one.grey.astype(np.int16) - levels) for one in pair.fused}
+        levels = known[wanted].grey.astype(np.int32)
+        found = {one.title: np.abs(one.grey.astype(np.int32) - levels) for one in pair.fused}
         counts = np.sum([np.bincount(one.ravel(), minlength=256) for one in found.values()], axis=0)
         white = max(1, int(np.searchsorted(np.cumsum(counts), 0.999 * counts.sum())))
         scaled = {title: np.minimum(255, one * 255 // white).astype(np.uint8) for title, one in found.items()}

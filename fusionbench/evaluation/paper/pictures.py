@@ -197,7 +197,10 @@ def _open(text: str, device: str, size: tuple[int, int]) -> ShownMethod:
         return ShownMethod(title or utf8(Path(name).resolve().name), name, files=utf8_names(images_in(place)))
     model, at, preset = name.rpartition("@")
     known = bool(at) and model in MODELS.names()
-    loaded = load_method(model if known else name, preset=preset if known else None, device=device, size=size)
+    try:
+        loaded = load_method(model if known else name, preset=preset if known else None, device=device, size=size)
+    except UsageError as error:  # here a method with weights is its run folder
+        raise UsageError(str(error).replace("give the run folder with --weights", "name the run folder")) from error
     return ShownMethod(title or getattr(loaded.model, "title", "") or Path(loaded.name).name, name, loaded)
 
 
