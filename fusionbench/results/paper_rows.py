@@ -42,7 +42,8 @@ def choose_rows(
     """The rows in the order of ``wanted``; without names all of them, in the order ``usual``, printed ones last.
 
     A name is that of a model or a row's title, in any case, or the first digits (six or more) of a result's id, which
-    tells two rows of one name apart. ``NAME=TITLE`` says what the table calls it.
+    tells two rows of one name apart; a title written exactly as it is means this one alone. ``NAME=TITLE`` says what
+    the table calls it.
 
     Raises:
         UsageError: a name that fits no row, a title for several rows, or a row twice.
@@ -55,6 +56,7 @@ def choose_rows(
     for name in names:
         rows = [ChosenRow(entry.title, entry=entry) for entry in entries if name.fits(entry.results)]
         theirs = [ChosenRow(title_of(one), printed=one) for one in printed if name.fits([one])]
+        rows, theirs = ([row for row in found if row.title == name.name] or found for found in (rows, theirs))
         if not rows and not theirs:
             titles = [entry.title for entry in entries] + [title_of(one) for one in printed]
             models = [entry.results[0].identity.model.name for entry in entries]

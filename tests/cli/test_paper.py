@@ -44,11 +44,11 @@ def test_table(capsys: pytest.CaptureFixture[str], results: Path, tmp_path: Path
     assert (tmp_path / "t.csv").read_text().startswith("method,kind,part,qabf,qabf mark,en,en mark,notes\n")
     options = ["--width", "double", "--label", "tab:x", "--trivial", "without", "--spread", "interval"]
     code, out, err = run(
-        capsys, "paper", "table", results, "--rows", "one=" + "long " * 20, *options, "-o", tmp_path / "t.tex"
+        capsys, "paper", "table", results, "--rows", "one=" + "long " * 12, *options, "-o", tmp_path / "t.tex"
     )
     text = (tmp_path / "t.tex").read_text()
     assert code == 0 and "\\label{tab:x}" in text and "table*" in text and "in wide" not in err
-    code, _, err = run(capsys, "paper", "table", results, "--rows", "one=日本" + "long " * 20, "-o", tmp_path / "t.tex")
+    code, _, err = run(capsys, "paper", "table", results, "--rows", "one=日本" + "long " * 12, "-o", tmp_path / "t.tex")
     assert "about" in err and "in wide" in err and "--width double" in err and "no letters 日本" in err
 
 

@@ -24,6 +24,10 @@ def test_names_titles_and_ids(tmp_path: Path) -> None:
     assert titles == ["Theirs", "Ours"]
     both = choose_rows(["net", "GTF"], entries, printed, usual=())
     assert [row.entry.title for row in both if row.entry] == ["net", "net", "GTF"]
+    saved(tmp_path, "gtf", values, dataset={"name": "tno"})
+    more = read_entries(tmp_path)
+    assert [row.title for row in choose_rows(["GTF"], more, [], usual=())] == ["GTF"], "exactly this title"
+    assert [row.title for row in choose_rows(["Gtf"], more, [], usual=())] == ["GTF", "gtf"]
     net = next(entry for entry in entries if entry.trivial)
     (row,) = choose_rows([f"{net.results[0].id[:8]}=Mine"], entries, printed, usual=())
     assert row.title == "Mine" and row.entry is net
