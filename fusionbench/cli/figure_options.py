@@ -93,6 +93,15 @@ def split_names(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
+def split_places(values: Sequence[str]) -> list[str]:
+    """As :func:`split_names`, of names that may be files: one that is there is never split at a comma in its name."""
+    found = []
+    for value in values:
+        place = Path(value.partition("=")[2] or value)
+        found += [value] if place.exists() else split_names([value])
+    return found
+
+
 def whole_numbers(option: str, text: str) -> list[int]:
     """Whole numbers with commas between them.
 

@@ -18,6 +18,7 @@ from fusionbench.cli.figure_options import (
     look_options,
     spare_records,
     split_names,
+    split_places,
     whole_numbers,
 )
 from fusionbench.cli.range_options import range_options
@@ -197,7 +198,7 @@ def paper_figure(
     if len(titles) != 2:
         raise UsageError(f"--names {names!r}: give two, as in --names Infrared,Visible")
     wanted = PairFigure(
-        methods=split_names(methods),
+        methods=split_places(methods),
         a=a,
         b=b,
         data=data,

@@ -99,7 +99,13 @@ def _as_latex(table: PaperTable, wide: bool, floating: bool, label: str) -> str:
         return "\n".join([*comments, f"% caption: {one_line(table.caption)}", *body, ""])
     name = "table*" if wide else "table"
     label = label or "tab:" + re.sub("[^a-z0-9:-]", "-", table.dataset.casefold())
-    head = [f"\\begin{{{name}}}[t]", "\\centering", f"\\caption{{{tex(table.caption)}}}", f"\\label{{{label}}}", "\\smallskip"]
+    head = [
+        f"\\begin{{{name}}}[t]",
+        "\\centering",
+        f"\\caption{{{tex(table.caption)}}}",
+        f"\\label{{{label}}}",
+        "\\smallskip",
+    ]
     return "\n".join([*comments, *head, *body, f"\\end{{{name}}}", ""])
 
 

@@ -19,7 +19,7 @@ from fusionbench.core.io import read_bounded, write_bytes
 
 Mean = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 COLUMNS = ("step", "epoch", "name", "value")
-MAX_BYTES = 256 << 20
+MAX_BYTES = 64 << 20
 _LONGEST_NAME = 80
 
 

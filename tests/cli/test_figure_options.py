@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.cli.figure_options import inches, kind_of_figure, split_names, whole_numbers
+from fusionbench.cli.figure_options import inches, kind_of_figure, split_names, split_places, whole_numbers
 from fusionbench.core.errors import DataError, UsageError
 
 
@@ -20,6 +20,12 @@ def test_values() -> None:
     for text in ("x", "1.5", "-1", "1,²", "9999999999"):
         with pytest.raises(UsageError, match="--ids"):
             whole_numbers("--ids", text)
+
+
+def test_names_of_files_keep_their_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "u2, 2020").mkdir()
+    assert split_places(["gtf,average", "A=u2, 2020", "u2, 2020"]) == ["gtf", "average", "A=u2, 2020", "u2, 2020"]
 
 
 def test_places(tmp_path: Path) -> None:

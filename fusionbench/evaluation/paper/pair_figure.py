@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def draw_pair_figure(wanted: PairFigure, kind: Kind, look: GridOptions | None = 
                 "height": pair.size[0],
                 "width": pair.size[1],
                 "zooms": [[zoom.x, zoom.y, zoom.width, zoom.height] for zoom in found],
-                "scores": {one.title: dict(one.scores) for one in pair.fused} if scores else {},
+                "scores": {one.title: _finite(one.scores) for one in pair.fused} if scores else {},
                 "white": white,
             }
             for pair, found, white in zip(pairs, zooms, drawn.white, strict=True)
@@ -125,6 +126,11 @@ def draw_pair_figure(wanted: PairFigure, kind: Kind, look: GridOptions | None = 
         "notes": notes,
     }
     return drawn.content, record
+
+
+def _finite(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Scores for JSON, which has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _spare(out: Path, images: Sequence[Path]) -> None:

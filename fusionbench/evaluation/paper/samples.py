@@ -15,7 +15,7 @@ from fusionbench.core.vector_figures import LINE, POINTS, SOFT, WIDTHS, FigurePa
 from fusionbench.evaluation.masked import sample_grid
 from fusionbench.training.run import read_run
 
-MAX_DRAWS = 1000
+MAX_DRAWS, MAX_SAMPLES = 1000, 40
 _GROUP_GAP = 3.0  # gaps between images that stand between groups of columns
 
 
@@ -71,6 +71,8 @@ def draw_samples(
     if not getattr(dataset, "has_targets", True):
         raise UsageError(f"{dataset.name} has no targets; `fusionbench paper figure` shows registered pairs")
     views, size = dataset.spec.views, dataset.size(options.split)
+    if not 1 <= len(options.ids) <= MAX_SAMPLES:
+        raise UsageError(f"--ids names {len(options.ids)} samples; a figure shows 1 to {MAX_SAMPLES}")
     for index in options.ids:
         if not 0 <= index < size:
             raise UsageError(f"--ids {index}: {dataset.name} has samples 0 to {size - 1} in {options.split}")

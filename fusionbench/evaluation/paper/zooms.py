@@ -44,7 +44,8 @@ class Zoom:
             >>> Zoom.parse("street:10,20,64,48")
             ('street', Zoom(x=10, y=20, width=64, height=48))
         """
-        found = re.fullmatch(r"(?:(.+):)?([0-9]{1,6}),([0-9]{1,6}),([0-9]{1,6}),([0-9]{1,6})", text.replace(" ", ""))
+        number = r"\s*([0-9]{1,6})\s*"
+        found = re.fullmatch(rf"(?:(.+):)?{number},{number},{number},{number}", text)
         if found is None or int(found[4]) < 2 or int(found[5]) < 2:
             raise UsageError(f"--zoom {text!r}: give X,Y,WIDTH,HEIGHT in pixels, or PAIR:X,Y,WIDTH,HEIGHT")
         return found[1], cls(*(int(found[place]) for place in (2, 3, 4, 5)))

@@ -18,7 +18,14 @@ METHODS = ("average", "Visible=copy-b")
 def test_the_record_has_what_was_chosen(tmp_path: Path) -> None:
     ir, vis = folders(tmp_path)
     wanted = PairFigure(
-        METHODS, ir, vis, pairs=["one", "two"], zooms=["1,2,4,3", "two:0,0,5,5"], found=1, scores=["SD"], device="cpu"
+        METHODS,
+        ir,
+        vis,
+        pairs=["one", "two"],
+        zooms=["1,2,4,3", "two:0,0,5,5"],
+        found=1,
+        scores=["SD", "SSIM"],
+        device="cpu",
     )
     content, record = draw_pair_figure(wanted, "svg", GridOptions(difference="b"))
     again, _ = draw_pair_figure(wanted, "svg", GridOptions(difference="b"))
@@ -28,7 +35,7 @@ def test_the_record_has_what_was_chosen(tmp_path: Path) -> None:
     assert one["zooms"][0] == [1, 2, 4, 3] and len(one["zooms"]) == 2
     assert two["zooms"][:2] == [[1, 2, 4, 3], [0, 0, 5, 5]] and len(two["zooms"]) == 3
     assert set(one["scores"]) == {"average of the sources", "Visible"} and one["white"] > 0
-    assert record["scores"] == [{"name": "sd", "definition": "standard/1", "better": "higher"}]
+    assert record["scores"][0] == {"name": "sd", "definition": "standard/1", "better": "higher"}
     assert [method["title"] for method in record["methods"]] == ["average of the sources", "Visible"]
     assert any("largest variance" in note for note in record["notes"])
     alone = PairFigure(["average"], ir, vis, device="cpu", found=1)

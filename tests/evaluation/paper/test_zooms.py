@@ -62,7 +62,7 @@ def test_the_largest_sums_stay_whole_numbers() -> None:
 
 def test_windows_by_hand() -> None:
     assert Zoom.parse("1, 2,30,40") == (None, Zoom(1, 2, 30, 40))
-    assert Zoom.parse("a:b:1,2,3,4") == ("a:b", Zoom(1, 2, 3, 4))
+    assert Zoom.parse("a: b c:1,2,3,4") == ("a: b c", Zoom(1, 2, 3, 4))
     for text in ("1,2,3", "1,2,0,5", "-1,2,3,4", "1.5,2,3,4", "1,2,3,4,5", "", "9999999,0,5,5"):
         with pytest.raises(UsageError, match="--zoom"):
             Zoom.parse(text)
