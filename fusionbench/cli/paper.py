@@ -36,7 +36,7 @@ def paper_command() -> None:
     """
 
 
-@paper_command.command("table")
+@paper_command.command("table", short_help="Results as a table: LaTeX, Markdown or CSV.")
 @click.argument("results", nargs=-1, required=True, type=_PLACE)
 @click.option("-o", "--out", type=_PLACE, help="table.tex, .md or .csv. [default: LaTeX on stdout]")
 @click.option("--metrics", multiple=True, metavar="NAMES", help="Columns in their order: EN,SD,Qabf,VIF@cddfuse,time; "
@@ -127,7 +127,7 @@ def _digits(values: Sequence[str]) -> dict[str, int]:
     return found
 
 
-@paper_command.command("figure")
+@paper_command.command("figure", short_help="Sources and fused images side by side, with zooms.")
 @click.option("-o", "--out", required=True, type=_PLACE, help="figure.pdf, .svg or .png.")
 @click.option("--methods", multiple=True, required=True, metavar="NAMES", help="In order: models (gtf, "
               "gradient-domain@natural), run folders, file.py:Class, folders of images; TITLE=NAME.")  # fmt: skip
@@ -221,7 +221,7 @@ def paper_figure(
     _finish(out, content, record, as_json)
 
 
-@paper_command.command("samples")
+@paper_command.command("samples", short_help="Inputs, target and draws of a masked set.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("-o", "--out", required=True, type=_PLACE, help="samples.pdf, .svg or .png.")
 @click.option("--data", required=True, help="Folder of the data set of masked views, or its name below data/.")
@@ -263,7 +263,7 @@ def paper_samples(
     _finish(out, content, record, as_json)
 
 
-@paper_command.command("curves")
+@paper_command.command("curves", short_help="Learning curves of runs.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("-o", "--out", required=True, type=_PLACE, help="curves.pdf, .svg or .png.")
 @click.option("--value", "values", multiple=True, metavar="NAMES", help="Names in the runs' logs, a plot each. "
@@ -300,7 +300,7 @@ def paper_curves(
     _finish(out, content, {"x": across, "smooth": smooth, "panels": shown}, as_json)
 
 
-@paper_command.command("cost")
+@paper_command.command("cost", short_help="Quality against parameters, time or memory.")
 @click.argument("results", nargs=-1, required=True, type=_PLACE)
 @click.option("-o", "--out", required=True, type=_PLACE, help="cost.pdf, .svg or .png.")
 @click.option("--metric", required=True, help="The score, e.g. VIF or nll_bpd@mean.")

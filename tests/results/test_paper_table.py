@@ -87,7 +87,9 @@ def test_what_follows_the_numbers(tmp_path: Path) -> None:
     assert float(row.cells[0].spread) == pytest.approx(np.std(means, ddof=1), abs=5e-5)
     assert "± deviation over runs" in table.caption
     assert any("2 training runs" in text for _, text in table.notes)
-    (row,) = rows(make_paper_table(tmp_path, metrics=["mse_min"], options=TableOptions(spread="interval"))).values()
+    (row,) = rows(
+        make_paper_table(tmp_path, metrics=["mse_min"], options=TableOptions(spread="interval", **FEW))
+    ).values()
     assert float(row.cells[0].spread) > 0
 
 
@@ -120,6 +122,23 @@ def test_printed_rows_carry_their_source_and_take_no_marks(tmp_path: Path) -> No
     assert "CDDFuse" in dict(table.notes)[table.head_notes[0][0]] and not table.head_notes[1]
     table = make_paper_table(tmp_path, metrics=["MI@cddfuse"], options=options)
     assert table.head_notes == [()] and table.notes[0][0] == "" and "CDDFuse" in table.notes[0][1]
+
+
+def test_stretched_rows_are_a_part_of_their_own() -> None:
+    shipped = Path(__file__).parents[2] / "benchmarks" / "results" / "pairs-demo"
+    table = make_paper_table(shipped, metrics=["EN"], options=TableOptions(**FEW))
+    headings = [part.heading for part in table.parts]
+    assert headings == ["Fused images as they are", "", "Stretched to the full range", ""]
+    assert "of their part" in table.caption and table.parts[2].notes
+    for parts in (table.parts[:2], table.parts[2:]):  # best and second by plain arithmetic, in each part alone
+        cells = [row.cells[0] for part in parts for row in part.rows]
+        levels = sorted({round(cell.value or 0, 9) for cell in cells}, reverse=True)
+        assert {round(cell.value or 0, 9) for cell in cells if cell.place == "best"} == {levels[0]}
+        assert {round(cell.value or 0, 9) for cell in cells if cell.place == "second"} == {levels[1]}
+    alone = make_paper_table(shipped, metrics=["EN"], options=TableOptions(stretched="only", **FEW))
+    assert [part.heading for part in alone.parts] == ["Stretched to the full range", ""]
+    plain = make_paper_table(shipped, metrics=["EN"], options=TableOptions(stretched="without", **FEW))
+    assert [part.heading for part in plain.parts] == ["", ""]
 
 
 def test_costs_are_columns_without_marks(tmp_path: Path) -> None:
