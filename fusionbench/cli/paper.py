@@ -252,14 +252,14 @@ def paper_samples(
     Example: fusionbench paper samples runs/cvae runs/fusionvae --data fusionmnist --ids 0,7 --inputs 0,1,2 -o fig.pdf
     """
     from fusionbench.data.dataset import open_dataset
-    from fusionbench.evaluation.paper.samples import SampleOptions, draw_samples
+    from fusionbench.evaluation.paper.samples import SampleOptions, draw_sample_figure
 
     kind = kind_of_figure(out)
     options = SampleOptions(
         ids=whole_numbers("--ids", ids), inputs=whole_numbers("--inputs", inputs), width=inches(width), **look
     )
     with redirect_stdout(sys.stderr):
-        content, record = draw_samples(runs, open_dataset(data), kind, options)
+        content, record = draw_sample_figure(runs, open_dataset(data), kind, options)
     _finish(out, content, record, as_json)
 
 
@@ -290,12 +290,12 @@ def paper_curves(
 
     Example: fusionbench paper curves runs/cvae-seed0 runs/cvae-seed1 runs/fusionvae --smooth 9 -o curves.pdf
     """
-    from fusionbench.evaluation.paper.learning_curves import HEADS, read_curves
-    from fusionbench.evaluation.paper.plots import PlotOptions, draw_curves
+    from fusionbench.evaluation.paper.learning_curves import HEADS, learning_curves
+    from fusionbench.evaluation.paper.plots import PlotOptions, plot_curves
 
     kind, options = kind_of_figure(out), PlotOptions(width=inches(width), **look)
-    panels = read_curves(runs, split_names(values), across=across, smooth=smooth)
-    content = draw_curves(panels, HEADS[across], kind, options, log=log)
+    panels = learning_curves(runs, split_names(values), across=across, smooth=smooth)
+    content = plot_curves(panels, HEADS[across], kind, options, log=log)
     shown = [{"value": name, "curves": [[curve.group, len(curve.x)] for curve in curves]} for name, curves in panels]
     _finish(out, content, {"x": across, "smooth": smooth, "panels": shown}, as_json)
 
@@ -334,7 +334,7 @@ def paper_cost(
     """
     from dataclasses import asdict
 
-    from fusionbench.evaluation.paper.plots import PlotOptions, draw_cost
+    from fusionbench.evaluation.paper.plots import PlotOptions, plot_cost
     from fusionbench.results.paper_cost import cost_plot
 
     kind, options = kind_of_figure(out), PlotOptions(width=inches(width), **look)
@@ -343,7 +343,7 @@ def paper_cost(
     )
     unit = f" ({plot.up.unit_shown})" if plot.up.unit_shown else ""
     under = f", {plot.up.under}" if plot.up.under else ""
-    content = draw_cost(plot.points, plot.across.symbol.label, plot.up.symbol.mathtext + under + unit, kind, options)
+    content = plot_cost(plot.points, plot.across.symbol.label, plot.up.symbol.mathtext + under + unit, kind, options)
     notes = [f"left out: {title}: {why}" for title, why in plot.left_out.items()] + [plot.note] * bool(plot.note)
     record = {"metric": plot.up.key, "against": against, "points": [asdict(one) for one in plot.points]}
     _finish(out, content, {**record, "left_out": plot.left_out, "notes": notes}, as_json)

@@ -180,9 +180,11 @@ def caption_of(
 
 
 def printed_caveats(printed: Sequence[Result]) -> list[str]:
-    """What the records of printed rows say about them, each line once with the rows that it is about."""
+    """The papers of printed rows, and what their records say about them: each line once, with its rows."""
     rows: dict[str, list[str]] = {}
     for result in printed:
-        for line in filter(None, result.origin.note.split("\n")):
+        paper = paper_of(result)
+        where = f"printed in {paper.authors}: {paper.title}, {paper.venue}, {paper.url}"
+        for line in filter(None, [where, *result.origin.note.split("\n")]):
             rows.setdefault(line, []).append(title_of(result))
     return [one_line(f"{', '.join(titles)}: {line}") for line, titles in rows.items()]

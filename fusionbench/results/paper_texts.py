@@ -44,12 +44,12 @@ _PLACES = {"best": "\\textbf", "second": "\\underline"}
 _LATIN = 0x180  # the first letter that no usual font of pdflatex has
 
 
-def tex(text: str) -> str:
+def latex_text(text: str) -> str:
     """Any text for LaTeX: harmless, and with signs that pdflatex has no letter for as mathematics.
 
     Example:
-        >>> from fusionbench.results.paper_texts import tex
-        >>> print(tex("β-VAE & co ↑"))
+        >>> from fusionbench.results.paper_texts import latex_text
+        >>> print(latex_text("β-VAE & co ↑"))
         $\\beta$-VAE \\& co $\\uparrow$
     """
     return "".join(_SIGNS.get(letter, letter) for letter in in_latex(text))
@@ -93,7 +93,9 @@ def _as_latex(table: PaperTable, wide: bool, floating: bool, label: str) -> str:
     body = booktabs("l" + "r" * len(table.columns), _latex_heads(table), _latex_groups(table))
     for mark, text in table.notes:
         body += ["\\par\\smallskip"] if mark == table.notes[0][0] else []
-        body.append(f"\\parbox{{\\linewidth}}{{\\raggedright {_latex_marks([mark] if mark else [])}{tex(text)}.}}\\par")
+        body.append(
+            f"\\parbox{{\\linewidth}}{{\\raggedright {_latex_marks([mark] if mark else [])}{latex_text(text)}.}}\\par"
+        )
     comments = [f"% {one_line(line)}" for line in ("needs \\usepackage{booktabs}", *table.caveats, *table.remarks)]
     if not floating:
         return "\n".join([*comments, f"% caption: {one_line(table.caption)}", *body, ""])
@@ -102,7 +104,7 @@ def _as_latex(table: PaperTable, wide: bool, floating: bool, label: str) -> str:
     head = [
         f"\\begin{{{name}}}[t]",
         "\\centering",
-        f"\\caption{{{tex(table.caption)}}}",
+        f"\\caption{{{latex_text(table.caption)}}}",
         f"\\label{{{label}}}",
         "\\smallskip",
     ]
@@ -116,7 +118,7 @@ def _latex_marks(marks: Sequence[str], tied: bool = False) -> str:
 
 def _latex_heads(table: PaperTable) -> list[str]:
     """One line, or two where columns of one metric have numbers of inputs."""
-    arrows = {better: tex(arrow) for better, arrow in _ARROWS.items()}
+    arrows = {better: latex_text(arrow) for better, arrow in _ARROWS.items()}
     blocks = [(metric, list(found)) for metric, found in groupby(range(len(table.columns)), _block_of(table))]
     if all(not table.columns[i].under for i in range(len(table.columns))):
         heads = []
@@ -129,7 +131,7 @@ def _latex_heads(table: PaperTable) -> list[str]:
         first.append(f"\\multicolumn{{{len(places)}}}{{c}}{{{_latex_head(column, arrows)}}}")
         if len(places) > 1:
             rules.append(f"\\cmidrule(lr){{{begin}-{begin + len(places) - 1}}}")
-        second += [tex(table.columns[i].under) + _latex_marks(table.head_notes[i]) for i in places]
+        second += [latex_text(table.columns[i].under) + _latex_marks(table.head_notes[i]) for i in places]
     return [table_line(first), *([" ".join(rules)] if rules else []), table_line(second)]
 
 
@@ -144,8 +146,8 @@ def _block_of(table: PaperTable) -> Callable[[int], str]:
 
 
 def _latex_head(column: PaperColumn, arrows: dict[str, str]) -> str:
-    unit = f" ({tex(column.unit_shown)})" if column.unit_shown else ""
-    symbol = tex(column.symbol.base) if column.kind == "cost" else column.symbol.latex
+    unit = f" ({latex_text(column.unit_shown)})" if column.unit_shown else ""
+    symbol = latex_text(column.symbol.base) if column.kind == "cost" else column.symbol.latex
     return symbol + unit + (f" {arrows[column.better]}" if column.better else "")
 
 
@@ -154,10 +156,10 @@ def _latex_groups(table: PaperTable) -> list[list[str]]:
     for part in table.parts:
         group = []
         if part.heading:
-            heading = f"\\emph{{{tex(part.heading)}}}{_latex_marks(part.notes)}"
+            heading = f"\\emph{{{latex_text(part.heading)}}}{_latex_marks(part.notes)}"
             group.append(f"\\multicolumn{{{1 + len(table.columns)}}}{{l}}{{{heading}}} \\\\")
         for row in part.rows:
-            title = tex(row.title) + _latex_marks(row.notes)
+            title = latex_text(row.title) + _latex_marks(row.notes)
             # a row that begins with a bracket would be an argument of the \\ before it: in_latex has braces around it
             group.append(table_line([title, *map(_latex_cell, row.cells)]))
         groups.append(group)

@@ -113,6 +113,7 @@ def test_printed_rows_carry_their_source_and_take_no_marks(tmp_path: Path) -> No
     assert [cell.text for cell in row.cells] == ["7.17", "2.21"], "as the paper prints them"
     note = dict(table.notes)[row.notes[0]]
     assert "Y. Guo et al., arXiv 2024 (Table I)" in note and "not comparable" in note and "MI in nats" in note
+    assert any("https://arxiv.org/abs/2409.10080" in line for line in table.caveats), "the whole paper, to cite it"
     assert any("does not name its evaluator" in line for line in table.caveats)
     # in their own definition they are comparable, and the head of that column says whose it is
     table = make_paper_table(tmp_path, metrics=["MI@cddfuse", "MI"], rows=["mine", "dae-fuse"], options=options)

@@ -14,7 +14,7 @@ import pytest
 
 from fusionbench.results.comparison import compare_results
 from fusionbench.results.paper_table import PaperTable, TableOptions, make_paper_table
-from fusionbench.results.paper_texts import foreign_letters, inches_wide, table_text, tex
+from fusionbench.results.paper_texts import foreign_letters, inches_wide, latex_text, table_text
 from fusionbench.results.tables import as_latex
 from tests.helpers.latex import check
 from tests.helpers.results import made_up, saved
@@ -62,7 +62,7 @@ def test_latex_has_its_columns_and_only_what_latex_and_booktabs_know(table: Pape
         assert "\\input{" not in text and "\x1b" not in text and "footnotesize" not in text
     assert "{[}a\\_b{]} \\& 50\\% \\$x\\textasciicircum{}2\\$" in text and "$\\beta$-Net" in text
     assert foreign_letters(text) == ""
-    assert foreign_letters(tex("日本–é “x” β")) == "日本"
+    assert foreign_letters(latex_text("日本–é “x” β")) == "日本"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here; the reader above checks the body")

@@ -20,7 +20,7 @@ MAX_RUNS = 60
 _SPEED = "images_per_second"
 
 
-def read_curves(
+def learning_curves(
     runs: Sequence[str], values: Sequence[str] = (), *, across: Across = "step", smooth: int = 1
 ) -> list[tuple[str, list[Curve]]]:
     """A panel for each value: its name, and a curve of every run that logged it.

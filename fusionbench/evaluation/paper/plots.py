@@ -44,7 +44,7 @@ class Curve:
     y: np.ndarray
 
 
-def draw_curves(
+def plot_curves(
     panels: Sequence[tuple[str, Sequence[Curve]]],
     across: str,
     kind: Kind,
@@ -89,7 +89,7 @@ def draw_curves(
         return page.save(kind)
 
 
-def draw_cost(
+def plot_cost(
     points: Sequence[CostPoint], across: str, up: str, kind: Kind, options: PlotOptions | None = None
 ) -> bytes:
     """Scores against costs: a point a row with its interval, a line through those that nothing beats for less.

@@ -55,7 +55,7 @@ class _Group:
     images: np.ndarray
 
 
-def draw_samples(
+def draw_sample_figure(
     runs: Sequence[str], dataset: DatasetLike, kind: Kind, options: SampleOptions | None = None
 ) -> tuple[bytes, dict[str, Any]]:
     """The figure as a file, and what it shows, JSON-ready.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.evaluation.paper.learning_curves import read_curves
+from fusionbench.evaluation.paper.learning_curves import learning_curves
 from fusionbench.training.log import read_log
 
 VALUES = [5.0, 3.0, 4.0, 1.0, 0.0]
@@ -23,10 +23,10 @@ def log(folder: Path, values: list[float] | list[str], names: tuple[str, ...] = 
 
 def test_panels_titles_and_axes(tmp_path: Path) -> None:
     runs = [log(tmp_path / "a", VALUES, ("kl", "loss")), log(tmp_path / "b", VALUES[:3], ("loss", "lr"))]
-    ((name, curves),) = read_curves(runs)
+    ((name, curves),) = learning_curves(runs)
     assert name == "loss" and [curve.group for curve in curves] == ["Net", "Net"]
     assert curves[0].x.tolist() == [10, 20, 30, 40, 50] and curves[0].y.tolist() == VALUES
-    panels = read_curves(runs, ["lr", "kl"], across="epoch")
+    panels = learning_curves(runs, ["lr", "kl"], across="epoch")
     assert [(name, len(found)) for name, found in panels] == [("lr", 1), ("kl", 1)]
     assert panels[0][1][0].x.tolist() == [0, 0.5, 1]
 
@@ -34,7 +34,7 @@ def test_panels_titles_and_axes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("window", [1, 3, 5, 99])
 def test_smoothing_is_a_centred_mean(tmp_path: Path, window: int) -> None:
     values = [*VALUES, float("nan"), 7.0, float("inf"), 2.0]
-    ((_, (curve,)),) = read_curves([log(tmp_path / "a", values)], smooth=window)
+    ((_, (curve,)),) = learning_curves([log(tmp_path / "a", values)], smooth=window)
     half = window // 2
     for place, value in enumerate(values):
         near = [one for one in values[max(0, place - half) : place + half + 1] if np.isfinite(one)]
@@ -51,9 +51,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (([f"={tmp_path}/a"], []), "TITLE=RUN"),
     ):
         with pytest.raises(UsageError, match=words):
-            read_curves(*arguments)
+            learning_curves(*arguments)
     with pytest.raises(DataError, match=r"run\.json"):
-        read_curves([str(tmp_path / "a")])  # no title, and no record that says which model it is
+        learning_curves([str(tmp_path / "a")])  # no title, and no record that says which model it is
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from fusionbench.core.errors import UsageError
 from fusionbench.core.vector_figures import typesetting
 from fusionbench.evaluation.paper import plots
-from fusionbench.evaluation.paper.plots import Curve, PlotOptions, draw_cost, draw_curves
+from fusionbench.evaluation.paper.plots import Curve, PlotOptions, plot_cost, plot_curves
 from fusionbench.results.paper_cost import CostPoint
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,8 +27,8 @@ def curves() -> list[tuple[str, list[Curve]]]:
 
 
 def test_a_line_each_and_one_entry_a_title() -> None:
-    content = draw_curves(curves(), "Step", "svg")
-    assert content == draw_curves(curves(), "Step", "svg")
+    content = plot_curves(curves(), "Step", "svg")
+    assert content == plot_curves(curves(), "Step", "svg")
     shown = texts(content)
     assert [shown.count(text) for text in ("A_b", "$Ours$", "Step", "loss")] == [1, 1, 1, 1]
     colours = re.findall(r"stroke: (#[0-9a-f]{6})", content.decode())
@@ -52,9 +52,9 @@ def points(count: int) -> list[CostPoint]:
 
 def test_names_stand_beside_points_or_numbers_do() -> None:
     few = [CostPoint("cheap & <b>", 0.0, 1.0, 0.5, 1.5, True), CostPoint("dear_$x$", 900.0, 3.0, None, None, True)]
-    shown = texts(draw_cost(few, "Time (ms)", "$Q^{AB/F}$", "svg"))
+    shown = texts(plot_cost(few, "Time (ms)", "$Q^{AB/F}$", "svg"))
     assert {"cheap & <b>", "dear_$x$", "Time (ms)", "0"} <= set(shown)
-    crowded = texts(draw_cost(points(25), "Time (ms)", "VIF", "svg", PlotOptions(width=3.5)))
+    crowded = texts(plot_cost(points(25), "Time (ms)", "VIF", "svg", PlotOptions(width=3.5)))
     assert sum(text.startswith("row number") for text in crowded) == 25, "in a key"
     assert all(crowded.count(str(number)) >= 2 for number in range(3, 26)), "beside its point, and in the key"
 
@@ -72,10 +72,10 @@ def test_names_do_not_hide_each_other() -> None:
 
 def test_what_is_refused() -> None:
     with pytest.raises(UsageError, match="no row has both"):
-        draw_cost([], "x", "y", "png")
+        plot_cost([], "x", "y", "png")
     with pytest.raises(UsageError, match="no curves"):
-        draw_curves([("loss", [])], "Step", "png")
+        plot_curves([("loss", [])], "Step", "png")
     with pytest.raises(UsageError, match="--log"):
-        draw_curves([("loss", [Curve("a", np.arange(3.0), np.arange(3.0))])], "Step", "png", log=True)
+        plot_curves([("loss", [Curve("a", np.arange(3.0), np.arange(3.0))])], "Step", "png", log=True)
     with pytest.raises(UsageError, match="no room"):
-        draw_curves(curves() * 9, "Step", "png", PlotOptions(width=3.5))
+        plot_curves(curves() * 9, "Step", "png", PlotOptions(width=3.5))

@@ -11,7 +11,7 @@ import pytest
 from fusionbench.core.errors import UsageError
 from fusionbench.evaluation.masked import sample_grid
 from fusionbench.evaluation.paper import samples
-from fusionbench.evaluation.paper.samples import SampleOptions, draw_samples
+from fusionbench.evaluation.paper.samples import SampleOptions, draw_sample_figure
 from fusionbench.models import create_model
 from tests.helpers.learning import MemoryDataset
 from tests.helpers.pairs import PairDataset
@@ -35,7 +35,7 @@ def test_every_image_is_in_its_place(runs: list[str]) -> None:
         MemoryDataset(),
         SampleOptions(ids=[1, 4], inputs=[0, 2], draws=2, mean_of=5, gap=0.0, dpi=160, width=9.0),
     )
-    content, record = draw_samples(runs, data, "png", options)
+    content, record = draw_sample_figure(runs, data, "png", options)
     assert record["inputs"] == [0, 2] and [one["title"] for one in record["models"]] == ["CVAE & co", "Max"]
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE).astype(int)
     left, top = 8 * 1.25 / 72 * 3 * 160, 8 * 1.25 / 72 * 2 * 160
@@ -68,9 +68,9 @@ def sample_grid_of(runs: list[str], data: MemoryDataset) -> dict[str, np.ndarray
 
 
 def test_without_a_choice(runs: list[str]) -> None:
-    _, record = draw_samples(runs[1:], MemoryDataset(), "svg")
+    _, record = draw_sample_figure(runs[1:], MemoryDataset(), "svg")
     assert record["inputs"] == [0, 1, 2, 3] and record["ids"] == [0]
-    _, record = draw_samples(runs[1:], MemoryDataset(), "svg", SampleOptions(ids=[0, 1]))
+    _, record = draw_sample_figure(runs[1:], MemoryDataset(), "svg", SampleOptions(ids=[0, 1]))
     assert record["inputs"] == [1]
 
 
@@ -81,12 +81,12 @@ def test_what_is_refused(runs: list[str]) -> None:
         (SampleOptions(inputs=[4]), "0 to 3 inputs"),
     ):
         with pytest.raises(UsageError, match=words):
-            draw_samples(runs, data, "png", options)
+            draw_sample_figure(runs, data, "png", options)
     with pytest.raises(UsageError, match="TITLE=RUN"):
-        draw_samples(["=cvae"], data, "png")
+        draw_sample_figure(["=cvae"], data, "png")
     with pytest.raises(UsageError, match="--draws"):
         SampleOptions(draws=0)
     pairs = PairDataset()
     pairs.has_targets = False  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="paper figure"):
-        draw_samples(runs, pairs, "png")  # type: ignore[arg-type]
+        draw_sample_figure(runs, pairs, "png")  # type: ignore[arg-type]
