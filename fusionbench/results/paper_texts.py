@@ -231,7 +231,8 @@ def _as_csv(table: PaperTable) -> str:
     for part in table.parts:
         for row in part.rows:
             rows.append([row.title, row.kind, part.heading, *_csv_cells(table, row)])
-            rows[-1].append("; ".join(texts[mark] for mark in (*part.notes, *row.notes)))
+            marks = dict.fromkeys([*part.notes, *row.notes, *(mark for cell in row.cells for mark in cell.notes)])
+            rows[-1].append("; ".join(texts[mark] for mark in marks))
     return csv_text(rows)
 
 

@@ -118,6 +118,7 @@ def test_csv_has_numbers_and_marks_apart(table: PaperTable) -> None:
     assert [line["kind"] for line in lines] == ["trivial", "method", "method", "printed"]
     assert lines[2]["en mark"] == "best" and lines[2]["en"].startswith("2.5") and lines[3]["en"] == "7.17"
     assert lines[3]["notes"].startswith("Printed in Y. Guo et al.")
+    assert "n/a: 3 of 12 images have no" in lines[2]["notes"]
     assert lines[2]["scd"] == "n/a" and "params mark" not in lines[0]
 
 

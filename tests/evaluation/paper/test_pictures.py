@@ -85,6 +85,18 @@ def test_presets_and_metrics_by_name() -> None:
     assert score_named("Q^{AB/F}").name == "qabf" and score_named("mi@cddfuse").unit == "nats"
 
 
+def test_published_images_of_a_real_pair(real_data: Path) -> None:
+    """By the source's name; scores are those of the three files."""
+    pairs = PairFiles.of_data("tno", None, real_data / "tno", NO_RANGES)
+    folder = real_data / "fused" / "CDDFuse" / "tno"
+    metrics = [score_named(name) for name in ("EN", "Qabf")]
+    (pair,) = shown_pairs(pairs, ["17"], open_methods([f"CDDFuse={folder}"]), scores=metrics)
+    files = pairs.files_of("17")
+    scored = score_files(*files, folder / "17.png", metrics=["en", "qabf"], jobs=1)
+    assert pair.fused[0].scores == {name: scored.values[name][0] for name in ("en", "qabf")}
+    assert all(picture.pixels.ndim == 2 for picture in pair.pictures), "three equal channels are one"
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     ir, vis = folders(tmp_path)
     pairs = PairFiles.of_places(ir, vis, NO_RANGES)
