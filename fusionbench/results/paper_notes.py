@@ -15,7 +15,7 @@ from fusionbench.results.comparison import Comparison, Entry, title_of
 from fusionbench.results.paper_columns import PaperColumn
 from fusionbench.results.published import paper_of
 from fusionbench.results.schema import Result, not_available
-from fusionbench.results.tracks import UNNAMED
+from fusionbench.results.tracks import UNNAMED, has_dialects
 
 if TYPE_CHECKING:
     from fusionbench.results.paper_table import PaperPart, TableOptions
@@ -143,12 +143,11 @@ def caption_of(
     scores = [column for column in columns if column.kind == "score"]
     identity = comparison.entries[0].results[0].identity
     data, protocol = identity.dataset, identity.protocol
-    what = "pairs" if protocol.name == "pairs" else "images"
     dialects = {column.dialect for column in scores}
     names = [DIALECTS[name].id if name in DIALECTS else name or STANDARD for name in sorted(dialects)]
-    definitions = f", definitions {' and '.join(names)}" if protocol.name == "pairs" else ""
+    definitions = f", definitions {' and '.join(names)}" if has_dialects(protocol.name) else ""
     text = [
-        f"Means over the {data.n:,} {what} of {data.name} {data.version} ({data.split}), "
+        f"Means over the {data.n:,} images of {data.name} {data.version} ({data.split}), "
         f"protocol {protocol.name}/{protocol.version}{definitions}."
     ]
     arrows = {"higher": "↑ higher is better", "lower": "↓ lower is better"}

@@ -43,7 +43,7 @@ def test_best_second_and_ties(root: Path) -> None:
     }
     assert [[row.title for row in part.rows] for part in table.parts] == [["copy"], ["best", "tied", "worse"]]
     assert "of 4 rows" in table.caption and "above a rule" in table.caption and "95% intervals" in table.caption
-    assert "12 pairs of pairs-demo 1.0.0 (test), protocol pairs/1, definitions standard/1" in table.caption
+    assert "12 images of pairs-demo 1.0.0 (test), protocol pairs/1, definitions standard/1" in table.caption
     json.dumps(table_data(table), allow_nan=False)
 
 
