@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,8 @@ from fusionbench.board.page_model import Benchmark, BoardRow, Cell, Column, Colu
 from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.results.comparison import title_of
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, is_count
-from fusionbench.results.published import Paper, paper_of
+from fusionbench.results.published import Paper, paper_of, plain_name
+from fusionbench.results.published import beside as beside  # it was here, and is read from here
 from fusionbench.results.schema import Result
 from fusionbench.results.tracks import UNNAMED
 
@@ -22,19 +22,6 @@ def column_title(key: str) -> str:
     """Head of a score's column."""
     column = key.partition("@")[2]
     return f"N={column}" if is_count(column) else COLUMN_TITLES.get(column, column)
-
-
-def beside(published: Result, first: Result) -> bool:
-    """Whether a published row is about the data set and the track of the measured ones; no paper saw secret views."""
-    if "round" in first.identity.protocol.params:
-        return False
-    dataset, track = published.identity.dataset.name, published.identity.protocol.params.get("track")
-    return _plain(dataset) == _plain(first.identity.dataset.name) and track == first.identity.protocol.name
-
-
-def _plain(dataset: str) -> str:
-    """``fusiont-less`` and ``fusion_tless`` name the same data set as ``fusiontless``."""
-    return re.sub("[^a-z0-9]", "", dataset.lower())
 
 
 def add_dialects(groups: Sequence[ColumnGroup], published: Sequence[Result]) -> None:
@@ -70,7 +57,7 @@ def published_row(result: Result, groups: Sequence[ColumnGroup]) -> BoardRow:
             note += f"; mean of its runs {mean:g} ± {sd:g}"
         cells[column.key] = Cell(text, score.mean, note)
     title = result.title.replace("+", " plus ")
-    anchor = slug(f"published-{_plain(result.identity.dataset.name)}-{title}") + f"-{result.id[:6]}"
+    anchor = slug(f"published-{plain_name(result.identity.dataset.name)}-{title}") + f"-{result.id[:6]}"
     several = any("runs_mean" in score.extra for score in result.scores.values())
     caveats = tuple(filter(None, result.origin.note.split("\n")))
     where = Published(paper, result.identity.model.name, caveats, result.origin.submitter or "")

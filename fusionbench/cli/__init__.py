@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Models"),
     "compare": ("compare", "Results"),
     "study": ("study", "Results"),
+    "paper": ("paper", "Results"),
     "gate": ("gate", "Results"),
     "reproduce": ("reproduce", "Results"),
     "board": ("board", "Results"),

@@ -162,3 +162,17 @@ def counted(number: int, noun: str) -> str:
         ('1 problem', '0 problems', '1,200 items')
     """
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def letters_of(place: int) -> str:
+    """The letters that number places: a to z, then aa, ab and so on.
+
+    Example:
+        >>> from fusionbench.core.text import letters_of
+        >>> [letters_of(place) for place in (0, 25, 26, 702)]
+        ['a', 'z', 'aa', 'aaa']
+    """
+    letters = ""
+    while place >= 0:
+        place, letters = place // 26 - 1, chr(ord("a") + place % 26) + letters
+    return letters

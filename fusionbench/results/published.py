@@ -9,6 +9,7 @@ the package are in ``board/data`` and are handled like submitted ones.
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -323,6 +324,19 @@ def shipped() -> tuple[schema.Result, ...]:
         if file.name.endswith(".json"):
             results += results_of(msgspec.json.decode(file.read_bytes(), type=Record))
     return tuple(results)
+
+
+def beside(published: schema.Result, first: schema.Result) -> bool:
+    """Whether a published row is about the data set and the track of the measured ones; no paper saw secret views."""
+    if "round" in first.identity.protocol.params:
+        return False
+    dataset, track = published.identity.dataset.name, published.identity.protocol.params.get("track")
+    return plain_name(dataset) == plain_name(first.identity.dataset.name) and track == first.identity.protocol.name
+
+
+def plain_name(dataset: str) -> str:
+    """``fusiont-less`` and ``fusion_tless`` name the same data set as ``fusiontless``."""
+    return re.sub("[^a-z0-9]", "", dataset.lower())
 
 
 def template() -> str:

@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.text import csv_text, in_latex, in_markdown_table, one_line
+from fusionbench.results.booktabs import booktabs, table_line
 from fusionbench.results.bootstrap import ScoreRow
 from fusionbench.results.clipping import clipped_mark
 from fusionbench.results.comparison import Comparison, Entry
@@ -333,24 +334,20 @@ def as_latex(comparison: Comparison) -> str:
     arrows = {"higher": "$\\uparrow$", "lower": "$\\downarrow$"}
     heads = [f"{in_latex(key)} {arrows[better]}" for key, better in comparison.better.items()]
     about = one_line(legend(comparison)).replace("; * not separable", "; bold: not separable")
-    lines = [
-        f"% {about}",
-        *(f"% {one_line(line)}" for line in notes(comparison)),
-        "\\begin{tabular}{l" + "r" * len(heads) + "}",
-        "\\toprule",
-        "model & " + " & ".join(heads) + " \\\\",
-        "\\midrule",
-    ]
-    for place, section in enumerate(_sections(comparison)):
-        lines += ["\\midrule"] if place else []
+    groups = []
+    for section in _sections(comparison):
+        group = []
         if section.heading:
-            lines.append(f"\\multicolumn{{{1 + len(heads)}}}{{l}}{{\\emph{{{in_latex(section.heading)}}}}} \\\\")
+            group.append(f"\\multicolumn{{{1 + len(heads)}}}{{l}}{{\\emph{{{in_latex(section.heading)}}}}} \\\\")
         for i in section.members:
             cells = [in_latex(label(comparison.entries[i])), *_cells(comparison, i, cell, ["--"])]
             if comparison.entries[i].trivial:
                 cells = [f"\\textcolor{{gray}}{{{text}}}" for text in cells]
-            lines.append(" & ".join(cells) + " \\\\")
+            group.append(table_line(cells))
         if section.bounds:
             texts = [_bound_text(comparison, section, key).replace("–", "--") for key in comparison.better]
-            lines.append(" & ".join([f"\\emph{{{in_latex(BOUND_TITLE)}}}", *texts]) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+            group.append(table_line([f"\\emph{{{in_latex(BOUND_TITLE)}}}", *texts]))
+        groups.append(group)
+    comments = [f"% {about}", *(f"% {one_line(line)}" for line in notes(comparison))]
+    table = booktabs("l" + "r" * len(heads), [table_line(["model", *heads])], groups)
+    return "\n".join([*comments, *table, ""])

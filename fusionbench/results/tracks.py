@@ -133,6 +133,17 @@ def has_public_targets(protocol: str) -> bool:
     return protocol not in TRACKS.names() or TRACKS.get(protocol).public_targets
 
 
+def has_dialects(protocol: str) -> bool:
+    """Whether the metrics of a protocol have several definitions, one of which a table must name.
+
+    Example:
+        >>> from fusionbench.results.tracks import has_dialects
+        >>> has_dialects("pairs"), has_dialects("masked"), has_dialects("not-installed")
+        (True, False, False)
+    """
+    return protocol in TRACKS.names() and bool(TRACKS.get(protocol)().dialect_problems(None))
+
+
 def ranking_parameter(protocol: str) -> str | None:
     """The parameter of a protocol that says with which rows of a table a result is ranked; None where there is none.
 

@@ -10,14 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.io import write_bytes
+from fusionbench.core.io import read_bounded, write_bytes
 
 Mean = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 COLUMNS = ("step", "epoch", "name", "value")
+MAX_BYTES = 64 << 20
+_LONGEST_NAME = 80
 
 
 class RunLog:
@@ -101,3 +104,29 @@ def _tensorboard(out: Path) -> Any:
     except ImportError as error:
         raise UsageError("TensorBoard is not installed; pip install 'fusionbench[tensorboard]'") from error
     return SummaryWriter(str(out / "tensorboard"))
+
+
+def read_log(folder: str | Path) -> dict[str, np.ndarray]:
+    """The curves of a run: name -> float64 (n,3) with step, epoch and value in the order of steps.
+
+    Raises:
+        DataError: no log there, or a line that is none of one.
+    """
+    path = Path(folder) / "log.csv"
+    text = read_bounded(path, MAX_BYTES, "log of a run (fusionbench train writes it)")
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    try:
+        lines = csv.reader(io.StringIO(text.decode()), strict=True)
+        if tuple(next(lines, ())) != COLUMNS:
+            raise DataError(f"{path}: not a log of a run: its first line is not {','.join(COLUMNS)}")
+        for number, line in enumerate(lines, 2):
+            if len(line) != len(COLUMNS) or not line[0].isdecimal() or len(line[2]) > _LONGEST_NAME:
+                raise DataError(f"{path}: line {number} is no line of a log; remove it, or train again")
+            found.setdefault(line[2], []).append((float(line[0]), float(line[1]), float(line[3])))
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise DataError(f"{path}: not a log of a run: {' '.join(str(error).split())[:120]}") from error
+    curves = {name: np.array(rows, np.float64) for name, rows in found.items()}
+    for name, rows in curves.items():
+        if not (np.diff(rows[:, 0]) > 0).all():
+            raise DataError(f"{path}: the steps of {name!r} do not rise; it was edited, train again")
+    return curves

@@ -183,6 +183,8 @@ WORKING = {
     "recipe check digits.toml": {"numpy", "cv2", "joblib"},  # images are read in threads
     "compare results": {"numpy", "rich", "scipy"},  # quantiles of Student's t and of the studentised range
     "compare results --csv": {"numpy", "rich", "scipy"},
+    "paper table results --metrics mse_min,params -o table.tex": {"numpy", "rich", "scipy"},
+    "paper cost results --metric mse_min -o cost.pdf": {"numpy", "rich", "scipy", "matplotlib", "PIL"},
     "gate results --baseline new.json --update-baseline": {"numpy", "rich", "scipy"},
     "gate results --baseline base.json": {"numpy", "rich", "scipy"},  # quantiles of Student's t
     "board results -o site": {"numpy", "jinja2", "scipy"},
