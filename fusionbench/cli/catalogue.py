@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import data_root_option, json_option
 from fusionbench.evaluation import catalogue
 
 # what a listing shows beside the name; the JSON form has everything
@@ -21,16 +23,14 @@ _COLUMNS = {
     "protocols": ("title", "about"),
     "datasets": ("version", "id", "splits", "folder"),
 }
-_ROOT = click.option(
-    "--data", "root", default="data", show_default=True, type=click.Path(path_type=Path), help="Folder of data sets."
-)
+_ROOT = data_root_option(name="root", former=["--data"])
 
 
 @click.command("list", short_help="List models, metrics, sources, recipes, data sets, suites or protocols.")
 @click.argument("kind", required=False, type=click.Choice(catalogue.KINDS))
 @click.argument("pattern", required=False)
 @_ROOT
-@click.option("--json", "as_json", is_flag=True, help="An array of objects with `name` and everything known.")
+@json_option("An array of objects with `name` and everything known.")
 def list_command(kind: str | None, pattern: str | None, root: Path, as_json: bool) -> None:
     """List one KIND of things, or the names of all kinds; PATTERN filters names ('cvae*').
 
@@ -74,10 +74,10 @@ def _short(value: Any, column: str) -> str:
 
 
 @click.command("describe", short_help="Show everything about one name.")
-@click.argument("name")
+@click.argument("name", type=Names(*catalogue.KINDS))
 @click.option("--kind", type=click.Choice(catalogue.KINDS), help="Look among these only.")
 @_ROOT
-@click.option("--json", "as_json", is_flag=True, help="The card as a JSON object; an array when several have the name.")
+@json_option("The card as a JSON object; an array when several have the name.")
 def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> None:
     """Show the card of NAME: a model, metric, source, recipe, data set, suite or protocol.
 

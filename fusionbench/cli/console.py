@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class PrintableStream:
-    """A text stream that writes :func:`printable` text to another one, which is ``raw``."""
+    """A text stream that writes :func:`printable` text to another one, which is ``raw``; ``used`` once it has.
+
+    ``json_lines``: it is one JSON document a line.
+    """
 
     def __init__(self, raw: TextIO) -> None:
-        self.raw = raw
+        self.raw, self.used, self.json_lines = raw, False, False
 
     def write(self, text: str) -> int:
+        self.used = self.used or bool(text)
         self.raw.write(printable(text))
         return len(text)
 
@@ -37,10 +41,17 @@ class PrintableStream:
 
 
 @contextlib.contextmanager
-def printable_stdout() -> Iterator[None]:
+def printable_stdout() -> Iterator[PrintableStream]:
     """Let through stdout only what cannot move a cursor, hide text or turn its direction."""
-    with contextlib.redirect_stdout(PrintableStream(sys.stdout)):
-        yield
+    stream = PrintableStream(sys.stdout)
+    with contextlib.redirect_stdout(stream):
+        yield stream
+
+
+def print_json_lines() -> None:
+    """Say that this verb prints one JSON document a line: an error that ends it is one more line."""
+    if isinstance(sys.stdout, PrintableStream):
+        sys.stdout.json_lines = True
 
 
 def console(width: int) -> Console:

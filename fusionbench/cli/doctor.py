@@ -7,11 +7,12 @@ from dataclasses import asdict
 
 import click
 
+from fusionbench.cli.options import json_option
 from fusionbench.core.errors import CannotMeasure
 
 
 @click.command("doctor", short_help="Check the installation and the machine.")
-@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@json_option("The findings as JSON.")
 @click.option("--quick", is_flag=True, help="Leave out the training steps that check the gradients.")
 def doctor_command(as_json: bool, quick: bool) -> None:
     """Check Python, processor, memory, packages, devices, disk and plugins. Exit code 3 when something will not work.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.cluster_options import cluster_options
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import Former, device_option, jobs_option, json_option, option, out_option, setting
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.core.errors import UsageError
@@ -33,20 +35,30 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--d", type=_PLACE, help="Fourth source.")
 @click.option("--e", type=_PLACE, help="Fifth source.")
 @click.option("--f", type=_PLACE, help="Sixth source.")
-@click.option("--target", type=_PLACE, help="The known truth: an image or a folder, with or without sources.")
-@click.option("--fused", required=True, type=_PLACE, help="What to score: an image or a folder, paired by stem.")
-@click.option("--metrics", help="Comma-separated names, or all. [default: the eight of the field's tables]")
-@click.option("--dialect", help="Whose definitions, for example cddfuse. [default: standard/1]")
-@click.option("--suite", help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.")
-@click.option("--name", help="With --suite: what the method is called in folders, for example my-method.")
+@click.option("--target", type=_PLACE, metavar="PATH", help="The known truth: an image or a folder, with or without sources.")
+@click.option("--fused", required=True, type=_PLACE, metavar="PATH", help="What to score: an image or a folder, paired by stem.")
+@click.option(
+    "--metrics",
+    type=Names("metrics", several=True, plugin="metrics"),
+    metavar="NAMES",
+    help="Comma-separated names, FILE.py:METRIC for yours, or all. [default: the eight of the field's tables]",
+)
+@click.option("--dialect", metavar="NAME", help="Whose definitions, for example cddfuse. [default: standard/1]")
+@click.option(
+    "--suite",
+    type=Names("suites", files=True),
+    metavar="SUITE",
+    help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.",
+)
+@click.option("--name", metavar="NAME", help="With --suite: what the method is called in folders, for example my-method.")
 @click.option("--title", help="With --suite: what tables call it. [default: its name]")
 @click.option("--note", default="", help="With --suite: where the images are from.")
-@click.option("--out", type=_PLACE, help="With --suite: root of results. [default: results]")
+@out_option("Write the values per image to this .csv file as well; with --suite: root of results [results].")
+@option("--csv", "csv_path", type=_PLACE, hidden=True, cls=Former, now="-o FILE.csv")
 @keep_images_option("With --suite: keep the images for the board's pages [where the licence allows redistribution].")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON with full float64 values.")
-@click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
-@click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or auto.")
+@json_option("Print JSON with full float64 values.")
+@jobs_option("Images at a time [the processors at hand].", default=None, setting=None)
+@device_option("cpu, cuda, cuda:1, or auto [cpu].", default="cpu", setting=None)
 @cluster_options("Score folders")
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @range_options("a", "b", "fused")
@@ -120,7 +132,7 @@ def score_command(
             raise UsageError(f"--jobs must be at least 1, got {jobs}")
         from fusionbench.evaluation.external import score_outputs
 
-        root = out or Path("results")
+        root = out or Path(setting("results_root"))
         result = score_outputs(
             suite,
             a,
@@ -139,8 +151,11 @@ def score_command(
         )
         _show_result(result, root, as_json)
         return
-    if name or title or note or out or keep_images is not None:
-        raise UsageError("--name, --title, --note, --out and --keep-images belong to a result: add --suite")
+    if name or title or note or keep_images is not None:
+        raise UsageError("--name, --title, --note and --keep-images belong to a result: add --suite")
+    if out is not None and out.suffix.lower() != ".csv":
+        raise UsageError(f"-o {out}: a .csv file for the values per image; a folder of results goes with --suite")
+    csv_path = out or csv_path
     from fusionbench.evaluation.image_files import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None

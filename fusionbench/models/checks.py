@@ -6,8 +6,6 @@ A check that makes no sense for a model (it has no samples, say) raises :class:`
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +17,7 @@ import torch
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.interfaces import Model, is_trainable
+from fusionbench.core.plugin_files import load_module
 from fusionbench.core.types import Batch, ImageSpec
 
 MASKED = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
@@ -318,19 +317,9 @@ def load_class(where: str) -> type[Model]:
         UsageError, DataError: no such file or class, or a file that cannot be run.
     """
     file, _, name = where.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
+    if not Path(file).is_file():
         raise DataError(f"{file}: no such file; name a class as my_model.py:Net")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up by name
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a script that ends itself is no success
-        raise DataError(f"{file}: cannot be imported: {_line(error)}") from error
-    found = getattr(module, name, None)
+    found = getattr(load_module(Path(file)), name, None)
     if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
         raise UsageError(f"{file}: has no torch.nn.Module called {name!r}")
     return cast("type[Model]", found)  # the checks look at the rest

@@ -1,0 +1,3 @@
+import click
+@click.command("new")
+def new_command() -> None: pass
