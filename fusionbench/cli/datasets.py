@@ -311,18 +311,19 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
         raise DataError(f"{recipe_name}: a recipe is a .toml file")
     recipe = load_recipe(recipe_name)
     SOURCES.get(recipe.source.name)
-    spec = recipe.image_spec
+    spec, whole = recipe.image_spec, bool(getattr(recipe, "whole", False))
+    size = "pairs of their own sizes" if whole else f"{spec.height}×{spec.width}×{spec.channels}"
     facts: dict[str, Any] = {
         "name": recipe.name,
         "version": recipe.version,
         "hash": recipe.hash,
-        "image": [spec.height, spec.width, spec.channels],
+        "image": None if whole else [spec.height, spec.width, spec.channels],
         "views": spec.views,
         "splits": list(recipe.splits),
     }
     lines = [f"{recipe_name}: a valid recipe for {recipe.name} {recipe.version} (recipe {recipe.hash[:12]})"]
     lines.append(
-        f"  {spec.views} views of {spec.height}×{spec.width}×{spec.channels}; splits: {', '.join(recipe.splits)}"
+        f"  {spec.views} views of {size}; splits: {', '.join(recipe.splits)}"
     )
     problem = ""
     if source_dir is not None or recipe.source.name in ("digits", "pairs-demo"):  # embedded ones

@@ -91,7 +91,8 @@ def generate_command(
     from fusionbench.data.upload import build_to_url, is_url
 
     if (name is None) == (recipe_file is None):
-        raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
+        many = len(list_recipes())
+        raise UsageError(f"Name one of {many} data sets (`fusionbench list recipes`) or a recipe with --recipe FILE")
     recipe = load_chosen_recipe(name, recipe_file, range_a, range_b)
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)
