@@ -311,7 +311,7 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
         raise DataError(f"{recipe_name}: a recipe is a .toml file")
     recipe = load_recipe(recipe_name)
     SOURCES.get(recipe.source.name)
-    spec, whole = recipe.image_spec, bool(getattr(recipe, "whole", False))
+    spec, whole = recipe.image_spec, hasattr(recipe, "pairs") and recipe.whole
     size = "pairs of their own sizes" if whole else f"{spec.height}×{spec.width}×{spec.channels}"
     facts: dict[str, Any] = {
         "name": recipe.name,

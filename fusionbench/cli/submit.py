@@ -84,20 +84,30 @@ def pack_command(
 @click.argument("submission", metavar="SUBMISSION|FILE.py:NAME", type=Names(files=True))
 @data_option("Hold predictions against this data set, or folder of pairs, too.", as_path=True)
 @click.option("--results", type=_PATH, metavar="DIR", help="Accepted submissions: is one of another submitter the same?")
+@click.option(
+    "--source-dir", type=_PATH, metavar="DIR", help="Files of a source of your own, as FILE.py:CLASS names one."
+)
 @json_option("The report as JSON.")
-def check_command(submission: str, data: Path | None, results: Path | None, as_json: bool) -> None:
+def check_command(
+    submission: str, data: Path | None, results: Path | None, source_dir: Path | None, as_json: bool
+) -> None:
     """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
 
-    With FILE.py:CLASS, run the contract's checks on a model class of your own, on your own machine, and print the table
-    to paste into a pull request.
+    With FILE.py:NAME, run the contract's checks on a model, metric, source or protocol of your own, on your own machine,
+    and print the table to paste into a pull request.
 
     Example: fusionbench check cvae.zip
+
+    Example: fusionbench check my_model.py:Net
     """
+    from fusionbench.cli.check_plugin import check_plugin
+    from fusionbench.core.plugin_files import split_plugin
     from fusionbench.submissions.submit import check_submission
 
-    if ".py:" in submission:
-        _check_class(submission, as_json)
-        return
+    if (file := split_plugin(submission)) is not None:
+        return check_plugin(file, submission, data, source_dir, as_json)
+    if source_dir is not None:
+        raise UsageError("--source-dir is about a source of your own, such as my_pairs.py:MyPairs")
     report = check_submission(Path(submission), data=data, results=results)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False))
@@ -112,19 +122,6 @@ def check_command(submission: str, data: Path | None, results: Path | None, as_j
             say(f"submission {report.id}")
     if not report.ok:
         raise Rejected(f"{submission}: {counted(len(report.problems), 'problem')}")
-
-
-def _check_class(where: str, as_json: bool) -> None:
-    from fusionbench.models.checks import check_class, load_class
-    from fusionbench.training.gradient_check import gradient_row
-
-    cls = load_class(where)
-    report = check_class(cls)
-    report.rows.append(gradient_row(where, cls))
-    click.echo(json.dumps(report.as_json(), indent=1, ensure_ascii=False) if as_json else report.as_markdown())
-    if not report.ok:
-        bad = [row.check for row in report.rows if row.verdict == "fails"]
-        raise Rejected(f"{where}: {len(bad)} of {len(report.rows)} checks fail: {', '.join(bad)}")
 
 
 @click.command("accept", short_help="Score a submission and save the result.")

@@ -101,7 +101,7 @@ def recipe_card(name: str) -> Card:
 
     recipe = load_recipe(name)
     spec = recipe.image_spec
-    whole = bool(getattr(recipe, "whole", False))  # pairs of their own sizes, of which training takes crops
+    whole = hasattr(recipe, "pairs") and recipe.whole  # pairs of their own sizes, of which training takes crops
     return {
         "title": recipe.title,
         "about": " ".join(recipe.description.split()),
