@@ -23,6 +23,7 @@ def doctor_command(as_json: bool, quick: bool) -> None:
     Example: fusionbench doctor
     """
     from fusionbench import __version__
+    from fusionbench.cli.console import echo_marked, wrapped
     from fusionbench.cli.diagnostics import examine
 
     findings = examine(without=["gradients"] if quick else [])
@@ -35,8 +36,10 @@ def doctor_command(as_json: bool, quick: bool) -> None:
         click.echo(f"fusionbench {__version__}")
         for finding in findings:
             text, colour = marks[finding.status]
-            click.echo(f"{click.style(text, fg=colour)} {finding.check:12}{finding.detail}")
+            first, *more = wrapped(f"{finding.check:12}{finding.detail}", 5, 17)
+            echo_marked(text, f" {first}", fg=colour)
+            click.echo("".join(f"{line}\n" for line in more), nl=False)
             if finding.remedy:
-                click.echo(f"{'':17}→ {finding.remedy}")
+                click.echo("\n".join(wrapped(f"{'':17}→ {finding.remedy}", 0, 19)))
     if failed:
         raise CannotMeasure(f"{len(failed)} of {len(findings)} checks failed: {', '.join(f.check for f in failed)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.cluster_options import cluster_options
+from fusionbench.cli.console import terminal_width
 from fusionbench.cli.names import Names
 from fusionbench.cli.options import Former, device_option, jobs_option, json_option, option, out_option, setting
 from fusionbench.cli.range_options import range_options
@@ -224,13 +225,24 @@ def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dial
         rows += [["mean", *means], ["± (95 %)", *halves]]
         if any(score.n != len(ids) for _, _, score in columns.values()):
             rows.append(["images", *(str(score.n) for _, _, score in columns.values())])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    ]
+    lines = [line for block in _blocks(rows, terminal_width()) for line in block]
     head = f"{len(ids)} image" + ("s" if len(ids) != 1 else "") + f", {dialect}"
     return "\n".join([head, *lines, *_why_not({name: score for name, (_, _, score) in columns.items()}, len(ids))])
+
+
+def _blocks(rows: list[list[str]], width: int | None) -> list[list[str]]:
+    """Rows of cells as lines, in as many blocks of columns below each other as fit a terminal of ``width`` columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    blocks: list[list[str]] = []
+    begin = 1
+    while begin < len(widths):
+        end = begin + 1
+        while end < len(widths) and (width is None or widths[0] + sum(w + 2 for w in widths[begin : end + 1]) <= width):
+            end += 1
+        cells = [[row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(begin, end))] for row in rows]
+        blocks.append(["  ".join(row).rstrip() for row in cells])
+        begin = end
+    return blocks
 
 
 def _why_not(scores: Mapping[str, Score], images: int) -> list[str]:
