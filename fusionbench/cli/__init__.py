@@ -90,9 +90,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.group(
-    cls=LazyGroup, params=common_options(), context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=LazyGroup, params=common_options(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fusionbench")
 def cli() -> None:
     """Deterministic data sets, exact metrics and fair comparisons for image fusion.
@@ -166,8 +164,8 @@ class _Leaving:
     """How a command ends that could not do what it was asked to.
 
     Args:
-        as_json: whether its words have ``--json``: then the error is the one JSON document on stdout, where the verb has
-            printed none. A verb that has, such as a report of what is wrong, said it there; the exit code tells.
+        as_json: whether its words have ``--json``: then the error is the one JSON document on stdout, where the verb
+            has printed none. A verb that has, such as a report of what is wrong, said it there; the exit code tells.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -187,9 +185,7 @@ class _Leaving:
         with contextlib.suppress(OSError, ValueError):  # stdout may be what failed
             print(json.dumps({"error": body}), flush=True)
 
-    def leave(
-        self, message: str, code: int, details: Sequence[str] = (), kind: str = "MeasurementError"
-    ) -> NoReturn:
+    def leave(self, message: str, code: int, details: Sequence[str] = (), kind: str = "MeasurementError") -> NoReturn:
         """Say it on stderr, and as JSON on stdout where that is wanted, and leave."""
         self.tell(message, code, details, kind)
         _leave(message, code, details)

@@ -1,4 +1,4 @@
-"""``fusionbench check FILE.py:NAME``: the contract's checks on a model, metric, source or protocol of the user's own."""
+"""``fusionbench check FILE.py:NAME``: the contract's checks on a model, metric, source or protocol of one's own."""
 
 from __future__ import annotations
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.cli.codabench import PER_DAY, TOTAL, codabench_command, codabench_score_command
+from fusionbench.cli.community_parts import find_place, find_pull, now, tell, verdict_text
 from fusionbench.cli.names import Names
-from fusionbench.cli.options import data_option, json_option, option, out_option
+from fusionbench.cli.options import json_option, option, out_option
 from fusionbench.core.errors import UsageError
 from fusionbench.core.text import counted
 
 if TYPE_CHECKING:
-    from fusionbench.board.community.accept import Place
-    from fusionbench.board.community.ledger import AnyLine
-    from fusionbench.board.community.pull_request import PullRequest
+    pass
 
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.option(
     "--folder", type=_PATH, metavar="DIR", default=".", show_default=True, help="A clone of the leaderboard."
 )
-_EVENT = click.option("--event", type=_PATH, metavar="FILE", help="The facts of the pull request, as GITHUB_EVENT_PATH names them.")
+_EVENT = click.option(
+    "--event", type=_PATH, metavar="FILE", help="The facts of the pull request, as GITHUB_EVENT_PATH names them."
+)
 _EXPECT = option(
     "--commit",
     "expect",
@@ -31,11 +32,13 @@ _EXPECT = option(
     former=["--expect"],
     help="Refuse the pull request if it is at another commit.",
 )
-_SUBMITTER = click.option("--submitter", metavar="NAME", help="Without --event: the account that opened the pull request.")
+_SUBMITTER = click.option(
+    "--submitter", metavar="NAME", help="Without --event: the account that opened the pull request."
+)
 _SUMMARY = click.option("--summary", type=_PATH, metavar="FILE", help="Add what happened to this Markdown file.")
-_REMOTE = click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push; '' commits here only.")
-_PER_DAY = click.option("--per-day", default=2, show_default=True, type=click.IntRange(1), metavar="N", help="A day and account.")
-_TOTAL = click.option("--total", default=20, show_default=True, type=click.IntRange(1), metavar="N", help="An account in all.")
+_REMOTE = click.option(
+    "--remote", metavar="NAME", default="origin", show_default=True, help="Where to push; '' commits here only."
+)
 
 
 @click.group("community", short_help="A leaderboard as a Git repository; a suite for Codabench.")
@@ -58,8 +61,8 @@ def community_command() -> None:
 )
 @click.option("-d", "--data", metavar="SET", help="What is scored, by its name [the suite's data set].")
 @click.option("--kinds", default="weights,predictions,published", show_default=True, help="What is taken.")
-@_PER_DAY
-@_TOTAL
+@PER_DAY
+@TOTAL
 @click.option("--archive-mib", default=50, show_default=True, type=click.IntRange(1, 2048), help="MiB of a file.")
 @click.option("--owner", metavar="@NAME", help="Who approves changes of anything but submissions.")
 @click.option("--requirement", help="What pip installs [this release of fusionbench].")
@@ -160,14 +163,16 @@ def check_pr_command(
     from fusionbench.core.io import append_text
 
     repository = Repository(folder)
-    pull = _pull(event, expect, head, submitter)
-    verdict = check_pull_request(repository, pull, base, now=_now(), take=take)
+    pull = find_pull(event, expect, head, submitter)
+    verdict = check_pull_request(repository, pull, base, now=now(), take=take)
     if summary is not None:
         append_text(summary, verdict.as_markdown())
     if output is not None and verdict.ok:
         append_text(output, f"kind={verdict.kind}\nsubmitter={pull.submitter.login}\n")
     problems = [vars(problem) for problem in verdict.problems]
-    click.echo(json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else _text(verdict))
+    click.echo(
+        json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else verdict_text(verdict)
+    )
     if not verdict.ok:
         raise Rejected(f"refused: {counted(len(verdict.problems), 'problem')}")
 
@@ -176,9 +181,7 @@ def check_pr_command(
 @click.argument("submission", type=_PATH)
 @_FOLDER
 @out_option("A new or empty folder.", required=True)
-@click.option(
-    "--submitter", required=True, metavar="NAME", help="The account that sent it; its record has to name it."
-)
+@click.option("--submitter", required=True, metavar="NAME", help="The account that sent it; its record has to name it.")
 @click.option(
     "--round-views",
     type=_PATH,
@@ -236,9 +239,9 @@ def accept_community_command(
     """
     from fusionbench.board.community.accept import accept_pull_request
 
-    pull = _pull(event, expect, head, submitter)
-    line = accept_pull_request(_place(folder, remote), pull, scored, _now)
-    _tell(line, summary, as_json)
+    pull = find_pull(event, expect, head, submitter)
+    line = accept_pull_request(find_place(folder, remote), pull, scored, now)
+    tell(line, summary, as_json)
 
 
 @community_command.command("withdraw")
@@ -264,7 +267,7 @@ def withdraw_command(
         file = str(write_withdrawal_request(folder, submission, reason))
         click.echo(json.dumps({"file": file}) if as_json else file)
         return
-    _tell(withdraw_submission(_place(folder, remote), submission, reason, _now), summary, as_json)
+    tell(withdraw_submission(find_place(folder, remote), submission, reason, now), summary, as_json)
 
 
 @community_command.command("round-views")
@@ -351,105 +354,5 @@ def pages_command(folder: Path, out: Path, strict: bool, summary: Path | None, a
         raise Rejected(f"{len(pages.set_aside)} results were set aside, the first is {pages.set_aside[0].path}")
 
 
-@community_command.command("codabench")
-@click.argument("suite", type=Names("suites", files=True))
-@out_option("A new folder, or a .zip.", required=True)
-@data_option("The data; copied where the licence of their source allows it.", as_path=True)
-@click.option("--title", help="Title of the competition [the suite's].")
-@click.option("--image", help="The Docker image that has fusionbench, made of docker/ in the bundle.")
-@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC [today].")
-@_PER_DAY
-@_TOTAL
-@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), metavar="N", help="Most time for one upload.")
-@json_option("Print bundle and the state of its reference data as JSON.")
-def codabench_command(
-    suite: str,
-    out: Path,
-    data: Path | None,
-    title: str | None,
-    image: str | None,
-    start: datetime.datetime | None,
-    per_day: int,
-    total: int,
-    seconds: int,
-    as_json: bool,
-) -> None:
-    """Export a SUITE as a competition bundle for Codabench: competition.yaml, scoring program, reference data, pages.
-
-    Example: fusionbench community codabench pairs-demo -o bundle.zip
-    """
-    from fusionbench.board.community.codabench import BundleRequest, export_bundle
-    from fusionbench.board.community.settings import Limits
-    from fusionbench.core.progress import say
-
-    first = (start or _now()).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=datetime.UTC)
-    limits = Limits(per_day=per_day, total=total)
-    more = {} if image is None else {"image": image}
-    bundle = export_bundle(BundleRequest(suite, out, first, data, title, limits=limits, seconds=seconds, **more))
-    if bundle.reference == "missing":
-        say("note: the data are not in the bundle; its reference_data/README.md says what to put there")
-    if image is None:
-        say("note: build the image of docker/, push it, and name it with --image or in competition.yaml")
-    facts = {"bundle": str(bundle.path), "reference": bundle.reference}
-    click.echo(json.dumps(facts) if as_json else str(bundle.path))
-
-
-@community_command.command("codabench-score", hidden=True)
-@click.argument("inputs", type=_PATH)
-@click.argument("outputs", type=_PATH)
-@click.option("--suite", required=True, type=_PATH, metavar="SUITE", help="The suite's file.")
-@json_option("As without: the scores are an object.")
-def codabench_score_command(inputs: Path, outputs: Path, suite: Path, as_json: bool) -> None:
-    """What the scoring program of a bundle calls: INPUTS has res/ and ref/, OUTPUTS gets scores.json."""
-    from fusionbench.board.community.codabench_scoring import score_upload
-
-    click.echo(json.dumps(score_upload(inputs, outputs, suite), sort_keys=True))
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-def _pull(event: Path | None, expect: str | None, head: str | None, submitter: str | None) -> PullRequest:
-    """The pull request of an event, or of a commit and an account."""
-    from fusionbench.board.community.pull_request import pull_request_of, read_event
-
-    if (event is None) == (head is None or submitter is None):
-        raise UsageError("name the pull request with --event, or by its commit HEAD and --submitter")
-    if event is not None:
-        return read_event(event, expect)
-    assert head is not None and submitter is not None
-    return pull_request_of(head, submitter)
-
-
-def _place(folder: Path, remote: str) -> Place:
-    from fusionbench.board.community.accept import Place
-    from fusionbench.board.community.git import Repository
-    from fusionbench.board.community.settings import Leaderboard
-
-    repository = Repository(folder)
-    if remote and remote not in repository.remotes():
-        raise UsageError(f"{folder}: has no remote {remote!r}; name one, or commit here only with --remote ''")
-    return Place(repository, Leaderboard.read(folder).settings.branch, remote or None)
-
-
-def _text(verdict: object) -> str:
-    """The verdict, a line a problem."""
-    from fusionbench.board.community.pull_request import PullRequestVerdict
-
-    assert isinstance(verdict, PullRequestVerdict)
-    lines = [str(problem) for problem in verdict.problems]
-    lines += [f"note: {note}" for note in verdict.notes]
-    if verdict.ok:
-        lines.insert(0, f"{verdict.name}: a {verdict.kind} that passes: {verdict.about}")
-    return "\n".join(lines)
-
-
-def _tell(line: AnyLine, summary: Path | None, as_json: bool) -> None:
-    from fusionbench.board.community.ledger import AcceptedLine
-    from fusionbench.core.io import append_text
-
-    done = "Accepted" if isinstance(line, AcceptedLine) else "Withdrawn"
-    if summary is not None:
-        append_text(summary, f"{done} as `{line.id}`. This pull request is closed, not merged.\n")
-    click.echo(json.dumps({"id": line.id, "state": done.lower()}) if as_json else line.id)
+community_command.add_command(codabench_command)
+community_command.add_command(codabench_score_command)

@@ -111,7 +111,10 @@ def compare_command(
     found = read_results(results, strict=strict)
     if columns is not None:
         known = {key for one in found.members for key in one.result.scores}
-        scores = (*scores, *(key for name in columns.split(",") if name.strip() for key in _column(name.strip(), known)))
+        scores = (
+            *scores,
+            *(key for name in columns.split(",") if name.strip() for key in _column(name.strip(), known)),
+        )
     comparison = compare_results(found, scores=scores, resamples=resamples, level=level, tiers=tiers)
     if form == "json":
         aside = [one.as_json() for one in found.set_aside]

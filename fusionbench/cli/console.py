@@ -49,7 +49,7 @@ def printable_stdout() -> Iterator[PrintableStream]:
 
 
 def terminal_width() -> int | None:
-    """Columns of the terminal that stdout is; None where it is a file or a pipe, whose lines are as long as they are."""
+    """Columns of the terminal that stdout is; None where it is a file or a pipe, whose lines have any length."""
     if not sys.stdout.isatty():
         return None
     import shutil

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
     from fusionbench.data.build_plan import Plan
 
-_SOURCE = click.option("--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files.")
+_SOURCE = click.option(
+    "--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files."
+)
 _RECIPE = click.option(
     "--recipe", "recipe_file", type=click.Path(path_type=Path), metavar="FILE", help="A recipe file, not a NAME."
 )
@@ -216,9 +218,13 @@ def recipe_command() -> None:
 @click.argument("name")
 @click.option("--group-before", metavar="TEXT", help="Keep files in one split whose names are the same before TEXT.")
 @click.option("--group-parts", type=click.IntRange(1, 64), metavar="N", help="Before which occurrence of TEXT [1].")
-@click.option("--group-csv", type=click.Path(path_type=Path), metavar="FILE", help="Groups of files from a CSV: file,group.")
+@click.option(
+    "--group-csv", type=click.Path(path_type=Path), metavar="FILE", help="Groups of files from a CSV: file,group."
+)
 @click.option("--pairs", is_flag=True, help="For registered pairs of your own: patches to train on.")
-@click.option("--from", "origin", type=Names("recipes"), metavar="RECIPE", help="A copy of a recipe that comes with fusionbench.")
+@click.option(
+    "--from", "origin", type=Names("recipes"), metavar="RECIPE", help="A copy of a recipe that comes with fusionbench."
+)
 @range_options("a", "b", head="With --from: ")
 @json_option("Print an object with `name` and `text`.")
 def recipe_new(
@@ -322,9 +328,7 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
         "splits": list(recipe.splits),
     }
     lines = [f"{recipe_name}: a valid recipe for {recipe.name} {recipe.version} (recipe {recipe.hash[:12]})"]
-    lines.append(
-        f"  {spec.views} views of {size}; splits: {', '.join(recipe.splits)}"
-    )
+    lines.append(f"  {spec.views} views of {size}; splits: {', '.join(recipe.splits)}")
     problem = ""
     if source_dir is not None or recipe.source.name in ("digits", "pairs-demo"):  # embedded ones
         source = open_source(recipe, source_dir, fresh=True)

@@ -36,7 +36,9 @@ _PLACE = click.Path(path_type=Path)
     metavar="NAMES",
     help="Metrics of a row of bare numbers. [default: the eight of the field's tables]",
 )
-@click.option("--top", default=8, show_default=True, type=click.IntRange(1), metavar="N", help="How many candidates to show.")
+@click.option(
+    "--top", default=8, show_default=True, type=click.IntRange(1), metavar="N", help="How many candidates to show."
+)
 @json_option("All candidates as JSON.")
 @range_options("a", "b", "fused")
 def explain_command(

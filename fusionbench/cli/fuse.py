@@ -27,9 +27,7 @@ _PLACE = click.Path(path_type=Path)
 
 
 @click.command("fuse", short_help="Fuse two images, or two folders of them, with any method.")
-@click.argument(
-    "method", required=False, type=Names("models", files=True), metavar="[METHOD|RUN|FILE.py:CLASS]"
-)
+@click.argument("method", required=False, type=Names("models", files=True), metavar="[METHOD|RUN|FILE.py:CLASS]")
 @click.option("--a", type=_PLACE, metavar="PATH", help="First source (infrared, CT, PET): an image or a folder.")
 @click.option("--b", type=_PLACE, metavar="PATH", help="Second source (visible, MRI): an image or a folder.")
 @out_option("Folder of the fused images; for two files also a file.", required=True)
@@ -38,7 +36,12 @@ _PLACE = click.Path(path_type=Path)
 )
 @click.option("--video", is_flag=True, help="The sources are two videos, or two folders of numbered frames of one.")
 @click.option("--rate", type=float, help="Frames a second of a video made of folders. [default: 25]")
-@click.option("--weights", type=_PLACE, metavar="PATH", help="Weights of a method that learns: a run folder, or a .safetensors file.")
+@click.option(
+    "--weights",
+    type=_PLACE,
+    metavar="PATH",
+    help="Weights of a method that learns: a run folder, or a .safetensors file.",
+)
 @click.option("-p", "--preset", metavar="PRESET", help="Preset of the method.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Parameter of the method; repeatable.")
 @click.option(
@@ -58,7 +61,9 @@ _PLACE = click.Path(path_type=Path)
 @jobs_option("Pairs at a time [the processors at hand].", default=None)
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @click.option("--force", is_flag=True, help="Replace what is in OUT already.")
-@click.option("--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pairs with their fused images to this PNG.")
+@click.option(
+    "--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pairs with their fused images to this PNG."
+)
 @json_option("Print outputs and problems as JSON.")
 @range_options("a", "b")
 @click.pass_context

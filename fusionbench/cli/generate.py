@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command("generate")
 @click.argument("name", required=False, type=Names("recipes", files=True))
-@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), metavar="FILE", help="A recipe file instead of NAME.")
+@click.option(
+    "--recipe", "recipe_file", type=click.Path(path_type=Path), metavar="FILE", help="A recipe file instead of NAME."
+)
 @click.option("--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files.")
 @out_option(
     "Root of data sets: a folder, or an fsspec URL [--data-root of other verbs: data].",

@@ -10,6 +10,7 @@ import click
 
 from fusionbench.cli.options import json_option
 
+
 @click.command("migrate", short_help="Rewrite files of an older fusionbench in their present form.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be rewritten, and write nothing.")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from fusionbench.core.registry import Registry
 
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # no generic type in older releases of click
+
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._@/-]{0,80}")  # of folders; a shell shows nothing else
 _HELP = {  # a Python file may be given where one of these is asked for
     "models": "fusionbench.models:MODELS",
@@ -39,7 +43,7 @@ def registry_of(kind: str) -> Registry[Any]:
 
 
 def named(kind: str, text: str) -> str:
-    """The name that ``text`` stands for: itself, or what ``FILE.py:NAME`` defines, which is registered for this command.
+    """The name that ``text`` stands for: itself, or that of what ``FILE.py:NAME`` defines, known to this command now.
 
     Raises:
         UsageError, DataError: a file that is missing, fails, or has not exactly one of the kind.
@@ -49,7 +53,7 @@ def named(kind: str, text: str) -> str:
 
 
 def known_names(kind: str, root: Path = Path("data")) -> list[str]:
-    """Names of a kind, ``models`` or ``recipes``; of ``datasets`` those below ``root``. Empty where they cannot be had."""
+    """Names of a kind, such as ``models``; of ``datasets`` those below ``root``. Empty where they cannot be had."""
     try:
         if kind == "datasets":
             found = (path.parent.parent.parent.name for path in root.glob("*/*/*/manifest.json"))
@@ -74,7 +78,7 @@ def _shipped(folder: str) -> list[str]:
     return sorted({name for name in names if not name.startswith("template")})
 
 
-class Names(click.ParamType):
+class Names(_ParamType):
     """A text that is one name of some kinds, or several with commas between; the shell completes them.
 
     Args:

@@ -36,8 +36,8 @@ _NEXT = {
 def new_command(kind: str, name: str, out: Path, as_json: bool) -> None:
     """Write NAME, a commented file of a KIND that passes its checks as it is, and its test. Nothing is written over.
 
-    A Python file works wherever a name does: `fusionbench train my_net.py:MyNet`, `score --metrics my_metric.py:METRIC`,
-    `evaluate --data my_pairs.py:MyPairs`, `--protocol my_protocol.py:PROTOCOL`.
+    A Python file works wherever a name does: `fusionbench train my_net.py:MyNet`, `score --metrics
+    my_metric.py:METRIC`, `evaluate --data my_pairs.py:MyPairs --protocol my_protocol.py:PROTOCOL`.
 
     Example: fusionbench new model my-net
     """
@@ -100,8 +100,8 @@ def _hyphens(name: str) -> str:
 
 def _is_module(module: str) -> bool:
     """Whether Python or an installed package has a module of this name."""
-    from importlib.machinery import PathFinder
     import sys
+    from importlib.machinery import PathFinder
 
     here = {"", ".", os.getcwd()}
     elsewhere = [place for place in sys.path if place not in here]

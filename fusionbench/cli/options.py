@@ -15,7 +15,7 @@ from fusionbench.cli.names import DataSet
 from fusionbench.cli.renamed_options import warn_renamed
 
 if TYPE_CHECKING:
-    from fusionbench.core.settings import Settings, Value
+    from fusionbench.core.settings import Settings
 
 _SETTINGS, _CONFIG, _ROOT = "fusionbench.settings", "fusionbench.config", "fusionbench.data root"
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -45,10 +45,7 @@ class Option(click.Option):
 
     def consume_value(self, ctx: click.Context, opts: Any) -> Any:
         value, source = super().consume_value(ctx, opts)
-        if self.setting is not None and source in (click.core.ParameterSource.DEFAULT, None):
-            if (found := settings_of(ctx).get(self.setting)) is not None:
-                return found.value, _source(found)
-        return value, source
+        return _set_by_user(ctx, self.setting, value, source)
 
 
 class Former(Option):
@@ -73,15 +70,15 @@ class Argument(click.Argument):
 
     def consume_value(self, ctx: click.Context, opts: Any) -> Any:
         value, source = super().consume_value(ctx, opts)
-        if self.setting is not None and source in (click.core.ParameterSource.DEFAULT, None):
-            if (found := settings_of(ctx).get(self.setting)) is not None:
-                return found.value, _source(found)
-        return value, source
+        return _set_by_user(ctx, self.setting, value, source)
 
 
-def _source(found: Value) -> click.core.ParameterSource:
+def _set_by_user(ctx: click.Context, key: str | None, value: Any, source: Any) -> tuple[Any, Any]:
+    """Value and source of a parameter: those of the user's setting where the command line says nothing."""
     names = click.core.ParameterSource
-    return names.ENVIRONMENT if found.from_environment else names.DEFAULT_MAP
+    if key is None or source not in (names.DEFAULT, None) or (found := settings_of(ctx).get(key)) is None:
+        return value, source
+    return found.value, names.ENVIRONMENT if found.from_environment else names.DEFAULT_MAP
 
 
 def _warning(process: Callable[..., None], former: str, now: str) -> Callable[..., None]:
@@ -146,7 +143,9 @@ def jobs_option(text: str, **settings: Any) -> Decorator:
     return option("-j", "--jobs", help=text, **given)
 
 
-def device_option(text: str = "auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].", **settings: Any) -> Decorator:
+def device_option(
+    text: str = "auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].", **settings: Any
+) -> Decorator:
     """``--device``: where torch computes."""
     return option("--device", help=text, **{"default": "auto", "setting": "device", "metavar": "DEVICE", **settings})
 

@@ -16,7 +16,9 @@ from fusionbench.core.errors import UsageError
 @out_option("The PNG to write.", required=True)
 @click.option("--split", metavar="SPLIT", help="Split to show.  [default: test where there is one]")
 @click.option("--count", type=click.IntRange(1, 400), metavar="N", help="Number of samples [24]; of cut-outs [all].")
-@click.option("--index", "indices", multiple=True, type=click.IntRange(0), metavar="N", help="Show this sample; may be repeated.")
+@click.option(
+    "--index", "indices", multiple=True, type=click.IntRange(0), metavar="N", help="Show this sample; may be repeated."
+)
 @click.option(
     "--cutouts", is_flag=True, help="Show the cut-outs that are pasted over targets instead, the worst first."
 )

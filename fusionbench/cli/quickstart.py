@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     help="Another suite: a name, or a .toml file.",
 )
 @device_option()
-@click.option("--budget", metavar="BUDGET", help="Cut each training short (20s, 50 steps, 5%); such rows are marked and not ranked.")
+@click.option(
+    "--budget",
+    metavar="BUDGET",
+    help="Cut each training short (20s, 50 steps, 5%); such rows are marked and not ranked.",
+)
 @jobs_option("Processes [0: one a core; 1 on a GPU].")
 @json_option("Print paths and scores as JSON.")
 def quickstart_command(out: Path, suite: str, device: str, budget: str | None, jobs: int, as_json: bool) -> None:

@@ -33,7 +33,9 @@ def _roots(ctx: click.Context, param: click.Parameter, value: object) -> object:
 @data_root_option(
     "Where data sets lie; repeatable [data].", "data", ["-d", "--data"], multiple=True, default=None, callback=_roots
 )
-@click.option("--source-dir", multiple=True, type=_PATH, metavar="DIR", help="Upstream files, or a folder with one per source.")
+@click.option(
+    "--source-dir", multiple=True, type=_PATH, metavar="DIR", help="Upstream files, or a folder with one per source."
+)
 @click.option(
     "--weights",
     multiple=True,
@@ -61,8 +63,17 @@ def _roots(ctx: click.Context, param: click.Parameter, value: object) -> object:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images: a partial check.")
 @device_option("auto, cpu, cuda or cuda:1 [auto: the class that is recorded].", setting=None)
 @click.option("--trust", is_flag=True, help="Measure what is of others in this process too, on any device.")
-@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), metavar="N", help="Most time for one of those.")
-@click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), metavar="N", help="Most GiB for that.")
+@click.option(
+    "--seconds",
+    default=3600,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most time for one of those.",
+)
+@click.option(
+    "--memory", default=8, show_default=True, type=click.IntRange(1, 4096), metavar="N", help="Most GiB for that."
+)
 @click.option("--skip-missing", is_flag=True, help="Exit code 0 though data or weights of some results are not here.")
 @click.option("--scores", "all_scores", is_flag=True, help="List the scores of every result, not of one alone.")
 @out_option("Write an attestation of what came out (JSON).")

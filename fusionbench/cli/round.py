@@ -101,7 +101,9 @@ def reveal_round_command(record: Path, secret: Path, as_json: bool) -> None:
     metavar="SUITE",
     help="With --weights: the suite's file, where it does not come with fusionbench.",
 )
-@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), metavar="N", help="Most time for scoring one.")
+@click.option(
+    "--seconds", default=3600, show_default=True, type=click.IntRange(1), metavar="N", help="Most time for scoring one."
+)
 @json_option("What was found as JSON.")
 def verify_round_command(
     record: Path,

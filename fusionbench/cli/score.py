@@ -36,8 +36,12 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--d", type=_PLACE, help="Fourth source.")
 @click.option("--e", type=_PLACE, help="Fifth source.")
 @click.option("--f", type=_PLACE, help="Sixth source.")
-@click.option("--target", type=_PLACE, metavar="PATH", help="The known truth: an image or a folder, with or without sources.")
-@click.option("--fused", required=True, type=_PLACE, metavar="PATH", help="What to score: an image or a folder, paired by stem.")
+@click.option(
+    "--target", type=_PLACE, metavar="PATH", help="The known truth: an image or a folder, with or without sources."
+)
+@click.option(
+    "--fused", required=True, type=_PLACE, metavar="PATH", help="What to score: an image or a folder, paired by stem."
+)
 @click.option(
     "--metrics",
     type=Names("metrics", several=True, plugin="metrics"),
@@ -51,7 +55,9 @@ _PLACE = click.Path(path_type=Path)
     metavar="SUITE",
     help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.",
 )
-@click.option("--name", metavar="NAME", help="With --suite: what the method is called in folders, for example my-method.")
+@click.option(
+    "--name", metavar="NAME", help="With --suite: what the method is called in folders, for example my-method."
+)
 @click.option("--title", help="With --suite: what tables call it. [default: its name]")
 @click.option("--note", default="", help="With --suite: where the images are from.")
 @out_option("Write the values per image to this .csv file as well; with --suite: root of results [results].")

@@ -19,7 +19,13 @@ _PLACE = click.Path(path_type=Path)
 
 @click.command("study", short_help="Correlate metrics and dialects with what people say about fused images.")
 @click.argument("values", nargs=-1, required=True, metavar="METRICS...")
-@click.option("--opinions", required=True, type=_PLACE, metavar="FILE", help="CSV with columns image, method, score (and subject).")
+@click.option(
+    "--opinions",
+    required=True,
+    type=_PLACE,
+    metavar="FILE",
+    help="CSV with columns image, method, score (and subject).",
+)
 @click.option("--opinions-better", type=click.Choice(["higher", "lower"]), default="higher", show_default=True,
               help="What a good opinion is; lower for differential scores (DMOS).")  # fmt: skip
 @click.option(

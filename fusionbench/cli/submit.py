@@ -83,7 +83,9 @@ def pack_command(
 @click.command("check", short_help="Check a submission, or a model class of your own.")
 @click.argument("submission", metavar="SUBMISSION|FILE.py:NAME", type=Names(files=True))
 @data_option("Hold predictions against this data set, or folder of pairs, too.", as_path=True)
-@click.option("--results", type=_PATH, metavar="DIR", help="Accepted submissions: is one of another submitter the same?")
+@click.option(
+    "--results", type=_PATH, metavar="DIR", help="Accepted submissions: is one of another submitter the same?"
+)
 @click.option(
     "--source-dir", type=_PATH, metavar="DIR", help="Files of a source of your own, as FILE.py:CLASS names one."
 )
@@ -93,8 +95,8 @@ def check_command(
 ) -> None:
     """Check a SUBMISSION as the maintainer will, all problems at once, offline. Exit code 1 when something is wrong.
 
-    With FILE.py:NAME, run the contract's checks on a model, metric, source or protocol of your own, on your own machine,
-    and print the table to paste into a pull request.
+    With FILE.py:NAME, run the contract's checks on a model, metric, source or protocol of your own, on your own
+    machine, and print the table to paste into a pull request.
 
     Example: fusionbench check cvae.zip
 
@@ -126,7 +128,9 @@ def check_command(
 
 @click.command("accept", short_help="Score a submission and save the result.")
 @click.argument("submission", required=False, type=_PATH)
-@click.option("--queue", type=_PATH, metavar="DIR", help="Handle everything in QUEUE/incoming instead; several workers may.")
+@click.option(
+    "--queue", type=_PATH, metavar="DIR", help="Handle everything in QUEUE/incoming instead; several workers may."
+)
 @click.option(
     "--suite",
     type=Names("suites", files=True),
@@ -138,10 +142,18 @@ def check_command(
 @click.option(
     "--seconds", default=3600, show_default=True, type=click.IntRange(1), metavar="N", help="Most time for scoring."
 )
-@click.option("--submitter", metavar="NAME", help="Who handed it in, as you know: refuse another name, and mark this one confirmed.")
-@click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), metavar="N", help="Most GiB for scoring.")
+@click.option(
+    "--submitter",
+    metavar="NAME",
+    help="Who handed it in, as you know: refuse another name, and mark this one confirmed.",
+)
+@click.option(
+    "--memory", default=8, show_default=True, type=click.IntRange(1, 4096), metavar="N", help="Most GiB for scoring."
+)
 @click.option("--round", "round_", type=_PATH, metavar="FILE", help="Score weights on the secret views of this round.")
-@click.option("--secret", type=_PATH, metavar="FILE", help="The secret of the round, which `fusionbench round new` wrote.")
+@click.option(
+    "--secret", type=_PATH, metavar="FILE", help="The secret of the round, which `fusionbench round new` wrote."
+)
 @click.option("--retry", "again", is_flag=True, help="With --queue: first put what failed back into QUEUE/incoming.")
 @json_option("Print folder and result as JSON; of a queue, the end of every item.")
 def accept_command(

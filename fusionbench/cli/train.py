@@ -53,9 +53,13 @@ _KEEP = keep_images_option(
 @click.command("train")
 @click.argument("model", type=Names("models", files=True, plugin="models"), metavar="MODEL|FILE.py:CLASS")
 @data_option("A data set: its folder, its URL, or its name below --data-root.", required=True)
-@click.option("-p", "--preset", metavar="PRESET", help="Preset of the model [the one named like the data set, else tiny].")
+@click.option(
+    "-p", "--preset", metavar="PRESET", help="Preset of the model [the one named like the data set, else tiny]."
+)
 @out_option("Run folder [runs/DATA/MODEL-seedS].")
-@click.option("--budget", metavar="BUDGET", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut.")
+@click.option(
+    "--budget", metavar="BUDGET", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut."
+)
 @_DEVICE
 @_PRECISION
 @_COMPILE

@@ -17,7 +17,12 @@ from fusionbench.core.errors import Rejected, UsageError
 @click.option("--files", "only", flag_value="files", help="Only the files: size and sha256.")
 @click.option("--content", "only", flag_value="content", help="Only the contents: the digest of every array.")
 @click.option("--regenerate", metavar="N|all", help="Also make N samples again from their index and compare.")
-@click.option("--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files, for --regenerate.")
+@click.option(
+    "--source-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the upstream files, for --regenerate.",
+)
 @click.option(
     "--signer", metavar="PUBLIC_KEY", type=click.Path(path_type=Path), help="The key that must have signed it."
 )

@@ -10,6 +10,7 @@ import click
 from fusionbench.cli.names import Names
 from fusionbench.cli.options import json_option, out_option, setting
 
+
 @click.group("weights", short_help="Import weights that authors published, from your own files.")
 def weights_command() -> None:
     """Import weights that the authors of a network published, from your own files. None is shipped or downloaded.

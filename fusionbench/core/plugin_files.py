@@ -63,7 +63,9 @@ def plugin_files() -> list[PluginFile]:
     for text in os.environ.get(VARIABLE, "").split(";"):
         if text.strip():
             if (one := split_plugin(text.strip())) is None:
-                raise UsageError(f"{VARIABLE}: {text.strip()!r} is no Python file; write my_model.py or my_model.py:Net")
+                raise UsageError(
+                    f"{VARIABLE}: {text.strip()!r} is no Python file; write my_model.py or my_model.py:Net"
+                )
             found.append(one)
     return found
 

@@ -1,9 +1,9 @@
 """Defaults of a user's own: where data sets, runs and results lie, which device, how many processes.
 
-The command line comes first, then an environment variable, then a TOML file, then fusionbench's own default. The file is
-the one that the user names (``--config``, ``FUSIONBENCH_CONFIG``), else ``config.toml`` in the user's own configuration
-folder. A file in the working folder is never read: a folder that somebody else made could send data elsewhere or name
-Python files to run.
+The command line comes first, then an environment variable, then a TOML file, then fusionbench's own default. The file
+is the one that the user names (``--config``, ``FUSIONBENCH_CONFIG``), else ``config.toml`` in the user's own
+configuration folder. A file in the working folder is never read: a folder that somebody else made could send data
+elsewhere or name Python files to run.
 
     # ~/.config/fusionbench/config.toml
     data_root = "/big/data"
@@ -83,9 +83,9 @@ class Value:
 
 def user_config_file() -> Path:
     """``config.toml`` in the folder that the system has for a user's configuration."""
-    import platformdirs
+    import click
 
-    return Path(platformdirs.user_config_dir("fusionbench", appauthor=False)) / "config.toml"
+    return Path(click.get_app_dir("fusionbench")) / "config.toml"
 
 
 def config_file(named: Path | None = None) -> Path | None:

@@ -167,7 +167,7 @@ def open_pairs(
 
 
 def are_pairs(name_or_folder: str) -> bool:
-    """Whether a source of pairs, a data set of them (here or in ``data/``) or a folder of their image files is called so.
+    """Whether a source of pairs, a data set (here or in ``data/``) or a folder of their image files is called so.
 
     Raises:
         DataError: several data sets there, or a damaged one.

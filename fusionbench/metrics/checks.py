@@ -19,13 +19,18 @@ _TEXTS = ("name", "version", "title", "unit", "reference", "formula", "exploits"
 
 
 def demo_images(count: int, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fused images and their two sources, float64 (count, side, side+6) of whole numbers 0..255; the same every time."""
+    """Fused images and their two sources, float64 (count, side, side+6), whole numbers 0..255, always the same."""
     rng, shape = np.random.Generator(np.random.Philox(7)), (count, side, side + 6)
     y, x = np.mgrid[:side, : side + 6]
     a = 120 + 70 * np.sin(x / 5) + 30 * ((x // 9 + y // 7) % 2) + rng.normal(0, 9, shape)
-    b = 90 + 60 * np.cos((x + 2 * y) / 11) + 60 * (np.hypot(x - side / 2, y - side / 2) < side / 4) + rng.normal(0, 4, shape)
+    b = (
+        90
+        + 60 * np.cos((x + 2 * y) / 11)
+        + 60 * (np.hypot(x - side / 2, y - side / 2) < side / 4)
+        + rng.normal(0, 4, shape)
+    )
     fused = 0.6 * a + 0.5 * b + rng.normal(0, 2, shape) - 10
-    return tuple(np.clip(np.rint(image), 0, 255) for image in (fused, a, b))  # type: ignore[return-value]
+    return tuple(np.clip(np.rint(image), 0, 255) for image in (fused, a, b))
 
 
 def _images(metric: Metric, count: int) -> list[np.ndarray]:
@@ -35,7 +40,7 @@ def _images(metric: Metric, count: int) -> list[np.ndarray]:
 
 
 def card_is_complete(metric: Metric) -> None:
-    """name, version, title, unit, reference, formula, exploits and edge cases are texts; range and tolerance make sense"""
+    """name, version, title, unit, reference, formula, exploits, edge cases are texts; range and tolerance make sense"""
     for name in _TEXTS:
         value = getattr(metric, name)
         that(isinstance(value, str) and value.strip(), f"{name} is missing")
@@ -93,7 +98,9 @@ def flat_images_have_a_value_or_a_reason(metric: Metric) -> None:
     flat = np.full_like(images[0], 90.0)
     with np.errstate(all="ignore"):
         value = metric.function(flat, *images[1:])
-    that(np.isfinite(value).all() or metric.undefined, f"a flat image gives {value[0]}; name the condition in undefined")
+    that(
+        np.isfinite(value).all() or metric.undefined, f"a flat image gives {value[0]}; name the condition in undefined"
+    )
 
 
 CHECKS: dict[str, Callable[[Metric], None]] = {

@@ -86,7 +86,10 @@ def fingerprints_repeat(candidate: SourceCandidate) -> None:
     """a fingerprint has 64 letters, is the same again, and differs between splits"""
     source = candidate.ready
     prints = [source.fingerprint(split) for split in source.splits]
-    that(prints == [candidate.cls(candidate.root).fingerprint(split) for split in source.splits], "differ the second time")
+    that(
+        prints == [candidate.cls(candidate.root).fingerprint(split) for split in source.splits],
+        "differ the second time",
+    )
     that(all(len(one) == 64 for one in prints), "are no sha256 in hex")
     that(len(set(prints)) == len(prints), "two splits have the same")
 

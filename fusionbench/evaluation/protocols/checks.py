@@ -48,7 +48,9 @@ def says_what_it_is(candidate: ProtocolCandidate) -> None:
     for key in ("name", "version", "title", "about", "lacks", "no_images"):
         text = getattr(protocol, key, None)
         that(isinstance(text, str) and text and text == text.strip() and "\n" not in text, f"{key} is no line of text")
-    that(protocol.columns and len(set(protocol.columns)) == len(protocol.columns), "columns are missing, or twice there")
+    that(
+        protocol.columns and len(set(protocol.columns)) == len(protocol.columns), "columns are missing, or twice there"
+    )
 
 
 def options_have_defaults(candidate: ProtocolCandidate) -> None:
@@ -84,7 +86,7 @@ def a_model_is_scored(candidate: ProtocolCandidate) -> None:
     that(one, "there are no scores")
     that(one == two, "scores differ the second time")
     that(all(score.n == 2 for score in results[0].scores.values()), "a score is not one value for each of two images")
-    from fusionbench.results.comparison import matches
+    from fusionbench.results.input_means import matches
 
     for column in protocol.columns:
         if column.partition("@")[0] in results[0].identity.metrics:
@@ -129,6 +131,4 @@ CHECKS: dict[str, Callable[[ProtocolCandidate], None]] = {
 
 def check_protocol(protocol: BaseProtocol, data: str = "pairs-demo") -> ContractReport:
     """Run every check on a registered protocol, with the embedded pairs or other ``data``."""
-    return run_checks(
-        ContractReport(protocol.key, None, kind="protocol"), ProtocolCandidate(protocol, data), CHECKS
-    )
+    return run_checks(ContractReport(protocol.key, None, kind="protocol"), ProtocolCandidate(protocol, data), CHECKS)
