@@ -13,6 +13,8 @@ import click
 
 from fusionbench.cli.options import settings_of, use_config
 from fusionbench.core import progress
+from fusionbench.core.errors import UsageError
+from fusionbench.core.plugin_files import PluginFile, load_module, split_plugin, use_plugin
 
 NOTE = "Every verb also takes -q, -v, --config FILE and --plugin FILE.py: `fusionbench --help`."
 _MARK = "fusionbench.common"
@@ -31,15 +33,16 @@ def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> N
 
 
 def _plugins(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
-    from fusionbench.core.errors import UsageError
-    from fusionbench.core.plugin_files import load_module, split_plugin, use_plugin
-
     if ctx.resilient_parsing:
         return
     for text in value:
-        if (file := split_plugin(text)) is None:
-            raise UsageError(f"--plugin {text}: a Python file of yours, such as my_model.py or my_model.py:Net")
-        load_module(use_plugin(file).path)  # what is wrong with it is told at once
+        load_module(use_plugin(_python_file(text, "--plugin")).path)  # what is wrong with it is told at once
+
+
+def _python_file(text: str, where: str) -> PluginFile:
+    if (file := split_plugin(text)) is None:
+        raise UsageError(f"{where}: {text!r} is no Python file of yours, such as my_model.py or my_model.py:Net")
+    return file
 
 
 def common_options() -> list[click.Option]:
@@ -110,7 +113,10 @@ def _apply(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
     settings = settings_of(ctx)
     if (plugins := settings.get("plugins")) is not None and not plugins.from_environment:
-        _plugins(ctx, param, tuple(plugins.value))
+        for text in plugins.value:
+            use_plugin(
+                _python_file(text, f"{plugins.origin}: plugins")
+            )  # run when a name is looked up that may be theirs
     if progress.VERBOSE:
         for key in SETTINGS:
             if (found := settings.get(key)) is not None:

@@ -97,9 +97,15 @@ def option(*names: str, **settings: Any) -> Decorator:
 def settings_of(ctx: click.Context) -> Settings:
     """The settings of this command line; read once, when the first one is wanted."""
     if _SETTINGS not in ctx.meta:
+        from fusionbench.core.errors import FusionbenchError
         from fusionbench.core.settings import Settings, config_file
 
-        ctx.meta[_SETTINGS] = Settings(config_file(ctx.meta.get(_CONFIG)))
+        try:
+            ctx.meta[_SETTINGS] = Settings(config_file(ctx.meta.get(_CONFIG)))
+        except FusionbenchError:
+            if not ctx.resilient_parsing:
+                raise
+            ctx.meta[_SETTINGS] = Settings(None, {})  # the shell asks for names, and shows no message
     found: Settings = ctx.meta[_SETTINGS]
     return found
 

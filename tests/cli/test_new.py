@@ -1,0 +1,95 @@
+"""``new``: every scaffold passes its checks as it is written, its own test too, and nothing is written over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionbench.cli.new import KINDS, scaffold
+from fusionbench.core.plugin_files import load_module
+from tests.cli.runner import run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scaffolds_pass_their_checks(kind: str, capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    code, out, err = run(capsys, "new", kind, f"my-first-{kind}")
+    files = out.split()
+    assert code == 0 and err.startswith("next: fusionbench ") and files[0] in err
+    assert sorted(path.name for path in here.iterdir()) == sorted(files)
+    assert "@" not in "".join((here / file).read_text() for file in files).replace("@dataclass", "")
+    words = err.removeprefix("next: fusionbench ").split()
+    if kind == "suite":
+        words = [*words, "--models", "average", "--no-sheets", "-q", "--device", "cpu"]
+    if kind == "recipe":
+        words = words[: words.index("--source-dir")]
+    code, out, err = run(capsys, *words)
+    assert code == 0, out + err
+    assert "fails" not in out
+    for file in files[1:]:  # the tests beside it, run here: a process of its own would import torch again
+        module = load_module(here / file)
+        tests = [value for name, value in vars(module).items() if name.startswith("test_")]
+        assert len(tests) >= 2
+        for test in tests:
+            (here / "scratch").mkdir(exist_ok=True)
+            test(*([here / "scratch"] if test.__code__.co_argcount else []))
+
+
+def test_nothing_is_written_over(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    (here / "test_my_net.py").write_text("mine")
+    code, out, _ = run(capsys, "new", "model", "my-net", "--json")
+    assert code == 2 and "test_my_net.py: is there already" in json.loads(out)["error"]["message"]
+    assert [path.name for path in here.iterdir()] == ["test_my_net.py"], "none of two is written"
+    (here / "dangling.toml").symlink_to(here / "nowhere")
+    assert run(capsys, "new", "suite", "dangling")[0] == 2 and not (here / "nowhere").exists()
+
+
+def test_json_and_out(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    code, out, _ = run(capsys, "new", "metric", "sharpness", "-o", "sub", "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "kind": "metric",
+        "files": ["sub/sharpness.py", "sub/test_sharpness.py"],
+        "next": "fusionbench check sub/sharpness.py:METRIC",
+    }
+    assert sorted(path.name for path in (here / "sub").iterdir()) == ["sharpness.py", "test_sharpness.py"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../x", "a/b", "My-Net", "1net", "class", "torch", "json", "a--b", "-x", "ü", "x" * 80, "a\nb"]
+)
+def test_names_that_no_file_can_have(name: str, capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    code, out, err = run(capsys, "new", "model", "--", name)
+    assert code == 2 and out == "" and not list(here.iterdir()), err
+
+
+def test_checks_find_what_is_wrong(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    text = scaffold("metric", "wrong")["wrong.py"]
+    (here / "wrong.py").write_text(text.replace("axis=(1, 2))", ")"))  # one number of all images
+    code, out, err = run(capsys, "check", "wrong.py", "--json")
+    verdicts = {row["check"]: row["verdict"] for row in json.loads(out)["checks"]}
+    assert code == 1 and verdicts["one_number_an_image"] == "fails" and verdicts["card_is_complete"] == "passes"
+    assert err.startswith("fusionbench: wrong.py: ")
+    (here / "wrong.py").write_text(text.replace('exploits="', 'exploits="" and "'))
+    assert "card_is_complete" in run(capsys, "check", "wrong.py:METRIC")[2]
+    source = scaffold("source", "bare")["bare.py"].replace('citation = "the owner of the images"', 'citation = ""')
+    (here / "bare.py").write_text(source)
+    assert "says_what_it_is" in run(capsys, "check", "bare.py:Bare")[2]
+    protocol = scaffold("protocol", "odd")["odd.py"].replace("limit=options.limit", "limit=None")
+    (here / "odd.py").write_text(protocol)
+    assert "a_limit_scores_the_first_images" in run(capsys, "check", "odd.py:PROTOCOL")[2]
+
+
+def test_what_to_check_has_to_be_clear(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    (here / "none.py").write_text("x = 1")
+    assert "has no model, metric, source or protocol" in run(capsys, "check", "none.py")[2]
+    both = scaffold("metric", "one")["one.py"] + "\n\nOTHER = METRIC\n"
+    (here / "both.py").write_text(both)
+    assert "name what to check, such as both.py:METRIC or both.py:OTHER" in run(capsys, "check", "both.py")[2]
