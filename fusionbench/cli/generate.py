@@ -94,7 +94,7 @@ def generate_command(
 
     if (name is None) == (recipe_file is None):
         many = len(list_recipes())
-        raise UsageError(f"Name one of {many} data sets (`fusionbench list recipes`) or a recipe with --recipe FILE")
+        raise UsageError(f"Name one data set of {many} (`fusionbench list recipes`), or a recipe with --recipe FILE")
     recipe = load_chosen_recipe(name, recipe_file, range_a, range_b)
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)

@@ -60,7 +60,7 @@ _PLACE = click.Path(path_type=Path)
 )
 @click.option("--title", help="With --suite: what tables call it. [default: its name]")
 @click.option("--note", default="", help="With --suite: where the images are from.")
-@out_option("Write the values per image to this .csv file as well; with --suite: root of results [results].")
+@out_option("Write the values per image to this CSV file as well; with --suite: root of results [results].")
 @option("--csv", "csv_path", type=_PLACE, hidden=True, cls=Former, now="-o FILE.csv")
 @keep_images_option("With --suite: keep the images for the board's pages [where the licence allows redistribution].")
 @json_option("Print JSON with full float64 values.")
@@ -160,8 +160,6 @@ def score_command(
         return
     if name or title or note or keep_images is not None:
         raise UsageError("--name, --title, --note and --keep-images belong to a result: add --suite")
-    if out is not None and out.suffix.lower() != ".csv":
-        raise UsageError(f"-o {out}: a .csv file for the values per image; a folder of results goes with --suite")
     csv_path = out or csv_path
     from fusionbench.evaluation.image_files import score_files
 

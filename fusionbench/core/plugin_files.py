@@ -102,6 +102,7 @@ def load_module(path: Path) -> ModuleType:
     """Run a Python file as a module, once for each content. Files beside it can be imported by it.
 
     Raises:
+        UsageError: a name that no Python file has.
         DataError: no such file, or one that fails when it is run.
     """
     content = read_bounded(path, MAX_BYTES, "Python file")
@@ -111,7 +112,7 @@ def load_module(path: Path) -> ModuleType:
     name = _module_name(path.stem)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise DataError(f"{path}: not a Python file; its name ends with .py")
+        raise UsageError(f"{path}: not a Python file; its name ends with .py")
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses look their module up by name

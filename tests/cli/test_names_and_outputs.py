@@ -127,7 +127,7 @@ def outputs(places: Path, results: Path) -> dict[str, list[object]]:
     """Verb with its output option last, as people write it: the place is put behind."""
     data = ["--data", places / "data/fusiondigits"]
     return {
-        "score --csv": [*words(places), "--metrics", "sd", "-o"],
+        "score -o": [*words(places), "--metrics", "sd", "-o"],
         "score --out": [*words(places), "--suite", places / "s.toml", "--name", "x", "--out"],
         "run --out": ["run", places / "s.toml", "--source-dir", places, "--models", "average", "--out"],
         "board -o": ["board", results, "-o"],
@@ -139,7 +139,7 @@ def outputs(places: Path, results: Path) -> dict[str, list[object]]:
         "export": ["export", places / "data/fusiondigits", "--to", "png", "-o"],
         "sample -o": ["sample", "fusiondigits", "test", 1, "-o"],
         "train --out": ["train", "mean-image", "--data", places / "data/fusiondigits", "--out"],
-        "accept --results": [*("accept", places / "s.zip", "--suite", places / "digits.toml"), *data, "--out"],
+        "accept -o": [*("accept", places / "s.zip", "--suite", places / "digits.toml"), *data, "--out"],
         "pack -o": ["pack", places / "samples.npy", *WHO, *data, "-o"],
         "quickstart --out": ["quickstart", "--budget", "1 step", "--out"],
     }
@@ -195,7 +195,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert (ready / "file").read_text() == "in the way"
 
 
-@pytest.mark.parametrize("name", ["score --csv", "gate --junit", "gate --summary", "preview -o"])
+@pytest.mark.parametrize("name", ["score -o", "gate --junit", "gate --summary", "preview -o"])
 def test_a_folder_where_a_file_should_be_is_one_line(
     capsys: pytest.CaptureFixture[str], ready: Path, results: Path, name: str
 ) -> None:

@@ -19,6 +19,7 @@ from fusionbench.evaluation.protocols.base import OPENS, BaseProtocol, read_opti
 from fusionbench.evaluation.protocols.flags import command_flags
 
 _TAKEN = {"data", "device", "force", "limit", "name", "option", "out", "protocol", "runs", "split"}
+_TAKEN |= {"config", "data_root", "json", "plugin", "quiet", "verbose"}
 
 
 @dataclass
