@@ -1,9 +1,9 @@
-"""Draw the pictures of README.md, for a column of 830 pixels and for a phone: one screen, and letters of 9 pixels there.
+"""Draw the pictures of README.md, for a column of 830 pixels and for a phone, with letters of 7 to 9 pixels there.
 
 Run: python docs/_generate/readme_pictures.py [SITE/PAGE.html]
 
-docs/images/fused-pairs.jpg: an embedded pair, fused in colour. fusiondigits.png: targets and their views. With a page of a
-board, board.png: the head of its table, by Chromium.
+docs/images/fused-pairs.jpg: an embedded pair, fused in colour. fusiondigits.png: targets and their views. With a page
+of a board, board.png: the head of its table, by Chromium.
 """
 
 from __future__ import annotations

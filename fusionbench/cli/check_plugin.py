@@ -44,9 +44,9 @@ def check_plugin(file: PluginFile, text: str, data: Path | None, source_dir: Pat
 
         report = check_source(found, source_dir)
     elif kind == "protocols":
-        from fusionbench.evaluation.protocols.checks import check_protocol
+        from fusionbench.evaluation.protocols.checks import check_own_protocol
 
-        report = check_protocol(found, "pairs-demo" if data is None else str(data))
+        report = check_own_protocol(found, "pairs-demo" if data is None else str(data))
     else:
         from fusionbench.models.checks import check_class, load_class
         from fusionbench.training.gradient_check import gradient_row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fusionbench.cli.codabench import PER_DAY, TOTAL, codabench_command, codabench_score_command
-from fusionbench.cli.community_parts import find_place, find_pull, now, tell, verdict_text
+from fusionbench.cli.community_parts import find_place, find_pull, now, tell_end, verdict_text
 from fusionbench.cli.names import Names
 from fusionbench.cli.options import json_option, option, out_option
 from fusionbench.core.errors import UsageError
@@ -241,7 +241,7 @@ def accept_community_command(
 
     pull = find_pull(event, expect, head, submitter)
     line = accept_pull_request(find_place(folder, remote), pull, scored, now)
-    tell(line, summary, as_json)
+    tell_end(line, summary, as_json)
 
 
 @community_command.command("withdraw")
@@ -267,7 +267,7 @@ def withdraw_command(
         file = str(write_withdrawal_request(folder, submission, reason))
         click.echo(json.dumps({"file": file}) if as_json else file)
         return
-    tell(withdraw_submission(find_place(folder, remote), submission, reason, now), summary, as_json)
+    tell_end(withdraw_submission(find_place(folder, remote), submission, reason, now), summary, as_json)
 
 
 @community_command.command("round-views")

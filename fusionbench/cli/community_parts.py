@@ -62,7 +62,7 @@ def verdict_text(verdict: object) -> str:
     return "\n".join(lines)
 
 
-def tell(line: AnyLine, summary: Path | None, as_json: bool) -> None:
+def tell_end(line: AnyLine, summary: Path | None, as_json: bool) -> None:
     """Print the id of a line of the ledger, and add what happened to a summary."""
     from fusionbench.board.community.ledger import AcceptedLine
     from fusionbench.core.io import append_text

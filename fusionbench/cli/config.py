@@ -21,7 +21,7 @@ def config_command(context: click.Context, as_json: bool) -> None:
     default. The file is the one of --config or FUSIONBENCH_CONFIG, else config.toml in your own configuration folder;
     none in the working folder is read.
 
-    Example: FUSIONBENCH_DATA_ROOT=/big/data fusionbench config
+    Example: fusionbench config --config mine.toml
     """
     from fusionbench.core.settings import OTHER_VARIABLES, SETTINGS, user_config_file
 

@@ -71,7 +71,7 @@ def batch_equals_single_images(metric: Metric) -> None:
     that(np.array_equal(together, alone), f"{together} together, {alone} alone")
 
 
-def same_question_same_answer(metric: Metric) -> None:
+def values_repeat(metric: Metric) -> None:
     """the value does not depend on chance"""
     images = _images(metric, 2)
     that(np.array_equal(metric.function(*images), metric.function(*images)), "differs the second time")
@@ -109,7 +109,7 @@ CHECKS: dict[str, Callable[[Metric], None]] = {
         card_is_complete,
         one_number_an_image,
         batch_equals_single_images,
-        same_question_same_answer,
+        values_repeat,
         bytes_and_numbers_agree,
         images_are_left_alone,
         flat_images_have_a_value_or_a_reason,

@@ -47,7 +47,7 @@ def write_demo_pairs(layouts: Mapping[str, Sequence[Layout]], root: Path) -> Non
                 write_bytes(root / folder / f"{stem}{tail}.png", encode_png(rng.integers(0, 256, (24, 32), np.uint8)))
 
 
-def says_what_it_is(candidate: SourceCandidate) -> None:
+def source_has_its_texts(candidate: SourceCandidate) -> None:
     """name, title, licence and citation are texts, homepage is an address, redistributable is a truth value"""
     source = candidate.ready
     for key in ("name", "title", "licence", "citation"):
@@ -120,7 +120,7 @@ def an_empty_folder_is_told(candidate: SourceCandidate) -> None:
 CHECKS: dict[str, Callable[[SourceCandidate], None]] = {
     check.__name__: check
     for check in (
-        says_what_it_is,
+        source_has_its_texts,
         images_come_in_the_order_asked_for,
         labels_have_the_length,
         fingerprints_repeat,

@@ -141,8 +141,8 @@ class Run:
             raise DataError(f"{self.folder}: training has not finished; run the same train command again to resume")
         weights = self.folder / "weights.safetensors"
         if self.info.model not in MODELS.names() and ".py" in self.info.source:
-            model, file = self.info.model, self.info.source
-            raise UsageError(f"{self.folder}: its model {model} is of {file}; add --plugin FILE.py with that file")
+            whose = f"{self.info.model} is of {self.info.source}"
+            raise UsageError(f"{self.folder}: its model {whose}; add --plugin FILE.py with that file")
         try:
             check_fits_weights(self.info.model, spec, self.info.params, weights)
         except UsageError as error:

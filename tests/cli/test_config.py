@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.settings import CONFIG, SETTINGS, Settings, config_file, user_config_file
+from fusionbench.core.settings import CONFIG, SETTINGS, config_file, user_config_file
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
 from tests.cli.runner import run
@@ -104,25 +103,6 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: 
     for words in (["--config", tmp_path / "none.toml", "config"], ["config", "--config", tmp_path]):
         code, _, err = run(capsys, *words)
         assert code == 2 and "no such file of settings" in err
-
-
-def test_wrong_variables() -> None:
-    for value in ("x", "-1", "1.5", "٣", "999999"):
-        with pytest.raises(UsageError, match="FUSIONBENCH_JOBS="):
-            Settings(None, {"FUSIONBENCH_JOBS": value})
-    assert Settings(None, {"FUSIONBENCH_JOBS": ""}).get("jobs") is None
-
-
-def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ada")
-    file = tmp_path / "c.toml"
-    file.write_text('data_root = "sets"\nruns_root = "~/runs"\nplugins = ["net.py:Net", "/x/m.py"]\n')
-    settings = Settings(file, {})
-    assert settings.value("data_root") == str(tmp_path / "sets") and settings.value("runs_root") == "/home/ada/runs"
-    assert settings.value("plugins") == [str(tmp_path / "net.py:Net"), "/x/m.py"]
-    assert settings.value("results_root") == "results"
-    with pytest.raises(DataError):
-        Settings(tmp_path / "none.toml", {})
 
 
 def test_config_shows_where_each_is_from(

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.cli.new import scaffold
-from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.plugin_files import VARIABLE, PluginFile, kebab, load_module, plugin_files, split_plugin
+from fusionbench.core.plugin_files import VARIABLE
 from fusionbench.models import MODELS
 from tests.cli.runner import run
 
@@ -144,33 +143,3 @@ def test_workers_of_a_cluster_have_no_files_of_ones_own(capsys: pytest.CaptureFi
     words = ["run", "pairs-demo", "--models", "mine.py:MyMean", "--scheduler", "tcp://127.0.0.1:1"]
     code, _, err = run(capsys, *words)
     assert code == 2 and "workers of a cluster have no Python files of yours" in err
-
-
-def test_names() -> None:
-    assert [kebab(name) for name in ("MyNet", "FCN", "U2Fusion", "my_net", "Net2D")] == [
-        "my-net", "fcn", "u2-fusion", "my-net", "net2-d",
-    ]  # fmt: skip
-    assert split_plugin("a:b.py:C") == PluginFile(Path("a:b.py"), "C")
-    assert split_plugin("http://x.org/a") is None and split_plugin("average") is None
-
-
-def test_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "a.py:B; /x/c.py ;")
-    assert plugin_files() == [PluginFile(Path("a.py"), "B"), PluginFile(Path("/x/c.py"))]
-    monkeypatch.setenv(VARIABLE, "average")
-    with pytest.raises(UsageError, match="FUSIONBENCH_PLUGINS: 'average' is no Python file"):
-        plugin_files()
-
-
-def test_a_file_hides_no_module_and_is_read_again_when_it_changed(here: Path) -> None:
-    import json as real
-
-    (here / "json.py").write_text("value = 1")
-    assert load_module(here / "json.py").value == 1 and __import__("json") is real
-    (here / "json.py").write_text("value = 2")
-    assert load_module(here / "json.py").value == 2
-    (here / "helper.py").write_text("deep = 3")
-    (here / "uses.py").write_text("from helper import deep")
-    assert load_module(here / "uses.py").deep == 3
-    with pytest.raises(DataError, match="no such Python file"):
-        load_module(here / "gone.py")

@@ -42,7 +42,7 @@ class ProtocolCandidate:
         return create_model("average", self.protocol.spec(self.opened))
 
 
-def says_what_it_is(candidate: ProtocolCandidate) -> None:
+def protocol_has_its_texts(candidate: ProtocolCandidate) -> None:
     """name, version, title and about are texts; there are columns"""
     protocol = candidate.protocol
     that(isinstance(protocol, BaseProtocol), f"is a {type(protocol).__name__}, not a BaseProtocol")
@@ -120,7 +120,7 @@ def opens_with_what_it_takes(candidate: ProtocolCandidate) -> None:
 CHECKS: dict[str, Callable[[ProtocolCandidate], None]] = {
     check.__name__: check
     for check in (
-        says_what_it_is,
+        protocol_has_its_texts,
         options_have_defaults,
         a_limit_scores_the_first_images,
         a_model_is_scored,
@@ -130,6 +130,6 @@ CHECKS: dict[str, Callable[[ProtocolCandidate], None]] = {
 }
 
 
-def check_protocol(protocol: BaseProtocol, data: str = "pairs-demo") -> ContractReport:
+def check_own_protocol(protocol: BaseProtocol, data: str = "pairs-demo") -> ContractReport:
     """Run every check on a registered protocol, with the embedded pairs or other ``data``."""
     return run_checks(ContractReport(protocol.key, None, kind="protocol"), ProtocolCandidate(protocol, data), CHECKS)

@@ -11,7 +11,6 @@ import click
 import pytest
 
 from fusionbench.cli import cli
-from fusionbench.cli.common_options import NOTE
 from fusionbench.cli.options import Former
 from tests.cli.runner import run
 
@@ -106,20 +105,6 @@ def test_there_are_verbs_below_verbs() -> None:
     assert {"train", "recipe new", "community codabench"} <= VERBS.keys()
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_takes_what_all_take(verb: str) -> None:
-    flags = {text for option in OPTIONS[verb] for text in option.opts}
-    assert {"--json", "-q", "--quiet", "-v", "--verbose", "--config", "--plugin", "--help", "-h"} <= flags
-    json_option = next(option for option in OPTIONS[verb] if "--json" in option.opts)
-    assert json_option.is_flag
-    assert json_option.help
-
-
-def test_the_note_at_the_end_of_every_help() -> None:
-    for verb, (command, _) in VERBS.items():
-        assert (command.epilog or "").endswith(NOTE), verb
-
-
 def test_one_name_has_one_meaning() -> None:
     forms, verbs = defaultdict(set), defaultdict(set)
     for verb, options in OPTIONS.items():
@@ -192,13 +177,3 @@ def test_an_error_after_lines_of_json_is_one_more_line(
     code, out, _ = run(capsys, "run", "pairs-demo", "--json", "--out", tmp_path)
     first, last = map(json.loads, out.splitlines())
     assert code == 3 and first == {"row": 1} and last["error"]["type"] == "MeasurementError"
-
-
-def test_quiet_and_verbose_before_and_after_the_verb(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    said = run(capsys, "migrate", tmp_path, "--dry-run")[2]
-    assert "files" in said
-    for words in (["-q", "migrate", tmp_path, "--dry-run"], ["migrate", tmp_path, "--dry-run", "-q"]):
-        assert run(capsys, *words) == (0, "", "")
-    for words in (["-v", "describe", "vff"], ["describe", "vff", "-v"]):
-        assert "Traceback" in run(capsys, *words)[2]
-    assert "Traceback" not in run(capsys, "describe", "vff")[2]
