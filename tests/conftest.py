@@ -11,6 +11,11 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 
+os.environ["FUSIONBENCH_CONFIG"] = ""  # settings of whoever runs the tests are none of theirs
+for _variable in ("DATA_ROOT", "RESULTS_ROOT", "RUNS_ROOT", "DEVICE", "PRECISION", "JOBS", "PLUGINS"):
+    os.environ.pop(f"FUSIONBENCH_{_variable}", None)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regen", action="store_true", help="rewrite tests/golden/*; review the diff")
 

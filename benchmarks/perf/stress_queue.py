@@ -71,7 +71,7 @@ def make(root: Path, items: int, images: int, draws: int) -> None:
 
 def start(root: Path) -> subprocess.Popen[bytes]:
     """One worker, which serves the queue once."""
-    words = ["accept", "--queue", root / "queue", "--suite", root / "stress.toml", "--results", root / "results"]
+    words = ["accept", "--queue", root / "queue", "--suite", root / "stress.toml", "--out", root / "results"]
     words += ["--data", (root / "dataset.txt").read_text()]
     command = [sys.executable, "-c", "from fusionbench.cli import main; main()", "-q", *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from fusionbench import __version__
+from fusionbench.cli.common_options import common_options, with_common_options
 from fusionbench.core.errors import FusionbenchError, unknown_name
 from fusionbench.core.interrupts import one_interrupt
 
@@ -26,6 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Start here"),
     "list": ("catalogue", "Start here"),
     "describe": ("catalogue", "Start here"),
+    "new": ("new", "Start here"),
+    "config": ("config", "Start here"),
     "fetch": ("fetch", "Data sets"),
     "generate": ("generate", "Data sets"),
     "verify": ("verify", "Data sets"),
@@ -70,7 +73,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"fusionbench.cli.{VERBS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        return with_common_options(command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in VERBS:
@@ -88,65 +91,105 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, params=common_options(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fusionbench")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no talk on stderr; errors still show.")
-def cli(quiet: bool) -> None:
+def cli() -> None:
     """Deterministic data sets, exact metrics and fair comparisons for image fusion.
 
     Example: fusionbench quickstart
     """
-    from fusionbench.core import progress
-
-    progress.QUIET = quiet
 
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: runs a verb and leaves with its exit code."""
     from fusionbench.cli.console import printable_stdout
+    from fusionbench.core import progress
+    from fusionbench.core.plugin_files import plugins_of_this_command
 
     _print_any_name()
+    words = sys.argv[1:] if args is None else args
+    leaving = _Leaving("--json" in words[: words.index("--")] if "--" in words else "--json" in words)
+    progress.QUIET = progress.VERBOSE = False
     try:
-        with one_interrupt(), printable_stdout():
+        with one_interrupt(), plugins_of_this_command(), printable_stdout() as leaving.stdout:
             cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
             sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
     except FusionbenchError as error:
-        _leave(str(error), error.exit_code, error.details)
+        if progress.VERBOSE:
+            _print_traceback()
+        leaving.leave(str(error), error.exit_code, error.details, type(error).__name__)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
+        leaving.tell(error.format_message(), 2, (), "UsageError")
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        _leave("Interrupted; no partial files. Rerun to resume.", 130)
+        leaving.leave("Interrupted; no partial files. Rerun to resume.", 130, (), "Interrupted")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except MemoryError:
-        _leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3)
+        leaving.leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3, (), "MeasurementError")
     except OSError as error:
         if package := _unusable(error):  # a library that it needs could not be loaded
-            _leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
+            leaving.leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
         if error.filename is None:
             with contextlib.suppress(OSError, ValueError):  # what is left of stdout cannot be written either
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         where = f"{error.filename}: " if error.filename is not None else ""
-        _leave(f"{where}{error.strerror or error}; check the path, its permissions and the free space", 2)
+        message = f"{where}{error.strerror or error}; check the path, its permissions and the free space"
+        leaving.leave(message, 2, (), "DataError")
     except UnicodeEncodeError as error:
         # around what cannot be written: the whole may be a file of megabytes
         near = str(error.object)[max(0, error.start - 60) : error.end + 20]
-        _leave(f"a name that is not UTF-8 cannot be stored: …{near}…; rename the file or folder", 2)
+        message = f"a name that is not UTF-8 cannot be stored: …{near}…; rename the file or folder"
+        leaving.leave(message, 2, (), "DataError")
     except Exception as error:
         if package := _unusable(error):
-            _leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
-        import traceback
+            leaving.leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
+        _print_traceback()  # a fault of ours or of a plugin's: never the exit code of a regression
+        message = "this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above"
+        leaving.leave(message, 3, (), "InternalError")
 
-        from fusionbench.core.text import printable
 
-        print(
-            printable(traceback.format_exc()), file=sys.stderr, end=""
-        )  # a fault of ours or of a plugin's: never the exit code of a regression
-        _leave("this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above", 3)
+def _print_traceback() -> None:
+    import traceback
+
+    from fusionbench.core.text import printable
+
+    print(printable(traceback.format_exc()), file=sys.stderr, end="")
+
+
+class _Leaving:
+    """How a command ends that could not do what it was asked to.
+
+    Args:
+        as_json: whether its words have ``--json``: then the error is the one JSON document on stdout, where the verb
+            has printed none. A verb that has, such as a report of what is wrong, said it there; the exit code tells.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.stdout: Any = None
+
+    def tell(self, message: str, code: int, details: Sequence[str], kind: str) -> None:
+        """The error as JSON, where that is wanted."""
+        said = self.stdout is not None and self.stdout.used and not self.stdout.json_lines
+        if not self.as_json or said:
+            return
+        import json
+
+        from fusionbench.core.io import escaped
+
+        body = {"type": kind, "exit_code": code, "message": escaped(message), "details": [*map(escaped, details)]}
+        with contextlib.suppress(OSError, ValueError):  # stdout may be what failed
+            print(json.dumps({"error": body}), flush=True)
+
+    def leave(self, message: str, code: int, details: Sequence[str] = (), kind: str = "MeasurementError") -> NoReturn:
+        """Say it on stderr, and as JSON on stdout where that is wanted, and leave."""
+        self.tell(message, code, details, kind)
+        _leave(message, code, details)
 
 
 def _leave(message: str, code: int, details: Sequence[str] = ()) -> NoReturn:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
+from fusionbench.cli.options import json_option, out_option
 from fusionbench.core.errors import RejectedError, UsageError
 
 _PATH = click.Path(path_type=Path)
@@ -15,7 +17,7 @@ _SHOWN = 50  # problems that are printed
 
 @click.command("board", short_help="Turn a folder of results into static pages, or check such pages.")
 @click.argument("results", type=_PATH)
-@click.option("-o", "--out", type=_PATH, help="Folder of the pages.")
+@out_option("Folder of the pages.")
 @click.option("--title", default="fusionbench", show_default=True, help="Title of the pages.")
 @click.option("--anonymous", is_flag=True, help="Leave out submitters, hosts and commands, for double-blind review.")
 @click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
@@ -25,7 +27,7 @@ _SHOWN = 50  # problems that are printed
 @click.option("--sign", "key", metavar="KEY", type=_PATH, help="Sign the index of the pages with KEY (PEM).")
 @click.option("--verify", "site", metavar="SITE", type=_PATH, help="Check the pages in SITE instead: exit code 1.")
 @click.option("--signer", metavar="PUBLIC_KEY", type=_PATH, help="With --verify: the key that must have signed.")
-@click.option("--json", "as_json", is_flag=True, help="Print where the pages are, or what is wrong, as JSON.")
+@json_option("Print where the pages are, or what is wrong, as JSON.")
 def board_command(
     results: Path,
     out: Path | None,
@@ -100,7 +102,8 @@ def _verify(results: Path, site: Path, signer: Path | None, study: Path | None, 
 @click.command("serve", short_help="Look at the pages through a server on this machine.")
 @click.argument("site", type=click.Path(path_type=Path))
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
-def serve_command(site: Path, port: int) -> None:
+@json_option("Print the address as an object before serving.")
+def serve_command(site: Path, port: int, as_json: bool) -> None:
     """Serve the pages in SITE on localhost until Ctrl-C. Nobody else can reach them.
 
     Example: fusionbench serve site
@@ -117,7 +120,9 @@ def serve_command(site: Path, port: int) -> None:
         server = ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise UsageError(f"port {port} cannot be used: {error.strerror}; name another one with --port") from error
-    click.echo(f"http://127.0.0.1:{server.server_port}/")
+    address = f"http://127.0.0.1:{server.server_port}/"
+    click.echo(json.dumps({"url": address}) if as_json else address)
+    sys.stdout.flush()
     say("Ctrl-C ends it")
     with server:
         server.serve_forever()

@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from fusionbench.cli.console import echo_marked, terminal_width, wrapped
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import data_root_option, json_option
 from fusionbench.evaluation import catalogue
 
 # what a listing shows beside the name; the JSON form has everything
@@ -21,16 +24,14 @@ _COLUMNS = {
     "protocols": ("title", "about"),
     "datasets": ("version", "id", "splits", "folder"),
 }
-_ROOT = click.option(
-    "--data", "root", default="data", show_default=True, type=click.Path(path_type=Path), help="Folder of data sets."
-)
+_ROOT = data_root_option(name="root", former=["--data"])
 
 
 @click.command("list", short_help="List models, metrics, sources, recipes, data sets, suites or protocols.")
 @click.argument("kind", required=False, type=click.Choice(catalogue.KINDS))
 @click.argument("pattern", required=False)
 @_ROOT
-@click.option("--json", "as_json", is_flag=True, help="An array of objects with `name` and everything known.")
+@json_option("An array of objects with `name` and everything known.")
 def list_command(kind: str | None, pattern: str | None, root: Path, as_json: bool) -> None:
     """List one KIND of things, or the names of all kinds; PATTERN filters names ('cvae*').
 
@@ -43,7 +44,7 @@ def list_command(kind: str | None, pattern: str | None, root: Path, as_json: boo
             click.echo(json.dumps(found, indent=1))
         else:
             for each, names in everything.items():
-                click.echo(f"{each:9} {', '.join(names) or '–'}")
+                click.echo("\n".join(wrapped(f"{each:9} {', '.join(names) or '–'}", 0, 10)))
         return
     cards = [card for card in catalogue.list_cards(kind, root) if fnmatch.fnmatchcase(card["name"], pattern or "*")]
     if as_json:
@@ -74,10 +75,10 @@ def _short(value: Any, column: str) -> str:
 
 
 @click.command("describe", short_help="Show everything about one name.")
-@click.argument("name")
+@click.argument("name", type=Names(*catalogue.KINDS))
 @click.option("--kind", type=click.Choice(catalogue.KINDS), help="Look among these only.")
 @_ROOT
-@click.option("--json", "as_json", is_flag=True, help="The card as a JSON object; an array when several have the name.")
+@json_option("The card as a JSON object; an array when several have the name.")
 def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> None:
     """Show the card of NAME: a model, metric, source, recipe, data set, suite or protocol.
 
@@ -87,16 +88,21 @@ def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps(cards[0] if len(cards) == 1 else cards, indent=1, ensure_ascii=False))
         return
-    click.echo("\n\n".join(_card_text(card) for card in cards))
+    for number, card in enumerate(cards):
+        if number:
+            click.echo()
+        echo_marked(card["name"], f" · {card['kind']}", bold=True)
+        click.echo(_card_text(card))
 
 
 def _card_text(card: dict[str, Any]) -> str:
-    """A card as plain text: name and title, then one field a line."""
+    """A card as plain text below its name: title, then one field a line."""
     import textwrap
 
-    lines = [click.style(card["name"], bold=True) + f" · {card['kind']}", card.get("title") or ""]
+    lines = [card.get("title") or ""]
     fields = {key: value for key, value in card.items() if key not in ("name", "kind", "title")}
     width = max(map(len, fields), default=0) + 2
+    room = 96 if (columns := terminal_width()) is None else max(20, min(96, columns - width))
     for key, value in fields.items():
         if value in ("", None, [], {}):
             continue
@@ -107,7 +113,7 @@ def _card_text(card: dict[str, Any]) -> str:
             texts = ["…" if item is None else str(item) for item in value]
             value = ("\n" if wide else ", ").join(texts)
         paragraphs = str(value).splitlines()
-        wrapped = [part for line in paragraphs for part in (textwrap.wrap(line, 96) or [""])]
+        wrapped = [part for line in paragraphs for part in (textwrap.wrap(line, room) or [""])]
         lines += [f"{(key if number == 0 else ''):{width}}{part}" for number, part in enumerate(wrapped)]
     return "\n".join(line.rstrip() for line in lines if line)
 

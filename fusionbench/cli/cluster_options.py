@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.plugin_files import plugin_files
 
 
 def cluster_options(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -45,6 +46,8 @@ def choose_scheduler(backend: str | None, scheduler: str | None) -> str | None:
     """
     if backend == "local" and scheduler is not None:
         raise UsageError("--scheduler belongs to --backend dask: leave out one of them")
+    if (backend == "dask" or scheduler is not None) and plugin_files():
+        raise UsageError("workers of a cluster have no Python files of yours: install them as a package, or stay here")
     if backend != "dask" or scheduler is not None:
         return scheduler
     try:

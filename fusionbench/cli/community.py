@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.cli.codabench import PER_DAY, TOTAL, codabench_command, codabench_score_command
+from fusionbench.cli.community_parts import find_place, find_pull, now, tell_end, verdict_text
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import json_option, option, out_option
 from fusionbench.core.errors import UsageError
 from fusionbench.core.text import counted
 
 if TYPE_CHECKING:
-    from fusionbench.board.community.accept import Place
-    from fusionbench.board.community.ledger import AnyLine
-    from fusionbench.board.community.pull_request import PullRequest
+    pass
 
 _PATH = click.Path(path_type=Path)
-_FOLDER = click.option("--folder", type=_PATH, default=".", show_default=True, help="A clone of the leaderboard.")
-_EVENT = click.option("--event", type=_PATH, help="The facts of the pull request, as GITHUB_EVENT_PATH names them.")
-_EXPECT = click.option("--expect", metavar="COMMIT", help="Refuse the pull request if it is at another commit.")
-_SUBMITTER = click.option("--submitter", help="Without --event: the account that opened the pull request.")
-_SUMMARY = click.option("--summary", type=_PATH, help="Add what happened to this Markdown file.")
-_REMOTE = click.option("--remote", default="origin", show_default=True, help="Where to push; '' commits here only.")
-_PER_DAY = click.option("--per-day", default=2, show_default=True, type=click.IntRange(1), help="A day and account.")
-_TOTAL = click.option("--total", default=20, show_default=True, type=click.IntRange(1), help="An account in all.")
+_FOLDER = click.option(
+    "--folder", type=_PATH, metavar="DIR", default=".", show_default=True, help="A clone of the leaderboard."
+)
+_EVENT = click.option(
+    "--event", type=_PATH, metavar="FILE", help="The facts of the pull request, as GITHUB_EVENT_PATH names them."
+)
+_EXPECT = option(
+    "--commit",
+    "expect",
+    metavar="COMMIT",
+    former=["--expect"],
+    help="Refuse the pull request if it is at another commit.",
+)
+_SUBMITTER = click.option(
+    "--submitter", metavar="NAME", help="Without --event: the account that opened the pull request."
+)
+_SUMMARY = click.option("--summary", type=_PATH, metavar="FILE", help="Add what happened to this Markdown file.")
+_REMOTE = click.option(
+    "--remote", metavar="NAME", default="origin", show_default=True, help="Where to push; '' commits here only."
+)
 
 
 @click.group("community", short_help="A leaderboard as a Git repository; a suite for Codabench.")
@@ -39,15 +52,22 @@ def community_command() -> None:
 @community_command.command("init")
 @click.argument("folder", type=_PATH)
 @click.option("--title", required=True, help="Title of the pages.")
-@click.option("--suite", required=True, help="A suite by name, or a .toml file, which is copied.")
-@click.option("-d", "--data", help="What is scored, by its name [the suite's data set].")
+@click.option(
+    "--suite",
+    type=Names("suites", files=True),
+    required=True,
+    metavar="SUITE",
+    help="A suite by name, or a .toml file, which is copied.",
+)
+@click.option("-d", "--data", metavar="SET", help="What is scored, by its name [the suite's data set].")
 @click.option("--kinds", default="weights,predictions,published", show_default=True, help="What is taken.")
-@_PER_DAY
-@_TOTAL
+@PER_DAY
+@TOTAL
 @click.option("--archive-mib", default=50, show_default=True, type=click.IntRange(1, 2048), help="MiB of a file.")
 @click.option("--owner", metavar="@NAME", help="Who approves changes of anything but submissions.")
 @click.option("--requirement", help="What pip installs [this release of fusionbench].")
 @click.option("--git", is_flag=True, help="Make a Git repository with a first commit.")
+@json_option("Print the folder as JSON.")
 def init_command(
     folder: Path,
     title: str,
@@ -60,6 +80,7 @@ def init_command(
     owner: str | None,
     requirement: str | None,
     git: bool,
+    as_json: bool,
 ) -> None:
     """Write the repository of a new leaderboard to FOLDER: rules, suite, ledger, workflows, Dockerfile. Prints it.
 
@@ -76,13 +97,17 @@ def init_command(
     limits = Limits(per_day=per_day, total=total, archive_mib=archive_mib)
     picked = tuple(name for name in KIND_NAMES if name in chosen)
     request = StartRequest(folder, title, suite, data, picked, limits, owner, requirement, git)  # type: ignore[arg-type]
-    click.echo(str(start_community(request)))
+    made = str(start_community(request))
+    click.echo(json.dumps({"folder": made}) if as_json else made)
 
 
 @community_command.command("prepare")
 @_FOLDER
-@click.option("--source-dir", type=_PATH, help="Folder of the upstream files, where the recipe needs them.")
-def prepare_command(folder: Path, source_dir: Path | None) -> None:
+@click.option(
+    "--source-dir", type=_PATH, metavar="DIR", help="Folder of the upstream files, where the recipe needs them."
+)
+@json_option("Print data and folder as JSON; the folder is null where they are embedded.")
+def prepare_command(folder: Path, source_dir: Path | None, as_json: bool) -> None:
     """Make the data that the leaderboard scores, below .data/, where they are missing. Prints their folder or name.
 
     Example: fusionbench community prepare
@@ -91,7 +116,9 @@ def prepare_command(folder: Path, source_dir: Path | None) -> None:
     from fusionbench.board.community.start import prepare_data
 
     leaderboard = Leaderboard.read(folder)
-    click.echo(str(prepare_data(leaderboard, source_dir) or f"{leaderboard.settings.data} is embedded"))
+    made, data = prepare_data(leaderboard, source_dir), leaderboard.settings.data
+    facts = {"data": data, "folder": None if made is None else str(made)}
+    click.echo(json.dumps(facts) if as_json else str(made or f"{data} is embedded"))
 
 
 @community_command.command("check-pr")
@@ -101,10 +128,17 @@ def prepare_command(folder: Path, source_dir: Path | None) -> None:
 @_EVENT
 @_EXPECT
 @_SUBMITTER
-@click.option("--take", type=_PATH, help="Copy the submission to this folder when it passed.")
+@click.option("--take", type=_PATH, metavar="DIR", help="Copy the submission to this folder when it passed.")
 @_SUMMARY
-@click.option("--output", type=_PATH, help="Add kind=submission or kind=withdrawal, and submitter=NAME, to it.")
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@option(
+    "--github-output",
+    "output",
+    type=_PATH,
+    metavar="FILE",
+    former=["--output"],
+    help="Add kind=submission or kind=withdrawal, and submitter=NAME, to this file.",
+)
+@json_option("Print the verdict as JSON.")
 def check_pr_command(
     base: str,
     head: str | None,
@@ -129,14 +163,16 @@ def check_pr_command(
     from fusionbench.core.io import append_text
 
     repository = Repository(folder)
-    pull = _pull(event, expect, head, submitter)
-    verdict = check_pull_request(repository, pull, base, now=_now(), take=take)
+    pull = find_pull(event, expect, head, submitter)
+    verdict = check_pull_request(repository, pull, base, now=now(), take=take)
     if summary is not None:
         append_text(summary, verdict.as_markdown())
     if output is not None and verdict.ok:
         append_text(output, f"kind={verdict.kind}\nsubmitter={pull.submitter.login}\n")
     problems = [vars(problem) for problem in verdict.problems]
-    click.echo(json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else _text(verdict))
+    click.echo(
+        json.dumps({**vars(verdict), "problems": problems, "ok": verdict.ok}) if as_json else verdict_text(verdict)
+    )
     if not verdict.ok:
         raise Rejected(f"refused: {counted(len(verdict.problems), 'problem')}")
 
@@ -144,11 +180,17 @@ def check_pr_command(
 @community_command.command("score")
 @click.argument("submission", type=_PATH)
 @_FOLDER
-@click.option("-o", "--out", required=True, type=_PATH, help="A new or empty folder.")
-@click.option("--submitter", required=True, help="The account that sent it; its record has to name it.")
-@click.option("--round-views", type=_PATH, help="What `community round-views` made: weights are scored on it.")
+@out_option("A new or empty folder.", required=True)
+@click.option("--submitter", required=True, metavar="NAME", help="The account that sent it; its record has to name it.")
+@click.option(
+    "--round-views",
+    type=_PATH,
+    metavar="DIR",
+    help="What `community round-views` made: weights are scored on it.",
+)
+@json_option("Print submission, title and folder as JSON.")
 def score_community_command(
-    submission: Path, folder: Path, out: Path, submitter: str, round_views: Path | None
+    submission: Path, folder: Path, out: Path, submitter: str, round_views: Path | None, as_json: bool
 ) -> None:
     """Score a SUBMISSION, a file or a folder that has only one, as the leaderboard does; for a container.
 
@@ -163,7 +205,8 @@ def score_community_command(
             raise UsageError(f"{submission}: has {len(files)} files; name the submission")
         submission = files[0]
     scored = score_submission(submission, Leaderboard.read(folder), out, submitter, round_views)
-    click.echo(f"{submission.name}: scored {scored.title}")
+    facts = {"submission": submission.name, "title": scored.title, "folder": str(out)}
+    click.echo(json.dumps(facts) if as_json else f"{submission.name}: scored {scored.title}")
 
 
 @community_command.command("accept")
@@ -172,9 +215,10 @@ def score_community_command(
 @_EVENT
 @_EXPECT
 @_SUBMITTER
-@click.option("--scored", type=_PATH, help="What `community score` wrote; not for a withdrawal.")
+@click.option("--scored", type=_PATH, metavar="DIR", help="What `community score` wrote; not for a withdrawal.")
 @_REMOTE
 @_SUMMARY
+@json_option("Print id and state as JSON.")
 def accept_community_command(
     head: str | None,
     folder: Path,
@@ -184,6 +228,7 @@ def accept_community_command(
     scored: Path | None,
     remote: str,
     summary: Path | None,
+    as_json: bool,
 ) -> None:
     """Record the pull request at HEAD, or of --event: id, results and a line of the ledger, pushed. Prints the id.
 
@@ -194,9 +239,9 @@ def accept_community_command(
     """
     from fusionbench.board.community.accept import accept_pull_request
 
-    pull = _pull(event, expect, head, submitter)
-    line = accept_pull_request(_place(folder, remote), pull, scored, _now)
-    _tell(line, summary)
+    pull = find_pull(event, expect, head, submitter)
+    line = accept_pull_request(find_place(folder, remote), pull, scored, now)
+    tell_end(line, summary, as_json)
 
 
 @community_command.command("withdraw")
@@ -206,8 +251,9 @@ def accept_community_command(
 @click.option("--request", "as_request", is_flag=True, help="Only write the file for a pull request of your own.")
 @_REMOTE
 @_SUMMARY
+@json_option("Print id and state, or the file of the request, as JSON.")
 def withdraw_command(
-    submission: str, folder: Path, reason: str, as_request: bool, remote: str, summary: Path | None
+    submission: str, folder: Path, reason: str, as_request: bool, remote: str, summary: Path | None, as_json: bool
 ) -> None:
     """Withdraw the SUBMISSION with this id as a maintainer: its results go, its line stays. Prints the id.
 
@@ -218,16 +264,20 @@ def withdraw_command(
     from fusionbench.board.community.accept import withdraw_submission, write_withdrawal_request
 
     if as_request:
-        click.echo(str(write_withdrawal_request(folder, submission, reason)))
+        file = str(write_withdrawal_request(folder, submission, reason))
+        click.echo(json.dumps({"file": file}) if as_json else file)
         return
-    _tell(withdraw_submission(_place(folder, remote), submission, reason, _now), summary)
+    tell_end(withdraw_submission(find_place(folder, remote), submission, reason, now), summary, as_json)
 
 
 @community_command.command("round-views")
 @_FOLDER
-@click.option("-o", "--out", required=True, type=_PATH, help="A new or empty folder for the views.")
-@click.option("--secret", type=_PATH, help="The secret of the round [the variable FUSIONBENCH_ROUND_SECRET].")
-def round_views_command(folder: Path, out: Path, secret: Path | None) -> None:
+@out_option("A new or empty folder for the views.", required=True)
+@click.option(
+    "--secret", type=_PATH, metavar="FILE", help="The secret of the round [the variable FUSIONBENCH_ROUND_SECRET]."
+)
+@json_option("Print the round, null where none is open, and the folder as JSON.")
+def round_views_command(folder: Path, out: Path, secret: Path | None, as_json: bool) -> None:
     """Make the views of the open round in rounds/, for a container that never sees the secret. Prints the folder.
 
     Without an open round the folder stays empty, and submissions are scored on the public views.
@@ -240,13 +290,15 @@ def round_views_command(folder: Path, out: Path, secret: Path | None) -> None:
 
     made = make_round_views(Leaderboard.read(folder), out, secret)
     say("no round is open" if made is None else f"views of round {made.id}: they are secret until it is revealed")
-    click.echo(str(out))
+    facts = {"round": None if made is None else made.id, "folder": str(out)}
+    click.echo(json.dumps(facts) if as_json else str(out))
 
 
 @community_command.command("rounds")
 @_FOLDER
 @_SUMMARY
-def rounds_command(folder: Path, summary: Path | None) -> None:
+@json_option("Print an array: file, round, results, state and problems of each.")
+def rounds_command(folder: Path, summary: Path | None, as_json: bool) -> None:
     """Check all rounds: secrets and commitments, and the results that name them. Exit code 1 when anything is wrong.
 
     Example: fusionbench community rounds
@@ -260,7 +312,11 @@ def rounds_command(folder: Path, summary: Path | None) -> None:
     found = check_rounds(Leaderboard.read(folder))
     lines = [f"{one.file}: round {one.record.id}, {counted(one.results, 'result')}, {one.state}" for one in found]
     lines += [f"{one.file}: {problem}" for one in found for problem in one.problems]
-    click.echo("\n".join(lines) or "no rounds")
+    facts = [
+        {"file": str(x.file), "round": x.record.id, "results": x.results, "state": x.state, "problems": [*x.problems]}
+        for x in found
+    ]
+    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(lines) or "no rounds")
     if summary is not None and lines:
         append_text(summary, "".join(f"* {in_markdown(line)}\n" for line in lines))
     if wrong := [one.file for one in found if one.problems]:
@@ -269,10 +325,11 @@ def rounds_command(folder: Path, summary: Path | None) -> None:
 
 @community_command.command("pages")
 @_FOLDER
-@click.option("-o", "--out", required=True, type=_PATH, help="Folder of the pages.")
+@out_option("Folder of the pages.", required=True)
 @click.option("--strict", is_flag=True, help="Exit code 1 when a result is set aside.")
 @_SUMMARY
-def pages_command(folder: Path, out: Path, strict: bool, summary: Path | None) -> None:
+@json_option("Print where the pages are, and what is set aside, as JSON.")
+def pages_command(folder: Path, out: Path, strict: bool, summary: Path | None, as_json: bool) -> None:
     """Build the pages of the leaderboard. Results that are damaged or were changed are set aside, and listed.
 
     Example: fusionbench community pages -o site
@@ -290,106 +347,12 @@ def pages_command(folder: Path, out: Path, strict: bool, summary: Path | None) -
     if summary is not None:
         lines = [f"* {in_markdown(f'{one.path}: {one.reason}')}" for one in pages.set_aside]
         append_text(summary, "\n".join([f"{pages.shown} submissions, {len(lines)} set aside", "", *lines, ""]))
-    click.echo(str(pages.index))
+    aside = [{"file": str(one.path), "reason": one.reason} for one in pages.set_aside]
+    facts = {"index": str(pages.index), "shown": pages.shown, "set_aside": aside}
+    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else str(pages.index))
     if strict and pages.set_aside:
         raise Rejected(f"{len(pages.set_aside)} results were set aside, the first is {pages.set_aside[0].path}")
 
 
-@community_command.command("codabench")
-@click.argument("suite")
-@click.option("-o", "--out", required=True, type=_PATH, help="A new folder, or a .zip.")
-@click.option("-d", "--data", type=_PATH, help="The data; copied where the licence of their source allows it.")
-@click.option("--title", help="Title of the competition [the suite's].")
-@click.option("--image", help="The Docker image that has fusionbench, made of docker/ in the bundle.")
-@click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC [today].")
-@_PER_DAY
-@_TOTAL
-@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for one upload.")
-def codabench_command(
-    suite: str,
-    out: Path,
-    data: Path | None,
-    title: str | None,
-    image: str | None,
-    start: datetime.datetime | None,
-    per_day: int,
-    total: int,
-    seconds: int,
-) -> None:
-    """Export a SUITE as a competition bundle for Codabench: competition.yaml, scoring program, reference data, pages.
-
-    Example: fusionbench community codabench pairs-demo -o bundle.zip
-    """
-    from fusionbench.board.community.codabench import BundleRequest, export_bundle
-    from fusionbench.board.community.settings import Limits
-    from fusionbench.core.progress import say
-
-    first = (start or _now()).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=datetime.UTC)
-    limits = Limits(per_day=per_day, total=total)
-    more = {} if image is None else {"image": image}
-    bundle = export_bundle(BundleRequest(suite, out, first, data, title, limits=limits, seconds=seconds, **more))
-    if bundle.reference == "missing":
-        say("note: the data are not in the bundle; its reference_data/README.md says what to put there")
-    if image is None:
-        say("note: build the image of docker/, push it, and name it with --image or in competition.yaml")
-    click.echo(str(bundle.path))
-
-
-@community_command.command("codabench-score", hidden=True)
-@click.argument("inputs", type=_PATH)
-@click.argument("outputs", type=_PATH)
-@click.option("--suite", required=True, type=_PATH)
-def codabench_score_command(inputs: Path, outputs: Path, suite: Path) -> None:
-    """What the scoring program of a bundle calls: INPUTS has res/ and ref/, OUTPUTS gets scores.json."""
-    from fusionbench.board.community.codabench_scoring import score_upload
-
-    click.echo(json.dumps(score_upload(inputs, outputs, suite), sort_keys=True))
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-def _pull(event: Path | None, expect: str | None, head: str | None, submitter: str | None) -> PullRequest:
-    """The pull request of an event, or of a commit and an account."""
-    from fusionbench.board.community.pull_request import pull_request_of, read_event
-
-    if (event is None) == (head is None or submitter is None):
-        raise UsageError("name the pull request with --event, or by its commit HEAD and --submitter")
-    if event is not None:
-        return read_event(event, expect)
-    assert head is not None and submitter is not None
-    return pull_request_of(head, submitter)
-
-
-def _place(folder: Path, remote: str) -> Place:
-    from fusionbench.board.community.accept import Place
-    from fusionbench.board.community.git import Repository
-    from fusionbench.board.community.settings import Leaderboard
-
-    repository = Repository(folder)
-    if remote and remote not in repository.remotes():
-        raise UsageError(f"{folder}: has no remote {remote!r}; name one, or commit here only with --remote ''")
-    return Place(repository, Leaderboard.read(folder).settings.branch, remote or None)
-
-
-def _text(verdict: object) -> str:
-    """The verdict, a line a problem."""
-    from fusionbench.board.community.pull_request import PullRequestVerdict
-
-    assert isinstance(verdict, PullRequestVerdict)
-    lines = [str(problem) for problem in verdict.problems]
-    lines += [f"note: {note}" for note in verdict.notes]
-    if verdict.ok:
-        lines.insert(0, f"{verdict.name}: a {verdict.kind} that passes: {verdict.about}")
-    return "\n".join(lines)
-
-
-def _tell(line: AnyLine, summary: Path | None) -> None:
-    from fusionbench.board.community.ledger import AcceptedLine
-    from fusionbench.core.io import append_text
-
-    done = "Accepted" if isinstance(line, AcceptedLine) else "Withdrawn"
-    if summary is not None:
-        append_text(summary, f"{done} as `{line.id}`. This pull request is closed, not merged.\n")
-    click.echo(line.id)
+community_command.add_command(codabench_command)
+community_command.add_command(codabench_score_command)

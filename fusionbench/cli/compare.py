@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.core.errors import unknown_name
+
 if TYPE_CHECKING:
     from fusionbench.results.tiers import Tiers
 
@@ -19,15 +22,49 @@ def _default(name: str) -> Any:
     return getattr(stats, name)
 
 
+def _column(name: str, known: set[str]) -> list[str]:
+    """The scores of a column: the one of this name, or a metric's own and its mean over the numbers of inputs.
+
+    Raises:
+        UsageError: no result has such a score.
+    """
+    by_case = {key.casefold(): key for key in known}
+    wanted = [name] if "@" in name else [name, f"{name}@mean"]
+    if found := [by_case[one.casefold()] for one in wanted if one.casefold() in by_case]:
+        return found
+    raise unknown_name("score of these results", name, known)
+
+
 @click.command("compare", short_help="Compare results in pairs, with intervals and ties.")
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--score", "scores", multiple=True, help="Score or pattern, e.g. 'mse_min@*'; may be repeated.")
-@click.option("--level", default=lambda: _default("LEVEL"), show_default="0.95", type=click.FloatRange(0.5, 0.999))
+@click.option(
+    "--score",
+    "scores",
+    multiple=True,
+    metavar="PATTERN",
+    help="Score or pattern, e.g. 'mse_min@*'; may be repeated.",
+)
+@click.option(
+    "--columns",
+    type=Names("metrics", several=True),
+    metavar="NAMES",
+    help="Metrics or scores that are the columns, in this order, e.g. en,sd,vif. [default: all]",
+)
+@click.option(
+    "--level",
+    default=lambda: _default("LEVEL"),
+    show_default="0.95",
+    metavar="SHARE",
+    type=click.FloatRange(0.5, 0.999),
+    help="Of the intervals.",
+)
 @click.option(
     "--resamples",
     default=lambda: _default("RESAMPLES"),
     show_default="10000",
+    metavar="N",
     type=click.IntRange(100, 1_000_000),
+    help="Of the bootstrap.",
 )
 @click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
 @click.option(
@@ -44,6 +81,7 @@ def _default(name: str) -> Any:
 def compare_command(
     results: tuple[Path, ...],
     scores: tuple[str, ...],
+    columns: str | None,
     level: float,
     resamples: int,
     strict: bool,
@@ -59,6 +97,8 @@ def compare_command(
     per-image tables; a result that is damaged, or states another mean, is set aside and named on stderr and in --json.
 
     Example: fusionbench compare quickstart/results --score 'mse_min@*'
+
+    Example: fusionbench compare results/tno --columns en,sd,vif,qabf
     """
     from fusionbench.core.progress import say
     from fusionbench.results import tables
@@ -69,6 +109,12 @@ def compare_command(
     if note := renaming(scores):
         say(note)
     found = read_results(results, strict=strict)
+    if columns is not None:
+        known = {key for one in found.members for key in one.result.scores}
+        scores = (
+            *scores,
+            *(key for name in columns.split(",") if name.strip() for key in _column(name.strip(), known)),
+        )
     comparison = compare_results(found, scores=scores, resamples=resamples, level=level, tiers=tiers)
     if form == "json":
         aside = [one.as_json() for one in found.set_aside]

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class PrintableStream:
-    """A text stream that writes :func:`printable` text to another one, which is ``raw``."""
+    """A text stream that writes :func:`printable` text to another one, which is ``raw``; ``used`` once it has.
+
+    ``json_lines``: it is one JSON document a line.
+    """
 
     def __init__(self, raw: TextIO) -> None:
-        self.raw = raw
+        self.raw, self.used, self.json_lines = raw, False, False
 
     def write(self, text: str) -> int:
+        self.used = self.used or bool(text)
         self.raw.write(printable(text))
         return len(text)
 
@@ -37,10 +41,59 @@ class PrintableStream:
 
 
 @contextlib.contextmanager
-def printable_stdout() -> Iterator[None]:
+def printable_stdout() -> Iterator[PrintableStream]:
     """Let through stdout only what cannot move a cursor, hide text or turn its direction."""
-    with contextlib.redirect_stdout(PrintableStream(sys.stdout)):
-        yield
+    stream = PrintableStream(sys.stdout)
+    with contextlib.redirect_stdout(stream):
+        yield stream
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; None where it is a file or a pipe, whose lines have any length."""
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def wrapped(line: str, before: int, indent: int) -> list[str]:
+    """A line as those that fit the terminal, ``before`` columns of the first one taken; whole where there is none."""
+    width = terminal_width()
+    if width is None:
+        return [line]
+    import textwrap
+
+    head = line[: len(line) - len(line.lstrip())]  # textwrap drops what a first line begins with
+    text = textwrap.fill(
+        line.strip(),
+        max(20, width - 1),
+        initial_indent=head + "\0" * before,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    return text.replace("\0", "").split("\n")
+
+
+def echo_marked(mark: str, rest: str = "", **style: Any) -> None:
+    """A line whose begin has a colour or is bold on a terminal; click's own would be escaped on its way to stdout."""
+    import os
+
+    stdout = sys.stdout
+    if not stdout.isatty() or os.environ.get("NO_COLOR") or sys.platform == "win32":
+        print(f"{mark}{rest}")
+        return
+    import click
+
+    raw = stdout.raw if isinstance(stdout, PrintableStream) else stdout
+    raw.write(f"{click.style(printable(mark), **style)}{printable(rest)}\n")
+
+
+def print_json_lines() -> None:
+    """Say that this verb prints one JSON document a line: an error that ends it is one more line."""
+    if isinstance(sys.stdout, PrintableStream):
+        sys.stdout.json_lines = True
 
 
 def console(width: int) -> Console:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import Argument, jobs_option, json_option, out_option
 from fusionbench.cli.range_options import load_chosen_recipe, range_options
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError, Rejected, UsageError
@@ -17,13 +19,19 @@ if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
     from fusionbench.data.build_plan import Plan
 
-_SOURCE = click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
-_RECIPE = click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file, not a NAME.")
-_OUT = click.option("--out", metavar="DIR|URL", default="data", help="Root of data sets: a folder, or a URL [data].")
+_SOURCE = click.option(
+    "--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files."
+)
+_RECIPE = click.option(
+    "--recipe", "recipe_file", type=click.Path(path_type=Path), metavar="FILE", help="A recipe file, not a NAME."
+)
+_OUT = out_option(
+    "Root of data sets, as `generate` takes it [data].", default="data", setting="data_root", type=click.STRING
+)
 _SKIP = click.option(
     "--skip-refused", is_flag=True, help="Without the files that cannot be used, as `generate` makes it."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_JSON = json_option("Print JSON.")
 
 
 def _megabytes(count: int) -> str:
@@ -31,11 +39,11 @@ def _megabytes(count: int) -> str:
 
 
 @click.command("plan")
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=Names("recipes", files=True))
 @_RECIPE
 @_SOURCE
 @_OUT
-@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
+@jobs_option("Worker processes [0: as many as help].")
 @_SKIP
 @range_options("a", "b", head="Of registered pairs: ")
 @_JSON
@@ -85,7 +93,7 @@ def _plan_state(plan: Plan) -> str:
 
 
 @click.command("status")
-@click.argument("root", metavar="[DIR|URL]", default="data")
+@click.argument("root", metavar="[DIR|URL]", default="data", cls=Argument, setting="data_root")
 @_JSON
 def status_command(root: str, as_json: bool) -> None:
     """List the data sets below a folder, finished or begun; below a URL the finished ones. Nothing is written.
@@ -106,14 +114,15 @@ def status_command(root: str, as_json: bool) -> None:
 
 
 @click.command("sample")
-@click.argument("name")
+@click.argument("name", type=Names("recipes", files=True))
 @click.argument("split")
 @click.argument("index", type=int)
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("."), help="Folder for PNG and npz [.].")
+@out_option("Folder for PNG and npz [.].", default=Path("."), former=["--output"])
 @_SOURCE
 @_SKIP
+@_JSON
 def sample_command(
-    name: str, split: str, index: int, output: Path, source_dir: Path | None, skip_refused: bool
+    name: str, split: str, index: int, out: Path, source_dir: Path | None, skip_refused: bool, as_json: bool
 ) -> None:
     """Make sample INDEX of SPLIT of NAME (a data set or a recipe file) from the source alone: no shards are needed.
 
@@ -147,40 +156,41 @@ def sample_command(
         raise UsageError(f"{recipe.name} {split} has samples 0 to {size - 1}, not {index}")
     bank = build_bank(builder, split)
     arrays, _ = builder.arrays(split, np.array([index]), rows[[index]], bank)
-    stem = output / f"{recipe.name}-{split}-{index}"
+    stem = out / f"{recipe.name}-{split}-{index}"
     buffer = io.BytesIO()
     np.savez(buffer, **{key: value[0] for key, value in arrays.items()})
     write_bytes(f"{stem}.npz", buffer.getvalue())
     targets = [arrays["targets"][0]] if "targets" in arrays else []  # pairs have none
     strip = np.concatenate([*targets, *arrays["views"][0]], axis=1)
     write_bytes(f"{stem}.png", encode_png(strip))
-    click.echo(f"{stem}.npz\n{stem}.png")
+    facts = {"npz": f"{stem}.npz", "png": f"{stem}.png", "name": recipe.name, "split": split, "index": index}
+    click.echo(json.dumps(facts) if as_json else f"{stem}.npz\n{stem}.png")
 
 
 @click.command("diff")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page with the samples that differ most.")
+@out_option("Write a page (HTML) with the samples that differ most.", former=["--html"])
 @_JSON
-def diff_command(a: Path, b: Path, html: Path | None, as_json: bool) -> None:
+def diff_command(a: Path, b: Path, out: Path | None, as_json: bool) -> None:
     """Say how data sets A and B differ: recipe, samples, and by how much. Exit code 1 when the data differ.
 
-    The page of --html is one file without references to others, with both images of at most 24 samples and their
+    The page of -o is one file without references to others, with both images of at most 24 samples and their
     absolute difference.
 
-    Example: fusionbench diff data/fusiondigits other/fusiondigits --html diff.html
+    Example: fusionbench diff data/fusiondigits other/fusiondigits -o diff.html
     """
     from fusionbench.data.dataset import open_dataset
     from fusionbench.data.diff import compare_datasets
 
     sets = open_dataset(a), open_dataset(b)
     found = compare_datasets(*sets)
-    if html is not None:
+    if out is not None:
         from fusionbench.board.dataset_diff import render_diff
         from fusionbench.core.io import write_bytes
 
-        write_bytes(html, render_diff(*sets, found))
-        progress.say(f"wrote {html}")
+        write_bytes(out, render_diff(*sets, found))
+        progress.say(f"wrote {out}")
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
@@ -207,11 +217,16 @@ def recipe_command() -> None:
 @recipe_command.command("new")
 @click.argument("name")
 @click.option("--group-before", metavar="TEXT", help="Keep files in one split whose names are the same before TEXT.")
-@click.option("--group-parts", type=click.IntRange(1, 64), help="Before which occurrence of TEXT [1].")
-@click.option("--group-csv", type=click.Path(path_type=Path), help="Groups of files from a CSV: file,group.")
+@click.option("--group-parts", type=click.IntRange(1, 64), metavar="N", help="Before which occurrence of TEXT [1].")
+@click.option(
+    "--group-csv", type=click.Path(path_type=Path), metavar="FILE", help="Groups of files from a CSV: file,group."
+)
 @click.option("--pairs", is_flag=True, help="For registered pairs of your own: patches to train on.")
-@click.option("--from", "origin", metavar="RECIPE", help="A copy of a recipe that comes with fusionbench.")
+@click.option(
+    "--from", "origin", type=Names("recipes"), metavar="RECIPE", help="A copy of a recipe that comes with fusionbench."
+)
 @range_options("a", "b", head="With --from: ")
+@json_option("Print an object with `name` and `text`.")
 def recipe_new(
     name: str,
     group_before: str | None,
@@ -221,6 +236,7 @@ def recipe_new(
     origin: str | None,
     range_a: Range | None,
     range_b: Range | None,
+    as_json: bool,
 ) -> None:
     """Print a commented recipe NAME that masks a folder of images; --pairs, of patches of registered pairs to train on;
     --from, a copy of another recipe.
@@ -250,8 +266,7 @@ def recipe_new(
             raise UsageError("--group-… write a recipe for a folder of images; with --from, edit the copy")
         if pairs:
             raise UsageError("--pairs and --from are two recipes; give one")
-        click.echo(copy_recipe_text(origin, name, ranges), nl=False)
-        return
+        return _print_recipe(name, copy_recipe_text(origin, name, ranges), as_json)
     if group_before is not None and group_csv is not None:
         raise UsageError("--group-before and --group-csv are two ways to say the same; give one")
     if group_parts is not None and group_before is None:
@@ -271,11 +286,15 @@ def recipe_new(
         head, _, tail = text.partition("# group_by = ")
         text = head + line + tail.partition("\n")[2]
     parse_recipe(text.encode("utf-8", "surrogateescape"), f"recipe {name!r}")
-    click.echo(text, nl=False)
+    _print_recipe(name, text, as_json)
+
+
+def _print_recipe(name: str, text: str, as_json: bool) -> None:
+    click.echo(json.dumps({"name": name, "text": text}) if as_json else text, nl=as_json)
 
 
 @recipe_command.command("check")
-@click.argument("recipe_name", metavar="FILE|NAME")
+@click.argument("recipe_name", metavar="FILE|NAME", type=Names("recipes", files=True))
 @_SOURCE
 @_JSON
 def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> None:
@@ -298,19 +317,18 @@ def recipe_check(recipe_name: str, source_dir: Path | None, as_json: bool) -> No
         raise DataError(f"{recipe_name}: a recipe is a .toml file")
     recipe = load_recipe(recipe_name)
     SOURCES.get(recipe.source.name)
-    spec = recipe.image_spec
+    spec, whole = recipe.image_spec, hasattr(recipe, "pairs") and recipe.whole
+    size = "pairs of their own sizes" if whole else f"{spec.height}×{spec.width}×{spec.channels}"
     facts: dict[str, Any] = {
         "name": recipe.name,
         "version": recipe.version,
         "hash": recipe.hash,
-        "image": [spec.height, spec.width, spec.channels],
+        "image": None if whole else [spec.height, spec.width, spec.channels],
         "views": spec.views,
         "splits": list(recipe.splits),
     }
     lines = [f"{recipe_name}: a valid recipe for {recipe.name} {recipe.version} (recipe {recipe.hash[:12]})"]
-    lines.append(
-        f"  {spec.views} views of {spec.height}×{spec.width}×{spec.channels}; splits: {', '.join(recipe.splits)}"
-    )
+    lines.append(f"  {spec.views} views of {size}; splits: {', '.join(recipe.splits)}")
     problem = ""
     if source_dir is not None or recipe.source.name in ("digits", "pairs-demo"):  # embedded ones
         source = open_source(recipe, source_dir, fresh=True)
@@ -354,9 +372,10 @@ def _plan_text(plan: Plan) -> str:
 
 @click.command("export")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--to", "form", required=True, help="png, webdataset or targets.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="An empty or new folder.")
-def export_command(folder: Path, form: str, output: Path) -> None:
+@click.option("--to", "form", required=True, metavar="FORM", help="png, webdataset or targets.")
+@out_option("An empty or new folder.", required=True, former=["--output"])
+@_JSON
+def export_command(folder: Path, form: str, out: Path, as_json: bool) -> None:
     """Copy the data set in FOLDER for other tools: folders of PNG, or WebDataset archives.
 
     With --to targets the copy is the same data set with the same id, for fusionbench, in a fraction of the bytes: it
@@ -367,4 +386,5 @@ def export_command(folder: Path, form: str, output: Path) -> None:
     from fusionbench.data.dataset import open_dataset
     from fusionbench.data.export import export
 
-    click.echo(str(export(open_dataset(folder), form, output)))
+    made = str(export(open_dataset(folder), form, out))
+    click.echo(json.dumps({"folder": made, "form": form}) if as_json else made)

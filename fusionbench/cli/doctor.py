@@ -7,11 +7,12 @@ from dataclasses import asdict
 
 import click
 
+from fusionbench.cli.options import json_option
 from fusionbench.core.errors import CannotMeasure
 
 
 @click.command("doctor", short_help="Check the installation and the machine.")
-@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@json_option("The findings as JSON.")
 @click.option("--quick", is_flag=True, help="Leave out the training steps that check the gradients.")
 def doctor_command(as_json: bool, quick: bool) -> None:
     """Check Python, processor, memory, packages, devices, disk and plugins. Exit code 3 when something will not work.
@@ -22,6 +23,7 @@ def doctor_command(as_json: bool, quick: bool) -> None:
     Example: fusionbench doctor
     """
     from fusionbench import __version__
+    from fusionbench.cli.console import echo_marked, wrapped
     from fusionbench.cli.diagnostics import examine
 
     findings = examine(without=["gradients"] if quick else [])
@@ -34,8 +36,10 @@ def doctor_command(as_json: bool, quick: bool) -> None:
         click.echo(f"fusionbench {__version__}")
         for finding in findings:
             text, colour = marks[finding.status]
-            click.echo(f"{click.style(text, fg=colour)} {finding.check:12}{finding.detail}")
+            first, *more = wrapped(f"{finding.check:12}{finding.detail}", 5, 17)
+            echo_marked(text, f" {first}", fg=colour)
+            click.echo("".join(f"{line}\n" for line in more), nl=False)
             if finding.remedy:
-                click.echo(f"{'':17}→ {finding.remedy}")
+                click.echo("\n".join(wrapped(f"{'':17}→ {finding.remedy}", 0, 19)))
     if failed:
         raise CannotMeasure(f"{len(failed)} of {len(findings)} checks failed: {', '.join(f.check for f in failed)}")

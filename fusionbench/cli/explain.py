@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import json_option
 from fusionbench.cli.range_options import range_options
 from fusionbench.core.errors import UsageError
 
@@ -25,12 +27,19 @@ _PLACE = click.Path(path_type=Path)
 
 @click.command("explain", short_help="Find the definition of a metric that gives a published number, or row.")
 @click.argument("numbers", nargs=-1, required=True, metavar="METRIC NUMBER | ROW")
-@click.option("--a", required=True, type=_PLACE, help="First source: an image or a folder.")
-@click.option("--b", required=True, type=_PLACE, help="Second source: an image or a folder.")
-@click.option("--fused", required=True, type=_PLACE, help="The fused image, or the folder of them.")
-@click.option("--columns", help="Metrics of a row of bare numbers. [default: the eight of the field's tables]")
-@click.option("--top", default=8, show_default=True, type=click.IntRange(1), help="How many candidates to show.")
-@click.option("--json", "as_json", is_flag=True, help="All candidates as JSON.")
+@click.option("--a", required=True, type=_PLACE, metavar="PATH", help="First source: an image or a folder.")
+@click.option("--b", required=True, type=_PLACE, metavar="PATH", help="Second source: an image or a folder.")
+@click.option("--fused", required=True, type=_PLACE, metavar="PATH", help="The fused image, or the folder of them.")
+@click.option(
+    "--columns",
+    type=Names("metrics", several=True),
+    metavar="NAMES",
+    help="Metrics of a row of bare numbers. [default: the eight of the field's tables]",
+)
+@click.option(
+    "--top", default=8, show_default=True, type=click.IntRange(1), metavar="N", help="How many candidates to show."
+)
+@json_option("All candidates as JSON.")
 @range_options("a", "b", "fused")
 def explain_command(
     numbers: tuple[str, ...],

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import device_option, jobs_option, json_option, out_option
 from fusionbench.cli.range_options import range_options
 from fusionbench.core.errors import DataError, UsageError, some
 
@@ -25,17 +27,22 @@ _PLACE = click.Path(path_type=Path)
 
 
 @click.command("fuse", short_help="Fuse two images, or two folders of them, with any method.")
-@click.argument("method", required=False)
-@click.option("--a", type=_PLACE, help="First source (infrared, CT, PET): an image or a folder.")
-@click.option("--b", type=_PLACE, help="Second source (visible, MRI): an image or a folder.")
-@click.option("-o", "--out", required=True, type=_PLACE, help="Folder of the fused images; for two files also a file.")
+@click.argument("method", required=False, type=Names("models", files=True), metavar="[METHOD|RUN|FILE.py:CLASS]")
+@click.option("--a", type=_PLACE, metavar="PATH", help="First source (infrared, CT, PET): an image or a folder.")
+@click.option("--b", type=_PLACE, metavar="PATH", help="Second source (visible, MRI): an image or a folder.")
+@out_option("Folder of the fused images; for two files also a file.", required=True)
 @click.option(
     "--demo", is_flag=True, help="Fuse three embedded pairs instead of --a and --b; OUT gets a folder of each."
 )
 @click.option("--video", is_flag=True, help="The sources are two videos, or two folders of numbered frames of one.")
 @click.option("--rate", type=float, help="Frames a second of a video made of folders. [default: 25]")
-@click.option("--weights", type=_PLACE, help="Weights of a method that learns: a run folder, or a .safetensors file.")
-@click.option("-p", "--preset", help="Preset of the method.")
+@click.option(
+    "--weights",
+    type=_PLACE,
+    metavar="PATH",
+    help="Weights of a method that learns: a run folder, or a .safetensors file.",
+)
+@click.option("-p", "--preset", metavar="PRESET", help="Preset of the method.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Parameter of the method; repeatable.")
 @click.option(
     "--colour",
@@ -50,12 +57,14 @@ _PLACE = click.Path(path_type=Path)
 )
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG.")
 @click.option("--tile", default="auto", metavar="auto|none|N", help="Side of tiles for large images. [default: auto]")
-@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Pairs at a time. [default: the processors at hand]")
+@device_option()
+@jobs_option("Pairs at a time [the processors at hand].", default=None)
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @click.option("--force", is_flag=True, help="Replace what is in OUT already.")
-@click.option("--sheet", type=_PLACE, help="Also draw the first pairs with their fused images to this PNG.")
-@click.option("--json", "as_json", is_flag=True, help="Print outputs and problems as JSON.")
+@click.option(
+    "--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pairs with their fused images to this PNG."
+)
+@json_option("Print outputs and problems as JSON.")
 @range_options("a", "b")
 @click.pass_context
 def fuse_command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.cli.options import data_option, device_option, json_option, option
 from fusionbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +21,16 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("gate", short_help="Fail when a metric has become worse: exit codes for CI.")
 @click.argument("candidate", type=_PATH, nargs=-1, required=True)
-@click.option("-b", "--baseline", required=True, type=_PATH, help="The baseline, a JSON file.")
-@click.option("--junit", type=_PATH, help="Write JUnit XML to this file.")
-@click.option("--markdown", type=_PATH, help="Append a summary to this file, as $GITHUB_STEP_SUMMARY wants it.")
-@click.option("--json", "as_json", is_flag=True, help="Print all cases as JSON.")
+@click.option("-b", "--baseline", required=True, type=_PATH, metavar="FILE", help="The baseline, a JSON file.")
+@click.option("--junit", type=_PATH, metavar="FILE", help="Write JUnit XML to this file.")
+@option(
+    "--summary",
+    type=_PATH,
+    metavar="FILE",
+    former=["--markdown"],
+    help="Add what happened to this Markdown file, such as $GITHUB_STEP_SUMMARY.",
+)
+@json_option("Print all cases as JSON.")
 @click.option("--all", "everything", is_flag=True, help="Show the scores that are fine, too.")
 @click.option("--better", default="", help="Directions of a file of scores: lower:loss,higher:acc.")
 @click.option("--tolerance", default="", help="Tolerances of a file of scores, for --update-baseline: loss:0.01.")
@@ -34,14 +41,21 @@ _PATH = click.Path(path_type=Path)
     "--alpha", type=float, help="Rate of false alarms over all scores, for --update-baseline.  [default: 0.05]"
 )
 @click.option("--calibrate", type=click.IntRange(3, 100), help="Seeds of every model to train for --update-baseline.")
-@click.option("--data", type=_PATH, help="The data set's folder, for --calibrate.")
-@click.option("--runs", type=_PATH, default="runs/calibrate", show_default=True, help="Runs of --calibrate.")
-@click.option("--device", default="auto", show_default=True, help="Device of --calibrate.")
+@data_option("The data set, for --calibrate: its folder, or its name below --data-root.", as_path=True)
+@click.option(
+    "--runs",
+    type=_PATH,
+    metavar="DIR",
+    default="runs/calibrate",
+    show_default=True,
+    help="Root of training runs of --calibrate.",
+)
+@device_option("Of --calibrate: auto, cpu, cuda or cuda:1.")
 def gate_command(
     candidate: tuple[Path, ...],
     baseline: Path,
     junit: Path | None,
-    markdown: Path | None,
+    summary: Path | None,
     as_json: bool,
     everything: bool,
     better: str,
@@ -85,22 +99,24 @@ def gate_command(
     )
     outcome = None if held is None else gate(results, held)
     if outcome is not None:
-        _report(outcome, junit, markdown, as_json, everything)
+        _report(outcome, junit, summary, as_json, everything)
     if update_baseline:
         rate = alpha if alpha is not None else None if held is None else held.error_rate
         _update(baseline, held, results, outcome, rate, accept_regression, drop)
+        if as_json and outcome is None:  # nothing to judge: the first baseline
+            click.echo(json.dumps({"baseline": str(baseline), "written": True}))
     elif outcome is not None:
         outcome.require()
 
 
-def _report(outcome: GateOutcome, junit: Path | None, markdown: Path | None, as_json: bool, everything: bool) -> None:
+def _report(outcome: GateOutcome, junit: Path | None, summary: Path | None, as_json: bool, everything: bool) -> None:
     from fusionbench.core.io import append_text, write_bytes
     from fusionbench.results import gate_report
 
     if junit is not None:
         write_bytes(junit, gate_report.outcome_junit(outcome))
-    if markdown is not None:
-        append_text(markdown, gate_report.outcome_markdown(outcome))  # the summary of a job grows step by step
+    if summary is not None:
+        append_text(summary, gate_report.outcome_markdown(outcome))  # the summary of a job grows step by step
     if as_json:
         click.echo(json.dumps(gate_report.outcome_data(outcome), indent=1, ensure_ascii=False))
         return

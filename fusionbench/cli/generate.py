@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import jobs_option, json_option, out_option
 from fusionbench.cli.range_options import load_chosen_recipe, range_options
 from fusionbench.core.errors import RejectedError, UsageError
 
@@ -16,11 +18,18 @@ if TYPE_CHECKING:
 
 
 @click.command("generate")
-@click.argument("name", required=False)
-@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file instead of NAME.")
-@click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
-@click.option("--out", metavar="DIR|URL", default="data", help="Root of data sets: a folder, or an fsspec URL [data].")
-@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Worker processes [0: as many as help].")
+@click.argument("name", required=False, type=Names("recipes", files=True))
+@click.option(
+    "--recipe", "recipe_file", type=click.Path(path_type=Path), metavar="FILE", help="A recipe file instead of NAME."
+)
+@click.option("--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files.")
+@out_option(
+    "Root of data sets: a folder, or an fsspec URL [--data-root of other verbs: data].",
+    default="data",
+    setting="data_root",
+    type=click.STRING,
+)
+@jobs_option("Worker processes [0: as many as help].")
 @click.option("--scheduler", metavar="ADDRESS", help="Build on a Dask cluster: tcp://host:8786.")
 @click.option("--force", is_flag=True, help="Make all shards again, although they are there.")
 @click.option("--update", is_flag=True, help="Where the source has changed, make the shards again that it concerns.")
@@ -36,7 +45,7 @@ if TYPE_CHECKING:
     help="What is sent to a URL: targets has no views, which are made on arrival [whole].",
 )
 @range_options("a", "b", head="Of registered pairs: ")
-@click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
+@json_option("Print what was made as JSON.")
 def generate_command(
     name: str | None,
     recipe_file: Path | None,
@@ -84,7 +93,8 @@ def generate_command(
     from fusionbench.data.upload import build_to_url, is_url
 
     if (name is None) == (recipe_file is None):
-        raise UsageError(f"Name one data set ({', '.join(list_recipes())}) or a recipe with --recipe FILE")
+        many = len(list_recipes())
+        raise UsageError(f"Name one data set of {many} (`fusionbench list recipes`), or a recipe with --recipe FILE")
     recipe = load_chosen_recipe(name, recipe_file, range_a, range_b)
     if strict:
         _refuse_missing_partners(recipe.source.name, source_dir)

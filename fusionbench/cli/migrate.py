@@ -8,11 +8,13 @@ from pathlib import Path
 
 import click
 
+from fusionbench.cli.options import json_option
+
 
 @click.command("migrate", short_help="Rewrite files of an older fusionbench in their present form.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be rewritten, and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print an array: path, format, state and reason of each file.")
+@json_option("Print an array: path, format, state and reason of each file.")
 def migrate_command(paths: tuple[Path, ...], dry_run: bool, as_json: bool) -> None:
     """Rewrite results, baselines and records of published numbers in PATHS: files, or folders with all below them.
 

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import click
 
+from fusionbench.cli.options import json_option, out_option
 from fusionbench.core.errors import UsageError
 
 
 @click.command("preview", short_help="Draw targets and views of a data set as one image.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The PNG to write.")
-@click.option("--split", help="Split to show.  [default: test where there is one]")
-@click.option("--count", type=click.IntRange(1, 400), help="Number of samples [24]; of cut-outs [all].")
-@click.option("--index", "indices", multiple=True, type=click.IntRange(0), help="Show this sample; may be repeated.")
+@out_option("The PNG to write.", required=True)
+@click.option("--split", metavar="SPLIT", help="Split to show.  [default: test where there is one]")
+@click.option("--count", type=click.IntRange(1, 400), metavar="N", help="Number of samples [24]; of cut-outs [all].")
+@click.option(
+    "--index", "indices", multiple=True, type=click.IntRange(0), metavar="N", help="Show this sample; may be repeated."
+)
 @click.option(
     "--cutouts", is_flag=True, help="Show the cut-outs that are pasted over targets instead, the worst first."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+@json_option("Print what was drawn as JSON.")
 def preview_command(
     folder: Path,
     out: Path,

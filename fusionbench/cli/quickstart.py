@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import device_option, jobs_option, json_option, out_option
+
 if TYPE_CHECKING:
     from fusionbench.cli.quickstart_steps import Quickstart
 
 
 @click.command("quickstart", short_help="See everything at work in a few minutes, without any data to fetch.")
-@click.option("--out", default="quickstart", show_default=True, type=click.Path(path_type=Path), help="Folder to fill.")
-@click.option("--suite", default="quickstart", show_default=True, help="Another suite: a name, or a .toml file.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
-@click.option("--budget", help="Cut each training short (20s, 50 steps, 5%); such rows are marked and not ranked.")
-@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
-@click.option("--json", "as_json", is_flag=True, help="Print paths and scores as JSON.")
+@out_option("Folder to fill.", default="quickstart", show_default=True)
+@click.option(
+    "--suite",
+    type=Names("suites", files=True),
+    default="quickstart",
+    show_default=True,
+    metavar="SUITE",
+    help="Another suite: a name, or a .toml file.",
+)
+@device_option()
+@click.option(
+    "--budget",
+    metavar="BUDGET",
+    help="Cut each training short (20s, 50 steps, 5%); such rows are marked and not ranked.",
+)
+@jobs_option("Processes [0: one a core; 1 on a GPU].")
+@json_option("Print paths and scores as JSON.")
 def quickstart_command(out: Path, suite: str, device: str, budget: str | None, jobs: int, as_json: bool) -> None:
     """Generate a data set from embedded digits, verify it, train and score models on it, fuse embedded pairs of images
     in colour, and build the pages.

@@ -37,12 +37,12 @@ class RenamedFlag(click.Option):
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         if isinstance(value, _Former):
-            _warn(value.spelling, (self.opts if value.value else self.secondary_opts)[0])
+            warn_renamed(value.spelling, (self.opts if value.value else self.secondary_opts)[0])
             value = value.value
         return super().type_cast_value(ctx, value)
 
 
-def _warn(former: str, now: str) -> None:
+def warn_renamed(former: str, now: str) -> None:
     """One line on stderr; the helper's own warning would name a line of our code."""
     from fusionbench.core.deprecation import deprecated
     from fusionbench.core.progress import say

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fusionbench.cli.options import data_root_option, device_option, json_option, option, out_option
 from fusionbench.core.errors import DataError, MeasurementError, NotComparableError, RejectedError, UsageError
 
 if TYPE_CHECKING:
@@ -22,15 +23,36 @@ _ERRORS = {
 }
 
 
+def _roots(ctx: click.Context, param: click.Parameter, value: object) -> object:
+    """Several roots of the command line, or the one that the user has set."""
+    return (Path(value),) if isinstance(value, str) else value
+
+
 @click.command("reproduce", short_help="Make results again from what they record, and compare every value.")
 @click.argument("results", nargs=-1, required=True, type=_PATH)
-@click.option("-d", "--data", multiple=True, type=_PATH, help="Where data sets lie; repeatable [data].")
-@click.option("--source-dir", multiple=True, type=_PATH, help="Upstream files, or a folder with one per source.")
+@data_root_option(
+    "Where data sets lie; repeatable [data].", "data", ["-d", "--data"], multiple=True, default=None, callback=_roots
+)
 @click.option(
-    "--weights", multiple=True, type=_PATH, help="Weights, runs, submissions, fused images; searched by digest [runs]."
+    "--source-dir", multiple=True, type=_PATH, metavar="DIR", help="Upstream files, or a folder with one per source."
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    type=_PATH,
+    metavar="PATH",
+    help="Weights, runs, submissions, fused images; searched by digest [runs].",
 )
 @click.option("--retrain", is_flag=True, help="Train again, as recorded, where the weights are not found.")
-@click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="Where --retrain trains and resumes.")
+@option(
+    "--runs",
+    type=_PATH,
+    default=Path("runs"),
+    show_default=True,
+    setting="runs_root",
+    metavar="DIR",
+    help="Root of training runs, where --retrain trains and resumes.",
+)
 @click.option(
     "--training-tolerance",
     type=click.FloatRange(0, 1, max_open=True),
@@ -38,18 +60,27 @@ _ERRORS = {
     show_default=True,
     help="Relative tolerance of means where trained weights have other bits.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first images: a partial check.")
-@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: the class that is recorded].")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images: a partial check.")
+@device_option("auto, cpu, cuda or cuda:1 [auto: the class that is recorded].", setting=None)
 @click.option("--trust", is_flag=True, help="Measure what is of others in this process too, on any device.")
-@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for one of those.")
-@click.option("--memory", default=8, show_default=True, type=click.IntRange(1, 4096), help="Most GiB for that.")
+@click.option(
+    "--seconds",
+    default=3600,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Most time for one of those.",
+)
+@click.option(
+    "--memory", default=8, show_default=True, type=click.IntRange(1, 4096), metavar="N", help="Most GiB for that."
+)
 @click.option("--skip-missing", is_flag=True, help="Exit code 0 though data or weights of some results are not here.")
 @click.option("--scores", "all_scores", is_flag=True, help="List the scores of every result, not of one alone.")
-@click.option("-o", "--out", type=_PATH, help="Write an attestation of what came out (JSON).")
+@out_option("Write an attestation of what came out (JSON).")
 @click.option("--sign", "key", metavar="KEY", type=_PATH, help="With -o: sign it with KEY (PEM).")
 @click.option("--check", "attestation", metavar="FILE", type=_PATH, help="See what an attestation says of RESULTS.")
 @click.option("--signer", metavar="PUBLIC_KEY", type=_PATH, help="With --check: the key that must have signed.")
-@click.option("--json", "as_json", is_flag=True, help="Print what came out as JSON.")
+@json_option("Print what came out as JSON.")
 def reproduce_command(
     results: tuple[Path, ...],
     data: tuple[Path, ...],

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import data_option, json_option, out_option
 from fusionbench.core.errors import UsageError
 from fusionbench.core.progress import say
 
@@ -24,11 +26,14 @@ def round_command() -> None:
 
 
 @round_command.command("new")
-@click.argument("suite")
-@click.option("-o", "--out", required=True, type=_PATH, help="The public record to write.")
-@click.option("--secret", required=True, type=_PATH, help="The secret to write: a new file that only you can read.")
-@click.option("-d", "--data", type=_PATH, help="The data set's folder, so that the record has the number of images.")
-def new_round_command(suite: str, out: Path, secret: Path, data: Path | None) -> None:
+@click.argument("suite", type=Names("suites", files=True))
+@out_option("The public record to write.", required=True)
+@click.option(
+    "--secret", required=True, type=_PATH, metavar="FILE", help="The secret: a new file, which only you can read."
+)
+@data_option("The data set, so that the record has the number of images.", as_path=True)
+@json_option("Print the record's file, id and suite as JSON.")
+def new_round_command(suite: str, out: Path, secret: Path, data: Path | None, as_json: bool) -> None:
     """Make a round of SUITE. Publish the record before the round begins, and keep the secret.
 
     Example: fusionbench round new quickstart -o round.json --secret ../round.secret
@@ -59,13 +64,15 @@ def new_round_command(suite: str, out: Path, secret: Path, data: Path | None) ->
     say(
         f"round {made.id} of {made.suite}: publish {out} before it begins; {secret} is yours alone until `round reveal`"
     )
-    click.echo(str(out))
+    facts = {"file": str(out), "round": made.id, "suite": made.suite, "secret": str(secret)}
+    click.echo(json.dumps(facts) if as_json else str(out))
 
 
 @round_command.command("reveal")
 @click.argument("record", type=_PATH)
-@click.option("--secret", required=True, type=_PATH, help="The secret of the round.")
-def reveal_round_command(record: Path, secret: Path) -> None:
+@click.option("--secret", required=True, type=_PATH, metavar="FILE", help="The secret of the round.")
+@json_option("Print the record's file and id as JSON.")
+def reveal_round_command(record: Path, secret: Path, as_json: bool) -> None:
     """Publish the secret in the RECORD, after the last weights were accepted; nothing is accepted in it any more.
 
     Example: fusionbench round reveal round.json --secret ../round.secret
@@ -74,17 +81,30 @@ def reveal_round_command(record: Path, secret: Path) -> None:
 
     found = reveal_round(record, secret)
     say(f"round {found.id} is revealed: publish {record}, which anybody can check with `round verify`")
-    click.echo(str(record))
+    click.echo(json.dumps({"file": str(record), "round": found.id}) if as_json else str(record))
 
 
 @round_command.command("verify")
 @click.argument("record", type=_PATH)
-@click.option("--results", type=_PATH, help="Check the results of the round below this folder.")
-@click.option("--weights", multiple=True, type=_PATH, help="Score this submission of weights again; may be repeated.")
-@click.option("-d", "--data", type=_PATH, help="With --weights: the data set's folder.")
-@click.option("--suite", help="With --weights: the suite's file, where it does not come with fusionbench.")
-@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1), help="Most time for scoring one.")
-@click.option("--json", "as_json", is_flag=True, help="What was found as JSON.")
+@click.option("--results", type=_PATH, metavar="DIR", help="Check the results of the round below this folder.")
+@click.option(
+    "--weights",
+    multiple=True,
+    type=_PATH,
+    metavar="PATH",
+    help="Score this submission of weights again; may be repeated.",
+)
+@data_option("With --weights: the data set.", as_path=True)
+@click.option(
+    "--suite",
+    type=Names("suites", files=True),
+    metavar="SUITE",
+    help="With --weights: the suite's file, where it does not come with fusionbench.",
+)
+@click.option(
+    "--seconds", default=3600, show_default=True, type=click.IntRange(1), metavar="N", help="Most time for scoring one."
+)
+@json_option("What was found as JSON.")
 def verify_round_command(
     record: Path,
     results: Path | None,

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.cluster_options import cluster_options
+from fusionbench.cli.console import terminal_width
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import Former, device_option, jobs_option, json_option, option, out_option, setting
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.core.errors import UsageError
@@ -33,20 +36,36 @@ _PLACE = click.Path(path_type=Path)
 @click.option("--d", type=_PLACE, help="Fourth source.")
 @click.option("--e", type=_PLACE, help="Fifth source.")
 @click.option("--f", type=_PLACE, help="Sixth source.")
-@click.option("--target", type=_PLACE, help="The known truth: an image or a folder, with or without sources.")
-@click.option("--fused", required=True, type=_PLACE, help="What to score: an image or a folder, paired by stem.")
-@click.option("--metrics", help="Comma-separated names, or all. [default: the eight of the field's tables]")
-@click.option("--dialect", help="Whose definitions, for example cddfuse. [default: standard/1]")
-@click.option("--suite", help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.")
-@click.option("--name", help="With --suite: what the method is called in folders, for example my-method.")
+@click.option(
+    "--target", type=_PLACE, metavar="PATH", help="The known truth: an image or a folder, with or without sources."
+)
+@click.option(
+    "--fused", required=True, type=_PLACE, metavar="PATH", help="What to score: an image or a folder, paired by stem."
+)
+@click.option(
+    "--metrics",
+    type=Names("metrics", several=True, plugin="metrics"),
+    metavar="NAMES",
+    help="Comma-separated names, FILE.py:METRIC for yours, or all. [default: the eight of the field's tables]",
+)
+@click.option("--dialect", metavar="NAME", help="Whose definitions, for example cddfuse. [default: standard/1]")
+@click.option(
+    "--suite",
+    type=Names("suites", files=True),
+    metavar="SUITE",
+    help="Score as a row of this suite of pairs (ivif-tno, or a .toml) and write its result.",
+)
+@click.option(
+    "--name", metavar="NAME", help="With --suite: what the method is called in folders, for example my-method."
+)
 @click.option("--title", help="With --suite: what tables call it. [default: its name]")
 @click.option("--note", default="", help="With --suite: where the images are from.")
-@click.option("--out", type=_PLACE, help="With --suite: root of results. [default: results]")
+@out_option("Write the values per image to this CSV file as well; with --suite: root of results [results].")
+@option("--csv", "csv_path", type=_PLACE, hidden=True, cls=Former, now="-o FILE.csv")
 @keep_images_option("With --suite: keep the images for the board's pages [where the licence allows redistribution].")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON with full float64 values.")
-@click.option("--csv", "csv_path", type=_PLACE, help="Write the values per image to this file as well.")
-@click.option("--jobs", type=int, help="Images at a time. [default: the processors at hand]")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or auto.")
+@json_option("Print JSON with full float64 values.")
+@jobs_option("Images at a time [the processors at hand].", default=None, setting=None)
+@device_option("cpu, cuda, cuda:1, or auto [cpu].", default="cpu", setting=None)
 @cluster_options("Score folders")
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @range_options("a", "b", "fused")
@@ -120,7 +139,7 @@ def score_command(
             raise UsageError(f"--jobs must be at least 1, got {jobs}")
         from fusionbench.evaluation.external import score_outputs
 
-        root = out or Path("results")
+        root = out or Path(setting("results_root"))
         result = score_outputs(
             suite,
             a,
@@ -139,8 +158,9 @@ def score_command(
         )
         _show_result(result, root, as_json)
         return
-    if name or title or note or out or keep_images is not None:
-        raise UsageError("--name, --title, --note, --out and --keep-images belong to a result: add --suite")
+    if name or title or note or keep_images is not None:
+        raise UsageError("--name, --title, --note and --keep-images belong to a result: add --suite")
+    csv_path = out or csv_path
     from fusionbench.evaluation.image_files import score_files
 
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
@@ -209,13 +229,24 @@ def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dial
         rows += [["mean", *means], ["± (95 %)", *halves]]
         if any(score.n != len(ids) for _, _, score in columns.values()):
             rows.append(["images", *(str(score.n) for _, _, score in columns.values())])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in rows
-    ]
+    lines = [line for block in _blocks(rows, terminal_width()) for line in block]
     head = f"{len(ids)} image" + ("s" if len(ids) != 1 else "") + f", {dialect}"
     return "\n".join([head, *lines, *_why_not({name: score for name, (_, _, score) in columns.items()}, len(ids))])
+
+
+def _blocks(rows: list[list[str]], width: int | None) -> list[list[str]]:
+    """Rows of cells as lines, in as many blocks of columns below each other as fit a terminal of ``width`` columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    blocks: list[list[str]] = []
+    begin = 1
+    while begin < len(widths):
+        end = begin + 1
+        while end < len(widths) and (width is None or widths[0] + sum(w + 2 for w in widths[begin : end + 1]) <= width):
+            end += 1
+        cells = [[row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(begin, end))] for row in rows]
+        blocks.append(["  ".join(row).rstrip() for row in cells])
+        begin = end
+    return blocks
 
 
 def _why_not(scores: Mapping[str, Score], images: int) -> list[str]:

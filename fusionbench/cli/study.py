@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import json_option, out_option
 from fusionbench.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,15 +19,26 @@ _PLACE = click.Path(path_type=Path)
 
 @click.command("study", short_help="Correlate metrics and dialects with what people say about fused images.")
 @click.argument("values", nargs=-1, required=True, metavar="METRICS...")
-@click.option("--opinions", required=True, type=_PLACE, help="CSV with columns image, method, score (and subject).")
+@click.option(
+    "--opinions",
+    required=True,
+    type=_PLACE,
+    metavar="FILE",
+    help="CSV with columns image, method, score (and subject).",
+)
 @click.option("--opinions-better", type=click.Choice(["higher", "lower"]), default="higher", show_default=True,
               help="What a good opinion is; lower for differential scores (DMOS).")  # fmt: skip
-@click.option("--metrics", help="Comma-separated names, such as vif,vif@cddfuse. [default: all that are there]")
+@click.option(
+    "--metrics",
+    type=Names("metrics", several=True),
+    metavar="NAMES",
+    help="Comma-separated names, such as vif,vif@cddfuse. [default: all that are there]",
+)
 @click.option("--fit", type=click.Choice(["none", "logistic"]), default="none", show_default=True,
               help="Fit each metric to the opinions before the PLCC, by a monotone logistic.")  # fmt: skip
 @click.option("--title", help="What pages call the study. [default: the name of the CSV]")
-@click.option("-o", "--out", type=_PLACE, help="Write the study to this file, for `board --study`.")
-@click.option("--json", "as_json", is_flag=True, help="Print the study as JSON.")
+@out_option("Write the study to this file, for `board --study`.")
+@json_option("Print the study as JSON.")
 def study_command(
     values: tuple[str, ...],
     opinions: Path,

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.cluster_options import cluster_options
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import (
+    data_option,
+    data_root_option,
+    device_option,
+    jobs_option,
+    json_option,
+    option,
+    out_option,
+    results_option,
+    setting,
+)
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
@@ -20,8 +32,14 @@ from fusionbench.core.time_limit import UnfinishedError
 if TYPE_CHECKING:
     from fusionbench.core.image_ranges import Range
 
-_DEVICE = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
-_PRECISION = click.option("--precision", default="auto", help="fp32, tf32 or bf16 [auto: tf32 on a GPU, else fp32].")
+_DEVICE = device_option()
+_PRECISION = option(
+    "--precision",
+    default="auto",
+    setting="precision",
+    metavar="FORM",
+    help="fp32, tf32 or bf16 [auto: tf32 on a GPU, else fp32].",
+)
 _COMPILE = click.option(
     "--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster steps on a GPU."
 )
@@ -33,19 +51,23 @@ _KEEP = keep_images_option(
 
 
 @click.command("train")
-@click.argument("model")
-@click.option("-d", "--data", required=True, help="A data set: its folder, or its name below data/.")
-@click.option("-p", "--preset", help="Preset of the model [the one named like the data set, else tiny].")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/DATA/MODEL-seedS].")
-@click.option("--budget", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut.")
+@click.argument("model", type=Names("models", files=True, plugin="models"), metavar="MODEL|FILE.py:CLASS")
+@data_option("A data set: its folder, its URL, or its name below --data-root.", required=True)
+@click.option(
+    "-p", "--preset", metavar="PRESET", help="Preset of the model [the one named like the data set, else tiny]."
+)
+@out_option("Run folder [runs/DATA/MODEL-seedS].")
+@click.option(
+    "--budget", metavar="BUDGET", help="Cut training short: 60s, 10m, 2000 steps or 5%. The run is marked as cut."
+)
 @_DEVICE
 @_PRECISION
 @_COMPILE
 @_STOP
-@click.option("-s", "--seed", type=int, default=0, show_default=True)
+@click.option("-s", "--seed", type=int, metavar="N", default=0, show_default=True, help="Of training.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model or training parameter; repeatable.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars too.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was trained as JSON.")
+@json_option("Print what was trained as JSON.")
 def train_command(
     model: str,
     data: str,
@@ -63,9 +85,14 @@ def train_command(
 ) -> None:
     """Train MODEL on a data set. Prints the run folder; the same command goes on with a stopped run.
 
+    MODEL is a name of `fusionbench list models`, or a class in a Python file of your own, which is run; `evaluate` and
+    `fuse` take such a run with --plugin FILE.py.
+
     The exit code is 75 where --stop-after ended it before its last step.
 
     Example: fusionbench train fusionvae --data fusiondigits --budget 60s
+
+    Example: fusionbench train my_model.py:Net --data roadscene-patches
 
     Several processes or GPUs share each batch:
 
@@ -82,7 +109,7 @@ def train_command(
     run = train(
         model,
         dataset,
-        out=out or Path("runs") / dataset.name / f"{model}-seed{seed}",
+        out=out or Path(setting("runs_root")) / dataset.name / f"{model}-seed{seed}",
         preset=preset,
         device=device,
         precision=precision,
@@ -109,20 +136,22 @@ def train_command(
 
 @click.command("evaluate", cls=ProtocolCommand)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-d", "--data", required=True, help="A data set, or pairs: a folder, or a name (a set's below data/).")
+@data_option("A data set, or pairs: a folder, or a name (a set's below --data-root).", required=True)
 @click.option(
     "--protocol",
+    type=Names("protocols", files=True, plugin="protocols"),
+    metavar="NAME",
     help="How to score, see `fusionbench list protocols` [pairs where --data names a source or a data set of pairs, "
     "else masked].",
 )
 @click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="Option of the protocol; repeatable.")
-@click.option("--split", help="[test; pairs without one: their first]")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first images of the split.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
+@click.option("--split", metavar="SPLIT", help="[test; pairs without one: their first]")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images of the split.")
+@results_option()
 @_DEVICE
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
 @cluster_options("Score each run")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option("Print the results as JSON, a line each.")
 @click.pass_context
 def evaluate_command(
     context: click.Context,
@@ -184,29 +213,41 @@ def evaluate_command(
 
 
 @click.command("run")
-@click.argument("suite")
-@click.option(
-    "--data", "data_root", type=click.Path(path_type=Path), default=Path("data"), help="Root of data sets [data]."
+@click.argument("suite", type=Names("suites", files=True))
+@data_root_option(former=["--data"])
+@click.option("--source-dir", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the upstream files.")
+@results_option()
+@option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    setting="runs_root",
+    help="Root of training runs [runs, beside the results].",
 )
-@click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), help="Root of results [results].")
-@click.option("--runs", type=click.Path(path_type=Path), help="Root of training runs [runs, beside the results].")
 @_DEVICE
 @_PRECISION
 @_COMPILE
 @_STOP
-@click.option("--budget", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
-@click.option("-m", "--models", help="Only these rows, separated by commas.")
-@click.option("--seeds", help="Only these training seeds, separated by commas.")
-@click.option("-k", "--samples", type=click.IntRange(min=1), help="Draws per image instead of the suite's.")
-@click.option("--limit", type=click.IntRange(min=1), help="Score only the first images of the split.")
-@click.option("-j", "--jobs", type=click.IntRange(min=0), default=0, help="Processes [0: one a core; 1 on a GPU].")
+@click.option("--budget", metavar="BUDGET", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
+@click.option(
+    "-m",
+    "--models",
+    type=Names("models", several=True, files=True, plugin="models"),
+    metavar="NAMES",
+    help="Only these rows or models, separated by commas; FILE.py:CLASS adds yours as a row.",
+)
+@click.option("--seeds", metavar="SEEDS", help="Only these training seeds, separated by commas.")
+@click.option(
+    "-k", "--samples", type=click.IntRange(min=1), metavar="N", help="Draws per image instead of the suite's."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Score only the first images of the split.")
+@jobs_option("Processes [0: one a core; 1 on a GPU].")
 @cluster_options("Train and score rows that learn")
 @click.option("--sheets/--no-sheets", default=True, show_default=True, help="Draw each model's sheets.")
 @range_options("a", "b", head="Pairs: ")
 @_STRICT
 @_KEEP
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON lines.")
+@json_option("Print the results as JSON, a line each.")
 def run_command(
     suite: str,
     data_root: Path,
@@ -296,6 +337,10 @@ def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:
 def _show(results: list[Any], out: Path, as_json: bool) -> None:
     import msgspec
 
+    from fusionbench.cli.console import print_json_lines
+
+    if as_json:
+        print_json_lines()
     for result in results:
         folder = result.folder(out)
         body = {"folder": str(folder), **msgspec.to_builtins(result)}

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from fusionbench.cli.options import json_option
 from fusionbench.core.errors import Rejected, UsageError
 
 
@@ -16,12 +17,17 @@ from fusionbench.core.errors import Rejected, UsageError
 @click.option("--files", "only", flag_value="files", help="Only the files: size and sha256.")
 @click.option("--content", "only", flag_value="content", help="Only the contents: the digest of every array.")
 @click.option("--regenerate", metavar="N|all", help="Also make N samples again from their index and compare.")
-@click.option("--source-dir", type=click.Path(path_type=Path), help="Folder of the upstream files, for --regenerate.")
+@click.option(
+    "--source-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the upstream files, for --regenerate.",
+)
 @click.option(
     "--signer", metavar="PUBLIC_KEY", type=click.Path(path_type=Path), help="The key that must have signed it."
 )
 @click.option("--expect", metavar="ID", help="The id or manifest_sha256 that it must have: 12 letters or more.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option("Print the report as JSON.")
 def verify_command(
     folder: Path | None,
     self_test: bool,

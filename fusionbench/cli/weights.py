@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import json_option, out_option, setting
+
 
 @click.group("weights", short_help="Import weights that authors published, from your own files.")
 def weights_command() -> None:
@@ -17,7 +20,7 @@ def weights_command() -> None:
 
 
 @weights_command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print an array with everything that is known of each.")
+@json_option("Print an array with everything that is known of each.")
 def list_weights(as_json: bool) -> None:
     """List the networks whose published weights can be imported, with their files, licence and homepage.
 
@@ -44,8 +47,8 @@ def list_weights(as_json: bool) -> None:
 
 
 @weights_command.command("show")
-@click.argument("what")
-@click.option("--json", "as_json", is_flag=True, help="Print an object.")
+@click.argument("what", type=Names("models", files=True))
+@json_option("Print an object.")
 def show_weights(what: str, as_json: bool) -> None:
     """Show what is known of the published weights of a network, or where the weights in a run folder are from.
 
@@ -62,10 +65,10 @@ def show_weights(what: str, as_json: bool) -> None:
 
 
 @weights_command.command("import")
-@click.argument("network")
+@click.argument("network", type=Names("models"))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Run folder [runs/published/NETWORK].")
-@click.option("--json", "as_json", is_flag=True, help="Print what was imported as JSON.")
+@out_option("Run folder [runs/published/NETWORK].")
+@json_option("Print what was imported as JSON.")
 def import_weights(network: str, files: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """Import the weights of NETWORK from FILES (.pth, .pt, .pkl or .safetensors), and print the run folder.
 
@@ -78,7 +81,7 @@ def import_weights(network: str, files: tuple[Path, ...], out: Path | None, as_j
     from fusionbench.core.progress import say
     from fusionbench.submissions.published_weights_import import ImportRequest, import_published_weights
 
-    folder = out if out is not None else Path("runs") / "published" / network
+    folder = out if out is not None else Path(setting("runs_root")) / "published" / network
     run = import_published_weights(ImportRequest(network, files, folder))
     facts = _provenance(run.folder)
     if not facts["checked_release"]:

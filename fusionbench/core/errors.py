@@ -21,6 +21,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+_FEW = 8  # names that are all listed when none is near
+_LONG = 120  # letters of a name that a message repeats
 REGISTER = "resize or register them, fusionbench does not"
 
 
@@ -76,8 +78,21 @@ def unknown_name(kind: str, name: str, known: Iterable[str], see: str | None = N
     """
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(repr(c) for c in close)}?" if close else f"Known: {', '.join(known) or 'none'}."
-    return UsageError(f"Unknown {kind} {name!r}. {hint}" + (f" See `{see}`." if see else ""))
+    if close:
+        hint = f"Did you mean {' or '.join(repr(one) for one in close)}?"
+    elif len(known) <= _FEW:
+        hint = f"Known: {', '.join(known) or 'none'}."
+    else:
+        nearest = sorted(known, key=lambda one: _distance(name, one))[:3]
+        hint = f"The nearest of {len(known)}: {', '.join(nearest)}."
+    return UsageError(f"Unknown {kind} {name[:_LONG]!r}. {hint}" + (f" See `{see}`." if see else ""))
+
+
+def _distance(name: str, known: str) -> float:
+    """How unlike two names are; one that holds the other, or begins alike, is near."""
+    name, other = name.casefold()[:_LONG], known.casefold()
+    alike = difflib.SequenceMatcher(None, name, other).ratio()
+    return -alike - (0.5 if name and (name in other or other in name) else 0.0)
 
 
 def some(names: Sequence[str], between: str = ", ", shown: int = 8) -> str:

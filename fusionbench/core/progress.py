@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 QUIET = False  # set by the command line's --quiet
+VERBOSE = False  # by its --verbose
 _LOG_EVERY = 10.0  # seconds between lines when stderr is not a terminal
 
 

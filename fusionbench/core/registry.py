@@ -3,7 +3,7 @@
 A registered thing is one file plus one line: built-in names are in a table of
 ``name -> "module:attribute"`` and are imported on first use; a third-party package
 offers the same through an entry point of the registry's group; a script may use
-:meth:`Registry.register`.
+:meth:`Registry.register`; and one file of a user's own is a plugin of a command (:mod:`fusionbench.core.plugin_files`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.errors import UsageError, some, unknown_name
+from fusionbench.core.plugin_files import PluginFile, objects_in, origin_of, plugin_files
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -32,6 +33,8 @@ class Registry(Generic[T]):
         group: entry-point group of third-party packages, e.g. ``fusionbench.models``.
         builtin: table of name -> ``"module:attribute"``.
         see: command that lists the names, for the error message.
+        accepts: whether an object in a Python file of a user's own is one of these; None: such files have none.
+        name_of: what such an object is called.
 
     Example:
         >>> from fusionbench.core.registry import Registry
@@ -42,8 +45,18 @@ class Registry(Generic[T]):
         ('fusionbench', False)
     """
 
-    def __init__(self, kind: str, group: str, builtin: Mapping[str, str], see: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        builtin: Mapping[str, str],
+        see: str | None = None,
+        *,
+        accepts: Callable[[Any], bool] | None = None,
+        name_of: Callable[[Any], str] = lambda found: str(found.name),
+    ) -> None:
         self.kind, self.group, self.see = kind, group, see
+        self.accepts, self.name_of = accepts, name_of
         self._builtin = dict(builtin)
         self._objects: dict[str, T] = {}
 
@@ -53,6 +66,46 @@ class Registry(Generic[T]):
 
         points = entry_points(group=self.group)
         return {point.name: point for point in points if point.name not in self._builtin}
+
+    def _in_files(self) -> dict[str, tuple[PluginFile, T]]:
+        """Name -> file and object of what the files of ``FUSIONBENCH_PLUGINS`` define."""
+        found: dict[str, tuple[PluginFile, T]] = {}
+        for file in plugin_files() if self.accepts is not None else ():
+            for name, value in self.objects_in(file).items():
+                if name in found and found[name][1] is not value:
+                    raise UsageError(f"{file}: the {self.kind} {name!r} is in {found[name][0]} too; rename one of them")
+                found[name] = file, value
+        return found
+
+    def objects_in(self, file: PluginFile) -> dict[str, T]:
+        """Name -> object of this kind in a Python file, which is run.
+
+        Raises:
+            UsageError: a name that is built in or installed.
+            DataError: a file that is missing or fails when it is run.
+        """
+        accepts = self.accepts
+        found: dict[str, T] = {}
+        for value in objects_in(file, self.kind, accepts).values() if accepts is not None else ():
+            registered = [name for name, known in self._objects.items() if known is value]
+            name = registered[0] if registered else self.name_of(value)
+            if name in self._builtin or name in self._plugins:
+                raise UsageError(f"{file}: the {self.kind} name {name!r} is taken ({self.origin(name)}); rename yours")
+            found[name] = value
+        return found
+
+    def one_in(self, file: PluginFile) -> str:
+        """The name of the one object of this kind in a Python file.
+
+        Raises:
+            UsageError: there is none, or more than one and none is named.
+        """
+        found = self.objects_in(file)
+        if len(found) == 1:
+            return next(iter(found))
+        if found:
+            raise UsageError(f"{file}: has {len(found)} {self.kind}s ({some(sorted(found))}); name one as {file}:NAME")
+        raise UsageError(f"{file}: has no {self.kind}; `fusionbench new {self.kind} NAME` writes one that works")
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that registers the object under ``name`` for this process.
@@ -95,9 +148,12 @@ class Registry(Generic[T]):
             ...     print(error)
             Unknown model 'wavlet'. Did you mean 'wavelet'? See `fusionbench list models`.
         """
-        if name not in self._objects:
-            self._objects[name] = self._load(name)
-        return self._objects[name]
+        if name in self._objects:
+            return self._objects[name]
+        found = self._load(name)
+        if name in self._builtin or name in self._plugins:  # a file of the user's own may be another one next time
+            self._objects[name] = found
+        return found
 
     def _load(self, name: str) -> T:
         if name in self._builtin:
@@ -105,6 +161,10 @@ class Registry(Generic[T]):
             found: T = getattr(importlib.import_module(module), attribute)
             return found
         if name not in self._plugins:
+            if (own := self._in_files().get(name)) is not None:
+                return own[1]
+            if name in self._objects:  # a file that was run just now has registered it
+                return self._objects[name]
             raise unknown_name(self.kind, name, self.names(), self.see)
         try:
             found = self._plugins[name].load()
@@ -113,14 +173,14 @@ class Registry(Generic[T]):
         return found
 
     def names(self) -> list[str]:
-        """All names, sorted; nothing is imported for it.
+        """All names, sorted; nothing is imported for it but files of the user's own.
 
         Example:
             >>> from fusionbench import list_metrics, list_models
             >>> {"vif", "ssim"} <= set(list_metrics()), {"fusionvae", "average"} <= set(list_models())
             (True, True)
         """
-        return sorted({*self._builtin, *self._plugins, *self._objects})
+        return sorted({*self._builtin, *self._plugins, *self._objects, *self._in_files()})
 
     def said(self, name: str, attribute: str) -> str | None:
         """A text that the class called ``name`` assigns to ``attribute`` in its source, without importing its module.
@@ -177,4 +237,16 @@ class Registry(Generic[T]):
         if name in self._plugins:
             distribution = self._plugins[name].dist
             return f"{distribution.name} {distribution.version}" if distribution else self._plugins[name].value
+        if (own := self._in_files().get(name)) is not None:
+            return origin_of(own[0])
         return "this process"
+
+    def is_file(self, name: str) -> bool:
+        """Whether a Python file of the user's own offers ``name``.
+
+        Example:
+            >>> from fusionbench.models import MODELS
+            >>> MODELS.is_file("average")
+            False
+        """
+        return name not in self._builtin and name not in self._plugins and name in self._in_files()

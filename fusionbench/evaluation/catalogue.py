@@ -101,6 +101,7 @@ def recipe_card(name: str) -> Card:
 
     recipe = load_recipe(name)
     spec = recipe.image_spec
+    whole = hasattr(recipe, "pairs") and recipe.whole  # pairs of their own sizes, of which training takes crops
     return {
         "title": recipe.title,
         "about": " ".join(recipe.description.split()),
@@ -108,7 +109,8 @@ def recipe_card(name: str) -> Card:
         "versions": recipe_versions(recipe.name),  # NAME@VERSION asks for one
         "source": recipe.source.name,
         "splits": list(recipe.splits),
-        "image": [spec.height, spec.width, spec.channels],
+        "image": None if whole else [spec.height, spec.width, spec.channels],
+        "sizes": f"each pair has its own; training takes crops of {spec.height}×{spec.width}" if whole else "",
         "views": spec.views,
         "hash": recipe.hash,
         "id": recipe.expect.id,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.evaluation.stored_pairs import StoredPairs, holds_dataset
 from fusionbench.results.schema import DatasetIdentity
 from fusionbench.sources import SOURCES, is_pair_source
-from fusionbench.sources.pair_folders import PairFolders, range_arguments
+from fusionbench.sources.pair_folders import Layout, PairFolders, range_arguments
 from fusionbench.sources.pairs import Pairs
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def open_pairs(
 
 
 def are_pairs(name_or_folder: str) -> bool:
-    """Whether a source of pairs, or a data set of them (here or in ``data/``), is called so.
+    """Whether a source of pairs, a data set (here or in ``data/``) or a folder of their image files is called so.
 
     Raises:
         DataError: several data sets there, or a damaged one.
@@ -175,7 +175,24 @@ def are_pairs(name_or_folder: str) -> bool:
     if is_pair_source(name_or_folder):
         return True
     place = next((place for place in (Path(name_or_folder), DATA / name_or_folder) if holds_dataset(place)), None)
-    return place is not None and open_dataset(place).kind == "pairs"
+    if place is not None:
+        return open_dataset(place).kind == "pairs"
+    return bool(name_or_folder) and _has_images(Path(name_or_folder))
+
+
+def _source_of(folder: Path) -> str:
+    """The source whose image files a folder has: the one that it is called like, or two folders of any origin."""
+    own = folder.resolve().name.lower()
+    return own if is_pair_source(own) else "pairs"
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether both views of pairs lie in a folder where their source has them."""
+    if not folder.is_dir() or holds_dataset(folder):
+        return False
+    layouts: Mapping[str, Sequence[Layout]] = getattr(SOURCES.get(_source_of(folder)), "LAYOUTS", {})
+    places = [place for several in layouts.values() for place in several]
+    return any((folder / place.a).is_dir() and (folder / place.b).is_dir() for place in places)
 
 
 def pairs_of_suite(
@@ -230,8 +247,7 @@ def _find(what: str | Path, root: Path | None, strict: bool, ranges: Ranges) -> 
     if name and holds_dataset(folder):
         return _stored(folder, ranges)
     if name and folder.is_dir():
-        own = folder.resolve().name.lower()
-        return _registered(own if is_pair_source(own) else "pairs", folder, strict, ranges)
+        return _registered(_source_of(folder), folder, strict, ranges)
     if name and holds_dataset(DATA / folder):
         return _stored(DATA / folder, ranges)
     known = [source for source in SOURCES.names() if is_pair_source(source)]

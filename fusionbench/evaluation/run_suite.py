@@ -57,7 +57,8 @@ def run_suite(
         budget: cuts every training short (``60s``, ``5%``); such results are marked.
         jobs: processes; 0 is one a core, at most one a row, and one in all on a GPU. 1 runs all rows in this process,
             where a crash in native code ends everything.
-        models: only these rows.
+        models: only these rows, by their keys or the names of their models; a model of a Python file of the user's own
+            (:mod:`fusionbench.core.plugin_files`) is a row more.
         seeds: only these of their training seeds; rows that have none of them are left out.
         draws: replaces K of the protocol.
         limit: score only the first so many images; part of the identity.
@@ -136,11 +137,7 @@ def _with_options(suite: Suite, protocol: BaseProtocol, options: Mapping[str, An
 
 
 def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> list[SuiteModel]:
-    known = {row.key: row for row in suite.models}
-    for key in models or []:
-        if key not in known:
-            raise unknown_name(f"row of {suite.name}", key, known)
-    rows = [known[key] for key in models] if models else list(suite.models)
+    rows = _named_rows(suite, models) if models else list(suite.models)
     if seeds is None:
         return rows
     own = {row.key: row.seeds or suite.seeds for row in rows}
@@ -150,6 +147,23 @@ def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> 
             raise UsageError(f"{suite.name}: no row of these has the seed {seed}; they have {have}")
     chosen = {key: [seed for seed in found if seed in seeds] for key, found in own.items()}
     return [msgspec.structs.replace(row, seeds=chosen[row.key]) for row in rows if chosen[row.key]]
+
+
+def _named_rows(suite: Suite, names: list[str]) -> list[SuiteModel]:
+    """The rows with these keys, or else of these models, each once; a model of the user's own file is a new row."""
+    from fusionbench.models import MODELS
+
+    known = {row.key: row for row in suite.models}
+    rows: dict[str, SuiteModel] = {}
+    for name in names:
+        found = [known[name]] if name in known else [row for row in suite.models if row.name == name]
+        if not found and MODELS.is_file(name):
+            presets = list(MODELS.get(name).PRESETS)
+            found = [SuiteModel(name=name, preset="tiny" if "tiny" in presets else presets[0])]
+        if not found:
+            raise unknown_name(f"row of {suite.name}", name, {*known, *(row.name for row in suite.models)})
+        rows |= {row.key: row for row in found}
+    return list(rows.values())
 
 
 def _check_training(suite: Suite, trained: list[tuple[SuiteModel, int]], budget: str | None) -> None:

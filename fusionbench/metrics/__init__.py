@@ -57,6 +57,7 @@ METRICS: Registry[Metric] = Registry(
         "vif_wavelet": "fusionbench.metrics.vif_wavelet:METRIC",
     },
     see="fusionbench list metrics",
+    accepts=lambda found: isinstance(found, Metric),
 )
 register_metric = METRICS.register
 list_metrics = METRICS.names

@@ -9,10 +9,32 @@ import msgspec
 
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.interfaces import Model
+from fusionbench.core.plugin_files import kebab
 from fusionbench.core.registry import Registry
 
 if TYPE_CHECKING:
     from fusionbench.core.types import ImageSpec, Preset
+
+
+def _is_model(found: Any) -> bool:
+    """Whether an object in a user's own file is a model class."""
+    abilities = ("loss", "fit", "fuse", "sample", "log_weights")
+    return isinstance(found, type) and hasattr(found, "state_dict") and any(hasattr(found, key) for key in abilities)
+
+
+def _name_of(cls: Any) -> str:
+    """What a model class in a user's own file is called: its ``name``, or that of the class.
+
+    Raises:
+        UsageError: what every model says of itself is missing.
+    """
+    missing = [key for key in ("title", "reference", "version", "PRESETS") if not getattr(cls, key, None)]
+    if missing:
+        raise UsageError(
+            f"{cls.__name__}: a model says {', '.join(missing)}; `fusionbench check FILE.py:{cls.__name__}` checks all"
+        )
+    return kebab(str(getattr(cls, "name", cls.__name__)))
+
 
 MODELS: Registry[type[Model]] = Registry(
     "model",
@@ -59,6 +81,8 @@ MODELS: Registry[type[Model]] = Registry(
         "wavelet": "fusionbench.models.classical.wavelet:Wavelet",
     },
     see="fusionbench list models",
+    accepts=_is_model,
+    name_of=_name_of,
 )
 register_model = MODELS.register
 list_models = MODELS.names

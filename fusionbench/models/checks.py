@@ -6,29 +6,26 @@ A check that makes no sense for a model (it has no samples, say) raises :class:`
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
+from fusionbench.core.contract_report import CheckRow as CheckRow  # it was here, and is read from here
+from fusionbench.core.contract_report import ContractReport, NotApplicableError, run_checks, that
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.interfaces import Model, is_trainable
+from fusionbench.core.plugin_files import load_module
 from fusionbench.core.types import Batch, ImageSpec
 
 MASKED = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
 PAIRS = ImageSpec(channels=1, height=32, width=32, views=2)
 # float32 sums in another order: libraries choose their loops by the size of the batch
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 2e-5}
-
-
-class NotApplicableError(Exception):
-    """The model lacks the ability that a check is about."""
 
 
 NotApplicable = NotApplicableError  # the name of the first release, which is the same class
@@ -106,20 +103,14 @@ def part(batch: Batch, rows: list[int]) -> Batch:
     return Batch(target, batch.views[rows], batch.present[rows], batch.ids[rows])
 
 
-def _that(holds: Any, otherwise: str) -> None:
-    """``assert`` that Python's -O leaves in."""
-    if not holds:
-        raise AssertionError(otherwise)
-
-
 def says_what_it_is(candidate: ModelCandidate) -> None:
     """title, reference and version are texts; every preset has a note"""
     cls = candidate.cls
     for name in ("title", "reference", "version"):
-        _that(isinstance(getattr(cls, name, None), str) and getattr(cls, name), f"{name} is missing")
-    _that(getattr(cls, "PRESETS", None), "PRESETS is missing or empty")
+        that(isinstance(getattr(cls, name, None), str) and getattr(cls, name), f"{name} is missing")
+    that(getattr(cls, "PRESETS", None), "PRESETS is missing or empty")
     for name, preset in cls.PRESETS.items():
-        _that(preset.note, f"preset {name!r} has no note")
+        that(preset.note, f"preset {name!r} has no note")
 
 
 def shapes_ranges_and_types(candidate: ModelCandidate) -> None:
@@ -127,17 +118,17 @@ def shapes_ranges_and_types(candidate: ModelCandidate) -> None:
     model, batch = candidate.ready
     size = tuple(batch.views.shape[2:])
     found = answers(model, batch)
-    _that(found, "none of fuse, sample and log_weights")
+    that(found, "none of fuse, sample and log_weights")
     shapes = {"fuse": (4, *size), "sample": (4, 3, *size), "log_weights": (4, 3)}
     for key, value in found.items():
         # samples and log weights come draws first; answers() has turned them round
-        _that(tuple(value.shape) == shapes[key], f"{key} has shape {tuple(value.shape)}, samples first {shapes[key]}")
+        that(tuple(value.shape) == shapes[key], f"{key} has shape {tuple(value.shape)}, samples first {shapes[key]}")
         if key == "log_weights":
-            _that(value.dtype == torch.float64, f"log_weights are {value.dtype}, not float64")
+            that(value.dtype == torch.float64, f"log_weights are {value.dtype}, not float64")
             continue
-        _that(value.dtype == torch.float32, f"{key} is {value.dtype}, not float32")
+        that(value.dtype == torch.float32, f"{key} is {value.dtype}, not float32")
         low, high = float(value.min()), float(value.max())
-        _that(low >= 0 and high <= 1, f"{key} spans {low:g}..{high:g}, not 0..1")
+        that(low >= 0 and high <= 1, f"{key} spans {low:g}..{high:g}, not 0..1")
 
 
 def same_question_same_answer(candidate: ModelCandidate) -> None:
@@ -147,7 +138,7 @@ def same_question_same_answer(candidate: ModelCandidate) -> None:
     first = answers(model, batch)
     torch.manual_seed(2)
     for key, value in answers(model, batch).items():
-        _that(torch.equal(value, first[key]), f"{key} differs the second time")
+        that(torch.equal(value, first[key]), f"{key} differs the second time")
 
 
 def batch_and_order_do_not_matter(candidate: ModelCandidate) -> None:
@@ -168,8 +159,8 @@ def draws_do_not_depend_on_their_number(candidate: ModelCandidate) -> None:
         three, one = model.sample(batch, 3, seed=5), model.sample(batch, 1, seed=5)
         other = model.sample(batch, 1, seed=6)
     torch.testing.assert_close(one, three[:1], **TOLERANCE, msg="the first draw depends on how many are drawn")
-    _that(not torch.equal(three[0], three[1]), "two draws are the same")
-    _that(not torch.equal(other, three[:1]), "two seeds give the same draw")
+    that(not torch.equal(three[0], three[1]), "two draws are the same")
+    that(not torch.equal(other, three[:1]), "two seeds give the same draw")
 
 
 def absent_views_do_not_matter(candidate: ModelCandidate) -> None:
@@ -183,7 +174,7 @@ def absent_views_do_not_matter(candidate: ModelCandidate) -> None:
         dirty = replace(given, views=views)
         expected = answers(model, given)
         for key, value in answers(model, dirty).items():
-            _that(torch.equal(value, expected[key]), f"{key} sees absent views with {inputs} inputs")
+            that(torch.equal(value, expected[key]), f"{key} sees absent views with {inputs} inputs")
         if is_trainable(model):
             model.train()
             before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -193,7 +184,7 @@ def absent_views_do_not_matter(candidate: ModelCandidate) -> None:
                 losses.append(model.loss(case, group, 1).total.detach())
                 model.load_state_dict(before)
             model.eval()
-            _that(torch.equal(*losses), f"the loss sees absent views with {inputs} inputs")
+            that(torch.equal(*losses), f"the loss sees absent views with {inputs} inputs")
 
 
 def mixed_numbers_of_views(candidate: ModelCandidate) -> None:
@@ -224,16 +215,16 @@ def every_parameter_learns(candidate: ModelCandidate) -> None:
     reached: set[int] = set()
     groups = model.parameter_groups()
     grouped = sorted(id(p) for group in groups.values() for p in group)
-    _that(grouped == sorted(id(p) for p in model.parameters()), "parameter_groups() is not every parameter once")
+    that(grouped == sorted(id(p) for p in model.parameters()), "parameter_groups() is not every parameter once")
     for step in (0, 7):
         for group, parameters in groups.items():
             model.zero_grad(set_to_none=True)
             terms = model.loss(replace(batch, present=present), group, step)
-            _that(terms.total.ndim == 0 and torch.isfinite(terms.total), f"the loss of {group!r} is no finite scalar")
+            that(terms.total.ndim == 0 and torch.isfinite(terms.total), f"the loss of {group!r} is no finite scalar")
             terms.total.backward()
             reached |= {id(p) for p in parameters if p.grad is not None and torch.isfinite(p.grad).all()}
     lost = [key for key, p in model.named_parameters() if id(p) not in reached]
-    _that(not lost, f"no finite gradient reaches {', '.join(lost[:4])}")
+    that(not lost, f"no finite gradient reaches {', '.join(lost[:4])}")
 
 
 def weights_survive_a_file(candidate: ModelCandidate) -> None:
@@ -252,7 +243,7 @@ def weights_survive_a_file(candidate: ModelCandidate) -> None:
     other.eval()
     expected = answers(model, batch)
     for key, value in answers(other, batch).items():
-        _that(torch.equal(value, expected[key]), f"{key} differs after loading")
+        that(torch.equal(value, expected[key]), f"{key} differs after loading")
 
 
 CHECKS: dict[str, Callable[[ModelCandidate], None]] = {
@@ -271,44 +262,11 @@ CHECKS: dict[str, Callable[[ModelCandidate], None]] = {
 }
 
 
-@dataclass(frozen=True)
-class CheckRow:
-    """One check: what it is about, its verdict, and why it fails or does not apply."""
+class ModelReport(ContractReport):
+    """The report of a model, whose table names the release of torch."""
 
-    check: str
-    about: str
-    verdict: Literal["passes", "fails", "does not apply"]
-    reason: str = ""
-
-
-@dataclass
-class ContractReport:
-    """All rows. ``ok`` when nothing fails."""
-
-    model: str
-    parameters: int | None
-    rows: list[CheckRow] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return all(row.verdict != "fails" for row in self.rows)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        rows = [asdict(row) for row in self.rows]
-        return {"ok": self.ok, "model": self.model, "parameters": self.parameters, "checks": rows}
-
-    def as_markdown(self) -> str:
-        """The table to paste into a pull request."""
-        from fusionbench import __version__
-
-        size = "" if self.parameters is None else f", {self.parameters:,} parameters at the checks' size"
-        lines = [f"**{self.model}**{size}; fusionbench {__version__}, torch {torch.__version__}", ""]
-        lines += ["| check | what | verdict |", "|---|---|---|"]
-        for row in self.rows:
-            verdict = row.verdict + (f": {row.reason}" if row.reason else "")
-            lines.append(f"| {row.check} | {row.about} | {verdict.replace('|', chr(92) + '|')} |")
-        return "\n".join(lines)
+    def as_markdown(self, packages: str = f", torch {torch.__version__}") -> str:
+        return super().as_markdown(packages)
 
 
 def load_class(where: str) -> type[Model]:
@@ -318,19 +276,9 @@ def load_class(where: str) -> type[Model]:
         UsageError, DataError: no such file or class, or a file that cannot be run.
     """
     file, _, name = where.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
+    if not Path(file).is_file():
         raise DataError(f"{file}: no such file; name a class as my_model.py:Net")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up by name
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a script that ends itself is no success
-        raise DataError(f"{file}: cannot be imported: {_line(error)}") from error
-    found = getattr(module, name, None)
+    found = getattr(load_module(Path(file)), name, None)
     if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
         raise UsageError(f"{file}: has no torch.nn.Module called {name!r}")
     return cast("type[Model]", found)  # the checks look at the rest
@@ -347,21 +295,7 @@ def candidate_of(cls: type[Model]) -> ModelCandidate:
 def check_class(cls: type[Model]) -> ContractReport:
     """Run every check on a class. An error in the model's code is a check that fails, with the error as its reason."""
     candidate = candidate_of(cls)
-    report = ContractReport(cls.__name__, None)
-    for name, check in CHECKS.items():
-        about = " ".join((check.__doc__ or "").split())
-        try:
-            check(candidate)
-            report.rows.append(CheckRow(name, about, "passes"))
-        except NotApplicableError as error:
-            report.rows.append(CheckRow(name, about, "does not apply", str(error)))
-        except Exception as error:
-            report.rows.append(CheckRow(name, about, "fails", _line(error)))
+    report = run_checks(ModelReport(cls.__name__, None), candidate, CHECKS)
     if "ready" in vars(candidate):
         report.parameters = sum(p.numel() for p in candidate.ready[0].parameters())
     return report
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200]
-    return text if isinstance(error, AssertionError) and text else f"{type(error).__name__}: {text}"

@@ -28,6 +28,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "vifb": "fusionbench.sources.pairs:Vifb",
     },
     see="fusionbench list sources",
+    accepts=lambda found: isinstance(found, type) and all(hasattr(found, one) for one in ("name", "licence", "length")),
 )
 
 

@@ -130,7 +130,7 @@ class Run:
         """
         import torch
 
-        from fusionbench.models import create_model
+        from fusionbench.models import MODELS, create_model
         from fusionbench.models.bounds import check_fits_weights
         from fusionbench.training import checkpoints
 
@@ -140,6 +140,9 @@ class Run:
                 raise DataError(f"{self.folder}: training did not finish: it {crash}; the same command resumes it")
             raise DataError(f"{self.folder}: training has not finished; run the same train command again to resume")
         weights = self.folder / "weights.safetensors"
+        if self.info.model not in MODELS.names() and ".py" in self.info.source:
+            whose = f"{self.info.model} is of {self.info.source}"
+            raise UsageError(f"{self.folder}: its model {whose}; add --plugin FILE.py with that file")
         try:
             check_fits_weights(self.info.model, spec, self.info.params, weights)
         except UsageError as error:

@@ -151,10 +151,10 @@ def test_the_command_writes_the_page(
     base: Dataset, noisy: Dataset, page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "diff.html"
-    code, said, err = run(capsys, "diff", base.folder, noisy.folder, "--html", out)
+    code, said, err = run(capsys, "diff", base.folder, noisy.folder, "-o", out)
     assert code == 1 and "samples differ" in said and f"wrote {out}" in err
     assert out.read_text() == page
-    code, _, err = run(capsys, "diff", base.folder, base.folder, "--html", tmp_path)
+    code, _, err = run(capsys, "diff", base.folder, base.folder, "-o", tmp_path)
     assert code == 2 and "cannot write" in err and err.count("\n") == 1
 
 

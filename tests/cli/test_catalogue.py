@@ -17,12 +17,12 @@ from tests.cli.runner import run
 
 @pytest.mark.parametrize("kind", catalogue.KINDS)
 def test_json_is_an_array_of_named_objects(kind: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, err = run(capsys, "list", kind, "--json", "--data", tmp_path)
+    code, out, err = run(capsys, "list", kind, "--json", "--data-root", tmp_path)
     cards = json.loads(out)
     assert code == 0 and err == "" and isinstance(cards, list)
     assert [card["name"] for card in cards] == catalogue.list_names(kind, tmp_path)
     assert all("error" not in card for card in cards), "everything that ships can be loaded"
-    code, out, _ = run(capsys, "list", kind, "--data", tmp_path)
+    code, out, _ = run(capsys, "list", kind, "--data-root", tmp_path)
     assert code == 0 and all(card["name"] in out for card in cards)
 
 
@@ -54,12 +54,12 @@ def test_a_card_as_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_data_sets_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = build_dataset(load_recipe("fusiondigits"), out=tmp_path)
-    (card,) = json.loads(run(capsys, "list", "datasets", "--json", "--data", tmp_path)[1])
+    (card,) = json.loads(run(capsys, "list", "datasets", "--json", "--data-root", tmp_path)[1])
     assert card["folder"] == str(folder) and card["splits"] == {"test": 296, "train": 1501}
-    both = json.loads(run(capsys, "describe", "fusiondigits", "--json", "--data", tmp_path)[1])
+    both = json.loads(run(capsys, "describe", "fusiondigits", "--json", "--data-root", tmp_path)[1])
     assert [card["kind"] for card in both] == ["recipe", "dataset"] and both[0]["id"] == both[1]["id"]
     (folder / "manifest.json").write_text("{}")
-    code, out, _ = run(capsys, "list", "datasets", "--data", tmp_path)
+    code, out, _ = run(capsys, "list", "datasets", "--data-root", tmp_path)
     assert code == 0 and "manifest" in out, "a damaged data set is named and does not end the list"
 
 

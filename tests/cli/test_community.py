@@ -42,8 +42,8 @@ def test_from_the_first_command_to_the_pages(tmp_path: Path, capsys: pytest.Capt
 def test_the_steps_of_the_workflows(forge: Forge, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--folder", forge.clone)
     pull = forge.open(7, {f"{INCOMING}/a.json": paper_numbers("A Paper")})
-    facts = ("--event", event(tmp_path / "event.json", pull.head, 7), "--expect", pull.head)
-    more = ("--take", tmp_path / "taken", "--output", tmp_path / "output", "--summary", tmp_path / "summary.md")
+    facts = ("--event", event(tmp_path / "event.json", pull.head, 7), "--commit", pull.head)
+    more = ("--take", tmp_path / "taken", "--github-output", tmp_path / "output", "--summary", tmp_path / "summary.md")
     code, out, err = run(capsys, "community", "check-pr", *where, *facts, *more)
     assert code == 0 and "a submission that passes" in out, err
     assert (tmp_path / "output").read_text() == "kind=submission\nsubmitter=ada\n"
@@ -74,7 +74,7 @@ def test_refusals_have_exit_code_1_and_list_everything(
 ) -> None:
     pull = forge.open(1, {"README.md": b"mine", "ledger.jsonl": b"{}\n", f"{INCOMING}/a.zip": b"x"})
     words = ("community", "check-pr", "main", pull.head, "--submitter", "ada", "--folder", forge.clone)
-    code, out, err = run(capsys, *words, "--output", tmp_path / "output")
+    code, out, err = run(capsys, *words, "--github-output", tmp_path / "output")
     assert code == 1 and "README.md: is changed" in out and "ledger.jsonl: is changed" in out and "2 problems" in err
     assert not (tmp_path / "output").exists(), "no workflow goes on"
     code, out, _ = run(capsys, *words, "--json")
@@ -87,7 +87,7 @@ def test_a_commit_that_was_pushed_after_the_label(
 ) -> None:
     seen = forge.open(1, {f"{INCOMING}/a.json": paper_numbers("A Paper")})
     pushed = forge.open(1, {f"{INCOMING}/a.json": paper_numbers("Another")})
-    facts = ("--event", event(tmp_path / "event.json", pushed.head, 1), "--expect", seen.head)
+    facts = ("--event", event(tmp_path / "event.json", pushed.head, 1), "--commit", seen.head)
     code, _, err = run(capsys, "community", "check-pr", *facts, "--folder", forge.clone)
     assert code == 1 and "somebody pushed after you looked" in err
 
@@ -130,11 +130,3 @@ def test_a_request_to_withdraw_is_a_file(forge: Forge, tmp_path: Path, capsys: p
         code == 0 and file == forge.clone / "submissions" / "withdraw" / f"{name}.txt" and file.read_text() == "why\n"
     )
     assert forge.ledger().withdrawn == {}
-
-
-def test_a_bundle_for_codabench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("community", "codabench", "pairs-demo", "-o", tmp_path / "bundle", "--start", "2026-01-02")
-    code, out, err = run(capsys, *words, "--image", "ours/scorer:1", "--total", 9)
-    assert code == 0 and out.strip() == str(tmp_path / "bundle") and err == ""
-    text = (tmp_path / "bundle" / "competition.yaml").read_text()
-    assert 'docker_image: "ours/scorer:1"' in text and "max_submissions: 9" in text and "2026-01-02 00:00:00" in text

@@ -33,7 +33,7 @@ def test_command_line(tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixt
 
     code, out, err = run(capsys, "gate", good, "-b", baseline)
     assert code == 0 and out.strip().endswith("15 scores: 15 ok") and err == ""
-    files = ("--junit", tmp_path / "gate.xml", "--markdown", tmp_path / "gate.md")
+    files = ("--junit", tmp_path / "gate.xml", "--summary", tmp_path / "gate.md")
     code, out, err = run(capsys, "gate", bad, "-b", baseline, *files)
     assert code == 1 and "WORSE" in out and "10 of 15 scores regressed" in err
     root = ElementTree.parse(tmp_path / "gate.xml").getroot()
@@ -75,7 +75,7 @@ def test_the_summary_of_a_job_grows(tmp_path: Path, baseline: Path, capsys: pyte
     (tmp_path / "summary.md").write_text("# Before\n")
     for _ in range(2):
         assert (
-            run(capsys, "gate", candidate(tmp_path / "good"), "-b", baseline, "--markdown", tmp_path / "summary.md")[0]
+            run(capsys, "gate", candidate(tmp_path / "good"), "-b", baseline, "--summary", tmp_path / "summary.md")[0]
             == 0
         )
     text = (tmp_path / "summary.md").read_text()

@@ -45,7 +45,7 @@ def raw(*args: object, cwd: Path, **environment: str) -> subprocess.CompletedPro
 
 
 def test_names_that_are_not_utf8_are_scored_and_escaped(capsys: pytest.CaptureFixture[str], places: Path) -> None:
-    code, out, err = run(capsys, *words(places), "--metrics", "sd", "--csv", places / "v.csv")
+    code, out, err = run(capsys, *words(places), "--metrics", "sd", "-o", places / "v.csv")
     assert code == 0 and out.splitlines()[3].split()[0] == r"night\xff1" and "Traceback" not in err
     assert [row["id"] for row in csv.DictReader((places / "v.csv").open(encoding="utf-8"))] == [r"night\xff1", "plain"]
     code, out, _ = run(capsys, "-q", *words(places), "--metrics", "sd", "--json")
@@ -127,19 +127,19 @@ def outputs(places: Path, results: Path) -> dict[str, list[object]]:
     """Verb with its output option last, as people write it: the place is put behind."""
     data = ["--data", places / "data/fusiondigits"]
     return {
-        "score --csv": [*words(places), "--metrics", "sd", "--csv"],
+        "score -o": [*words(places), "--metrics", "sd", "-o"],
         "score --out": [*words(places), "--suite", places / "s.toml", "--name", "x", "--out"],
         "run --out": ["run", places / "s.toml", "--source-dir", places, "--models", "average", "--out"],
         "board -o": ["board", results, "-o"],
         "gate --junit": ["gate", results, "-b", places / "base.json", "--junit"],
-        "gate --markdown": ["gate", results, "-b", places / "base.json", "--markdown"],
+        "gate --summary": ["gate", results, "-b", places / "base.json", "--summary"],
         "gate --update-baseline": ["gate", results, "--update-baseline", "-b"],
         "generate --out": ["generate", "fusiondigits", "--jobs", 1, "--out"],
         "preview -o": ["preview", places / "data/fusiondigits", "-o"],
         "export": ["export", places / "data/fusiondigits", "--to", "png", "-o"],
         "sample -o": ["sample", "fusiondigits", "test", 1, "-o"],
         "train --out": ["train", "mean-image", "--data", places / "data/fusiondigits", "--out"],
-        "accept --results": [*("accept", places / "s.zip", "--suite", places / "digits.toml"), *data, "--results"],
+        "accept -o": [*("accept", places / "s.zip", "--suite", places / "digits.toml"), *data, "--out"],
         "pack -o": ["pack", places / "samples.npy", *WHO, *data, "-o"],
         "quickstart --out": ["quickstart", "--budget", "1 step", "--out"],
     }
@@ -195,7 +195,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert (ready / "file").read_text() == "in the way"
 
 
-@pytest.mark.parametrize("name", ["score --csv", "gate --junit", "gate --markdown", "preview -o"])
+@pytest.mark.parametrize("name", ["score -o", "gate --junit", "gate --summary", "preview -o"])
 def test_a_folder_where_a_file_should_be_is_one_line(
     capsys: pytest.CaptureFixture[str], ready: Path, results: Path, name: str
 ) -> None:

@@ -6,10 +6,18 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from fusionbench.cli.options import Former, Option
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.cli.score import score_command
 from fusionbench.cli.train import evaluate_command, run_command
 from fusionbench.core import deprecation
+from tests.cli.test_options import OPTIONS
+
+
+def former_of(option: click.Option) -> list[str]:
+    if isinstance(option, Former):
+        return list(option.opts)
+    return list(option.former) if isinstance(option, Option) else []
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +61,33 @@ def test_the_help_has_the_present_spelling_only(verb: click.Command) -> None:
 def test_a_mistyped_option_is_still_refused() -> None:
     done = CliRunner().invoke(command, ["--keep-picture"])
     assert done.exit_code == 2 and "No such option" in done.stderr
+
+
+FORMER = [(option, spelling) for options in OPTIONS.values() for option in options for spelling in former_of(option)]
+
+
+@pytest.mark.parametrize(("option", "spelling"), FORMER)
+def test_every_former_spelling_gives_the_value_and_one_line(option: click.Option, spelling: str) -> None:
+    """On a command with this option alone; ``-d x``, ``--output=x`` and ``--output x`` are all understood."""
+    [parsed] = {
+        str(click.Command("x", params=[option]).make_context("x", words).params[str(option.name)])
+        for words in ([spelling, "x"], [f"{spelling}=x" if spelling.startswith("--") else f"{spelling}x"])
+    }
+    assert parsed in ("x", "(PosixPath('x'),)")
+
+
+@pytest.mark.parametrize(("option", "spelling"), FORMER)
+def test_every_former_spelling_says_what_to_write(
+    option: click.Option, spelling: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = click.Command("x", params=[option]).make_context("x", [spelling, "x"])
+    now = getattr(option, "now", max(option.opts, key=len))
+    told = f"warning: {spelling} is deprecated and will be removed in fusionbench 0.3; use {now} instead\n"
+    assert capsys.readouterr().err == told
+    assert spelling not in context.command.get_help(context).replace(now, "").split()
+
+
+def test_former_spellings_are_these() -> None:
+    assert {spelling for _, spelling in FORMER} == {
+        "-d", "--data", "--output", "--html", "--csv", "--results", "--markdown", "--expect",
+    }  # fmt: skip

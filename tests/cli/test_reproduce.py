@@ -42,7 +42,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_missing_weights_and_what_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = trained_result(tmp_path)
     pair_result(tmp_path / "results")
-    where = ("--data", made.data, "--runs", tmp_path / "again")
+    where = ("--data-root", made.data, "--runs", tmp_path / "again")
     code, out, err = run(capsys, "reproduce", tmp_path / "results", *where)
     assert code == 3 and out.count("same ") == 1 and "2 results: 1 same, of which 1 bit-identical; 1 could not" in err
     assert run(capsys, "reproduce", tmp_path / "results", *where, "--skip-missing")[0] == 0

@@ -37,7 +37,7 @@ def test_json_and_csv_have_full_values(
     capsys: pytest.CaptureFixture[str], places: list[object], tmp_path: Path
 ) -> None:
     target = tmp_path / "deep" / "values.csv"
-    code, out, _ = run(capsys, "--quiet", "score", *places, "--dialect", "cddfuse", "--json", "--csv", target)
+    code, out, _ = run(capsys, "--quiet", "score", *places, "--dialect", "cddfuse", "--json", "-o", target)
     found = json.loads(out)
     assert code == 0 and found["dialect"] == "cddfuse/1" and set(found) >= {"versions", "images", "mean"}
     rows = list(csv.DictReader(target.open()))
@@ -85,7 +85,7 @@ def sides(places: list[object], tmp_path: Path) -> dict[str, list[object]]:
 
 def test_against_a_target(capsys: pytest.CaptureFixture[str], sides: dict[str, list[object]], tmp_path: Path) -> None:
     alone = [*sides["fused"], *sides["target"]]
-    code, out, _ = run(capsys, "-q", "score", *alone, "--json", "--csv", tmp_path / "v.csv")
+    code, out, _ = run(capsys, "-q", "score", *alone, "--json", "-o", tmp_path / "v.csv")
     found = json.loads(out)
     assert code == 0 and set(found["versions"]) == {"mse_target", "psnr_target", "ssim_target"}
     errors = [((scene(seed)[0].astype(float) - scene(seed)[0] // 2 - 9) ** 2).mean() for seed in range(2)]
@@ -153,7 +153,7 @@ def test_a_flat_result_has_no_value_and_no_mean(
     capsys: pytest.CaptureFixture[str], places: list[object], tmp_path: Path
 ) -> None:
     Image.fromarray(np.full((61, 74), 3, np.uint8)).save(Path(str(places[5])) / "1.png")
-    code, out, err = run(capsys, "score", *places, "--metrics", "cc,sd", "--csv", tmp_path / "v.csv")
+    code, out, err = run(capsys, "score", *places, "--metrics", "cc,sd", "-o", tmp_path / "v.csv")
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines()[3:]}
     assert code == 0 and lines["1"] == ["n/a", "0.0000"] and lines["mean"][0] == "n/a" and lines["images"] == ["1", "2"]
     assert "n/a: cc of 1: undefined where the fused image is constant; no mean" in out and "nan" not in out

@@ -68,7 +68,7 @@ def test_a_good_record_goes_the_whole_way(
 ) -> None:
     code, out, _ = run(capsys, "check", written(tmp_path / "a.json", record))
     assert code == 0 and "fine: 1 published rows on fusionmnist" in out
-    code, out, err = run(capsys, "accept", tmp_path / "a.json", "--results", tmp_path / "results")
+    code, out, err = run(capsys, "accept", tmp_path / "a.json", "--out", tmp_path / "results")
     assert code == 0, err
     result = schema.load(Path(out.strip()))
     assert (result.status, result.origin.kind, result.origin.submitter) == ("published", "paper", "A. Reader")
@@ -99,7 +99,7 @@ def test_mistakes_at_the_command_line(pairs: Path, tmp_path: Path, capsys: pytes
     np.save(tmp_path / "pickled.npy", np.array([{}], object), allow_pickle=True)
     (tmp_path / "queue" / "incoming").mkdir(parents=True)
     (tmp_path / "queue" / "incoming" / "a.zip").write_bytes(b"waits")
-    settings = ("--data", tmp_path / "none", "--results", tmp_path / "results")
+    settings = ("--data", tmp_path / "none", "--out", tmp_path / "results")
     assert run(capsys, "accept", "--queue", tmp_path / "queue", *settings)[0] == 2
     assert (tmp_path / "queue" / "incoming" / "a.zip").exists(), "our own mistake rejects nobody"
     code, _, err = run(capsys, "pack", tmp_path / "pickled.npy", *words, "--model", "mine", "--data", pairs)
@@ -119,7 +119,7 @@ def test_a_suite_by_a_relative_path(
     (tmp_path / "digits").symlink_to(dataset)
     queue = queued(tmp_path, packed)
     monkeypatch.chdir(tmp_path)
-    settings = ("--suite", "suites/small.toml", "--data", "digits", "--results", "results")
+    settings = ("--suite", "suites/small.toml", "--data", "digits", "--out", "results")
     code, single, err = run(capsys, "accept", packed, *settings)
     assert code == 0, err
     code, out, err = run(capsys, "accept", "--queue", "queue", *settings)
@@ -146,7 +146,7 @@ def test_a_wrong_suite_rejects_nothing_of_a_queue(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     queue = queued(tmp_path, packed)
-    settings = ("--suite", suite, "--data", dataset, "--results", tmp_path / "results")
+    settings = ("--suite", suite, "--data", dataset, "--out", tmp_path / "results")
     ended, out, err = run(capsys, "accept", "--queue", queue, *settings)
     assert (ended, out) == (code, "") and message in err
     assert [path.name for path in (queue / "incoming").iterdir()] == ["0.zip"] and not (queue / "rejected").exists()
@@ -158,7 +158,7 @@ def test_a_queue_without_data_takes_published_numbers(
     good = written(tmp_path / "good.json", record)
     bad = written(tmp_path / "bad.json", {**record, "status": "verified"})
     queue = queued(tmp_path, good, bad, packed)
-    code, out, err = run(capsys, "accept", "--queue", queue, "--results", tmp_path / "results")
+    code, out, err = run(capsys, "accept", "--queue", queue, "--out", tmp_path / "results")
     assert code == 0
     assert "without --data only published numbers (.json) of the queue can be accepted; archives wait" in err
     first, second = out.splitlines()
@@ -190,7 +190,7 @@ def test_pairs_by_name_and_as_a_stored_data_set(
         code, out, err = run(capsys, "pack", fused, "-o", f"{name}.zip", *words)
         assert (code, out) == (0, f"{name}.zip\n"), err
         assert run(capsys, "check", f"{name}.zip", "--data", data)[0] == 0
-        code, out, err = run(capsys, "accept", f"{name}.zip", "--data", data, "--results", f"results-{name}")
+        code, out, err = run(capsys, "accept", f"{name}.zip", "--data", data, "--out", f"results-{name}")
         assert code == 0, err
         found.append(schema.load(Path(out.strip())))
     assert found[0].identity == found[1].identity and found[0].scores == found[1].scores
@@ -202,7 +202,7 @@ def test_the_result_says_how_it_was_kept_apart(
 ) -> None:
     """The same words are in the log of a queue's item."""
     queue, suite = queued(tmp_path, packed), small_suite(tmp_path / "small.toml")
-    settings = ("--suite", suite, "--data", dataset, "--results", tmp_path / "results", "--memory", 6)
+    settings = ("--suite", suite, "--data", dataset, "--out", tmp_path / "results", "--memory", 6)
     code, out, err = run(capsys, "accept", "--queue", queue, *settings)
     assert code == 0, err
     process = schema.load(Path(out.strip().partition("accepted: ")[2])).provenance["process"]
@@ -218,7 +218,7 @@ def test_what_lacks_a_suite_waits(
 ) -> None:
     """Samples of a masked set need one; that nobody named it is not their author's fault."""
     queue = queued(tmp_path, packed)
-    code, out, err = run(capsys, "accept", "--queue", queue, "--data", dataset, "--results", tmp_path / "results")
+    code, out, err = run(capsys, "accept", "--queue", queue, "--data", dataset, "--out", tmp_path / "results")
     assert code == 2 and "waits: " in out and "1 items wait: " in err and "--suite" in err
     assert [path.name for path in (queue / "incoming").iterdir()] == ["0.zip"]
     assert not any((queue / "rejected").iterdir()) and not any((queue / "failed").iterdir())
@@ -235,11 +235,11 @@ def test_data_that_are_damaged_reject_nothing(
     (lacking / "vi" / "02.png").unlink()
     queue = queued(tmp_path, packed)
     for data in (copy, lacking, tmp_path):
-        settings = ("--data", data, "--results", tmp_path / "results")
+        settings = ("--data", data, "--out", tmp_path / "results")
         code, out, err = run(capsys, "accept", "--queue", queue, *settings)
         assert (code, out) == (2, "") and str(data) in err
     (tmp_path / "file").touch()
-    settings = ("--data", dataset, "--suite", small_suite(tmp_path / "s.toml"), "--results", tmp_path / "file" / "r")
+    settings = ("--data", dataset, "--suite", small_suite(tmp_path / "s.toml"), "--out", tmp_path / "file" / "r")
     assert run(capsys, "accept", "--queue", queue, *settings)[0] == 2
     assert [path.name for path in (queue / "incoming").iterdir()] == ["0.zip"] and not (queue / "failed").exists()
 
@@ -257,7 +257,7 @@ def test_items_that_failed_are_told_and_tried_again(
         raise ZeroDivisionError
 
     monkeypatch.setattr(published, "accept_record", broken)
-    settings = ("--queue", queue, "--results", tmp_path / "results")
+    settings = ("--queue", queue, "--out", tmp_path / "results")
     code, out, err = run(capsys, "accept", *settings)
     assert code == 3 and "3 of 3 items failed" in err and "use --retry" in err and "\x1b" not in out + err
     assert out.count("internal error: ZeroDivisionError") == 2 and not any((queue / "incoming").iterdir())
@@ -265,14 +265,14 @@ def test_items_that_failed_are_told_and_tried_again(
     (queue / "failed" / "notes.txt").unlink()
     code, out, err = run(capsys, "accept", *settings, "--retry")
     assert code == 0 and out.count("accepted: ") == 2 and err.count("tried again: ") == 2
-    assert run(capsys, "accept", good, "--results", tmp_path / "results", "--retry")[0] == 2
+    assert run(capsys, "accept", good, "--out", tmp_path / "results", "--retry")[0] == 2
 
 
 def test_a_submission_that_is_a_link(
     record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "link.json").symlink_to(written(tmp_path / "good.json", record))
-    for verb in (("check",), ("accept", "--results", tmp_path / "r")):
+    for verb in (("check",), ("accept", "--out", tmp_path / "r")):
         code, _, err = run(capsys, verb[0], tmp_path / "link.json", *verb[1:])
         assert code == 2 and "link.json: a link; name the file itself" in err
 
@@ -283,7 +283,7 @@ def test_messages_name_the_file_that_was_sent(
     """Not its private copy."""
     bad = tmp_path / "Mine.ZIP"
     bad.write_bytes(packed.read_bytes()[:1000])
-    settings = ("--data", dataset, "--suite", small_suite(tmp_path / "small.toml"), "--results", tmp_path / "results")
+    settings = ("--data", dataset, "--suite", small_suite(tmp_path / "small.toml"), "--out", tmp_path / "results")
     code, _, err = run(capsys, "accept", bad, *settings)
     assert code == 1 and f"{bad}: 1 problem: " in err and "fusionbench-" not in err
     code, out, _ = run(capsys, "check", bad, "--json")
@@ -292,7 +292,7 @@ def test_messages_name_the_file_that_was_sent(
 
 def test_either_one_submission_or_a_queue(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ((), (packed, "--queue", tmp_path)):
-        code, _, err = run(capsys, "accept", *arguments, "--results", tmp_path / "results")
+        code, _, err = run(capsys, "accept", *arguments, "--out", tmp_path / "results")
         assert code == 2 and "name one submission, or a folder of them with --queue" in err
 
 

@@ -183,7 +183,7 @@ def test_a_submission_says_the_same(made: Made, tmp_path: Path, capsys: pytest.C
     code, out, err = run(capsys, "check", tmp_path / "s.zip")
     assert code == 1 and f"'digits-{made.views}'; give its --data" in out, "its shape is not known without the data"
     results = tmp_path / "results"
-    arguments = ("--suite", suite, "--data", made.folder, "--results", results)
+    arguments = ("--suite", suite, "--data", made.folder, "--out", results)
     code, out, err = run(capsys, "accept", tmp_path / "s.zip", *arguments)
     assert code == 0, err
     number, values = numbers_of(Path(out.strip()), "mse_min@mean")

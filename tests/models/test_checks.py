@@ -203,6 +203,7 @@ def test_reports() -> None:
     assert report.as_markdown().splitlines()[-1] == "| c | about c | fails: x\\|y differs |", "a bar ends a cell"
     assert report.as_json() == {
         "ok": False,
+        "kind": "model",
         "model": "Net",
         "parameters": 1234,
         "checks": [

@@ -165,14 +165,14 @@ FILES = {"numpy", "PIL", "cv2"}
 SHARDS = {"numpy", "h5py"}
 WORKING = {
     "score --a ir --b vi --fused fused": FILES | {"joblib", "scipy"},  # scipy.special alone, for the interval
-    "score --a ir --b vi --fused fused --metrics fmi,nabf,qcb --csv scores.csv": FILES | {"joblib", "scipy"},
+    "score --a ir --b vi --fused fused --metrics fmi,nabf,qcb -o scores.csv": FILES | {"joblib", "scipy"},
     "explain sd 40 --a ir --b vi --fused fused": FILES,
     "verify data/fusiondigits": SHARDS | {"PIL"},  # for the preview
     "verify data/fusiondigits --regenerate 5": SHARDS | {"cv2", "PIL"},
     "verify --self-test": {"numpy", "cv2"},
     "preview data/fusiondigits -o sheet.png": SHARDS | {"PIL"},
     "diff data/fusiondigits data/fusiondigits": SHARDS,
-    "diff data/fusiondigits data/fusiondigits --html diff.html": SHARDS | {"jinja2", "PIL", "rich"},
+    "diff data/fusiondigits data/fusiondigits -o diff.html": SHARDS | {"jinja2", "PIL", "rich"},
     "fetch digits": {"numpy"},
     "export data/fusiondigits --to png -o png": SHARDS | {"cv2", "PIL"},
     "generate fusiondigits --out other --jobs 1": SHARDS | {"cv2", "PIL"},
@@ -287,7 +287,7 @@ def test_predictions_are_packed_checked_and_scored_without_torch(bench: Bench) -
     described = ("--title", "Black", "--submitter", "Nobody", "--model", "black")
     bench.run("pack", samples, "-o", "black.zip", "--data", digits, *described)
     bench.run("check", "black.zip", "--data", digits)
-    bench.run("accept", "black.zip", "--data", digits, "--suite", bench.root / "suite.toml", "--results", "accepted")
+    bench.run("accept", "black.zip", "--data", digits, "--suite", bench.root / "suite.toml", "--out", "accepted")
     code = f"""
 import pathlib
 import zipfile

@@ -44,6 +44,8 @@ def test_the_wheel_has_what_the_code_reads(wheel: zipfile.ZipFile) -> None:
     for folder in ("templates", "static", "data", "community/templates"):
         found = {f"fusionbench/board/{folder}/{path.name}" for path in (ROOT / "fusionbench/board" / folder).iterdir()}
         assert found and found <= names
+    scaffolds = {f"fusionbench/cli/scaffolds/{path.name}" for path in (ROOT / "fusionbench/cli/scaffolds").iterdir()}
+    assert scaffolds and scaffolds <= names
     suites = {f"fusionbench/benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.toml")}
     assert suites and suites <= names
     assert "fusionbench/py.typed" in names

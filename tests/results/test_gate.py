@@ -137,7 +137,7 @@ def test_what_is_missing_is_3(tmp_path: Path, baseline: Path) -> None:
 def test_hostile_names_stay_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made_up(tmp_path / "r", "a]]>|<b>\x1b[31m", title="x")
     run(capsys, "gate", tmp_path / "r", "-b", tmp_path / "b.json", "--update-baseline")
-    files = ("--junit", tmp_path / "gate.xml", "--markdown", tmp_path / "gate.md")
+    files = ("--junit", tmp_path / "gate.xml", "--summary", tmp_path / "gate.md")
     assert run(capsys, "gate", tmp_path / "r", "-b", tmp_path / "b.json", *files)[0] == 0
     names = {case.get("classname") for case in ElementTree.parse(tmp_path / "gate.xml").getroot().iter("testcase")}
     assert names == {"fusiondigits test.a]]>|<b>\\u001b[31m"}

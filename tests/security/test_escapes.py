@@ -119,7 +119,7 @@ def test_the_downloads_of_a_board(place: Path, tmp_path: Path, capsys: pytest.Ca
 def test_gate(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = tmp_path / "base.json"
     assert run(capsys, "gate", place / "hostile", "-b", base, "--update-baseline")[0] == 0
-    files = ("--junit", tmp_path / "gate.xml", "--markdown", tmp_path / "gate.md", "--all")
+    files = ("--junit", tmp_path / "gate.xml", "--summary", tmp_path / "gate.md", "--all")
     code, out, err = run(capsys, "gate", place / "hostile", "-b", base, *files)
     assert code == 0 and "\x1b[31m" not in out + err and "\u202e" not in out + err
     check_markdown((tmp_path / "gate.md").read_text())
@@ -140,7 +140,7 @@ def test_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for name in image_names():
             (tmp_path / folder / f"{name}.png").write_bytes(image)
     words = ("--a", tmp_path / "a", "--b", tmp_path / "b", "--fused", tmp_path / "f", "--metrics", "en,sd,scd")
-    code, out, _ = run(capsys, "score", *words, "--csv", tmp_path / "out.csv")
+    code, out, _ = run(capsys, "score", *words, "-o", tmp_path / "out.csv")
     assert code == 0 and "\t" not in out
     text = (tmp_path / "out.csv").read_text()
     check_csv(text)

@@ -43,7 +43,7 @@ def test_samples_are_scored(
     assert code == 0, err
     code, out, err = run(capsys, "check", tmp_path / "s.zip")
     assert code == 0 and "fine: Theirs, predictions of theirs on fusiondigits" in out
-    arguments = ("--suite", suite, "--data", dataset, "--results", tmp_path / "results")
+    arguments = ("--suite", suite, "--data", dataset, "--out", tmp_path / "results")
     code, out, err = run(capsys, "accept", tmp_path / "s.zip", *arguments)
     assert code == 0, err
     result, table = schema.load(Path(out.strip())), schema.load_per_image(Path(out.strip()))
@@ -113,7 +113,7 @@ def test_images_are_scored(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFi
     words = ("--title", "Theirs", "--submitter", "Ada", "--model", "theirs", "--data", pairs)
     code, out, err = run(capsys, "pack", pairs / "fused", "-o", tmp_path / "p.zip", *words)
     assert code == 0, err
-    code, out, err = run(capsys, "accept", tmp_path / "p.zip", "--data", pairs, "--results", tmp_path / "results")
+    code, out, err = run(capsys, "accept", tmp_path / "p.zip", "--data", pairs, "--out", tmp_path / "results")
     assert code == 0, err
     result, table = schema.load(Path(out.strip())), schema.load_per_image(Path(out.strip()))
     assert (result.status, result.identity.protocol.name) == ("scored", "pairs")

@@ -24,6 +24,10 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
         "pairs/1": "fusionbench.evaluation.protocols.pairs:PROTOCOL",
     },
     see="fusionbench list protocols",
+    accepts=lambda found: (
+        not isinstance(found, type) and all(hasattr(found, one) for one in ("key", "measure", "takes"))
+    ),
+    name_of=lambda found: str(found.key),
 )
 DEFAULT = "masked/1"  # of suites that name none, and of data that no other protocol claims
 

@@ -107,7 +107,7 @@ def open_recorded(protocol: BaseProtocol, options: Any, wanted: DatasetIdentity,
     raise NotReproducibleError(
         "data",
         f"the data set {wanted.name} {wanted.version}, split {wanted.split}, {wanted.id[:12]}, is not here: name its "
-        f"folder with --data, or its upstream files with --source-dir{looked}",
+        f"folder with --data-root, or its upstream files with --source-dir{looked}",
     )
 
 

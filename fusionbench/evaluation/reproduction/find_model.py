@@ -62,7 +62,10 @@ def find_model(
     identity = result.identity
     name, version = identity.model.name, identity.model.version
     if name not in MODELS.names():
-        raise NotReproducibleError("model", f"the model {name!r} is not registered here; install what offers it")
+        raise NotReproducibleError(
+            "model",
+            f"the model {name!r} is not registered here; install what offers it, or name its file with --plugin",
+        )
     if (now := MODELS.get(name).version) != version:
         raise NotReproducibleError("model", f"the model {name} has version {now} here, the result is of {version}")
     try:
@@ -212,7 +215,9 @@ def _train(result: Result, training: TrainingIdentity, learns: bool, data: Any, 
         folder = find_dataset(training.dataset_id or "", finder, likely)
         if folder is None:
             text = f"the data set {(training.dataset_id or '')[:12]} that it was trained on is not here: name its "
-            raise NotReproducibleError("data", text + "folder with --data, or its upstream files with --source-dir")
+            raise NotReproducibleError(
+                "data", text + "folder with --data-root, or its upstream files with --source-dir"
+            )
         dataset = open_dataset(folder)
     place = finder.places.runs if learns else finder.scratch / "fitted"
     try:

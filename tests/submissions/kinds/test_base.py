@@ -77,13 +77,13 @@ def test_a_fourth_kind_is_one_registration(
         "notes": [],
         "submission": {"text": "roses"},
     }
-    code, out, _ = run(capsys, "accept", tmp_path / "a.poem", "--results", tmp_path / "r")
+    code, out, _ = run(capsys, "accept", tmp_path / "a.poem", "--out", tmp_path / "r")
     assert (code, out) == (0, f"{tmp_path / 'r' / 'a'}\n")
     incoming = tmp_path / "queue" / "incoming"
     incoming.mkdir(parents=True)
     for name, text in (("a.poem", "roses"), ("b.poem", "")):
         (incoming / name).write_text(text)
-    code, out, err = run(capsys, "accept", "--queue", tmp_path / "queue", "--results", tmp_path / "r")
+    code, out, err = run(capsys, "accept", "--queue", tmp_path / "queue", "--out", tmp_path / "r")
     assert "without --data only poems (.poem), published numbers (.json) of the queue can be accepted" in err
     assert code == 0 and "a.poem: accepted: " in out and "b.poem: rejected: " in out
 

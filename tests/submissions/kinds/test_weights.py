@@ -96,7 +96,7 @@ def test_accepting(
 ) -> None:
     small_suite(tmp_path / "small.toml", draws=1)
     monkeypatch.chdir(tmp_path)
-    arguments = ("--suite", "small.toml", "--data", dataset, "--results", tmp_path / "results")
+    arguments = ("--suite", "small.toml", "--data", dataset, "--out", tmp_path / "results")
     code, out, err = run(capsys, "accept", good, *arguments)
     assert code == 0, err
     result = schema.load(Path(out.strip()))
