@@ -26,10 +26,12 @@ _PUBLIC = {
     "list_metrics": "fusionbench.metrics",
     "register_metric": "fusionbench.metrics",
     "train": "fusionbench.training.loop",
-    "evaluate": "fusionbench.evaluation.masked",
+    "evaluate": "fusionbench.evaluation.evaluate",
     "fuse": "fusionbench.evaluation.fusing.fuse",
     "Result": "fusionbench.results.schema",
     "build_board": "fusionbench.board",
+    "compare": "fusionbench.results.compare",
+    "score": "fusionbench.evaluation.score_images",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -1,6 +1,6 @@
-"""Progress for people: a bar on a terminal, plain lines in a log, silence on request.
+"""Progress for people: a bar on a terminal or in a notebook, plain lines in a log, silence on request.
 
-Everything goes to stderr: stdout is data.
+Everything goes to stderr, or into the output of a notebook's cell: stdout is data.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def silenced() -> Iterator[None]:
 @contextlib.contextmanager
 def progress(title: str, total: float | None, unit: str = "", done: float = 0) -> Iterator[Task]:
     """A progress display for ``total`` units, ``done`` of which are done already (a resumed job)."""
+    from fusionbench.core.notebook import NotebookBar, display_function
+
     if QUIET:
         yield _Silent()
     elif sys.stderr.isatty():
@@ -109,5 +111,11 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
             yield _Bar(bar, bar.add_task(escape(escaped(title)), total=total, completed=int(done), note=""), unit)
+    elif (display := display_function()) is not None:
+        shown = NotebookBar(display, title, total, unit, done)
+        try:
+            yield shown
+        finally:
+            shown.close()
     else:
         yield _Lines(title, total, unit, done)

@@ -205,6 +205,8 @@ def evaluate(
     if out is not None and runtime.rank == 0:
         save(result, out, table)
         partial.remove()
+    else:
+        result.remember(table=table)
     runtime.fabric.barrier()
     return result
 
