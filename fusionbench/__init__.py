@@ -19,6 +19,7 @@ _PUBLIC = {
     "FusionbenchError": "fusionbench.core.errors",
     "build_dataset": "fusionbench.data.build",
     "open_dataset": "fusionbench.data.dataset",
+    "open_pairs": "fusionbench.evaluation.pair_sets",
     "create_model": "fusionbench.models",
     "list_models": "fusionbench.models",
     "register_model": "fusionbench.models",

@@ -64,7 +64,8 @@ def unit_floats(pixels: np.ndarray, side: str, option: str) -> np.ndarray:
     low, high = float(pixels.min()), float(pixels.max())
     if low < -ROUNDING or high > 1 + ROUNDING:
         shown = f"{low:.9g}..{high:.9g}"
-        raise UsageError(f"{side}: values {shown}; floating point is in [0,1], or give {option}='LOW:HIGH'")
+        remedy = f", or give {option}='LOW:HIGH'" if option else ""
+        raise UsageError(f"{side}: values {shown}; floating point is in [0,1]{remedy}")
     return pixels.astype(np.float32).clip(0, 1)
 
 

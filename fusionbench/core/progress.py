@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 QUIET = False  # set by the command line's --quiet
+_BRIEF = False  # see brief()
 _LOG_EVERY = 10.0  # seconds between lines when stderr is not a terminal
 
 
@@ -42,7 +43,7 @@ class _Lines:
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.done += amount
         now = time.monotonic()
-        if now - self.last >= _LOG_EVERY or self.done == self.total:
+        if now - self.last >= _LOG_EVERY or (self.done == self.total and not _BRIEF):
             self.last = now
             of = f"/{self.total:g}" if self.total else ""
             say(f"{self.title}: {self.done:g}{of} {self.unit}" + (f", {note}" if note else ""))
@@ -85,6 +86,25 @@ def silenced() -> Iterator[None]:
         yield
     finally:
         QUIET = before
+
+
+@contextlib.contextmanager
+def brief() -> Iterator[None]:
+    """Nothing about what is over in seconds, in this block: for functions that a script calls many times.
+
+    Bars on terminals and in notebooks stay, and so do lines about what takes longer.
+
+    Example:
+        >>> from fusionbench.core.progress import brief, progress
+        >>> with brief(), progress("work", 1) as task:
+        ...     task.advance()
+    """
+    global _BRIEF
+    before, _BRIEF = _BRIEF, True
+    try:
+        yield
+    finally:
+        _BRIEF = before
 
 
 @contextlib.contextmanager

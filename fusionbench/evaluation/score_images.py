@@ -20,7 +20,7 @@ from fusionbench.core.image_arrays import array_of, eight_bits, values_of
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import DecodedImage, images_in, read_image, read_values
 from fusionbench.core.io import utf8, utf8_names
-from fusionbench.core.progress import say
+from fusionbench.core.progress import brief, say
 from fusionbench.core.types import Metric
 from fusionbench.evaluation.image_files import (
     Scored,
@@ -112,12 +112,19 @@ def score(
     given = {"fused": fused, **dict(zip(SOURCE_SIDES, (a, b, *more), strict=False)), "target": target}
     sides: dict[str, Any] = {side: images for side, images in given.items() if images is not None}
     ranges = Ranges.parse(range_a, range_b, range_fused)
-    if all(isinstance(images, str | Path) for images in sides.values()):
-        settings: dict[str, Any] = {"jobs": jobs, "strict": strict, "device": device, "target": target, "more": more}
-        settings |= {"range_a": ranges.a, "range_b": ranges.b, "range_fused": ranges.fused}
-        found = score_files(a, b, fused, metrics, dialect, **settings)  # type: ignore[arg-type]
-    else:
-        found = _score_rows(sides, metrics, dialect, jobs, strict, ranges, device)
+    with brief():
+        if all(isinstance(images, str | Path) for images in sides.values()):
+            settings: dict[str, Any] = {
+                "jobs": jobs,
+                "strict": strict,
+                "device": device,
+                "target": target,
+                "more": more,
+            }
+            settings |= {"range_a": ranges.a, "range_b": ranges.b, "range_fused": ranges.fused}
+            found = score_files(a, b, fused, metrics, dialect, **settings)  # type: ignore[arg-type]
+        else:
+            found = _score_rows(sides, metrics, dialect, jobs, strict, ranges, device)
     for line in found.warnings:
         say(f"note: {line}")
     return found

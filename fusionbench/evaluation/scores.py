@@ -12,7 +12,7 @@ from fusionbench.core.errors import unknown_name
 from fusionbench.core.images import GreyRule
 from fusionbench.core.io import digest
 from fusionbench.core.notebook import html_table, listed, need_pandas, short
-from fusionbench.core.text import one_line
+from fusionbench.core.text import counted, one_line
 from fusionbench.core.types import Metric
 from fusionbench.metrics import label_of
 from fusionbench.metrics.dialects import STANDARD
@@ -22,13 +22,13 @@ from fusionbench.results.schema import (
     DatasetIdentity,
     Identity,
     ModelIdentity,
-    PerImage,
     ProtocolIdentity,
     Result,
     Score,
     identity_id,
     not_available,
 )
+from fusionbench.results.tracks import IMAGES
 
 if TYPE_CHECKING:
     import pandas
@@ -85,13 +85,14 @@ class Scores:
         head = [
             f"{label_of(m.name)} {_ARROWS[m.better]}" + (f" ({m.unit})" if m.unit != "1" else "") for m in self.metrics
         ]
-        rows: list[list[object]] = [["mean", *(self.summary[name].mean for name in names)]]
+        rows: list[list[object]] = []
         if len(self.ids) > 1:
+            rows.append(["mean", *(self.summary[name].mean for name in names)])
             rows.append(["sd", *(self.summary[name].sd for name in names)])
         rows += [[image, *(float(self.values[n][row]) for n in names)] for row, image in enumerate(self.ids[:SHOWN])]
         more = [f"and {len(self.ids) - SHOWN:,} more images"] if len(self.ids) > SHOWN else []
         why = [f"{label_of(name)}: {score.reason}" for name, score in self.summary.items() if score.reason]
-        title = f"{len(self.ids)} images, {self.dialect}"
+        title = f"{counted(len(self.ids), 'image')}, {self.dialect}"
         return html_table(["image", *head], rows, title=title, notes=[*more, *why, *self.warnings])
 
     def __getitem__(self, metric: str) -> float:
@@ -174,13 +175,12 @@ class Scores:
         identity = Identity(
             model=ModelIdentity(name=title or "fused", version="images"),
             dataset=images,
-            protocol=ProtocolIdentity(name="score", version="1", seed=0, params=params),
+            protocol=ProtocolIdentity(name=IMAGES, version="1", seed=0, params=params),
             metrics={metric.name: metric.version for metric in self.metrics},
         )
         result = Result(
             id=identity_id(identity), status="scored", title=title or "fused", identity=identity, scores=self.summary
         )
-        result.per_image = PerImage(file="", sha256="", columns=["id", *self.keys()])
         result.remember(table={"id": self.ids, **self.values})
         return result.stored()
 

@@ -74,7 +74,7 @@ def dots(values: Mapping[str, np.ndarray], better: Mapping[str, str], ax: Any = 
         axes.set_xlim(-0.5, 0.5)
         axes.set_xticks([])
         axes.set_title(f"{plain(head)} {ARROWS.get(better[head], '')}", fontsize=10)
-        _tidy(axes)
+        tidy(axes)
     return found
 
 
@@ -98,7 +98,7 @@ def by_inputs(values: Mapping[str, Mapping[int, np.ndarray]], heads: Mapping[str
         axes.set_xticks(counts)
         axes.set_xlabel("inputs")
         axes.set_ylabel(plain(heads[name]))
-        _tidy(axes)
+        tidy(axes)
     return found
 
 
@@ -125,11 +125,12 @@ def ranked(comparison: Comparison, scores: Sequence[str], ax: Any = None) -> np.
         axes.set_xlabel(
             plain(f"{key} {ARROWS[comparison.better[key]]}" + (f" ({unit})" if unit not in ("", "1") else ""))
         )
-        _tidy(axes)
+        tidy(axes)
     return found
 
 
-def _tidy(axes: Any) -> None:
+def tidy(axes: Any) -> None:
+    """Axes without a frame, with small numbers."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(labelsize=8)

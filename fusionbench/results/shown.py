@@ -11,6 +11,7 @@ import numpy as np
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.notebook import html_table, in_html, listed, need_pandas, short
 from fusionbench.core.text import one_line
+from fusionbench.metrics import label_of
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +38,14 @@ class ShownResult:
         result = cast("Result", self)
         head = ["score", "", "mean", "sd", "n", "unit"]
         rows = [
-            [key, _ARROWS[one.better], one.mean, one.sd, one.n, one.unit if one.mean is not None else one.reason]
+            [
+                key,
+                _ARROWS[one.better],
+                one.mean,
+                one.sd,
+                one.n,
+                ("" if one.unit == "1" else one.unit) if one.mean is not None else one.reason,
+            ]
             for key, one in ((key, result.scores[key]) for key in shown_scores(result, everything=True))
         ]
         notes = [f"{result.status}, id {result.id[:12]}" + (f", in {self.place}" if self.place else "")]
@@ -90,6 +98,7 @@ class ShownResult:
         import msgspec
 
         from fusionbench.results.result_set import StoredResult
+        from fusionbench.results.schema import PerImage
 
         result, file = cast("Result", self), (self.place or Path()) / "result.json"
         table = self.__dict__.get("_table")
@@ -99,9 +108,11 @@ class ShownResult:
                 "or name the folder of results"
             )
         shown = result if title is None else msgspec.structs.replace(result, title=title)
-        one = StoredResult(file, shown, named=True)
-        if table is not None:
-            one.__dict__["per_image"] = table  # where cached_property keeps what it has read
+        if table is None:
+            return StoredResult(file, shown, named=True)
+        shown = msgspec.structs.replace(shown, per_image=PerImage(file="images.csv", sha256="", columns=[*table]))
+        one = StoredResult(Path("in memory"), shown, named=True)
+        one.__dict__["per_image"] = table  # where cached_property keeps what it has read
         return one
 
     def to_pandas(self, means: bool = False) -> pandas.DataFrame:
@@ -149,8 +160,14 @@ class ShownResult:
 def one_line_of(result: Result) -> str:
     """A result on one line: model, data, protocol, the scores of the tables, id."""
     keys = shown_scores(result)
-    texts = [f"{key} {short(result.scores[key].mean)}" for key in keys]
+    texts = [f"{_label(key)} {short(result.scores[key].mean)}" for key in keys]
     return f"Result({_head(result)}: {listed(texts)}; n={result.identity.dataset.n:,}, id {result.id[:12]})"
+
+
+def _label(key: str) -> str:
+    """A score as papers write it: ``Qabf``, ``MSE_min@mean``; another dialect's keeps its mark."""
+    name, at, column = key.partition("@")
+    return label_of(name) + at + column
 
 
 def _head(result: Result) -> str:
@@ -165,11 +182,15 @@ def _with_unit(name: str, score: Score) -> str:
 
 def shown_scores(result: Result, everything: bool = False) -> list[str]:
     """Keys of the scores that tables show, in their order: without columns, or the mean over the numbers of inputs."""
+    from fusionbench.metrics.engine import TABLE
     from fusionbench.results.comparison import SECONDARY, metric_order
     from fusionbench.results.input_means import MEAN
 
+    def place(key: str) -> tuple[int, Any]:
+        return TABLE.index(key) if key in TABLE else len(TABLE), metric_order(key)
+
     metrics = {key.partition("@")[0] for key in result.scores}
-    keys = sorted(result.scores, key=metric_order)
+    keys = sorted(result.scores, key=place)
     if everything:
         return keys
     return [
