@@ -60,15 +60,15 @@ def html_table(
 
 def _cell(value: object) -> str:
     right = _NUMBER if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    return f"<td{right}>{in_html(short(value))}</td>"
+    return f"<td{right}>{in_html(short_text(value))}</td>"
 
 
-def short(value: object) -> str:
+def short_text(value: object) -> str:
     """A value as a table shows it: floats with four digits, whole numbers with separators, None as a dash.
 
     Example:
-        >>> from fusionbench.core.notebook import short
-        >>> [short(value) for value in (0.123456, 12345, None, "text", 7.0)]
+        >>> from fusionbench.core.notebook import short_text
+        >>> [short_text(value) for value in (0.123456, 12345, None, "text", 7.0)]
         ['0.1235', '12,345', '–', 'text', '7.000']
     """
     if value is None or (isinstance(value, float) and value != value):

@@ -184,7 +184,7 @@ def _by_name(model: str, spec: ImageSpec, params: dict[str, Any] | None) -> tupl
 
 
 def _masked(model: Any, data: Any, rules: Any, checked: Any, further: dict[str, Any], how: dict[str, Any]) -> Result:
-    from fusionbench.evaluation.masked import evaluate as evaluate_masked
+    from fusionbench.evaluation.masked import evaluate_masked
 
     for key in further:
         if key not in _MASKED:

@@ -11,7 +11,7 @@ import numpy as np
 from fusionbench.core.errors import unknown_name
 from fusionbench.core.images import GreyRule
 from fusionbench.core.io import digest
-from fusionbench.core.notebook import html_table, listed, need_pandas, short
+from fusionbench.core.notebook import html_table, listed, need_pandas, short_text
 from fusionbench.core.text import counted, one_line
 from fusionbench.core.types import Metric
 from fusionbench.metrics import label_of
@@ -75,7 +75,7 @@ class Scores:
     sources_sha256: str = ""
 
     def __repr__(self) -> str:
-        texts = [f"{label_of(metric.name)} {short(self[metric.name])}" for metric in self.metrics]
+        texts = [f"{label_of(metric.name)} {short_text(self[metric.name])}" for metric in self.metrics]
         dialect = "" if self.dialect == STANDARD else f", {self.dialect}"
         return one_line(f"Scores({listed(texts)}, n={len(self.ids)}{dialect})")
 
@@ -147,14 +147,14 @@ class Scores:
         Raises:
             UsageError: a metric that was not measured, or too few axes.
         """
-        from fusionbench.results.plots import dots
+        from fusionbench.results.plots import plot_dots
 
         chosen = self.keys() if metrics is None else [*metrics]
         for name in chosen:
             if name not in self:
                 raise unknown_name("score", name, self.keys())
         better = {label_of(metric.name): metric.better for metric in self.metrics}
-        return dots({label_of(name): self.values[name] for name in chosen}, better, ax)
+        return plot_dots({label_of(name): self.values[name] for name in chosen}, better, ax)
 
     def stored(self, title: str | None = None) -> StoredResult:
         """As a result under the protocol ``score/1``, which comparisons take; it can be compared where the same images

@@ -14,7 +14,7 @@ from fusionbench.results.tiers import APART, Tiers
 
 
 @runtime_checkable
-class Stored(Protocol):
+class HasValues(Protocol):
     """What has per-image values: a :class:`fusionbench.results.schema.Result`, or the scores that ``score`` gives."""
 
     def stored(self, title: str | None = None) -> StoredResult:
@@ -22,10 +22,10 @@ class Stored(Protocol):
         ...
 
 
-Comparable: TypeAlias = "str | Path | Stored | Sequence[Any] | Mapping[str, Any]"
+Comparable: TypeAlias = "str | Path | HasValues | Sequence[Any] | Mapping[str, Any]"
 
 
-def compare(
+def compare_methods(
     *results: Comparable,
     scores: str | Sequence[str] = (),
     level: float = stats.LEVEL,
@@ -72,13 +72,16 @@ def compare(
     return compare_results(whole, scores=patterns, level=level, resamples=resamples, seed=seed, tiers=tiers)
 
 
+compare = compare_methods  # its public name, ``fusionbench.compare``
+
+
 def _gather(one: Any, title: str | None, paths: list[str | Path], objects: list[StoredResult]) -> None:
     """Sort what is given into paths to read and objects with their values."""
     if isinstance(one, str | Path):
         if title is not None:
             raise UsageError(f"{title}: {one}: files have titles of their own; give paths without names")
         paths.append(one)
-    elif isinstance(one, Stored):
+    elif isinstance(one, HasValues):
         if title is None and not hasattr(one, "identity"):
             raise UsageError('scores have no name: compare({"my method": scores, "average": others})')
         objects.append(one.stored(title))

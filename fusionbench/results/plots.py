@@ -55,7 +55,7 @@ def plain(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
-def dots(values: Mapping[str, np.ndarray], better: Mapping[str, str], ax: Any = None) -> np.ndarray:
+def plot_dots(values: Mapping[str, np.ndarray], better: Mapping[str, str], ax: Any = None) -> np.ndarray:
     """The values of every image as dots, with their mean and its 95 % interval.
 
     Args:
@@ -78,7 +78,9 @@ def dots(values: Mapping[str, np.ndarray], better: Mapping[str, str], ax: Any = 
     return found
 
 
-def by_inputs(values: Mapping[str, Mapping[int, np.ndarray]], heads: Mapping[str, str], ax: Any = None) -> np.ndarray:
+def plot_by_inputs(
+    values: Mapping[str, Mapping[int, np.ndarray]], heads: Mapping[str, str], ax: Any = None
+) -> np.ndarray:
     """Means with 95 % intervals against the number of inputs.
 
     Args:
@@ -102,7 +104,7 @@ def by_inputs(values: Mapping[str, Mapping[int, np.ndarray]], heads: Mapping[str
     return found
 
 
-def ranked(comparison: Comparison, scores: Sequence[str], ax: Any = None) -> np.ndarray:
+def plot_ranked(comparison: Comparison, scores: Sequence[str], ax: Any = None) -> np.ndarray:
     """Means with their intervals, a line for each model; filled where a model is not separable from the best."""
     from fusionbench.results.tables import label, order
 

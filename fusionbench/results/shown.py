@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fusionbench.core.errors import UsageError, unknown_name
-from fusionbench.core.notebook import html_table, in_html, listed, need_pandas, short
+from fusionbench.core.notebook import html_table, in_html, listed, need_pandas, short_text
 from fusionbench.core.text import one_line
 from fusionbench.metrics import label_of
 
@@ -140,7 +140,7 @@ class ShownResult:
             UsageError: no such score, or the per-image values are not at hand.
         """
         from fusionbench.results.image_tables import per_image
-        from fusionbench.results.plots import by_inputs, dots
+        from fusionbench.results.plots import plot_by_inputs, plot_dots
 
         result, table = cast("Result", self), self.images
         chosen = [*scores] if scores is not None else shown_scores(result)
@@ -152,15 +152,15 @@ class ShownResult:
                     counted.setdefault(metric, {})[int(column)] = values
         if counted:
             units = {key.partition("@")[0]: score for key, score in result.scores.items()}
-            return by_inputs(counted, {name: _with_unit(name, units[name]) for name in counted}, ax)
+            return plot_by_inputs(counted, {name: _with_unit(name, units[name]) for name in counted}, ax)
         columns = {key: values for key in chosen if (values := per_image(table, key, self[key])) is not None}
-        return dots(columns, {key: self[key].better for key in columns}, ax)
+        return plot_dots(columns, {key: self[key].better for key in columns}, ax)
 
 
 def one_line_of(result: Result) -> str:
     """A result on one line: model, data, protocol, the scores of the tables, id."""
     keys = shown_scores(result)
-    texts = [f"{_label(key)} {short(result.scores[key].mean)}" for key in keys]
+    texts = [f"{_label(key)} {short_text(result.scores[key].mean)}" for key in keys]
     return f"Result({_head(result)}: {listed(texts)}; n={result.identity.dataset.n:,}, id {result.id[:12]})"
 
 
@@ -265,11 +265,11 @@ class ShownComparison:
         Raises:
             UsageError: a score that was not compared.
         """
-        from fusionbench.results.plots import ranked
+        from fusionbench.results.plots import plot_ranked
 
         comparison = cast("Comparison", self)
         chosen = [*comparison.scores] if scores is None else [*scores]
         for key in chosen:
             if key not in comparison.scores:
                 raise unknown_name("score of this comparison", key, comparison.scores)
-        return ranked(comparison, chosen, ax)
+        return plot_ranked(comparison, chosen, ax)
