@@ -1,7 +1,7 @@
 """Run the notebooks of docs/notebooks and store what they show: ``python tools/run_notebooks.py [NAME ...]``.
 
-They run in an empty folder with the data that come with fusionbench, so that everybody gets the same outputs. What changes
-from run to run (times, counts of executions) is not stored. Needs nbclient and ipykernel, of the extra ``dev``.
+They run in an empty folder with the data that come with fusionbench, so that everybody gets the same outputs. What
+changes from run to run (times, counts of executions) is not stored. Needs nbclient and ipykernel, of the extra ``dev``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ def run_notebook(path: Path, folder: Path, variables: dict[str, str] | None = No
     own |= {"JUPYTER_RUNTIME_DIR": str(folder / ".runtime")} | {"FUSIONBENCH_DATA": ""} | (variables or {})
     manager = AsyncKernelManager()  # on ports of this machine; every message is signed with a key of this run
     # this Python, and no installed kernel of the same name
-    manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+    manager.kernel_spec.argv = [
+        sys.executable,
+        "-m",
+        "ipykernel_launcher",
+        "-f",
+        "{connection_file}",
+        "--log-level=ERROR",
+    ]
     client = NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(folder)}})
     try:
         client.execute(env={**os.environ, **own})

@@ -73,7 +73,7 @@ def evaluate(
         ...     return np.maximum(a, b)
         >>> result = fb.evaluate(brighter, "pairs-demo", out=None, device="cpu")
         >>> round(result["sd"].mean, 1), result.identity.model.name
-        (44.9, 'brighter')
+        (57.1, 'brighter')
     """
     place = None if source_dir is None else Path(source_dir)
     data = _open_as_pairs(dataset)

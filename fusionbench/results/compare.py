@@ -56,7 +56,7 @@ def compare_methods(
         >>> found
         Comparison(2 models on images 1 all, score/1: visible, average; by sd, sf; n=1)
         >>> [round(row.mean, 1) for row in found.scores["sd"]]
-        [42.2, 50.4]
+        [61.0, 71.2]
     """
     paths: list[str | Path] = []
     objects: list[StoredResult] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -59,8 +59,14 @@ class ShownResult:
         """
         scores = cast("Result", self).scores
         if key not in scores:
-            raise unknown_name("score", key, scores)
+            raise unknown_name("score", str(key), scores)
         return scores[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(cast("Result", self).scores)
+
+    def __contains__(self, key: object) -> bool:
+        return key in cast("Result", self).scores
 
     @property
     def place(self) -> Path | None:

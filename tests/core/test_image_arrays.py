@@ -60,7 +60,7 @@ def test_what_is_no_image_is_one_line(image: object, told: str) -> None:
 
 
 def test_a_mask_of_ones_is_refused_as_its_file_is() -> None:
-    with pytest.raises(DataError, match="values 0..1 of 8 bits would all be black"):
+    with pytest.raises(DataError, match=r"values 0\.\.1 of 8 bits would all be black"):
         eight_bits(np.eye(4, dtype=np.uint8), "mask")
 
 

@@ -51,7 +51,7 @@ def test_recipes_are_taken_by_name_file_and_object(built: DatasetFolder, tmp_pat
     file = Path(__file__).parents[2] / "datasets_recipes" / "fusiondigits.toml"
     for recipe in (load_recipe("fusiondigits"), "fusiondigits@1.0.0", file, str(file)):
         assert fb.build_dataset(recipe, out=root) == built, "found, and not made again"
-    with pytest.raises(UsageError, match="Unknown recipe 'fusiondigts'. Did you mean 'fusiondigits'"):
+    with pytest.raises(UsageError, match=r"Unknown recipe 'fusiondigts'\. Did you mean 'fusiondigits'"):
         fb.build_dataset("fusiondigts", out=tmp_path)
 
 

@@ -123,5 +123,5 @@ def test_a_function_that_fails_is_named() -> None:
     def broken(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         raise ValueError("two\nlines")
 
-    with pytest.raises(MeasurementError, match="^broken fails: ValueError: two lines$"):
+    with pytest.raises(MeasurementError, match=r"^broken fails: ValueError: two lines$"):
         fb.evaluate(broken, "pairs-demo", **CPU)

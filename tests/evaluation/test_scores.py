@@ -27,7 +27,7 @@ def test_means_by_name(scores: Scores) -> None:
     assert dict(scores) == {name: math.fsum(scores.values[name]) / 10 for name in ("en", "qabf", "sd")}
     assert scores["Qabf"] == scores["QABF"] == scores["qabf"] and "qabf" in scores and "vif" not in scores
     assert len(scores) == 3 and list(scores) == ["en", "qabf", "sd"]
-    with pytest.raises(UsageError, match="Unknown score 'qab'. Did you mean 'qabf'"):
+    with pytest.raises(UsageError, match=r"Unknown score 'qab'\. Did you mean 'qabf'"):
         scores["qab"]
 
 
@@ -41,7 +41,9 @@ def test_one_line(scores: Scores) -> None:
 
 def test_tables(scores: Scores) -> None:
     table = scores.to_pandas()
-    assert list(table.columns) == ["en", "qabf", "sd"] and list(table.index) == scores.ids and table.index.name == "image"
+    assert (
+        list(table.columns) == ["en", "qabf", "sd"] and list(table.index) == scores.ids and table.index.name == "image"
+    )
     np.testing.assert_array_equal(table["sd"], scores.values["sd"])
     means = scores.to_pandas(means=True)
     assert means.loc["en", "mean"] == scores["en"] and means.loc["sd", "unit"] == "grey levels"

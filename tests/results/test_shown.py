@@ -22,7 +22,9 @@ HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m\nsecond line"
 
 def test_one_line_says_what_was_measured(tmp_path: Path) -> None:
     text = repr(load(made_up(tmp_path, "cvae", title="CVAE")))
-    assert text.startswith("Result(CVAE on fusiondigits 1.0.0 test, masked/1: NLL@mean 0.") and ", MSE_min@mean 0." in text
+    assert (
+        text.startswith("Result(CVAE on fusiondigits 1.0.0 test, masked/1: NLL@mean 0.") and ", MSE_min@mean 0." in text
+    )
     assert "n=40" in text and len(text) < 200
     pairs = load(saved(tmp_path, "p", {"vif": np.arange(9.0), "en": np.arange(9.0), "en@cddfuse": np.arange(9.0)}))
     assert "EN 4.000, VIF 4.000;" in repr(pairs), "in the order of the field's tables, without other dialects"
@@ -54,6 +56,7 @@ def test_tables_have_a_row_for_each_image_or_score(tmp_path: Path) -> None:
     assert list(means.index) == list(result.scores) and means.loc["mse_min@1", "better"] == "lower"
     with pytest.raises(UsageError, match="Unknown score 'mse'"):
         result["mse"]
+    assert list(result) == list(result.scores) and "mse_min@1" in result and 0 not in result
     lost = load(made_up(tmp_path, "cvae"))
     lost.remember()
     assert len(lost.to_pandas(means=True)) == len(result.scores)
@@ -91,4 +94,6 @@ def test_comparisons_are_drawn_best_first(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Unknown score of this comparison 'vif'"):
         found.plot(["vif"])
     matplotlib.pyplot.close("all")
-    assert repr(found).startswith("Comparison(2 models on fusiondigits 1.0.0 test, masked/1: good, bad $x^2$; by nll_bpd")
+    assert repr(found).startswith(
+        "Comparison(2 models on fusiondigits 1.0.0 test, masked/1: good, bad $x^2$; by nll_bpd"
+    )

@@ -43,7 +43,7 @@ def test_curves(tmp_path: Path) -> None:
     assert table.loc[20.0, "loss"] == 2.5 and table["lr"].isna().tolist() == [False, True]
     (axes,) = run.plot("loss")
     assert axes.lines[0].get_ydata().tolist() == [3.5, 2.5] and axes.get_ylabel() == "loss"
-    with pytest.raises(UsageError, match="Unknown curve 'los'. Did you mean 'loss'"):
+    with pytest.raises(UsageError, match=r"Unknown curve 'los'\. Did you mean 'loss'"):
         run.plot("los")
     matplotlib.pyplot.close("all")
     for damaged in ("step,epoch,name,value\nx,0,loss,1\n", "a,b\n1,2\n", "step,epoch,name,value\n10,0.1,loss\n"):
