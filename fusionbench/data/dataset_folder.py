@@ -60,7 +60,7 @@ class DatasetFolder(_Path):
         """As of :meth:`fusionbench.data.dataset.Dataset.plot`."""
         return self.dataset.plot(split, count)
 
-    def with_segments(self, *segments: str | os.PathLike[str]) -> Path:  # type: ignore[override]
+    def with_segments(self, *segments: str | os.PathLike[str]) -> Path:
         """What is derived from it is a plain path (by Python 3.12 and newer; 3.11 does not ask)."""
         return Path(*segments)
 
