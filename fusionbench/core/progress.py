@@ -92,7 +92,7 @@ def silenced() -> Iterator[None]:
 def brief() -> Iterator[None]:
     """Nothing about what is over in seconds, in this block: for functions that a script calls many times.
 
-    Bars on terminals and in notebooks stay, and so do lines about what takes longer.
+    Bars on terminals go when the work is done. Lines about what takes longer stay, and so do bars in notebooks.
 
     Example:
         >>> from fusionbench.core.progress import brief, progress
@@ -112,7 +112,7 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
     """A progress display for ``total`` units, ``done`` of which are done already (a resumed job)."""
     from fusionbench.core.notebook import NotebookBar, display_function
 
-    if QUIET:
+    if QUIET or (_BRIEF and total is not None and total <= 1):
         yield _Silent()
     elif sys.stderr.isatty():
         from rich.console import Console
@@ -129,7 +129,7 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=_BRIEF) as bar:
             yield _Bar(bar, bar.add_task(escape(escaped(title)), total=total, completed=int(done), note=""), unit)
     elif (display := display_function()) is not None:
         shown = NotebookBar(display, title, total, unit, done)

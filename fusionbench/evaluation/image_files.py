@@ -31,6 +31,7 @@ from fusionbench.evaluation.image_rows import (
     pair_files,
     pair_sides,
 )
+from fusionbench.evaluation.order_hint import more_fused, order_hint
 from fusionbench.evaluation.scores import Scores, interval_of
 from fusionbench.metrics.dialects import STANDARD, get_dialect, grey_rule
 from fusionbench.metrics.facts import fact_lines, facts
@@ -142,6 +143,7 @@ def collect(
         inputs=("fused", *sides, *(("target",) if target else ())),
         grey="bt601" if found is None else found.grey,
         sources_sha256=digest([row.sources_sha256 for row in scored]),
+        looks_fused=order_hint([row.looks_fused for row in scored]),
     )
 
 
@@ -166,6 +168,7 @@ def _places(
 class Scored:
     """One row: ``values`` by metric, NaN where ``missing`` says why there is none; the ``facts`` of its images, and
     ``notes``: file -> remark for what was found while reading. ``sources_sha256``: of all its images but the fused one.
+    ``looks_fused``: as :func:`fusionbench.evaluation.order_hint.more_fused` says.
     """
 
     values: dict[str, float]
@@ -173,6 +176,7 @@ class Scored:
     facts: list[str]
     notes: dict[str, str]
     sources_sha256: str = ""
+    looks_fused: str | None = None
 
 
 def find_scoring_device(device: str, jobs: int | None, scheduler: str | None) -> torch.device | None:
@@ -230,7 +234,7 @@ def score_decoded(
         for side in sorted(grey.keys() - {"fused"}):
             total.update(f"{side} {grey[side].shape}".encode())
             total.update(np.ascontiguousarray(grey[side]).data)
-    return Scored(values, missing, remarkable, {}, total.hexdigest())
+    return Scored(values, missing, remarkable, {}, total.hexdigest(), more_fused(grey))
 
 
 def fit_rows(ranges: Ranges, rows: Sequence[Triple]) -> Ranges:

@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = "np.ndarray | Tensor | Image | str | Path"
 Images: TypeAlias = "ImageLike | Sequence[ImageLike] | Mapping[str, ImageLike]"
-_MARGIN = 0.1  # by which a source must be more like both other images than the fused one is, to be taken for it
-_SHARE = 0.8  # of the rows of which this must be so
-_GRID = 128  # pixels each way that are looked at for it
 
 
 def score(
@@ -125,6 +122,9 @@ def score(
             found = score_files(a, b, fused, metrics, dialect, **settings)  # type: ignore[arg-type]
         else:
             found = _score_rows(sides, metrics, dialect, jobs, strict, ranges, device)
+    if found.looks_fused is not None:
+        told = f"what was given as {found.looks_fused} looks more like a fused image than the first one"
+        found.warnings.insert(0, f"{told}: the order is fused, a, b")
     for line in found.warnings:
         say(f"note: {line}")
     return found
@@ -163,7 +163,6 @@ def _score_rows(
     if missing and strict:
         raise DataError(f"{missing_text(missing)}; add them, or leave strict out")
     ranges = _fitted(ranges, rows)
-    swapped: dict[str, int] = {}
 
     def one(row: _Row) -> Scored:
         images = row.read(ranges)
@@ -171,19 +170,12 @@ def _score_rows(
         for side, image in images.items():
             if image.note and isinstance(row.images[side], str | Path):
                 scored.notes[str(row.images[side])] = image.note
-        if (found := _more_fused(images)) is not None:
-            swapped[row.id] = SOURCE_SIDES.index(found)
         return scored
 
     scored, notes = score_each(rows, thread_count(jobs, len(rows)), one, lambda row: row.read(ranges))
     found = collect([row.id for row in rows], scored, chosen, dialect, sources, sources, "target" in sides)
     found.warnings += note_lines(notes) + ([missing_text(missing)] if missing else [])
     found.missing, found.ranges = missing, ranges.texts()
-    if rows and len(swapped) >= _SHARE * len(rows):
-        side = SOURCE_SIDES[max(swapped.values(), key=[*swapped.values()].count)]
-        found.warnings.insert(
-            0, f"what was given as {side} looks more like a fused image than the first one: the order is fused, a, b"
-        )
     return found
 
 
@@ -283,24 +275,3 @@ def _fitted(ranges: Ranges, rows: Sequence[_Row]) -> Ranges:
         if rows and side in rows[0].images
     }
     return replace(ranges, **found)
-
-
-def _more_fused(images: Mapping[str, DecodedImage]) -> str | None:
-    """The source that is like both other images where the fused one is not, of two; None where there is none.
-
-    A fused image resembles both of its sources, and they often resemble each other less. Given in another order, one
-    of the sources does.
-    """
-    if set(images) != {"fused", "a", "b"}:
-        return None
-    small = {}
-    for side, image in images.items():
-        grey = image.grey()
-        steps = tuple(max(1, length // _GRID) for length in grey.shape)
-        small[side] = grey[:: steps[0], :: steps[1]].ravel().astype(np.float64)
-    if any(pixels.std() == 0 for pixels in small.values()):
-        return None
-    like = np.corrcoef([small["fused"], small["a"], small["b"]])
-    least = {"fused": min(like[0, 1], like[0, 2]), "a": min(like[1, 0], like[1, 2]), "b": min(like[2, 0], like[2, 1])}
-    best = max(("a", "b"), key=lambda side: least[side])
-    return best if least[best] > least["fused"] + _MARGIN else None

@@ -59,6 +59,7 @@ class Scores:
         inputs: the sides that were scored: ``fused``, the sources ``a``, ``b``, …, and ``target``.
         grey: how colour files became grey.
         sources_sha256: digest of the pixels of the sources and the target as they were scored; "" without one.
+        looks_fused: the source that looks more like a fused image than the fused one, where there is one.
     """
 
     ids: list[str]
@@ -73,6 +74,7 @@ class Scores:
     inputs: tuple[str, ...] = ("fused", "a", "b")
     grey: GreyRule = "bt601"
     sources_sha256: str = ""
+    looks_fused: str | None = None
 
     def __repr__(self) -> str:
         texts = [f"{label_of(metric.name)} {short_text(self[metric.name])}" for metric in self.metrics]

@@ -104,7 +104,7 @@ def test_targets_ranges_and_more_sources() -> None:
     assert found.ranges == {"b": "12bit"}
 
 
-def test_another_order_is_noticed_and_the_right_one_is_not() -> None:
+def test_another_order_is_noticed_and_the_right_one_is_not(tmp_path: Path) -> None:
     """A fused image is like both sources; of 350 published ones on TNO the hint was wrong for none."""
     rng = np.random.default_rng(1)
     a, b = (cv2.GaussianBlur(rng.normal(size=(64, 64)), (0, 0), 3) for _ in range(2))
@@ -115,6 +115,11 @@ def test_another_order_is_noticed_and_the_right_one_is_not() -> None:
         images = (a, b, fused)
         (warning,) = score(*(images[place] for place in order), "en").warnings
         assert warning.startswith(f"what was given as {side} looks more like a fused image")
+    for name, image in {"a": a, "b": b, "fused": fused}.items():
+        Image.fromarray((image * 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    assert score(*(tmp_path / f"{name}.png" for name in ("fused", "a", "b")), "en").warnings == []
+    (warning,) = score(*(tmp_path / f"{name}.png" for name in ("a", "b", "fused")), "en").warnings
+    assert warning.startswith("what was given as b")
     copies = [score(a, a, b, "en"), score(a // 1, a, b, "en"), score(np.zeros((64, 64)), a, b, "en")]
     assert not any("order" in line for found in copies for line in found.warnings)
 
