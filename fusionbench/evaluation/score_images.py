@@ -8,7 +8,7 @@ The fused image comes first, as in every metric: ``metric(fused, a, b)``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -226,12 +226,12 @@ def _opened(images: Any, side: str) -> Mapping[str, Any] | Sequence[Any]:
         return utf8_names(images_in(images)) if Path(images).is_dir() else [images]
     if isinstance(images, Mapping):
         return {str(name): image for name, image in images.items()}
-    if isinstance(images, list | tuple):
-        return images
+    if isinstance(images, list | tuple | Iterator):
+        return list(images)
     array = _array(images, side)
     if not isinstance(array, np.ndarray):
         return [array]
-    if array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+    if array.ndim == 4 or (array.ndim == 3 and array.shape[2] > 4):
         return [*array]
     return [array]
 

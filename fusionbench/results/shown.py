@@ -10,7 +10,7 @@ import numpy as np
 
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.notebook import html_table, in_html, listed, need_pandas, short_text
-from fusionbench.core.text import one_line
+from fusionbench.core.text import counted, one_line
 from fusionbench.metrics import label_of
 
 if TYPE_CHECKING:
@@ -230,9 +230,9 @@ class ShownComparison:
         comparison = cast("Comparison", self)
         keys = listed([*comparison.scores], 4)
         titles = listed([comparison.entries[place].title for place in order(comparison)], 4)
-        count, images = len(comparison.entries), comparison.images
+        models, images = counted(len(comparison.entries), "model"), comparison.images
         data = f"{comparison.dataset}, {comparison.protocol.replace(' ', '/')}"
-        return one_line(f"Comparison({count} models on {data}: {titles}; by {keys}; n={images:,})")
+        return one_line(f"Comparison({models} on {data}: {titles}; by {keys}; n={images:,})")
 
     def _repr_html_(self) -> str:
         """The table of ``fusionbench compare``; every text is escaped."""

@@ -55,6 +55,7 @@ def test_every_form_of_the_same_pixels_has_the_same_scores(folders: dict[str, Pa
     forms = {
         "stacks": stacks,
         "lists": [[*stack] for stack in stacks],
+        "iterators": [iter(stack) for stack in stacks],
         "tuples of Pillow images": [tuple(map(Image.fromarray, stack)) for stack in stacks],
         "lists of files": [[folders[side] / f"{n}.png" for n in range(3)] for side in ("fused", "a", "b")],
         "names of files": [[str(folders[side] / f"{n}.png") for n in range(3)] for side in ("fused", "a", "b")],
@@ -138,6 +139,7 @@ def test_another_order_is_noticed_and_the_right_one_is_not(tmp_path: Path) -> No
         ((FUSED[0].astype(float), A[0], B[0]), {}, "floating point is in"),
         ((FUSED[0].astype(np.int32), A[0], B[0]), {}, "fused 0: an array of int32"),
         ((torch.zeros(5, 9, 9), A[0], B[0]), {}, r"a tensor of shape \(5, 9, 9\)"),
+        ((np.zeros((48, 52, 4), np.uint8), A[0], B[0]), {}, r"fused 0: an array of shape \(48, 52, 4\)"),
         ((FUSED[0], A[0], object()), {}, "b 0: a object; give an array"),
         ((FUSED[0], A[0], [[1, 2], [3, 4]]), {}, "different numbers"),
         ((FUSED, A, B), {"metrics": "vff"}, "Did you mean 'viff' or 'vif'"),
