@@ -19,6 +19,7 @@ _PUBLIC = {
     "FusionbenchError": "fusionbench.core.errors",
     "build_dataset": "fusionbench.data.build",
     "open_dataset": "fusionbench.data.dataset",
+    "open_pairs": "fusionbench.evaluation.pair_sets",
     "create_model": "fusionbench.models",
     "list_models": "fusionbench.models",
     "register_model": "fusionbench.models",
@@ -26,10 +27,12 @@ _PUBLIC = {
     "list_metrics": "fusionbench.metrics",
     "register_metric": "fusionbench.metrics",
     "train": "fusionbench.training.loop",
-    "evaluate": "fusionbench.evaluation.masked",
+    "evaluate": "fusionbench.evaluation.evaluate",
     "fuse": "fusionbench.evaluation.fusing.fuse",
     "Result": "fusionbench.results.schema",
     "build_board": "fusionbench.board",
+    "compare": "fusionbench.results.compare",
+    "score": "fusionbench.evaluation.score_images",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

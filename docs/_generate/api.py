@@ -76,7 +76,7 @@ def main() -> None:
         page.write("| name | what it is |\n|---|---|\n")
         for name, module in sorted(public_names().items(), key=lambda item: item[0].lower()):
             definitions = {getattr(node, "name", ""): node for node in trees[module].body}
-            text = first_line(definitions[name]) if name in definitions else ""
+            text = first_line(definitions.get(name, trees[module]))  # another name of a function: what its module does
             target = f"{module}.{name}" if name in definitions else module
             page.write(f"| [`{name}`][{target}] | {table_text(text)} |\n")
         page.write("\n## Modules\n\n| module | what it does |\n|---|---|\n")

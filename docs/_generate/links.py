@@ -2,7 +2,7 @@
 
 On a page, ``../benchmarks/results/x.png`` is right for a reader of the repository. The site has no such path, so the
 file is added to it below ``files/`` and the link leads there. Pages of the root that are pages of the site, too
-(``../CHANGELOG.md``), lead to these.
+(``../CHANGELOG.md``), lead to these, and links to notebooks lead to the pages that are made of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
+NOTEBOOK = re.compile(r"(\]\((?:\.\./)*notebooks/[\w-]+)\.ipynb\)")
 LINK = re.compile(r"(\]\()((?:\.\./)+[^)#\s]+)")
 
 
@@ -34,6 +35,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Turn links to files outside docs/ into links to what :func:`on_files` has added."""
     here = page.file.src_uri
+    if not here.startswith("notebooks/"):  # whose pages link to the files
+        markdown = NOTEBOOK.sub(r"\1.md)", markdown)
 
     def inside(match: re.Match[str]) -> str:
         path = normpath(f"docs/{here}/../{match[2]}")

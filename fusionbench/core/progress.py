@@ -1,6 +1,6 @@
-"""Progress for people: a bar on a terminal, plain lines in a log, silence on request.
+"""Progress for people: a bar on a terminal or in a notebook, plain lines in a log, silence on request.
 
-Everything goes to stderr: stdout is data.
+Everything goes to stderr, or into the output of a notebook's cell: stdout is data.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 
 QUIET = False  # set by the command line's --quiet
 VERBOSE = False  # by its --verbose
+_BRIEF = False  # see brief()
 _LOG_EVERY = 10.0  # seconds between lines when stderr is not a terminal
 
 
@@ -43,7 +44,7 @@ class _Lines:
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.done += amount
         now = time.monotonic()
-        if now - self.last >= _LOG_EVERY or self.done == self.total:
+        if now - self.last >= _LOG_EVERY or (self.done == self.total and not _BRIEF):
             self.last = now
             of = f"/{self.total:g}" if self.total else ""
             say(f"{self.title}: {self.done:g}{of} {self.unit}" + (f", {note}" if note else ""))
@@ -89,9 +90,30 @@ def silenced() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def brief() -> Iterator[None]:
+    """Nothing about what is over in seconds, in this block: for functions that a script calls many times.
+
+    Bars on terminals go when the work is done. Lines about what takes longer stay, and so do bars in notebooks.
+
+    Example:
+        >>> from fusionbench.core.progress import brief, progress
+        >>> with brief(), progress("work", 1) as task:
+        ...     task.advance()
+    """
+    global _BRIEF
+    before, _BRIEF = _BRIEF, True
+    try:
+        yield
+    finally:
+        _BRIEF = before
+
+
+@contextlib.contextmanager
 def progress(title: str, total: float | None, unit: str = "", done: float = 0) -> Iterator[Task]:
     """A progress display for ``total`` units, ``done`` of which are done already (a resumed job)."""
-    if QUIET:
+    from fusionbench.core.notebook import NotebookBar, display_function
+
+    if QUIET or (_BRIEF and total is not None and total <= 1):
         yield _Silent()
     elif sys.stderr.isatty():
         from rich.console import Console
@@ -108,7 +130,13 @@ def progress(title: str, total: float | None, unit: str = "", done: float = 0) -
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=_BRIEF) as bar:
             yield _Bar(bar, bar.add_task(escape(escaped(title)), total=total, completed=int(done), note=""), unit)
+    elif (display := display_function()) is not None:
+        shown = NotebookBar(display, title, total, unit, done)
+        try:
+            yield shown
+        finally:
+            shown.close()
     else:
         yield _Lines(title, total, unit, done)

@@ -37,6 +37,7 @@ from fusionbench.data.build_shards import (
     reading,
 )
 from fusionbench.data.build_shards import make_arrays as make_arrays  # was here in the first release
+from fusionbench.data.dataset_folder import DatasetFolder
 from fusionbench.data.file_digests import CACHE, DigestCache
 from fusionbench.data.finished import (
     FinishedState,
@@ -46,7 +47,7 @@ from fusionbench.data.finished import (
     write_descriptions,
 )
 from fusionbench.data.preprocessing import pixels_digest
-from fusionbench.data.recipes import AnyRecipe
+from fusionbench.data.recipes import AnyRecipe, load_recipe
 from fusionbench.data.refused import is_small, leave_out_refused, refusal
 from fusionbench.data.sample_builders import sample_builder
 from fusionbench.data.shard_layout import (
@@ -71,7 +72,7 @@ ROUNDS = 3  # an engine whose worker was killed loses what was running; the rest
 
 
 def build_dataset(
-    recipe: AnyRecipe,
+    recipe: AnyRecipe | str | Path,
     source_dir: str | Path | None = None,
     out: str | Path = "data",
     jobs: int = 1,
@@ -79,14 +80,16 @@ def build_dataset(
     scheduler: str | None = None,
     skip_refused: bool = False,
     update: bool = False,
-) -> Path:
+) -> DatasetFolder:
     """Build the data set of ``recipe`` below ``out`` and return its folder; finished ones are checked and left alone.
+
+    The folder is a path that shows itself as its data set in a notebook, and opens it: ``build_dataset(...).dataset``.
 
     What is damaged of a finished one is made again (:mod:`fusionbench.data.finished`). Where the source that is named
     is not the one it was built from, that is an error without ``update`` or ``force``.
 
     Args:
-        recipe: from :func:`fusionbench.data.recipes.load_recipe`.
+        recipe: its name, a ``.toml`` file, or from :func:`fusionbench.data.recipes.load_recipe`.
         source_dir: folder of the upstream files; None for embedded sources.
         out: root; the folder is ``<out>/<name>/<version>/<first 12 of the recipe's hash>``.
         jobs: worker processes, on which the bytes do not depend; 0: one a core, or none for a small data set.
@@ -108,17 +111,18 @@ def build_dataset(
         >>> import tempfile
         >>> from pathlib import Path
         >>> from fusionbench import build_dataset
-        >>> from fusionbench.data.recipes import load_recipe
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     built = build_dataset(load_recipe("fusiondigits"), out=folder)
-        ...     print(built.relative_to(folder).parts[:2], (built / "manifest.json").is_file())
-        ('fusiondigits', '1.0.0') True
+        ...     built = build_dataset("fusiondigits", out=folder)
+        ...     print(built.relative_to(folder).parts[:2], built.dataset.size("test"))
+        ('fusiondigits', '1.0.0') 296
     """
     if update and force:
         raise UsageError("force makes everything again and update only what has changed: choose one of them")
+    if isinstance(recipe, str | Path):
+        recipe = load_recipe(recipe)
     if skip_refused:
         recipe = leave_out_refused(recipe, open_source(recipe, source_dir, fresh=True))
-    folder = recipe.folder(Path(out))
+    folder = DatasetFolder(recipe.folder(Path(out)))
     check_interrupt()
     found = None if force else inspect_finished(recipe, source_dir, folder, fresh=not skip_refused)
     if found is not None:
@@ -151,14 +155,14 @@ def build_dataset(
             banks = [plan_cutouts(recipe, split) for split in recipe.banks]
             plans = [*banks, *plan_shards(recipe, builder)]
         cache = DigestCache(folder / JOURNAL / CACHE)
-        job = _Build(recipe, source_dir, source, folder, jobs, scheduler, cache)
+        job = _Build(recipe, source_dir, source, Path(folder), jobs, scheduler, cache)
         plans = with_states(recipe, source, plans, SourceDigests(source, cache))
         with lock(folder / JOURNAL / "lock", wait=False) as held:
             if held:
-                return _build(job, plans, force, update)
+                return DatasetFolder(_build(job, plans, force, update))
         progress.say(f"{folder}: another build is at work here; waiting for it")
         with lock(folder / JOURNAL / "lock"):
-            return _build(job, plans, False, update)
+            return DatasetFolder(_build(job, plans, False, update))
     except UnreadError as error:
         raise (refusal(recipe, source) or DataError(str(error))) from error
 

@@ -14,6 +14,7 @@ import numpy as np
 from fusionbench.core.errors import FusionbenchError, UsageError
 from fusionbench.core.inline_images import data_uri
 from fusionbench.core.io import escaped
+from fusionbench.core.notebook import need_pandas
 
 if TYPE_CHECKING:
     import pandas
@@ -111,10 +112,7 @@ class SplitView:
         Raises:
             UsageError: pandas is not installed, or coverage of views that came with the source.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise UsageError("a table needs pandas: pip install 'fusionbench[pandas]'") from error
+        frame = need_pandas().DataFrame
         ids, columns = self.ids, self._columns
         table: dict[str, Any] = {"id": ids}
         names = self.dataset.names(self.split)
@@ -134,7 +132,36 @@ class SplitView:
         table["row"] = ids - starts[place]
         if coverage:
             table["coverage"] = self._coverage()
-        return pandas.DataFrame(table)
+        found: pandas.DataFrame = frame(table)
+        return found
+
+    def plot(self, count: int = 4) -> np.ndarray:
+        """The first samples with matplotlib: a row for each, its target and its views beside each other.
+
+        Returns:
+            The axes, (rows, columns).
+        """
+        import matplotlib.pyplot as plt
+
+        samples = list(self[: max(1, count)])
+        images = [
+            ([("target", sample["target"])] if "target" in sample else [])
+            + [(f"view {number}", view) for number, view in enumerate(sample["views"])]
+            for sample in samples
+        ]
+        if not images:
+            raise UsageError(f"{self!r} has no samples to draw")
+        size = (1.7 * len(images[0]), 1.8 * len(images))
+        _, found = plt.subplots(len(images), len(images[0]), figsize=size, squeeze=False, layout="constrained")
+        for sample, row, axes in zip(samples, images, found, strict=True):
+            for (name, pixels), ax in zip(row, axes, strict=True):
+                ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+                ax.set_xticks([])
+                ax.set_yticks([])
+                ax.set_title(name, fontsize=8)
+            axes[0].set_ylabel(str(sample["id"]), fontsize=8)
+        axes_of: np.ndarray = found
+        return axes_of
 
     def _coverage(self) -> np.ndarray:
         maker, spec = self.dataset.view_maker(self.split), self.dataset.spec
@@ -197,8 +224,22 @@ class SplitAccess:
 
     def _refuse(self, instead: str) -> NoReturn:
         splits = cast("Dataset", self).splits
-        loader = f'for a DataLoader dataset.torch("{splits[0]}")'
+        loader = f'for a loader DataLoader(dataset.torch("{splits[0]}"))'
         raise TypeError(f"a data set has splits ({', '.join(splits)}): use {instead.format(splits[0])}, or {loader}")
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table with a row for each sample of all splits: ``split``, and what :meth:`SplitView.to_pandas` has.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        tables = {split: self[split].to_pandas() for split in cast("Dataset", self).splits}
+        found: pandas.DataFrame = need_pandas().concat(tables, names=["split", None]).reset_index("split")
+        return found.reset_index(drop=True)
+
+    def plot(self, split: str | None = None, count: int = 4) -> np.ndarray:
+        """The first samples of a split, of the first one when None; see :meth:`SplitView.plot`."""
+        return self[cast("Dataset", self).splits[0] if split is None else split].plot(count)
 
     def torch(self, split: str, **options: Any) -> TorchSplit:
         """A split as a map-style ``torch.utils.data.Dataset``; see :class:`fusionbench.data.torch_split.TorchSplit`.

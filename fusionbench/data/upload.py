@@ -65,7 +65,7 @@ def build_to_url(
         if found is not None and not damaged:
             return shown, found
         with tempfile.TemporaryDirectory(prefix="fusionbench-") as scratch:
-            folder = built = build_dataset(recipe, source_dir, scratch, jobs)
+            folder = built = Path(build_dataset(recipe, source_dir, scratch, jobs))
             if form == "targets" if found is None else found.has_stored:
                 folder = strip_dataset(open_dataset(folder), Path(scratch) / "targets")
             manifest = read_manifest(folder)

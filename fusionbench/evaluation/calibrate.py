@@ -20,7 +20,7 @@ def complete_seeds(results: Path, runs: Path, data: Path, seeds: int, device: st
         CannotMeasure: a training or score that is not finite.
     """
     from fusionbench.data.dataset import open_dataset
-    from fusionbench.evaluation.masked import Protocol, evaluate
+    from fusionbench.evaluation.masked import Protocol, evaluate_masked
     from fusionbench.training.loop import train
 
     dataset = open_dataset(data)
@@ -55,7 +55,7 @@ def complete_seeds(results: Path, runs: Path, data: Path, seeds: int, device: st
             whole = dataset.size(identity.dataset.split)
             limit = identity.dataset.n if identity.dataset.n < whole else None
             made.append(
-                evaluate(
+                evaluate_masked(
                     run,
                     dataset,
                     split=identity.dataset.split,

@@ -7,10 +7,11 @@ scores.summary["vif"].mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from fusionbench.core.cpus import core_count
 from fusionbench.core.crashes import is_out_of_memory
 from fusionbench.core.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
-from fusionbench.core.images import SUFFIXES, DecodedImage, GreyRule, fit_ranges, read_image
-from fusionbench.core.io import utf8
+from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, read_image
+from fusionbench.core.io import digest, utf8
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Metric
 from fusionbench.evaluation.image_rows import (
@@ -30,12 +31,13 @@ from fusionbench.evaluation.image_rows import (
     pair_files,
     pair_sides,
 )
+from fusionbench.evaluation.order_hint import more_fused, order_hint
+from fusionbench.evaluation.scores import Scores, interval_of
 from fusionbench.metrics.dialects import STANDARD, get_dialect, grey_rule
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.inputs import choose_for, measure_row
 from fusionbench.metrics.undefined import NotAvailable, grouped
-from fusionbench.results.bootstrap import mean_interval
-from fusionbench.results.schema import Score, not_available, summarise
+from fusionbench.results.schema import summarise
 
 if TYPE_CHECKING:
     import torch
@@ -43,89 +45,14 @@ if TYPE_CHECKING:
 _NO_RANGES = Ranges()
 
 
-@dataclass
-class Scores:
-    """Values per image with what they were measured by.
+class HasId(Protocol):
+    """A row of images that is named."""
 
-    Attributes:
-        ids: stems, sorted.
-        values: metric -> float64 (n,).
-        metrics: the records that were used, in order.
-        dialect: ``standard/1`` or a dialect's id.
-        summary: metric -> mean, sd and number of images, over the images that have a value; without a
-            mean where the fused image is the cause (see :func:`fusionbench.results.schema.summarise`).
-        warnings: what the reader should know about the files.
-        missing: stem -> the folders that lack it; these were not scored.
-        not_available: stem -> metric -> why it has no value there.
-        ranges: side -> the range by which its values became 8 bits, where one was given; what ``auto`` found.
-        inputs: the sides that were scored: ``fused``, the sources ``a``, ``b``, …, and ``target``.
-        grey: how colour files became grey.
-    """
-
-    ids: list[str]
-    values: dict[str, np.ndarray]
-    metrics: list[Metric]
-    dialect: str
-    summary: dict[str, Score] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    missing: dict[str, list[str]] = field(default_factory=dict)
-    not_available: dict[str, dict[str, NotAvailable]] = field(default_factory=dict)
-    ranges: dict[str, str] = field(default_factory=dict)
-    inputs: tuple[str, ...] = ("fused", "a", "b")
-    grey: GreyRule = "bt601"
-
-    def interval(self, metric: str) -> tuple[float, float] | None:
-        """The 95 % interval of a mean, the one that tables show (:func:`fusionbench.results.bootstrap.mean_interval`).
-
-        None where there is no mean, or one image only.
-        """
-        return interval_of(self.values[metric], self.summary[metric])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values at full precision; what is not finite is null, with the reason in ``not_available``."""
-        return {
-            "dialect": self.dialect,
-            "inputs": list(self.inputs),
-            "grey": self.grey,
-            "versions": {metric.name: metric.version for metric in self.metrics},
-            "units": {metric.name: metric.unit for metric in self.metrics},
-            "images": [
-                {
-                    "id": name,
-                    **{m.name: _finite(self.values[m.name][row]) for m in self.metrics},
-                    "not_available": {key: why.reason for key, why in self.not_available.get(name, {}).items()},
-                }
-                for row, name in enumerate(self.ids)
-            ],
-            "not_available": {name: found for name, score in self.summary.items() if (found := not_available(score))},
-            "mean": {name: score.mean for name, score in self.summary.items()},
-            "sd": {name: score.sd for name, score in self.summary.items()},
-            "ci95": {name: list(limits) if (limits := self.interval(name)) else None for name in self.summary},
-            "n": len(self.ids),
-            "n_by_metric": {name: score.n for name, score in self.summary.items()},
-            "warnings": self.warnings,
-            "missing": self.missing,
-            "ranges": self.ranges,
-        }
+    @property
+    def id(self) -> str: ...
 
 
-def interval_of(values: np.ndarray, score: Score) -> tuple[float, float] | None:
-    """The interval of a score's mean over those of its per-image values (n,) that are finite; None where it has none.
-
-    Example:
-        >>> import numpy as np
-        >>> from fusionbench.evaluation.image_files import interval_of
-        >>> from fusionbench.results.schema import summarise
-        >>> values = np.array([1.0, 3.0])
-        >>> [round(end, 2) for end in interval_of(values, summarise(values, "higher", "1"))]
-        [-10.71, 14.71]
-    """
-    finite = np.asarray(values, np.float64)[np.isfinite(values)]
-    return None if score.mean is None or len(finite) < 2 else mean_interval(finite)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+Row = TypeVar("Row", bound=HasId)
 
 
 def score_files(
@@ -167,7 +94,7 @@ def score_files(
         CannotMeasure: out of memory.
     """
     ranges = Ranges.parse(range_a, range_b, range_fused)
-    where = _device(device, jobs, scheduler)
+    where = find_scoring_device(device, jobs, scheduler)
     jobs = jobs if where is None else 1
     places = _places(a, b, more, target, fused)
     sides = [side for side in SOURCE_SIDES if side in places]
@@ -176,25 +103,47 @@ def score_files(
     if missing and strict:
         raise DataError(f"{missing_text(missing)}; add them, or leave out --strict")
     ranges = fit_rows(ranges, rows)
-    scored, notes = _run(rows, chosen, _count(jobs, len(rows)), ranges, scheduler, where)
-    table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in chosen}
-    ids = [row.id for row in rows]
-    why = {m.name: grouped((i, row.missing.get(m.name)) for i, row in zip(ids, scored, strict=True)) for m in chosen}
-    found_facts, options = zip(ids, (row.facts for row in scored), strict=True), [f"--{side}" for side in sides]
-    told = fact_lines(found_facts, len(rows), options, of_pairs=bool(sides))
+    scored, notes = _run(rows, chosen, thread_count(jobs, len(rows)), ranges, scheduler, where)
+    options = [f"--{side}" for side in sides]
+    told = _warnings(notes), [missing_text(missing)] if missing else []
+    found = collect([row.id for row in rows], scored, chosen, dialect, sides, options, target is not None)
+    found.warnings = told[0] + found.warnings + told[1]
+    found.missing, found.ranges = missing, ranges.texts()
+    return found
+
+
+def collect(
+    ids: Sequence[str],
+    scored: Sequence[Scored],
+    metrics: Sequence[Metric],
+    dialect: str,
+    sides: Sequence[str],
+    names: Sequence[str],
+    target: bool = False,
+) -> Scores:
+    """Scores of rows that were scored one by one.
+
+    Args:
+        ids: names of the images.
+        sides, names: the sources, and what warnings call them.
+        target: whether there is one.
+    """
+    table = {m.name: np.array([row.values[m.name] for row in scored], np.float64) for m in metrics}
+    why = {m.name: grouped((i, row.missing.get(m.name)) for i, row in zip(ids, scored, strict=True)) for m in metrics}
+    found_facts = zip(ids, (row.facts for row in scored), strict=True)
     found = get_dialect(dialect)
     return Scores(
-        ids=ids,
+        ids=list(ids),
         values=table,
-        metrics=chosen,
+        metrics=list(metrics),
         dialect=STANDARD if found is None else found.id,
-        summary={m.name: summarise(table[m.name], m.better, m.unit, why[m.name]) for m in chosen},
-        warnings=_warnings(notes) + told + ([missing_text(missing)] if missing else []),
-        missing=missing,
-        ranges=ranges.texts(),
+        summary={m.name: summarise(table[m.name], m.better, m.unit, why[m.name]) for m in metrics},
+        warnings=fact_lines(found_facts, len(ids), names, of_pairs=bool(sides)),
         not_available={i: row.missing for i, row in zip(ids, scored, strict=True) if row.missing},
-        inputs=("fused", *sides, *(("target",) if target is not None else ())),
+        inputs=("fused", *sides, *(("target",) if target else ())),
         grey="bt601" if found is None else found.grey,
+        sources_sha256=digest([row.sources_sha256 for row in scored]),
+        looks_fused=order_hint([row.looks_fused for row in scored]),
     )
 
 
@@ -218,16 +167,19 @@ def _places(
 @dataclass(frozen=True)
 class Scored:
     """One row: ``values`` by metric, NaN where ``missing`` says why there is none; the ``facts`` of its images, and
-    ``notes``: file -> remark for what was found while reading.
+    ``notes``: file -> remark for what was found while reading. ``sources_sha256``: of all its images but the fused one.
+    ``looks_fused``: as :func:`fusionbench.evaluation.order_hint.more_fused` says.
     """
 
     values: dict[str, float]
     missing: dict[str, NotAvailable]
     facts: list[str]
     notes: dict[str, str]
+    sources_sha256: str = ""
+    looks_fused: str | None = None
 
 
-def _device(device: str, jobs: int | None, scheduler: str | None) -> torch.device | None:
+def find_scoring_device(device: str, jobs: int | None, scheduler: str | None) -> torch.device | None:
     """The GPU to score on; None for the CPU, which takes no torch."""
     if device == "cpu":
         return None
@@ -250,23 +202,39 @@ def score_triple(
         DataError: naming the file.
     """
     images, files = read_row(row, ranges), row.files
+    scored = score_decoded(row.id, images, metrics, device)
+    scored.notes.update({str(files[side]): image.note for side, image in images.items() if image.note})
+    if images["fused"].format == "JPEG":
+        scored.notes[str(row.fused)] = "JPEG"
+    return scored
+
+
+def score_decoded(
+    name: str, images: Mapping[str, DecodedImage], metrics: Sequence[Metric], device: torch.device | None = None
+) -> Scored:
+    """Values of one row, and what there is to know about them; side -> image, of one size.
+
+    Raises:
+        DataError: images that no metric can score.
+    """
     values: dict[str, float] = {}
     missing: dict[str, NotAvailable] = {}
     remarkable: list[str] = []
+    total = hashlib.sha256()
     for rule in dict.fromkeys(map(grey_rule, metrics)):  # one, unless somebody mixes records of several dialects
         grey = {side: image.grey(rule) for side, image in images.items()}
         sources = [grey[side] for side in SOURCE_SIDES if side in grey]
         some_metrics = [metric for metric in metrics if grey_rule(metric) == rule]
         try:
-            found, why = measure_row(grey["fused"], sources, some_metrics, row.id, grey.get("target"), device)
+            found, why = measure_row(grey["fused"], sources, some_metrics, name, grey.get("target"), device)
         except DataError as error:
-            raise DataError(f"{row.id}: {error}") from error
+            raise DataError(f"{name}: {error}") from error
         values, missing = values | found, missing | why
         remarkable = remarkable or facts(grey["fused"], sources)
-    notes = {str(files[side]): image.note for side, image in images.items() if image.note}
-    if images["fused"].format == "JPEG":
-        notes[str(row.fused)] = "JPEG"
-    return Scored(values, missing, remarkable, notes)
+        for side in sorted(grey.keys() - {"fused"}):
+            total.update(f"{side} {grey[side].shape}".encode())
+            total.update(np.ascontiguousarray(grey[side]).data)
+    return Scored(values, missing, remarkable, {}, total.hexdigest(), more_fused(grey))
 
 
 def fit_rows(ranges: Ranges, rows: Sequence[Triple]) -> Ranges:
@@ -289,11 +257,20 @@ def read_row(row: Triple, ranges: Ranges = _NO_RANGES) -> dict[str, DecodedImage
         side: read_image(path, getattr(ranges, side, None), option=f"--range-{side}" if hasattr(ranges, side) else "")
         for side, path in row.files.items()
     }
-    sizes = {name: image.pixels.shape[:2] for name, image in images.items()}
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{name} {h}×{w}" for name, (h, w) in sizes.items())
-        raise SizesDiffer(f"{row.id}: sizes differ ({listed})")
+    require_one_size(row.id, images)
     return images
+
+
+def require_one_size(name: str, images: Mapping[str, DecodedImage]) -> None:
+    """Refuse images of a row that differ in size; nothing is resized.
+
+    Raises:
+        SizeMismatchError: they do.
+    """
+    sizes = {side: image.pixels.shape[:2] for side, image in images.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{side} {h}×{w}" for side, (h, w) in sizes.items())
+        raise SizesDiffer(f"{name}: sizes differ ({listed})")
 
 
 def _run(
@@ -317,6 +294,23 @@ def _run(
         done = [one for one in found if isinstance(one, Scored)]
         return done, {path: note for one in done for path, note in one.notes.items()}
 
+    return score_each(
+        rows, jobs, lambda row: score_triple(row, metrics, ranges, device), lambda row: read_row(row, ranges)
+    )
+
+
+def score_each(
+    rows: Sequence[Row], jobs: int, score: Callable[[Row], Scored], look: Callable[[Row], object]
+) -> tuple[list[Scored], dict[str, str]]:
+    """Every row scored, in order, in threads; and the notes of all of them.
+
+    Args:
+        score, look: scores a row; only reads it, to see what else is wrong once something is.
+
+    Raises:
+        DataError: all rows that cannot be scored, on one line.
+        CannotMeasure: out of memory.
+    """
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
@@ -324,12 +318,12 @@ def _run(
     problems: list[DataError] = []
     nothing = Scored({}, {}, [], {})
 
-    def attempt(row: Triple) -> Scored:
+    def attempt(row: Row) -> Scored:
         try:
-            if problems:  # nothing will be scored: only see what else is wrong
-                read_row(row, ranges)
+            if problems:  # nothing will be scored
+                look(row)
                 return nothing
-            return score_triple(row, metrics, ranges, device)
+            return score(row)
         except DataError as error:
             problems.append(error)
             return nothing
@@ -341,15 +335,15 @@ def _run(
     # Threads: NumPy and OpenCV drop the interpreter's lock, and nothing is copied between processes.
     pool = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
     with progress("scoring", len(rows), "images") as task:
-        for row in pool(delayed(attempt)(row) for row in rows):
-            scored.append(row)
-            notes.update(row.notes)
+        for found in pool(delayed(attempt)(row) for row in rows):
+            scored.append(found)
+            notes.update(found.notes)
             task.advance()
     refuse_all(problems, f"{len(problems)} of {len(rows)} rows cannot be scored")
     return scored, notes
 
 
-def _count(jobs: int | None, rows: int) -> int:
+def thread_count(jobs: int | None, rows: int) -> int:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
     return max(1, min(jobs or core_count(), rows))
@@ -377,11 +371,18 @@ __all__ = [
     "Scored",
     "Scores",
     "Triple",
+    "collect",
+    "find_scoring_device",
+    "interval_of",
     "missing_text",
     "note_lines",
     "pair_by_stem",
     "pair_files",
     "pair_sides",
+    "require_one_size",
+    "score_decoded",
+    "score_each",
     "score_files",
     "score_triple",
+    "thread_count",
 ]

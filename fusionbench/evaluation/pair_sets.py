@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionbench.core.deprecation import deprecated
-from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.errors import DataError, FusionbenchError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Ranges
+from fusionbench.core.inline_images import data_uri
 from fusionbench.core.interfaces import PairSource, has_pairs
-from fusionbench.core.io import digest
+from fusionbench.core.io import digest, escaped
+from fusionbench.core.notebook import in_html
 from fusionbench.core.progress import say
 from fusionbench.data.dataset import open_dataset
 from fusionbench.evaluation.stored_pairs import StoredPairs, holds_dataset
@@ -37,9 +39,10 @@ VERSION = "1.0.0"  # of the way from image files to uint8 luma; raised when it g
 # are 6 GB: what is beyond the bound is decoded once for the look and once for the scores. Ranges that are found in a
 # whole set (`auto`, `set:percentile`) need one more look, at values of any depth, before the first is 8 bits.
 CACHE_BYTES = 512 << 20
+_SHOWN = 3  # pairs in a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairSet:
     """The first ``limit`` pairs of a source's split (all for None), as uint8 (2, h, w)."""
 
@@ -50,6 +53,21 @@ class PairSet:
     def __post_init__(self) -> None:
         if isinstance(self.source, PairFolders):
             self.source.keep_decoded(CACHE_BYTES)
+
+    def __repr__(self) -> str:
+        return f"PairSet({escaped(self.name)} {self.split}: {len(self):,} pairs)"
+
+    def _repr_html_(self) -> str:
+        """The first pairs, reduced, for notebooks: nothing is fetched, every name is escaped."""
+        cells = []
+        for index, stem in enumerate(self.stems[:_SHOWN]):
+            try:
+                images = [f'<img src="{data_uri(view, 160)}" alt="view">' for view in self.pair(index)]
+            except FusionbenchError as error:
+                images = [in_html(error)]
+            cells.append(f"<tr><th>{in_html(stem)}</th>" + "".join(f"<td>{image}</td>" for image in images) + "</tr>")
+        more = f"<p>and {len(self) - _SHOWN:,} more</p>" if len(self) > _SHOWN else ""
+        return f"<div><p><b>{in_html(repr(self))}</b></p><table>{''.join(cells)}</table>{more}</div>"
 
     @property
     def name(self) -> str:

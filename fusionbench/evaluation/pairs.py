@@ -198,6 +198,8 @@ def evaluate_forms(
         made[place].provenance |= subject.provenance
         if out is not None:
             save(made[place], out, table)
+        else:
+            made[place].remember(table=table)
     return made
 
 
@@ -273,6 +275,8 @@ def score_fused_images(
     [table] = _score([result], pairs, lambda index, pair: [luma(index, pair)], keep, jobs or joblib.cpu_count())
     if out is not None:
         save(result, out, table)
+    else:
+        result.remember(table=table)
     return result
 
 

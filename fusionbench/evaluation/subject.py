@@ -54,7 +54,9 @@ class EvaluatedModel:
         else:
             model = model.to(device).eval()
             name = next((n for n in MODELS.names() if MODELS.get(n) is type(model)), type(model).__name__.lower())
-            identity = ModelIdentity(name=name, version=model.version, weights_sha256=state_sha256(model))
+            known = getattr(model, "identified", True)  # a function has no weights by which another could have it again
+            digest = state_sha256(model) if known else None
+            identity = ModelIdentity(name=name, version=model.version, weights_sha256=digest)
             identity.params = dict(params or {})
         parameters = sum(p.numel() for p in model.parameters())
         family: Literal["trivial", "classical", "model"] = getattr(model, "family", "model")

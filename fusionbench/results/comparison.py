@@ -45,6 +45,7 @@ from fusionbench.results.input_means import MEAN, column_order, matches
 from fusionbench.results.result_set import Results
 from fusionbench.results.row_keys import same_model
 from fusionbench.results.schema import Score
+from fusionbench.results.shown import ShownComparison
 from fusionbench.results.tiers import APART, Tier, Tiers, ranked_groups
 
 __all__ = [  # with the names that lie in entries and row_keys now
@@ -80,8 +81,8 @@ def metric_order(key: str) -> tuple[bool, str, tuple[int, int, str]]:
     return not metric.startswith("nll"), SECONDARY.get(metric, "") + metric, column_order(key)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(ShownComparison):
     """``entries`` in the order given; ``scores``: key -> one :class:`stats.ScoreRow` per entry, or None.
 
     ``counted``: key -> number of images that the ranks are from; ``not_ranked``: key -> place of an entry -> why it has

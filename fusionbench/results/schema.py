@@ -41,6 +41,7 @@ from fusionbench.results.image_tables import read_table, table_bytes
 from fusionbench.results.input_means import current_keys
 from fusionbench.results.origins import Origin as Origin  # they are parts of the schema, read from here
 from fusionbench.results.origins import SubmittedRow as SubmittedRow
+from fusionbench.results.shown import ShownResult
 
 SCHEMA = "fusionbench.result/1"
 MAX_BYTES = 4 << 20
@@ -126,7 +127,7 @@ class PerImage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     columns: list[str]
 
 
-class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Result(ShownResult, msgspec.Struct, forbid_unknown_fields=True, kw_only=True, dict=True):
     """One row of a board. Score keys are ``metric`` or ``metric@column`` (``nll_bpd@3``, ``mse_min@mean``).
 
     There are two kinds of provenance. ``provenance`` and ``cost`` were measured by the process that made the scores.
@@ -317,6 +318,7 @@ def save(result: Result, root: str | Path, per_image: Mapping[str, Any] | None =
         )
         write_bytes(folder / "images.csv", content)
     write_bytes(folder / "result.json", result_bytes(result))
+    result.remember(folder)
     return folder
 
 
@@ -363,6 +365,7 @@ def load(path: str | Path) -> Result:
         result.scores = current_keys(result.scores)
     except ValueError as error:
         raise DataError(f"{path}: {error}; remove one of them or score again") from error
+    result.remember(path.parent)
     return result
 
 

@@ -15,6 +15,7 @@ from fusionbench.metrics.dialects import DIALECTS
 from fusionbench.results.input_means import AVERAGES, MEAN, PAPER_MEAN
 
 UNNAMED = "unnamed"  # the dialect of a paper that does not say whose evaluator it used
+IMAGES = "score"  # the protocol of scores of images that were compared as they were made; never of a file
 RuleAndRemedy = tuple[str, str]
 
 
@@ -130,6 +131,8 @@ def has_public_targets(protocol: str) -> bool:
         >>> has_public_targets("masked"), has_public_targets("pairs"), has_public_targets("not-installed")
         (True, False, True)
     """
+    if protocol == IMAGES:
+        return False
     return protocol not in TRACKS.names() or TRACKS.get(protocol).public_targets
 
 

@@ -8,6 +8,7 @@ A published layout is a class with a table of folders and nothing else.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -184,7 +185,10 @@ class PairsDemo:
         from skimage import data
 
         places = self._IMAGES.items()
-        return np.stack([getattr(data, name)()[top : top + 256, left : left + 256] for name, (top, left) in places])
+        with warnings.catch_warnings():
+            # of tqdm, in a notebook without ipywidgets: pooch imports it, and nothing is downloaded
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            return np.stack([getattr(data, name)()[top : top + 256, left : left + 256] for name, (top, left) in places])
 
     @cached_property
     def _pairs(self) -> np.ndarray:

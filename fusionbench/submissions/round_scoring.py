@@ -129,7 +129,7 @@ def _images(record: Round, data: str, suite: str) -> MaskedImages:
 def score_round_once(folder: str, data: str, suite: str, views: str, record: str, out: str) -> None:
     """In the child: score the unpacked weights in ``folder`` on the views of a round, into ``out``."""
     from fusionbench.data.dataset import Dataset
-    from fusionbench.evaluation.masked import evaluate
+    from fusionbench.evaluation.masked import evaluate_masked
     from fusionbench.evaluation.protocols.masked import MaskedOptions
     from fusionbench.evaluation.round_views import RoundDataset, RoundProtocol
     from fusionbench.evaluation.suites import load_suite
@@ -142,7 +142,7 @@ def score_round_once(folder: str, data: str, suite: str, views: str, record: str
     protocol = RoundProtocol(
         options.draws, options.seed, options.paper_batch, round=found.id, commitment=found.commitment
     )
-    evaluate(as_run(Path(folder)), dataset, split=found.split, protocol=protocol, out=out, device="cpu")
+    evaluate_masked(as_run(Path(folder)), dataset, split=found.split, protocol=protocol, out=out, device="cpu")
 
 
 def reveal_round(file: Path, secret_file: Path) -> Round:

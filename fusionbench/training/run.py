@@ -19,6 +19,7 @@ from fusionbench.core.types import ImageSpec
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
 from fusionbench.training.imported import ImportedWeights, check_imported_state
 from fusionbench.training.schedule import Training
+from fusionbench.training.shown_run import ShownRun
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +100,8 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         )
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(ShownRun):
     """A run folder and what its ``run.json`` says."""
 
     folder: Path

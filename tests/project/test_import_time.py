@@ -260,10 +260,15 @@ dataset = open_dataset('data/fusiondigits')
 assert dataset.arrays('test').views[:2].shape == (2, 3, 32, 32)
 assert len(dataset.labels('test')) == dataset.size('test') == len(dataset.stream('test')) == len(dataset['test'])
 assert dataset[0]['views'].shape == (3, 32, 32) and dataset._repr_html_() and list(dataset['test'][:2])
+import fusionbench as fb
+fused, a, b = images[:, 0]
+scores = fb.score(fused, a, b)
+assert fb.compare({'one': scores, 'two': fb.score(a, a, b)}, resamples=100)._repr_html_() and scores._repr_html_()
+assert fb.score('fused', 'ir', 'vi')['vif'] > 0
 from fusionbench.data.sampler import ResumableSampler
 assert sorted(ResumableSampler(dataset['test'])) == list(range(296))
 import sys
-assert 'pandas' not in sys.modules
+assert not {'pandas', 'matplotlib', 'IPython'} & set(sys.modules)
 """
     done = bench.python("-c", code)
     assert done.code == 0 and not done.refused, done.err

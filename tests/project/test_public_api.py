@@ -11,6 +11,7 @@ PUBLIC = {
     "Result",
     "build_board",
     "build_dataset",
+    "compare",
     "create_model",
     "evaluate",
     "fuse",
@@ -18,8 +19,10 @@ PUBLIC = {
     "list_metrics",
     "list_models",
     "open_dataset",
+    "open_pairs",
     "register_metric",
     "register_model",
+    "score",
     "train",
 }
 

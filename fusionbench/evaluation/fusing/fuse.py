@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from fusionbench.core.colour import COLOUR_RULES, ColourRule, colour_fused, luminance, to_levels
-from fusionbench.core.errors import DataError, SizeMismatchError, UsageError
-from fusionbench.core.image_ranges import Range, Values, to_unit_floats
+from fusionbench.core.errors import SizeMismatchError, UsageError
+from fusionbench.core.image_arrays import array_of, unit_floats, values_of
+from fusionbench.core.image_ranges import Range, to_unit_floats
 from fusionbench.core.images import read_full_depth
 from fusionbench.evaluation.fusing.methods import DEFAULT_METHOD, LoadedMethod, Method, Tile, load_method
 
@@ -53,7 +54,6 @@ class FusingOptions:
 
 
 _USUAL = FusingOptions()
-_ROUNDING = 1e-6  # by which computed values may lie outside [0,1]: a quarter of a thousandth of a level of 8 bits
 
 
 def fuse_pixels(
@@ -159,64 +159,11 @@ def _opened(image: ImageLike, side: str, wanted: Range | None) -> _Opened:
     if isinstance(image, str | Path):
         found = read_full_depth(image, wanted, option=option)
         return _Opened(found.pixels, np.dtype(np.uint8 if found.bits == 8 else np.uint16), str(image))
-    if not isinstance(image, np.ndarray):
-        image = _array_of(image, side)
-    if np.ma.is_masked(image):
-        raise UsageError(f"{side}: a masked array with values that are masked; fill them first")
-    image = np.asarray(image)  # a matrix or another array with rules of its own becomes a plain one
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[..., 0]
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
-        raise UsageError(f"{side}: an array of shape {image.shape}; give grey (H,W) or RGB (H,W,3)")
-    image = image.astype(
-        image.dtype.newbyteorder("="), copy=False
-    )  # readers of FITS and raw files give big-endian ones
-    kind = image.dtype
-    if kind in (np.uint8, np.uint16):
-        values = Values(image, 255 if kind == np.uint8 else 65535, 8 * kind.itemsize)
-        return _Opened(to_unit_floats(values, wanted, side, option)[0], kind, side)
-    if kind.kind != "f":
-        raise UsageError(f"{side}: an array of {kind}; give uint8, uint16 or floating point in [0,1]")
-    if not np.isfinite(image).all():
-        raise UsageError(f"{side}: has values that are not finite; replace them first")
-    if wanted is not None:
-        values = Values(image.astype(np.float32), None, 32)
-        return _Opened(to_unit_floats(values, wanted, side, option)[0], kind, side)
-    low, high = float(image.min()), float(image.max())
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
-        shown = f"{low:.9g}..{high:.9g}"
-        raise UsageError(f"{side}: values {shown}; floating point is in [0,1], or give {option}='LOW:HIGH'")
-    return _Opened(image.astype(np.float32).clip(0, 1), kind, side)
-
-
-def _array_of(image: Image, side: str) -> np.ndarray:
-    """The pixels of a Pillow image, upright, as the same image is read from a file."""
-    from PIL import Image as Pillow
-    from PIL import ImageOps
-
-    if not isinstance(image, Pillow.Image):
-        raise UsageError(f"{side}: a {type(image).__name__}; give an array, a path or a Pillow image")
-    try:
-        image.load()  # here, where an error of a file that was opened and not yet read has a name
-        image = ImageOps.exif_transpose(image) or image
-    except (OSError, ValueError, SyntaxError, TypeError, AttributeError) as error:  # truncated, or closed
-        raise DataError(f"{side}: a Pillow image that cannot be read: {error}; open it again") from error
-    image = _without_alpha(image, side)
-    if image.mode not in ("L", "RGB", "F") and not image.mode.startswith("I;16"):
-        raise UsageError(f"{side}: a Pillow image of mode {image.mode}; convert it to L, RGB or I;16 first")
-    return np.asarray(image)
-
-
-def _without_alpha(image: Image, side: str) -> Image:
-    """Two levels and palettes as grey and colour, and no alpha channel where it is opaque."""
-    if image.mode in ("1", "P") and "transparency" not in image.info:
-        return image.convert("L" if image.mode == "1" else "RGB")
-    if image.mode not in ("LA", "PA", "RGBA") and not (image.mode in ("P", "L", "RGB") and image.has_transparency_data):
-        return image
-    whole = image.convert("RGBA")
-    if whole.getchannel("A").getextrema() != (255, 255):
-        raise DataError(f"{side}: has translucent pixels; flatten the alpha channel first")
-    return whole.convert("L" if image.mode in ("L", "LA") else "RGB")
+    pixels = array_of(image, side)
+    kind = pixels.dtype
+    if kind.kind == "f" and wanted is None:
+        return _Opened(unit_floats(pixels, side, option), kind, side)
+    return _Opened(to_unit_floats(values_of(pixels), wanted, side, option)[0], kind, side)
 
 
 __all__ = ["FusingOptions", "ImageLike", "fuse", "fuse_pixels"]

@@ -225,6 +225,8 @@ class BaseProtocol(ABC):
         result.provenance |= subject.provenance
         if out is not None and runtime.rank == 0:
             save(result, out, table)
+        else:
+            result.remember(table=table)
         runtime.fabric.barrier()
         return result
 

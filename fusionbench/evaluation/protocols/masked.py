@@ -54,7 +54,7 @@ class MaskedProtocol(BaseProtocol):
     seeded_views = True
 
     def settings(self, options: MaskedOptions) -> Settings:
-        """The options as :func:`fusionbench.evaluation.masked.evaluate` takes them."""
+        """The options as :func:`fusionbench.evaluation.masked.evaluate_masked` takes them."""
         from fusionbench.evaluation.masked import Protocol
 
         return Protocol(options.draws, options.seed, options.paper_batch)
@@ -117,17 +117,17 @@ class MaskedProtocol(BaseProtocol):
         curves: bool = False,
         sheets: bool = False,
     ) -> Result:
-        """As :func:`fusionbench.evaluation.masked.evaluate`, which it calls.
+        """As :func:`fusionbench.evaluation.masked.evaluate_masked`, which it calls.
 
         Args:
             curves: write ``curves.csv`` beside the result: scores of the first 1, 2, 4, … K draws.
             sheets: draw the sheets of the model.
         """
-        from fusionbench.evaluation.masked import evaluate
+        from fusionbench.evaluation.masked import evaluate_masked
 
         settings: dict[str, Any] = {"out": out, "device": device, "title": title, "params": params, "force": force}
         settings |= {"precision": precision, "compile": compile, "limit": data.limit}
-        result = evaluate(model, data.dataset, split=data.split, protocol=self.settings(options), **settings)
+        result = evaluate_masked(model, data.dataset, split=data.split, protocol=self.settings(options), **settings)
         if curves and out is not None:
             self._save_curves(model, data, options, device, result.folder(out) / "curves.csv")
         if sheets and out is not None:

@@ -1,0 +1,194 @@
+"""``fusionbench.evaluate``: a model, a run, a method by its name or a function, scored on any data set or pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fusionbench.core.errors import UsageError
+from fusionbench.core.progress import brief
+from fusionbench.evaluation.protocols import PROTOCOLS, find_protocol, protocol_for
+from fusionbench.evaluation.subject import Scorable
+from fusionbench.training.run import Run
+
+if TYPE_CHECKING:
+    from fusionbench.core.interfaces import DatasetLike
+    from fusionbench.core.types import ImageSpec
+    from fusionbench.evaluation.masked import Protocol
+    from fusionbench.evaluation.pair_sets import PairSet
+    from fusionbench.evaluation.protocols.base import BaseProtocol
+    from fusionbench.results.schema import Result
+
+Method: TypeAlias = "Scorable | Callable[..., Any]"
+_MASKED = ("precision", "batch", "compile")  # arguments of masked views alone
+
+
+def evaluate(
+    model: Method,
+    dataset: DatasetLike | PairSet | str | Path,
+    *,
+    split: str | None = None,
+    protocol: Protocol | str | None = None,
+    out: str | Path | None = "results",
+    device: str = "auto",
+    limit: int | None = None,
+    title: str | None = None,
+    force: bool = False,
+    params: dict[str, Any] | None = None,
+    source_dir: str | Path | None = None,
+    **options: Any,
+) -> Result:
+    """Score a method on a data set or on registered pairs, under the protocol that belongs to them.
+
+    A result with the same identity that lies below ``out`` already is returned as it is, unless ``force``; that of a
+    function is made again at every call, as nobody can know whether the function is still the same.
+
+    Args:
+        model: a model object, a run or its folder, the name of a registered model that learns nothing,
+            ``file.py:Class``, or for pairs a function: ``method(a, b)`` of two uint8 (H,W) gives the fused image, uint8
+            or floating point in [0,1].
+        dataset: a data set or pairs that are open; or as ``--data`` takes it: the name of a source of pairs
+            (``"pairs-demo"``), the name or folder of a data set, a folder of pairs.
+        split: ``test`` where there is one.
+        protocol: its name, where the data do not tell; of masked views also a
+            :class:`fusionbench.evaluation.masked.Protocol`.
+        out: where results are saved; None keeps the result in memory.
+        limit: only the first so many images; part of the identity.
+        title: what tables call the row; the model's title when None.
+        params: parameters that a model object was built with, or is to be built with by its name.
+        source_dir: the folder of the image files of a source of pairs.
+        options: of the protocol: ``draws=``, ``stretch=``, and so on; of masked views also ``precision``, ``batch`` and
+            ``compile``.
+
+    Raises:
+        UsageError: an unknown name or option, or a model that lacks an ability or has to be trained first.
+        DataError: no such data, or images that cannot be read or scored.
+        CannotMeasure: scores that are not finite, or a function that fails.
+
+    Example:
+        >>> import numpy as np
+        >>> import fusionbench as fb
+        >>> def brighter(a, b):
+        ...     return np.maximum(a, b)
+        >>> result = fb.evaluate(brighter, "pairs-demo", out=None, device="cpu")
+        >>> round(result["sd"].mean, 1), result.identity.model.name
+        (57.1, 'brighter')
+    """
+    place = None if source_dir is None else Path(source_dir)
+    data = _open_as_pairs(dataset)
+    how: dict[str, Any] = {"out": out, "device": device, "title": title, "force": force}
+    if isinstance(data, str | Path):
+        rules = find_protocol(protocol) if isinstance(protocol, str) else protocol_for(str(data), place)
+        given = _protocol_options(rules, protocol) | options
+    else:
+        rules = PROTOCOLS.get("masked/1" if hasattr(data, "stream") else "pairs/1")
+        given = _protocol_options(rules, protocol) | options
+    own = {key: value for key, value in given.items() if key in rules.own_options}
+    further = {key: value for key, value in given.items() if key not in own}
+    checked = rules.options(**own, **({} if limit is None else {"limit": limit}))
+    if isinstance(data, str | Path):
+        asked = {key: further.pop(key) for key in ("strict",) if key in further and key in rules.takes}
+        opened = rules.open(str(data), checked, split=split, source_dir=place, **asked)
+    elif rules.key == "masked/1":
+        from fusionbench.evaluation.masked import MaskedImages
+
+        opened = MaskedImages(data, split or "test", limit)
+    else:
+        opened = _limited(data, split, limit)
+    scored: Scorable
+    if isinstance(model, str | Path):
+        scored, how["params"] = _by_name(str(model), rules.spec(opened), params)
+    elif isinstance(model, type) or not (callable(model) and not hasattr(model, "state_dict")):
+        scored, how["params"] = _object(model), params
+    else:
+        if rules.key != "pairs/1":
+            raise UsageError(f"a function fuses pairs; {rules.key} needs a model object with fuse or sample")
+        from fusionbench.evaluation.own_function import as_model
+
+        scored, how["force"] = as_model(model, rules.spec(opened), title), True
+    with brief():
+        if rules.key == "masked/1":
+            return _masked(scored, opened, rules, checked, further, how)
+        for key in further:
+            if key not in rules.takes:
+                known = ", ".join(sorted([*rules.own_options, *rules.takes]))
+                raise UsageError(f"{rules.key} has no option {key!r}; it has {known}")
+        return rules.evaluate(scored, opened, checked, **further, **how)
+
+
+def _open_as_pairs(dataset: Any) -> Any:
+    """A data set of whole pairs as pairs to score; everything else as it is."""
+    if getattr(dataset, "kind", "") == "pairs" and hasattr(dataset, "folder"):
+        from fusionbench.evaluation.pair_sets import open_pairs
+
+        return open_pairs(dataset.folder)
+    return dataset
+
+
+def _limited(pairs: Any, split: str | None, limit: int | None) -> Any:
+    from dataclasses import replace
+
+    from fusionbench.evaluation.pair_sets import PairSet
+
+    if not isinstance(pairs, PairSet):
+        raise UsageError(f"{pairs!r:.60} is no data: give a data set, pairs of open_pairs, a name or a folder")
+    wanted = pairs.split if split is None else split
+    pairs.source.stems(wanted)  # refuses what is no split
+    return replace(pairs, split=wanted, limit=pairs.limit if limit is None else limit)
+
+
+def _protocol_options(rules: BaseProtocol, protocol: Any) -> dict[str, Any]:
+    """The options of a protocol of masked views that is given as an object."""
+    if protocol is None or isinstance(protocol, str):
+        return {}
+    if rules.key != "masked/1":
+        raise UsageError(
+            f"{rules.key} takes its options by name, such as stretch=True, and no {type(protocol).__name__}"
+        )
+    return {key: getattr(protocol, key) for key in rules.own_options}
+
+
+def _object(model: Any) -> Scorable:
+    """A model object or a run as it is; a class is refused with what to write."""
+    if isinstance(model, type):
+        raise UsageError(f"{model.__name__} is a class; give an object of it, such as {model.__name__}(dataset.spec)")
+    if not isinstance(model, Run) and not hasattr(model, "state_dict"):
+        raise UsageError(f"{model!r:.60} is no model: give a model object, a run, a name, a folder or a function")
+    found: Scorable = model
+    return found
+
+
+def _by_name(model: str, spec: ImageSpec, params: dict[str, Any] | None) -> tuple[Scorable, dict[str, Any] | None]:
+    """A registered model or a class in a file, built; a run's folder as it is.
+
+    Raises:
+        UsageError: unknown, or it has to be trained first.
+    """
+    from fusionbench.models import MODELS, create_model
+
+    if model in MODELS.names():
+        if hasattr(MODELS.get(model), "loss") or hasattr(MODELS.get(model), "fit"):
+            raise UsageError(f"{model} learns: train it first, fusionbench.train({model!r}, dataset, out=...)")
+        return create_model(model, spec, **(params or {})), params
+    if ".py:" in model:
+        from fusionbench.models.checks import load_class
+
+        cls: Any = load_class(model)
+        return cls(spec, **(params or {})), params
+    if not (Path(model) / "run.json").is_file():
+        from fusionbench.core.errors import unknown_name
+
+        raise unknown_name("model or run folder", model, MODELS.names(), "fusionbench list models")
+    return model, params
+
+
+def _masked(model: Any, data: Any, rules: Any, checked: Any, further: dict[str, Any], how: dict[str, Any]) -> Result:
+    from fusionbench.evaluation.masked import evaluate_masked
+
+    for key in further:
+        if key not in _MASKED:
+            known = ", ".join(sorted([*rules.own_options, *_MASKED]))
+            raise UsageError(f"{rules.key} has no option {key!r}; it has {known}")
+    settings = {"split": data.split, "protocol": rules.settings(checked), "limit": data.limit}
+    return evaluate_masked(model, data.dataset, **settings, **further, **how)
