@@ -64,7 +64,7 @@ def _total(xp: Any, images: list[Image]) -> Array:
     height, width = images[0].shape
     stacks = [image.stored for image in images]
     loops = LOOPS.compiled(SECONDS * len(images) * images[0].count) if xp is np else None
-    information = functools.partial(_information, xp) if loops is None else functools.partial(_by_compiled, loops)
+    information = functools.partial(_information, xp) if loops is None else _Compiled(loops)
     batch = 1 if xp is np else stacks[0].shape[0]
     rows = max(1, (BLOCK if xp is np else DEVICE_BLOCK) // (batch * (width - 2)))
     total: Array = 0.0
@@ -106,40 +106,53 @@ def _information(xp: Any, fused: Array, sources: Sequence[Array]) -> list[Array]
     return [_normalised_information(xp, windows, _windows(xp, source)) for source in sources]
 
 
-def _by_compiled(loops: ModuleType, fused: np.ndarray, sources: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """:func:`_information` by :mod:`fusionbench.metrics._fmi_compiled`, with the same bits."""
-    count = (fused.shape[0] - 2) * (fused.shape[1] - 2)
-    chunks, lanes = -(-count // loops.LANES), loops.LANES
-    cells = np.empty((chunks, 35, lanes))
+class _Compiled:
+    """:func:`_information` by :mod:`fusionbench.metrics._fmi_compiled`, with the same bits, in memory of its own."""
 
-    def windows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pdf, about = np.empty((chunks, 9, lanes)), np.empty((chunks, 13, lanes))
-        loops.fmi_windows(np.ascontiguousarray(x), pdf, about)
-        loops.fmi_entropy(pdf, _log(pdf), about)
-        return pdf, about
+    def __init__(self, loops: ModuleType) -> None:
+        self._loops, self._room = loops, 0
 
-    found, of_fused = [], windows(fused)
-    for source in sources:
-        of_source = windows(source)
-        signed = loops.fmi_joint(*of_fused, *of_source, cells)
-        logarithms = _log(np.abs(cells) + TINY if signed else cells)
-        values = np.empty((chunks, lanes))
-        loops.fmi_value(cells, logarithms, of_fused[1], of_source[1], values)
-        found.append(values.reshape(-1)[:count])
-    return found
+    def __call__(self, fused: np.ndarray, sources: Sequence[np.ndarray]) -> list[np.ndarray]:
+        count, loops = (fused.shape[0] - 2) * (fused.shape[1] - 2), self._loops
+        chunks, lanes = -(-count // loops.LANES), loops.LANES
+        if self._room != chunks:
+            self._room = chunks
+            self._cells, self._logarithms = np.empty((2, chunks, 35, lanes))
+            self._of_fused, self._of_source = (
+                (np.empty((chunks, 9, lanes)), np.empty((chunks, 13, lanes))) for _ in range(2)
+            )
+        cells, logarithms, found = self._cells, self._logarithms, []
+        self._windows(fused, *self._of_fused)
+        for source in sources:
+            self._windows(source, *self._of_source)
+            whole = cells
+            if loops.fmi_joint(*self._of_fused, *self._of_source, cells):  # some may not be positive
+                whole = np.abs(cells, out=logarithms)
+                whole += TINY
+            _log(whole, logarithms)
+            values = np.empty((chunks, lanes))
+            loops.fmi_value(cells, logarithms, self._of_fused[1], self._of_source[1], values)
+            found.append(values.reshape(-1)[:count])
+        return found
+
+    def _windows(self, x: np.ndarray, pdf: np.ndarray, about: np.ndarray) -> None:
+        self._loops.fmi_windows(np.ascontiguousarray(x), pdf, about)
+        logarithms = self._logarithms.reshape(-1)[: pdf.size].reshape(pdf.shape)
+        self._loops.fmi_entropy(pdf, _log(pdf, logarithms), about)
 
 
-def _log(x: np.ndarray) -> np.ndarray:
+def _log(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     import cv2
 
-    return cv2.log(x.reshape(len(x), -1)).reshape(x.shape)  # half the time of NumPy's
+    cv2.log(x.reshape(len(x), -1), dst=out.reshape(len(x), -1))  # half the time of NumPy's
+    return out
 
 
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, on rows of flat, equal, inverted and unrelated windows."""
     x = np.arange(7 * 50, dtype=np.float64).reshape(7, 50) * 37 % 251
     others = [255 - x, x * x % 256, np.where(x < 90, 7.0, x), np.zeros_like(x), np.sqrt(x)]
-    both = [_information(np, x, others), _by_compiled(loops, x, others)]
+    both = [_information(np, x, others), _Compiled(loops)(x, others)]
     return all(np.array_equal(*values) for values in zip(*both, strict=True))
 
 
