@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Literal
 
@@ -16,7 +17,7 @@ SCALES, ORIENTATIONS = 4, 6
 MIN_WAVELENGTH, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
 BANDWIDTH, ANGULAR = 0.55, 1.2
 CACHE_BYTES = 128 << 20
-BLOCK = 32  # columns of a spectrum: with 480 rows they take 0.25 MB
+BLOCK = 16  # columns of a spectrum: eight times with 480 rows they take 1 MB
 LowPass = Literal["centred", "off by one"]
 
 
@@ -28,68 +29,81 @@ def transform() -> ModuleType:
     return module
 
 
-def spectra(image: Image) -> tuple[Array, Array]:
-    """The half spectrum of an image and -i times it, for :func:`responses`: (W//2+1,H), on a device (N,H,W//2+1)."""
+def half_spectrum(image: Image) -> Array:
+    """The half spectrum of an image that :func:`responses` takes: (W//2+1,H), on a device (N,H,W//2+1)."""
     if image.xp is np:
-        spectrum = np.ascontiguousarray(transform().rfft2(image.pixels).T)
-    else:
-        spectrum = image.xp.fft.rfft2(image.pixels)
-    return spectrum, -1j * spectrum
+        return np.ascontiguousarray(transform().rfft2(image.pixels).T)
+    return image.xp.fft.rfft2(image.pixels)
 
 
-def responses(image: Image, halves: tuple[Array, Array], filters: Filters, orientation: int) -> tuple[Array, Array]:
-    """The even and odd responses at every scale: real parts of filters in frequency give even ones, and so on.
+def responses(image: Image, half: Array, filters: Filters, orientation: int) -> tuple[list[Array], list[Array]]:
+    """The even and odd responses of tensors at every scale, each (N,H,W).
 
-    Both are real, so two inverse transforms of half spectra do what one of a whole spectrum would, and their results
-    lie apart in memory. Arrays (4,H,W) of NumPy, or lists of tensors.
+    Real parts of filters in frequency give even responses, and so on. Both are real, so two inverse transforms of half
+    spectra do what one of a whole spectrum would, and their results lie apart in memory.
     """
     xp, shape = image.xp, image.shape
-    found: tuple[Array, Array] = ([], [])
-    if xp is np:
-        found = np.empty((SCALES, *shape)), np.empty((SCALES, *shape))
-        rows = np.empty((shape[0], shape[1] // 2 + 1), np.complex128)
-    for half, angular, parity in zip(halves, filters.angular(orientation), found, strict=True):
-        if xp is np:
-            turned = half * angular.T
-            for radial, response in zip(filters.radial, parity, strict=True):
-                _inverse(turned, radial, rows, response)
-        else:
-            turned = half * xp.from_numpy(angular).to(half.device)
-            parity += [
-                xp.fft.irfft2(
-                    turned * xp.from_numpy(np.ascontiguousarray(radial[:, ::2].T)).to(half.device), s=shape
-                )
-                for radial in filters.radial
-            ]
+    found: tuple[list[Array], list[Array]] = ([], [])
+    for one, angular, parity in zip((half, -1j * half), filters.angular(orientation), found, strict=True):
+        turned = one * xp.from_numpy(angular.T.copy()).to(half.device)
+        for radial in filters.radial[:, :, ::2]:
+            parity.append(xp.fft.irfft2(turned * xp.from_numpy(radial.T.copy()).to(half.device), s=shape))
     return found
 
 
-def _inverse(turned: np.ndarray, radial: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-    """The inverse transform of a half spectrum (columns first) times a filter, into ``out`` (H,W).
+class Rows:
+    """The responses of one NumPy image to the filters of one orientation, a few rows of all at a time.
 
-    Column by column in blocks that fit the processor's cache, then row by row from ``rows`` (H,W//2+1).
+    Inverse transforms of all columns leave eight planes of half rows; these are transformed when they are asked for, so
+    that what is made of the responses finds them in the processor's cache.
     """
-    height, width = out.shape
-    for left in range(0, len(turned), BLOCK):
-        block = slice(left, left + BLOCK)
-        product = np.multiply(turned[block].view(np.float64), radial[block])
-        if _by_opencv():
-            import cv2
 
-            pairs = product.reshape(-1, height, 2)
-            cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
-            columns = product.view(np.complex128)
-        else:
-            columns = transform().ifft(product.view(np.complex128), axis=1, overwrite_x=True)
-        rows[:, block] = columns.T
-    if _by_opencv():
-        # what OpenCV takes: the real part of the first bin, and the others from there on
-        packed = rows.view(np.float64)
-        packed[:, 1] = packed[:, 0]
-        flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS | cv2.DFT_REAL_OUTPUT
-        cv2.dft(packed[:, 1 : width + 1], dst=out, flags=flags)
-    else:
-        out[:] = transform().irfft(rows, n=width, axis=1, overwrite_x=True)
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._half = np.empty((2 * SCALES, shape[0], shape[1] // 2 + 1), np.complex128)
+
+    def load(self, half: np.ndarray, filters: Filters, orientation: int, loops: ModuleType | None) -> None:
+        """Take the responses to the filters of another orientation."""
+        height = self._shape[0]
+        even, odd = filters.angular(orientation)
+        for left in range(0, len(half), BLOCK):
+            block = slice(left, left + BLOCK)
+            here = half[block]
+            products = np.empty((2 * SCALES, len(here), 2 * height))
+            if loops is None:
+                for first, turned in ((0, here * even[block]), (SCALES, (-1j * here) * odd[block])):
+                    np.multiply(turned.view(np.float64), filters.radial[:, block], out=products[first : first + SCALES])
+            else:
+                loops.qp_products(here.view(np.float64), even[block], odd[block], filters.radial, left, products)
+            if _by_opencv():
+                import cv2
+
+                pairs = products.reshape(-1, height, 2)
+                cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
+                columns = products.view(np.complex128)
+            else:
+                columns = transform().ifft(products.view(np.complex128), axis=2, overwrite_x=True)
+            self._half[:, :, block] = columns.swapaxes(1, 2)
+        if _by_opencv():  # which takes the real part of the first bin, and the others from there on
+            packed = self._half.view(np.float64)
+            packed[..., 1] = packed[..., 0]
+
+    def of(self, top: int, bottom: int, places: Sequence[int] = range(2 * SCALES)) -> np.ndarray:
+        """Responses of the rows from ``top`` to ``bottom``: (8,rows,W), at the four scales first even, then odd.
+
+        ``places``: these of the eight.
+        """
+        rows, width = self._half[:, top:bottom], self._shape[1]
+        found = np.empty((len(places), rows.shape[1], width))
+        for place, out in zip(places, found, strict=True):
+            if _by_opencv():
+                import cv2
+
+                flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS | cv2.DFT_REAL_OUTPUT
+                cv2.dft(rows[place].view(np.float64)[:, 1 : width + 1], dst=out, flags=flags)
+            else:
+                out[:] = transform().irfft(rows[place], n=width, axis=1)
+        return found
 
 
 def _by_opencv() -> bool:
@@ -102,7 +116,7 @@ def _by_opencv() -> bool:
 class Filters:
     """Log-Gabor filters of one image size as factors: one a scale and, even and odd, one an orientation.
 
-    Only the half of the spectrum that a real image needs. ``radial`` (W//2+1,2·H) has columns first, and every value
+    Only the half of the spectrum that a real image needs. ``radial`` (4,W//2+1,2·H) has columns first, and every value
     twice, beside the real and the imaginary part of a spectrum.
     """
 
@@ -114,12 +128,13 @@ class Filters:
         radius = np.hypot(x[None, :half], y[:, None])
         radius[0, 0] = 1
         logarithm = np.log(radius)
-        self.radial = []
+        radials = []
         for scale in range(SCALES):
             centre = -math.log(MIN_WAVELENGTH * STEP**scale)
             radial = np.exp((logarithm - centre) ** 2 / (-2 * math.log(BANDWIDTH) ** 2))
             radial[0, 0] = 0
-            self.radial.append(np.repeat(radial.T, 2, axis=1))
+            radials.append(np.repeat(radial.T, 2, axis=1))
+        self.radial = np.stack(radials)
         self._angular: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._gains: dict[int, float] = {}
         self.cached = False
@@ -131,13 +146,13 @@ class Filters:
         return height * (width // 2 + 1) * 8 * (2 * SCALES + 2 * ORIENTATIONS)
 
     def angular(self, orientation: int) -> tuple[np.ndarray, np.ndarray]:
-        """The even and the odd part under negation of the frequency, each (H, W//2+1)."""
+        """The even and the odd part under negation of the frequency, each (W//2+1,H)."""
         found = self._angular.get(orientation)
         if found is None:
             here = self._one_sided(orientation, self._rows, self._columns)
             height, width = self.shape
             there = self._one_sided(orientation, -self._rows % height, -self._columns % width)
-            found = (here + there) / 2, (here - there) / 2
+            found = ((here + there) / 2).T.copy(), ((here - there) / 2).T.copy()
             if self.cached:
                 self._angular[orientation] = found
         return found
@@ -158,16 +173,16 @@ class Filters:
         if orientation not in self._gains:
             even, odd = self.angular(orientation)
             # all columns but those without a partner in the other half count twice
-            weight = np.full(even.shape[1], 2.0)
+            weight = np.full(len(even), 2.0)
             weight[0] = 1
             if self.shape[1] % 2 == 0:
                 weight[-1] = 1
-            total = self.radial[0][:, ::2].T.copy()
+            total = self.radial[0][:, ::2].copy()
             for radial in self.radial[1:]:
-                total += radial[:, ::2].T
+                total += radial[:, ::2]
             total *= even
-            finest = self.radial[0][:, ::2].T ** 2 * (even * even + odd * odd)
-            self._gains[orientation] = float(((total * total) @ weight).sum() / (finest @ weight).sum())
+            finest = self.radial[0][:, ::2] ** 2 * (even * even + odd * odd)
+            self._gains[orientation] = float((weight @ (total * total)).sum() / (weight @ finest).sum())
         return self._gains[orientation]
 
 
