@@ -17,13 +17,7 @@ from fusionbench.metrics._images import BAND, Array, Image, namespace
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
 Order = Literal["matlab", "octave", "window"]  # in which published code adds the terms of a 3×3 sum
-_CV2 = {  # OpenCV's names
-    "valid": "BORDER_CONSTANT",
-    "zero": "BORDER_CONSTANT",
-    "replicate": "BORDER_REPLICATE",
-    "reflect": "BORDER_REFLECT_101",
-    "symmetric": "BORDER_REFLECT",
-}
+_CV2 = {"valid": 0, "zero": 0, "replicate": 1, "reflect": 4, "symmetric": 2}  # OpenCV's numbers, which it never changes
 _BLOCK = 32  # outputs per block of the banded product
 
 
@@ -52,7 +46,7 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
         import cv2
 
         # two calls of filter2D take a third longer
-        y = cv2.sepFilter2D(x, -1, rows, columns, borderType=getattr(cv2, _CV2[border]))
+        y = cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
         return y if border != "valid" else _inside(y, len(columns), len(rows))
     x = pad(x, len(columns) // 2, len(rows) // 2, border)
     return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)
@@ -71,7 +65,7 @@ def _box(x: Array, weights: np.ndarray, border: Border, whole: bool) -> Array:
     import cv2
 
     size = (len(weights), len(weights))
-    y = cv2.boxFilter(x, -1, size, normalize=False, borderType=getattr(cv2, _CV2[border]))
+    y = cv2.boxFilter(x, -1, size, normalize=False, borderType=_CV2[border])
     return y if border != "valid" else _inside(y, *size)
 
 
@@ -131,7 +125,7 @@ def pad_border(x: Array, width: int, border: Border) -> Array:
     if isinstance(x, np.ndarray):
         import cv2
 
-        return cv2.copyMakeBorder(x, width, width, width, width, getattr(cv2, _CV2[border]))
+        return cv2.copyMakeBorder(x, width, width, width, width, _CV2[border])
     return pad(x, width, width, border)
 
 
