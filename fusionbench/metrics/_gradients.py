@@ -26,7 +26,7 @@ class NoGradientError(UsageError):
 
 def recorded(*values: Any) -> bool:
     """Whether autograd records one of these arrays, tensors or numbers."""
-    for value in values:  # every operation of a formula asks: a generator would take twice as long
+    for value in values:  # noqa: SIM110: every operation of a formula asks, and a generator takes twice as long
         if getattr(value, "requires_grad", False):
             return True
     return False

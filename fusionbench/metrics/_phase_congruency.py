@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -66,22 +65,19 @@ def _compute_by_rows(image: Image, filters: Filters) -> tuple[Array, Array, Arra
     return found[0], found[1], found[2]
 
 
-def _add_piece(
-    sums: np.ndarray, responses_of: np.ndarray, threshold: float, loops: ModuleType | None
-) -> np.ndarray:
+def _add_piece(sums: np.ndarray, responses_of: np.ndarray, threshold: float, loops: ModuleType | None) -> np.ndarray:
     """:func:`_add` for (8,rows,W) responses, by compiled code where there is any: with the same bits."""
     if loops is None:
         found: np.ndarray = _add(np, sums, responses_of[:SCALES], responses_of[SCALES:], threshold)
         return found
-    energy, exponent, square = np.empty((3, *sums.shape[1:]))
+    energy, exponent = np.empty((2, *sums.shape[1:]))
+    square = np.empty(sums.shape[1:])
     loops.qp_energy(responses_of, threshold, energy, exponent, square)
     loops.qp_add(energy, _exp(np, exponent), sums[0], sums[1], square)
     return square
 
 
-def _add(
-    xp: Any, sums: Sequence[Array], evens: Sequence[Array], odds: Sequence[Array], threshold: Array
-) -> Array:
+def _add(xp: Any, sums: Array, evens: Array, odds: Array, threshold: Array) -> Array:
     """Add energy and amplitude of one orientation to their sums; the square of its phase congruency."""
     energy, amplitude = _energy(xp, evens, odds, threshold)
     for total, part in zip(sums, (energy, amplitude), strict=True):
@@ -90,7 +86,7 @@ def _add(
     return congruency * congruency
 
 
-def _moments(xp: Any, sums: Sequence[Array], squares: Sequence[Array]) -> tuple[Array, Array, Array]:
+def _moments(xp: Any, sums: Array, squares: Array) -> tuple[Array, Array, Array]:
     """Phase congruency, its maximum and its minimum moment, from sums and squares over the orientations."""
     angles = [orientation * math.pi / ORIENTATIONS for orientation in range(ORIENTATIONS)]
     shares = [(math.cos(angle) ** 2, math.sin(angle) ** 2, math.cos(angle) * math.sin(angle)) for angle in angles]
@@ -115,7 +111,7 @@ def _noise_threshold(xp: Any, finest: Array, noise_gain: float, loops: ModuleTyp
     return threshold[..., None, None]
 
 
-def _energy(xp: Any, evens: Sequence[Array], odds: Sequence[Array], threshold: Array) -> tuple[Array, Array]:
+def _energy(xp: Any, evens: Array, odds: Array, threshold: Array) -> tuple[Array, Array]:
     """(weighted local energy above the noise, sum of amplitudes) of one orientation."""
     even, odd = functools.reduce(xp.add, evens), functools.reduce(xp.add, odds)
     amplitudes = [_magnitude(xp, e, o) for e, o in zip(evens, odds, strict=True)]

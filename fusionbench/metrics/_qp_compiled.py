@@ -3,7 +3,7 @@
 As in :mod:`fusionbench.metrics._fmi_compiled`.
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator,no-untyped-call"
 
 from __future__ import annotations
 

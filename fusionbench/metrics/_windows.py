@@ -59,7 +59,7 @@ def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _box(x: Array, weights: np.ndarray, border: Border, whole: bool) -> Array:
-    """:func:`separable` with one window for both axes; sums over boxes of ``whole`` numbers run on, as they are exact."""
+    """:func:`separable` with one window for both axes; sums over boxes of ``whole`` numbers are exact, and run on."""
     if not (whole and isinstance(x, np.ndarray) and weights is ones(len(weights))):
         return separable(x, weights, border=border)
     import cv2

@@ -35,8 +35,8 @@ TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight colu
 class SourcePair:
     """The sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
 
-    They are copied, since what is cached of them would not follow arrays that are changed in place later; ``copy=False``
-    saves the memory where nobody does that.
+    They are copied, since what is cached of them would not follow arrays that are changed in place later;
+    ``copy=False`` saves the memory where nobody does that.
     ``metrics`` are names or records that need ``"pair"`` or ``"fused"``; ``None`` takes the eight of the field's
     tables. ``ids`` name the images in messages.
 
