@@ -26,7 +26,8 @@ class NoGradientError(UsageError):
 
 def recorded(*values: Any) -> bool:
     """Whether autograd records one of these arrays, tensors or numbers."""
-    for value in values:  # noqa: SIM110: every operation of a formula asks, and a generator takes twice as long
+    # every operation of a formula asks, and a generator takes twice as long
+    for value in values:  # noqa: SIM110
         if getattr(value, "requires_grad", False):
             return True
     return False
