@@ -149,3 +149,15 @@ def test_bands_are_seamless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BAND_PIXELS", 45 * 7)
     monkeypatch.setattr(congruency_of, "PIECE", 45 * 11)
     assert qp(fused, a, b)[0] == pytest.approx(whole, rel=1e-13)
+
+
+@pytest.mark.parametrize("size", [(40, 45), (33, 52)])
+def test_transforms_of_either_library_give_the_same_value(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused, a, b = stacks(1, size)
+    found = []
+    for by_opencv in (True, False):
+        monkeypatch.setattr(_log_gabor, "_by_opencv", lambda by_opencv=by_opencv: by_opencv)
+        found.append(qp(fused, a, b)[0])
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
