@@ -115,11 +115,9 @@ class Image:
 
     def cached(self, key: Any, compute: Callable[[], T]) -> T:
         """The intermediate called ``key``, computed by ``compute`` on first use and cached."""
-        found: T
-        try:
-            found = self._cache[key]
-        except KeyError:
-            found = self._cache[key] = compute()
+        if key not in self._cache:
+            self._cache[key] = compute()
+        found: T = self._cache[key]
         return found
 
     def with_pixels(self, pixels: Array) -> Image:
