@@ -51,7 +51,7 @@ def responses(image: Image, half: Array, filters: Filters, orientation: int) -> 
     return found
 
 
-class Rows:
+class RowResponses:
     """The responses of one NumPy image to the filters of one orientation, a few rows of all at a time.
 
     Inverse transforms of all columns leave eight planes of half rows; these are transformed when they are asked for, so

@@ -12,7 +12,7 @@ import numpy as np
 from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import Array, Image
 from fusionbench.metrics._kernel import Loops
-from fusionbench.metrics._log_gabor import ORIENTATIONS, SCALES, Filters, Rows, half_spectrum, responses
+from fusionbench.metrics._log_gabor import ORIENTATIONS, SCALES, Filters, RowResponses, half_spectrum, responses
 
 NOISE_SIGMAS, NOISE_SCALE = 2.0, 1.7
 CUT, SHARPNESS = 0.5, 10.0
@@ -46,7 +46,7 @@ def _compute_by_rows(image: Image, filters: Filters) -> tuple[Array, Array, Arra
     height, width = image.shape
     step = max(1, PIECE // width)
     tops = range(0, height, step)
-    half, rows = half_spectrum(image), Rows(image.shape)
+    half, rows = half_spectrum(image), RowResponses(image.shape)
     sums, squares = np.zeros((2, height, width)), np.empty((ORIENTATIONS, height, width))
     finest = np.empty((height, width))
     for orientation in range(ORIENTATIONS):
@@ -175,7 +175,7 @@ def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one."""
     image = Image(np.random.default_rng(0).integers(0, 256, (29, 300)) * (np.arange(300) % 99 > 9.0))
     filters, found = Filters(*image.shape, "centred"), []
-    half, rows = half_spectrum(image), Rows(image.shape)
+    half, rows = half_spectrum(image), RowResponses(image.shape)
     for each in (None, loops):
         sums = np.zeros((2, *image.shape))
         for orientation in (0, 4):
