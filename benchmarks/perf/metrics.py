@@ -1,16 +1,18 @@
 """Time metrics on one 640×480 pair, and the eight of tables against a plain composition of public libraries.
 
-    OMP_NUM_THREADS=1 python benchmarks/perf/metrics.py [--repeats 7] [--json OUT]
+    OMP_NUM_THREADS=1 python benchmarks/perf/metrics.py [--repeats 7] [--kernel numpy] [--json OUT]
 
 Everything runs in one process on one core. The composition computes the same eight values (dialect ``cddfuse``)
 the way the public evaluators do: full two-dimensional Gaussian windows by SciPy's ``convolve2d``, scikit-learn's
 ``mutual_info_score``, scikit-image's ``structural_similarity``, one source after the other. Values are checked to
-be equal before anything is timed. Rounds of all contestants are interleaved, so that a busy machine slows all.
+be equal before anything is timed. ``--kernel`` says whether FMI and Q_P use compiled code (the extra ``fast``). Rounds
+of all contestants are interleaved, so that a busy machine slows all.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -27,6 +29,7 @@ from skimage.metrics import structural_similarity
 from sklearn.metrics import mutual_info_score
 
 from fusionbench.metrics.engine import SourcePair, available, score_images
+from fusionbench.synth import kernel
 
 HEIGHT, WIDTH = 480, 640
 
@@ -196,8 +199,11 @@ def cuda_rate(f: np.ndarray, a: np.ndarray, b: np.ndarray, metrics: list[str] | 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--kernel", choices=kernel.CHOICES, default="numba" if kernel.installed() else "numpy")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    os.environ[kernel.VARIABLE] = options.kernel
+    print(f"kernel of fmi and qp: {options.kernel}")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     f, a, b = scene()
@@ -253,7 +259,7 @@ def main() -> None:
     for what in lists:
         name = f"5 methods, {what}"
         ratios[f"{name}: one pair / separate"] = seconds[f"{name}, one pair"] / seconds[f"{name}, separate"]
-    for name in ("fmi", "qp"):
+    for name in ("fmi", "fmi_dct", "fmi_wavelet", "fmi_edge", "qp"):
         ratios[f"{name} / all of standard/1"] = seconds[f"ours {name}"] / seconds["ours, all of standard/1"]
     for peer in ("torchmetrics", "piq", "sewar"):
         for metric in ("vif", "ssim"):

@@ -190,7 +190,8 @@ def _score(
         ]
         if not able:
             return {}
-        pairs[key] = SourcePair(stacks[1], stacks[2], able)
+        # not copied: while the pair holds the arrays, no others can have their ids
+        pairs[key] = SourcePair(stacks[1], stacks[2], able, copy=False)
     with np.errstate(all="ignore"):  # a value that is not finite is no candidate
         return {int(name): float(np.mean(values)) for name, values in pairs[key].score(stacks[0]).items()}
 

@@ -26,7 +26,11 @@ class NoGradientError(UsageError):
 
 def recorded(*values: Any) -> bool:
     """Whether autograd records one of these arrays, tensors or numbers."""
-    return any(getattr(value, "requires_grad", False) for value in values)
+    # every operation of a formula asks, and a generator takes twice as long
+    for value in values:  # noqa: SIM110
+        if getattr(value, "requires_grad", False):
+            return True
+    return False
 
 
 def wants_gradient(*stacks: Any) -> bool:
@@ -50,7 +54,7 @@ def refuse_gradient(why: str, *arrays: Array) -> None:
 
 def _in_place(inplace: Callable[[Any, Any], Any], plain: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def apply(x: Array, y: Array) -> Array:
-        return plain(x, y) if recorded(x, y) else inplace(x, y)
+        return inplace(x, y) if isinstance(x, np.ndarray) or not recorded(x, y) else plain(x, y)
 
     return apply
 

@@ -12,18 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from fusionbench.metrics._gradients import divided, root, subtracted
+from fusionbench.metrics._gradients import divided, multiplied, root, subtracted
 from fusionbench.metrics._images import BAND, Array, Image, namespace
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
 Order = Literal["matlab", "octave", "window"]  # in which published code adds the terms of a 3×3 sum
-_CV2 = {  # OpenCV's names
-    "valid": "BORDER_CONSTANT",
-    "zero": "BORDER_CONSTANT",
-    "replicate": "BORDER_REPLICATE",
-    "reflect": "BORDER_REFLECT_101",
-    "symmetric": "BORDER_REFLECT",
-}
+_CV2 = {"valid": 0, "zero": 0, "replicate": 1, "reflect": 4, "symmetric": 2}  # OpenCV's numbers, which it never changes
 _BLOCK = 32  # outputs per block of the banded product
 
 
@@ -51,19 +45,28 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
     if isinstance(x, np.ndarray):
         import cv2
 
-        if border != "valid":
-            return cv2.sepFilter2D(x, -1, rows, columns, borderType=getattr(cv2, _CV2[border]))
-        down, right = len(columns) // 2, len(rows) // 2
-        y = x
-        if down:
-            y = cv2.filter2D(y, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)
-            y = y[down : len(y) - (len(columns) - 1 - down)]
-        if right:
-            y = cv2.filter2D(y, -1, rows[None], borderType=cv2.BORDER_CONSTANT)
-            y = y[:, right : y.shape[1] - (len(rows) - 1 - right)]
-        return y
+        # two calls of filter2D take a third longer
+        y = cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
+        return y if border != "valid" else _inside(y, len(columns), len(rows))
     x = pad(x, len(columns) // 2, len(rows) // 2, border)
     return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)
+
+
+def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The outputs whose window of ``height`` rows and ``width`` columns lies inside."""
+    down, right = height // 2, width // 2
+    return x[down : len(x) - (height - 1 - down), right : x.shape[1] - (width - 1 - right)]
+
+
+def _box(x: Array, weights: np.ndarray, border: Border, whole: bool) -> Array:
+    """:func:`separable` with one window for both axes; sums over boxes of ``whole`` numbers are exact, and run on."""
+    if not (whole and isinstance(x, np.ndarray) and weights is ones(len(weights))):
+        return separable(x, weights, border=border)
+    import cv2
+
+    size = (len(weights), len(weights))
+    y = cv2.boxFilter(x, -1, size, normalize=False, borderType=_CV2[border])
+    return y if border != "valid" else _inside(y, *size)
 
 
 def pad(x: Array, down: int, right: int, border: Border) -> Array:
@@ -122,7 +125,7 @@ def pad_border(x: Array, width: int, border: Border) -> Array:
     if isinstance(x, np.ndarray):
         import cv2
 
-        return cv2.copyMakeBorder(x, width, width, width, width, getattr(cv2, _CV2[border]))
+        return cv2.copyMakeBorder(x, width, width, width, width, _CV2[border])
     return pad(x, width, width, border)
 
 
@@ -197,9 +200,9 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
     """
 
     def compute() -> tuple[Array, Array]:
-        x = image.pixels
-        mean = separable(x, weights, border=border)
-        square = separable(x * x, weights, border=border)
+        x, whole = image.pixels, image.grey is not None
+        mean = _box(x, weights, border, whole)
+        square = _box(x * x, weights, border, whole)
         return _central(mean, mean, square, _weight(weights))
 
     return image.cached(("moments", key), compute)
@@ -207,7 +210,8 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
 
 def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Array) -> Array:
     """Local covariance of two images, given the product ``means`` of their local means."""
-    product = separable(x.pixels * y.pixels, weights, border=border)
+    whole = x.grey is not None and y.grey is not None
+    product = _box(x.pixels * y.pixels, weights, border, whole)
     weight = _weight(weights)
     if weight != 1:
         product = divided(product, weight)
@@ -221,6 +225,7 @@ def _weight(weights: np.ndarray) -> float:
 
 def _central(mean_x: Array, mean_y: Array, product: Array, weight: float) -> tuple[Array, Array]:
     if weight == 1:
-        return mean_x, product - mean_x * mean_y
+        return mean_x, subtracted(product, mean_x * mean_y)
     # weight * sum(xy) - sum(x) sum(y) of whole numbers is exact in float64
-    return mean_x / weight, (weight * product - mean_x * mean_y) / weight**2
+    spread = subtracted(multiplied(product, weight), mean_x * mean_y)
+    return mean_x / weight, divided(spread, weight**2)

@@ -35,6 +35,8 @@ TABLE = ("en", "sd", "sf", "mi", "scd", "vif", "qabf", "ssim")  # the eight colu
 class SourcePair:
     """The sources that fused images are scored against: ``a`` and ``b`` are (N,H,W), uint8 or float on 0..255.
 
+    They are copied, since what is cached of them would not follow arrays that are changed in place later;
+    ``copy=False`` saves the memory where nobody does that.
     ``metrics`` are names or records that need ``"pair"`` or ``"fused"``; ``None`` takes the eight of the field's
     tables. ``ids`` name the images in messages.
 
@@ -62,9 +64,12 @@ class SourcePair:
         dialect: str = STANDARD,
         ids: Sequence[object] | None = None,
         persistent: bool = True,
+        copy: bool = True,
     ) -> None:
         check_stacks((a, b), ("a", "b"), ids)
         self.metrics, self.ids = choose(metrics, dialect), ids
+        if persistent and copy:
+            a, b = _own(a), _own(b)
         self.a, self.b = a, b
         self._recorded: list[Image] | None = None
         self._sources = [*zip(to_images(a, persistent), to_images(b, persistent), strict=True)] if len(a) else []
@@ -126,6 +131,13 @@ class SourcePair:
                 rows[metric.name].append(metric.function.kernel(*images))
 
 
+def _own(stack: Any) -> Any:
+    """A copy, but of tensors that require grad, of which nothing is cached."""
+    if isinstance(stack, np.ndarray):
+        return stack.copy()
+    return stack if recorded(stack) else stack.clone()
+
+
 def score_images(
     fused: Any, a: Any, b: Any, metrics: Sequence[str | Metric] | None = None, dialect: str = STANDARD
 ) -> dict[str, Any]:
@@ -145,7 +157,7 @@ def score_images(
     chosen = choose(metrics, dialect)
     on_device = not isinstance(a, np.ndarray) and hasattr(a, "device") and a.device.type not in ("cpu", "mps")
     if on_device or wants_gradient(fused, a, b):
-        return SourcePair(a, b, chosen).score(fused)
+        return SourcePair(a, b, chosen, copy=False).score(fused)
     check_stacks((fused, a, b), ("fused", "a", "b"))
     rows = [
         SourcePair(a[i : i + 1], b[i : i + 1], chosen, persistent=False).score(fused[i : i + 1])

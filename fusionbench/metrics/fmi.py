@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,13 @@ from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._fmi_features import Feature, feature_of
 from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
+from fusionbench.metrics._kernel import Loops
 
 CELLS = 9  # of a 3×3 window, column by column
-BLOCK, DEVICE_BLOCK = (
-    1 << 12,
-    1 << 20,
-)  # windows at a time: what they need fits the processor's cache, a device's memory
+OFFSETS = [(row, column) for column in range(3) for row in range(3)]
+# windows at a time: what they need fits the processor's cache, a device's memory
+BLOCK, DEVICE_BLOCK = 1 << 11, 1 << 20
+SECONDS = 0.25e-6  # a window of an image without compiled code
 TINY = 1e-300  # whose logarithm is finite
 UNRELATED = 1e150  # norm of a flat window: finite, for gradients
 ROUNDING = 1e-12  # of a covariance that is summed from values up to 100
@@ -50,19 +54,106 @@ def fmi(fused: Image, a: Image, b: Image, *more: Image, feature: Feature = "pixe
     """
     need_side(fused, 3, "fmi")
     images = [feature_of(image, feature) for image in (fused, a, b, *more)]
-    xp, total = fused.xp, 0.0
     height, width = images[0].shape  # of the feature
+    total = _total_of_binary(images) if fused.xp is np and feature == "edge" else _total(fused.xp, images)
+    return total / (len(images[1:]) * (height - 2) * (width - 2))
+
+
+def _total(xp: Any, images: list[Image]) -> Array:
+    """The sum of the values of all windows and sources, by blocks of rows."""
+    height, width = images[0].shape
     stacks = [image.stored for image in images]
+    loops = LOOPS.compiled(SECONDS * len(images) * images[0].count) if xp is np else None
+    information = functools.partial(_information, xp) if loops is None else _Compiled(loops)
     batch = 1 if xp is np else stacks[0].shape[0]
     rows = max(1, (BLOCK if xp is np else DEVICE_BLOCK) // (batch * (width - 2)))
+    total: Array = 0.0
     for top in range(0, height - 2, rows):
         f, *sources = (stack[..., top : top + rows + 2, :] for stack in stacks)
-        windows_f = _windows(xp, _double(f))
-        for s in sources:
-            value = _normalised_information(xp, windows_f, _windows(xp, _double(s)))
+        for s, value in zip(sources, information(_double(f), [_double(s) for s in sources]), strict=True):
             value = xp.where(_equal_windows(f, s), 1.0, value.reshape(*f.shape[:-2], -1, width - 2))
             total = total + value.sum(AXES)
-    return total / (len(images[1:]) * (height - 2) * (width - 2))
+    return total
+
+
+def _total_of_binary(images: list[Image]) -> Array:
+    """The same of images of 0 and 1, whose 512 windows make few pairs: each pair is computed once, and counted."""
+    codes = [_codes(image.stored) for image in images]
+    total: Array = 0.0
+    for code in codes[1:]:
+        counts = np.bincount((codes[0] << CELLS | code).ravel(), minlength=1 << 2 * CELLS)
+        pairs = np.flatnonzero(counts)
+        places = np.arange(CELLS)[:, None]
+        of_fused, of_source = pairs >> CELLS, pairs & (1 << CELLS) - 1
+        windows = (_distributions(np, (side >> places & 1).astype(np.float64)) for side in (of_fused, of_source))
+        values = np.where(of_fused == of_source, 1.0, _normalised_information(np, *windows))
+        total = total + (values * counts[pairs]).sum()
+    return total
+
+
+def _codes(x: np.ndarray) -> np.ndarray:
+    """A number below 512 for each window of an image of 0 and 1: bit k is its cell k."""
+    height, width = x.shape[0] - 2, x.shape[1] - 2
+    bits, code = x.astype(np.int64), np.zeros((height, width), np.int64)
+    for k, (row, column) in enumerate(OFFSETS):
+        code |= bits[row : row + height, column : column + width] << k
+    return code
+
+
+def _information(xp: Any, fused: Array, sources: Sequence[Array]) -> list[Array]:
+    """The value of each window of a block of rows with each source."""
+    windows = _windows(xp, fused)
+    return [_normalised_information(xp, windows, _windows(xp, source)) for source in sources]
+
+
+class _Compiled:
+    """:func:`_information` by :mod:`fusionbench.metrics._fmi_compiled`, with the same bits, in memory of its own."""
+
+    def __init__(self, loops: ModuleType) -> None:
+        self._loops, self._room = loops, 0
+
+    def __call__(self, fused: np.ndarray, sources: Sequence[np.ndarray]) -> list[np.ndarray]:
+        count, loops = (fused.shape[0] - 2) * (fused.shape[1] - 2), self._loops
+        chunks, lanes = -(-count // loops.LANES), loops.LANES
+        if self._room != chunks:
+            self._room = chunks
+            self._cells, self._logarithms = np.empty((2, chunks, 35, lanes))
+            self._of_fused, self._of_source = (
+                (np.empty((chunks, 9, lanes)), np.empty((chunks, 13, lanes))) for _ in range(2)
+            )
+        cells, logarithms, found = self._cells, self._logarithms, []
+        self._windows(fused, *self._of_fused)
+        for source in sources:
+            self._windows(source, *self._of_source)
+            whole = cells
+            if loops.fmi_joint(*self._of_fused, *self._of_source, cells):  # some may not be positive
+                whole = np.abs(cells, out=logarithms)
+                whole += TINY
+            _log(whole, logarithms)
+            values = np.empty((chunks, lanes))
+            loops.fmi_value(cells, logarithms, self._of_fused[1], self._of_source[1], values)
+            found.append(values.reshape(-1)[:count])
+        return found
+
+    def _windows(self, x: np.ndarray, pdf: np.ndarray, about: np.ndarray) -> None:
+        self._loops.fmi_windows(np.ascontiguousarray(x), pdf, about)
+        logarithms = self._logarithms.reshape(-1)[: pdf.size].reshape(pdf.shape)
+        self._loops.fmi_entropy(pdf, _log(pdf, logarithms), about)
+
+
+def _log(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    import cv2
+
+    cv2.log(x.reshape(len(x), -1), dst=out.reshape(len(x), -1))  # half the time of NumPy's
+    return out
+
+
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of this one, on rows of flat, equal, inverted and unrelated windows."""
+    x = np.arange(7 * 50, dtype=np.float64).reshape(7, 50) * 37 % 251
+    others = [255 - x, x * x % 256, np.where(x < 90, 7.0, x), np.zeros_like(x), np.sqrt(x)]
+    both = [_information(np, x, others), _Compiled(loops)(x, others)]
+    return all(np.array_equal(*values) for values in zip(*both, strict=True))
 
 
 def _double(x: Array) -> Array:
@@ -94,8 +185,12 @@ def _windows(xp: Any, x: Array) -> _Windows:
     height, width = x.shape[-2] - 2, x.shape[-1] - 2
     least = xp.minimum(xp.minimum(x[..., :-2, :], x[..., 1:-1, :]), x[..., 2:, :])
     least = xp.minimum(xp.minimum(least[..., :-2], least[..., 1:-1]), least[..., 2:])
-    offsets = [(row, column) for column in range(3) for row in range(3)]
-    cells = _stack(xp, [(x[..., row : row + height, column : column + width], least) for row, column in offsets])
+    cells = _stack(xp, [(x[..., row : row + height, column : column + width], least) for row, column in OFFSETS])
+    return _distributions(xp, cells)
+
+
+def _distributions(xp: Any, cells: Array) -> _Windows:
+    """Windows whose nine cells are the columns of (9,n), the least of each 0; or all equal."""
     sums = _running(xp, cells)
     flat = sums[-1] == 0
     any_flat = bool(flat.any())
@@ -243,17 +338,22 @@ def _running(xp: Any, rows: Array) -> Array:
 
 def _product(xp: Any, x: Array, y: Array) -> Array:
     """Σ_k x_k·y_k of (k,n) arrays."""
-    return np.einsum("kn,kn->n", x, y) if xp is np else (x * y).sum(0)
+    return np.add.reduce(x * y) if xp is np else (x * y).sum(0)
 
 
 def _weighted(xp: Any, rows: Array) -> Array:
     """Σ k·x_k of (k,n), counted from 1."""
     numbers = np.arange(1.0, len(rows) + 1)
-    return numbers @ rows if xp is np else xp.from_numpy(numbers).to(rows.device) @ rows
+    if xp is np:
+        return np.add.reduce(rows * numbers[:, None])  # term by term, as compiled code does
+    return xp.from_numpy(numbers).to(rows.device) @ rows
 
 
 def _reversed(xp: Any, rows: Array) -> Array:
     return rows[::-1] if xp is np else rows.flip(0)
+
+
+LOOPS = Loops("fmi", "fusionbench.metrics._fmi_compiled", _agrees)
 
 
 METRIC = Metric(

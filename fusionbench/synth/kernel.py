@@ -12,6 +12,7 @@ known answer; where it does not, or cannot be had, NumPy does the work after one
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -127,6 +128,19 @@ def _import(wait: bool = True) -> ModuleType:
     Raises:
         Timeout: another process compiles, and ``wait`` is false.
     """
+    module = import_compiled("fusionbench.synth.compiled", wait)
+    if (found := answer(module)) != ANSWER:
+        raise RuntimeError(f"numba {sys.modules['numba'].__version__} makes other views here (answer {found[:12]})")
+    return module
+
+
+def import_compiled(name: str, wait: bool = True) -> ModuleType:
+    """A module of functions for numba, whose machine code is compiled by one process and cached for others.
+
+    Raises:
+        Timeout: another process compiles, and ``wait`` is false.
+        RuntimeError: numba is too old, or the processor big-endian.
+    """
     if sys.byteorder != "little":
         raise RuntimeError("the compiled code is for little-endian processors")
     import numba
@@ -141,12 +155,9 @@ def _import(wait: bool = True) -> ModuleType:
     with FileLock(folder / "fusionbench.lock", timeout=-1 if wait else 0):
         config.CACHE_DIR = str(folder)  # functions get it when they are defined; those of others keep theirs
         try:
-            from fusionbench.synth import compiled as module
+            return importlib.import_module(name)
         finally:
             config.CACHE_DIR = before
-    if (found := answer(module)) != ANSWER:
-        raise RuntimeError(f"numba {numba.__version__} makes other views here (answer {found[:12]})")
-    return module
 
 
 def cache_folder() -> Path:

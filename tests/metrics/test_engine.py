@@ -201,3 +201,34 @@ def test_what_the_sources_cost_is_paid_once(monkeypatch: pytest.MonkeyPatch) -> 
     pair.score(fused)
     pair.score(fused.astype(np.float32))
     assert seen == [("fused",)] * 2, "the sources' pixels are not looked at again"
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float64", "tensor"])
+def test_a_pair_keeps_to_the_sources_that_it_was_given(kind: str) -> None:
+    """Cached shares of old pixels beside new ones would give values of neither."""
+    stacks_now = [image.astype(np.float64) + 0.25 if kind == "float64" else image.copy() for image in stacks(1)]
+    fused, a, b = [torch.from_numpy(x) for x in stacks_now] if kind == "tensor" else stacks_now
+    names = ["mi", "vif", "qabf", "ssim", "scd"]
+    pair = SourcePair(a, b, names)
+    before = {name: float(values[0]) for name, values in pair.score(fused).items()}
+    a[:, 10:40, 10:40] = 200
+    assert {name: float(values[0]) for name, values in pair.score(fused).items()} == before
+    now = {name: float(values[0]) for name, values in score_images(fused, a, b, names).items()}
+    assert now == {name: float(values[0]) for name, values in SourcePair(a, b, names).score(fused).items()}
+    assert all(now[name] != before[name] for name in names)
+
+
+def test_changed_arrays_are_scored_as_they_are() -> None:
+    """Whatever is kept from call to call (filters, memory, compiled code) depends on no pixel."""
+    fused, a, b = stacks(1)
+    names = SMALL
+    first = score_images(fused, a, b, names)
+    other, own = np.flip(fused, 1).copy(), fused.copy()
+    fused[:] = other
+    second = score_images(fused, a, b, names)
+    fused[:] = own
+    third = score_images(fused, a, b, names)
+    assert {name: values.tolist() for name, values in first.items()} == {
+        name: values.tolist() for name, values in third.items()
+    }
+    assert sum(second[name][0] != first[name][0] for name in names) > len(names) / 2

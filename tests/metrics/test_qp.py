@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fusionbench.metrics import _phase_congruency as congruency_of
 from fusionbench.metrics import qp as module
-from fusionbench.metrics._images import Image
-from fusionbench.metrics.qp import _filters, _maps, _median_square, qp
+from fusionbench.metrics.qp import qp
 from tests.metrics.scenes import stacks
 
 
@@ -34,96 +34,6 @@ def test_flat_sources_have_no_feature() -> None:
     assert np.isnan(qp(fused, flat, flat)[0])
 
 
-def test_phase_congruency_is_blind_to_brightness_and_marks_a_step() -> None:
-    step = np.full((48, 48), 60.0)
-    step[:, 24:] = 180
-    congruency, largest, smallest = _maps(Image(step), _filters(48, 48, "centred"))
-    assert ((congruency >= 0) & (congruency <= 1)).all() and (largest >= smallest).all()
-    # the image is continued periodically, so its left border is a step as well
-    assert set(np.argsort(congruency[20])[-4:]) <= {0, 23, 24, 47}
-    brighter = _maps(Image(step + 30), _filters(48, 48, "centred"))[0]
-    assert brighter == pytest.approx(congruency, abs=1e-9)
-
-
-def test_low_pass_placement_matters_at_odd_sides_only() -> None:
-    def of(size: tuple[int, int], low_pass: str) -> np.ndarray:
-        return np.stack(_filters(*size, low_pass).angular(1))  # type: ignore[arg-type]
-
-    assert np.array_equal(of((48, 54), "centred"), of((48, 54), "off by one"))
-    assert not np.array_equal(of((49, 55), "centred"), of((49, 55), "off by one"))
-
-
-def plain_filters(height: int, width: int, orientation: int, low_pass: str) -> np.ndarray:
-    """Log-Gabor filters (4,H,W) of one orientation, over the whole spectrum as Kovesi writes them."""
-
-    def bins(n: int) -> np.ndarray:
-        centred = np.arange(n) - n // 2
-        return np.fft.ifftshift(centred) / (n - 1 if n % 2 else n)
-
-    x, y = np.meshgrid(bins(width), bins(height))
-    radius, theta = np.hypot(x, y), np.arctan2(-y, x)
-    radius[0, 0] = 1
-    shift = np.fft.ifftshift if low_pass == "centred" else np.fft.fftshift
-    low_x, low_y = np.meshgrid(*(shift(np.arange(n) - n // 2) / n for n in (width, height)))
-    smooth = 1 / (1 + (np.hypot(low_x, low_y) / 0.45) ** 30)
-    angle = orientation * np.pi / 6
-    turn = np.abs(np.arctan2(np.sin(theta - angle), np.cos(theta - angle)))
-    angular = np.exp(-(turn**2) / (2 * (np.pi / 6 / 1.2) ** 2))
-    filters = np.empty((4, height, width))
-    for scale in range(4):
-        radial = np.exp(-(np.log(radius * 3 * 2.1**scale) ** 2) / (2 * np.log(0.55) ** 2)) * smooth
-        radial[0, 0] = 0
-        filters[scale] = radial * angular
-    return filters
-
-
-@pytest.mark.parametrize("low_pass", ["centred", "off by one"])
-@pytest.mark.parametrize("size", [(30, 32), (31, 33), (30, 33), (29, 28)])
-def test_half_spectra_give_the_responses_and_the_noise_gain_of_whole_filters(
-    size: tuple[int, int], low_pass: module.LowPass
-) -> None:
-    image = np.random.default_rng(3).uniform(0, 255, size)
-    filters = _filters(*size, low_pass)
-    half = np.fft.rfft2(image)
-    for orientation in (0, 2, 5):
-        plain = plain_filters(*size, orientation, low_pass)
-        expected = np.fft.ifft2(np.fft.fft2(image) * plain)
-        evens, odds = module._responses(Image(image), half, -1j * half, filters, orientation)
-        assert np.stack(evens) == pytest.approx(expected.real, abs=1e-10)
-        assert np.stack(odds) == pytest.approx(expected.imag, abs=1e-10)
-        kernels = np.fft.ifft2(plain).real
-        gain = (kernels.sum(0) ** 2).sum() * image.size / (plain[0] ** 2).sum()
-        assert filters.noise_gain(orientation) == pytest.approx(gain, rel=1e-12)
-
-
-def test_many_sizes_keep_few_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_cache", type(module._cache)())
-    one = _filters(40, 40, "centred")
-    assert _filters(40, 40, "centred") is one
-    monkeypatch.setattr(module, "CACHE_BYTES", 3 * one.nbytes)
-    for width in range(28, 60):
-        _filters(40, width, "centred").angular(0)
-    assert 1 <= len(module._cache) <= 4
-    assert sum(each.nbytes for each in module._cache.values()) <= module.CACHE_BYTES
-    assert (40, 59, "centred") in module._cache and (40, 40, "centred") not in module._cache
-    large = _filters(400, 400, "centred")  # more than all that may be kept
-    assert large.angular(0)[0] is not large.angular(0)[0]
-    assert (400, 400, "centred") not in module._cache
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4096, 10_001])
-@pytest.mark.parametrize("kind", ["rayleigh", "equal", "rising", "two values"])
-def test_the_median_is_exact(count: int, kind: str) -> None:
-    rng = np.random.default_rng(count)
-    values = {
-        "rayleigh": rng.rayleigh(size=count),
-        "equal": np.full(count, 0.3),
-        "rising": np.linspace(0, 5, count),  # no random order: a sample sees every part alike
-        "two values": rng.integers(0, 2, count) * 1.5,
-    }[kind]
-    assert _median_square(np, values) == np.median(values**2)
-
-
 def test_a_pair_keeps_what_its_sources_need_and_gives_the_same_bits() -> None:
     from fusionbench.metrics.engine import SourcePair
 
@@ -137,4 +47,5 @@ def test_bands_are_seamless(monkeypatch: pytest.MonkeyPatch) -> None:
     fused, a, b = stacks(1, (60, 45))
     whole = qp(fused, a, b)[0]
     monkeypatch.setattr(module, "BAND_PIXELS", 45 * 7)
+    monkeypatch.setattr(congruency_of, "PIECE", 45 * 11)
     assert qp(fused, a, b)[0] == pytest.approx(whole, rel=1e-13)

@@ -1,0 +1,212 @@
+"""Log-Gabor filters of phase congruency, and the responses of an image to them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+
+from fusionbench.metrics._images import Array, Image
+
+SCALES, ORIENTATIONS = 4, 6
+MIN_WAVELENGTH, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
+BANDWIDTH, ANGULAR = 0.55, 1.2
+CACHE_BYTES = 128 << 20
+BLOCK = 16  # columns of a spectrum: eight times with 480 rows they take 1 MB
+LowPass = Literal["centred", "off by one"]
+
+
+def transform() -> ModuleType:
+    """SciPy's Fourier transforms, loaded when the first image is scored: listing metrics needs none."""
+    import scipy.fft
+
+    module: ModuleType = scipy.fft
+    return module
+
+
+def half_spectrum(image: Image) -> Array:
+    """The half spectrum of an image that :func:`responses` takes: (W//2+1,H), on a device (N,H,W//2+1)."""
+    if image.xp is np:
+        return np.ascontiguousarray(transform().rfft2(image.pixels).T)
+    return image.xp.fft.rfft2(image.pixels)
+
+
+def responses(image: Image, half: Array, filters: Filters, orientation: int) -> tuple[list[Array], list[Array]]:
+    """The even and odd responses of tensors at every scale, each (N,H,W).
+
+    Real parts of filters in frequency give even responses, and so on. Both are real, so two inverse transforms of half
+    spectra do what one of a whole spectrum would, and their results lie apart in memory.
+    """
+    xp, shape = image.xp, image.shape
+    found: tuple[list[Array], list[Array]] = ([], [])
+    for one, angular, parity in zip((half, -1j * half), filters.angular(orientation), found, strict=True):
+        turned = one * xp.from_numpy(angular.T.copy()).to(half.device)
+        for radial in filters.radial[:, :, ::2]:
+            parity.append(xp.fft.irfft2(turned * xp.from_numpy(radial.T.copy()).to(half.device), s=shape))
+    return found
+
+
+class RowResponses:
+    """The responses of one NumPy image to the filters of one orientation, a few rows of all at a time.
+
+    Inverse transforms of all columns leave eight planes of half rows; these are transformed when they are asked for, so
+    that what is made of the responses finds them in the processor's cache.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._half = np.empty((2 * SCALES, shape[0], shape[1] // 2 + 1), np.complex128)
+
+    def load(self, half: np.ndarray, filters: Filters, orientation: int, loops: ModuleType | None) -> None:
+        """Take the responses to the filters of another orientation."""
+        height = self._shape[0]
+        even, odd = filters.angular(orientation)
+        for left in range(0, len(half), BLOCK):
+            block = slice(left, left + BLOCK)
+            here = half[block]
+            products = np.empty((2 * SCALES, len(here), 2 * height))
+            if loops is None:
+                for first, turned in ((0, here * even[block]), (SCALES, (-1j * here) * odd[block])):
+                    np.multiply(turned.view(np.float64), filters.radial[:, block], out=products[first : first + SCALES])
+            else:
+                loops.qp_products(here.view(np.float64), even[block], odd[block], filters.radial, left, products)
+            if _by_opencv():
+                import cv2
+
+                pairs = products.reshape(-1, height, 2)
+                cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
+                columns = products.view(np.complex128)
+            else:
+                columns = transform().ifft(products.view(np.complex128), axis=2, overwrite_x=True)
+            self._half[:, :, block] = columns.swapaxes(1, 2)
+        if _by_opencv():  # which takes the real part of the first bin, and the others from there on
+            packed = self._half.view(np.float64)
+            packed[..., 1] = packed[..., 0]
+
+    def of(self, top: int, bottom: int, places: Sequence[int] = range(2 * SCALES)) -> np.ndarray:
+        """Responses of the rows from ``top`` to ``bottom``: (8,rows,W), at the four scales first even, then odd.
+
+        ``places``: these of the eight.
+        """
+        rows, width = self._half[:, top:bottom], self._shape[1]
+        found = np.empty((len(places), rows.shape[1], width))
+        for place, out in zip(places, found, strict=True):
+            if _by_opencv():
+                import cv2
+
+                flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS | cv2.DFT_REAL_OUTPUT
+                cv2.dft(rows[place].view(np.float64)[:, 1 : width + 1], dst=out, flags=flags)
+            else:
+                out[:] = transform().irfft(rows[place], n=width, axis=1)
+        return found
+
+
+def _by_opencv() -> bool:
+    """Whether OpenCV has Intel's transforms, which take two thirds of the time of SciPy's."""
+    import cv2
+
+    return bool(cv2.ipp.useIPP())
+
+
+class Filters:
+    """Log-Gabor filters of one image size as factors: one a scale and, even and odd, one an orientation.
+
+    Only the half of the spectrum that a real image needs. ``radial`` (4,W//2+1,2·H) has columns first, and every value
+    twice, beside the real and the imaginary part of a spectrum.
+    """
+
+    def __init__(self, height: int, width: int, low_pass: LowPass) -> None:
+        self.shape, self.low_pass = (height, width), low_pass
+        half = width // 2 + 1
+        self._columns, self._rows = np.arange(half), np.arange(height)
+        x, y = _frequencies(width), _frequencies(height)
+        radius = np.hypot(x[None, :half], y[:, None])
+        radius[0, 0] = 1
+        logarithm = np.log(radius)
+        radials = []
+        for scale in range(SCALES):
+            centre = -math.log(MIN_WAVELENGTH * STEP**scale)
+            radial = np.exp((logarithm - centre) ** 2 / (-2 * math.log(BANDWIDTH) ** 2))
+            radial[0, 0] = 0
+            radials.append(np.repeat(radial.T, 2, axis=1))
+        self.radial = np.stack(radials)
+        self._angular: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._gains: dict[int, float] = {}
+        self.cached = False
+
+    @property
+    def nbytes(self) -> int:
+        """Of all factors."""
+        height, width = self.shape
+        return height * (width // 2 + 1) * 8 * (2 * SCALES + 2 * ORIENTATIONS)
+
+    def angular(self, orientation: int) -> tuple[np.ndarray, np.ndarray]:
+        """The even and the odd part under negation of the frequency, each (W//2+1,H)."""
+        found = self._angular.get(orientation)
+        if found is None:
+            here = self._one_sided(orientation, self._rows, self._columns)
+            height, width = self.shape
+            there = self._one_sided(orientation, -self._rows % height, -self._columns % width)
+            found = ((here + there) / 2).T.copy(), ((here - there) / 2).T.copy()
+            if self.cached:
+                self._angular[orientation] = found
+        return found
+
+    def _one_sided(self, orientation: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        height, width = self.shape
+        x, y = _frequencies(width)[columns], _frequencies(height)[rows, None]
+        shift = np.fft.ifftshift if self.low_pass == "centred" else np.fft.fftshift  # they differ at odd sizes
+        low_x, low_y = (shift(np.arange(n) - n // 2) / n for n in (width, height))
+        squares = (low_x[columns] ** 2 + low_y[rows, None] ** 2) / 0.45**2
+        turn = np.arctan2(-y, x) - orientation * math.pi / ORIENTATIONS
+        turn -= 2 * math.pi * np.round(turn / (2 * math.pi))
+        result: np.ndarray = np.exp(turn * turn / (-2 * (math.pi / ORIENTATIONS / ANGULAR) ** 2)) / (1 + squares**15)
+        return result
+
+    def noise_gain(self, orientation: int) -> float:
+        """What turns noise power into energy²/2, by Parseval from the filters' even parts."""
+        if orientation not in self._gains:
+            even, odd = self.angular(orientation)
+            # all columns but those without a partner in the other half count twice
+            weight = np.full(len(even), 2.0)
+            weight[0] = 1
+            if self.shape[1] % 2 == 0:
+                weight[-1] = 1
+            total = self.radial[0][:, ::2].copy()
+            for radial in self.radial[1:]:
+                total += radial[:, ::2]
+            total *= even
+            finest = self.radial[0][:, ::2] ** 2 * (even * even + odd * odd)
+            self._gains[orientation] = float((weight @ (total * total)).sum() / (weight @ finest).sum())
+        return self._gains[orientation]
+
+
+_cache: OrderedDict[tuple[int, int, LowPass], Filters] = OrderedDict()
+_lock = threading.Lock()
+
+
+def filters_of(height: int, width: int, low_pass: LowPass) -> Filters:
+    """The filters of a size; those used last are kept, as many as CACHE_BYTES hold."""
+    key = height, width, low_pass
+    with _lock:
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
+    filters = Filters(*key)
+    if filters.nbytes <= CACHE_BYTES:
+        filters.cached = True
+        with _lock:
+            _cache[key] = filters
+            while sum(each.nbytes for each in _cache.values()) > CACHE_BYTES:
+                _cache.popitem(last=False)
+    return filters
+
+
+def _frequencies(size: int) -> np.ndarray:
+    """Cycles per pixel of the FFT's bins; of an odd size the range is -½..½, as the published filters have it."""
+    return np.fft.ifftshift(np.arange(size) - size // 2) / (size - 1 if size % 2 else size)

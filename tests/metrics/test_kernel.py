@@ -1,0 +1,67 @@
+"""Compiled loops give NumPy's bits, are loaded when they are worth it, and are not used where they are wrong."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from fusionbench.core.errors import UsageError
+from fusionbench.metrics import _phase_congruency
+from fusionbench.metrics import fmi as fmi_module
+from fusionbench.metrics._kernel import WORTH, Loops
+from fusionbench.synth import kernel
+
+needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
+
+
+@needs_numba
+@pytest.mark.parametrize("loops", [fmi_module.LOOPS, _phase_congruency.LOOPS])
+def test_wrong_code_is_not_used(loops: Loops, capsys: pytest.CaptureFixture[str]) -> None:
+    """The check at loading notices each function that does nothing."""
+    module = kernel.import_compiled(loops._name)
+    assert loops._agrees(module)
+    names = [name for name in vars(module) if name.startswith(("fmi_", "qp_"))]
+    for broken in names:
+        functions = {name: getattr(module, name) for name in names}
+        functions[broken] = lambda *_: (0, 0) if broken == "qp_middle" else False  # noqa: B023
+        right = loops._agrees(SimpleNamespace(**functions, LANES=module.LANES))
+        # a middle that is not found is looked for by sorting everything: slower, and right
+        assert right == (broken == "qp_middle"), broken
+
+
+def test_little_work_is_not_worth_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(kernel.VARIABLE, raising=False)
+    monkeypatch.setattr(kernel, "installed", lambda: True)
+    asked: list[str] = []
+
+    def load(name: str, wait: bool) -> object:
+        asked.append(name)
+        return kernel
+
+    monkeypatch.setattr(kernel, "import_compiled", load)
+    loops = Loops("some metric", "some.module", lambda module: True)
+    assert loops.compiled(WORTH) is None and not asked
+    assert loops.compiled(0.1) is kernel and loops.compiled(0.1) is kernel and asked == ["some.module"]
+    monkeypatch.setenv(kernel.VARIABLE, "numpy")
+    assert loops.compiled(1) is None
+
+
+def test_other_values_are_one_note(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv(kernel.VARIABLE, raising=False)
+    monkeypatch.setattr(kernel, "installed", lambda: True)
+    monkeypatch.setattr(kernel, "import_compiled", lambda name, wait: kernel)
+    loops = Loops("some metric", "some.module", lambda module: False)
+    assert loops.compiled(9) is None and loops.compiled(9) is None
+    said = "note: numba cannot be used, NumPy computes some metric more slowly (RuntimeError: the compiled code gives"
+    assert capsys.readouterr().err.count(said) == 1
+    monkeypatch.setenv(kernel.VARIABLE, "numba")
+    with pytest.raises(UsageError, match="numba: RuntimeError: the compiled code gives other values here; run `pip"):
+        loops.compiled(1)
+
+
+def test_without_numba_there_is_no_note(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv(kernel.VARIABLE, raising=False)
+    monkeypatch.setattr(kernel, "installed", lambda: False)
+    loops = Loops("some metric", "some.module", lambda module: True)
+    assert loops.compiled(9) is None and not capsys.readouterr().err
