@@ -221,7 +221,14 @@ def recipe_command() -> None:
 @click.option(
     "--group-csv", type=click.Path(path_type=Path), metavar="FILE", help="Groups of files from a CSV: file,group."
 )
-@click.option("--pairs", is_flag=True, help="For registered pairs of your own: patches to train on.")
+@click.option(
+    "--of-pairs",
+    "pairs",
+    cls=Option,
+    former=["--pairs"],
+    is_flag=True,
+    help="For registered pairs of your own: patches to train on.",
+)
 @click.option(
     "--from", "origin", type=Names("recipes"), metavar="RECIPE", help="A copy of a recipe that comes with fusionbench."
 )
@@ -238,7 +245,7 @@ def recipe_new(
     range_b: Range | None,
     as_json: bool,
 ) -> None:
-    """Print a commented recipe NAME that masks a folder of images; --pairs, of patches of registered pairs to train on;
+    """Print a commented recipe NAME that masks a folder of images; --of-pairs, of patches of pairs to train on;
     --from, a copy of another recipe.
 
     Crops of one photograph, or frames of one film, must not be in two splits. --group-before "_" keeps all files
@@ -250,7 +257,7 @@ def recipe_new(
 
     Example: fusionbench recipe new mydata > mydata.toml
 
-    Example: fusionbench recipe new mypairs --pairs > mypairs.toml
+    Example: fusionbench recipe new mypairs --of-pairs > mypairs.toml
     """
     from fusionbench.core.image_ranges import Ranges
     from fusionbench.core.io import read_bounded, shipped_folder
@@ -265,7 +272,7 @@ def recipe_new(
         if group_before is not None or group_parts is not None or group_csv is not None:
             raise UsageError("--group-… write a recipe for a folder of images; with --from, edit the copy")
         if pairs:
-            raise UsageError("--pairs and --from are two recipes; give one")
+            raise UsageError("--of-pairs and --from are two recipes; give one")
         return _print_recipe(name, copy_recipe_text(origin, name, ranges), as_json)
     if group_before is not None and group_csv is not None:
         raise UsageError("--group-before and --group-csv are two ways to say the same; give one")

@@ -22,9 +22,13 @@ def look_options(command: Callable[..., Any]) -> Callable[..., Any]:
     named: dict[str, Any] = {"show_default": True}
     options = [
         click.option("--width", default="double", metavar="single|double|INCHES", help=width_help, **named),
-        click.option("--font-size", "points", default=8.0, type=sizes, help="Points of labels.", **named),
+        click.option(
+            "--font-size", "points", default=8.0, metavar="POINTS", type=sizes, help="Points of labels.", **named
+        ),
         click.option("--font", "typeface", type=faces, default="serif", help=face_help, **named),
-        click.option("--dpi", default=300.0, type=dots, help="Most pixels an inch of images; of a PNG all.", **named),
+        click.option(
+            "--dpi", default=300.0, metavar="N", type=dots, help="Most pixels an inch of images; of a PNG all.", **named
+        ),
     ]
     for option in reversed(options):
         command = option(command)

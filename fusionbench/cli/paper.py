@@ -54,10 +54,11 @@ def paper_command() -> None:
               help="Rows of images stretched to the full range, which are ranked apart.")  # fmt: skip
 @click.option("--tiers", type=click.Choice(["apart", "together"]), default="apart", show_default=True,
               help="Submitted predictions apart, or ranked with the others.")  # fmt: skip
-@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999), help="Of intervals.")
-@click.option("--resamples", default=10_000, show_default=True, type=click.IntRange(100, 1_000_000))
-@click.option("--width", type=click.Choice(["single", "double"]), default="single", show_default=True,
-              help="LaTeX: over one column of a page, or both (table*).")  # fmt: skip
+@click.option(
+    "--level", metavar="SHARE", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999), help="Of intervals."
+)
+@click.option("--resamples", metavar="N", default=10_000, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--two-columns", is_flag=True, help="LaTeX: over both columns of a page (table*).")
 @click.option("--float/--no-float", "floating", default=True, show_default=True,
               help="LaTeX: a table with caption and label, or what stands in one.")  # fmt: skip
 @click.option("--label", default="", help="LaTeX: the label. [default: tab:DATASET]")
@@ -68,7 +69,7 @@ def paper_table(
     metrics: tuple[str, ...],
     rows: tuple[str, ...],
     digits: tuple[str, ...],
-    width: str,
+    two_columns: bool,
     floating: bool,
     label: str,
     as_json: bool,
@@ -98,15 +99,15 @@ def paper_table(
         raise UsageError(f"--label {label!r}: letters, digits and :._- are what LaTeX takes as a label")
     options = TableOptions(digits=_digits(digits), **look)
     table = make_paper_table(results, metrics=split_names(metrics), rows=split_names(rows), options=options)
-    text = table_text(table, form, wide=width == "double", floating=floating, label=label)
+    text = table_text(table, form, wide=two_columns, floating=floating, label=label)
     if out is not None:
         write_bytes(out, text.encode())
     if form == "tex" and (letters := foreign_letters(text)):
         say(f"note: pdflatex has no letters {letters}; use lualatex, or other titles (--rows NAME=TITLE)")
-    if form == "tex" and (about := inches_wide(table)) > (room := inches(width)):
+    if form == "tex" and (about := inches_wide(table)) > (room := inches("double" if two_columns else "single")):
         say(
             f"note: the table is about {about:.1f} in wide and the text {room} in: shorten titles (--rows NAME=TITLE), "
-            f"show fewer columns{', take --width double' if width == 'single' else ''} or put \\small before it"
+            f"show fewer columns{'' if two_columns else ', take --two-columns'} or put \\small before it"
         )
     if as_json:
         click.echo(json.dumps({"file": None if out is None else str(out), **table_data(table)}, ensure_ascii=False))
@@ -133,9 +134,11 @@ def _digits(values: Sequence[str]) -> dict[str, int]:
               "gradient-domain@natural), run folders, file.py:Class, folders of images; TITLE=NAME.")  # fmt: skip
 @click.option("--a", type=_PLACE, help="First sources: an image or a folder.")
 @click.option("--b", type=_PLACE, help="Second sources, the visible ones: an image or a folder.")
-@click.option("--data", help="Instead of --a and --b: a source, a folder of one, or a data set of pairs.")
-@click.option("--source-dir", type=_PLACE, help="Folder of the files of --data.")
-@click.option("--split", help="Of --data. [default: test]")
+@click.option(
+    "-d", "--data", metavar="SET", help="Instead of --a and --b: a source, a folder of one, or a data set of pairs."
+)
+@click.option("--source-dir", metavar="DIR", type=_PLACE, help="Folder of the files of --data.")
+@click.option("--split", metavar="SPLIT", help="Of --data. [default: test]")
 @click.option("--pairs", multiple=True, metavar="STEMS", help="Pairs in their order. [default: the first one]")
 @click.option("--names", default="Source A,Source B", show_default=True, help="What both sources are called.")
 @click.option("--colour", type=click.Choice(["auto", "visible", "weighted", "none"]), default="auto",
@@ -148,15 +151,19 @@ def _digits(values: Sequence[str]) -> dict[str, int]:
 @click.option("--insets", type=click.Choice(["below", "corner"]), default="below", show_default=True,
               help="Where windows are shown.")  # fmt: skip
 @click.option("--difference", metavar="a|b|TITLE", help="Also |fused − this|, below each fused image.")
-@click.option("--scores", multiple=True, metavar="NAMES", help="Below each fused image, e.g. EN,Qabf.")
-@click.option("--columns", type=click.IntRange(min=1), help="Images in a line. [default: all of a pair]")
+@click.option("--metrics", "scores", multiple=True, metavar="NAMES", help="Below each fused image, e.g. EN,Qabf.")
+@click.option(
+    "--per-line", "columns", metavar="N", type=click.IntRange(min=1), help="Images in a line. [default: all of a pair]"
+)
 @click.option("--transpose", is_flag=True, help="A pair a column instead of a row.")
 @click.option("--labels", type=click.Choice(["below", "above", "none"]), default="below", show_default=True,
               help="Where the methods' names stand.")  # fmt: skip
 @click.option("--letters", is_flag=True, help="(a), (b), … before the names.")
 @click.option("--stems", is_flag=True, help="Also the names of the pairs.")
 @look_options
-@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one].")
+@click.option(
+    "--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:1 [auto: a GPU when there is one]."
+)
 @range_options("a", "b")
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn, with windows and scores, as JSON.")
 def paper_figure(
@@ -188,7 +195,7 @@ def paper_figure(
 
     Example: fusionbench paper figure --a ir --b visible --pairs 01,05 --methods gtf,U2Fusion=u2/,Ours=ours/ -o fig.pdf
 
-    Example: fusionbench paper figure --data pairs-demo --methods average,guided-filter --scores EN,Qabf -o demo.pdf
+    Example: fusionbench paper figure --data pairs-demo --methods average,guided-filter --metrics EN,Qabf -o demo.pdf
     """
     from fusionbench.evaluation.paper.grid import GridOptions
     from fusionbench.evaluation.paper.pair_figure import PairFigure, draw_pair_figure
@@ -224,15 +231,21 @@ def paper_figure(
 @paper_command.command("samples", short_help="Inputs, target and draws of a masked set.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("-o", "--out", required=True, type=_PLACE, help="samples.pdf, .svg or .png.")
-@click.option("--data", required=True, help="Folder of the data set of masked views, or its name below data/.")
+@click.option(
+    "-d",
+    "--data",
+    metavar="SET",
+    required=True,
+    help="Folder of the data set of masked views, or its name below data/.",
+)
 @click.option("--ids", default="0", show_default=True, metavar="NUMBERS", help="Samples in their order.")
 @click.option("--inputs", default="", metavar="NUMBERS", help="Numbers of inputs, a line each. [default: all for one "
               "sample, 1 for several]")  # fmt: skip
 @click.option("--draws", default=3, show_default=True, type=click.IntRange(1, 20), help="Draws on show.")
 @click.option("--mean-of", default=100, show_default=True, type=click.IntRange(0, 1000),
               help="Draws that the mean before them is of; 0 shows none.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=int, help="Of the draws.")
-@click.option("--split", default="test", show_default=True)
+@click.option("-s", "--seed", metavar="N", default=0, show_default=True, type=int, help="Of the draws.")
+@click.option("--split", metavar="SPLIT", default="test", show_default=True)
 @look_options
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
 def paper_samples(
@@ -272,7 +285,9 @@ def paper_samples(
 @click.option("--log", is_flag=True, help="Values in powers of ten.")
 @click.option("--smooth", default=1, show_default=True, type=click.IntRange(1, 10_000),
               help="Mean over so many lines of the log.")  # fmt: skip
-@click.option("--height", type=click.FloatRange(0.5, 40), help="Inches. [default: two thirds of a plot's width]")
+@click.option(
+    "--height", metavar="INCHES", type=click.FloatRange(0.5, 40), help="Inches. [default: two thirds of a plot's width]"
+)
 @look_options
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
 def paper_curves(
@@ -308,9 +323,13 @@ def paper_curves(
               show_default=True, help="Parameters, time or memory of fusing an image, hours of training.")  # fmt: skip
 @click.option("--rows", multiple=True, metavar="NAMES", help="As of `paper table`. [default: all]")
 @click.option("--stretched", is_flag=True, help="Rows of images stretched to the full range, instead of the others.")
-@click.option("--level", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999), help="Of intervals.")
-@click.option("--resamples", default=10_000, show_default=True, type=click.IntRange(100, 1_000_000))
-@click.option("--height", type=click.FloatRange(0.5, 40), help="Inches. [default: two thirds of the width]")
+@click.option(
+    "--level", metavar="SHARE", default=0.95, show_default=True, type=click.FloatRange(0.5, 0.999), help="Of intervals."
+)
+@click.option("--resamples", metavar="N", default=10_000, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option(
+    "--height", metavar="INCHES", type=click.FloatRange(0.5, 40), help="Inches. [default: two thirds of the width]"
+)
 @look_options
 @click.option("--json", "as_json", is_flag=True, help="Print the points as JSON.")
 def paper_cost(

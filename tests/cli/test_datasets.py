@@ -156,7 +156,7 @@ def test_a_new_recipe_can_keep_groups_together(tmp_path: Path, capsys: pytest.Ca
     [
         (("--group-before", "_", "--group-csv", "x.csv"), "give one"),
         (("--group-parts", 2), "--group-before"),
-        (("--pairs", "--from", "tno"), "give one"),
+        (("--of-pairs", "--from", "tno"), "give one"),
         (("--group-csv", "none.csv"), "none.csv: no such CSV of groups"),
         (("--group-before", "a long text before which"), "length <= 16"),
     ],
@@ -170,7 +170,7 @@ def test_a_new_recipe_of_pairs_makes_patches_to_train_on(here: Path, capsys: pyt
     for number in range(12):
         for side in ("ir", "vi"):
             folders.save(here / "p" / side / f"{number:02d}.png", folders.picture(number + ord(side[0]), 140, 200))
-    code, out, _ = run(capsys, "recipe", "new", "mine", "--pairs")
+    code, out, _ = run(capsys, "recipe", "new", "mine", "--of-pairs")
     assert code == 0
     Path("mine.toml").write_text(out)
     code, out, _ = run(capsys, "-q", "generate", "--recipe", "mine.toml", "--source-dir", "p")

@@ -21,6 +21,7 @@ MEANINGS: dict[str, tuple[str | None, str | None]] = {
     "--b": (None, "PATH"),
     "--backend": (None, None),
     "--budget": (None, "BUDGET"),  # cut training short
+    "--colour": (None, None),  # of fused images
     "--columns": (None, "NAMES"),  # metrics of a row
     "--commit": (None, "COMMIT"),
     "--compile": (None, None),
@@ -28,14 +29,19 @@ MEANINGS: dict[str, tuple[str | None, str | None]] = {
     "--data": ("-d", "SET"),  # one data set
     "--data-root": (None, "DIR"),  # where data sets lie
     "--device": (None, "DEVICE"),
+    "--dpi": (None, "N"),
     "--event": (None, "FILE"),
     "--folder": (None, "DIR"),  # a clone of a leaderboard
+    "--font": (None, None),
+    "--font-size": (None, "POINTS"),
     "--force": (None, None),  # make it again
     "--fused": (None, "PATH"),
+    "--height": (None, "INCHES"),
     "--index": (None, "N"),
     "--jobs": ("-j", "N"),  # at a time
     "--json": (None, None),
     "--keep-images": (None, None),
+    "--level": (None, "SHARE"),  # of intervals
     "--limit": (None, "N"),  # only the first images
     "--memory": (None, "N"),  # most GiB
     "--metrics": (None, "NAMES"),
@@ -53,7 +59,9 @@ MEANINGS: dict[str, tuple[str | None, str | None]] = {
     "--range-fused": (None, "auto|full|14bit|LOW:HIGH|percentile:1,99"),
     "--recipe": (None, "FILE"),
     "--remote": (None, "NAME"),
+    "--resamples": (None, "N"),
     "--results": (None, "DIR"),  # a root of results that is read
+    "--rows": (None, "NAMES"),
     "--runs": (None, "DIR"),  # root of training runs
     "--scheduler": (None, "ADDRESS"),
     "--seconds": (None, "N"),  # most time
@@ -66,14 +74,17 @@ MEANINGS: dict[str, tuple[str | None, str | None]] = {
     "--source-dir": (None, "DIR"),  # upstream files
     "--split": (None, "SPLIT"),
     "--stop-after": (None, "TIME"),
+    "--stretched": (None, None),
     "--strict": (None, None),  # refuse what is left out otherwise
     "--submitter": (None, "NAME"),
     "--suite": (None, "SUITE"),
     "--summary": (None, "FILE"),  # Markdown that is added to
+    "--tiers": (None, None),
     "--title": (None, "TEXT"),
     "--total": (None, "N"),
     "--verbose": ("-v", None),
     "--weights": (None, "PATH"),
+    "--width": (None, "single|double|INCHES"),
 }
 
 

@@ -42,14 +42,14 @@ def test_table(capsys: pytest.CaptureFixture[str], results: Path, tmp_path: Path
             "tied": False,
         }
     assert (tmp_path / "t.csv").read_text().startswith("method,kind,part,qabf,qabf mark,en,en mark,notes\n")
-    options = ["--width", "double", "--label", "tab:x", "--trivial", "without", "--spread", "interval"]
+    options = ["--two-columns", "--label", "tab:x", "--trivial", "without", "--spread", "interval"]
     code, out, err = run(
         capsys, "paper", "table", results, "--rows", "one=" + "long " * 12, *options, "-o", tmp_path / "t.tex"
     )
     text = (tmp_path / "t.tex").read_text()
     assert code == 0 and "\\label{tab:x}" in text and "table*" in text and "in wide" not in err
     code, _, err = run(capsys, "paper", "table", results, "--rows", "one=日本" + "long " * 12, "-o", tmp_path / "t.tex")
-    assert "about" in err and "in wide" in err and "--width double" in err and "no letters 日本" in err
+    assert "about" in err and "in wide" in err and "--two-columns" in err and "no letters 日本" in err
 
 
 def test_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -60,8 +60,19 @@ def test_figure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     first = (tmp_path / "f.pdf").read_bytes()
     run(capsys, *words, "-o", tmp_path / "f.pdf")
     assert (tmp_path / "f.pdf").read_bytes() == first
-    look = ["--pairs", "one,two", "--zoom", "0,0,5,4", "--difference", "Ours", "--scores", "EN,SD", "--names", "IR,Vis"]
-    look += ["--columns", 2, "--labels", "above", "--letters", "--stems", "--width", "single", "--font", "sans"]
+    look = [
+        "--pairs",
+        "one,two",
+        "--zoom",
+        "0,0,5,4",
+        "--difference",
+        "Ours",
+        "--metrics",
+        "EN,SD",
+        "--names",
+        "IR,Vis",
+    ]
+    look += ["--per-line", 2, "--labels", "above", "--letters", "--stems", "--width", "single", "--font", "sans"]
     code, out, _ = run(capsys, "-q", *words, *look, "-o", tmp_path / "f.svg", "--json")
     told = json.loads(out)
     assert code == 0 and [pair["zooms"] for pair in told["pairs"]] == [[[0, 0, 5, 4]]] * 2

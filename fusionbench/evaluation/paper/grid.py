@@ -70,7 +70,7 @@ class GridOptions:
         if not 4 <= self.points <= 24:
             raise UsageError(f"--font-size {self.points:g}: give 4 to 24 points")
         if self.columns is not None and (self.columns < 1 or self.transpose):
-            raise UsageError("--columns is the number of images in a line: give at least 1, and no --transpose")
+            raise UsageError("--per-line is the number of images in a line: give at least 1, and no --transpose")
         if self.difference == "":
             raise UsageError("--difference takes a, b or the title of a method")
 
