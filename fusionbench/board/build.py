@@ -20,6 +20,7 @@ from fusionbench.board.citations import bibtex
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
+from fusionbench.board.parts import parts
 from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.rendering import STATIC, render
@@ -33,7 +34,8 @@ from fusionbench.board.site_index import (
     index_signers,
     sign_index,
 )
-from fusionbench.board.table import cell_notes, slots
+from fusionbench.board.summary import summaries
+from fusionbench.board.table import cell_notes, definition_of, heads, slots
 from fusionbench.board.values import add_values, model_images, png_bytes, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, RejectedError, UsageError
@@ -140,7 +142,7 @@ def make_pages(
         _make_anonymous(found)
     for benchmark in found:
         add_gaps(benchmark)
-    for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js"):
+    for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js", "whiskers.js"):
         pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
     alone = len(found) == 1
     studied = find_study(results, study, pages)
@@ -222,6 +224,7 @@ def _add_benchmark(
     comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
+    columns = heads(benchmark, costs, mean_rank)
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
     downloads = _downloads(files, benchmark)
@@ -235,7 +238,10 @@ def _add_benchmark(
         title=title,
         root="",
         benchmark=benchmark,
-        headings=HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""},
+        parts=parts(benchmark, HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""}),
+        summaries=summaries(benchmark),
+        heads=columns,
+        definitions={row.slug: definition_of(row, benchmark) for row in benchmark.kind("published")},
         sheets=sheets,
         values=bool(comparable),
         comparable=comparable,
@@ -249,16 +255,15 @@ def _add_benchmark(
         metrics_page=metrics_page,
         cost_page=cost_page,
         costs=costs,
-        width=max(1 + len(line) for line in lines.values()),
     )
-    columns, matrix = agreement(benchmark)
+    ranking, matrix = agreement(benchmark)
     files[metrics_page] = render(
         "metrics.html",
         title=title,
         root="",
         page=page,
         benchmark=benchmark,
-        columns=columns,
+        columns=ranking,
         heads={group.metric: group.title for group in benchmark.groups},
         matrix=matrix,
         people=people_of(study, benchmark),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from fusionbench import __version__
+from fusionbench.board.summary import called, listed
 from fusionbench.core.text import printable
 from fusionbench.results.comparison import title_of
 
@@ -37,7 +38,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.globals.update(version=__version__, title_of=title_of, plain=_plain)
+    environment.globals.update(version=__version__, title_of=title_of, plain=_plain, listed=listed, called=called)
     return environment
 
 
