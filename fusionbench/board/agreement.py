@@ -80,11 +80,10 @@ def _training_spread(rows: list[BoardRow], column: Column) -> np.ndarray:
     Towards the better side it is positive, so that a lucky training is lucky in all metrics at once: with that their
     mean moves most.
     """
-    factors = (row.factors.get(column.key, (0.0, 0.0, 0.0)) for row in rows)
-    spread = np.array(
-        [factor * math.sqrt(variance) / _NORMAL if variance > 0 else 0.0 for _, factor, variance in factors]
-    )
-    return np.nan_to_num(spread, posinf=1e9) * (-1.0 if column.better == "lower" else 1.0)
+    factors = (row.factors.get(column.key, (0.0, 0.0, 0.0))[1:] for row in rows)
+    halves = [factor * math.sqrt(variance) if variance > 0 else 0.0 for factor, variance in factors]
+    spread: np.ndarray = np.nan_to_num(np.array(halves), posinf=1e9) / _NORMAL
+    return -spread if column.better == "lower" else spread
 
 
 def _not_behind(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -225,6 +225,7 @@ def _add_benchmark(
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
     columns = heads(benchmark, costs, mean_rank)
+    cards = _metric_cards(benchmark)
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
     downloads = _downloads(files, benchmark)
@@ -241,6 +242,7 @@ def _add_benchmark(
         parts=parts(benchmark, HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""}),
         summaries=summaries(benchmark),
         heads=columns,
+        explained={card["metric"] for card in cards},
         definitions={row.slug: definition_of(row, benchmark) for row in benchmark.kind("published")},
         sheets=sheets,
         values=bool(comparable),
@@ -267,7 +269,7 @@ def _add_benchmark(
         heads={group.metric: group.title for group in benchmark.groups},
         matrix=matrix,
         people=people_of(study, benchmark),
-        cards=_metric_cards(benchmark),
+        cards=cards,
     )
     for row in benchmark.rows:
         if row.entry is not None:

@@ -78,7 +78,8 @@ def _is_better(value: float, other: float, group: ColumnGroup) -> bool:
 def add_stand_ins(published: Sequence[BoardRow], rows: Sequence[BoardRow], groups: Sequence[ColumnGroup]) -> None:
     """Where every published number stands among the measured ones of its metric, for the order of rows alone.
 
-    A paper's row is shown among the ranked models, or among stretched ones where our own run of its model is only there.
+    A paper's row is shown among the ranked models, or among stretched ones where our own run of its model is only
+    there.
     A number in the definition that ranks stands for itself. One in another definition, or of another average, stands
     where it is among the measured rows in that definition, between the same two neighbours.
     """
@@ -112,7 +113,7 @@ def column_on_show(row: BoardRow, group: ColumnGroup) -> Column:
 
 
 def tell_apart(rows: Sequence[BoardRow], column: Column) -> None:
-    """Give equal texts of a column more digits where the ranks say that one is better: 0.56, rank 1, and 0.56, rank 2."""
+    """Give equal texts of a column more digits where their ranks differ for sure: 0.56, rank 1, and 0.56, rank 2."""
     alike: dict[str, list[BoardRow]] = {}
     for row in rows:
         alike.setdefault(row.cells[column.key].text.partition(" ")[0], []).append(row)

@@ -1,4 +1,4 @@
-"""The parts of a table from top to bottom: models with the papers' rows in place, then trivial rows, then the others."""
+"""The parts of a table from top to bottom: models with papers' rows in place, then trivial rows, then the others."""
 
 from __future__ import annotations
 

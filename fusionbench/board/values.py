@@ -65,7 +65,7 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
     for place, paths in sources.items():
         for source, path in zip(SOURCES, paths, strict=True):
             files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(png_bytes, path)
-    about_all = {"ids": ids, "scores": about, "sources": list(sources)}
+    about_all = {"ids": ids, "scores": about, "order": list(about), "sources": list(sources)}
     files[f"data/{benchmark.slug}/scores.js"] = script(about_all)
     for row in (row for row in rows if row.slug in found):
         seeds = {key: row.factors[key][2] for key in found[row.slug] if key in row.factors}

@@ -3,7 +3,12 @@
 // State lives in the address after '#', so that a view can be linked to: #sort=KEY:ascending&q=vae&compare=A,B
 (() => {
   const table = document.querySelector("table.board[data-board]");
-  if (!table) return;
+  if (!table) { // a page that a head or a table leads to: what is asked for is opened
+    const unfold = () => { const found = document.getElementById(location.hash.slice(1)); if (found?.open === false) found.open = true; };
+    addEventListener("hashchange", unfold);
+    unfold();
+    return;
+  }
   const rows = () => [...table.querySelectorAll("tbody tr:not(.heading)")];
   const name = (row) => row.cells[0].querySelector("a, span").textContent;
 

@@ -78,7 +78,7 @@
     stopBlinking();
     const element = document.createElement("section");
     element.className = "explorer";
-    const heading = make("h3", element, "Images: choose a point above");
+    const heading = make("h3", element, "Images");
     heading.tabIndex = -1;
     const controls = make("p", element, undefined, "controls");
     const step = (by) => {
