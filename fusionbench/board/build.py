@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
-from fusionbench.board.citations import bibtex
+from fusionbench.board.cards import BenchmarkCard, card
+from fusionbench.board.exports import add_downloads
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
@@ -41,12 +42,10 @@ from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_num
 from fusionbench.core.errors import DataError, RejectedError, UsageError
 from fusionbench.core.io import read_bounded, write_bytes
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.comparison import compare_entries
 from fusionbench.results.input_means import inputs_text, views_in, views_in_params
 from fusionbench.results.result_set import read_results, tell
 from fusionbench.results.schema import Origin
 from fusionbench.results.study_files import Study
-from fusionbench.results.tables import as_csv, as_latex, as_markdown
 from fusionbench.results.tiers import HEADINGS, PLAIN_HEADING
 
 FORMER_INDEX = "board-files.json"  # names of files alone, as the first release wrote it
@@ -146,19 +145,24 @@ def make_pages(
         pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
     alone = len(found) == 1
     studied = find_study(results, study, pages)
-    fronts = [
+    made = [
         _add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous, studied) for benchmark in found
     ]
     aside = relative(pages.set_aside, results)
     if len(found) > 1:
-        for benchmark, front in zip(found, fronts, strict=True):
+        for benchmark, (front, _) in zip(found, made, strict=True):
             pages.files[f"{benchmark.slug}.html"] = front(page=f"{benchmark.slug}.html", alone=False, set_aside=[])
         pages.files["index.html"] = render(
-            "index.html", title=title, root="", benchmarks=found, filters=board_filters(found), set_aside=aside
+            "index.html",
+            title=title,
+            root="",
+            cards=[one for _, one in made],
+            filters=board_filters(found),
+            set_aside=aside,
         )
         pages.files["static/index.js"] = (STATIC / "index.js").read_bytes()
     else:
-        pages.files["index.html"] = fronts[0](page="index.html", alone=True, set_aside=aside)
+        pages.files["index.html"] = made[0][0](page="index.html", alone=True, set_aside=aside)
     tell(pages.set_aside[len(stored.set_aside) :])
     return pages
 
@@ -210,25 +214,30 @@ def _add_benchmark(
     alone: bool,
     anonymous: bool,
     study: Study | None,
-) -> Callable[..., bytes]:
-    """Add the pages of a benchmark; returns what makes its table's page, once all that was set aside is known."""
+) -> tuple[Callable[..., bytes], BenchmarkCard]:
+    """Add the pages of a benchmark; returns what makes its table's page, once all that was set aside is known.
+
+    And its card for the first page of several benchmarks.
+    """
     files = pages.files
     page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
-    sheets = []
+    sheets, shown = [], []
     found = (results / benchmark.first.identity.dataset.name).glob("*.png")
     for path in sorted(found, key=lambda path: (path.stem == "fused-pairs", path)):  # of other images: last
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         with pages.isolated(path):
             files[name] = png_bytes(path)
+            shown.append(path)
             sheets.append({"file": name, "caption": _sheet_caption(path.stem, benchmark)})
     comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
     columns = heads(benchmark, costs, mean_rank)
+    said = summaries(benchmark)
     cards = _metric_cards(benchmark)
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
-    downloads = _downloads(files, benchmark)
+    downloads = add_downloads(files, benchmark)
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
@@ -240,7 +249,7 @@ def _add_benchmark(
         root="",
         benchmark=benchmark,
         parts=parts(benchmark, HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""}),
-        summaries=summaries(benchmark),
+        summaries=said,
         heads=columns,
         explained={card["metric"] for card in cards},
         definitions={row.slug: definition_of(row, benchmark) for row in benchmark.kind("published")},
@@ -289,7 +298,7 @@ def _add_benchmark(
                 images=model_images(pages, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
-    return front
+    return front, BenchmarkCard(benchmark, said[0]) if alone else card(pages, benchmark, said[0], results, shown)
 
 
 def _sheet_caption(name: str, benchmark: Benchmark) -> str:
@@ -309,26 +318,6 @@ def _weighable(benchmark: Benchmark) -> list[Column]:
         for column in ranking_columns(benchmark)
         if sum(row.cells[column.key].value is not None for row in rows) > 1
     ]
-
-
-def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
-    """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
-    rows = (row for row in benchmark.rows if row.kind != "replaced")
-    entries = [row.entry for row in rows if row.entry is not None and row.entry.results[0].per_image]
-    if not entries:
-        return {}
-    comparison = compare_entries(entries)  # with the titles of the page, which may be anonymous
-    made, texts = {}, {}
-    for suffix, label, text in (
-        ("csv", "CSV", as_csv(comparison)),
-        ("md", "Markdown", as_markdown(comparison)),
-        ("tex", "LaTeX", as_latex(comparison)),
-        ("bib", "BibTeX", bibtex(benchmark)),
-    ):
-        name = f"data/{benchmark.slug}.{suffix}"
-        files[name], made[name], texts[name] = text.encode(), label, text
-    files[f"data/{benchmark.slug}/exports.js"] = script(texts)
-    return made
 
 
 def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex]) -> bytes:
