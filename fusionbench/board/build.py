@@ -19,6 +19,7 @@ from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_colum
 from fusionbench.board.cards import BenchmarkCard, card
 from fusionbench.board.exports import add_downloads
 from fusionbench.board.filters import board_filters, row_filters
+from fusionbench.board.image_view import MOST, image_lines, rows_on_show
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
 from fusionbench.board.parts import parts
@@ -41,6 +42,7 @@ from fusionbench.board.values import add_values, model_images, png_bytes, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, RejectedError, UsageError
 from fusionbench.core.io import read_bounded, write_bytes
+from fusionbench.core.progress import progress
 from fusionbench.results import bootstrap as stats
 from fusionbench.results.input_means import inputs_text, views_in, views_in_params
 from fusionbench.results.result_set import read_results, tell
@@ -141,13 +143,15 @@ def make_pages(
         _make_anonymous(found)
     for benchmark in found:
         add_gaps(benchmark)
-    for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js", "whiskers.js"):
+    for name in ("board.css", "board.js", "compare.js", "explorer.js", "images.js", "weights.js", "whiskers.js"):
         pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
     alone = len(found) == 1
     studied = find_study(results, study, pages)
-    made = [
-        _add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous, studied) for benchmark in found
-    ]
+    made = []
+    with progress("make pages", len(found), "benchmarks") as task:
+        for benchmark in found:
+            made.append(_add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous, studied))
+            task.advance(note=benchmark.title)
     aside = relative(pages.set_aside, results)
     if len(found) > 1:
         for benchmark, (front, _) in zip(found, made, strict=True):
@@ -238,6 +242,21 @@ def _add_benchmark(
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
     downloads = add_downloads(files, benchmark)
+    lines_of_images = image_lines(benchmark) if comparable else []
+    images_page = f"{benchmark.slug}-images.html" if lines_of_images else ""
+    if images_page:
+        place = f"pictures/{benchmark.slug}/a/"
+        files[f"data/{benchmark.slug}/rows.js"] = script(rows_on_show(benchmark, comparable))
+        files[images_page] = render(
+            "images.html",
+            title=title,
+            root="",
+            page=page,
+            benchmark=benchmark,
+            lines=lines_of_images,
+            most=MOST,
+            pictures=any(name.startswith(place) for name in files),
+        )
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
@@ -265,6 +284,7 @@ def _add_benchmark(
         mean_rank=mean_rank,
         metrics_page=metrics_page,
         cost_page=cost_page,
+        images_page=images_page,
         costs=costs,
     )
     ranking, matrix = agreement(benchmark)
@@ -333,10 +353,12 @@ def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(f"{out / name}: damaged; remove the folder and build again") from error
     digests = {}
-    for name in sorted(files):
-        digests[name] = hashlib.sha256(made := content_of(files[name])).hexdigest()
-        # one wait for the disk a page was most of the time; the index tells whether a power cut took one
-        write_bytes(out / name, made, durable=False)
+    with progress("write pages", len(files), "files") as task:
+        for name in sorted(files):
+            digests[name] = hashlib.sha256(made := content_of(files[name])).hexdigest()
+            # one wait for the disk a page was most of the time; the index tells whether a power cut took one
+            write_bytes(out / name, made, durable=False)
+            task.advance()
     content = index_bytes(index(digests))
     write_bytes(out / FILE, content)
     try:

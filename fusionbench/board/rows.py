@@ -17,6 +17,7 @@ from fusionbench.board.published_rows import add_dialects, beside, column_title,
 from fusionbench.board.set_aside import comparable, with_papers
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
+from fusionbench.core.progress import progress
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.metrics import label_of
@@ -75,7 +76,11 @@ def benchmarks(
             groups.setdefault(what_was_measured(one.result), []).append(one)
     if aside is not None:
         groups = {key: comparable(members, aside) for key, members in groups.items()}
-    made = [_benchmark(members, resamples, list(published.values())) for members in groups.values()]
+    made = []
+    with progress("rank rows", len(groups), "benchmarks") as task:
+        for members in groups.values():
+            made.append(_benchmark(members, resamples, list(published.values())))
+            task.advance(note=made[-1].title)
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
         if any(other.slug == benchmark.slug for other in made[:number]):

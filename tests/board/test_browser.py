@@ -107,7 +107,7 @@ def test_comparison(site: Path, tmp_path: Path) -> None:
     assert dom.count('class="scatter"') == 2 and dom.count('class="forest"') == 1
     assert dom.count('class="point"') == 2 * 40
     assert dom.count('class="dot bad"') == 2, "0.1 and 0.2 worse, far beyond the noise"
-    assert dom.count("<li><span>image ") == 2 * 20
+    assert len(re.findall(r"<li><a href=.[^>]*images.html#image=\d+&amp;score=[^>]*>image ", dom)) == 2 * 20
     said = re.findall(r'<span class="(good|bad|unsure)">([^<]*)</span>', dom)
     assert said == [("bad", "worse")] * 4, "two other models on two metrics, in words"
     mean = re.findall(r'class="dot bad"><title>([-0-9.]+), 95', dom)

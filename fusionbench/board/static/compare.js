@@ -200,6 +200,9 @@
           const button = make("button", item, text);
           button.type = "button";
           button.addEventListener("click", () => board.explorer.show(places[j]));
+        } else if (panel.dataset.images) { // what every row scores on it
+          const asked = `image=${encodeURIComponent(values.ids[places[j]])}&score=${encodeURIComponent(state.score)}`;
+          make("a", item, text).href = `${panel.dataset.images}#${asked}`;
         } else {
           make("span", item, text);
         }

@@ -21,7 +21,7 @@
   box.id = "whisker";
   box.setAttribute("role", "tooltip");
   box.hidden = true;
-  document.body.append(box);
+  table.closest("main").append(box);
   let shown, told; // the cell that is shown, and what was loaded
 
   const hide = () => {
