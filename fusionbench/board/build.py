@@ -25,7 +25,7 @@ from fusionbench.board.pages import Files, Pages, content_of, relative
 from fusionbench.board.parts import parts
 from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
-from fusionbench.board.rendering import STATIC, render
+from fusionbench.board.rendering import STATIC, compact, render
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.site_index import (
     FILE,
@@ -51,6 +51,7 @@ from fusionbench.results.study_files import Study
 from fusionbench.results.tiers import HEADINGS, PLAIN_HEADING
 
 FORMER_INDEX = "board-files.json"  # names of files alone, as the first release wrote it
+MOST_GAPS = 20  # printed numbers beside our own that the benchmark's page shows; more have a page of their own
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "sheet": "Pairs and the outputs of all models",
@@ -144,7 +145,7 @@ def make_pages(
     for benchmark in found:
         add_gaps(benchmark)
     for name in ("board.css", "board.js", "compare.js", "explorer.js", "images.js", "weights.js", "whiskers.js"):
-        pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
+        pages.files[f"static/{name}"] = compact(STATIC / name)
     alone = len(found) == 1
     studied = find_study(results, study, pages)
     made = []
@@ -164,7 +165,7 @@ def make_pages(
             filters=board_filters(found),
             set_aside=aside,
         )
-        pages.files["static/index.js"] = (STATIC / "index.js").read_bytes()
+        pages.files["static/index.js"] = compact(STATIC / "index.js")
     else:
         pages.files["index.html"] = made[0][0](page="index.html", alone=True, set_aside=aside)
     tell(pages.set_aside[len(stored.set_aside) :])
@@ -261,6 +262,11 @@ def _add_benchmark(
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
         files[cost_page] = render("cost.html", title=title, root="", page=page, benchmark=benchmark, views=costly)
+    found_gaps = gaps(benchmark)
+    gaps_page = f"{benchmark.slug}-published.html" if len(found_gaps) > MOST_GAPS else ""
+    if gaps_page:
+        about = {"title": title, "root": "", "page": page, "benchmark": benchmark}
+        files[gaps_page] = render("published.html", **about, gaps=found_gaps)
     front = partial(
         render,
         "benchmark.html",
@@ -278,7 +284,8 @@ def _add_benchmark(
         downloads=downloads,
         filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
-        gaps=gaps(benchmark),
+        gaps=found_gaps,
+        gaps_page=gaps_page,
         ranking_columns=_weighable(benchmark),
         lines=lines,
         mean_rank=mean_rank,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fusionbench.board.agreement import MEAN_RANK
 from fusionbench.board.order import column_on_show
@@ -25,7 +25,7 @@ class Slot:
 
     Attributes:
         text, rank: the number, and the ranks that the row may have.
-        mark: the element around the number: ``b`` first for sure, ``mark`` may be first.
+        mark: the element around the number: ``b`` first for sure, ``u`` may be first.
         tag: the definition of a published number, where it is not the one that ranks; ``at``: where it is sorted.
         inline: the note is in the page: it gives the reason for what is missing.
         bar: mean with its interval, for the whiskers.
@@ -95,27 +95,35 @@ def slots(row: BoardRow, benchmark: Benchmark, costs: Mapping[str, object], mean
     for group in benchmark.groups:
         off = " off" if group.hidden else ""
         for column in _columns(group):
-            cell = row.cells[column.key]
             if not column.rank_key:
-                line.append(_slot(cell, f"d{off}", inline=published, bar=_bar(row, column.key, cell)))
-                continue
-            shown = column_on_show(row, group)
-            cell = row.cells[shown.key]
-            other = not shown.rank_key
-            tag = ", ".join(_tags(shown, group, definition)) if other else ""
-            at = f"{row.stand_ins[group.metric]:.6g}" if other and group.metric in row.stand_ins else ""
-            rank = row.ranks.get(group.metric, NOTHING)
-            ranks = _ranks(row, benchmark, group)
-            heat = _heat(row, benchmark, group)
-            both = Cell(cell.text, cell.value, "; ".join(filter(None, [cell.note, rank.note])), cell.best, cell.tied)
-            line.append(
-                _slot(both, heat + off, inline=published, tag=tag, at=at)
-                if published
-                else _slot(both, heat + off, rank=ranks, bar=_bar(row, column.key, cell))
-            )
+                cell = row.cells[column.key]
+                line.append(_slot(cell, f"d{off}", bar=_bar(row, column.key, cell)))
+            elif published:
+                line.append(_printed(row, group, definition, off))
+            else:
+                line.append(_measured(row, benchmark, group, off))
     beyond = f"{row.beyond_copying} beyond the best copy of each image" if row.beyond_copying else ""
     line.append(_slot(Cell(row.beats, None, beyond), ""))
     return line + [_slot(row.cost.get(name, NOTHING), "c") for name in costs]
+
+
+def _measured(row: BoardRow, benchmark: Benchmark, group: ColumnGroup, off: str) -> Slot:
+    """A number of ours with the ranks that it may have."""
+    cell, rank = row.cells[group.ranking.key], row.ranks.get(group.metric, NOTHING)
+    cell = replace(cell, note="; ".join(filter(None, [cell.note, rank.note])))
+    heat, ranks = _heat(row, benchmark, group), _ranks(row, benchmark, group)
+    return _slot(cell, heat + off, rank=ranks, bar=_bar(row, group.ranking.key, cell))
+
+
+def _printed(row: BoardRow, group: ColumnGroup, definition: str, off: str) -> Slot:
+    """A number of a paper, with its definition where that is another one."""
+    column = column_on_show(row, group)
+    cell = row.cells[column.key]
+    if column.rank_key:
+        return _slot(cell, off, inline=cell.value is not None)
+    at = row.stand_ins.get(group.metric)
+    tag = ", ".join(_tags(column, group, definition))
+    return _slot(cell, off, inline=True, tag=tag, at="" if at is None else f"{at:.6g}")
 
 
 def definition_of(row: BoardRow, benchmark: Benchmark) -> str:
@@ -171,7 +179,7 @@ def _slot(
     at: str = "",
     bar: tuple[float, float, float] | None = None,
 ) -> Slot:
-    mark = "b" if rank == FIRST else "mark" if rank == "1" or rank.startswith("1–") else ""
+    mark = "b" if rank == FIRST else "u" if rank == "1" or rank.startswith("1–") else ""
     inline = bool(cell.note) and (inline or (cell.value is None and bool(cell.text)))
     return Slot(cell.text, rank, mark, classes.strip(), cell.note, inline, tag, at, bar)
 

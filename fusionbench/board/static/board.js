@@ -37,7 +37,7 @@
   });
   // The number of a cell, without the ranks beside it; a published one says where it stands.
   const number = (cell) => {
-    const text = cell?.dataset.at ?? (cell?.querySelector("b, mark") ?? cell)?.firstChild?.nodeValue ?? "";
+    const text = cell?.dataset.at ?? (cell?.querySelector("b, u") ?? cell)?.firstChild?.nodeValue ?? "";
     return parseFloat(text.replaceAll(",", ""));
   };
   // The line of copying is below the trivial rows, and among the models where they are sorted by a metric.
@@ -193,9 +193,12 @@
   const choice = tools.querySelector("select[data-metric]");
   const choices = heads.map((head, index) => index).filter((index) => heads[index].dataset.sort !== "text" && !heads[index].matches(".d, .c"));
   for (const index of choices) choice.add(new Option(heads[index].querySelector("span").firstChild.nodeValue.trim(), index));
+  const phone = matchMedia("(max-width: 40rem)");
+  phone.addEventListener("change", () => pick(Number(choice.value)));
   const pick = (index) => {
     if (!choices.includes(index)) return;
     choice.value = index;
+    if (!phone.matches) return;
     for (const row of [table.tHead.rows[0], ...rows()]) {
       for (const cell of row.cells) if (cell.cellIndex) cell.classList.toggle("on", cell.cellIndex === index);
     }
