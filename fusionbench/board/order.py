@@ -68,7 +68,7 @@ def place_among(row: BoardRow, models: Sequence[BoardRow], benchmark: Benchmark)
         values = (one.cells[group.ranking.key].value for one in ranked)
         places.append(1 + sum(value is not None and _is_better(value, at, group) for value in values))
     mine = sum(places) / len(places) if places else math.inf
-    return sum(mean_place(one, groups) <= mine for one in models) if places else len(models)
+    return sum(mean_place(one, groups) < mine for one in models) if places else len(models)
 
 
 def _is_better(value: float, other: float, group: ColumnGroup) -> bool:
