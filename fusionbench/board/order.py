@@ -61,14 +61,24 @@ def mean_place(row: BoardRow, groups: Sequence[ColumnGroup]) -> float:
 def place_among(row: BoardRow, models: Sequence[BoardRow], benchmark: Benchmark) -> int:
     """How many of ``models`` stand above a published row: by the mean rank over the metrics that the paper has."""
     groups = [group for group in benchmark.shown if group.metric in row.stand_ins]
+    if not groups:
+        return len(models)
     ranked = [one for one in benchmark.rows if one.kind == row.part]
-    places = []
-    for group in groups:
-        at = row.stand_ins[group.metric]
-        values = (one.cells[group.ranking.key].value for one in ranked)
-        places.append(1 + sum(value is not None and _is_better(value, at, group) for value in values))
-    mine = sum(places) / len(places) if places else math.inf
-    return sum(mean_place(one, groups) < mine for one in models) if places else len(models)
+    values = {group.metric: [one.cells[group.ranking.key].value for one in ranked] for group in groups}
+
+    def place(one: BoardRow) -> float:
+        """Mean of the ranks among the measured rows and the published one."""
+        places = []
+        for group in groups:
+            at, theirs = row.stand_ins[group.metric], None if one is row else row.stand_ins[group.metric]
+            mine = at if one is row else one.cells[group.ranking.key].value
+            if mine is not None:
+                rivals = [*values[group.metric], theirs]
+                places.append(1 + sum(value is not None and _is_better(value, mine, group) for value in rivals))
+        return sum(places) / len(places) if places else math.inf
+
+    mine = place(row)
+    return sum(place(one) <= mine for one in models)
 
 
 def _is_better(value: float, other: float, group: ColumnGroup) -> bool:

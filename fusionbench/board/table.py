@@ -189,9 +189,9 @@ def cell_notes(benchmark: Benchmark, lines: Mapping[str, list[Slot]]) -> dict[st
     rows = [row for row in benchmark.rows if row.kind != "published"]
     return {
         "notes": {
-            row.slug: [slot.note for slot in lines[row.slug]]
-            for row in rows
-            if any(slot.note for slot in lines[row.slug])
+            row.slug: ["" if slot.inline else slot.note for slot in lines[row.slug]]
+            for row in benchmark.rows
+            if any(slot.note and not slot.inline for slot in lines[row.slug])
         },
         "bars": {
             row.slug: {

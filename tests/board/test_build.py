@@ -104,7 +104,7 @@ def test_published_values_are_the_papers(results: Path, tmp_path: Path) -> None:
 def test_nothing_from_elsewhere_and_nothing_unescaped(results: Path, tmp_path: Path) -> None:
     build_board(results, tmp_path / "site", title=HOSTILE, resamples=100)
     pages = list((tmp_path / "site").glob("**/*.html"))
-    assert len(pages) == 1 + 2 + 4, "the table, the metrics, the cost, and a page a model"
+    assert len(pages) == 1 + 3 + 4, "the table, the metrics, the cost, single images, and a page a model"
     for path in pages:
         page = Page(path)
         assert "<script>alert" not in page.text and "<img src=x" not in page.text
@@ -261,7 +261,8 @@ def test_an_accepted_record_stands_beside_our_run_with_the_gap(results: Path, tm
     assert row[first].strip() == "0.1593", "hollow: a value, and no rank"
     assert row[second].strip() == "–", "a column that the record does not have"
     ours = next(cells for kind, cells in page.rows if kind == "ranked model" and "FusionVAE" in cells[0])[first].strip()
-    assert f"ours (FusionVAE) {ours}, gap +" in page.text
+    (notes,) = (tmp_path / "site" / "data").glob("*/notes.js")
+    assert f"ours (FusionVAE) {ours}, gap +" in notes.read_text()
     assert "Entered by A. Reader" in page.text
     assert "A. Reader" not in Page(build_board(results, tmp_path / "site", resamples=100, anonymous=True)).text
 

@@ -95,7 +95,7 @@
     place.tabIndex = 0;
     place.setAttribute("role", "region");
     place.setAttribute("aria-label", "Differences on every metric");
-    const list = make("table", place, undefined, "board differences");
+    const list = make("table", place, undefined, names.length > 2 ? "board differences several" : "board differences");
     const head = make("tr", make("thead", list));
     make("th", head, "Metric", "name").scope = "col";
     for (const other of names.slice(1)) make("th", head, other).scope = "col";

@@ -46,6 +46,7 @@
   search.addEventListener("input", apply);
   for (const filter of filters) filter.addEventListener("change", apply);
   tools.hidden = false;
+  tools.querySelector(".more").open = filters.some((filter) => filter.value);
   apply();
   document.documentElement.dataset.ready = "yes";
 })();
