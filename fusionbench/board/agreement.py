@@ -36,7 +36,9 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     Each resample draws one set of images for all models and all metrics, so what an image does to two metrics at
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
-    return any([_add_mean_ranks(benchmark.kind(kind), benchmark, resamples) for kind in ("ranked", "stretched")])
+    return any(
+        [_add_mean_ranks(benchmark.kind(kind), benchmark, resamples) for kind in ("ranked", "stretched", "predictions")]
+    )
 
 
 def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) -> bool:
@@ -64,7 +66,7 @@ def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) 
     low, high = stats.interval(drawn / len(columns))
     may_lead = _not_behind(drawn, seen)
     for row, mean, least, most, leads in zip(rows, seen / len(columns), low, high, may_lead, strict=True):
-        row.may_lead = bool(leads) and len(mask) >= stats.MIN_RANKED
+        row.may_lead = bool(leads) and int(mask.sum()) >= stats.MIN_RANKED
         note = f"mean rank over {len(columns)} metrics, 95 % interval; {len(rows)} rows have all of them"
         note += (
             "" if mask.all() else f"; from the {int(mask.sum()):,} of {len(mask):,} images that all metrics can score"

@@ -95,12 +95,14 @@ class Summary:
     Attributes:
         ahead: rows whose mean rank is not separable from the best one, that one first; of a single metric, those that
             may be first. None where there is nothing to rank.
+        rows, models: how many are ranked, and of these no trivial ones.
         leader: the best of them that is no trivial row, ``margins``: metric by metric, to the best trivial row of each.
     """
 
     kind: Kind
     images: int
     enough: bool
+    rows: int
     models: int
     ahead: list[BoardRow]
     verdicts: list[Verdict]
@@ -132,8 +134,10 @@ class Summary:
             return "no model is ranked yet"
         if not self.enough:
             return f"not decided: {self.images} images are too few for ranks"
+        if self.rows == 1:
+            return f"only {listed(self.ahead)} is ranked"
         if not self.ahead:
-            return "not decided"
+            return "not decided: no two rows have all metrics"
         if len(self.ahead) == 1:
             return f"{called(self.ahead[0])} is ahead, for sure"
         return f"not decided between {listed(self.ahead)}"
@@ -175,7 +179,9 @@ def _summary(benchmark: Benchmark, kind: Kind) -> Summary:
         if margin and verdict.trivial:
             margins.append((verdict.group, margin, verdict.trivial))
     enough = any(row.rank_sets for row in rows)
-    return Summary(kind, images, enough, len(benchmark.models(kind)), ahead, verdicts, leader, margins)
+    if not ahead and len(rows) == 1:
+        ahead = rows
+    return Summary(kind, images, enough, len(rows), len(benchmark.models(kind)), ahead, verdicts, leader, margins)
 
 
 def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup) -> Verdict | None:
@@ -186,7 +192,7 @@ def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup)
     in_order = [rows[n] for _, n in sorted(known)]
     if not in_order:
         return None
-    first = [row for row in in_order if row.rank_sets.get(group.metric, (0, 0))[0] == 1]
+    first = [row for row in in_order if group.metric in row.rank_sets and _may_be_first(row, group)]
     model = next((row for row in in_order if row.family != "trivial"), None)
     trivial = next((row for row in in_order if row.family == "trivial"), None)
     margin = _margin(model, trivial, column) if model and trivial else None
@@ -197,6 +203,11 @@ def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup)
     if bound is not None and bound.value is not None and mine is not None:
         beyond = mine < bound.value if column.better == "lower" else mine > bound.value
     return Verdict(group, first, model, trivial, margin, bound.text if bound else "", beyond)
+
+
+def _may_be_first(row: BoardRow, group: ColumnGroup) -> bool:
+    """Whether its set of ranks has a 1, or it cannot be told apart from the best mean."""
+    return row.rank_sets[group.metric][0] == 1 or row.ranks[group.metric].tied
 
 
 def _margin(row: BoardRow, other: BoardRow, column: Column) -> Margin | None:

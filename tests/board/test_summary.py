@@ -93,6 +93,14 @@ def test_trained_rows_whose_runs_differ_are_not_ahead_by_one_lucky_run(tmp_path:
     assert {row.title for row in summary(tmp_path).ahead} == {"one", "two"}
 
 
+def test_one_row_and_rows_without_a_metric_in_common(tmp_path: Path) -> None:
+    saved(tmp_path / "one", "net", {"en": list(NOISE[0]), "sd": list(NOISE[1])})
+    assert summary(tmp_path / "one").headline == "only net is ranked"
+    saved(tmp_path / "two", "a", {"en": list(NOISE[0])})
+    saved(tmp_path / "two", "b", {"sd": list(NOISE[1])})
+    assert summary(tmp_path / "two").headline == "not decided: no two rows have all metrics"
+
+
 def test_lists_of_rows(tmp_path: Path) -> None:
     for name in "abcdef":
         saved(tmp_path, name, {"en": [1.0, 2.0]})

@@ -222,6 +222,7 @@
   }
 
   // --- data that is loaded when it is needed: scripts, since a page opened from a folder may not fetch ------------
+  const shared = window.fusionbenchBoard = {}; // one object for all scripts: they keep it while others are loading
   const arrived = new Map();
   window.fusionbenchData = (found) => arrived.set(document.currentScript.getAttribute("src"), found);
   const scripts = new Map();
@@ -242,9 +243,9 @@
 
   // Intervals of the cells, as whiskers on demand: at the first touch of the table.
   const whiskers = async (event) => {
-    window.fusionbenchBoard = { ...window.fusionbenchBoard, table, heads, data, folder, name };
+    Object.assign(shared, { table, heads, data, folder, name });
     await script(table.dataset.whiskers).catch(() => {});
-    window.fusionbenchBoard.whiskers?.(event);
+    shared.whiskers?.(event);
   };
   for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, whiskers, { once: true });
 
@@ -272,7 +273,7 @@
   const weights = document.querySelector(".weights");
   weights?.addEventListener("toggle", async () => {
     if (!weights.open) return;
-    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, table, heads, rows, name, number, remember };
+    Object.assign(shared, { state, table, heads, rows, name, number, remember });
     await script(weights.dataset.script).catch(() => {
       weights.querySelector(".body").textContent = "The script of this panel is missing: static/weights.js.";
     });
@@ -296,14 +297,14 @@
         ? "Tick two to four models to compare them image by image." : `Comparing ${names.join(", ")}.`;
     }
     if (panel.hidden) return;
-    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, panel, folder, data, script, picked, name, remember };
+    Object.assign(shared, { state, panel, folder, data, script, picked, name, remember });
     try {
       await script(panel.dataset.script);
     } catch {
       panel.querySelector(".body").textContent = "The script of the comparison is missing: static/compare.js.";
       return;
     }
-    await window.fusionbenchBoard.compare(wanted);
+    await shared.compare(wanted);
   };
   if (panel) {
     for (const row of rows()) {
