@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fusionbench.board.order import place_among
+from fusionbench.board.order import mean_place, place_among
 from fusionbench.board.page_model import Benchmark, BoardRow, Kind
 from fusionbench.results.tiers import Tier
 
@@ -27,12 +27,18 @@ class Part:
     base: bool = False
 
 
+def _mean_rank(row: BoardRow, benchmark: Benchmark) -> tuple[bool, float]:
+    """The mean rank that the summary tells; behind it rows that lack a metric, by the ranks that they have."""
+    known = None if row.mean_rank is None else row.mean_rank.value
+    return (True, mean_place(row, benchmark.shown)) if known is None else (False, known)
+
+
 def parts(benchmark: Benchmark, headings: Mapping[Tier, str]) -> list[Part]:
     """Every body of a benchmark's table that has rows."""
     found = []
     placed = [row for row in benchmark.kind("published") if row.part is not None]
     for kind, tier in TIERS.items():
-        models = benchmark.models(kind)
+        models = sorted(benchmark.models(kind), key=lambda row: _mean_rank(row, benchmark))
         here = list(models)
         published = [row for row in placed if row.part == kind]
         for row in sorted(published, key=lambda row: place_among(row, models, benchmark), reverse=True):
