@@ -64,7 +64,7 @@ def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) 
             drawn[start : start + 250] += stats.ranks(means[start : start + 250], column.better)
         seen += stats.ranks(np.array([value.mean() for value in values]), column.better)
     low, high = stats.interval(drawn / len(columns))
-    may_lead = _not_behind(drawn, seen)
+    may_lead = not_behind(drawn, seen)
     for row, mean, least, most, leads in zip(rows, seen / len(columns), low, high, may_lead, strict=True):
         row.may_lead = bool(leads) and int(mask.sum()) >= stats.MIN_RANKED
         note = f"mean rank over {len(columns)} metrics, 95 % interval; {len(rows)} rows have all of them"
@@ -88,7 +88,7 @@ def _training_spread(rows: list[BoardRow], column: Column) -> np.ndarray:
     return -spread if column.better == "lower" else spread
 
 
-def _not_behind(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def not_behind(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Which rows are not separable from the best: sums of ranks of (resamples, rows) and as measured -> bool (rows,).
 
     The differences of all pairs hold at once at 95 %: the band is as wide as the largest of them, in units of its own
