@@ -58,7 +58,7 @@ def _signed(value: float, places: int) -> str:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MetricVerdict:
     """What one metric says.
 
     Attributes:
@@ -105,16 +105,16 @@ class Summary:
     rows: int
     models: int
     ahead: list[BoardRow]
-    verdicts: list[Verdict]
+    verdicts: list[MetricVerdict]
     leader: BoardRow | None
     margins: list[tuple[ColumnGroup, Margin, BoardRow]]
 
     @property
-    def decided(self) -> list[Verdict]:
+    def decided(self) -> list[MetricVerdict]:
         return [one for one in self.verdicts if one.sure]
 
     @property
-    def open(self) -> list[Verdict]:
+    def open(self) -> list[MetricVerdict]:
         return [one for one in self.verdicts if len(one.contenders) > 1]
 
     @property
@@ -184,7 +184,7 @@ def _summary(benchmark: Benchmark, kind: Kind) -> Summary:
     return Summary(kind, images, enough, len(rows), len(benchmark.models(kind)), ahead, verdicts, leader, margins)
 
 
-def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup) -> Verdict | None:
+def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup) -> MetricVerdict | None:
     """None where no row has a value."""
     column = group.ranking
     sign = 1 if column.better == "lower" else -1
@@ -202,7 +202,7 @@ def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup)
     beyond = None
     if bound is not None and bound.value is not None and mine is not None:
         beyond = mine < bound.value if column.better == "lower" else mine > bound.value
-    return Verdict(group, first, model, trivial, margin, bound.text if bound else "", beyond)
+    return MetricVerdict(group, first, model, trivial, margin, bound.text if bound else "", beyond)
 
 
 def _may_be_first(row: BoardRow, group: ColumnGroup) -> bool:
