@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import common_images
 
 MAX_RESAMPLES = 2000  # of the mean rank: its interval is shown with two digits
+MEAN_RANK = "mean-rank"  # key of its interval in a row
+_NORMAL = 1.96  # half a 95 % interval in standard deviations
 MIN_ROWS = 4  # a rank correlation of three rows is one of four numbers
 
 
@@ -33,7 +36,9 @@ def add_mean_ranks(benchmark: Benchmark, resamples: int) -> bool:
     Each resample draws one set of images for all models and all metrics, so what an image does to two metrics at
     once stays together. Rows that lack a metric take no part, neither as a row nor as a rival.
     """
-    return any([_add_mean_ranks(benchmark.kind(kind), benchmark, resamples) for kind in ("ranked", "stretched")])
+    return any(
+        [_add_mean_ranks(benchmark.kind(kind), benchmark, resamples) for kind in ("ranked", "stretched", "predictions")]
+    )
 
 
 def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) -> bool:
@@ -50,20 +55,56 @@ def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) 
         return False
     drawn = np.zeros((min(resamples, MAX_RESAMPLES), len(rows)))
     seen = np.zeros(len(rows))
+    training = np.random.default_rng(0).standard_normal(drawn.shape)  # one luck of a row for all of its metrics
     for column in columns:
         values = [row[:, mask] for row in _values(rows, column)]
         means = stats.bootstrap_means(values, len(drawn))  # one seed: the same images for every metric
+        means = means + training * _training_spread(rows, column)
         for start in range(0, len(means), 250):
             drawn[start : start + 250] += stats.ranks(means[start : start + 250], column.better)
         seen += stats.ranks(np.array([value.mean() for value in values]), column.better)
     low, high = stats.interval(drawn / len(columns))
-    for row, mean, least, most in zip(rows, seen / len(columns), low, high, strict=True):
+    may_lead = not_behind(drawn, seen)
+    for row, mean, least, most, leads in zip(rows, seen / len(columns), low, high, may_lead, strict=True):
+        row.may_lead = bool(leads) and int(mask.sum()) >= stats.MIN_RANKED
         note = f"mean rank over {len(columns)} metrics, 95 % interval; {len(rows)} rows have all of them"
         note += (
             "" if mask.all() else f"; from the {int(mask.sum()):,} of {len(mask):,} images that all metrics can score"
         )
+        row.intervals[MEAN_RANK] = (float(least), float(most))
         row.mean_rank = Cell(f"{mean:.2f} ({least:.2f}–{most:.2f})", float(mean), note)
     return True
+
+
+def _training_spread(rows: list[BoardRow], column: Column) -> np.ndarray:
+    """Standard deviation (rows,) that gives a row's mean the interval that the table takes for another training.
+
+    Towards the better side it is positive, so that a lucky training is lucky in all metrics at once: with that their
+    mean moves most.
+    """
+    factors = (row.factors.get(column.key, (0.0, 0.0, 0.0))[1:] for row in rows)
+    halves = [factor * math.sqrt(variance) if variance > 0 else 0.0 for factor, variance in factors]
+    spread: np.ndarray = np.nan_to_num(np.array(halves), posinf=1e9) / _NORMAL
+    return -spread if column.better == "lower" else spread
+
+
+def not_behind(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Which rows are not separable from the best: sums of ranks of (resamples, rows) and as measured -> bool (rows,).
+
+    The differences of all pairs hold at once at 95 %: the band is as wide as the largest of them, in units of its own
+    spread, is in 95 % of the resamples, so that the choice of the best by the same images costs nothing.
+    """
+    spread = np.empty((len(seen), len(seen)))
+    largest = np.zeros(len(drawn))
+    for i in range(len(seen)):
+        gaps = drawn - drawn[:, i : i + 1]
+        spread[i] = gaps.std(axis=0)
+        away = np.abs(gaps - (seen - seen[i]))
+        away = np.divide(away, spread[i], out=np.zeros_like(away), where=spread[i] > 0)
+        largest = np.maximum(largest, away.max(axis=1))
+    best = int(np.argmin(seen))
+    result: np.ndarray = seen - seen[best] <= np.quantile(largest, stats.LEVEL) * spread[best]
+    return result
 
 
 def _values(rows: list[BoardRow], column: Column) -> list[np.ndarray]:

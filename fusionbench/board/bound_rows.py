@@ -34,4 +34,4 @@ def add_bounds(rows: list[BoardRow], groups: Sequence[ColumnGroup], entries: Seq
                     f"{sum(bounds[key].passed_by(mean) for key, mean in means.items())} of {len(means)}"
                 )
         title = BOUND_TITLE + (", stretched" if tier == "stretched" else "")
-        rows.append(BoardRow("bound", "trivial", title, "", f"best-copy-{tier}", cells, {}))
+        rows.append(BoardRow("bound", "trivial", title, "", f"best-copy-{tier}", cells, {}, part=KINDS[tier]))

@@ -16,13 +16,16 @@ from typing import Any
 import msgspec
 
 from fusionbench.board.agreement import add_mean_ranks, agreement, ranking_columns
-from fusionbench.board.citations import bibtex
+from fusionbench.board.cards import BenchmarkCard, card
+from fusionbench.board.exports import add_downloads
 from fusionbench.board.filters import board_filters, row_filters
+from fusionbench.board.image_view import MOST, image_lines, rows_on_show
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
+from fusionbench.board.parts import parts
 from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
-from fusionbench.board.rendering import STATIC, render
+from fusionbench.board.rendering import STATIC, compact, render
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.site_index import (
     FILE,
@@ -33,21 +36,22 @@ from fusionbench.board.site_index import (
     index_signers,
     sign_index,
 )
-from fusionbench.board.table import cell_notes, slots
+from fusionbench.board.summary import summaries
+from fusionbench.board.table import cell_notes, definition_of, heads, slots
 from fusionbench.board.values import add_values, model_images, png_bytes, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, RejectedError, UsageError
 from fusionbench.core.io import read_bounded, write_bytes
+from fusionbench.core.progress import progress
 from fusionbench.results import bootstrap as stats
-from fusionbench.results.comparison import compare_entries
 from fusionbench.results.input_means import inputs_text, views_in, views_in_params
 from fusionbench.results.result_set import read_results, tell
 from fusionbench.results.schema import Origin
 from fusionbench.results.study_files import Study
-from fusionbench.results.tables import as_csv, as_latex, as_markdown
 from fusionbench.results.tiers import HEADINGS, PLAIN_HEADING
 
 FORMER_INDEX = "board-files.json"  # names of files alone, as the first release wrote it
+MOST_GAPS = 20  # printed numbers beside our own that the benchmark's page shows; more have a page of their own
 SHEETS = {
     "contact-sheet": "Targets and their views",
     "sheet": "Pairs and the outputs of all models",
@@ -140,23 +144,30 @@ def make_pages(
         _make_anonymous(found)
     for benchmark in found:
         add_gaps(benchmark)
-    for name in ("board.css", "board.js", "compare.js", "explorer.js", "weights.js"):
-        pages.files[f"static/{name}"] = (STATIC / name).read_bytes()
+    for name in ("board.css", "board.js", "compare.js", "explorer.js", "images.js", "weights.js", "whiskers.js"):
+        pages.files[f"static/{name}"] = compact(STATIC / name)
     alone = len(found) == 1
     studied = find_study(results, study, pages)
-    fronts = [
-        _add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous, studied) for benchmark in found
-    ]
+    made = []
+    with progress("make pages", len(found), "benchmarks") as task:
+        for benchmark in found:
+            made.append(_add_benchmark(pages, benchmark, results, title, resamples, alone, anonymous, studied))
+            task.advance(note=benchmark.title)
     aside = relative(pages.set_aside, results)
     if len(found) > 1:
-        for benchmark, front in zip(found, fronts, strict=True):
+        for benchmark, (front, _) in zip(found, made, strict=True):
             pages.files[f"{benchmark.slug}.html"] = front(page=f"{benchmark.slug}.html", alone=False, set_aside=[])
         pages.files["index.html"] = render(
-            "index.html", title=title, root="", benchmarks=found, filters=board_filters(found), set_aside=aside
+            "index.html",
+            title=title,
+            root="",
+            cards=[one for _, one in made],
+            filters=board_filters(found),
+            set_aside=aside,
         )
-        pages.files["static/index.js"] = (STATIC / "index.js").read_bytes()
+        pages.files["static/index.js"] = compact(STATIC / "index.js")
     else:
-        pages.files["index.html"] = fronts[0](page="index.html", alone=True, set_aside=aside)
+        pages.files["index.html"] = made[0][0](page="index.html", alone=True, set_aside=aside)
     tell(pages.set_aside[len(stored.set_aside) :])
     return pages
 
@@ -208,61 +219,93 @@ def _add_benchmark(
     alone: bool,
     anonymous: bool,
     study: Study | None,
-) -> Callable[..., bytes]:
-    """Add the pages of a benchmark; returns what makes its table's page, once all that was set aside is known."""
+) -> tuple[Callable[..., bytes], BenchmarkCard]:
+    """Add the pages of a benchmark; returns what makes its table's page, once all that was set aside is known.
+
+    And its card for the first page of several benchmarks.
+    """
     files = pages.files
     page, metrics_page = "index.html" if alone else f"{benchmark.slug}.html", f"{benchmark.slug}-metrics.html"
-    sheets = []
+    sheets, shown = [], []
     found = (results / benchmark.first.identity.dataset.name).glob("*.png")
     for path in sorted(found, key=lambda path: (path.stem == "fused-pairs", path)):  # of other images: last
         name = f"pictures/{benchmark.slug}-{slug(path.stem)}.png"
         with pages.isolated(path):
             files[name] = png_bytes(path)
+            shown.append(path)
             sheets.append({"file": name, "caption": _sheet_caption(path.stem, benchmark)})
     comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
+    columns = heads(benchmark, costs, mean_rank)
+    said = summaries(benchmark)
+    cards = _metric_cards(benchmark)
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
-    downloads = _downloads(files, benchmark)
+    downloads = add_downloads(files, benchmark)
+    lines_of_images = image_lines(benchmark) if comparable else []
+    images_page = f"{benchmark.slug}-images.html" if lines_of_images else ""
+    if images_page:
+        place = f"pictures/{benchmark.slug}/a/"
+        files[f"data/{benchmark.slug}/rows.js"] = script(rows_on_show(benchmark, comparable))
+        files[images_page] = render(
+            "images.html",
+            title=title,
+            root="",
+            page=page,
+            benchmark=benchmark,
+            lines=lines_of_images,
+            most=MOST,
+            pictures=any(name.startswith(place) for name in files),
+        )
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
         files[cost_page] = render("cost.html", title=title, root="", page=page, benchmark=benchmark, views=costly)
+    found_gaps = gaps(benchmark)
+    gaps_page = f"{benchmark.slug}-published.html" if len(found_gaps) > MOST_GAPS else ""
+    if gaps_page:
+        about = {"title": title, "root": "", "page": page, "benchmark": benchmark}
+        files[gaps_page] = render("published.html", **about, gaps=found_gaps)
     front = partial(
         render,
         "benchmark.html",
         title=title,
         root="",
         benchmark=benchmark,
-        headings=HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""},
+        parts=parts(benchmark, HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""}),
+        summaries=said,
+        heads=columns,
+        explained={card["metric"] for card in cards},
+        definitions={row.slug: definition_of(row, benchmark) for row in benchmark.kind("published")},
         sheets=sheets,
         values=bool(comparable),
         comparable=comparable,
         downloads=downloads,
         filters=row_filters(benchmark),
         papers=papers(benchmark, anonymous),
-        gaps=gaps(benchmark),
+        gaps=found_gaps,
+        gaps_page=gaps_page,
         ranking_columns=_weighable(benchmark),
         lines=lines,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
         cost_page=cost_page,
+        images_page=images_page,
         costs=costs,
-        width=max(1 + len(line) for line in lines.values()),
     )
-    columns, matrix = agreement(benchmark)
+    ranking, matrix = agreement(benchmark)
     files[metrics_page] = render(
         "metrics.html",
         title=title,
         root="",
         page=page,
         benchmark=benchmark,
-        columns=columns,
+        columns=ranking,
         heads={group.metric: group.title for group in benchmark.groups},
         matrix=matrix,
         people=people_of(study, benchmark),
-        cards=_metric_cards(benchmark),
+        cards=cards,
     )
     for row in benchmark.rows:
         if row.entry is not None:
@@ -282,7 +325,7 @@ def _add_benchmark(
                 images=model_images(pages, row, benchmark),
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
-    return front
+    return front, BenchmarkCard(benchmark, said[0]) if alone else card(pages, benchmark, said[0], results, shown)
 
 
 def _sheet_caption(name: str, benchmark: Benchmark) -> str:
@@ -304,26 +347,6 @@ def _weighable(benchmark: Benchmark) -> list[Column]:
     ]
 
 
-def _downloads(files: Files, benchmark: Benchmark) -> dict[str, str]:
-    """The comparison as CSV, Markdown and LaTeX, the tie rule applied; file -> what it is called."""
-    rows = (row for row in benchmark.rows if row.kind != "replaced")
-    entries = [row.entry for row in rows if row.entry is not None and row.entry.results[0].per_image]
-    if not entries:
-        return {}
-    comparison = compare_entries(entries)  # with the titles of the page, which may be anonymous
-    made, texts = {}, {}
-    for suffix, label, text in (
-        ("csv", "CSV", as_csv(comparison)),
-        ("md", "Markdown", as_markdown(comparison)),
-        ("tex", "LaTeX", as_latex(comparison)),
-        ("bib", "BibTeX", bibtex(benchmark)),
-    ):
-        name = f"data/{benchmark.slug}.{suffix}"
-        files[name], made[name], texts[name] = text.encode(), label, text
-    files[f"data/{benchmark.slug}/exports.js"] = script(texts)
-    return made
-
-
 def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex]) -> bytes:
     """Write all files, the index last, and remove what an earlier board wrote and this one does not need.
 
@@ -337,10 +360,12 @@ def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(f"{out / name}: damaged; remove the folder and build again") from error
     digests = {}
-    for name in sorted(files):
-        digests[name] = hashlib.sha256(made := content_of(files[name])).hexdigest()
-        # one wait for the disk a page was most of the time; the index tells whether a power cut took one
-        write_bytes(out / name, made, durable=False)
+    with progress("write pages", len(files), "files") as task:
+        for name in sorted(files):
+            digests[name] = hashlib.sha256(made := content_of(files[name])).hexdigest()
+            # one wait for the disk a page was most of the time; the index tells whether a power cut took one
+            write_bytes(out / name, made, durable=False)
+            task.advance()
     content = index_bytes(index(digests))
     write_bytes(out / FILE, content)
     try:

@@ -14,6 +14,7 @@ from fusionbench.results import bootstrap as stats
 from fusionbench.results.comparison import Entry
 from fusionbench.results.published import Paper
 from fusionbench.results.schema import Result
+from fusionbench.results.tables import ARROW
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.protocols.base import BaseProtocol
@@ -43,6 +44,16 @@ class ColumnGroup:
     better: stats.Better
     columns: list[Column]
     hidden: bool
+
+    @property
+    def ranking(self) -> Column:
+        """The column that ranks; one of these columns always does."""
+        return next(column for column in self.columns if column.rank_key)
+
+    @property
+    def arrow(self) -> str:
+        """The better direction as the field writes it."""
+        return ARROW[self.better]
 
     @property
     def about(self) -> str:
@@ -82,6 +93,7 @@ class BoardRow:
     slug: str
     cells: dict[str, Cell]
     ranks: dict[str, Cell]  # metric -> rank and the set of ranks that it may have
+    rank_sets: dict[str, tuple[int, int]] = field(default_factory=dict)  # metric -> first and last rank of that set
     factors: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # score key -> see stats.Ranking
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # score key -> 95 % of its mean
     beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
@@ -91,6 +103,9 @@ class BoardRow:
     folders: list[Path] = field(default_factory=list)
     published: Published | None = None
     mean_rank: Cell | None = None
+    may_lead: bool = False  # its mean rank is not separable from the best one
+    stand_ins: dict[str, float] = field(default_factory=dict)  # metric -> where a published number stands in the column
+    part: Kind | None = None  # the rows among which a bound or a published row is shown
     gpu: bool = False  # was scored, and so probably trained, on a GPU
     submitter: str = ""  # who submitted it, and the start of the submission's id
     remarks: list[str] = field(default_factory=list)  # how results became this row
@@ -165,6 +180,15 @@ class Benchmark:
 
     def kind(self, kind: Kind) -> list[BoardRow]:
         return [row for row in self.rows if row.kind == kind]
+
+    @property
+    def shown(self) -> list[ColumnGroup]:
+        """The metrics that are shown at first."""
+        return [group for group in self.groups if not group.hidden]
+
+    def models(self, kind: Kind) -> list[BoardRow]:
+        """The rows of a kind that are no trivial ones."""
+        return [row for row in self.kind(kind) if row.family != "trivial"]
 
 
 COST = {

@@ -7,16 +7,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 
 from fusionbench.board.bound_rows import KINDS, add_bounds
+from fusionbench.board.order import add_stand_ins, in_order, in_papers_order, tell_apart
 from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, Kind, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
 from fusionbench.board.set_aside import comparable, with_papers
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.io import digest
+from fusionbench.core.progress import progress
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.metrics import label_of
@@ -27,7 +28,6 @@ from fusionbench.results.comparison import (
     Entry,
     common_images,
     is_trained,
-    metric_order,
     read_entries,
     require_comparable,
     title_of,
@@ -76,7 +76,11 @@ def benchmarks(
             groups.setdefault(what_was_measured(one.result), []).append(one)
     if aside is not None:
         groups = {key: comparable(members, aside) for key, members in groups.items()}
-    made = [_benchmark(members, resamples, list(published.values())) for members in groups.values()]
+    made = []
+    with progress("rank rows", len(groups), "benchmarks") as task:
+        for members in groups.values():
+            made.append(_benchmark(members, resamples, list(published.values())))
+            task.advance(note=made[-1].title)
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
         if any(other.slug == benchmark.slug for other in made[:number]):
@@ -117,7 +121,9 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
         for group in groups:
             group.columns[:] = [column for column in group.columns if not column.key.endswith(f"@{PAPER_MEAN}")]
     reference_rows = [published_row(result, groups) for result in theirs]
-    rows += [row for row in reference_rows if any(cell.value is not None for cell in row.cells.values())]
+    reference_rows = [row for row in reference_rows if any(cell.value is not None for cell in row.cells.values())]
+    add_stand_ins(reference_rows, rows, groups)
+    rows += reference_rows
     secret = first.identity.protocol.params.get("round")  # views of a secret seed are another benchmark
     part = f"-round-{str(secret)[:8]}" if secret else ""
     return Benchmark(
@@ -125,7 +131,7 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
         title=f"{data_title(dataset.name)} {dataset.version}{part.replace('-round-', ', round ')}",
         first=first,
         groups=groups,
-        rows=_in_order(rows, groups),
+        rows=in_order(rows, groups),
         folders=folders,
     )
 
@@ -148,7 +154,7 @@ def _groups(entries: Sequence[Entry], first: Result) -> list[ColumnGroup]:
     for key in scores:
         metrics.setdefault(key.partition("@")[0], []).append(key)
     groups = []
-    for metric in sorted(metrics, key=metric_order):
+    for metric in in_papers_order(metrics, () if protocol is None else protocol.columns):
         keys = sorted(metrics[metric], key=column_order)
         rank_key = next((key for key in (f"{metric}@{MEAN}", metric) if key in keys), keys[0])
         score = scores[rank_key]
@@ -306,6 +312,10 @@ def _rank(rows: list[BoardRow], column: Column, resamples: int, kind: Kind) -> N
                 note += f", which takes about {score.needed_images:,} images" if score.needed_images else ""
             note = "; ".join(filter(None, [note if score.ranked else "no rank", score.note]))
             row.ranks[column.metric] = Cell(rank_text(score), float(score.rank), note, best, tied)
+            if score.ranked:
+                row.rank_sets[column.metric] = (score.rank_low, score.rank_high)
+    if column.rank_key:
+        tell_apart(ranked, column)
 
 
 def _unranked(rows: list[BoardRow], column: Column, resamples: int) -> None:
@@ -354,15 +364,3 @@ def _beats(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> None:
             won += mine is not None and (mine < min(theirs) if column.better == "lower" else mine > max(theirs))
         if judged:
             row.beats = f"{won} of {judged}"
-
-
-def _in_order(rows: list[BoardRow], groups: Sequence[ColumnGroup]) -> list[BoardRow]:
-    """Ranked rows by the first metric that is shown, then the others; rows without it by title at the end."""
-    keys = [column for group in groups if not group.hidden for column in group.columns if column.rank_key]
-
-    def place(row: BoardRow) -> tuple[int, list[tuple[bool, float]], str]:
-        values = [(column, row.cells[column.key].value) for column in keys]
-        signed = [(v is None, 0.0 if v is None else v if column.better == "lower" else -v) for column, v in values]
-        return get_args(Kind).index(row.kind), [] if row.kind == "bound" else signed, row.title
-
-    return sorted(rows, key=place)

@@ -60,12 +60,12 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
     sources = {
         place: paths
         for place, paths in sources_of(results / benchmark.first.identity.dataset.name, ids).items()
-        if all([_whole(pages, path) for path in paths])
+        if all([is_whole(pages, path) for path in paths])
     }
     for place, paths in sources.items():
         for source, path in zip(SOURCES, paths, strict=True):
             files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(png_bytes, path)
-    about_all = {"ids": ids, "scores": about, "sources": list(sources)}
+    about_all = {"ids": ids, "scores": about, "order": list(about), "sources": list(sources)}
     files[f"data/{benchmark.slug}/scores.js"] = script(about_all)
     for row in (row for row in rows if row.slug in found):
         seeds = {key: row.factors[key][2] for key in found[row.slug] if key in row.factors}
@@ -74,7 +74,7 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
     return set(found)
 
 
-def _whole(pages: Pages, path: Path) -> bool:
+def is_whole(pages: Pages, path: Path) -> bool:
     """Whether an image that is read later, while the pages are written, can be."""
     with pages.isolated(path):
         if path.stat().st_size > MAX_IMAGE_BYTES:
@@ -100,7 +100,7 @@ def _add_fused(
         maps = False
         with pages.isolated(path):
             maps = may_have_maps(*paths) and len(shown["ssim"]) < MAX_MAPS
-            if not _whole(pages, path):
+            if not is_whole(pages, path):
                 continue
             pages.files[f"{place}/fused/{number}.png"] = partial(png_bytes, path)
             shown["fused"].append(number)

@@ -224,8 +224,6 @@ def recipe_command() -> None:
 @click.option(
     "--of-pairs",
     "pairs",
-    cls=Option,
-    former=["--pairs"],
     is_flag=True,
     help="For registered pairs of your own: patches to train on.",
 )

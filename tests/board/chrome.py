@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}
+KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39, "ArrowUp": 38, "ArrowDown": 40, "Escape": 27}
 
 
 class Chrome:

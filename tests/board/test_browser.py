@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -44,8 +45,8 @@ def opened(page: Path, tmp_path: Path, view: str = "") -> str:
 
 def names(dom: str) -> list[str]:
     """Titles of the measured rows, in the order on the page, without those that are hidden."""
-    found = dom[dom.index('<tbody class="ranked">') :].partition('<tbody class="published">')[0]
-    rows = re.findall(r'<tr id="([^>]*)><th.*?<a href="models[^>]*>([^<]*)</a>', found)
+    found = dom[dom.index('<tbody class="ranked">') :].partition("</table>")[0]
+    rows = re.findall(r'<tr id="([^>]*)><th(?:(?!</th>).)*?<a href="models[^>]*>([^<]*)</a>', found)
     return [name.split()[0] for attributes, name in rows if "hidden" not in attributes]
 
 
@@ -66,12 +67,13 @@ def test_opening(site: Path, tmp_path: Path) -> None:
 
 
 def test_permalink_sorts_by_direction(site: Path, tmp_path: Path) -> None:
-    # a run cut short stays in its own part of the table, however it is sorted
+    # trivial rows and a run cut short stay in their own parts of the table, however it is sorted
     down = names(opened(site, tmp_path, "#sort=mse_min@mean:descending"))
-    assert down == ["MEAN-IMAGE", "Gamma", "Beta", "Alpha", "SHORT"]
+    assert down == ["Gamma", "Beta", "Alpha", "MEAN-IMAGE", "SHORT"]
+    assert names(opened(site, tmp_path, "#sort=rank-mse_min:descending")) == down, "ranks had columns of their own"
     assert names(opened(site, tmp_path, "#sort=mse_min@avg4:descending")) == down, "the address of an older page"
     by_name = opened(site, tmp_path, "#sort=model:descending")
-    assert names(by_name)[:2] == ["MEAN-IMAGE", "Gamma"] and 'aria-sort="descending"' in by_name
+    assert names(by_name)[:2] == ["Gamma", "Beta"] and 'aria-sort="descending"' in by_name
     # no value comes last in both directions
     for direction in ("ascending", "descending"):
         assert names(opened(site, tmp_path, f"#sort=nll_bpd@mean:{direction}"))[3] == "MEAN-IMAGE"
@@ -94,8 +96,8 @@ def test_filters_and_pins(site: Path, tmp_path: Path) -> None:
 def test_mean_rank_is_off_until_asked_for(site: Path, tmp_path: Path) -> None:
     assert '<p class="warning" hidden="">' in opened(site, tmp_path)
     dom = opened(site, tmp_path, "#show=mean-rank,mse_min")
-    assert '<p class="warning">' in dom and '<td class="f">1.00 (1.00–1.00)' in dom
-    assert re.search(r'<th[^>]*class="group off"[^>]*data-of="nll_bpd"', dom), "what is not asked for is hidden"
+    assert '<p class="warning">' in dom and re.search(r'<td class="(on)?">1.00 \(1.00–1.00\)', dom)
+    assert re.search(r'<th[^>]*class="k[^"]* off"[^>]*data-of="nll_bpd"', dom), "what is not asked for is hidden"
 
 
 def test_comparison(site: Path, tmp_path: Path) -> None:
@@ -105,7 +107,9 @@ def test_comparison(site: Path, tmp_path: Path) -> None:
     assert dom.count('class="scatter"') == 2 and dom.count('class="forest"') == 1
     assert dom.count('class="point"') == 2 * 40
     assert dom.count('class="dot bad"') == 2, "0.1 and 0.2 worse, far beyond the noise"
-    assert dom.count("<li><span>image ") == 2 * 20
+    assert len(re.findall(r"<li><a href=.[^>]*images.html#image=\d+&amp;score=[^>]*>image ", dom)) == 2 * 20
+    said = re.findall(r'<span class="(good|bad|unsure)">([^<]*)</span>', dom)
+    assert said == [("bad", "worse")] * 4, "two other models on two metrics, in words"
     mean = re.findall(r'class="dot bad"><title>([-0-9.]+), 95', dom)
     assert [float(value) for value in mean] == pytest.approx([0.1, 0.2], abs=0.02)
 
@@ -135,7 +139,6 @@ addEventListener("load", () => {
   pin.focus();
   pin.click();
   document.body.dataset.focused = document.activeElement.className;
-  row.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
   for (const box of [...document.querySelectorAll("input[data-pick]")].slice(0, 2)) box.click();
   document.querySelector("[data-key='mse_min@mean'] button").click();
   const filter = document.querySelector("[data-filter=family]");
@@ -152,7 +155,6 @@ def test_clicks(site: Path, tmp_path: Path) -> None:
     dom = opened(page, tmp_path)
     assert names(dom) == ["Gamma", "Alpha", "Beta", "SHORT"], "pinned first, then by score; the trivial row is filtered"
     assert 'data-focused="pin"' in dom, "the keyboard stays where it was"
-    assert 'title="95 %: 0.' in dom and "40 images" in dom, "the notes came when the table was touched"
     assert dom.count('class="scatter"') == 1 and dom.count('class="dot good"') == 1, "Alpha beside Gamma"
     assert 'aria-sort="ascending"' in dom and 'aria-pressed="true"' in dom
 
@@ -165,6 +167,63 @@ def chrome(tmp_path: Path) -> Iterator[Chrome]:
 
 
 FOCUSED = "document.activeElement"
+CELL = "document.querySelector('tbody.ranked td:not(.off)')"
+
+
+def test_intervals_by_pointer_by_tap_and_by_keyboard(site: Path, chrome: Chrome) -> None:
+    """What a cell tells is the same however it is asked, with whiskers, and goes with Escape."""
+    chrome.open(site.as_uri())
+    said = "document.querySelector('.whisker:not([hidden])')?.textContent ?? ''"
+    for kind in ("touch", "mouse"):
+        event = f"new PointerEvent('pointerover', {{bubbles: true, pointerType: '{kind}'}})"
+        chrome.value(f"{CELL}.dispatchEvent({event})")
+        chrome.until(said)
+        text = chrome.value(said)
+        assert "Alpha" in text and "95 %: 0." in text and "40 images" in text and "rank 1" in text
+        assert chrome.value("document.querySelectorAll('.whisker .own').length") == 1
+        assert chrome.value("document.querySelectorAll('.whisker .other').length") == 3, "the other rows with NLL"
+        chrome.press("Escape")
+        chrome.until(f"!({said})")
+    chrome.value(f"{CELL}.focus()")
+    assert chrome.value(said) == text
+    chrome.press("ArrowDown")
+    assert "Beta" in chrome.value(said) or "as published" in chrome.value(f"{FOCUSED}.parentElement.textContent")
+    chrome.press("ArrowUp")
+    assert chrome.value(said) == text and chrome.problems == []
+
+
+def test_a_phone_shows_one_metric_that_is_picked(site: Path, chrome: Chrome) -> None:
+    chrome.ask("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=True)
+    chrome.open(site.as_uri())
+    shown = "[...document.querySelectorAll('.heat thead th')].filter((h) => h.getClientRects().length)"
+    shown += ".map((h) => h.dataset.key).join()"
+    assert chrome.value(shown) == "model,nll_bpd@mean"
+    pick = "const s = document.querySelector('[data-metric]'); "
+    pick += "s.value = [...s.options].find((o) => o.text === 'MSE_min').value; s.dispatchEvent(new Event('change'))"
+    chrome.value(pick)
+    assert chrome.value(shown) == "model,mse_min@mean"
+    assert "sort=mse_min%40mean%3Aascending" in chrome.value("location.hash"), "and is what the rows are sorted by"
+
+
+def test_the_drawer_opens_where_it_is_asked_for_and_gives_the_focus_back(site: Path, chrome: Chrome) -> None:
+    chrome.open(site.as_uri())
+    chrome.value("for (const box of [...document.querySelectorAll('input[data-pick]')].slice(0, 2)) box.click()")
+    chrome.until("document.querySelector('.compare svg')")
+    box = chrome.value("JSON.stringify(document.querySelector('.compare').getBoundingClientRect())")
+    assert json.loads(box)["top"] == 0 and json.loads(box)["bottom"] == chrome.value("innerHeight"), "no scrolling"
+    chrome.press("Escape")
+    assert chrome.value("document.querySelector('.compare').hidden")
+    assert chrome.value(f"Boolean({FOCUSED}.dataset.pick)") and "compare" not in chrome.value("location.hash")
+
+
+def test_definitions_and_costs_are_folded_away_and_come_without_a_script(site: Path, chrome: Chrome) -> None:
+    chrome.ask("Emulation.setScriptExecutionDisabled", value=True)
+    chrome.load(site.as_uri())
+    shown = "[...document.querySelectorAll('.heat thead th')].filter((h) => h.getClientRects().length).length"
+    assert chrome.value(shown) == 4, "model, two metrics and what beats trivial rows"
+    chrome.value("document.querySelector('#definitions').click()")
+    assert chrome.value(shown) > 10
+    assert chrome.value("document.querySelectorAll('.heat tbody tr:not(.heading)').length") == 5 + 5
 
 
 def test_the_keyboard_is_enough(site: Path, chrome: Chrome) -> None:
@@ -185,7 +244,7 @@ def test_the_keyboard_is_enough(site: Path, chrome: Chrome) -> None:
     chrome.press("Enter")
     assert chrome.value(f"{FOCUSED}.closest('th').getAttribute('aria-sort')") == "descending"
     assert "sort=mse_min%40mean%3Adescending" in chrome.value("location.hash")
-    assert chrome.value("document.querySelector('tbody.ranked tr th a').textContent") == "MEAN-IMAGE"
+    assert chrome.value("document.querySelector('tbody.ranked tr th a').textContent").startswith("Gamma")
     chrome.press("Tab")
     while not chrome.value(f"{FOCUSED}.dataset.pick ?? ''"):
         chrome.press("Tab")
@@ -198,14 +257,14 @@ def test_nothing_leaves_the_page_whatever_is_pressed(site: Path, chrome: Chrome)
     chrome.value("for (const box of [...document.querySelectorAll('input[data-pick]')].slice(0, 3)) box.click()")
     chrome.until("document.querySelectorAll('.compare svg').length >= 3")
     chrome.value("for (const head of document.querySelectorAll('thead button')) head.click()")
-    chrome.value("document.querySelector('table.board').dispatchEvent(new Event('pointerover', {bubbles: true}))")
-    chrome.until("document.querySelector('tbody.ranked td[title]')")
+    chrome.value(f"{CELL}.dispatchEvent(new Event('pointerover', {{bubbles: true}}))")
+    chrome.until(f"{CELL}.getAttribute('aria-describedby')")
     assert chrome.requests and all(address.startswith("file://") for address in chrome.requests), chrome.requests
     assert chrome.problems == []
 
 
 def test_filters_of_the_table(site: Path, chrome: Chrome) -> None:
-    shown = "[...document.querySelectorAll('tbody:not(.published) tr:not(.heading):not([hidden]) th a')]"
+    shown = "[...document.querySelectorAll('table.heat tbody tr:not(.heading, .published, [hidden]) th a')]"
     shown += ".map((a) => a.textContent.split(' ')[0]).join()"
     chrome.open(site.as_uri() + "#needs=nothing")
     assert chrome.value(shown) == "MEAN-IMAGE"
@@ -273,7 +332,7 @@ def test_pictures_by_keyboard(tmp_path: Path, chrome: Chrome) -> None:
     chrome.open(page.as_uri())
     chrome.value("for (const box of [...document.querySelectorAll('input[data-pick]')].slice(0, 2)) box.click()")
     chrome.until("document.querySelector('.point.known')")
-    chrome.value("document.querySelector('.compare details').open = true")
+    chrome.until("document.querySelector('.explorer img')")  # of the image where they disagree most
     chrome.value("document.querySelector('.compare ol button').click()")
     first = chrome.value("document.querySelector('.explorer h3').textContent")
     assert chrome.value("document.activeElement.textContent") == first

@@ -56,6 +56,12 @@ class Page(HTMLParser):
         return [value for _, attrs in self.tags for name in ("href", "src") if (value := attrs.get(name))]
 
 
+def place_of(page: Page, head: str) -> int:
+    """The place of the column whose head begins so, in the board's own table."""
+    heads = next(cells for kind, cells in page.rows if kind.startswith("head") and "Model" in cells[0])
+    return next(n for n, text in enumerate(heads) if " ".join(text.split()).startswith(head))
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     root = tmp_path / "results"
@@ -73,27 +79,32 @@ def test_rows_ranks_and_kinds(results: Path, tmp_path: Path) -> None:
     page = Page(build_board(results, tmp_path / "site", resamples=300))
     rows = [(kind, [cell.strip() for cell in cells]) for kind, cells in page.rows if kind[:4] != "head"]
     rows = [(kind, cells) for kind, cells in rows if "heading" not in kind and kind[0] != " "]
-    assert [cells[0].split()[0] for _, cells in rows[:4]] == ["FusionVAE", HOSTILE.split()[0], "Mean", "FCN"]
-    vae, cvae, mean_image, cut = rows[:4]
-    assert vae[1][2] == "1" and cvae[1][2] == "2" and cut[1][2] == "–", "a run cut short takes no rank, however good"
-    assert mean_image[0] == "ranked trivial" and mean_image[1][2] == "–" and mean_image[1][8] == "3"
-    assert vae[1][14] == "1 of 1", "the trivial row has one of the two metrics"
-    assert all(kind == "published model" and cells[2] == "–" for kind, cells in rows[4:])
-    assert len(rows) == 4 + 5, "the five rows of the paper's table stand below"
-    assert "Training cut short: not ranked" in page.text and "As published" in page.text
+    measured = [(kind, cells) for kind, cells in rows if not kind.endswith("published")]
+    assert [cells[0].split()[0] for _, cells in measured] == ["FusionVAE", HOSTILE.split()[0], "Mean", "FCN"]
+    vae, cvae, mean_image, cut = measured
+    nll, mse, beats = place_of(page, "NLL ↓"), place_of(page, "MSE_min ↓"), place_of(page, "beats")
+    assert vae[1][nll].endswith(" first") and cvae[1][nll].endswith(" 2")
+    assert cut[1][nll].replace(".", "").isdecimal(), "a run cut short takes no rank, however good"
+    assert mean_image[0] == "ranked base trivial" and mean_image[1][nll] == "–" and mean_image[1][mse].endswith(" 3")
+    assert vae[1][beats] == "1 of 1", "the trivial row has one of the two metrics"
+    theirs = [(kind, cells) for kind, cells in rows if kind.endswith("published")]
+    assert len(theirs) == 5 and {kind for kind, _ in theirs} == {"ranked published"}, "in place, among the models"
+    assert all("as published" in cells[0] and " " not in cells[nll] for _, cells in theirs), "without a rank"
+    assert "Training cut short: not ranked" in page.text
 
 
 def test_published_values_are_the_papers(results: Path, tmp_path: Path) -> None:
     page = Page(build_board(results, tmp_path / "site", resamples=100))
-    row = next(cells for kind, cells in page.rows if kind == "published model" and "FusionVAE" in cells[0])
-    assert [cell.strip() for cell in row[3:7]] == ["0.1593", "0.1417", "0.1370", "0.1348"]
+    row = next(cells for kind, cells in page.rows if kind == "ranked published" and "FusionVAE" in cells[0])
+    places = [place_of(page, f"NLL N={views}") for views in range(4)]
+    assert [row[place].strip() for place in places] == ["0.1593", "0.1417", "0.1370", "0.1348"]
     assert "https://arxiv.org/abs/2209.11277" in page.addresses()
 
 
 def test_nothing_from_elsewhere_and_nothing_unescaped(results: Path, tmp_path: Path) -> None:
     build_board(results, tmp_path / "site", title=HOSTILE, resamples=100)
     pages = list((tmp_path / "site").glob("**/*.html"))
-    assert len(pages) == 1 + 2 + 4, "the table, the metrics, the cost, and a page a model"
+    assert len(pages) == 1 + 3 + 4, "the table, the metrics, the cost, single images, and a page a model"
     for path in pages:
         page = Page(path)
         assert "<script>alert" not in page.text and "<img src=x" not in page.text
@@ -104,7 +115,9 @@ def test_nothing_from_elsewhere_and_nothing_unescaped(results: Path, tmp_path: P
             if "://" in address:
                 assert address.startswith("https://arxiv.org/"), address
             elif not address.startswith("#"):
-                assert (path.parent / address).is_file(), f"{path.name} links to {address}"
+                name, _, anchor = address.partition("#")
+                assert (path.parent / name).is_file(), f"{path.name} links to {address}"
+                assert not anchor or f'id="{anchor}"' in (path.parent / name).read_text(), address
 
 
 def test_the_same_results_give_the_same_bytes(results: Path, tmp_path: Path) -> None:
@@ -215,7 +228,7 @@ def test_unmeasured_scores_say_why(results: Path, tmp_path: Path) -> None:
     schema.save(made, results, schema.load_per_image(path))
     page = Page(build_board(results, tmp_path / "site", resamples=100))
     row = next(cells for kind, cells in page.rows if kind == "ranked model" and "FusionVAE" in cells[0])
-    assert row[9].strip() == "n/a" and "1 of 2 images have no finite value" in page.text
+    assert row[place_of(page, "MSE_min N=0")].strip() == "n/a" and "1 of 2 images have no finite value" in page.text
 
 
 def test_published_data_keep_the_papers_averages() -> None:
@@ -243,11 +256,13 @@ def test_an_accepted_record_stands_beside_our_run_with_the_gap(results: Path, tm
     (tmp_path / "numbers.toml").write_text(template().replace('title = "FusionVAE" ', 'title = "Theirs" '))
     accept_record(pack(tmp_path / "numbers.toml", tmp_path / "numbers.json"), results)
     page = Page(build_board(results, tmp_path / "site", resamples=100))
-    row = next(cells for kind, cells in page.rows if kind == "published model" and "Theirs" in cells[0])
-    assert row[3].strip() == "0.1593" and row[2].strip() == "–", "hollow: a value, and no rank"
-    assert row[4].strip() == "–", "a column that the record does not have"
-    ours = next(cells for kind, cells in page.rows if kind == "ranked model" and "FusionVAE" in cells[0])[3].strip()
-    assert f"ours (FusionVAE) {ours}, gap +" in page.text
+    row = next(cells for kind, cells in page.rows if kind == "ranked published" and "Theirs" in cells[0])
+    first, second = place_of(page, "NLL N=0"), place_of(page, "NLL N=1")
+    assert row[first].strip() == "0.1593", "hollow: a value, and no rank"
+    assert row[second].strip() == "–", "a column that the record does not have"
+    ours = next(cells for kind, cells in page.rows if kind == "ranked model" and "FusionVAE" in cells[0])[first].strip()
+    (notes,) = (tmp_path / "site" / "data").glob("*/notes.js")
+    assert f"ours (FusionVAE) {ours}, gap +" in notes.read_text()
     assert "Entered by A. Reader" in page.text
     assert "A. Reader" not in Page(build_board(results, tmp_path / "site", resamples=100, anonymous=True)).text
 

@@ -3,11 +3,16 @@
 // State lives in the address after '#', so that a view can be linked to: #sort=KEY:ascending&q=vae&compare=A,B
 (() => {
   const table = document.querySelector("table.board[data-board]");
-  if (!table) return;
+  if (!table) { // a page that a head or a table leads to: what is asked for is opened
+    const unfold = () => { const found = document.getElementById(location.hash.slice(1)); if (found?.open === false) found.open = true; };
+    addEventListener("hashchange", unfold);
+    unfold();
+    return;
+  }
   const rows = () => [...table.querySelectorAll("tbody tr:not(.heading)")];
   const name = (row) => row.cells[0].querySelector("a, span").textContent;
 
-  const state = { sort: "", q: "", show: "", family: "", status: "", needs: "", has: "", runs: "", pin: "", compare: "", score: "", image: "", weights: "" };
+  const state = { sort: "", q: "", show: "", family: "", status: "", needs: "", has: "", runs: "", pin: "", compare: "", score: "", image: "", weights: "", more: "" };
   for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
     if (Object.hasOwn(state, key)) state[key] = value;
   }
@@ -20,28 +25,32 @@
   };
 
   // --- sorting -----------------------------------------------------------------------------------------------
-  // Head cells by column of the body, whose rows have neither rowspan nor colspan.
-  const heads = [];
-  {
-    const [first, second] = table.tHead.rows;
-    let lower = 0;
-    for (const head of first.cells) {
-      if (head.rowSpan > 1) heads.push(head);
-      else for (let n = 0; n < head.colSpan; n += 1) heads.push(second.cells[lower++]);
-    }
-  }
-  // Ranks are sorted by what they rank: their texts are intervals.
-  const source = (index) => {
-    const { key, of } = heads[index].dataset;
-    if (!key?.startsWith("rank-")) return { index, sign: 1 };
-    const ranked = heads.findIndex((head) => head.dataset.of === of && head.classList.contains("k"));
-    return { index: ranked, sign: heads[ranked].dataset.sort === "higher" ? -1 : 1 };
+  const heads = [...table.tHead.rows[0].cells];
+  const headOf = (key) => heads.findIndex((head) => head.dataset.key === key);
+  const column = (metric) => heads.findIndex((head) => head.dataset.of === metric && head.classList.contains("k"));
+  // Addresses of older pages sort by a rank, whose column the metric's own has taken the place of.
+  state.sort = state.sort.replace(/^rank-(.+):(ascending|descending)$/, (_, metric, direction) => {
+    const head = heads[column(metric)];
+    const best = head?.dataset.sort === "higher" ? "descending" : "ascending";
+    const other = best === "ascending" ? "descending" : "ascending";
+    return head ? `${head.dataset.key}:${direction === "ascending" ? best : other}` : "";
+  });
+  // The number of a cell, without the ranks beside it; a published one says where it stands.
+  const number = (cell) => {
+    const text = cell?.dataset.at ?? (cell?.querySelector("b, u") ?? cell)?.firstChild?.nodeValue ?? "";
+    return parseFloat(text.replaceAll(",", ""));
   };
+  // The line of copying is below the trivial rows, and among the models where they are sorted by a metric.
+  const lines = [...table.querySelectorAll("tr.bound")].map((row) => ({ row, home: row.parentElement }));
   const sortBy = (index, direction) => {
     const text = heads[index].dataset.sort === "text";
-    const from = source(index);
-    const sign = (direction === "ascending" ? 1 : -1) * from.sign;
-    const key = (row) => (text ? name(row) : parseFloat(row.cells[from.index]?.textContent.replaceAll(",", "")));
+    const sign = direction === "ascending" ? 1 : -1;
+    const key = (row) => (text ? name(row) : number(row.cells[index]));
+    for (const { row, home } of lines) {
+      const models = home.previousElementSibling;
+      const among = !text && models?.className === home.className.replace(" base", "") && !Number.isNaN(key(row));
+      (among ? models : home).append(row);
+    }
     for (const body of table.tBodies) {
       const keyed = rows().filter((row) => row.parentElement === body).map((row, place) => ({ row, place, key: key(row) }));
       const lacks = (entry) => Number.isNaN(entry.key);
@@ -64,10 +73,11 @@
     const other = best === "ascending" ? "descending" : "ascending";
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
+    head.prepend(button);
+    button.append(button.nextSibling.nodeType === 3 ? button.nextElementSibling : button.nextSibling);
     button.addEventListener("click", () => {
       sortBy(index, head.getAttribute("aria-sort") === best ? other : best);
+      pick(index);
       remember();
     });
   });
@@ -76,12 +86,11 @@
   const tools = document.querySelector(".tools");
   const search = tools.querySelector("input[type=search]");
   const filters = [...tools.querySelectorAll("select[data-filter]")];
-  const column = (metric) => heads.findIndex((head) => head.dataset.of === metric && head.classList.contains("k"));
   const passes = {
     family: (row, wanted) => (row.className.match(/trivial|classical/)?.[0] ?? "model") === wanted,
     status: (row, wanted) => (row.dataset.status ?? "verified") === wanted,
     needs: (row, wanted) => (row.dataset.needs ?? "training").split(" ").includes(wanted),
-    has: (row, wanted) => !Number.isNaN(parseFloat(row.cells[column(wanted)]?.textContent)),
+    has: (row, wanted) => !Number.isNaN(number(row.cells[column(wanted)])),
     runs: (row, wanted) => (wanted === "full" ? !row.closest(".cut") : Number(row.dataset.runs ?? 1) >= Number(wanted)),
   };
   const applySearch = () => {
@@ -144,7 +153,7 @@
     state.pin = (pin.getAttribute("aria-pressed") === "true" ? others : [...others, id]).join(",");
     applyPins();
     const sorted = state.sort.lastIndexOf(":");
-    const index = heads.findIndex((head) => head.dataset.key === state.sort.slice(0, sorted));
+    const index = headOf(state.sort.slice(0, sorted));
     if (index >= 0) sortBy(index, state.sort.slice(sorted + 1));
     applySearch();
     remember();
@@ -180,7 +189,40 @@
     });
   }
 
+  // --- on a phone one column at a time, chosen here or by what the table is sorted by --------------------------------
+  const choice = tools.querySelector("select[data-metric]");
+  const choices = heads.map((head, index) => index).filter((index) => heads[index].dataset.sort !== "text" && !heads[index].matches(".d, .c"));
+  for (const index of choices) choice.add(new Option(heads[index].querySelector("span").firstChild.nodeValue.trim(), index));
+  const phone = matchMedia("(max-width: 40rem)");
+  phone.addEventListener("change", () => pick(Number(choice.value)));
+  const pick = (index) => {
+    if (!choices.includes(index)) return;
+    choice.value = index;
+    if (!phone.matches) return;
+    for (const row of [table.tHead.rows[0], ...rows()]) {
+      for (const cell of row.cells) if (cell.cellIndex) cell.classList.toggle("on", cell.cellIndex === index);
+    }
+  };
+  choice.addEventListener("change", () => {
+    const index = Number(choice.value);
+    const kind = heads[index].dataset.sort;
+    if (kind !== "none") sortBy(index, kind === "higher" ? "descending" : "ascending");
+    pick(index);
+    remember();
+  });
+
+  // --- columns that are folded away: two boxes that work without this script, which keeps them in the address -------
+  const folds = [...document.querySelectorAll(".switches input")];
+  for (const fold of folds) {
+    fold.checked ||= state.more.split(",").includes(fold.id);
+    fold.addEventListener("change", () => {
+      state.more = folds.filter((each) => each.checked).map((each) => each.id).join(",");
+      remember();
+    });
+  }
+
   // --- data that is loaded when it is needed: scripts, since a page opened from a folder may not fetch ------------
+  const shared = window.fusionbenchBoard = {}; // one object for all scripts: they keep it while others are loading
   const arrived = new Map();
   window.fusionbenchData = (found) => arrived.set(document.currentScript.getAttribute("src"), found);
   const scripts = new Map();
@@ -199,15 +241,13 @@
   const data = async (source) => { await script(source); return arrived.get(source); };
   const folder = table.dataset.from;
 
-  // Notes of the cells (intervals, numbers of images): at the first touch of the table.
-  const annotate = async () => {
-    const notes = await data(`${folder}notes.js`).catch(() => ({}));
-    for (const [slug, line] of Object.entries(notes)) {
-      const cells = document.getElementById(slug)?.cells ?? [];
-      line.forEach((note, i) => { if (note && cells[i + 1]) cells[i + 1].title = note; });
-    }
+  // Intervals of the cells, as whiskers on demand: at the first touch of the table.
+  const whiskers = async (event) => {
+    Object.assign(shared, { table, heads, data, folder, name });
+    await script(table.dataset.whiskers).catch(() => {});
+    shared.whiskers?.(event);
   };
-  for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, annotate, { once: true });
+  for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, whiskers, { once: true });
 
   // Copy buttons beside the downloads.
   const exports = document.querySelector(".exports");
@@ -233,7 +273,7 @@
   const weights = document.querySelector(".weights");
   weights?.addEventListener("toggle", async () => {
     if (!weights.open) return;
-    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, table, heads, rows, name, remember };
+    Object.assign(shared, { state, table, heads, rows, name, number, remember });
     await script(weights.dataset.script).catch(() => {
       weights.querySelector(".body").textContent = "The script of this panel is missing: static/weights.js.";
     });
@@ -249,15 +289,22 @@
     const wanted = picked();
     for (const box of table.querySelectorAll("input[data-pick]")) box.checked = wanted.includes(box.dataset.pick);
     panel.hidden = wanted.length < 2;
+    document.body.classList.toggle("drawn", !panel.hidden);
+    const hint = document.querySelector(".hint");
+    if (hint) {
+      const names = wanted.map((slug) => name(document.getElementById(slug)));
+      hint.textContent = wanted.length === 1 ? `${names[0]} is ticked: tick another to compare them.` : panel.hidden
+        ? "Tick two to four models to compare them image by image." : `Comparing ${names.join(", ")}.`;
+    }
     if (panel.hidden) return;
-    window.fusionbenchBoard = { ...window.fusionbenchBoard, state, panel, folder, data, script, picked, name, remember };
+    Object.assign(shared, { state, panel, folder, data, script, picked, name, remember });
     try {
       await script(panel.dataset.script);
     } catch {
       panel.querySelector(".body").textContent = "The script of the comparison is missing: static/compare.js.";
       return;
     }
-    await window.fusionbenchBoard.compare(wanted);
+    await shared.compare(wanted);
   };
   if (panel) {
     for (const row of rows()) {
@@ -282,10 +329,16 @@
       compare();
       remember();
     });
-    panel.querySelector("button").addEventListener("click", () => {
+    const close = () => {
+      const last = document.getElementById(picked().at(-1))?.querySelector("input[data-pick]");
       state.compare = state.image = "";
       compare();
       remember();
+      last?.focus();
+    };
+    panel.querySelector("button").addEventListener("click", close);
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !panel.hidden && !document.querySelector(".whisker:not([hidden])")) close();
     });
   }
 
@@ -297,9 +350,17 @@
   if (state.show) for (const box of boxes) box.checked = state.show.split(",").includes(box.dataset.group);
   applyColumns();
   const cut = state.sort.lastIndexOf(":");
-  const index = heads.findIndex((head) => head.dataset.key === state.sort.slice(0, cut));
-  if (cut > 0 && index >= 0) sortBy(index, state.sort.slice(cut + 1) === "descending" ? "descending" : "ascending");
-  if (panel && state.compare) compare();
+  const index = headOf(state.sort.slice(0, cut));
+  if (cut > 0 && index >= 0) {
+    sortBy(index, state.sort.slice(cut + 1) === "descending" ? "descending" : "ascending");
+    const fold = heads[index].matches(".d") ? "definitions" : heads[index].matches(".c") ? "costs" : "";
+    for (const each of folds) each.checked ||= each.id === fold;
+  }
+  pick(choices.includes(index) ? index : choices.find((each) => !heads[each].matches(".off")) ?? choices[0]);
+  if (panel) {
+    document.querySelector(".hint").hidden = false;
+    if (state.compare) compare();
+  }
   if (weights) {
     weights.hidden = false;
     weights.open = Boolean(state.weights);

@@ -19,6 +19,8 @@
     parent.append(element);
     return element;
   };
+  const SHOWN = 5; // images that are listed at once
+  const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${digits(Math.abs(value))}`;
   const digits = (value) => Number(value.toPrecision(3)).toString();
 
   // The interval that results.bootstrap.Ranking describes, with the factors of the table: [images, training], both for
@@ -87,6 +89,39 @@
     draw("text", { x: width - 4, y: height - 6, class: "label", "text-anchor": "end" }, svg, said);
   };
 
+  // A line for every metric and every other model: the difference with its interval, and in words what it says.
+  const overview = (parent, wanted, names, usable, loaded) => {
+    const place = make("div", parent, undefined, "scroll");
+    place.tabIndex = 0;
+    place.setAttribute("role", "region");
+    place.setAttribute("aria-label", "Differences on every metric");
+    const list = make("table", place, undefined, names.length > 2 ? "board differences several" : "board differences");
+    const head = make("tr", make("thead", list));
+    make("th", head, "Metric", "name").scope = "col";
+    for (const other of names.slice(1)) make("th", head, other).scope = "col";
+    const lines = make("tbody", list);
+    for (const key of usable) {
+      const score = values.scores[key];
+      const line = make("tr", lines);
+      const title = make("th", line, `${score.title} ${score.better === "lower" ? "↓" : "↑"}`);
+      title.scope = "row";
+      const common = values.ids.map((_, i) => i).filter((i) => wanted.every((slug) => score.rows[slug][i] !== null));
+      const [first, ...others] = wanted.map((slug) => common.map((i) => score.rows[slug][i]));
+      const seeds = loaded.slice(1).map((file) => file.seeds?.[key] ?? 0);
+      others.forEach((other, i) => {
+        const cell = make("td", line);
+        if (!common.length) return void (cell.textContent = "–");
+        const gap = difference(first, other, score.factors, seeds[0] + seeds[i + 1]);
+        const [low, high] = score.better === "lower" ? [-gap.high, -gap.low] : [gap.low, gap.high];
+        const known = !Number.isNaN(gap.low) && common.length >= (score.least ?? Infinity);
+        const said = !known ? "no interval" : low > 0 ? "better" : high < 0 ? "worse" : "not decided";
+        cell.textContent = `${signed(gap.mean)} `;
+        if (known) make("small", cell, `${signed(gap.low)} … ${signed(gap.high)} `);
+        make("span", cell, said, said === "better" ? "good" : said === "worse" ? "bad" : "unsure");
+      });
+    }
+  };
+
   board.compare = async (wanted) => {
     const body = panel.querySelector(".body");
     const mine = wanted.join();
@@ -100,13 +135,14 @@
     if (mine !== picked().join()) return; // another choice was made while these values were loading
     values.ids = loaded[0].ids;
     values.scores = {};
-    for (const [key, about] of Object.entries(loaded[0].scores)) {
+    for (const key of loaded[0].order) {
+      const about = loaded[0].scores[key];
       const known = wanted.map((slug, i) => [slug, loaded[i + 1].values[key]]).filter(([, column]) => column);
       if (known.length) values.scores[key] = { ...about, rows: Object.fromEntries(known) };
     }
     const choice = panel.querySelector("select");
     if (!choice.options.length) {
-      for (const [key, { title }] of Object.entries(loaded[0].scores)) choice.add(new Option(title, key));
+      for (const key of loaded[0].order) choice.add(new Option(loaded[0].scores[key].title, key));
     }
     const usable = Object.keys(values.scores).filter((key) => wanted.every((slug) => values.scores[key].rows[slug]));
     if (!usable.includes(state.score)) [state.score] = usable;
@@ -132,29 +168,41 @@
       board.explorer = board.explore({ ids: values.ids, sources: loaded[0].sources, models });
     }
     body.replaceChildren();
-    make("h3", body, `Mean difference to ${names[0]}, image by image (${score.better} is better)`);
+    make("h3", body, `Difference to ${names[0]} on every metric, image by image`);
+    overview(body, wanted, names, usable, loaded);
+    make("h3", body, `${score.title}: mean difference to ${names[0]} (${score.better} is better)`);
     const left = values.ids.length - places.length;
     if (left) make("p", body, `${left} of ${values.ids.length} images have no value here and are left out.`);
     if (places.length < score.least) {
       make("p", body, `${places.length} images are too few to tell models apart, which takes ${score.least}.`);
     }
     forest(body, found, names, score);
+    if (board.explorer) body.append(board.explorer.element);
     const pairs = make("div", body, undefined, "pairs");
+    let most; // the image where the first two disagree most
     others.forEach((other, i) => {
       const cell = make("div", pairs);
       make("h3", cell, `${names[i + 1]} against ${names[0]}`);
       scatter(cell, first, other, [names[0], names[i + 1]], score, places);
       const order = found[i].gaps.map((gap, j) => [Math.abs(gap), j]).sort((x, y) => y[0] - x[0]).slice(0, 20);
+      most ??= places[order[0]?.[1]];
+      make("h4", cell, "Where they disagree most");
+      const top = make("ol", cell, undefined, "top");
       const details = make("details", cell);
-      make("summary", details, "The 20 images where they disagree most");
-      const list = make("ol", details);
-      for (const [, j] of order) {
-        const item = make("li", list);
+      make("summary", details, `The next ${Math.max(0, order.length - SHOWN)}`);
+      details.hidden = order.length <= SHOWN;
+      const rest = make("ol", details);
+      rest.start = SHOWN + 1;
+      for (const [n, [, j]] of order.entries()) {
+        const item = make("li", n < SHOWN ? top : rest);
         const text = `image ${values.ids[places[j]]}`;
         if (board.explorer?.has(places[j])) {
           const button = make("button", item, text);
           button.type = "button";
           button.addEventListener("click", () => board.explorer.show(places[j]));
+        } else if (panel.dataset.images) { // what every row scores on it
+          const asked = `image=${encodeURIComponent(values.ids[places[j]])}&score=${encodeURIComponent(state.score)}`;
+          make("a", item, text).href = `${panel.dataset.images}#${asked}`;
         } else {
           make("span", item, text);
         }
@@ -162,9 +210,9 @@
       }
     });
     if (board.explorer) {
-      body.append(board.explorer.element);
       const asked = values.ids.findIndex((id) => String(id) === state.image);
-      if (board.explorer.has(asked)) board.explorer.show(asked, false);
+      const first = [asked, most, loaded[0].sources[0]].find((place) => board.explorer.has(place));
+      if (first !== undefined) board.explorer.show(first, false);
     }
   };
 })();

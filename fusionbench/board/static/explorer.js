@@ -74,11 +74,12 @@
     blink.setAttribute("aria-pressed", false);
   };
 
+  board.over = over;
   board.explore = ({ ids, sources, models }) => {
     stopBlinking();
     const element = document.createElement("section");
     element.className = "explorer";
-    const heading = make("h3", element, "Images: choose a point above");
+    const heading = make("h3", element, "Images");
     heading.tabIndex = -1;
     const controls = make("p", element, undefined, "controls");
     const step = (by) => {
@@ -104,6 +105,8 @@
       const shown = models.filter((model) => model.fused.includes(i));
       const of = (model, kind) => `${place}${model.slug}/${kind}/${i}.png`;
       for (const model of shown) image(figure(grid, model.name), of(model, "fused"), `fused by ${model.name}`);
+      const laid = ["a", "b"].map((name) => [`Source ${name.toUpperCase()}`, source(name)]);
+      over(grid, [...laid, ...shown.map((model) => [model.name, of(model, "fused")])]);
       for (const other of shown.slice(1)) {
         const stack = figure(grid, `|${shown[0].name} − ${other.name}|, four times as bright`);
         stack.classList.add("difference");
@@ -115,8 +118,6 @@
           image(figure(grid, `${title}, ${model.name} (white: kept)`), of(model, kind), `${title} of ${model.name}`);
         }
       }
-      const laid = ["a", "b"].map((name) => [`Source ${name.toUpperCase()}`, source(name)]);
-      over(grid, [...laid, ...shown.map((model) => [model.name, of(model, "fused")])]);
       if (move) {
         element.scrollIntoView({ block: "nearest" });
         heading.focus({ preventScroll: true });

@@ -21,6 +21,8 @@
     let shown = 0;
     for (const card of cards) {
       const heading = card.querySelector("h2 a");
+      const details = card.querySelector("details");
+      if (details) details.open = Boolean(words.length || ofRows.length); // what was found is seen
       const titled = has(heading.textContent);
       let rows = 0;
       for (const row of card.querySelectorAll(".names li")) {
@@ -44,6 +46,7 @@
   search.addEventListener("input", apply);
   for (const filter of filters) filter.addEventListener("change", apply);
   tools.hidden = false;
+  tools.querySelector(".more").open = filters.some((filter) => filter.value);
   apply();
   document.documentElement.dataset.ready = "yes";
 })();

@@ -2,7 +2,7 @@
 // What matters to whom: the reader weighs the metrics and sees the order that follows, and how often each model would
 // lead under other weights. Loaded when its panel is opened.
 (() => {
-  const { state, table, heads, rows, name, remember } = window.fusionbenchBoard;
+  const { state, heads, rows, name, number, remember } = window.fusionbenchBoard;
   const panel = document.querySelector(".weights");
   const DRAWS = 1000;
   const make = (tag, parent, text, className) => {
@@ -15,17 +15,15 @@
 
   const metrics = panel.dataset.metrics.split(" ").map((metric) => {
     const place = heads.findIndex((head) => head.dataset.of === metric && head.classList.contains("k"));
-    const group = table.tHead.querySelector(`.group[data-of="${CSS.escape(metric)}"]`);
-    return { metric, place, title: group.firstChild.textContent.trim(), better: heads[place].dataset.sort };
+    const title = heads[place].querySelector("span").firstChild.nodeValue.trim();
+    return { metric, place, title, better: heads[place].dataset.sort };
   });
   const known = new Map(state.weights.split(",").map((part) => part.split(":")));
   const read = (metric) => Math.min(4, Math.max(0, Math.round(Number(known.get(metric) ?? 1)) || 0));
   const weights = metrics.map(({ metric }) => read(metric));
 
-  const ranked = rows().filter((row) => row.closest("tbody").classList.contains("ranked")).map((row) => ({
-    row,
-    values: metrics.map(({ place }) => parseFloat(row.cells[place].textContent.replaceAll(",", ""))),
-  }));
+  const ranked = rows().filter((row) => row.closest("tbody").matches(".ranked") && !row.matches(".published, .bound"));
+  const entered = ranked.map((row) => ({ row, values: metrics.map(({ place }) => number(row.cells[place])) }));
   // Ranks of the values as printed; equal ones share the mean of their places.
   const ranksOf = (entries, m) => {
     const sign = metrics[m].better === "higher" ? -1 : 1;
@@ -57,7 +55,7 @@
       note.textContent = "Give at least one metric a weight.";
       return;
     }
-    const entries = ranked.filter((entry) => used.every((m) => !Number.isNaN(entry.values[m])));
+    const entries = entered.filter((entry) => used.every((m) => !Number.isNaN(entry.values[m])));
     const ranks = used.map((m) => ranksOf(entries, m));
     const mean = (weigh) => {
       const total = used.reduce((sum, _, i) => sum + weigh[i], 0);
