@@ -42,7 +42,7 @@ def parts(benchmark: Benchmark, headings: Mapping[Tier, str]) -> list[Part]:
         here = list(models)
         published = [row for row in placed if row.part == kind]
         for row in sorted(published, key=lambda row: place_among(row, models, benchmark), reverse=True):
-            here.insert(place_among(row, models, benchmark), row)
+            here.insert(max(place_among(row, models, benchmark), 1), row)  # nothing unmeasured opens a table
         trivial = [row for row in benchmark.kind(kind) if row.family == "trivial"]
         line = [row for row in benchmark.kind("bound") if row.part == kind]
         if here:

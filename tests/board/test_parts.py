@@ -28,6 +28,16 @@ def test_trivial_rows_are_never_first_and_papers_stand_where_their_numbers_would
     assert order == ["best", "worst", "copy-a"], "in every list"
 
 
+def test_no_number_that_was_not_measured_opens_a_table(tmp_path: Path) -> None:
+    for name, level in (("ours", 0.3), ("worst", 0.2)):
+        values = {"vif": [level, level + 0.1] * 3, "qabf": [level] * 6, "ssim": [level] * 6}
+        saved(tmp_path / "results", name, values, dataset={"name": "tno"})
+    record(tmp_path)  # better than both
+    (page,) = benchmarks(tmp_path / "results", 100)
+    titles = [row.title for row in parts(page, HEADINGS)[0].rows]
+    assert titles[0] == "ours" and titles.index("Net+") < titles.index("worst")
+
+
 def test_the_first_row_is_the_one_that_the_summary_names(tmp_path: Path) -> None:
     """A copy that lacks a metric shifts the ranks on the others, but takes no part in the mean ranks."""
     ramp = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
