@@ -78,7 +78,7 @@ def short_text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def listed(parts: Sequence[str], most: int = 8) -> str:
+def shortened(parts: Sequence[str], most: int = 8) -> str:
     """The first parts of a one-line form, with a mark where there are more."""
     return ", ".join([*parts[:most], *(["…"] if len(parts) > most else [])])
 

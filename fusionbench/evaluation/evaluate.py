@@ -90,7 +90,7 @@ def evaluate(
     if isinstance(data, str | Path):
         asked = {key: further.pop(key) for key in ("strict",) if key in further and key in rules.takes}
         opened = rules.open(str(data), checked, split=split, source_dir=place, **asked)
-    elif rules.key == "masked/1":
+    elif hasattr(data, "stream"):
         from fusionbench.evaluation.masked import MaskedImages
 
         opened = MaskedImages(data, split or "test", limit)
@@ -102,13 +102,13 @@ def evaluate(
     elif isinstance(model, type) or not (callable(model) and not hasattr(model, "state_dict")):
         scored, how["params"] = _object(model), params
     else:
-        if rules.key != "pairs/1":
+        if not rules.scores_functions:
             raise UsageError(f"a function fuses pairs; {rules.key} needs a model object with fuse or sample")
         from fusionbench.evaluation.own_function import as_model
 
         scored, how["force"] = as_model(model, rules.spec(opened), title), True
     with brief():
-        if rules.key == "masked/1":
+        if _is_masked(opened):
             return _masked(scored, opened, rules, checked, further, how)
         for key in further:
             if key not in rules.takes:
@@ -119,11 +119,17 @@ def evaluate(
 
 def _open_as_pairs(dataset: Any) -> Any:
     """A data set of whole pairs as pairs to score; everything else as it is."""
-    if getattr(dataset, "kind", "") == "pairs" and hasattr(dataset, "folder"):
-        from fusionbench.evaluation.pair_sets import open_pairs
+    from fusionbench.evaluation.pair_sets import are_pairs, open_pairs
 
+    if hasattr(dataset, "stream") and hasattr(dataset, "folder") and are_pairs(str(dataset.folder)):
         return open_pairs(dataset.folder)
     return dataset
+
+
+def _is_masked(opened: Any) -> bool:
+    from fusionbench.evaluation.masked import MaskedImages
+
+    return isinstance(opened, MaskedImages)
 
 
 def _limited(pairs: Any, split: str | None, limit: int | None) -> Any:
@@ -142,7 +148,7 @@ def _protocol_options(rules: BaseProtocol, protocol: Any) -> dict[str, Any]:
     """The options of a protocol of masked views that is given as an object."""
     if protocol is None or isinstance(protocol, str):
         return {}
-    if rules.key != "masked/1":
+    if not all(hasattr(protocol, key) for key in rules.own_options):
         raise UsageError(
             f"{rules.key} takes its options by name, such as stretch=True, and no {type(protocol).__name__}"
         )

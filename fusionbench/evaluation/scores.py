@@ -11,7 +11,7 @@ import numpy as np
 from fusionbench.core.errors import unknown_name
 from fusionbench.core.images import GreyRule
 from fusionbench.core.io import digest
-from fusionbench.core.notebook import html_table, listed, need_pandas, short_text
+from fusionbench.core.notebook import html_table, need_pandas, short_text, shortened
 from fusionbench.core.text import counted, one_line
 from fusionbench.core.types import Metric
 from fusionbench.metrics import label_of
@@ -79,7 +79,7 @@ class Scores:
     def __repr__(self) -> str:
         texts = [f"{label_of(metric.name)} {short_text(self[metric.name])}" for metric in self.metrics]
         dialect = "" if self.dialect == STANDARD else f", {self.dialect}"
-        return one_line(f"Scores({listed(texts)}, n={len(self.ids)}{dialect})")
+        return one_line(f"Scores({shortened(texts)}, n={len(self.ids)}{dialect})")
 
     def _repr_html_(self) -> str:
         """Means, and the values of the first images; every text is escaped, as names come from files."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fusionbench.core.errors import UsageError, unknown_name
-from fusionbench.core.notebook import html_table, in_html, listed, need_pandas, short_text
+from fusionbench.core.notebook import html_table, in_html, need_pandas, short_text, shortened
 from fusionbench.core.text import counted, one_line
 from fusionbench.metrics import label_of
 
@@ -167,7 +167,7 @@ def one_line_of(result: Result) -> str:
     """A result on one line: model, data, protocol, the scores of the tables, id."""
     keys = shown_scores(result)
     texts = [f"{_label(key)} {short_text(result.scores[key].mean)}" for key in keys]
-    return f"Result({_head(result)}: {listed(texts)}; n={result.identity.dataset.n:,}, id {result.id[:12]})"
+    return f"Result({_head(result)}: {shortened(texts)}; n={result.identity.dataset.n:,}, id {result.id[:12]})"
 
 
 def _label(key: str) -> str:
@@ -228,8 +228,8 @@ class ShownComparison:
         from fusionbench.results.tables import order
 
         comparison = cast("Comparison", self)
-        keys = listed([*comparison.scores], 4)
-        titles = listed([comparison.entries[place].title for place in order(comparison)], 4)
+        keys = shortened([*comparison.scores], 4)
+        titles = shortened([comparison.entries[place].title for place in order(comparison)], 4)
         models, images = counted(len(comparison.entries), "model"), comparison.images
         data = f"{comparison.dataset}, {comparison.protocol.replace(' ', '/')}"
         return one_line(f"Comparison({models} on {data}: {titles}; by {keys}; n={images:,})")

@@ -42,7 +42,7 @@ def test_nothing_from_outside_is_markup() -> None:
 def test_numbers_are_short() -> None:
     shown = [notebook.short_text(value) for value in (1234.5678, 1e-9, float("nan"), float("inf"), True, 12_345, -0.5)]
     assert shown == ["1235", "1.000e-09", "–", "inf", "True", "12,345", "-0.5000"]
-    assert notebook.listed(["a", "b", "c"], 2) == "a, b, …" and notebook.listed(["a"], 2) == "a"
+    assert notebook.shortened(["a", "b", "c"], 2) == "a, b, …" and notebook.shortened(["a"], 2) == "a"
 
 
 def test_no_pandas_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

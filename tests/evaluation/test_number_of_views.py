@@ -148,9 +148,11 @@ def test_the_default_comparison_and_the_pages(made: Made, tmp_path: Path) -> Non
     number, _ = numbers_of(next((made.results / made.dataset.name / "brightest").iterdir()), "mse_min@mean")
     page = build_board(made.results, tmp_path / "site", resamples=100)
     text = page.read_text()
-    heads = [f"N={count}" for count in range(made.views + 1)] + ["mean"]
-    assert all(text.count(f"<span>{head}</span>") == text.count("<span>N=0</span>") > 0 for head in heads)
-    assert f"<span>N={made.views + 1}</span>" not in text and "avg4" not in text
+    columns = [*map(str, range(made.views + 1)), "mean"]
+    for metric in ("nll_bpd", "mse_min"):
+        assert all(text.count(f'data-key="{metric}@{column}"') == 1 for column in columns)
+    assert all(f" N={count} " in text for count in range(made.views + 1))
+    assert f"N={made.views + 1} " not in text and "avg4" not in text
     data = tmp_path / "site" / "data"
     assert f"mse_min@mean,1,lower,{number!r}," in next(data.glob("*.csv")).read_text()
     assert "mse_min@mean ↓ (1)" in next(data.glob("*.md")).read_text()

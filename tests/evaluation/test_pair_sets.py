@@ -156,7 +156,9 @@ def test_names_that_mean_nothing_are_one_line_with_a_suggestion(here: Path) -> N
 def test_what_claims_to_be_pairs(here: Path) -> None:
     assert are_pairs("tno") and not are_pairs("digits") and not are_pairs("nothing")
     write(here / "set", "a", "b")
-    assert not are_pairs("set"), "images of any kind may lie in a folder: somebody has to say what they are"
+    write(here / "other", "left", "right")
+    assert are_pairs("set"), "both views lie where pairs have them"
+    assert not are_pairs("other"), "images of any kind may lie in a folder: somebody has to say what they are"
     folder = stored_tno(here / "data", seed=1)
     digits = build_dataset(load_recipe("fusiondigits"), out=here / "data")
     assert are_pairs(str(folder)) and not are_pairs(str(digits)) and not are_pairs("fusiondigits")

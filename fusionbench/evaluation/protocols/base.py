@@ -75,6 +75,7 @@ class BaseProtocol(ABC):
             ``evaluate`` under this protocol, by default ``--its-name``.
         seeded_views: whether it scores views that a recipe makes from a seed, of which rounds with a secret seed can
             be made.
+        scores_functions: whether a method may be a plain function of two images that returns the fused one.
         lacks: why options of other protocols make no sense here: "NAME <lacks>: leave out --that".
         no_images: the same of a folder of fused images, where the protocol cannot score one.
         ignored: options of other protocols that a suite may have all the same; they change nothing.
@@ -97,6 +98,7 @@ class BaseProtocol(ABC):
     ignored: ClassVar[frozenset[str]] = frozenset()
     trains_on_dataset: ClassVar[bool] = False
     seeded_views: ClassVar[bool] = False
+    scores_functions: ClassVar[bool] = False
 
     @property
     def key(self) -> str:

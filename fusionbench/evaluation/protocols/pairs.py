@@ -58,6 +58,7 @@ class RegisteredPairs(BaseProtocol):
     about = "A model fuses every registered pair at its own size; the fused image is scored against both sources."
     columns = (*TABLE, "cc")
     Options = PairsOptions
+    scores_functions = True
     takes = frozenset({"source_dir", "strict", "keep_images"})
     flags = {  # noqa: RUF012 - a constant
         "stretch": Flag("Stretch every fused image to its full range first."),
