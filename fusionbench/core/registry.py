@@ -81,18 +81,25 @@ class Registry(Generic[T]):
         """Name -> object of this kind in a Python file, which is run.
 
         Raises:
-            UsageError: a name that is built in or installed.
+            UsageError: a name that is built in, or installed from another file.
             DataError: a file that is missing or fails when it is run.
         """
         accepts = self.accepts
         found: dict[str, T] = {}
-        for value in objects_in(file, self.kind, accepts).values() if accepts is not None else ():
+        for attribute, value in objects_in(file, self.kind, accepts).items() if accepts is not None else ():
             registered = [name for name, known in self._objects.items() if known is value]
             name = registered[0] if registered else self.name_of(value)
-            if name in self._builtin or name in self._plugins:
-                raise UsageError(f"{file}: the {self.kind} name {name!r} is taken ({self.origin(name)}); rename yours")
+            if name in self._builtin or (name in self._plugins and not self._is_source(name, file, attribute)):
+                raise UsageError(
+                    f"{file}: the {self.kind} name {name!r} is taken ({self._offered_by(name)}); rename yours"
+                )
             found[name] = value
         return found
+
+    def _is_source(self, name: str, file: PluginFile, attribute: str) -> bool:
+        """Whether a file looks like that of an installed plugin: its author changes it, and says which is meant."""
+        module, _, wanted = self._plugins[name].value.partition(":")
+        return (module.rpartition(".")[2], wanted) == (file.path.stem, attribute)
 
     def one_in(self, file: PluginFile) -> str:
         """The name of the one object of this kind in a Python file.
@@ -151,7 +158,8 @@ class Registry(Generic[T]):
         if name in self._objects:
             return self._objects[name]
         found = self._load(name)
-        if name in self._builtin or name in self._plugins:  # a file of the user's own may be another one next time
+        # a file of the user's own may be another one next time
+        if name in self._builtin or (name in self._plugins and name not in self._in_files()):
             self._objects[name] = found
         return found
 
@@ -160,9 +168,9 @@ class Registry(Generic[T]):
             module, _, attribute = self._builtin[name].partition(":")
             found: T = getattr(importlib.import_module(module), attribute)
             return found
+        if (own := self._in_files().get(name)) is not None:
+            return own[1]
         if name not in self._plugins:
-            if (own := self._in_files().get(name)) is not None:
-                return own[1]
             if name in self._objects:  # a file that was run just now has registered it
                 return self._objects[name]
             raise unknown_name(self.kind, name, self.names(), self.see)
@@ -230,6 +238,10 @@ class Registry(Generic[T]):
             >>> METRICS.origin("vif") == f"fusionbench {fusionbench.__version__}"
             True
         """
+        own = None if name in self._builtin else self._in_files().get(name)
+        return self._offered_by(name) if own is None else origin_of(own[0])
+
+    def _offered_by(self, name: str) -> str:
         if name in self._builtin:
             from fusionbench import __version__
 
@@ -237,8 +249,6 @@ class Registry(Generic[T]):
         if name in self._plugins:
             distribution = self._plugins[name].dist
             return f"{distribution.name} {distribution.version}" if distribution else self._plugins[name].value
-        if (own := self._in_files().get(name)) is not None:
-            return origin_of(own[0])
         return "this process"
 
     def is_file(self, name: str) -> bool:
@@ -249,4 +259,4 @@ class Registry(Generic[T]):
             >>> MODELS.is_file("average")
             False
         """
-        return name not in self._builtin and name not in self._plugins and name in self._in_files()
+        return name not in self._builtin and name in self._in_files()

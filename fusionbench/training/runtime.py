@@ -86,6 +86,14 @@ class OneProcess:
     """What a run asks of Lightning Fabric, for a process that is alone and needs no autocast: hardly anything.
 
     Importing Fabric takes as long as importing torch, twice that where torchmetrics is installed.
+
+    Example:
+        >>> import torch
+        >>> from fusionbench.training.runtime import OneProcess
+        >>> layer = torch.nn.Linear(2, 1)
+        >>> alone = OneProcess(torch.device("cpu"))
+        >>> alone.setup(layer)[0] is layer, alone.world_size
+        (True, 1)
     """
 
     device: torch.device

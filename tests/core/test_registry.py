@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.plugin_files import VARIABLE
 from fusionbench.core.registry import Registry
 
 
@@ -41,6 +43,22 @@ def test_registering(registry: Registry) -> None:
         registry.register("mine")(object())
     with pytest.raises(UsageError, match=r"'path' is taken \(fusionbench"):
         registry.register("path")(object())
+
+
+def test_the_author_of_an_installed_plugin_may_name_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is meant, which may have changed; a file that only has the name is refused."""
+    rules = Registry("rule", "x.rules", {}, accepts=callable, name_of=lambda found: str(found.__name__))
+    vars(rules)["_plugins"] = {"mean": EntryPoint("mean", "my_rules.all:mean", "x.rules")}
+    (tmp_path / "all.py").write_text("def mean(a, b):\n    return 'of the file'\n")
+    (tmp_path / "other.py").write_text("def mean(a, b):\n    return 'of somebody else'\n")
+    monkeypatch.setenv(VARIABLE, f"{tmp_path}/all.py")
+    assert rules.get("mean")(1, 2) == "of the file" and rules.is_file("mean")
+    assert rules.origin("mean").startswith("all.py (sha256 ")
+    monkeypatch.setenv(VARIABLE, f"{tmp_path}/other.py")
+    with pytest.raises(UsageError, match=r"other\.py: the rule name 'mean' is taken \(my_rules\.all:mean\); rename"):
+        rules.get("mean")
+    monkeypatch.delenv(VARIABLE)
+    assert not rules.is_file("mean") and rules.origin("mean") == "my_rules.all:mean"
 
 
 PLUGIN = """
