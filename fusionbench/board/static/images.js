@@ -34,7 +34,8 @@
     history.replaceState(null, "", hash);
   };
   const PARTS = { ranked: "Fused images as they are", stretched: "Stretched: ranked apart", predictions: "Submitted predictions: ranked apart", cut: "Training cut short: not ranked", replaced: "Replaced by a newer submission" };
-  const digits = (value) => Number(value.toPrecision(4)).toString();
+  // four digits, zeros at the end among them, so that a column can be read down; a number with an exponent as it is short
+  const digits = (value) => (/e/.test(value.toPrecision(4)) ? Number(value.toPrecision(4)).toString() : value.toPrecision(4));
   const show = () => {
     const i = Number(images.value), key = score.value, lower = about.scores[key].better === "lower";
     const value = (row, name) => row.values[name]?.[i] ?? null;
