@@ -1,6 +1,6 @@
 """Options as all verbs have them: former spellings, defaults of the user's own, names that the shell completes.
 
-One name has one meaning and one form: :data:`MEANINGS` says which, and a test walks over all verbs.
+One name has one meaning and one form: tests/cli/test_options.py says which, and walks over all verbs.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def evaluate(
         dataset: a data set or pairs that are open; or as ``--data`` takes it: the name of a source of pairs
             (``"pairs-demo"``), the name or folder of a data set, a folder of pairs.
         split: ``test`` where there is one.
-        protocol: its name, where the data do not tell; of masked views also a
+        protocol: its name, where the name or folder of the data does not tell; of masked views also a
             :class:`fusionbench.evaluation.masked.Protocol`.
         out: where results are saved; None keeps the result in memory.
         limit: only the first so many images; part of the identity.
@@ -83,6 +83,8 @@ def evaluate(
         given = _protocol_options(rules, protocol) | options
     else:
         rules = PROTOCOLS.get("masked/1" if hasattr(data, "stream") else "pairs/1")
+        if isinstance(protocol, str) and (wanted := find_protocol(protocol).key) != rules.key:
+            raise UsageError(f"data that are open are scored under {rules.key}; for {wanted} give their name or folder")
         given = _protocol_options(rules, protocol) | options
     own = {key: value for key, value in given.items() if key in rules.own_options}
     further = {key: value for key, value in given.items() if key not in own}

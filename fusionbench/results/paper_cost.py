@@ -84,8 +84,9 @@ def cost_plot(
         raise UsageError(f"--against {against!r}: give {', '.join(COSTS)}")
     entries = [entry for entry in read_entries(paths) if (entry.tier == "stretched") == stretched]
     if not entries:
-        kind = "stretched" if stretched else "no stretched"
-        raise UsageError(f"there are {kind} rows alone that could be left out: nothing is left to draw")
+        if stretched:
+            raise UsageError("no row is of stretched images; leave out --stretched")
+        raise UsageError("every row is of stretched images; add --stretched to draw those")
     columns = choose_columns([metric, against], entries)
     if [column.kind for column in columns] != ["score", "cost"]:
         raise UsageError(f"--metric {metric!r}: give one score, for example VIF")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.io import read_bounded
+from fusionbench.core.errors import UsageError
 from fusionbench.core.notebook import html_table, need_pandas
 from fusionbench.core.text import one_line
 
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
 
     from fusionbench.training.run import Run
 
-_MAX_LOG = 1 << 28
 _TOLD = ("model", "version", "preset", "params", "training", "dataset_id", "seed", "budget", "steps", "parameters")
 
 
@@ -50,13 +46,9 @@ class ShownRun:
         path = cast("Run", self).folder / "log.csv"
         if not path.is_file():
             raise UsageError(f"{path}: no log here: nothing was trained step by step")
-        found: dict[str, list[tuple[float, float]]] = {}
-        try:
-            for row in csv.DictReader(io.StringIO(read_bounded(path, _MAX_LOG, "log").decode())):
-                found.setdefault(str(row["name"]), []).append((float(row["step"]), float(row["value"])))
-        except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise DataError(f"{path}: damaged log: {error}") from error
-        return {name: (np.array(points)[:, 0], np.array(points)[:, 1]) for name, points in found.items()}
+        from fusionbench.training.log import read_log
+
+        return {name: (rows[:, 0], rows[:, 2]) for name, rows in read_log(path.parent).items()}
 
     def to_pandas(self) -> pandas.DataFrame:
         """The log: a row for each logged step and a column for each name.

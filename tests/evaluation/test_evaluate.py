@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fusionbench as fb
-from fusionbench.core.errors import FusionbenchError, MeasurementError
+from fusionbench.core.errors import FusionbenchError, MeasurementError, UsageError
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.dataset import Dataset
 from fusionbench.evaluation.masked import Protocol, evaluate_masked
@@ -125,3 +125,11 @@ def test_a_function_that_fails_is_named() -> None:
 
     with pytest.raises(MeasurementError, match=r"^broken fails: ValueError: two lines$"):
         fb.evaluate(broken, "pairs-demo", **CPU)
+
+
+def test_another_protocol_than_that_of_open_data_is_refused() -> None:
+    """It was scored under pairs/1 without a word."""
+    pairs = fb.open_pairs("pairs-demo", limit=1)
+    assert fb.evaluate("average", pairs, protocol="pairs", out=None, device="cpu").identity.protocol.name == "pairs"
+    with pytest.raises(UsageError, match="scored under pairs/1; for masked/1 give their name or folder"):
+        fb.evaluate("average", pairs, protocol="masked/1", out=None, device="cpu")

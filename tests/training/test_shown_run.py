@@ -46,7 +46,11 @@ def test_curves(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Unknown curve 'los'\. Did you mean 'loss'"):
         run.plot("los")
     matplotlib.pyplot.close("all")
-    for damaged in ("step,epoch,name,value\nx,0,loss,1\n", "a,b\n1,2\n", "step,epoch,name,value\n10,0.1,loss\n"):
+    for damaged, told in (
+        ("step,epoch,name,value\nx,0,loss,1\n", r"log\.csv: line 2 is no line of a log; remove it, or train again"),
+        ("a,b\n1,2\n", r"log\.csv: not a log of a run: its first line is not step,epoch,name,value"),
+        ("step,epoch,name,value\n10,0.1,loss\n", r"log\.csv: line 2 is no line of a log; remove it, or train again"),
+    ):
         (tmp_path / "log.csv").write_text(damaged)
-        with pytest.raises(DataError, match="damaged log"):
+        with pytest.raises(DataError, match=told):
             run.curves()
