@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from fusionbench.cli import VERBS
+from tests.helpers.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
@@ -25,10 +25,9 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("page", "language", "code"), EXAMPLES, ids=[example[0].name for example in EXAMPLES])
-def test_examples_run(page: Path, language: str, code: str, tmp_path: Path) -> None:
+def test_examples_run(page: Path, language: str, code: str, tmp_path: Path, commands: ForkServer) -> None:
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    command = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = commands.run(language, code, tmp_path, environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
@@ -62,19 +63,14 @@ def missing(expected: str, printed: str) -> str | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_a_tutorial_runs(page: Path, tmp_path: Path) -> None:
+def test_a_tutorial_runs(page: Path, tmp_path: Path, commands: ForkServer) -> None:
     variables, printed = environment(tmp_path), ""
     for mark, name, language, content in blocks(page):
         if mark == "file":
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(content, encoding="utf-8")
         elif mark == "tested":
-            command = (
-                ["bash", "-euo", "pipefail", "-c", content] if language == "sh" else [sys.executable, "-c", content]
-            )
-            done = subprocess.run(
-                command, cwd=tmp_path, env=variables, capture_output=True, text=True, encoding="utf-8", timeout=600
-            )
+            done = commands.run(language, content, tmp_path, variables)
             printed = f"{done.stdout}\n{done.stderr}"
             assert done.returncode == 0, f"{page.name}:\n{content}\n{printed}"
         elif mark == "prints":

@@ -46,7 +46,7 @@ def named_files(made: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "suite", ["pairs-demo", "ivif-tno", "mif-mri-ct", "quickstart", "fusionmnist", "fusioncoil-small"]
+    "suite", ["pairs-demo", "ivif-tno", "mif-mri-ct", "quickstart", "fusionmnist", "fusioncoil-cpu"]
 )
 def test_bundles_of_suites_are_valid_and_complete(suite: str, tmp_path: Path) -> None:
     bundle = export_bundle(request(suite, tmp_path / "bundle"))
