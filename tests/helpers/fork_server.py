@@ -21,10 +21,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PRELOADED = (
-    "torch", "cv2", "h5py", "scipy.ndimage", "scipy.stats", "skimage.data", "PIL.Image", "matplotlib.figure", "safetensors.torch", "msgspec", "joblib",
-    "click", "jinja2", "fusionbench.cli", "fusionbench.models.checks", "fusionbench.training.loop", "fusionbench.evaluation.run_suite",
-    "fusionbench.evaluation.pairs", "fusionbench.evaluation.masked", "fusionbench.board.build", "fusionbench.submissions.submit", "fusionbench.data.build",
-)  # fmt: skip
+    *("torch", "cv2", "h5py", "scipy.ndimage", "scipy.stats", "skimage.data", "matplotlib.figure", "safetensors.torch"),
+    *("fusionbench.cli", "fusionbench.models.checks", "fusionbench.training.loop", "fusionbench.evaluation.run_suite"),
+    *(
+        "fusionbench.evaluation.pairs",
+        "fusionbench.evaluation.masked",
+        "fusionbench.board.build",
+        "fusionbench.data.build",
+    ),
+)
 SHIM = """#!{python} -IS
 import json, os, socket, sys
 work = socket.socket(socket.AF_UNIX)
@@ -63,10 +68,13 @@ class ForkServer:
     ) -> subprocess.CompletedProcess[str]:
         """Run a block of ``sh`` or ``python`` in ``folder`` as a reader would."""
         path = os.pathsep.join([str(self.bin), environment["PATH"]])
-        command = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [str(self.bin / "python-code"), code]
+        command = (
+            ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [str(self.bin / "python-code"), code]
+        )
+        known = {**environment, "PATH": path}
         return subprocess.run(
-            command, cwd=folder, env={**environment, "PATH": path}, capture_output=True, text=True, encoding="utf-8", timeout=timeout
-        )  # fmt: skip
+            command, cwd=folder, env=known, capture_output=True, text=True, encoding="utf-8", timeout=timeout
+        )
 
     def close(self) -> None:
         """End the server."""
@@ -104,14 +112,17 @@ def serve(address: str) -> None:
         os._exit(0)
 
 
-def start(own: list[str], streams: list[int], kind: str, words: list[str], folder: str, environment: dict[str, str]) -> None:
+def start(
+    own: list[str], streams: list[int], kind: str, words: list[str], folder: str, environment: dict[str, str]
+) -> None:
     """Become the command: this process ends with it."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdin = sys.__stdin__ = open(0, closefd=False)
-    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)
-    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # noqa: SIM115
+    errors = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = errors
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
