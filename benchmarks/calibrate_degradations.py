@@ -30,7 +30,7 @@ from fusionbench.synth.random import stream_key
 
 ROWS = ("laplacian-pyramid", "guided-filter", "wavelet")
 METRICS = ("qabf", "vif")
-TARGETS = (0.06, 0.12, 0.20, 0.28, 0.36)
+TARGETS = (0.05, 0.10, 0.20, 0.30, 0.40)
 SIZE = (240, 320)
 
 # Levels along one strength x of each family, and the strengths that are measured
@@ -42,7 +42,7 @@ PATHS: dict[str, tuple[Callable[[float], Level], tuple[float, ...]]] = {
     "poisson/1": (lambda x: (round(x),), (4000, 1500, 500, 180, 60, 20, 8, 3)),
     "fixed-pattern/1": (lambda x: (round(256 * x), round(40 * x)), (0.5, 1, 2, 4, 7, 12, 20, 36)),
     "drift/1": (lambda x: (round(320 * x), round(50 * x)), (0.25, 0.5, 1, 2, 3.5, 6, 10)),
-    "blur/1": (lambda x: (round(x), round(1.5 * x)), (2, 3, 4, 5, 6, 8, 11, 15, 21)),
+    "blur/1": (lambda x: (round(16 * x), round(16 * (1.4 * x - 0.4))), (1.2, 1.5, 2, 2.5, 3, 4, 5, 7)),
     "lowlight/1": (
         lambda x: (max(1, round(256 / x)), round(8000 / x), round(64 * x**0.5)),
         (1.15, 1.3, 1.6, 2, 3, 5, 8, 14, 25),

@@ -203,8 +203,7 @@ def stored_truth(dataset: Dataset, split: str, indices: Sequence[int] | np.ndarr
     Raises:
         UsageError: the data set's samples are stored as they came.
     """
-    recipe = dataset.recipe
-    degrader = recipe.stored_degrader(split) if recipe.kind == "pairs" else None
+    degrader = dataset.recipe.stored_degrader(split)
     if degrader is None:
         raise UsageError(f"{dataset.name}: its samples are not degraded; its recipe has no [degrade] that is stored")
     clean = dataset.arrays(split).clean

@@ -29,7 +29,6 @@ from fusionbench.data.manifest_checks import (
     problems_of_manifest,
     remark_on_title,
 )
-from fusionbench.data.pair_recipes import PairRecipe
 from fusionbench.data.sample_builders import SampleBuilder, sample_builder
 from fusionbench.data.shard_layout import open_source
 from fusionbench.data.shards.manifest import DIGEST_FILE, FILE, ShardEntry
@@ -187,7 +186,7 @@ def _check_params(report: VerifyReport, dataset: Dataset, split: str) -> None:
     shards = [dataset.open_entry(shard) for shard in entry.shards]
     made = split in recipe.splits and recipe.made_views(split) > 0
     maker = dataset.view_maker(split) if made else None
-    degrader = recipe.stored_degrader(split) if isinstance(recipe, PairRecipe) else None
+    degrader = recipe.stored_degrader(split) if split in recipe.splits else None
     covered = np.zeros(len(entry.coverage), np.int64)
     for shard, one in zip(shards, entry.shards, strict=True):
         samples = np.arange(one.start, one.start + one.n, dtype=np.int64)
