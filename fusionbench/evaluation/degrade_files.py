@@ -20,6 +20,7 @@ from fusionbench import __version__
 from fusionbench.core.errors import DataError, SizeMismatchError, UsageError
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import encode_png, fit_ranges, read_image
+from fusionbench.core.inline_images import reduced
 from fusionbench.core.io import require_folder, utf8, write_bytes, write_json
 from fusionbench.core.progress import progress
 from fusionbench.evaluation.image_rows import missing_text, pair_by_stem
@@ -226,26 +227,31 @@ def draw_sheet(pair: Pair, families: Sequence[str], severities: Sequence[int], s
     labels = []
     for family in families:
         record = DEGRADATIONS.get(family)
-        line: list[np.ndarray | None] = [_shown(pair, pair.planes)]
+        line: list[np.ndarray | None] = [_shown(pair, pair.planes, record.scale)]
         for severity in severities:
             try:
-                line.append(_shown(pair, pair.degraded(family, severity, seed).views[0]))
+                line.append(_shown(pair, pair.degraded(family, severity, seed).views[0], record.scale))
             except UsageError:  # a picture that is too small for the field: an empty frame
                 line.append(None)
         lines.append(line)
         labels.append((family, {"a": "thermal", "b": "visible", "both": "both views"}[record.views]))
     names = ["clean", *(f"severity {severity}" for severity in severities)]
-    caption = f"the middle of the pair, thermal beside visible, in the pixels of the files · seed {seed}"
+    caption = f"thermal beside visible: the middle of the pair in its own pixels, or all of it reduced · seed {seed}"
     return labelled_sheet(lines, names, labels, title=f"Degradations of {utf8(pair.stem)}", caption=caption)
 
 
-def _shown(pair: Pair, planes: np.ndarray) -> np.ndarray:
-    """The middle of a pair as one image, uint8 (h, w) or (h, w, 3)."""
+def _shown(pair: Pair, planes: np.ndarray, scale: str) -> np.ndarray:
+    """A pair as one image, uint8 (h, w) or (h, w, 3): its middle, or all of it at a whole fraction of its size."""
+    if scale == "picture":
+        return _beside([reduced(image, SHOWN) for image in pair.images(planes)])
     height, width = planes.shape[1:]
     top, left = max(0, height - SHOWN) // 2, max(0, width - SHOWN) // 2
-    images = pair.images(planes[:, top : top + SHOWN, left : left + SHOWN])
+    return _beside(pair.images(planes[:, top : top + SHOWN, left : left + SHOWN]))
+
+
+def _beside(images: Sequence[np.ndarray]) -> np.ndarray:
     if any(image.ndim == 3 for image in images):
-        images = tuple(image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images)  # type: ignore[assignment]
+        images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
     return np.concatenate(images, axis=1)
 
 
