@@ -36,7 +36,7 @@ class Blur(Degradation):
     about = "Both views are out of focus (an even disc) or moved during exposure (an even line), drawn for each pair."
     views = "both"
     fields = ("diameter of the disc in 1/16 pixel", "length of the line in 1/16 pixel")
-    levels: ClassVar = ((28, 32), (34, 42), (46, 60), (60, 82), (72, 104))
+    levels: ClassVar = ((23, 26), (29, 34), (45, 57), (59, 77), (75, 98))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         diameter, length = level
