@@ -123,7 +123,7 @@ class PairModel(nn.Module):
     def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
         """The loss of a fused image by what it is compared with, a and b (N,1,H,W).
 
-        For models of one phase whose loss is about nothing else. Where a recipe degrades pairs, a and b are the clean ones.
+        For models of one phase whose loss is about nothing else. Where a recipe degrades pairs, a and b are clean.
         """
         raise NotImplementedError
 
