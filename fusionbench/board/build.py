@@ -25,6 +25,7 @@ from fusionbench.board.pages import Files, Pages, content_of, relative
 from fusionbench.board.parts import parts
 from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
+from fusionbench.board.remade_pictures import PicturesAgain, picture_cache
 from fusionbench.board.rendering import STATIC, compact, render
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.site_index import (
@@ -71,6 +72,7 @@ def build_board(
     strict: bool = False,
     key: Path | None = None,
     study: Path | None = None,
+    pictures: PicturesAgain | None = None,
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
 
@@ -83,6 +85,9 @@ def build_board(
 
     ``study`` is a file that ``fusionbench study -o`` wrote, by default ``study.json`` in ``results``: the pages of
     metrics show which of them agree with people.
+
+    ``pictures`` says from what data images of single pairs are made again where none is kept, see
+    :class:`fusionbench.board.remade_pictures.PicturesAgain`.
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
@@ -108,7 +113,8 @@ def build_board(
         index.html True
     """
     results, out = Path(results), Path(out)
-    pages = make_pages(results, title=title, anonymous=anonymous, resamples=resamples, strict=strict, study=study)
+    how: dict[str, Any] = {"anonymous": anonymous, "resamples": resamples, "strict": strict, "study": study}
+    pages = make_pages(results, title=title, cache=picture_cache(out), pictures=pictures, **how)
     if (out / "index.html").exists() and not any((out / name).exists() for name in (FILE, FORMER_INDEX)):
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
     content = _write(out, pages.files, partial(pages.index, results, title, anonymous, resamples))
@@ -125,8 +131,12 @@ def make_pages(
     resamples: int = stats.RESAMPLES,
     strict: bool = False,
     study: Path | None = None,
+    pictures: PicturesAgain | None = None,
+    cache: Path | None = None,
 ) -> Pages:
     """All files of a board but its index, without writing one; what is set aside is named on stderr.
+
+    Images that are made again are kept in ``cache``.
 
     Raises:
         UsageError, DataError, NotComparableError: as :func:`build_board`.
@@ -146,6 +156,9 @@ def make_pages(
         add_gaps(benchmark)
     for name in ("board.css", "board.js", "compare.js", "explorer.js", "images.js", "weights.js", "whiskers.js"):
         pages.files[f"static/{name}"] = compact(STATIC / name)
+    if pictures is not None and cache is not None:
+        pages.pictures = pictures.kind
+        pages.remade = pictures.make(found, cache)
     alone = len(found) == 1
     studied = find_study(results, study, pages)
     made = []
