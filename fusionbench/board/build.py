@@ -20,6 +20,7 @@ from fusionbench.board.cards import BenchmarkCard, card
 from fusionbench.board.exports import add_downloads
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.image_view import MOST, image_lines, rows_on_show
+from fusionbench.board.late_columns import lay_out
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
 from fusionbench.board.parts import parts
@@ -38,7 +39,7 @@ from fusionbench.board.site_index import (
     sign_index,
 )
 from fusionbench.board.summary import summaries
-from fusionbench.board.table import cell_notes, definition_of, heads, slots
+from fusionbench.board.table import cell_notes, definition_of
 from fusionbench.board.values import add_values, model_images, png_bytes, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, RejectedError, UsageError
@@ -250,11 +251,12 @@ def _add_benchmark(
     comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
-    columns = heads(benchmark, costs, mean_rank)
+    table = lay_out(benchmark, costs, mean_rank)
     said = summaries(benchmark)
     cards = _metric_cards(benchmark)
-    lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
-    files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
+    files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, table.lines))
+    if table.late:
+        files[f"data/{benchmark.slug}/late.js"] = script(table.texts)
     downloads = add_downloads(files, benchmark)
     lines_of_images = image_lines(benchmark) if comparable else []
     images_page = f"{benchmark.slug}-images.html" if lines_of_images else ""
@@ -288,7 +290,8 @@ def _add_benchmark(
         benchmark=benchmark,
         parts=parts(benchmark, HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""}),
         summaries=said,
-        heads=columns,
+        heads=table.heads,
+        late=table.late,
         explained={card["metric"] for card in cards},
         definitions={row.slug: definition_of(row, benchmark) for row in benchmark.kind("published")},
         sheets=sheets,
@@ -300,7 +303,7 @@ def _add_benchmark(
         gaps=found_gaps,
         gaps_page=gaps_page,
         ranking_columns=_weighable(benchmark),
-        lines=lines,
+        lines=table.shown,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
         cost_page=cost_page,
