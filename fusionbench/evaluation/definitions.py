@@ -173,7 +173,7 @@ def _by_rule(
     first, *others = rules
     if all(np.array_equal(image.grey(first), image.grey(rule)) for rule in others for image in images):
         return [(first, formulas)]
-    split = []
+    split: list[tuple[GreyRule, Sequence[tuple[Metric, list[int]]]]] = []
     for rule in rules:
         mine = [(record, [p for p in places if grey_rule(definitions[p][1]) == rule]) for record, places in formulas]
         split.append((rule, [(record, places) for record, places in mine if places]))

@@ -18,6 +18,7 @@ import numpy as np
 
 from fusionbench.core.errors import FusionbenchError, some
 from fusionbench.core.images import FULL, encode_png, images_in, read_image
+from fusionbench.core.interfaces import can_fuse
 from fusionbench.core.io import digest, utf8_names, write_bytes
 from fusionbench.core.progress import progress, say
 from fusionbench.evaluation.pair_images import FUSED, SOURCES
@@ -214,9 +215,10 @@ class RemadeImages:
         except NotReproducibleError as error:
             raise _LeftOutError("its weights are not at hand" if error.cause == "weights" else _short(error)) from error
         model = loaded(found.model, spec)[0].eval()
-        if not hasattr(model, "fuse"):
+        if not can_fuse(model):
             raise _LeftOutError("it fuses no pairs")
-        return lambda index, pair: fuse_pair(model, pair, index, stretch)
+        fuser = model
+        return lambda index, pair: fuse_pair(fuser, pair, index, stretch)
 
 
 class _LeftOutError(FusionbenchError):

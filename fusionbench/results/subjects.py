@@ -55,9 +55,9 @@ def screened(single: Single) -> list[str]:
             above[subject] += bool(off >= limit)
             below[subject] += bool(off <= -limit)
     rejected = []
-    for subject, opinions in count.items():
+    for subject, given in count.items():
         far = above[subject] + below[subject]
-        if far / opinions > 0.05 and abs(above[subject] - below[subject]) / far < 0.3:
+        if far / given > 0.05 and abs(above[subject] - below[subject]) / far < 0.3:
             rejected.append(subject)
     return sorted(rejected)
 
