@@ -17,7 +17,7 @@ MOST_FOLDED, MOST_ROWS = 1000, 150  # folded cells in a page, some 18 kB, and ro
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """Columns and cells of a table.
 
     Attributes:
@@ -41,15 +41,15 @@ class Layout:
         }
 
 
-def lay_out(benchmark: Benchmark, costs: Mapping[str, tuple[str, str]], mean_rank: bool) -> Layout:
+def lay_out(benchmark: Benchmark, costs: Mapping[str, tuple[str, str]], mean_rank: bool) -> TableLayout:
     """The table of a benchmark."""
     columns = heads(benchmark, costs, mean_rank)
     lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
     folded = [head.off or head.kind == "d" for head in columns]
     if not any(folded) or (sum(folded) * len(lines) <= MOST_FOLDED and len(lines) <= MOST_ROWS):
-        return Layout(columns, lines, lines)
+        return TableLayout(columns, lines, lines)
     order = sorted(range(len(columns)), key=folded.__getitem__)
     count = len(columns) - sum(folded)
     moved = {slug: [line[place] for place in order] for slug, line in lines.items()}
     shown = {slug: line[:count] for slug, line in moved.items()}
-    return Layout([columns[place] for place in order], moved, shown, 1 + count)
+    return TableLayout([columns[place] for place in order], moved, shown, 1 + count)

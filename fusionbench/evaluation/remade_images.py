@@ -141,7 +141,7 @@ class RemadeImages:
         """The pairs that a result was scored on, where they are at hand and may be shown."""
         wanted = result.identity
         protocol = known_protocol(f"{wanted.protocol.name}/{wanted.protocol.version}")
-        if protocol is None or wanted.protocol.name != "pairs":
+        if protocol is None or "keep_images" not in protocol.takes:  # one that has no fused images of pairs
             return None
         try:
             found = open_recorded(protocol, recorded_options(protocol, wanted), wanted.dataset, self._finder)

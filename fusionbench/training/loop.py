@@ -96,8 +96,7 @@ def train(
         (2, True)
     """
     until = None if stop_after is None else time.time() + parse_duration(stop_after)
-    model = MODELS.named(model)
-    out, cls = Path(out), MODELS.get(model)
+    out, cls = Path(out), MODELS.get(model := MODELS.named(model))
     if preset is None:
         preset = next((name for name in (dataset.name, "tiny", *cls.PRESETS) if name in cls.PRESETS), None)
     chosen = get_preset(model, preset)
