@@ -30,8 +30,8 @@ def screened(single: Single) -> list[str]:
 
     Example:
         >>> from fusionbench.results.subjects import screened
-        >>> marks = {(f"{i}", "A", f"s{n}"): float(i % 5 + n % 2) for i in range(40) for n in range(10)}
-        >>> marks |= {(f"{i}", "A", "wild"): float(20 if i % 2 else -20) for i in range(40)}
+        >>> marks = {(f"{i}", "A", f"s{n}"): float(n % 5) for i in range(40) for n in range(10)}
+        >>> marks |= {(f"{i}", "A", "wild"): float(7 if i % 2 else -3) for i in range(40)}
         >>> screened(marks)
         ['wild']
     """
