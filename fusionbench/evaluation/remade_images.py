@@ -19,7 +19,7 @@ import numpy as np
 from fusionbench.core.errors import FusionbenchError, some
 from fusionbench.core.images import FULL, encode_png, images_in, read_image
 from fusionbench.core.interfaces import can_fuse
-from fusionbench.core.io import digest, utf8_names, write_bytes
+from fusionbench.core.io import digest, escaped, utf8_names, write_bytes
 from fusionbench.core.progress import progress, say
 from fusionbench.evaluation.pair_images import FUSED, SOURCES
 from fusionbench.evaluation.pair_sets import PairSet
@@ -128,13 +128,19 @@ class RemadeImages:
             for result, values in rows:
                 try:
                     self._remake(pairs, result, values, chosen, made.fused(result))
-                except (FusionbenchError, RuntimeError, ValueError, MemoryError) as error:  # of a model's code, too
+                except (
+                    FusionbenchError,
+                    RuntimeError,
+                    ValueError,
+                    LookupError,
+                    MemoryError,
+                ) as error:
                     left.setdefault(_short(error), []).append(result.title)
                 bar.advance(note=result.title)
         if left:
             several = len({name for names in left.values() for name in names})
             reasons = "; ".join(f"{some(sorted(set(names)), ', ', _SHOWN)}: {reason}" for reason, names in left.items())
-            say(f"pictures of {title}: {several} of {len(rows)} rows left out: {reasons}")
+            say(escaped(f"pictures of {title}: {several} of {len(rows)} rows left out: {reasons}"))
         return made
 
     def _pairs(self, title: str, result: Result) -> PairSet | None:
@@ -148,7 +154,8 @@ class RemadeImages:
         except FusionbenchError as error:
             say(f"no pictures of {title}: {_short(error)}")
             return None
-        assert isinstance(found, PairSet)
+        if not isinstance(found, PairSet):  # another protocol's images of pairs
+            return None
         if not found.source.redistributable:
             if not self.private:
                 say(

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from fusionbench.core.errors import DataError, some
 from fusionbench.core.io import read_bounded
-from fusionbench.core.text import one_line
+from fusionbench.core.text import counted, one_line
 from fusionbench.results.subjects import FEW_SUBJECTS, screened, zscores
 
 MAX_BYTES = 64 << 20
@@ -137,7 +137,8 @@ def read_opinions(path: Path, *, zscore: bool = False, screen: bool = False) -> 
     if zscore:
         single, constant = zscores(single)
         if constant:
-            remarks.append(f"{len(constant)} subjects left out, whose opinions are all the same: {some(constant)}")
+            count = counted(len(constant), "subject")
+            remarks.append(f"{count} left out, whose opinions are all the same: {some(constant)}")
     if not single:
         fail("no subject is left: " + "; ".join(remarks))
     sums: dict[tuple[str, str], list[float]] = {}

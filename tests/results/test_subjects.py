@@ -121,5 +121,5 @@ def test_what_has_no_subjects_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column subject, which a screening takes"):
         read_opinions(path, screen=True)
     path.write_text("image,method,subject,score\n01,A,s,4\n01,B,s,4\n")
-    with pytest.raises(DataError, match="no subject is left: 1 subjects left out, whose opinions are all the same: s"):
+    with pytest.raises(DataError, match="no subject is left: 1 subject left out, whose opinions are all the same: s"):
         read_opinions(path, zscore=True)
