@@ -3,7 +3,8 @@
 Run: python benchmarks/perf/board.py [--track pairs] [--models 200] [--images 500] [--keep FOLDER]
 Prints bytes of the first view (page, style, script) and of what is loaded later, seconds to build, and milliseconds
 in the browser: until the first paint, until the script is ready, and for a sort of the whole table, layout included.
-With --track pairs rows have the nine metrics of registered pairs in place of two metrics of masked sets.
+With --track pairs rows have the nine metrics of registered pairs in place of two metrics of masked sets, and with
+--dialects 1 a column of another evaluator's definition for each of them.
 """
 
 from __future__ import annotations
@@ -53,15 +54,21 @@ PAIRS = {"en": "bits", "sd": "grey levels", "sf": "grey levels", "mi": "bits"} |
 )
 
 
-def make_pair_results(root: Path, models: int, images: int) -> None:
-    """Results of registered pairs with nine metrics, as an evaluation writes them."""
+DIALECTS = ("cddfuse", "vifb", "mefb")
+
+
+def make_pair_results(root: Path, models: int, images: int, dialects: int = 0) -> None:
+    """Results of registered pairs with nine metrics, as an evaluation writes them, and each in so many dialects."""
     rng = np.random.default_rng(0)
     common = rng.gamma(4.0, 0.1, (len(PAIRS), images))
     for number in range(models):
         values = common + rng.normal(0, 0.02, common.shape) + 0.002 * number
         columns = dict(zip(PAIRS, values, strict=True))
-        scores = {key: schema.summarise(column, "higher", PAIRS[key]) for key, column in columns.items()}
-        _save(root, number, images, "pairs", tuple(PAIRS), {"id": list(range(images)), **columns}, scores)
+        for dialect in DIALECTS[:dialects]:
+            columns |= {f"{key}@{dialect}": 2 * columns[key] for key in PAIRS}
+        units = {key: PAIRS[key.partition("@")[0]] for key in columns}
+        scores = {key: schema.summarise(column, "higher", units[key]) for key, column in columns.items()}
+        _save(root, number, images, "pairs", tuple(columns), {"id": list(range(images)), **columns}, scores)
 
 
 def make_results(root: Path, models: int, images: int) -> None:
@@ -113,6 +120,7 @@ def main() -> None:
     """Print all numbers of this run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--track", choices=("masked", "pairs"), default="masked")
+    parser.add_argument("--dialects", type=int, default=0, help="of registered pairs")
     parser.add_argument("--models", type=int, default=200)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--resamples", type=int, default=2000)
@@ -122,8 +130,10 @@ def main() -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as scratch:
         root = arguments.keep or Path(scratch)
-        make = make_pair_results if arguments.track == "pairs" else make_results
-        make(root / "results", arguments.models, arguments.images)
+        if arguments.track == "pairs":
+            make_pair_results(root / "results", arguments.models, arguments.images, arguments.dialects)
+        else:
+            make_results(root / "results", arguments.models, arguments.images)
         begun = time.perf_counter()
         page = build_board(root / "results", root / "site", resamples=arguments.resamples)
         print(f"build: {time.perf_counter() - begun:.1f} s with {arguments.resamples:,} resamples")

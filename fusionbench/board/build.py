@@ -20,11 +20,13 @@ from fusionbench.board.cards import BenchmarkCard, card
 from fusionbench.board.exports import add_downloads
 from fusionbench.board.filters import board_filters, row_filters
 from fusionbench.board.image_view import MOST, image_lines, rows_on_show
+from fusionbench.board.late_columns import lay_out
 from fusionbench.board.page_model import COST, Benchmark, Column, slug
 from fusionbench.board.pages import Files, Pages, content_of, relative
 from fusionbench.board.parts import parts
 from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
+from fusionbench.board.remade_pictures import PicturesAgain, picture_cache
 from fusionbench.board.rendering import STATIC, compact, render
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.site_index import (
@@ -37,7 +39,7 @@ from fusionbench.board.site_index import (
     sign_index,
 )
 from fusionbench.board.summary import summaries
-from fusionbench.board.table import cell_notes, definition_of, heads, slots
+from fusionbench.board.table import cell_notes, definition_of
 from fusionbench.board.values import add_values, model_images, png_bytes, script
 from fusionbench.board.views import CURVES, View, against_cost, by_draws, by_number_of_inputs
 from fusionbench.core.errors import DataError, RejectedError, UsageError
@@ -71,6 +73,7 @@ def build_board(
     strict: bool = False,
     key: Path | None = None,
     study: Path | None = None,
+    pictures: PicturesAgain | None = None,
 ) -> Path:
     """Write the pages for every result below ``results`` into ``out`` and return the path of ``index.html``.
 
@@ -83,6 +86,9 @@ def build_board(
 
     ``study`` is a file that ``fusionbench study -o`` wrote, by default ``study.json`` in ``results``: the pages of
     metrics show which of them agree with people.
+
+    ``pictures`` says from what data images of single pairs are made again where none is kept, see
+    :class:`fusionbench.board.remade_pictures.PicturesAgain`.
 
     PNG files that lie in ``results/<data set>/`` are shown on the data set's page. Files of an earlier board that
     are no longer needed are removed; anything else in ``out`` stays.
@@ -108,7 +114,8 @@ def build_board(
         index.html True
     """
     results, out = Path(results), Path(out)
-    pages = make_pages(results, title=title, anonymous=anonymous, resamples=resamples, strict=strict, study=study)
+    how: dict[str, Any] = {"anonymous": anonymous, "resamples": resamples, "strict": strict, "study": study}
+    pages = make_pages(results, title=title, cache=picture_cache(out), pictures=pictures, **how)
     if (out / "index.html").exists() and not any((out / name).exists() for name in (FILE, FORMER_INDEX)):
         raise UsageError(f"{out}: has an index.html that is not a fusionbench board; choose another folder")
     content = _write(out, pages.files, partial(pages.index, results, title, anonymous, resamples))
@@ -125,8 +132,12 @@ def make_pages(
     resamples: int = stats.RESAMPLES,
     strict: bool = False,
     study: Path | None = None,
+    pictures: PicturesAgain | None = None,
+    cache: Path | None = None,
 ) -> Pages:
     """All files of a board but its index, without writing one; what is set aside is named on stderr.
+
+    Images that are made again are kept in ``cache``.
 
     Raises:
         UsageError, DataError, NotComparableError: as :func:`build_board`.
@@ -146,6 +157,9 @@ def make_pages(
         add_gaps(benchmark)
     for name in ("board.css", "board.js", "compare.js", "explorer.js", "images.js", "weights.js", "whiskers.js"):
         pages.files[f"static/{name}"] = compact(STATIC / name)
+    if pictures is not None and cache is not None:
+        pages.pictures = pictures.kind
+        pages.remade = pictures.make(found, cache)
     alone = len(found) == 1
     studied = find_study(results, study, pages)
     made = []
@@ -237,11 +251,12 @@ def _add_benchmark(
     comparable = add_values(pages, benchmark, results)
     mean_rank = add_mean_ranks(benchmark, resamples)
     costs = {name: label for name, label in COST.items() if any(name in row.cost for row in benchmark.rows)}
-    columns = heads(benchmark, costs, mean_rank)
+    table = lay_out(benchmark, costs, mean_rank)
     said = summaries(benchmark)
     cards = _metric_cards(benchmark)
-    lines = {row.slug: slots(row, benchmark, costs, mean_rank) for row in benchmark.rows}
-    files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, lines))
+    files[f"data/{benchmark.slug}/notes.js"] = script(cell_notes(benchmark, table.lines))
+    if table.late:
+        files[f"data/{benchmark.slug}/late.js"] = script(table.texts)
     downloads = add_downloads(files, benchmark)
     lines_of_images = image_lines(benchmark) if comparable else []
     images_page = f"{benchmark.slug}-images.html" if lines_of_images else ""
@@ -275,7 +290,8 @@ def _add_benchmark(
         benchmark=benchmark,
         parts=parts(benchmark, HEADINGS | {"weights": PLAIN_HEADING if benchmark.kind("stretched") else ""}),
         summaries=said,
-        heads=columns,
+        heads=table.heads,
+        late=table.late,
         explained={card["metric"] for card in cards},
         definitions={row.slug: definition_of(row, benchmark) for row in benchmark.kind("published")},
         sheets=sheets,
@@ -287,7 +303,7 @@ def _add_benchmark(
         gaps=found_gaps,
         gaps_page=gaps_page,
         ranking_columns=_weighable(benchmark),
-        lines=lines,
+        lines=table.shown,
         mean_rank=mean_rank,
         metrics_page=metrics_page,
         cost_page=cost_page,

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fusionbench.board.agreement import MEAN_RANK
-from fusionbench.board.explorer import image_files, sources_of
+from fusionbench.board.explorer import images_of
 from fusionbench.board.page_model import Benchmark, BoardRow
 from fusionbench.board.pages import Pages
 from fusionbench.board.summary import Summary
@@ -19,7 +19,8 @@ from fusionbench.board.values import is_whole
 from fusionbench.core.images import FULL, encode_png, read_image
 
 SHOWN = 6  # rows of a small chart, the best trivial row among them
-WIDTH, LINE, NAMES, LETTERS = 340, 19, 150, 24  # of it: pixels, of a row, for names, and letters of one
+# Of it: pixels, of a row, for names, and letters of one. On a phone it is drawn smaller than this by a tenth.
+WIDTH, LINE, NAMES, LETTERS = 340, 22, 174, 22
 PICTURE = (640, 216)  # pixels of a card's picture, width and height, at most
 
 
@@ -67,8 +68,8 @@ def _single_image(pages: Pages, benchmark: Benchmark, summary: Summary, results:
     row = summary.leader
     if row is None or row.entry is None:
         return []
-    sources = sources_of(results / benchmark.first.identity.dataset.name, row.entry.ids)
-    fused = image_files(row.folders[0] / "fused", row.entry.ids)
+    sources, fused_of = images_of(pages, benchmark, results, row.entry.ids)
+    fused = fused_of(row)
     for place, (a, b) in sources.items():
         if place in fused and all(is_whole(pages, path) for path in (a, b, fused[place])):
             return [a, b, fused[place]]
@@ -83,15 +84,16 @@ def _corner(path: Path) -> bytes:
 
 def _beside(paths: Sequence[Path]) -> bytes:
     """Images side by side as PNG, each fitted to a third of the picture."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     width, height = PICTURE[0] // len(paths) - 4, PICTURE[1]
-    shown = Image.new("RGB", (PICTURE[0], height), "white")
+    shown, used = Image.new("RGB", (PICTURE[0], height), "white"), 1
     for n, path in enumerate(paths):
         one = Image.fromarray(read_image(path, FULL).pixels).convert("RGB")
-        one.thumbnail((width, height))
+        one = ImageOps.contain(one, (width, height), Image.Resampling.BICUBIC)
         shown.paste(one, (n * (width + 6), 0))
-    return encode_png(np.asarray(shown), small=True)
+        used = max(used, one.height)
+    return encode_png(np.asarray(shown)[:used], small=True)
 
 
 def small_chart(benchmark: Benchmark, summary: Summary) -> Markup:
@@ -115,6 +117,16 @@ def small_chart(benchmark: Benchmark, summary: Summary) -> Markup:
     return _strips(shown, means, key, about) if len(shown) > 1 else Markup("")
 
 
+def _fitting(title: str, others: Sequence[str]) -> str:
+    """A title of at most ``LETTERS`` letters: its beginning, and its end where another one begins as it does."""
+    if len(title) <= LETTERS:
+        return title
+    begin = title[: LETTERS - 1]
+    if any(other.startswith(begin) for other in others):
+        return title[: LETTERS // 2 - 1] + "…" + title[-LETTERS // 2 :].lstrip()
+    return begin + "…"
+
+
 def _strips(rows: Sequence[BoardRow], means: dict[str, float], key: str, about: str) -> Markup:
     """A line for every row: its name, a point, and its interval."""
     intervals = {row.slug: row.intervals.get(key, (means[row.slug],) * 2) for row in rows}
@@ -129,15 +141,15 @@ def _strips(rows: Sequence[BoardRow], means: dict[str, float], key: str, about: 
     parts = [Markup('<svg class="strips" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, height, about)]
     for n, row in enumerate(rows):
         y = LINE * n + LINE // 2 + 2
-        title = row.title if len(row.title) <= LETTERS else row.title[: LETTERS - 1] + "…"
+        title = _fitting(row.title, [other.title for other in rows if other is not row])
         kind = "grey" if row.family == "trivial" else "c0"
         parts.append(
-            Markup('<text class="tick name" x="{}" y="{}" text-anchor="end">{}</text>').format(NAMES, y + 3, title)
+            Markup('<text class="tick name" x="{}" y="{}" text-anchor="end">{}</text>').format(NAMES, y + 4, title)
         )
-        one = Markup('<g class="{}"><title>{}: {}</title><path d="M{} {}H{}"/><circle cx="{}" cy="{}" r="3.6"/></g>')
+        one = Markup('<g class="{}"><title>{}: {}</title><path d="M{} {}H{}"/><circle cx="{}" cy="{}" r="4"/></g>')
         begin, end = intervals[row.slug]
         mean = means[row.slug]
         parts.append(one.format(kind, row.title, f"{mean:.4g}", at(begin), y, at(end), at(mean), y))
-    y = LINE * len(rows) + LINE // 2 + 4
+    y = LINE * len(rows) + LINE // 2 + 5
     parts.append(Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 4, y, about))
     return Markup("").join([*parts, Markup("</svg>")])

@@ -10,14 +10,19 @@ Local maps of SSIM and Qabf are worked out from them when the pages are built.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.image_headers import PNG_HEAD, png_header
 from fusionbench.core.images import FULL, encode_png, read_image
+
+if TYPE_CHECKING:
+    from fusionbench.board.page_model import Benchmark, BoardRow
+    from fusionbench.board.pages import Pages
 
 SOURCES = ("a", "b")
 KINDS = ("ssim", "qabf")
@@ -38,6 +43,36 @@ def sources_of(dataset: Path, ids: Sequence[int | str]) -> dict[int, tuple[Path,
     """Place in ``ids`` -> both sources, of the images that have both."""
     a, b = (image_files(dataset / "sources" / name, ids) for name in SOURCES)
     return {place: (a[place], b[place]) for place in a if place in b}
+
+
+def images_of(
+    pages: Pages, benchmark: Benchmark, results: Path, ids: Sequence[int | str]
+) -> tuple[dict[int, tuple[Path, Path]], Callable[[BoardRow], dict[int, Path]]]:
+    """Sources by their place in ``ids``, and what gives the fused images of a row by theirs.
+
+    Images that were made again come before those beside the results, which may be reduced ones: these are shown where
+    they have the size of the sources.
+    """
+    remade = pages.remade.get(benchmark.slug)
+    kept = sources_of(results / benchmark.first.identity.dataset.name, ids)
+    made = {} if remade is None else sources_of(remade.folder, ids)
+
+    def fused(row: BoardRow) -> dict[int, Path]:
+        own = image_files(row.folders[0] / "fused", ids)
+        if remade is None or row.entry is None:
+            return own
+        own = {place: path for place, path in own.items() if place not in made or _alike(path, made[place][0])}
+        return dict(sorted({**own, **image_files(remade.fused(row.entry.results[0]), ids)}.items()))
+
+    return dict(sorted({**kept, **made}.items())), fused
+
+
+def _alike(path: Path, other: Path) -> bool:
+    """Whether two images have one size; a damaged one is somebody else's to tell of."""
+    try:
+        return _size(path) == _size(other)
+    except DataError:
+        return True
 
 
 def may_have_maps(fused: Path, a: Path, b: Path) -> bool:

@@ -6,13 +6,17 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fusionbench import __version__
-from fusionbench.board.site_index import BoardIndex, IndexedFile, IndexedResult, IndexedTable
+from fusionbench.board.site_index import BoardIndex, IndexedFile, IndexedResult, IndexedTable, Pictures
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import file_sha256
 from fusionbench.results.comparison import title_of
 from fusionbench.results.result_set import SetAside, StoredResult
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.remade_images import RemadeFolder
 
 Files = dict[str, bytes | Callable[[], bytes]]  # name -> content, or what makes it when it is written
 
@@ -23,12 +27,16 @@ class Pages:
 
     Attributes:
         strict: refuse what would be set aside.
+        pictures: whether images are made again, of all sources or of those that may be passed on.
+        remade: images that were made again and may be shown, by the slug of the benchmark.
     """
 
     files: Files = field(default_factory=dict)
     results: list[StoredResult] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     strict: bool = False
+    remade: dict[str, RemadeFolder] = field(default_factory=dict)
+    pictures: Pictures = ""
 
     @contextlib.contextmanager
     def isolated(self, file: Path) -> Iterator[None]:
@@ -51,6 +59,7 @@ class Pages:
             results=[_indexed(one, root) for one in self.results],
             set_aside=relative(self.set_aside, root),
             files=digests,
+            pictures=self.pictures,
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fusionbench.board.page_model import Benchmark
 from fusionbench.board.pages import Pages
+from fusionbench.core.text import counted
 from fusionbench.results.study_files import Correlation, StudiedMetric, Study, read_study
 
 STUDY = "study.json"  # beside the results, where no other file is named
@@ -39,8 +40,10 @@ class StudyOnShow:
     def about(self) -> str:
         """What was asked, in a sentence."""
         people = f" of {self.study.subjects:,} people" if self.study.subjects is not None else ""
+        how = " as z-scores" if self.study.zscore else ""
+        how += f", {counted(len(self.study.screened), 'subject')} screened out" if self.study.screened else ""
         return (
-            f"{self.study.title}: {self.study.opinions:,} opinions{people} on {self.study.images:,} images × "
+            f"{self.study.title}: {self.study.opinions:,} opinions{people}{how} on {self.study.images:,} images × "
             f"{len(self.study.methods)} methods"
         )
 

@@ -27,6 +27,9 @@ _ABOUT = f"another board than {FILE} describes"
 _REMEDY = "sign it again with `fusionbench board … --sign KEY`"
 
 
+Pictures = Literal["", "free", "all"]  # made again: none, of sources that may be passed on, of all
+
+
 class IndexedTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """``sha256``: of the table's content, unpacked where it is packed."""
 
@@ -53,7 +56,10 @@ class IndexedFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class BoardIndex(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How a board was built (``title``, ``anonymous``, ``resamples``), from what, and the sha256 of every file."""
+    """How a board was built (``title``, ``anonymous``, ``resamples``), from what, and the sha256 of every file.
+
+    ``pictures``: whether images were made again from data that are not among the results; written where they were.
+    """
 
     schema: Literal["fusionbench.board/1"] = "fusionbench.board/1"
     fusionbench: str
@@ -63,6 +69,7 @@ class BoardIndex(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     results: list[IndexedResult]
     set_aside: list[IndexedFile]
     files: dict[str, Digest]
+    pictures: Pictures = ""
 
 
 def index_bytes(index: BoardIndex) -> bytes:
@@ -74,7 +81,10 @@ def index_bytes(index: BoardIndex) -> bytes:
         >>> index_bytes(BoardIndex(**about, results=[], set_aside=[], files={})).splitlines()[1]
         b' "anonymous": false,'
     """
-    return readable_json(msgspec.to_builtins(index))
+    found = msgspec.to_builtins(index)
+    if not index.pictures:
+        del found["pictures"]  # what a release that makes none reads
+    return readable_json(found)
 
 
 def read_index(site: Path) -> tuple[BoardIndex, bytes]:

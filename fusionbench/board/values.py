@@ -6,11 +6,11 @@ An image that is damaged is left out and listed, as a damaged result is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, image_files, local_map, may_have_maps, sources_of
+from fusionbench.board.explorer import KINDS, MAX_MAPS, SOURCES, images_of, local_map, may_have_maps
 from fusionbench.board.page_model import Benchmark, BoardRow
 from fusionbench.board.pages import Pages
 from fusionbench.core.errors import DataError
@@ -57,11 +57,8 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
         if known and all(math.isfinite(images) for images, _ in known):  # the wider of those of two tables
             text |= {"factors": [max(part) for part in zip(*known, strict=True)], "least": stats.MIN_RANKED}
     ids = next(row.entry.ids for row in rows if row.entry is not None)
-    sources = {
-        place: paths
-        for place, paths in sources_of(results / benchmark.first.identity.dataset.name, ids).items()
-        if all([is_whole(pages, path) for path in paths])
-    }
+    every, fused_of = images_of(pages, benchmark, results, ids)
+    sources = {place: paths for place, paths in every.items() if all([is_whole(pages, path) for path in paths])}
     for place, paths in sources.items():
         for source, path in zip(SOURCES, paths, strict=True):
             files[f"pictures/{benchmark.slug}/{source}/{place}.png"] = partial(png_bytes, path)
@@ -69,7 +66,7 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
     files[f"data/{benchmark.slug}/scores.js"] = script(about_all)
     for row in (row for row in rows if row.slug in found):
         seeds = {key: row.factors[key][2] for key in found[row.slug] if key in row.factors}
-        shown = _add_fused(pages, f"pictures/{benchmark.slug}/{row.slug}", row.folders[0], sources, ids)
+        shown = _add_fused(pages, f"pictures/{benchmark.slug}/{row.slug}", fused_of(row), sources)
         files[f"data/{benchmark.slug}/{row.slug}.js"] = script({"values": found[row.slug], "seeds": seeds, **shown})
     return set(found)
 
@@ -87,13 +84,12 @@ def is_whole(pages: Pages, path: Path) -> bool:
 def _add_fused(
     pages: Pages,
     place: str,
-    folder: Path,
+    fused: Mapping[int, Path],
     sources: Mapping[int, tuple[Path, Path]],
-    ids: Sequence[int | str],
 ) -> dict[str, list[int]]:
     """Fused images of a result and their maps; which images have which, of those whose sources are there."""
     shown: dict[str, list[int]] = {"fused": [], "ssim": [], "qabf": []}
-    for number, path in image_files(folder / "fused", ids).items():
+    for number, path in fused.items():
         if number not in sources:
             continue
         paths = (path, *sources[number])

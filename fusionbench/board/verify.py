@@ -16,6 +16,7 @@ from typing import Any
 from fusionbench import __version__
 from fusionbench.board.build import make_pages
 from fusionbench.board.pages import content_of
+from fusionbench.board.remade_pictures import PicturesAgain, picture_cache
 from fusionbench.board.site_index import (
     FILE,
     SIGNATURE,
@@ -25,7 +26,7 @@ from fusionbench.board.site_index import (
     index_signers,
     read_index,
 )
-from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError, Problem, RejectedError
+from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError, Problem, RejectedError, UsageError
 from fusionbench.core.io import file_sha256
 
 OWN_FOLDERS = ("static", "data", "models", "pictures")  # of a board; a site may have other files elsewhere
@@ -51,12 +52,19 @@ class BoardReport:
         return {"ok": self.ok, **{**vars(self), "problems": problems}}
 
 
-def verify_board(results: Path, site: Path, signer: Path | None = None, study: Path | None = None) -> BoardReport:
+def verify_board(
+    results: Path,
+    site: Path,
+    signer: Path | None = None,
+    study: Path | None = None,
+    pictures: PicturesAgain | None = None,
+) -> BoardReport:
     """Compare the board in ``site`` with its index, and both with what the folder ``results`` gives.
 
     Args:
         signer: the ed25519 public key (PEM) that must have signed the index.
         study: the study that the pages show, where it is not ``study.json`` in ``results``.
+        pictures: from what data the pages' images were made again, where they were.
 
     Raises:
         UsageError: no results, or with ``signer`` securesystemslib is missing.
@@ -95,8 +103,18 @@ def verify_board(results: Path, site: Path, signer: Path | None = None, study: P
             f"{site / FILE}: built by fusionbench {index.fusionbench}, this is {__version__}: its files are whole, its "
             f"numbers cannot be checked; pip install 'fusionbench=={index.fusionbench}', or build the board again"
         )
-    report.problems += _other_numbers(results, index, study)
+    if index.pictures != ("" if pictures is None else pictures.kind):
+        raise UsageError(f"{site / FILE}: {_ASKED[index.pictures]}")
+    how = {"study": study, "pictures": pictures, "cache": picture_cache(site)}
+    report.problems += _other_numbers(results, index, how)
     return report
+
+
+_ASKED = {
+    "": "no picture of these pages was made again; leave out --pictures-from",
+    "free": "pictures of these pages were made again; name their data with --pictures-from, without --private-pictures",
+    "all": "pictures of these pages were made again; name their data with --pictures-from and --private-pictures",
+}
 
 
 def _check_signature(report: BoardReport, site: Path, content: bytes, signer: Path | None) -> None:
@@ -128,10 +146,10 @@ def _changed_files(site: Path, index: BoardIndex) -> Iterator[Problem]:
             yield Problem(name, "is on the site and not in the index", "remove it, or see where it comes from")
 
 
-def _other_numbers(results: Path, index: BoardIndex, study: Path | None) -> Iterator[Problem]:
+def _other_numbers(results: Path, index: BoardIndex, more: dict[str, Any]) -> Iterator[Problem]:
     """What a board built from ``results`` now has otherwise."""
     try:
-        how: dict[str, Any] = {"anonymous": index.anonymous, "resamples": index.resamples, "study": study}
+        how: dict[str, Any] = {"anonymous": index.anonymous, "resamples": index.resamples} | more
         pages = make_pages(results, title=index.title, **how)
     except FusionbenchError as error:
         yield Problem(str(results), f"gives no board: {error}", "restore the results")

@@ -111,6 +111,10 @@ def main(args: list[str] | None = None) -> None:
     words = sys.argv[1:] if args is None else args
     leaving = _Leaving("--json" in words[: words.index("--")] if "--" in words else "--json" in words)
     progress.QUIET = progress.VERBOSE = False
+    if "_FUSIONBENCH_COMPLETE" in os.environ:
+        from fusionbench.cli.completion import use_own_shells
+
+        use_own_shells()
     try:
         with one_interrupt(), plugins_of_this_command(), printable_stdout() as leaving.stdout:
             cli.main(args=args, prog_name="fusionbench", standalone_mode=False)

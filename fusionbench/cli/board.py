@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionbench.cli.options import json_option, out_option
 from fusionbench.core.errors import RejectedError, UsageError
+
+if TYPE_CHECKING:
+    from fusionbench.board.remade_pictures import PicturesAgain
 
 _PATH = click.Path(path_type=Path)
 _SHOWN = 50  # problems that are printed
@@ -24,6 +28,20 @@ _SHOWN = 50  # problems that are printed
 @click.option(
     "--study", type=_PATH, help="Show which metrics agree with people. [default: RESULTS/study.json, if there]"
 )
+@click.option(
+    "--pictures-from",
+    "places",
+    metavar="DIR",
+    type=_PATH,
+    multiple=True,
+    help="Fuse pairs again for the pages of single images: a folder of pairs, data sets, weights. Repeatable.",
+)
+@click.option("--most-pictures", type=click.IntRange(1, 1000), metavar="N", help="Pairs of each benchmark [12].")
+@click.option(
+    "--private-pictures",
+    is_flag=True,
+    help="Also pictures of sources that may not be passed on, for pages that stay with you.",
+)
 @click.option("--sign", "key", metavar="KEY", type=_PATH, help="Sign the index of the pages with KEY (PEM).")
 @click.option("--verify", "site", metavar="SITE", type=_PATH, help="Check the pages in SITE instead: exit code 1.")
 @click.option("--signer", metavar="PUBLIC_KEY", type=_PATH, help="With --verify: the key that must have signed.")
@@ -35,6 +53,9 @@ def board_command(
     anonymous: bool,
     strict: bool,
     study: Path | None,
+    places: tuple[Path, ...],
+    most_pictures: int | None,
+    private_pictures: bool,
     key: Path | None,
     site: Path | None,
     signer: Path | None,
@@ -47,16 +68,29 @@ def board_command(
 
     Example: fusionbench board quickstart/results -o quickstart/site
 
+    With --pictures-from the pages show pictures of pairs, where none is kept beside the results: the methods that need
+    no training here fuse them again, and a picture is shown where its scores are those of the result. They are kept in
+    SITE-pictures, for the next time.
+
+    Example: fusionbench board results -o site --pictures-from data
+
     With --verify the pages in SITE are compared with their index and with what RESULTS gives now.
 
     Example: fusionbench board quickstart/results --verify quickstart/site
     """
     if (out is None) == (site is None):
         raise UsageError("board needs either -o FOLDER, to write pages, or --verify SITE, to check them")
+    pictures = None
+    if places:
+        from fusionbench.board.remade_pictures import MOST, PicturesAgain
+
+        pictures = PicturesAgain(places, private_pictures, most_pictures or MOST)
+    elif private_pictures or most_pictures is not None:
+        raise UsageError("--private-pictures and --most-pictures belong to --pictures-from DIR, which names the data")
     if site is not None:
         if key is not None or strict or anonymous:
             raise UsageError("--sign, --strict and --anonymous belong to -o; --verify finds in the index what was used")
-        return _verify(results, site, signer, study, as_json)
+        return _verify(results, site, signer, study, pictures, as_json)
     if signer is not None:
         raise UsageError("--signer belongs to --verify; to sign use --sign KEY")
     assert out is not None
@@ -64,7 +98,8 @@ def board_command(
     from fusionbench.board.site_index import read_index
     from fusionbench.core.progress import say
 
-    page = build_board(results, out, title=title, anonymous=anonymous, strict=strict, key=key, study=study)
+    how: dict[str, Any] = {"anonymous": anonymous, "strict": strict, "key": key, "study": study, "pictures": pictures}
+    page = build_board(results, out, title=title, **how)
     aside = read_index(out)[0].set_aside
     if as_json:
         found = [{"file": one.file, "reason": one.reason} for one in aside]
@@ -75,10 +110,17 @@ def board_command(
         say(f"{len(aside)} set aside and listed on the first page; --strict refuses them")
 
 
-def _verify(results: Path, site: Path, signer: Path | None, study: Path | None, as_json: bool) -> None:
+def _verify(
+    results: Path,
+    site: Path,
+    signer: Path | None,
+    study: Path | None,
+    pictures: PicturesAgain | None,
+    as_json: bool,
+) -> None:
     from fusionbench.board.verify import verify_board
 
-    report = verify_board(results, site, signer, study)
+    report = verify_board(results, site, signer, study, pictures)
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
     else:

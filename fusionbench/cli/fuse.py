@@ -27,7 +27,7 @@ _PLACE = click.Path(path_type=Path)
 
 
 @click.command("fuse", short_help="Fuse two images, or two folders of them, with any method.")
-@click.argument("method", required=False, type=Names("models", files=True), metavar="[METHOD|RUN|FILE.py:CLASS]")
+@click.argument("method", required=False, type=Names("models", files=True), metavar="[METHOD|RUN|FILE.py[:CLASS]]")
 @click.option("--a", type=_PLACE, metavar="PATH", help="First source (infrared, CT, PET): an image or a folder.")
 @click.option("--b", type=_PLACE, metavar="PATH", help="Second source (visible, MRI): an image or a folder.")
 @out_option("Folder of the fused images; for two files also a file.", required=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.core.errors import FusionbenchError
-from fusionbench.core.plugin_files import split_plugin, use_plugin
+from fusionbench.core.plugin_files import split_plugin
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -49,8 +49,7 @@ def named(kind: str, text: str) -> str:
     Raises:
         UsageError, DataError: a file that is missing, fails, or has not exactly one of the kind.
     """
-    file = split_plugin(text)
-    return text if file is None else registry_of(kind).one_in(use_plugin(file))
+    return text if split_plugin(text) is None else registry_of(kind).named(text)
 
 
 def known_names(kind: str, root: Path = Path("data")) -> list[str]:

@@ -209,7 +209,7 @@ def _csv(scores: Scores) -> str:
 def _table(scores: Scores) -> str:
     """Values per image, their mean and half the 95 % interval of the mean, in aligned columns."""
     columns = {m.name: (m.unit, scores.values[m.name], scores.summary[m.name]) for m in scores.metrics}
-    return _aligned(scores.ids, columns, scores.dialect)
+    return _aligned(scores.ids, columns, scores.measured_by)
 
 
 def _aligned(ids: list[str], columns: Mapping[str, tuple[str, Any, Score]], dialect: str) -> str:

@@ -36,6 +36,10 @@ _PLACE = click.Path(path_type=Path)
 )
 @click.option("--fit", type=click.Choice(["none", "logistic"]), default="none", show_default=True,
               help="Fit each metric to the opinions before the PLCC, by a monotone logistic.")  # fmt: skip
+@click.option(
+    "--zscore", is_flag=True, help="Each opinion as the distance from its subject's mean, in their deviations."
+)
+@click.option("--screen", is_flag=True, help="Leave out subjects first whom the screening of ITU-R BT.500 rejects.")
 @click.option("--title", help="What pages call the study. [default: the name of the CSV]")
 @out_option("Write the study to this file, for `board --study`.")
 @json_option("Print the study as JSON.")
@@ -45,6 +49,8 @@ def study_command(
     opinions_better: str,
     metrics: str | None,
     fit: str,
+    zscore: bool,
+    screen: bool,
     title: str | None,
     out: Path | None,
     as_json: bool,
@@ -73,7 +79,7 @@ def study_command(
     chosen = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     study = make_study(
         read_metric_values(values),
-        read_opinions(opinions),
+        read_opinions(opinions, zscore=zscore, screen=screen),
         title=title,
         metrics=chosen,
         opinions_better="lower" if opinions_better == "lower" else "higher",
@@ -90,9 +96,12 @@ def study_command(
 
 def _table(study: Study) -> str:
     from fusionbench.core.io import escaped
+    from fusionbench.core.text import counted
 
     people = f" of {study.subjects} people" if study.subjects is not None else ""
-    head = f"{study.opinions:,} opinions{people} on {study.images} images × {len(study.methods)} methods; + agrees"
+    how = " as z-scores" if study.zscore else ""
+    how += f", {counted(len(study.screened), 'subject')} screened out" if study.screened is not None else ""
+    head = f"{study.opinions:,} opinions{people}{how} on {study.images} images × {len(study.methods)} methods; + agrees"
     plcc = "PLCC fitted" if study.fit == "logistic" else "PLCC"
     rows = [["", "within image", "", "pooled SRCC", "", "KRCC", plcc, "within method", "means"]]
     for row in study.metrics:

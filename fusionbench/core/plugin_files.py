@@ -13,14 +13,14 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.errors import DataError, UsageError, some, unknown_name
 from fusionbench.core.io import read_bounded
 
 VARIABLE = "FUSIONBENCH_PLUGINS"
@@ -175,6 +175,20 @@ def objects_in(file: PluginFile, kind: str, accepts: Callable[[Any], bool]) -> d
         if file.attribute is not None or not isinstance(value, type) or value.__module__ == module.__name__
     }
     return {name: value for name, value in own.items() if accepts(value)}
+
+
+def only_one(found: Iterable[str], file: PluginFile, kind: str) -> str:
+    """The one name of a kind in a file.
+
+    Raises:
+        UsageError: there is none, or more than one and none is named.
+    """
+    names = sorted(found)
+    if not names:
+        raise UsageError(f"{file}: has no {kind}; `fusionbench new {kind} NAME` writes one that works")
+    if len(names) > 1:
+        raise UsageError(f"{file}: has {len(names)} {kind}s ({some(names)}); name one as {file}:NAME")
+    return names[0]
 
 
 def origin_of(file: PluginFile) -> str:

@@ -16,8 +16,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fusionbench.core.errors import UsageError, some, unknown_name
-from fusionbench.core.plugin_files import PluginFile, objects_in, origin_of, plugin_files
+from fusionbench.core.errors import UsageError, unknown_name
+from fusionbench.core.plugin_files import (
+    PluginFile,
+    objects_in,
+    only_one,
+    origin_of,
+    plugin_files,
+    split_plugin,
+    use_plugin,
+)
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -107,12 +115,24 @@ class Registry(Generic[T]):
         Raises:
             UsageError: there is none, or more than one and none is named.
         """
-        found = self.objects_in(file)
-        if len(found) == 1:
-            return next(iter(found))
-        if found:
-            raise UsageError(f"{file}: has {len(found)} {self.kind}s ({some(sorted(found))}); name one as {file}:NAME")
-        raise UsageError(f"{file}: has no {self.kind}; `fusionbench new {self.kind} NAME` writes one that works")
+        return only_one(self.objects_in(file), file, self.kind)
+
+    def named(self, text: str) -> str:
+        """The name that ``text`` stands for: itself, or that of the one object in ``FILE.py`` or ``FILE.py:NAME``.
+
+        The command line and Python read names by this function. The file is run, and known from now on
+        (:func:`fusionbench.core.plugin_files.use_plugin`).
+
+        Raises:
+            UsageError, DataError: a file that is missing, fails, or has not exactly one of the kind.
+
+        Example:
+            >>> from fusionbench.models import MODELS
+            >>> MODELS.named("average")
+            'average'
+        """
+        file = split_plugin(text)
+        return text if file is None else self.one_in(use_plugin(file))
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that registers the object under ``name`` for this process.

@@ -15,12 +15,12 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
-from fusionbench.core.images import read_image
+from fusionbench.core.images import DecodedImage, GreyRule, read_image
 from fusionbench.core.types import Metric
 from fusionbench.evaluation.image_files import Triple, read_row
 from fusionbench.evaluation.treatments import treated
 from fusionbench.metrics import METRICS, get_metric
-from fusionbench.metrics.dialects import DIALECTS, STANDARD
+from fusionbench.metrics.dialects import DIALECTS, STANDARD, grey_rule
 from fusionbench.metrics.engine import SourcePair
 from fusionbench.metrics.undefined import too_small
 
@@ -106,21 +106,22 @@ def ways(metrics: Sequence[str], rows: Sequence[Triple], ranges: Ranges, task: A
     for row in rows:
         read = read_row(row, ranges)
         decoded = [read[side] for side in ("fused", "a", "b")]
-        pairs: dict[tuple[int, int], SourcePair] = {}
-        plain: list[np.ndarray] = []
-        scored: dict[int, float] = {}
-        for treatment, stacks in treated(decoded):
-            plain = plain or stacks
-            if stacks is not plain:
-                differs.add(treatment)
-                found = _score(formulas, stacks, pairs)
-            elif not treatment:
-                scored = found = _score(formulas, stacks, pairs)
-            else:  # it leaves these images alone
-                found = scored
-            for formula, value in found.items():
-                for place in formulas[formula][1]:
-                    sums.setdefault((place, treatment), []).append(value)
+        for rule, asked_so in _by_rule(formulas, definitions, decoded):
+            pairs: dict[tuple[int, int], SourcePair] = {}
+            plain: list[np.ndarray] = []
+            scored: dict[int, float] = {}
+            for treatment, stacks in treated(decoded, rule):
+                plain = plain or stacks
+                if stacks is not plain:
+                    differs.add(treatment)
+                    found = _score(asked_so, stacks, pairs)
+                elif not treatment:
+                    scored = found = _score(asked_so, stacks, pairs)
+                else:  # it leaves these images alone
+                    found = scored
+                for formula, value in found.items():
+                    for place in asked_so[formula][1]:
+                        sums.setdefault((place, treatment), []).append(value)
         if task is not None:
             task.advance()
     whole = {key: values for key, values in sums.items() if len(values) == len(rows) and key[1] in differs}
@@ -160,6 +161,23 @@ def _formulas(definitions: Sequence[tuple[str, Metric, str]]) -> list[tuple[Metr
         key = repr((record.name, variant, sorted(how[0].items()), how[1], record.min_side, record.min_pixels))
         found.setdefault(key, (record, []))[1].append(place)
     return [*found.values()]
+
+
+def _by_rule(
+    formulas: Sequence[tuple[Metric, list[int]]],
+    definitions: Sequence[tuple[str, Metric, str]],
+    images: Sequence[DecodedImage],
+) -> list[tuple[GreyRule, Sequence[tuple[Metric, list[int]]]]]:
+    """The formulas by how their dialects make colour grey; all together where these images come out the same."""
+    rules = dict.fromkeys(grey_rule(record) for _, record, _ in definitions)
+    first, *others = rules
+    if all(np.array_equal(image.grey(first), image.grey(rule)) for rule in others for image in images):
+        return [(first, formulas)]
+    split: list[tuple[GreyRule, Sequence[tuple[Metric, list[int]]]]] = []
+    for rule in rules:
+        mine = [(record, [p for p in places if grey_rule(definitions[p][1]) == rule]) for record, places in formulas]
+        split.append((rule, [(record, places) for record, places in mine if places]))
+    return split
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.plugin_files import plugins_of_this_command, split_plugin
 from fusionbench.core.progress import brief
 from fusionbench.evaluation.protocols import PROTOCOLS, find_protocol, protocol_for
 from fusionbench.evaluation.subject import Scorable
+from fusionbench.sources import SOURCES
 from fusionbench.training.run import Run
 
 if TYPE_CHECKING:
@@ -46,12 +48,12 @@ def evaluate(
 
     Args:
         model: a model object, a run or its folder, the name of a registered model that learns nothing,
-            ``file.py:Class``, or for pairs a function: ``method(a, b)`` of two uint8 (H,W) gives the fused image, uint8
-            or floating point in [0,1].
+            ``file.py:Class`` or ``file.py`` with one model in it, or for pairs a function: ``method(a, b)`` of two
+            uint8 (H,W) gives the fused image, uint8 or floating point in [0,1].
         dataset: a data set or pairs that are open; or as ``--data`` takes it: the name of a source of pairs
-            (``"pairs-demo"``), the name or folder of a data set, a folder of pairs.
+            (``"pairs-demo"``), the name or folder of a data set, a folder of pairs, ``file.py:Source``.
         split: ``test`` where there is one.
-        protocol: its name, where the name or folder of the data does not tell; of masked views also a
+        protocol: its name or file, where the name or folder of the data does not tell; of masked views also a
             :class:`fusionbench.evaluation.masked.Protocol`.
         out: where results are saved; None keeps the result in memory.
         limit: only the first so many images; part of the identity.
@@ -75,8 +77,30 @@ def evaluate(
         >>> round(result["sd"].mean, 1), result.identity.model.name
         (57.1, 'brighter')
     """
+    with plugins_of_this_command():  # a file that is named as model or data is known while it is measured
+        return _evaluate(model, dataset, split, protocol, out, device, limit, title, force, params, source_dir, options)
+
+
+def _evaluate(
+    model: Method,
+    dataset: Any,
+    split: str | None,
+    protocol: Protocol | str | None,
+    out: str | Path | None,
+    device: str,
+    limit: int | None,
+    title: str | None,
+    force: bool,
+    params: dict[str, Any] | None,
+    source_dir: str | Path | None,
+    options: dict[str, Any],
+) -> Result:
     place = None if source_dir is None else Path(source_dir)
     data = _open_as_pairs(dataset)
+    if isinstance(data, str | Path) and (file := split_plugin(str(data))) is not None and file.path.is_file():
+        data = SOURCES.named(str(data))
+    if isinstance(protocol, str):
+        protocol = PROTOCOLS.named(protocol)
     how: dict[str, Any] = {"out": out, "device": device, "title": title, "force": force}
     if isinstance(data, str | Path):
         rules = find_protocol(protocol) if isinstance(protocol, str) else protocol_for(str(data), place)
@@ -168,22 +192,18 @@ def _object(model: Any) -> Scorable:
 
 
 def _by_name(model: str, spec: ImageSpec, params: dict[str, Any] | None) -> tuple[Scorable, dict[str, Any] | None]:
-    """A registered model or a class in a file, built; a run's folder as it is.
+    """A registered model or the one in a file, built, as the command line knows it; a run's folder as it is.
 
     Raises:
         UsageError: unknown, or it has to be trained first.
     """
     from fusionbench.models import MODELS, create_model
 
+    shown, model = model, MODELS.named(model)
     if model in MODELS.names():
         if hasattr(MODELS.get(model), "loss") or hasattr(MODELS.get(model), "fit"):
-            raise UsageError(f"{model} learns: train it first, fusionbench.train({model!r}, dataset, out=...)")
+            raise UsageError(f"{model} learns: train it first, fusionbench.train({shown!r}, dataset, out=...)")
         return create_model(model, spec, **(params or {})), params
-    if ".py:" in model:
-        from fusionbench.models.checks import load_class
-
-        cls: Any = load_class(model)
-        return cls(spec, **(params or {})), params
     if not (Path(model) / "run.json").is_file():
         from fusionbench.core.errors import unknown_name
 

@@ -76,9 +76,24 @@ class Scores:
     sources_sha256: str = ""
     looks_fused: str | None = None
 
+    @property
+    def dialects(self) -> dict[str, str]:
+        """Metric -> whose definition was used: the dialect's, or ``library/1`` of a metric that another library has."""
+        return {metric.name: metric.dialect for metric in self.metrics}
+
+    @property
+    def measured_by(self) -> str:
+        """The dialect, with the metrics whose definition is another one."""
+        others: dict[str, list[str]] = {}
+        for name, used in self.dialects.items():
+            others.setdefault(used, []).append(name)
+        if len(others) == 1:
+            return next(iter(others))
+        return ", ".join(used if used == self.dialect else f"{used} ({', '.join(n)})" for used, n in others.items())
+
     def __repr__(self) -> str:
         texts = [f"{label_of(metric.name)} {short_text(self[metric.name])}" for metric in self.metrics]
-        dialect = "" if self.dialect == STANDARD else f", {self.dialect}"
+        dialect = "" if self.measured_by == STANDARD else f", {self.measured_by}"
         return one_line(f"Scores({shortened(texts)}, n={len(self.ids)}{dialect})")
 
     def _repr_html_(self) -> str:
@@ -94,7 +109,7 @@ class Scores:
         rows += [[image, *(float(self.values[n][row]) for n in names)] for row, image in enumerate(self.ids[:SHOWN])]
         more = [f"and {len(self.ids) - SHOWN:,} more images"] if len(self.ids) > SHOWN else []
         why = [f"{label_of(name)}: {score.reason}" for name, score in self.summary.items() if score.reason]
-        title = f"{counted(len(self.ids), 'image')}, {self.dialect}"
+        title = f"{counted(len(self.ids), 'image')}, {self.measured_by}"
         return html_table(["image", *head], rows, title=title, notes=[*more, *why, *self.warnings])
 
     def __getitem__(self, metric: str) -> float:
@@ -173,7 +188,9 @@ class Scores:
             n=len(self.ids),
             ids_sha256=digest(self.ids),
         )
-        params = {"dialect": self.dialect, "grey": self.grey, "inputs": [*self.inputs]}
+        params: dict[str, Any] = {"dialect": self.dialect, "grey": self.grey, "inputs": [*self.inputs]}
+        if others := {name: used for name, used in self.dialects.items() if used != self.dialect}:
+            params["dialects"] = others
         identity = Identity(
             model=ModelIdentity(name=title or "fused", version="images"),
             dataset=images,
@@ -197,6 +214,7 @@ class Scores:
         """Plain values at full precision; what is not finite is null, with the reason in ``not_available``."""
         return {
             "dialect": self.dialect,
+            "dialects": self.dialects,
             "inputs": list(self.inputs),
             "grey": self.grey,
             "versions": {metric.name: metric.version for metric in self.metrics},

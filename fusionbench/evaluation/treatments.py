@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from fusionbench.core.images import DecodedImage, luma
+from fusionbench.core.images import DecodedImage, GreyRule, luma
 
 JPEG_QUALITIES = (95, 90, 75)  # OpenCV's default, a common choice, and that of libjpeg and Pillow
 _BT709 = (0.2126, 0.7152, 0.0722)
 _BT601 = (0.299, 0.587, 0.114)
 
 
-def treated(images: Sequence[DecodedImage]) -> Iterator[tuple[str, list[np.ndarray]]]:
+def treated(images: Sequence[DecodedImage], rule: GreyRule = "bt601") -> Iterator[tuple[str, list[np.ndarray]]]:
     """(treatment, stacks) of the fused image and its sources: each a uint8 (1,H,W), or (3,H,W) channel by channel.
 
-    The first treatment is ``""``, the images as they are read; :data:`TREATMENTS` names all.
+    ``rule``: how colour becomes grey where that is not the treatment. The first treatment is ``""``, the images as they
+    are read; :data:`TREATMENTS` names all.
 
     Example:
         >>> import numpy as np
@@ -31,7 +32,7 @@ def treated(images: Sequence[DecodedImage]) -> Iterator[tuple[str, list[np.ndarr
         >>> [int(forms[name][0].max()) for name in ("", "images stretched to 0..255")]
         [63, 255]
     """
-    plain = [image.grey()[None] for image in images]
+    plain = [image.grey(rule)[None] for image in images]
     yield "", plain
     stretched = [_filled(grey) for grey in plain]
     yield "images stretched to 0..255", stretched if _changed(stretched, plain) else plain

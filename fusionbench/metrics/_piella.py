@@ -38,7 +38,8 @@ class Index:
 UNIVERSAL = Index("universal", BOX, None)
 SSIM = Index("ssim", 11, 1.5, (0.01 * 255) ** 2, (0.03 * 255) ** 2, 0.5)
 UNGUARDED = Index("unguarded", 7, 1.5, 2e-16, 2e-16)
-INDICES = {index.name: index for index in (UNIVERSAL, SSIM, UNGUARDED)}
+BLOCKS = Index("blocks", 4, None)
+INDICES = {index.name: index for index in (UNIVERSAL, SSIM, UNGUARDED, BLOCKS)}
 
 
 def moments(image: Image, index: Index) -> tuple[Array, Array]:

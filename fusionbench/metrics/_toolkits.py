@@ -92,6 +92,7 @@ TOOLKITS = (
             "ag": Variant({"differences": "forward"}, note="forward differences"),
             "mi": SAME,
             "nmi": SAME,
+            "ce": Variant({"sources": "sum"}, range=(-1.062, INFINITE), note="the sum of both, twice the mean"),
             "mse": UNIT_MSE,
             "psnr": SAME,
             "cc": SAME,
@@ -107,6 +108,11 @@ TOOLKITS = (
             "nabf": Variant(
                 {"edges": "qabf"},
                 note="preservation as in its Qabf, no threshold for weak edges",
+                undefined=("both sources are constant",),
+            ),
+            "labf": Variant(
+                {"edges": "qabf"},
+                note="preservation as in its Qabf, no threshold for weak edges: Qabf, Nabf and Labf add up to 1",
                 undefined=("both sources are constant",),
             ),
             "viff": Variant(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._histograms import histogram
@@ -10,11 +11,14 @@ from fusionbench.metrics._images import Array, Image, image_metric
 
 
 @image_metric
-def ce(fused: Image, a: Image, b: Image) -> Array:
+def ce(fused: Image, a: Image, b: Image, *, sources: Literal["mean", "sum"] = "mean") -> Array:
     """Mean of D(A‖F) and D(B‖F) of the 256-bin histograms: three (N,H,W) on 0..255 to (N,) bits, lower is better.
 
     Levels that the fused image or the source does not have are left out, as in every published code; otherwise the
     value would be infinite as soon as the fused image lacks one level of a source.
+
+    Args:
+        sources: ``"sum"`` adds both divergences, as one published toolkit does: twice the value.
 
     Source: Bulanon, Burks, Alchanatis 2009 (Biosyst. Eng. 103, 12), where cross entropy is this divergence.
 
@@ -26,7 +30,8 @@ def ce(fused: Image, a: Image, b: Image) -> Array:
         >>> ce(a, a, a).tolist(), ce(a, b, b).round(4).tolist()  # ¾ log2(¾ / ¼)
         ([0.0], [1.1887])
     """
-    return (_divergence(a, fused) + _divergence(b, fused)) / 2
+    both = _divergence(a, fused) + _divergence(b, fused)
+    return both if sources == "sum" else both / 2
 
 
 def _divergence(source: Image, fused: Image) -> Array:
@@ -55,7 +60,7 @@ METRIC = Metric(
     "grey levels instead of 256 have -0.16.",
     choices=(
         "The mean of both sources, in bits. Levels that one of the two images lacks are left out, as in the published "
-        "code; by the formula alone the value would be infinite.",
+        "code; by the formula alone the value would be infinite. Chenzpstar's toolkit prints the sum.",
     ),
     edge_cases="0 for three equal images; 0 where the fused image has no level of either source; "
     "negative where it concentrates on few levels.",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics.nabf import POWER, STRONG, WEAK_WEIGHT, _edge_preservation, normalised_gradients
+from fusionbench.metrics.nabf import POWER, STRONG, WEAK_WEIGHT, _edge_preservation, lost_where, normalised_gradients
 
 
 @image_metric
-def labf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: bool = False) -> Array:
+def labf(
+    fused: Image,
+    a: Image,
+    b: Image,
+    *,
+    floor: float = WEAK_WEIGHT,
+    unit: bool = False,
+    edges: Literal["kumar", "qabf"] = "kumar",
+) -> Array:
     """Share of edge weight lost where the fused image is no stronger than both sources: three (N,H,W) to (N,), 0..1.
 
     With the artefacts of ``nabf`` and the edges kept, Σ(Q_AF w_A + Q_BF w_B)/Σ(w_A+w_B), it adds up to 1.
@@ -16,6 +26,8 @@ def labf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
     Args:
         floor: weight of edges weaker than 2 grey levels.
         unit: take the gradients on the 0..1 scale, where no edge is strong and all weigh the same.
+        edges: ``"qabf"`` takes preservation and its constants from Qabf, folded angles, and weighs all edges by g^1.5,
+            as ``nabf`` does; NaN where both sources are flat.
 
     Raises:
         DataError: an image narrower or lower than 3 pixels.
@@ -31,12 +43,14 @@ def labf(fused: Image, a: Image, b: Image, *, floor: float = WEAK_WEIGHT, unit: 
         ([0.99], [0.0003])
     """
     need_side(fused, 3, "labf")
+    if edges == "qabf":
+        return lost_where(fused, a, b, stronger=False)
     xp = fused.xp
-    edges = {image: normalised_gradients(image, unit)[0] for image in (fused, a, b)}
-    weaker = (edges[fused] <= edges[a]) | (edges[fused] <= edges[b])
+    strength = {image: normalised_gradients(image, unit)[0] for image in (fused, a, b)}
+    weaker = (strength[fused] <= strength[a]) | (strength[fused] <= strength[b])
     lost, total = 0.0, 0.0
     for source in (a, b):
-        weight = xp.where(edges[source] >= STRONG, edges[source] ** POWER, floor)
+        weight = xp.where(strength[source] >= STRONG, strength[source] ** POWER, floor)
         lost = lost + (xp.where(weaker, 1 - _edge_preservation(source, fused, unit), 0.0) * weight).sum(AXES)
         total = total + weight.sum(AXES)
     return lost / total

@@ -60,7 +60,7 @@ def nabf(
     need_side(fused, 3, "nabf")
     xp = fused.xp
     if edges == "qabf":
-        return _lost_by_artefacts(fused, a, b, *more)
+        return lost_where(fused, a, b, *more, stronger=True)
     g_f = normalised_gradients(fused, unit)[0]
     sources = (a, b, *more)
     artefact = functools.reduce(operator.and_, (g_f > normalised_gradients(source, unit)[0] for source in sources))
@@ -74,16 +74,20 @@ def nabf(
     return artefacts / total
 
 
-def _lost_by_artefacts(fused: Image, *sources: Image) -> Array:
-    """The same sum with Q_XF of Qabf, so that Qabf, artefacts and losses add up to 1."""
+def lost_where(fused: Image, *sources: Image, stronger: bool) -> Array:
+    """The same sum with Q_XF of Qabf, where the fused image is stronger than all sources, or where it is not.
+
+    Qabf and both sums add up to 1.
+    """
     images = (fused, *sources)
     maps = [edge_gradients(padded(image, "reflect", False), ("reflect", "folded", None)) for image in images]
     artefact = functools.reduce(operator.and_, (maps[0][0] > strength for strength, _ in maps[1:]))
+    counts = artefact if stronger else ~artefact
     lost, total = 0.0, 0.0
     for source in maps[1:]:
         weight = source[0] ** POWER
         q = edge_preservation(source, maps[0], "one", fused, folded=True)
-        lost = lost + fused.xp.where(artefact, (1 - q) * weight, 0.0).sum(AXES)
+        lost = lost + fused.xp.where(counts, (1 - q) * weight, 0.0).sum(AXES)
         total = total + weight.sum(AXES)
     return lost / total
 

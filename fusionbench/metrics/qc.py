@@ -15,13 +15,15 @@ def qc(
     a: Image,
     b: Image,
     *,
-    index: Literal["universal", "unguarded"] = "universal",
+    index: Literal["universal", "unguarded", "blocks"] = "universal",
     limits: Literal["share", "value"] = "share",
 ) -> Array:
     """Mean of s q(A,F) + (1-s) q(B,F), s = σ_AF/(σ_AF+σ_BF) in 0..1: three (N,H,W) on 0..255 to (N,), -1..1.
 
     Args:
-        index: q: the universal image quality index of 8×8 windows, or SSIM without constants under a 7×7 Gaussian.
+        index: q: the universal image quality index of 8×8 windows, SSIM without constants under a 7×7 Gaussian,
+            or (the authors' code) the universal index of 4×4 blocks side by side, of which those count 0 that share
+            nothing with either source.
         limits: where s leaves 0..1, ``"share"`` limits s; ``"value"`` (the published code) sets the window's value to 0
             or 1 instead.
 
@@ -43,8 +45,15 @@ def qc(
     total = 0.0
     for fused_band, band_a, band_b in bands(form, fused, a, b):
         to_a, to_b = similarity(fused_band, band_a, form), similarity(fused_band, band_b, form)
-        total = total + _windows(fused.xp, to_a, to_b, limits).sum(AXES)
+        if index == "blocks":  # bands begin at multiples of its side
+            to_a, to_b = ((q[..., ::4, ::4], cov[..., ::4, ::4]) for q, cov in (to_a, to_b))
+        values = _windows(fused.xp, to_a, to_b, limits)
+        if index == "blocks":
+            values = fused.xp.where((to_a[1] == 0) & (to_b[1] == 0), 0.0, values)
+        total = total + values.sum(AXES)
     height, width = fused.shape
+    if index == "blocks":
+        return total / ((height // form.size) * (width // form.size))
     return total / ((height - form.size + 1) * (width - form.size + 1))
 
 
@@ -78,11 +87,14 @@ METRIC = Metric(
     exploits="The source that the fused image resembles gets the weight: copies of either source (0.82 and 0.77) "
     "and the larger of both pixels beat six published results (0.70 in the mean).",
     choices=(
-        "s is limited to 0..1, as in the paper. The published code (liu-2012) sets the whole window to 0 or 1 instead, "
-        "so that a window that resembles one source negatively can count as perfect.",
-        "The universal index in 8×8 boxes; the published code has a 7×7 Gaussian, and NaN for the whole image as soon "
-        "as one window shares nothing with either source, where s is ½ here. Where one source is flat in a window, the "
-        "sign of a rounding error decides in that code whether the window counts: 1.4 % of one real result.",
+        "s is limited to 0..1, as in the authors' code (Cvejic_metric.m, University of Bristol, v1.1 2012). The "
+        "published code of others (liu-2012: metricCvejic.m of zhengliu6699/imageFusionMetrics) sets the whole "
+        "window to 0 or 1 instead, so that a window that resembles one source negatively can count as perfect.",
+        "The universal index in 8×8 boxes around every pixel, Piella's windows; the authors' code takes 4×4 blocks "
+        "side by side (index='blocks'), and counts one that shares nothing with either source as 0, not by its "
+        "brightness. That of others has a 7×7 Gaussian, and NaN for the whole image as soon as one window shares "
+        "nothing with either source, where s is ½ here. Where one source is flat in a window, the sign of a "
+        "rounding error decides in it whether the window counts: 1.4 % of one real result.",
     ),
     edge_cases="1 for three equal images, flat or not; about ½ for a copy of a flat source.",
     differentiable=True,

@@ -97,7 +97,9 @@ METRIC = Metric(
     "of one source (0.58 and 0.49) and the larger of both pixels (0.50) leave six published results (0.13 "
     "in the mean) far behind.",
     choices=(
-        "The mean of the three bands, so that three equal images have 1; the published code (liu-2012) sums them.",
+        "The mean of the three bands, so that three equal images have 1; the published code (liu-2012; metricPWW.m of "
+        "zhengliu6699/imageFusionMetrics, read at commit d6f7f1a) sums them, up to 3. Two Haar scales, weights and "
+        "exponents 2/3 and 1/3 are that code's; the text of the paper was not at hand.",
         "Details in grey levels, from images on 0..255: on 0..1 nearly every fusion would have 1.",
     ),
     edge_cases="NaN where no source has any detail in 4×4 blocks.",

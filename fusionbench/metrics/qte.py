@@ -100,6 +100,10 @@ METRIC = Metric(
     exploits="A copy of one source has the most (0.041, six published results 0.027); a stretched average beats "
     "them, too. Inverting or relabelling the fused image changes nothing.",
     choices=(
+        "The denominator H_q(A) + H_q(B) - I_q(A;B) is Nava's normalisation in Tsallis' entropies, the joint entropy "
+        "of the sources; it was not checked against the paper's text. The public code (metricMI.m of zhengliu6699/"
+        "imageFusionMetrics, read in MEFB's metricsTE.m) has Shannon's entropies to the power q and adds the "
+        "information, form 'liu-2012'; Cvejic's own measure has no denominator (form 'mefb', q = 1.85).",
         "Tsallis' entropies throughout and the images' own marginals. The published code (liu-2012) multiplies the "
         "joint histogram with the marginals of the other image, adds I_q(A;B) and raises Shannon's entropies "
         "to q: a different quantity, 0.30 to 0.44 on six real results where this one has 0.015 to 0.027.",

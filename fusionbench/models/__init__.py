@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fusionbench.core.types import ImageSpec, Preset
 
 
-def _is_model(found: Any) -> bool:
+def is_model(found: Any) -> bool:
     """Whether an object in a user's own file is a model class."""
     abilities = ("loss", "fit", "fuse", "sample", "log_weights")
     return isinstance(found, type) and hasattr(found, "state_dict") and any(hasattr(found, key) for key in abilities)
@@ -81,7 +81,7 @@ MODELS: Registry[type[Model]] = Registry(
         "wavelet": "fusionbench.models.classical.wavelet:Wavelet",
     },
     see="fusionbench list models",
-    accepts=_is_model,
+    accepts=is_model,
     name_of=_name_of,
 )
 register_model = MODELS.register

@@ -19,8 +19,9 @@ from fusionbench.core.contract_report import CheckRow as CheckRow  # it was here
 from fusionbench.core.contract_report import ContractReport, NotApplicableError, run_checks, that
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.interfaces import Model, is_trainable
-from fusionbench.core.plugin_files import load_module
+from fusionbench.core.plugin_files import load_module, objects_in, only_one, split_plugin
 from fusionbench.core.types import Batch, ImageSpec
+from fusionbench.models import is_model
 
 MASKED = ImageSpec(channels=1, height=16, width=16, views=3, crop=(12, 12))
 PAIRS = ImageSpec(channels=1, height=32, width=32, views=2)
@@ -271,17 +272,22 @@ class ModelReport(ContractReport):
 
 
 def load_class(where: str) -> type[Model]:
-    """The class of ``file.py:Class``. It runs the file: for a user's own code on the user's own machine only.
+    """The class of ``file.py:Class``, or the only model in ``file.py``, whatever it lacks.
+
+    It runs the file: for a user's own code on the user's own machine only.
 
     Raises:
-        UsageError, DataError: no such file or class, or a file that cannot be run.
+        UsageError, DataError: no such file or class, several classes, or a file that cannot be run.
     """
-    file, _, name = where.rpartition(":")
-    if not Path(file).is_file():
-        raise DataError(f"{file}: no such file; name a class as my_model.py:Net")
-    found = getattr(load_module(Path(file)), name, None)
+    file = split_plugin(where)
+    if file is None:
+        raise UsageError(f"{where}: not a Python file; name a class as my_model.py:Net")
+    if not file.path.is_file():
+        raise DataError(f"{file.path}: no such file; name a class as my_model.py:Net")
+    name = file.attribute or only_one(objects_in(file, "model", is_model), file, "model")
+    found = getattr(load_module(file.path), name, None)
     if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
-        raise UsageError(f"{file}: has no torch.nn.Module called {name!r}")
+        raise UsageError(f"{file.path}: has no torch.nn.Module called {name!r}")
     return cast("type[Model]", found)  # the checks look at the rest
 
 

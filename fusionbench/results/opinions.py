@@ -3,7 +3,8 @@
     image,method,score
     01,CDDFuse,4.2
 
-With a column ``subject`` the rows of one image and method are averaged. Further columns are passed over.
+With a column ``subject`` the rows of one image and method are averaged, as they are or after what
+:mod:`fusionbench.results.subjects` does. Further columns are passed over.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import NoReturn
 
 from fusionbench.core.errors import DataError, some
 from fusionbench.core.io import read_bounded
-from fusionbench.core.text import one_line
+from fusionbench.core.text import counted, one_line
+from fusionbench.results.subjects import FEW_SUBJECTS, screened, zscores
 
 MAX_BYTES = 64 << 20
 MAX_NAME = 200  # letters of an image, a method or a subject
@@ -36,20 +38,31 @@ class Opinions:
         count: how many single opinions there are.
         subjects: how many people gave them, where the file says so.
         sha256: digest of the file.
+        zscore: whether single opinions were z-scores of their subject before they were averaged.
+        screened: subjects whom the screening left out; None where nobody was screened.
+        remarks: what a reader should know of the subjects.
     """
 
     mean: dict[tuple[str, str], float]
     count: int
     subjects: int | None
     sha256: str
+    zscore: bool = False
+    screened: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
 
-def read_opinions(path: Path) -> Opinions:
+def read_opinions(path: Path, *, zscore: bool = False, screen: bool = False) -> Opinions:
     """Read a CSV of opinions.
+
+    Args:
+        zscore: take each opinion as the distance from the mean of its subject's in their standard deviations.
+        screen: leave out subjects first whom ITU-R BT.500 rejects (:mod:`fusionbench.results.subjects`).
 
     Raises:
         DataError: no such file, no UTF-8, no such columns, an opinion that is no finite number, a name that is empty,
-            or two opinions for one image and method (and subject).
+            two opinions for one image and method (and subject); or with ``zscore`` or ``screen`` no column of subjects,
+            or nobody who is left.
 
     Example:
         >>> import tempfile
@@ -87,8 +100,10 @@ def read_opinions(path: Path) -> Opinions:
     if doubled := [name for name in (*_COLUMNS, "subject") if head.count(name) > 1]:
         fail(f"has two columns {doubled[0]}")
     places = {name: head.index(name) for name in (*_COLUMNS, "subject") if name in head}
+    if (zscore or screen) and "subject" not in places:
+        fail(f"has no column subject, which {'z-scores take' if zscore else 'a screening takes'}; leave that out")
     seen: dict[tuple[str, ...], int] = {}
-    sums: dict[tuple[str, str], list[float]] = {}
+    single: dict[tuple[str, str, str], float] = {}
     for line, row in rows[1:]:
         if len(row) != len(head):
             fail(f"line {line}: has {len(row)} cells for {len(head)} columns")
@@ -104,9 +119,33 @@ def read_opinions(path: Path) -> Opinions:
             who = "one of a subject is enough" if "subject" in cells else "a column subject tells them apart"
             fail(f"line {line}: {some(key)} is there already, in line {seen[key]}; {who}")
         seen[key] = line
-        sums.setdefault((cells["image"], cells["method"]), []).append(float(cells["score"]))
-    if not sums:
+        single[cells["image"], cells["method"], cells.get("subject", "")] = float(cells["score"])
+    if not single:
         fail("has no opinion in it")
+    remarks: list[str] = []
+    rejected: list[str] | None = None
+    if screen:
+        people = {subject for _, _, subject in single}
+        rejected = screened(single)
+        single = {key: score for key, score in single.items() if key[2] not in rejected}
+        if rejected:
+            remarks.append(
+                f"{len(rejected)} of {len(people)} subjects left out by BT.500's screening: {some(rejected)}"
+            )
+        if len(people) >= FEW_SUBJECTS:
+            remarks.append(f"BT.500 means its screening for fewer than {FEW_SUBJECTS} subjects; here are {len(people)}")
+    if zscore:
+        single, constant = zscores(single)
+        if constant:
+            count = counted(len(constant), "subject")
+            remarks.append(f"{count} left out, whose opinions are all the same: {some(constant)}")
+    if not single:
+        fail("no subject is left: " + "; ".join(remarks))
+    sums: dict[tuple[str, str], list[float]] = {}
+    for (image, method, _), score in single.items():
+        sums.setdefault((image, method), []).append(score)
     mean = {key: math.fsum(values) / len(values) for key, values in sums.items()}
-    subjects = len({key[2] for key in seen}) if "subject" in places else None
-    return Opinions(mean, len(seen), subjects, hashlib.sha256(content).hexdigest())
+    subjects = len({key[2] for key in single}) if "subject" in places else None
+    sha256 = hashlib.sha256(content).hexdigest()
+    left_out = None if rejected is None else tuple(rejected)
+    return Opinions(mean, len(single), subjects, sha256, zscore, left_out, tuple(remarks))

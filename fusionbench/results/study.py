@@ -99,7 +99,9 @@ def make_study(
         resamples=resamples,
         seed=seed,
         metrics=rows,
-        warnings=_left_out(opinions, values, both),
+        warnings=[*opinions.remarks, *_left_out(opinions, values, both)],
+        zscore=opinions.zscore,
+        screened=None if opinions.screened is None else list(opinions.screened),
     )
 
 

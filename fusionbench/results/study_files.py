@@ -55,7 +55,11 @@ class StudiedMetric(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Study(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A study: what was compared, and every metric, the best first."""
+    """A study: what was compared, and every metric, the best first.
+
+    ``zscore``: single opinions were z-scores of their subject; ``screened``: subjects whom BT.500's screening left out,
+    None without a screening. Both are written where they were asked for.
+    """
 
     schema: Literal["fusionbench.study/1"] = "fusionbench.study/1"
     title: str
@@ -70,11 +74,17 @@ class Study(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     seed: int
     metrics: list[StudiedMetric]
     warnings: list[str]
+    zscore: bool = False
+    screened: list[str] | None = None
 
 
 def study_bytes(study: Study) -> bytes:
     """The file of a study, JSON."""
-    return readable_json(msgspec.to_builtins(study))
+    found = msgspec.to_builtins(study)
+    for key, usual in (("zscore", False), ("screened", None)):
+        if found[key] == usual:
+            del found[key]  # what other releases read
+    return readable_json(found)
 
 
 def read_study(path: Path) -> Study:

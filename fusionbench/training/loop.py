@@ -66,11 +66,12 @@ def train(
     at_most: int | None = None,
     stop_after: str | None = None,
 ) -> Run:
-    """Train the registered model ``model`` on the split ``train`` of ``dataset`` into the folder ``out``.
+    """Train the model ``model`` on the split ``train`` of ``dataset`` into the folder ``out``.
 
     A finished run with the same configuration is returned as it is; an unfinished one goes on where it stopped.
 
     Args:
+        model: its name, or ``file.py:Class`` or ``file.py``, whose model has its name in this process from then on.
         preset: of the model; by default the one named like the data set, else ``tiny``.
         budget: cuts training short (``60s``, ``2000 steps``, ``5%``); the run is marked as cut.
         params, training: replace parameters of the preset.
@@ -95,7 +96,7 @@ def train(
         (2, True)
     """
     until = None if stop_after is None else time.time() + parse_duration(stop_after)
-    out, cls = Path(out), MODELS.get(model)
+    out, cls = Path(out), MODELS.get(model := MODELS.named(model))
     if preset is None:
         preset = next((name for name in (dataset.name, "tiny", *cls.PRESETS) if name in cls.PRESETS), None)
     chosen = get_preset(model, preset)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from fusionbench.board import build_board
 from fusionbench.board.agreement import add_mean_ranks
-from fusionbench.board.cards import PICTURE, SHOWN, small_chart
+from fusionbench.board.cards import LETTERS, PICTURE, SHOWN, WIDTH, _fitting, small_chart
+from fusionbench.board.rendering import STATIC
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.summary import summaries
 from tests.board.test_explorer import with_pictures
@@ -66,3 +67,26 @@ def test_the_chart_has_the_first_rows_and_the_best_trivial_one(tmp_path: Path) -
     places = [x for x, _ in circles(chart)]
     assert len(places) == SHOWN and places == sorted(places), "the best on the left"
     assert chart.count('class="grey"') == 1 and "mean rank" in chart
+
+
+def test_names_that_begin_alike_are_told_apart() -> None:
+    titles = [
+        "gradient-domain fusion, natural",
+        "gradient-domain fusion, for metrics",
+        "joint sparse representation",
+        "GTF",
+    ]
+    shown = [_fitting(title, [other for other in titles if other != title]) for title in titles]
+    assert shown == ["gradient-d…on, natural", "gradient-d…for metrics", "joint sparse represen…", "GTF"]
+    assert max(map(len, shown)) <= LETTERS
+
+
+def test_letters_of_the_chart_are_readable_on_a_phone() -> None:
+    """At least 12 pixels on a screen of 390: what the style sheet says, in the width that is left for a card there."""
+    style = (STATIC / "board.css").read_text()
+    size = re.search(r"\.strips \.tick \{ font-size: ([0-9.]+)px", style)
+    page = re.search(r"@media \(max-width: 40rem\) \{.*?main, .*?padding-left: ([0-9.]+)rem", style, re.S)
+    inner = re.search(r"\.card \{[^}]*padding: 1rem ([0-9.]+)rem", style)
+    assert size and page and inner
+    room = 390 - 2 * 16 * (float(page[1]) + float(inner[1])) - 2
+    assert float(size[1]) * room / WIDTH >= 12

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ def scheduler(local: Any) -> str:
     return str(local.scheduler_address)
 
 
+SECONDS = 240.0  # until a test gives up what takes seconds, on a busy machine too
+
+
 def until(there: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not there():
@@ -46,10 +49,42 @@ def until(there: Any, seconds: float = 120.0) -> None:
         time.sleep(0.01)
 
 
-def outcomes(ways: list[str], place: Path, scheduler: str) -> dict[str, Any]:
-    tasks = [(how, place) for how in ways]
-    found = run_on_cluster(act, tasks, scheduler, logs=lambda index: place / f"{ways[index]}.log")
-    return {ways[outcome.index]: outcome for outcome in found}
+class Beside(threading.Thread):
+    """Something that happens while tasks run; ``error`` is why it did not."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.action = action
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.action()
+        except BaseException as error:
+            self.error = error
+
+
+def outcomes(ways: list[str], place: Path, scheduler: str, beside: Beside | None = None) -> dict[str, Any]:
+    """Outcomes by way. It ends with a message where they do not come, or where what should happen beside does not."""
+    found: dict[str, Any] = {}
+
+    def gather() -> None:
+        tasks = [(how, place) for how in ways]
+        for outcome in run_on_cluster(act, tasks, scheduler, logs=lambda index: place / f"{ways[index]}.log"):
+            found[ways[outcome.index]] = outcome
+
+    running, deadline = Beside(gather), time.monotonic() + SECONDS
+    while running.is_alive():
+        running.join(0.1)
+        if beside is not None and beside.error is not None:
+            raise AssertionError(f"what should happen while {ways} run failed: {beside.error!r}") from beside.error
+        if time.monotonic() > deadline:
+            there = {path.name: path.read_text()[:60] for path in sorted(place.iterdir()) if path.is_file()}
+            pytest.fail(f"of {ways} only {sorted(found)} came within {SECONDS:.0f} s; files: {there}")
+    if running.error is not None:
+        raise running.error
+    return found
 
 
 @pytest.mark.slow
@@ -70,9 +105,8 @@ def test_what_a_killed_worker_had_is_done_elsewhere(scheduler: str, tmp_path: Pa
         until(lambda: first.is_file() and first.read_text())
         os.kill(int(first.read_text()), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill, daemon=True)
-    killer.start()
-    found = outcomes(["waits-once", "good"], tmp_path, scheduler)
+    killer = Beside(kill)
+    found = outcomes(["waits-once", "good"], tmp_path, scheduler, killer)
     killer.join()
     assert (found["waits-once"].value, found["good"].value) == ("waits-once, try 2", "good, try 1")
     assert (tmp_path / "waits-once-1").read_text() != first.read_text()
@@ -113,13 +147,13 @@ def test_what_a_worker_has_that_leaves_is_done_elsewhere(scheduler: str, tmp_pat
     def retire() -> None:
         until(lambda: first.is_file() and first.read_text())
         with distributed.Client(scheduler) as client:
-            pids = client.run(os.getpid)
+            pids = client.run(os.getpid, on_error="ignore")  # one that was killed before may still be listed
             (address,) = (key for key, pid in pids.items() if pid == int(first.read_text()))
-            client.retire_workers([address])
+            # it is refused, without an error, while the other worker is not there to take over
+            until(lambda: client.retire_workers([address]) or address not in client.scheduler_info()["workers"])
 
-    leaving = threading.Thread(target=retire, daemon=True)
-    leaving.start()
-    assert outcomes(["waits-once"], tmp_path, scheduler)["waits-once"].value == "waits-once, try 2"
+    leaving = Beside(retire)
+    assert outcomes(["waits-once"], tmp_path, scheduler, leaving)["waits-once"].value == "waits-once, try 2"
     leaving.join()
     assert (tmp_path / "waits-once-1").read_text() != first.read_text()
     until((tmp_path / "saved").is_file)  # the first process may still be on its way out when the second is done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import numpy as np
 import pytest
 
 import fusionbench as fb
+from fusionbench.cli.names import named
 from fusionbench.core.errors import FusionbenchError, MeasurementError, UsageError
+from fusionbench.core.plugin_files import VARIABLE, plugins_of_this_command
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.dataset import Dataset
+from fusionbench.evaluation.fusing.methods import load_method
 from fusionbench.evaluation.masked import Protocol, evaluate_masked
 from fusionbench.evaluation.pairs import evaluate_pairs
+from fusionbench.models import MODELS
 
 CPU: dict[str, Any] = {"device": "cpu", "out": None}
 SPEC = ImageSpec(1, 256, 256, views=2)
@@ -84,6 +89,29 @@ def test_a_class_in_a_file_is_built(tmp_path: Path) -> None:
     file.write_text("from fusionbench.models.classical.pyramids import CopyA\nclass Mine(CopyA):\n    title = 'mine'\n")
     found = fb.evaluate(f"{file}:Mine", "pairs-demo", limit=1, **CPU)
     assert found.title == "mine" and means(found) == means(fb.evaluate("copy-a", "pairs-demo", limit=1, **CPU))
+    assert fb.evaluate(file, "pairs-demo", limit=1, **CPU).id == found.id  # the only model in the file
+    assert found.identity.model.name == "mine"
+    with plugins_of_this_command():
+        assert named("models", str(file)) == "mine" and MODELS.is_file("mine")  # as on the command line
+    file.write_text(file.read_text() + "class Other(Mine):\n    title = 'other'\n")
+    with pytest.raises(UsageError, match=r"own\.py: has 2 models \(mine, other\); name one as .*own\.py:NAME"):
+        fb.evaluate(file, "pairs-demo", limit=1, **CPU)
+    assert load_method(f"{file}:Other", device="cpu").model.title == "other"
+
+
+def test_a_file_is_known_no_longer_than_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files with a class of one name, such as two versions of a method, are scored one after the other."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    for name, base in (("one", "CopyA"), ("two", "CopyB")):
+        (tmp_path / f"{name}.py").write_text(
+            f"from fusionbench.models.classical.pyramids import {base}\nclass Mine({base}):\n    title = '{name}'\n"
+        )
+        assert fb.evaluate(tmp_path / f"{name}.py", "pairs-demo", limit=1, **CPU).title == name
+        assert VARIABLE not in os.environ
+    learns = "from fusionbench.models.pairs.densefuse import DenseFuse\nclass Mine(DenseFuse):\n    title = 'm'\n"
+    (tmp_path / "learns.py").write_text(learns)
+    with pytest.raises(UsageError, match=r"learns: train it first, fusionbench.train\('.*learns\.py', dataset"):
+        fb.evaluate(tmp_path / "learns.py", "pairs-demo", limit=1, **CPU)
 
 
 @pytest.mark.parametrize(

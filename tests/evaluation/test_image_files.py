@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.images import read_image
 from fusionbench.evaluation import image_files as score
+from fusionbench.evaluation.definitions import ways
 from fusionbench.evaluation.image_files import pair_files, score_files
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.engine import TABLE, score_images
@@ -88,6 +90,24 @@ def test_colour_is_made_grey_as_the_dialect_says(folders: dict[str, Path]) -> No
         folders["ir"], folders["vi"], folders["out"], [get_metric("mi", "cddfuse"), get_metric("en")], jobs=1
     )
     assert mixed.values["mi"].tolist() == scores.values["mi"].tolist() and list(mixed.values) == ["mi", "en"]
+    rows = pair_files(folders["ir"], folders["vi"], folders["out"])[0]
+    plain = [way for way in ways(["mi"], rows, Ranges()) if way.metric == "mi" and way.steps == 0]
+    explained = {way.dialect: way.value for way in plain}
+    assert explained["cddfuse/1"] == pytest.approx(scores.summary["mi"].mean, rel=1e-12), "explain takes grey as score"
+    assert explained["standard/1"] == pytest.approx(usual.summary["mi"].mean, rel=1e-12)
+
+
+def test_each_metric_names_the_definition_that_was_used(folders: dict[str, Path]) -> None:
+    """NIQE is another library's, whatever dialect the others are in."""
+    niqe = replace(get_metric("niqe"), function=lambda fused: fused.mean(axis=(1, 2)), min_side=1)
+    scores = score_files(folders["ir"], folders["vi"], folders["out"], [get_metric("en"), niqe], jobs=1)
+    assert scores.to_json()["dialects"] == {"en": "standard/1", "niqe": "library/1"}
+    assert scores.measured_by == "standard/1, library/1 (niqe)" and scores.measured_by in repr(scores)
+    assert "standard/1, library/1 (niqe)" in scores._repr_html_()
+    plain = score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=1)
+    assert plain.measured_by == "standard/1" and "standard" not in repr(plain)
+    params = [found.stored().result.identity.protocol.params for found in (plain, scores)]
+    assert "dialects" not in params[0] and params[1]["dialects"] == {"niqe": "library/1"}
 
 
 def test_target_and_further_sources(folders: dict[str, Path]) -> None:

@@ -33,3 +33,22 @@ def test_windows_that_share_nothing() -> None:
     for limits in ("share", "value"):
         assert np.isfinite(qc(fused, flat, flat, limits=limits)[0])
     assert qc(a, a, b)[0] > qc(fused, a, b)[0]
+
+
+def test_blocks_against_a_loop() -> None:
+    """The authors' code: 4×4 blocks side by side, each source's share limited on its own, blocks of nothing count 0."""
+    fused, a, b = stacks(3, (107, 30))
+    fused[0, 8:24, :12] = 90  # flat there: nothing is shared
+    a[0, 96:, 16:] = 7
+    found, count = 0.0, 0
+    for y in range(0, 107 - 3, 4):
+        for x in range(0, 30 - 3, 4):
+            f, *sources = (image[0, y : y + 4, x : x + 4].astype(float).ravel() for image in (fused, a, b))
+            shared = [np.cov(f, source)[0, 1] for source in sources]
+            count += 1
+            for source, covariance in zip(sources, shared, strict=True):
+                spread = (f.var(ddof=1) + source.var(ddof=1)) * (f.mean() ** 2 + source.mean() ** 2)
+                q = 4 * covariance * f.mean() * source.mean() / spread if spread else 0.0
+                found += q * np.clip(covariance / sum(shared), 0, 1) if sum(shared) else 0.0
+    assert count == 26 * 7
+    assert qc(fused, a, b, index="blocks")[0] == pytest.approx(found / count, rel=1e-8)

@@ -44,6 +44,12 @@ def test_chenzpstar_by_its_formulas() -> None:
     assert (value("qabf", "chenzpstar"), value("nabf", "chenzpstar")) == pytest.approx(
         plainly_folded(*images), rel=1e-10
     )
+    kept, added = value("qabf", "chenzpstar"), value("nabf", "chenzpstar")
+    assert value("labf", "chenzpstar") == pytest.approx(1 - kept - added, rel=1e-9), "the three are parts of one sum"
+    counts = [np.bincount(image.ravel(), minlength=256) / image.size for image in images]
+    both = [(p > 0) & (counts[0] > 0) for p in counts[1:]]
+    sums = [(p[m] * np.log2(p[m] / counts[0][m])).sum() for p, m in zip(counts[1:], both, strict=True)]
+    assert value("ce", "chenzpstar") == pytest.approx(sum(sums), rel=1e-12) == pytest.approx(2 * value("ce", "mefb"))
     assert value("viff", "chenzpstar") == pytest.approx(plainly(*images, chosen=False), rel=1e-9)
     assert value("mse", "chenzpstar") == pytest.approx(10 ** (-value("psnr", "chenzpstar") / 10), rel=1e-12)
 

@@ -219,6 +219,14 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         load_class(str(tmp_path / "my_model.py"))
     with pytest.raises(DataError, match="cannot be imported: SyntaxError"):
         load_class(written(tmp_path, "def ("))
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(
+        UsageError, match=r"empty\.py: has no model; `fusionbench new model NAME` writes one that works"
+    ):
+        load_class(str(tmp_path / "empty.py"))
+    (tmp_path / "two.py").write_text(NET + "\n\nclass Other(Net):\n    pass\n")
+    with pytest.raises(UsageError, match=r"two\.py: has 2 models \(Net, Other\); name one as .*two\.py:NAME"):
+        load_class(str(tmp_path / "two.py"))
     (tmp_path / "net.txt").write_text(NET)
     with pytest.raises(UsageError, match="not a Python file"):
         load_class(f"{tmp_path}/net.txt:Net")

@@ -66,6 +66,23 @@
     heads[index].setAttribute("aria-sort", direction);
     state.sort = `${heads[index].dataset.key}:${direction}`;
   };
+  // Columns of a large table that are folded away come last; their cells are in a file that is loaded once one is asked for.
+  const late = Number(table.dataset.late ?? heads.length);
+  let filled;
+  const fill = () => filled ??= (async () => {
+    const texts = await data(`${folder}late.js`);
+    const classes = heads.slice(late).map((head) => head.className);
+    for (const row of rows()) {
+      (texts[row.id] ?? []).forEach((found, n) => {
+        const [text, note] = [found].flat();
+        const cell = row.insertCell();
+        cell.className = classes[n];
+        cell.textContent = text || "–";
+        if (note) cell.title = note;
+      });
+    }
+  })().catch(() => { filled = undefined; }); // the file is missing: asked for again at the next wish
+  const filling = (index, action) => (index < late || late === heads.length ? action() : fill().then(action));
   heads.forEach((head, index) => {
     const kind = head.dataset.sort;
     if (!kind || kind === "none") return;
@@ -76,9 +93,11 @@
     head.prepend(button);
     button.append(button.nextSibling.nodeType === 3 ? button.nextElementSibling : button.nextSibling);
     button.addEventListener("click", () => {
-      sortBy(index, head.getAttribute("aria-sort") === best ? other : best);
-      pick(index);
-      remember();
+      filling(index, () => {
+        sortBy(index, head.getAttribute("aria-sort") === best ? other : best);
+        pick(index);
+        remember();
+      });
     });
   });
 
@@ -176,7 +195,9 @@
       const places = heads.flatMap((head, index) => (head.dataset.of === metric ? [index] : []));
       if (shown.get(box) === box.checked) continue;
       shown.set(box, box.checked);
-      for (const row of rows()) for (const place of places) row.cells[place].classList.toggle("off", !box.checked);
+      const toggle = () => { for (const row of rows()) for (const place of places) row.cells[place]?.classList.toggle("off", !box.checked); };
+      if (box.checked) filling(Math.max(...places), toggle);
+      else toggle();
     }
     const mean = boxes.find((box) => box.dataset.group === "mean-rank");
     tools.querySelector(".warning").hidden = !mean?.checked;
@@ -206,16 +227,20 @@
   choice.addEventListener("change", () => {
     const index = Number(choice.value);
     const kind = heads[index].dataset.sort;
-    if (kind !== "none") sortBy(index, kind === "higher" ? "descending" : "ascending");
-    pick(index);
-    remember();
+    filling(index, () => {
+      if (kind !== "none") sortBy(index, kind === "higher" ? "descending" : "ascending");
+      pick(index);
+      remember();
+    });
   });
 
   // --- columns that are folded away: two boxes that work without this script, which keeps them in the address -------
   const folds = [...document.querySelectorAll(".switches input")];
   for (const fold of folds) {
+    fold.closest("label").hidden = false;
     fold.checked ||= state.more.split(",").includes(fold.id);
     fold.addEventListener("change", () => {
+      if (fold.id === "definitions" && fold.checked) filling(heads.length - 1, () => {});
       state.more = folds.filter((each) => each.checked).map((each) => each.id).join(",");
       remember();
     });
@@ -352,10 +377,14 @@
   const cut = state.sort.lastIndexOf(":");
   const index = headOf(state.sort.slice(0, cut));
   if (cut > 0 && index >= 0) {
-    sortBy(index, state.sort.slice(cut + 1) === "descending" ? "descending" : "ascending");
+    filling(index, () => {
+      sortBy(index, state.sort.slice(cut + 1) === "descending" ? "descending" : "ascending");
+      pick(index);
+    });
     const fold = heads[index].matches(".d") ? "definitions" : heads[index].matches(".c") ? "costs" : "";
     for (const each of folds) each.checked ||= each.id === fold;
   }
+  if (folds.some((fold) => fold.id === "definitions" && fold.checked)) filling(heads.length - 1, () => {});
   pick(choices.includes(index) ? index : choices.find((each) => !heads[each].matches(".off")) ?? choices[0]);
   if (panel) {
     document.querySelector(".hint").hidden = false;

@@ -17,6 +17,7 @@ import numpy as np
 from fusionbench.core.crashes import is_out_of_memory
 from fusionbench.core.errors import DataError, FusionbenchError, MeasurementError, UsageError, unknown_name
 from fusionbench.core.interfaces import Fuses, Model, can_fuse
+from fusionbench.core.plugin_files import split_plugin
 from fusionbench.core.types import ImageSpec
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def load_method(
     """Make a method ready.
 
     Args:
-        method: the name of a registered model; the folder of a trained run; ``file.py:Class``, which runs that file; or
-            a model object.
+        method: the name of a registered model; the folder of a trained run; ``file.py:Class``, or ``file.py``
+            with one model in it, which is run; or a model object.
         weights: for a name or a class that learns: the run folder, or the ``.safetensors`` file, that has its weights.
         preset, params: how a registered model is built; a run knows it. Without a preset, the one called ``natural``
             where the model has it.
@@ -166,7 +167,7 @@ def load_method(
         if weights is not None or preset is not None or params:
             raise UsageError(f"{text}: a run knows its weights and parameters; leave out --weights, --preset and --set")
         return _of_run(Path(text), text, spec, chosen)
-    if ".py:" in text:
+    if split_plugin(text) is not None:
         return _own_class(text, weights, preset, params, spec, chosen)
     if Path(text).exists() or "/" in text or text.endswith((".safetensors", ".pth", ".pt")):
         raise UsageError(

@@ -20,7 +20,7 @@ losses and schedule are ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,9 @@ _UPHILL, _MOST = 1 / 30, 2.0  # bring the ascent, which is 2 in the middle and 1
 _PATCH = 2
 _MEMORY = 6  # channels
 _SLOPE = 0.1  # of leaky ReLUs
-_STRIP, _REACH = 256, 72  # rows at a time, and how far a step looks at most, both in multiples of 8
+# Rows and columns at a time, and how far a step looks at most, all in multiples of 8. Columns are as many as to leave
+# the common sizes whole, whose bits stay.
+_STRIP, _WIDE, _REACH = 256, 2048, 72
 _COARSE = 8  # pixels: details that are smaller are no low frequencies
 
 
@@ -133,7 +135,7 @@ class GradientDomainNet(PairModel):
     reference: ClassVar[str] = "fusionbench"
     version: ClassVar[str] = "1"
     receptive_radius: ClassVar[int | None] = None  # the rule looks at the whole image
-    bytes_per_pixel: ClassVar[int] = 256  # measured: 240 with 3840×2160, most of it the rule's; steps take strips
+    bytes_per_pixel: ClassVar[int] = 256  # measured: 240 with 3840×2160 and with 400×6000, most of it the rule's
 
     PRESETS: ClassVar[Mapping[str, Preset]] = {
         "score": Preset(
@@ -218,10 +220,10 @@ class GradientDomainNet(PairModel):
         for step in range(self.config.steps):
             now = bent(fused, self.config.knee)
             weights = scd_weights(now, a, b)
-            if torch.is_grad_enabled() or fused.shape[-2] <= _STRIP + 2 * _REACH:
+            if torch.is_grad_enabled():
                 fused, memory = self.stepped(fused, memory, now, a, b, weights, step)
             else:
-                fused, memory = self.stepped_in_strips(fused, memory, now, a, b, weights, step)
+                fused, memory = self.stepped_in_parts(fused, memory, now, a, b, weights, step)
         return fused[..., :height, :width]
 
     def stepped(
@@ -236,21 +238,26 @@ class GradientDomainNet(PairModel):
         delta, gamma = at_least_float32(change).split(1, 1)
         return fused + _DELTA * delta + _ETA * (1 + _GAMMA * gamma) * sign, memory
 
-    def stepped_in_strips(
+    def stepped_in_parts(
         self, fused: Tensor, memory: Tensor, now: Tensor, a: Tensor, b: Tensor, weights: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
-        """The same, some rows at a time with what they depend on: only the rule and SCD look at the whole image, and
+        """The same, a part at a time with what it depends on: only the rule and SCD look at the whole image, and
         nothing else has to hold features of all of a large one at once."""
+        parts = [
+            (rows, columns)
+            for rows in _parts(fused.shape[-2], _STRIP, _REACH)
+            for columns in _parts(fused.shape[-1], _WIDE, _REACH)
+        ]
+        if len(parts) == 1:
+            return self.stepped(fused, memory, now, a, b, weights, step)
         after, remembered = torch.empty_like(fused), torch.empty_like(memory)
-        for top in range(0, fused.shape[-2], _STRIP):
-            end = min(top + _STRIP, fused.shape[-2])
-            first, last = max(top - _REACH, 0), min(end + _REACH, fused.shape[-2])
-            before, clipped, of_a, of_b = (x[..., first:last, :] for x in (fused, now, a, b))
-            there = memory[..., first // _PATCH : last // _PATCH, :]
+        for rows, columns in parts:
+            before, clipped, of_a, of_b = (x[..., rows.seen, columns.seen] for x in (fused, now, a, b))
+            there = memory[..., rows.coarse().seen, columns.coarse().seen]
             part, kept = self.stepped(before, there, clipped, of_a, of_b, weights, step)
-            after[..., top:end, :] = part[..., top - first : end - first, :]
-            begin = (top - first) // _PATCH
-            remembered[..., top // _PATCH : end // _PATCH, :] = kept[..., begin : begin + (end - top) // _PATCH, :]
+            after[..., rows.own, columns.own] = part[..., rows.inside, columns.inside]
+            rows, columns = rows.coarse(), columns.coarse()
+            remembered[..., rows.own, columns.own] = kept[..., rows.inside, columns.inside]
         return after, remembered
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
@@ -302,6 +309,40 @@ class GradientDomainNet(PairModel):
             "steep": self.config.steep * excess.mean(),
             "halo": self.config.halo * (coarse[0] - coarse[1] - coarse[2]).clamp(min=0).mean(),
         }
+
+
+class _Part(NamedTuple):
+    """A part of a side, and what it depends on: ``first`` <= ``begin`` < ``end`` <= ``last``."""
+
+    first: int
+    begin: int
+    end: int
+    last: int
+
+    @property
+    def own(self) -> slice:
+        return slice(self.begin, self.end)
+
+    @property
+    def seen(self) -> slice:
+        return slice(self.first, self.last)
+
+    @property
+    def inside(self) -> slice:
+        """Its own places in what is seen."""
+        return slice(self.begin - self.first, self.end - self.first)
+
+    def coarse(self) -> _Part:
+        """The same of an image of patches."""
+        return _Part(*(place // _PATCH for place in self))
+
+
+def _parts(side: int, size: int, reach: int) -> list[_Part]:
+    """Parts of ``size`` that cover a side; the whole of one that is not longer than what a part sees."""
+    if side <= size + 2 * reach:
+        return [_Part(0, 0, side, side)]
+    begins = range(0, side, size)
+    return [_Part(max(b - reach, 0), b, min(b + size, side), min(b + size + reach, side)) for b in begins]
 
 
 def _layer(channels: int, out: int, stride: int = 1) -> nn.Sequential:
