@@ -15,6 +15,7 @@ SOURCES: Registry[type[Source]] = Registry(
         "digits": "fusionbench.sources.digits:Digits",
         "folder": "fusionbench.sources.folder:Folder",
         "fusiontless-release": "fusionbench.sources.tless_release:FusionTLessRelease",
+        "scenes-demo": "fusionbench.sources.scenes:ScenesDemo",
         "mnist": "fusionbench.sources.mnist:Mnist",
         "tless": "fusionbench.sources.tless:TLess",
         "harvard": "fusionbench.sources.pairs:Harvard",
