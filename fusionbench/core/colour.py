@@ -11,6 +11,7 @@ K. R. Prabhakar et al.: DeepFuse, ICCV 2017, equation 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -72,6 +73,22 @@ def weighted_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     one, other = np.abs(first), np.abs(second)
     total = one + other
     mixed = first * one + second * other
+    result: np.ndarray = np.divide(mixed, total, out=np.zeros_like(mixed), where=total > 0)
+    return result
+
+
+def mixed_difference(differences: Sequence[np.ndarray]) -> np.ndarray:
+    """The same mean of any number of colour differences (2,H,W).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.core.colour import mixed_difference
+        >>> mixed_difference([np.array([[[value]], [[0.0]]]) for value in (0.4, -0.1, 0.0)]).round(3).tolist()
+        [[[0.3]], [[0.0]]]
+    """
+    sizes = [np.abs(one) for one in differences]
+    total = np.sum(sizes, axis=0)
+    mixed = np.sum([one * size for one, size in zip(differences, sizes, strict=True)], axis=0)
     result: np.ndarray = np.divide(mixed, total, out=np.zeros_like(mixed), where=total > 0)
     return result
 

@@ -80,7 +80,9 @@ class Stacks:
     citation: ClassVar[str] = "the owner of the images"
     homepage: ClassVar[str] = ""
     redistributable: ClassVar[bool] = False
-    PLACES: ClassVar[Mapping[str, Sequence[str]]] = {"all": (".",)}  # split -> where it may lie, the first that is there
+    PLACES: ClassVar[Mapping[str, Sequence[str]]] = {
+        "all": (".",)
+    }  # split -> where it may lie, the first that is there
     WAYS: ClassVar[Sequence[str]] = ("parallel", "folders", "flat")
     BY_BRIGHTNESS: ClassVar[bool] = False  # from dark to bright, not in the order of names
     splits: Sequence[str]
@@ -149,6 +151,10 @@ class Stacks:
 
     def paths(self, split: str, index: int) -> tuple[Path, ...]:
         return self._files[split][self.stems(split)[index]].all
+
+    def stack_files(self, split: str, index: int) -> tuple[Path, ...]:
+        """The pictures of a stack without its truth, in the order of their names."""
+        return self._files[split][self.stems(split)[index]].pictures
 
     def length(self, split: str) -> int:
         return len(self.stems(split))
@@ -219,7 +225,9 @@ class Lytro(Stacks):
     name = "lytro"
     title = "Lytro multi-focus dataset"
     licence = "none stated"
-    citation = "M. Nejati et al.: Multi-focus image fusion using dictionary-based sparse representation, Inf. Fusion 25, 2015"
+    citation = (
+        "M. Nejati et al.: Multi-focus image fusion using dictionary-based sparse representation, Inf. Fusion 25, 2015"
+    )
     homepage = "https://mansournejati.ece.iut.ac.ir/content/lytro-multi-focus-dataset"
     PLACES: ClassVar[Mapping[str, Sequence[str]]] = {
         "pairs": (".", "Lytro"),
@@ -245,7 +253,9 @@ class RealMff(Stacks):
     name = "real-mff"
     title = "Real-MFF, multi-focus pairs with ground truth"
     licence = "none stated"
-    citation = "J. Zhang et al.: Real-MFF: A large realistic multi-focus image dataset, Pattern Recognit. Lett. 138, 2020"
+    citation = (
+        "J. Zhang et al.: Real-MFF: A large realistic multi-focus image dataset, Pattern Recognit. Lett. 138, 2020"
+    )
     homepage = "https://github.com/Zancelot/Real-MFF"
     WAYS = ("parallel",)
 

@@ -57,7 +57,7 @@ class SmoothDepth:
 
     def params(self, key: Key, samples: Array, epoch: int) -> Array:
         """The grid of ``samples`` (n,): int16 (n, grid²), each stretched to 0..255."""
-        blocks = -(-self.grid**2 // UINT16_PER_BLOCK)
+        blocks = -(-(self.grid**2) // UINT16_PER_BLOCK)
         drawn = uint16_outputs(uint64_outputs(key, samples, blocks, epoch=epoch, purpose=1))[:, : self.grid**2]
         wide = cast(bounded(drawn, 0, 1023), "int32")
         if not len(wide):

@@ -53,7 +53,9 @@ class ExposureFusion(LaplacianPyramid):
 
     title = "exposure fusion"
     reference = "Mertens, Kautz, Van Reeth 2009, Comput. Graph. Forum 28(1), 161–171"
-    PRESETS: ClassVar[Mapping[str, Preset]] = {"default": Preset(note="the paper's exponents and width; nothing to train")}
+    PRESETS: ClassVar[Mapping[str, Preset]] = {
+        "default": Preset(note="the paper's exponents and width; nothing to train")
+    }
 
     def __init__(
         self, spec: ImageSpec, contrast: float = 1.0, exposedness: float = 1.0, sigma: float = 0.2, levels: int = 9

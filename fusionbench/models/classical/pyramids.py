@@ -53,7 +53,9 @@ class PairRow(nn.Module):
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__()
         if spec.channels != 1 or spec.views < 2 or (spec.views > 2 and not self.takes_stacks()):
-            stacks = "" if self.takes_stacks() else f"; of more views `{'`, `'.join(STACKS[:-1])}` and `{STACKS[-1]}` do"
+            stacks = (
+                "" if self.takes_stacks() else f"; of more views `{'`, `'.join(STACKS[:-1])}` and `{STACKS[-1]}` do"
+            )
             raise UsageError(
                 f"{self.title} fuses two grey views; this data set has {spec.views} view(s) of {spec.channels} "
                 f"channel(s): use a pairs set{stacks if spec.views > 2 else ''}"
