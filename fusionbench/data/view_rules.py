@@ -71,8 +71,8 @@ class FocusRule(RecipeTable, kw_only=True, frozen=True):
     """``defocus/1``: each view in focus at another depth; see :mod:`fusionbench.synth.defocus`.
 
     ``blur`` is the smallest and largest radius of what is farthest out of focus, in pixels. What lies nearer has the
-    shapes of ``views.masks`` or of the cut-outs of ``views.overlay``, where the recipe has one of them; else the depth is
-    smooth, from ``grid`` × ``grid`` random points.
+    shapes of ``views.masks`` or of the cut-outs of ``views.overlay``, where the recipe has one of them; else the depth
+    is smooth, from ``grid`` × ``grid`` random points.
     """
 
     algorithm: Literal["defocus/1"]

@@ -56,8 +56,8 @@ class Stacks:
 
     Raises:
         UsageError: no folder named.
-        DataError: no stack there; one of one picture, of too many, or of another number than the rest; a link that leads
-            out of the folder.
+        DataError: no stack there; one of one picture, of too many, or of another number than the rest; a link that
+            leads out of the folder.
 
     Example:
         >>> import tempfile
@@ -253,9 +253,7 @@ class RealMff(Stacks):
     name = "real-mff"
     title = "Real-MFF, multi-focus pairs with ground truth"
     licence = "none stated"
-    citation = (
-        "J. Zhang et al.: Real-MFF: A large realistic multi-focus image dataset, Pattern Recognit. Lett. 138, 2020"
-    )
+    citation = "J. Zhang et al.: Real-MFF: A large realistic multi-focus image dataset, Pattern Recognit. Lett., 2020"
     homepage = "https://github.com/Zancelot/Real-MFF"
     WAYS = ("parallel",)
 

@@ -74,7 +74,7 @@ class SmoothDepth:
             near, far = (_along(points, axis, like(place + step, points)) for step in (0, 1))
             weight = like(share, points)
             weight = weight[:, None] if axis == 1 else weight
-            points = (near * (UNIT - weight) + far * weight) if axis == 1 else near * (UNIT - weight) + far * weight
+            points = near * (UNIT - weight) + far * weight
         return points >> 16
 
 
@@ -240,14 +240,12 @@ class DefocusViews:
 
     def _chunk(self, images: Array, params: Array) -> Array:
         radii = self.radii(params)[..., None]
-        total = None
+        total: Array = 0
         for radius, blurred in _blurred(images, self.blur[1]):
             away = radii - UNIT * radius
             weight = clip(UNIT - (away.abs() if is_tensor(away) else np.abs(away)), 0, UNIT)
-            if not is_tensor(weight) and total is not None and not weight.any():
-                continue
-            share = weight * blurred[:, None]
-            total = share if total is None else total + share
+            if radius == 0 or is_tensor(weight) or weight.any():
+                total = weight * blurred[:, None] + total
         return cast((total + UNIT // 2) >> 8, "uint8")
 
 
@@ -279,18 +277,15 @@ def _blurred(images: Array, most: int) -> Iterator[tuple[int, Array]]:
     rows = clip(arange(height + 2 * most, images, "int64") - most, 0, height - 1)
     columns = clip(arange(width + 2 * most + 1, images, "int64") - most - 1, 0, width - 1)
     padded = wide[:, rows][:, :, columns]
-    if is_tensor(images):
-        sums = padded.cumsum(2, dtype=padded.dtype)
-    else:
-        sums = padded.cumsum(2, dtype=np.int32)
+    sums = padded.cumsum(2, dtype=padded.dtype)
     for radius in range(1, most + 1):
         halves = disc(radius)
         count = sum(2 * half + 1 for half in halves)
-        total = None
+        total: Array = 0
         for dy, half in zip(range(-radius, radius + 1), halves, strict=True):
             top = most + dy
             band = sums[:, top : top + height]
             # sums[x] is that of the pixels up to x-1-most: the run from x-half to x+half is a difference of two
             run = band[:, :, most + half + 1 : most + half + 1 + width] - band[:, :, most - half : most - half + width]
-            total = run if total is None else total + run
-        yield radius, (2 * total + count) // (2 * count)  # type: ignore[operator]
+            total = run + total
+        yield radius, (2 * total + count) // (2 * count)

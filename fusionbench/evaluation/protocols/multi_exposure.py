@@ -9,8 +9,8 @@ class MultiExposure(StackProtocol):
     """The protocol ``multi-exposure/1``, of 2 to 9 exposures.
 
     MEF-SSIM holds the structure of the image against the strongest of all exposures and knows no brightness; PSNR and
-    SSIM are to the truth and do. Qabf is among the others to show how it misleads here: it asks for the edges of clipped
-    exposures.
+    SSIM are to the truth and do. Qabf is among the others to show how it misleads here: it asks for the edges of
+    clipped exposures.
     """
 
     name, version, title = "multi-exposure", "1", "multi-exposure stacks"

@@ -13,6 +13,7 @@ channel; the image is reflected at its border, as by the other pyramids here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -76,7 +77,7 @@ class ExposureFusion(LaplacianPyramid):
         fused: list[Tensor] = []
         for view, weight in zip(views, weights, strict=True):
             steps, shares = self.pyramid(view), self.pyramid(weight / sums)
-            bands = [fine - expand(coarse, fine) for fine, coarse in zip(steps, steps[1:], strict=False)] + steps[-1:]
+            bands = [fine - expand(coarse, fine) for fine, coarse in pairwise(steps)] + steps[-1:]
             parts = [band * share for band, share in zip(bands, shares, strict=True)]
             fused = [old + new for old, new in zip(fused, parts, strict=True)] if fused else parts
         image = fused[-1]

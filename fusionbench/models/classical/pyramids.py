@@ -217,10 +217,9 @@ class LaplacianPyramid(_Pyramid):
         steps = [self.pyramid(view) for view in views]
         fused = total([each[-1] for each in steps]) / len(steps)
         for place in reversed(range(len(steps[0]) - 1)):
-            chosen = None
-            for each in steps:
-                detail = each[place] - expand(each[place + 1], each[place])
-                chosen = detail if chosen is None else torch.where(chosen.abs() >= detail.abs(), chosen, detail)
+            chosen, *others = (each[place] - expand(each[place + 1], each[place]) for each in steps)
+            for detail in others:
+                chosen = torch.where(chosen.abs() >= detail.abs(), chosen, detail)
             fused = expand(fused, steps[0][place]) + chosen
         return fused
 
@@ -248,13 +247,9 @@ class ContrastPyramid(_Pyramid):
         steps = [self.pyramid(view + self.FLOOR) for view in views]
         fused = total([each[-1] for each in steps]) / len(steps)
         for place in reversed(range(len(steps[0]) - 1)):
-            chosen = None
-            for each in steps:
-                ratio = each[place] / expand(each[place + 1], each[place])
-                if chosen is None:
-                    chosen = ratio
-                else:
-                    chosen = torch.where((chosen - 1).abs() >= (ratio - 1).abs(), chosen, ratio)
+            chosen, *others = (each[place] / expand(each[place + 1], each[place]) for each in steps)
+            for ratio in others:
+                chosen = torch.where((chosen - 1).abs() >= (ratio - 1).abs(), chosen, ratio)
             fused = expand(fused, steps[0][place]) * chosen
         return fused - self.FLOOR
 
