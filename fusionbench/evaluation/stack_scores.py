@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.interfaces import Model, can_fuse, can_sample
+from fusionbench.core.interfaces import Model, can_fuse
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Batch, Metric
 from fusionbench.core.unit_range import to_unit
@@ -48,8 +48,7 @@ def score_stack(
     values, missing = {}, {}
     for name in metrics:
         metric = get_metric(name)
-        others, why = _compared_with(metric, stack)
-        why = why or too_small(metric, *fused.shape)
+        others, why = _compared_with(metric, stack), lacks(name, stack) or too_small(metric, *fused.shape)
         value = math.nan
         if why is None:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -62,36 +61,41 @@ def score_stack(
     return values, missing
 
 
-def _compared_with(metric: Metric, stack: Stack) -> tuple[tuple[np.ndarray, ...], NotAvailable | None]:
-    if metric.needs == "fused":
-        return (), None
+def lacks(name: str, stack: Stack) -> NotAvailable | None:
+    """Why a metric can have no value on such stacks, whatever is fused; None where it can."""
+    metric = get_metric(name)
     if metric.needs == "target":
-        return ((), NO_TRUTH) if stack.truth is None else ((stack.truth,), None)
-    if len(stack.views) > 2 and not metric.many:
-        return (), TWO_ONLY
-    return tuple(stack.views), None
+        return NO_TRUTH if stack.truth is None else None
+    return TWO_ONLY if metric.needs == "pair" and len(stack.views) > 2 and not metric.many else None
 
 
-def fuse_stack(model: Model, stack: Stack, index: int, draws: int, device: torch.device | str) -> np.ndarray:
-    """What a model makes of one stack, uint8 (h, w): its fused image, or the mean of its first ``draws`` draws."""
+def _compared_with(metric: Metric, stack: Stack) -> tuple[np.ndarray, ...]:
+    if metric.needs == "target":
+        return () if stack.truth is None else (stack.truth,)
+    return () if metric.needs == "fused" else tuple(stack.views)
+
+
+def fuse_stack(model: Model, stack: Stack, index: int, device: torch.device | str) -> np.ndarray:
+    """What a model makes of one stack as it is scored: uint8 (h, w).
+
+    Raises:
+        UsageError: a model that fuses nothing.
+    """
     import torch
 
+    if not can_fuse(model):
+        raise UsageError(f"{getattr(model, 'title', 'the model')} has no fuse: it makes no image of a stack")
     views = to_unit(torch.from_numpy(np.ascontiguousarray(stack.views)).to(device))[None, :, None]
     present = torch.ones(1, views.shape[1], dtype=torch.bool, device=device)
     batch = Batch(None, views, present, torch.tensor([index], device=device)).with_present(present, views.shape[1])
     with torch.no_grad():
-        if can_fuse(model):
-            image = model.fuse(batch)
-        elif can_sample(model):
-            image = model.sample(batch, draws, seed=0).mean(0)
-        else:
-            raise UsageError(f"{model.title} has neither fuse nor sample: it makes no image of a stack")
+        image = model.fuse(batch)
     found: np.ndarray = (image[0, 0].detach().double().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return found
 
 
 def measure_stacks(
-    model: Model, stacks: StackSet, metrics: Sequence[str], *, draws: int
+    model: Model, stacks: StackSet, metrics: Sequence[str]
 ) -> tuple[dict[str, Score], Mapping[str, Sequence[Any]]]:
     """Scores of a model over all stacks, and their values stack by stack.
 
@@ -107,7 +111,7 @@ def measure_stacks(
     with progress(f"score {model.title}", len(stacks), "stacks") as bar:
         for index, name in enumerate(stacks.names):
             stack = stacks.stack(index)
-            fused = fuse_stack(model, stack, index, draws, device)
+            fused = fuse_stack(model, stack, index, device)
             values, missing = score_stack(fused, stack, metrics)
             for metric in metrics:
                 table[metric].append(values[metric])

@@ -16,7 +16,7 @@ from fusionbench.evaluation.subject import loaded
 SHEET, SHOWN = "sheet.png", 4
 
 
-def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, *, title: str, draws: int) -> None:
+def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, *, title: str) -> None:
     """Draw ``sheet.png`` into ``folder``: a line a stack, with its views, its truth and the image of every row.
 
     Stacks are taken evenly from all, rows with their first seeds.
@@ -31,7 +31,7 @@ def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, 
     for index in places:
         stack = stacks.stack(index)
         truth = [] if stack.truth is None else [stack.truth]
-        fused = [fuse_stack(model.cpu(), stack, index, draws, "cpu") for model in models]
+        fused = [fuse_stack(model.cpu(), stack, index, "cpu") for model in models]
         lines.append([*stack.views, *truth, *fused])
     heads = [f"view {number}" for number in range(stacks.spec.views)]
     heads += ["truth"] if stacks.stack(places[0]).truth is not None else []

@@ -122,7 +122,13 @@ def test_every_image_file_has_a_name(source: Source) -> None:
     from fusionbench.data.source_files import file_names, has_files
 
     if not has_files(source):
-        assert source.name in ("digits", "mnist", "fusiontless-release", "pairs-demo", "scenes-demo")  # one file, or none
+        assert source.name in (
+            "digits",
+            "mnist",
+            "fusiontless-release",
+            "pairs-demo",
+            "scenes-demo",
+        )  # one file, or none
         return
     for split in source.splits:
         names = file_names(source, split)

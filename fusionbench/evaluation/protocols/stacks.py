@@ -5,14 +5,12 @@ A task is a class with its names, the rule of recipes that makes its views (``vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fusionbench.core.errors import DataError
-from fusionbench.evaluation.protocols.base import Count, ScoredRow, SimpleProtocol, Table
-from fusionbench.evaluation.protocols.base import Options as BaseOptions
-from fusionbench.evaluation.protocols.flags import Flag
+from fusionbench.evaluation.protocols.base import Options, ScoredRow, SimpleProtocol, Table
 from fusionbench.results.schema import Score
 
 if TYPE_CHECKING:
@@ -22,18 +20,10 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.suites import Suite
 
 
-class StackOptions(BaseOptions, kw_only=True, frozen=True):
-    """``draws``: of a model that draws images, the mean of so many is scored; models that fuse make one."""
-
-    draws: Count = 16
-
-
 class StackProtocol(SimpleProtocol):
     """A protocol of stacks; ``open`` takes a data set of them, a source, or a folder of pictures."""
 
-    Options = StackOptions
     takes = frozenset({"source_dir", "strict"})
-    flags: ClassVar[Mapping[str, Flag]] = {"draws": Flag("Draws whose mean is scored, of models that draw images.")}
     lacks = "scores one luma a stack against its truth and its sources"
     views: ClassVar[Views]
     metrics_used: ClassVar[tuple[str, ...]]
@@ -48,7 +38,7 @@ class StackProtocol(SimpleProtocol):
     def open(
         self,
         data: str,
-        options: StackOptions,
+        options: Options,
         *,
         split: str | None = None,
         source_dir: Path | None = None,
@@ -85,13 +75,20 @@ class StackProtocol(SimpleProtocol):
 
         return {name: get_metric(name).version for name in self.metrics_used}
 
-    def measure(self, model: Model, data: StackSet, options: StackOptions) -> tuple[dict[str, Score], Table]:
+    def metrics_on(self, model: Model, data: StackSet) -> dict[str, str]:
+        """Without those that need a truth where none is known, and those of two sources where there are more."""
+        from fusionbench.evaluation.stack_scores import lacks
+
+        first = data.stack(0)
+        return {name: version for name, version in self.metrics(model).items() if lacks(name, first) is None}
+
+    def measure(self, model: Model, data: StackSet, options: Options) -> tuple[dict[str, Score], Table]:
         from fusionbench.evaluation.stack_scores import measure_stacks
 
-        return measure_stacks(model, data, self.metrics_used, draws=options.draws)
+        return measure_stacks(model, data, list(self.metrics_on(model, data)))
 
     def draw_suite(self, suite: Suite, rows: Sequence[ScoredRow], data: StackSet, out: Path, *, whole: bool) -> None:
         """The sheet of a few stacks with what every row makes of them."""
         from fusionbench.evaluation.stack_sheet import draw_stack_sheet
 
-        draw_stack_sheet(rows, data, out / data.identity.name, title=suite.title, draws=suite.protocol.draws)  # type: ignore[attr-defined]
+        draw_stack_sheet(rows, data, out / data.identity.name, title=suite.title)
