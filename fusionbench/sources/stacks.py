@@ -110,7 +110,7 @@ class Stacks:
             looked = " or ".join(dict.fromkeys(place for places in self.PLACES.values() for place in places))
             raise DataError(
                 f"{self.root}: no stacks of pictures here (looked in {looked} for x-A.png and x-B.png, for folders of "
-                "pictures and for folders A and B); docs/multi-focus.md shows the layouts"
+                "pictures and for folders A and B); docs/stacks.md shows the layouts"
             )
         self.splits = tuple(self._files)
 
