@@ -77,8 +77,25 @@ def weighted_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return result
 
 
+def rescaled_difference(difference: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """A colour difference (2,H,W) at luminance y (H,W), at another luminance: the same hue and saturation.
+
+    Light that is multiplied multiplies all channels nearly alike, so that the difference grows with the luminance; by
+    8 at most, since the dark has more noise than colour.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.core.colour import rescaled_difference
+        >>> dark = np.array([[[0.01]], [[0.05]]])
+        >>> rescaled_difference(dark, np.full((1, 1), 0.1), np.full((1, 1), 0.4)).round(3).tolist()
+        [[[0.035]], [[0.175]]]
+    """
+    result: np.ndarray = difference * np.clip((wanted + 0.02) / (y + 0.02), 0, 8)
+    return result
+
+
 def mixed_difference(differences: Sequence[np.ndarray]) -> np.ndarray:
-    """The same mean of any number of colour differences (2,H,W).
+    """The mean of :func:`weighted_difference` of any number of colour differences (2,H,W).
 
     Example:
         >>> import numpy as np

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from fusionbench.core.colour import colour_difference, luminance, mixed_difference, recolour, to_levels
+from fusionbench.core.colour import (
+    colour_difference,
+    luminance,
+    mixed_difference,
+    recolour,
+    rescaled_difference,
+    to_levels,
+)
 from fusionbench.core.errors import DataError, FusionbenchError, SizeMismatchError, UsageError
 from fusionbench.core.image_writer import SUFFIX, ImageFormat, encode_pixels, format_of
 from fusionbench.core.images import read_full_depth
@@ -71,7 +78,8 @@ def fuse_stack(
         pictures: paths, Pillow images, or arrays as :func:`fusionbench.fuse` takes them.
         method: as of :func:`fusionbench.fuse`, one that fuses so many; None takes exposure fusion where the pictures
             differ in brightness, and a Laplacian pyramid where they do not.
-        colour: mix the colours of all pictures, weighted by their strength; False gives grey.
+        colour: mix the colours of all pictures, weighted by their strength, those of exposures at the luminance of the
+            fused image; False gives grey.
         bits, tile, memory, device, weights, preset, params: as of :func:`fusionbench.fuse`.
 
     Returns:
@@ -106,9 +114,13 @@ def fuse_stack(
             chosen, weights=weights, preset=preset, params=params, device=device, size=size, views=count
         )
     fused = method.fuse_views(views, tile=tile, memory=memory)
-    coloured = [colour_difference(one.pixels) for one in opened if one.pixels.ndim == 3]
+    coloured = [(one.pixels, view) for one, view in zip(opened, views, strict=True) if one.pixels.ndim == 3]
     if colour and coloured:
-        fused = recolour(fused, mixed_difference(coloured))
+        differences = [colour_difference(rgb) for rgb, _ in coloured]
+        if method_for(views) == FOR_EXPOSURES:  # a dark picture has the hue of the light one, and little of its colour
+            known = zip(differences, coloured, strict=True)
+            differences = [rescaled_difference(one, view, fused) for one, (_, view) in known]
+        fused = recolour(fused, mixed_difference(differences))
     kind = opened[0].kind
     if bits is None and kind.kind == "f":
         return fused.astype(kind)
