@@ -33,7 +33,7 @@ from fusionbench.data.recipe_base import (
     invalid,
     reason_and_path,
 )
-from fusionbench.data.view_checks import check_views
+from fusionbench.data.view_checks import check_view_rules
 from fusionbench.data.view_rules import LiveRule, ViewRule
 from fusionbench.synth import (
     Augment,
@@ -310,7 +310,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeValueError("image", "`crop`, `square` and `crop_half` exclude each other")
     if image.via is not None and image.resize is None:
         raise RecipeValueError("image.via", "needs image.resize")
-    check_views(recipe.views, recipe.splits, image.height, image.width)
+    check_view_rules(recipe.views, recipe.splits, image.height, image.width)
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
         raise RecipeValueError("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():

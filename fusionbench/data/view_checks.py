@@ -12,7 +12,7 @@ MOST_EXPOSURES = 9
 _NO_GATE = (0.8, 0.6, 1.5)  # the defaults of canny-cut/2
 
 
-def check_views(views: ViewRule, splits: Mapping[str, SplitRule], height: int, width: int) -> None:
+def check_view_rules(views: ViewRule, splits: Mapping[str, SplitRule], height: int, width: int) -> None:
     """Raise :class:`RecipeValueError` for views of images of this size that cannot be made."""
     masks, overlay, focus, exposure = views.masks, views.overlay, views.focus, views.exposure
     if masks is not None and overlay is not None:

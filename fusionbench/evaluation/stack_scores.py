@@ -75,7 +75,7 @@ def _compared_with(metric: Metric, stack: Stack) -> tuple[np.ndarray, ...]:
     return () if metric.needs == "fused" else tuple(stack.views)
 
 
-def fuse_stack(model: Model, stack: Stack, index: int, device: torch.device | str) -> np.ndarray:
+def fused_luma(model: Model, stack: Stack, index: int, device: torch.device | str) -> np.ndarray:
     """What a model makes of one stack as it is scored: uint8 (h, w).
 
     Raises:
@@ -111,7 +111,7 @@ def measure_stacks(
     with progress(f"score {model.title}", len(stacks), "stacks") as bar:
         for index, name in enumerate(stacks.names):
             stack = stacks.stack(index)
-            fused = fuse_stack(model, stack, index, device)
+            fused = fused_luma(model, stack, index, device)
             values, missing = score_stack(fused, stack, metrics)
             for metric in metrics:
                 table[metric].append(values[metric])

@@ -9,7 +9,7 @@ import numpy as np
 
 from fusionbench.core.io import write_bytes
 from fusionbench.evaluation.protocols.base import ScoredRow
-from fusionbench.evaluation.stack_scores import fuse_stack
+from fusionbench.evaluation.stack_scores import fused_luma
 from fusionbench.evaluation.stack_sets import StackSet
 from fusionbench.evaluation.subject import loaded
 
@@ -31,7 +31,7 @@ def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, 
     for index in places:
         stack = stacks.stack(index)
         truth = [] if stack.truth is None else [stack.truth]
-        fused = [fuse_stack(model.cpu(), stack, index, "cpu") for model in models]
+        fused = [fused_luma(model.cpu(), stack, index, "cpu") for model in models]
         lines.append([*stack.views, *truth, *fused])
     heads = [f"view {number}" for number in range(stacks.spec.views)]
     heads += ["truth"] if stacks.stack(places[0]).truth is not None else []

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -19,8 +18,8 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.protocols import PROTOCOLS, protocol_for
 from fusionbench.evaluation.protocols.multi_exposure import MultiExposure
-from fusionbench.evaluation.stack_scores import fuse_stack, score_stack
-from fusionbench.evaluation.stack_sets import Stack, open_stacks
+from fusionbench.evaluation.stack_scores import score_stack
+from fusionbench.evaluation.stack_sets import open_stacks
 from fusionbench.metrics import get_metric
 from tests.helpers.stacks import small_stacks
 from tests.sources import folders
@@ -70,16 +69,6 @@ def test_folders_are_scored_in_luma_with_their_truth_or_without(tmp_path: Path) 
     assert 0 < result.scores["mef_ssim"].mean <= 1
 
 
-def test_a_model_of_views_is_given_all_of_them(focus: Path) -> None:
-    opened = FOCUS.open(str(focus), FOCUS.options(limit=1))
-    stack, model = opened.stack(0), create_model("max-view", opened.spec)
-    assert np.array_equal(fuse_stack(model, stack, 0, "cpu"), stack.views.max(0))
-    with pytest.raises(UsageError, match="has no fuse"):
-        fuse_stack(torch.nn.Identity(), stack, 0, "cpu")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"fuses two grey views; this data set has 3.*`exposure-fusion` do"):
-        create_model("cbf", opened.spec)
-
-
 def test_ten_exposures_and_other_data_are_refused(tmp_path: Path, focus: Path) -> None:
     for number in range(10):
         (tmp_path / "ten" / "cup").mkdir(parents=True, exist_ok=True)
@@ -99,12 +88,6 @@ def test_ten_exposures_and_other_data_are_refused(tmp_path: Path, focus: Path) -
         FOCUS.open("lytro", FOCUS.options())
     with pytest.raises(FusionbenchError, match="no split 'far'"):
         FOCUS.open(str(focus), FOCUS.options(), split="far")
-
-
-def test_an_image_of_another_size_is_told() -> None:
-    stack = Stack("x", np.zeros((2, 8, 8), np.uint8), None)
-    with pytest.raises(DataError, match="x: the fused image is 8×9 and its sources are 8×8 pixels"):
-        score_stack(np.zeros((8, 9), np.uint8), stack, ["sf"])
 
 
 def test_a_task_is_one_class(focus: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -81,27 +80,3 @@ def test_the_guided_filter_of_two_is_that_of_two_and_a_view_that_never_wins() ->
 def test_tiny_pictures(name: str, size: tuple[int, int]) -> None:
     image = fused(name, torch.rand(1, 3, 1, *size))
     assert tuple(image.shape) == (1, 1, *size) and torch.isfinite(image).all()
-
-
-def test_exposure_fusion_is_near_opencvs() -> None:
-    """OpenCV's pyramids treat the border otherwise, and its weights of grey images know no saturation either."""
-    import cv2
-
-    from fusionbench.synth.exposure import MOST, curve
-
-    y, x = np.mgrid[0:96, 0:112]
-    picture = (128 + 60 * np.sin(x / 9) * np.cos(y / 7) + 50 * ((x // 16 + y // 16) % 2)).clip(0, 255).astype(np.uint8)
-    views = np.stack([curve()[MOST + quarters][picture] for quarters in (-10, -2, 6)])
-    theirs = cv2.createMergeMertens(1.0, 0.0, 1.0).process(list(views)).squeeze()
-    ours = fused("exposure-fusion", torch.from_numpy(views)[None, :, None].float() / 255)[0, 0].numpy()
-    assert np.abs(ours - theirs).mean() < 0.02 and np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.99
-
-
-def test_exposure_fusion_weights_are_those_of_the_paper() -> None:
-    model: Any = create_model("exposure-fusion", ImageSpec(1, 3, 3, 2))
-    view = torch.tensor([[0.2, 0.2, 0.2], [0.2, 0.6, 0.2], [0.2, 0.2, 0.2]], dtype=torch.float64)[None, None]
-    wanted = 4 * 0.4 * np.exp(-(0.1**2) / (2 * 0.2**2))
-    assert float(model.weight(view)[0, 0, 1, 1]) == pytest.approx(wanted, rel=1e-9)
-    for wrong in ({"contrast": -1.0}, {"sigma": 0.0}, {"levels": 0}):
-        with pytest.raises(UsageError, match="exposure fusion"):
-            create_model("exposure-fusion", ImageSpec(1, 8, 8, 2), **wrong)
