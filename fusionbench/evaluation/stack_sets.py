@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
@@ -34,12 +34,33 @@ class Stack:
     truth: np.ndarray | None
 
 
+class StackSource(Protocol):
+    """Stacks of pictures with their truth where one is known, each of its own size."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def splits(self) -> Sequence[str]: ...
+
+    def stems(self, split: str) -> list[str]:
+        """The name of every stack of a split, in order."""
+        ...
+
+    def read_stack(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """One stack, uint8 (V, h, w, 3), and its truth, uint8 (h, w, 3) or None."""
+        ...
+
+    def fingerprint(self, split: str) -> str:
+        """Hex sha256 over names and pixels of a split."""
+        ...
+
+
 class StackSet:
     """The first ``limit`` stacks of a split (all for None), of a :class:`Dataset` or of a source of stacks."""
 
-    def __init__(self, origin: Any, split: str, limit: int | None = None) -> None:
+    def __init__(self, origin: Dataset | StackSource, split: str, limit: int | None = None) -> None:
         self.origin, self.split, self.limit = origin, split, limit
-        self._columns = origin.arrays(split) if isinstance(origin, Dataset) else None
 
     @cached_property
     def names(self) -> list[str]:
@@ -56,16 +77,14 @@ class StackSet:
     @cached_property
     def identity(self) -> DatasetIdentity:
         """What a result says about its data; ``id`` is over the whole split, or data set."""
-        origin, stored = self.origin, isinstance(self.origin, Dataset)
-        several = not stored and len(origin.splits) > 1
-        return DatasetIdentity(
-            name=f"{origin.name}-{self.split}" if several else origin.name,
-            version=origin.version if stored else VERSION,
-            split=self.split,
-            id=origin.id if stored else origin.fingerprint(self.split),
-            n=len(self),
-            ids_sha256=digest(self.names),
-        )
+        origin = self.origin
+        if isinstance(origin, Dataset):
+            name, version, found = origin.name, origin.version, origin.id
+        else:
+            name = f"{origin.name}-{self.split}" if len(origin.splits) > 1 else origin.name
+            version, found = VERSION, origin.fingerprint(self.split)
+        of: dict[str, Any] = {"n": len(self), "ids_sha256": digest(self.names)}
+        return DatasetIdentity(name=name, version=version, split=self.split, id=found, **of)
 
     def stack(self, index: int) -> Stack:
         """One stack.
@@ -73,8 +92,10 @@ class StackSet:
         Raises:
             DataError: pictures that cannot be read, or of different sizes.
         """
-        if self._columns is not None:
-            views, truth = np.asarray(self._columns.views[index]), np.asarray(self._columns.targets[index])
+        truth: np.ndarray | None
+        if isinstance(self.origin, Dataset):
+            arrays = self.origin.arrays(self.split)
+            views, truth = np.asarray(arrays.views[index]), np.asarray(arrays.targets[index])
         else:
             views, truth = self.origin.read_stack(self.split, index)
         if views.ndim == 4:
@@ -136,26 +157,39 @@ def open_stacks(
         UsageError: an unknown name or split, or no folder named.
         DataError: no stacks there, or a data set whose views are of another kind.
     """
-    folder, origin = Path(what), None
-    if root is None and what:
-        for place in (folder, DATA / what):
-            if origin is None and holds_dataset(place):
-                origin = open_dataset(place)
-                rules = origin.recipe.views if isinstance(origin.recipe, Recipe) else None
-                if rules is None or getattr(rules, views) is None:
-                    raise DataError(f"{place}: a data set without stacks of this task: its recipe has no views.{views}")
-    if origin is None:
-        name = what
-        if not is_stack_source(what):
-            if not (what and folder.is_dir()) or root is not None:
-                known = [*(source for source in SOURCES.names() if is_stack_source(source))]
-                raise unknown_name("data set, folder or source of stacks", what, known)
-            own = folder.resolve().name.lower()
-            name, root = (own if is_stack_source(own) else "stacks"), folder
-        elif root is None and folder.is_dir():
-            root = folder
-        origin = SOURCES.get(name)(root, strict=strict)  # type: ignore[call-arg]  # sources of stacks take it
+    origin = (_stored(what, views) if root is None else None) or _registered(what, root, strict)
     chosen = split or ("test" if "test" in origin.splits else origin.splits[0])
     if chosen not in origin.splits:
         raise UsageError(f"{what} has no split {chosen!r}; it has: {', '.join(origin.splits)}")
     return StackSet(origin, chosen, limit)
+
+
+def _stored(what: str, views: Views) -> Dataset | None:
+    """The data set that is called so; None where there is none.
+
+    Raises:
+        DataError: its views are of another kind.
+    """
+    place = next((place for place in (Path(what), DATA / what) if what and holds_dataset(place)), None)
+    if place is None:
+        return None
+    found = open_dataset(place)
+    rules = found.recipe.views if isinstance(found.recipe, Recipe) else None
+    if rules is None or getattr(rules, views) is None:
+        raise DataError(f"{place}: a data set without stacks of this task: its recipe has no views.{views}")
+    return found
+
+
+def _registered(what: str, root: Path | None, strict: bool) -> StackSource:
+    """The source of stacks that is meant, with the files in ``root`` or in the folder ``what``."""
+    name, folder = what, Path(what)
+    if not is_stack_source(what):
+        if not (what and folder.is_dir()) or root is not None:
+            known = [source for source in SOURCES.names() if is_stack_source(source)]
+            raise unknown_name("data set, folder or source of stacks", what, known)
+        own = folder.resolve().name.lower()
+        name, root = (own if is_stack_source(own) else "stacks"), folder
+    elif root is None and folder.is_dir():
+        root = folder
+    make: Callable[..., StackSource] = cast("Callable[..., StackSource]", SOURCES.get(name))
+    return make(root, strict=strict)

@@ -16,13 +16,16 @@ from fusionbench.evaluation.subject import loaded
 SHEET, SHOWN = "sheet.png", 4
 
 
-def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, *, title: str) -> None:
+def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, *, title: str, whole: bool) -> None:
     """Draw ``sheet.png`` into ``folder``: a line a stack, with its views, its truth and the image of every row.
 
-    Stacks are taken evenly from all, rows with their first seeds.
+    Stacks are taken evenly from all, rows with their first seeds. A sheet that is there is drawn again only when the
+    ``whole`` suite was run.
     """
     from fusionbench.core.figures import pair_sheet
 
+    if (folder / SHEET).is_file() and not whole:
+        return
     shown = {one.row.key: one for one in reversed(rows)}
     columns = [shown[key] for key in dict.fromkeys(one.row.key for one in rows)]
     models = [loaded(one.model, stacks.spec)[0].eval() for one in columns]
@@ -31,7 +34,7 @@ def draw_stack_sheet(rows: Sequence[ScoredRow], stacks: StackSet, folder: Path, 
     for index in places:
         stack = stacks.stack(index)
         truth = [] if stack.truth is None else [stack.truth]
-        fused = [fused_luma(model.cpu(), stack, index, "cpu") for model in models]
+        fused = [fused_luma(model.to("cpu"), stack, index, "cpu") for model in models]
         lines.append([*stack.views, *truth, *fused])
     heads = [f"view {number}" for number in range(stacks.spec.views)]
     heads += ["truth"] if stacks.stack(places[0]).truth is not None else []

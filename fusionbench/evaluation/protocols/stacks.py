@@ -91,4 +91,4 @@ class StackProtocol(SimpleProtocol):
         """The sheet of a few stacks with what every row makes of them."""
         from fusionbench.evaluation.stack_sheet import draw_stack_sheet
 
-        draw_stack_sheet(rows, data, out / data.identity.name, title=suite.title)
+        draw_stack_sheet(rows, data, out / data.identity.name, title=suite.title, whole=whole)

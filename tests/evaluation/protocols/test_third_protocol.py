@@ -83,7 +83,7 @@ def test_the_command_line_evaluates_compares_and_builds_pages(
     code, out, err = run(capsys, "board", "results", "--out", "site")
     assert code == 0, err
     pages = "".join(path.read_text(encoding="utf-8") for path in Path("site").glob("*.html"))
-    assert "Multi-focus pairs: " in pages and "PSNR to the target" in pages
+    assert "Pairs with a soft half each: " in pages and "PSNR to the target" in pages
 
 
 def test_results_are_shown_where_the_package_is_not_installed(
@@ -95,7 +95,7 @@ def test_results_are_shown_where_the_package_is_not_installed(
     assert known_protocol("soft-halves/1") is None
     code, _, err = run(capsys, "board", tmp_path / "results", "--out", tmp_path / "site")
     assert code == 0, err
-    assert "Multi-focus: " in "".join(path.read_text("utf-8") for path in (tmp_path / "site").glob("*.html"))
+    assert "Soft-halves: " in "".join(path.read_text("utf-8") for path in (tmp_path / "site").glob("*.html"))
     with pytest.raises(
         DataError, match=r"focus\.toml: not a suite: `protocol\.name`: Unknown protocol 'soft-halves/1'"
     ):
