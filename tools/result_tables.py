@@ -98,7 +98,8 @@ def pairs(results: Path, folder: str, group: str, form: str, columns: str = ",".
 
 def stacks(results: Path, folder: str, columns: str) -> str:
     names, found = columns.split(","), load_folder(results / folder)
-    found.sort(key=lambda result: -(result.scores[names[0]].mean or 0.0))
+    first = {result.id: result.scores.get(names[0]) for result in found}
+    found.sort(key=lambda result: -((one.mean if (one := first[result.id]) else None) or 0.0))
     heads = [get_metric(name).label or name for name in names]
     digits = {name: 1 if get_metric(name).unit in ("dB", "grey levels", "grey levels/pixel") else 3 for name in names}
     rows = ([result.title, *(number(result, name, digits[name]) for name in names)] for result in found)
