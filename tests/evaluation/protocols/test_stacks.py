@@ -18,6 +18,7 @@ from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.protocols import PROTOCOLS, protocol_for
 from fusionbench.evaluation.protocols.multi_exposure import MultiExposure
+from fusionbench.evaluation.run_suite import run_suite
 from fusionbench.evaluation.stack_scores import score_stack
 from fusionbench.evaluation.stack_sets import open_stacks
 from fusionbench.metrics import get_metric
@@ -98,3 +99,17 @@ def test_a_task_is_one_class(focus: Path) -> None:
         metrics_used = columns = ("ag",)
 
     assert list(evaluated(Sharpness(), str(focus), "copy-a").scores) == ["ag"]
+
+
+def test_suites_of_published_sets_run_on_their_layouts(tmp_path: Path) -> None:
+    """Small pictures where Lytro, Real-MFF and MEFB have theirs; two rows of each suite."""
+    places = {
+        "multi-focus-lytro": folders.stacks(tmp_path / "lytro", "."),
+        "multi-focus-real-mff": folders.real_mff(tmp_path / "real"),
+        "multi-exposure-mefb": folders.scenes(tmp_path / "mefb" / "input").parent,
+    }
+    for name, place in places.items():
+        rows = ["average", "exposure-fusion"]
+        results = run_suite(name, source_dir=place, out=tmp_path / "out", models=rows, device="cpu")
+        assert [result.identity.model.name for result in results] == rows
+        assert ("psnr_target" in results[0].scores) == (name == "multi-focus-real-mff")
