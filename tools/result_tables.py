@@ -17,6 +17,7 @@ A page asks for a table by a comment, and what stands between it and the end mar
   being higher: 1 where they order methods alike, −1 the other way round.
 * ``masked FOLDER``: NLL in nats and MSE_min (1e-2) for each number of views, means over the runs of a
   model and the standard deviation of a run's average.
+* ``stacks FOLDER psnr_target,...``: means of the metrics named, the row with the best first one on top.
 * ``changes FOLDER ROW``: the same as differences to the row of that title, with 95 % intervals over images.
 
 ``--check`` writes nothing and exits with 1 where a table on a page is not what the results give.
@@ -33,6 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fusionbench.metrics import get_metric
 from fusionbench.results.full_range import FullRange
 from fusionbench.results.schema import Result, load, load_folder, load_per_image
 
@@ -92,6 +94,16 @@ def pairs(results: Path, folder: str, group: str, form: str, columns: str = ",".
         rows.append(((kind, result.family != "trivial", result.title.lower()), [result.title, second, *cells]))
     rows.sort()
     return lines(["", "full" if form == "as-made" else "stretched", *names], (cells for _, cells in rows))
+
+
+def stacks(results: Path, folder: str, columns: str) -> str:
+    names, found = columns.split(","), load_folder(results / folder)
+    first = {result.id: result.scores.get(names[0]) for result in found}
+    found.sort(key=lambda result: -((one.mean if (one := first[result.id]) else None) or 0.0))
+    heads = [get_metric(name).label or name for name in names]
+    digits = {name: 1 if get_metric(name).unit in ("dB", "grey levels", "grey levels/pixel") else 3 for name in names}
+    rows = ([result.title, *(number(result, name, digits[name]) for name in names)] for result in found)
+    return lines(["", *heads], rows)
 
 
 def leaders(results: Path, *folders: str) -> str:
@@ -197,6 +209,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "agreement": agreement,
     "masked": masked,
     "changes": changes,
+    "stacks": stacks,
 }
 
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 _PLACE = click.Path(path_type=Path)
 
 
-@click.command("fuse", short_help="Fuse two images, or two folders of them, with any method.")
+@click.command("fuse", short_help="Fuse two images, folders of them, or stacks of pictures, with any method.")
 @click.argument("method", required=False, type=Names("models", files=True), metavar="[METHOD|RUN|FILE.py[:CLASS]]")
+@click.argument("pictures", nargs=-1, type=_PLACE, metavar="[PICTURE...|FOLDER]")
 @click.option("--a", type=_PLACE, metavar="PATH", help="First source (infrared, CT, PET): an image or a folder.")
 @click.option("--b", type=_PLACE, metavar="PATH", help="Second source (visible, MRI): an image or a folder.")
 @out_option("Folder of the fused images; for two files also a file.", required=True)
@@ -70,6 +71,7 @@ _PLACE = click.Path(path_type=Path)
 def fuse_command(
     context: click.Context,
     method: str | None,
+    pictures: tuple[Path, ...],
     a: Path | None,
     b: Path | None,
     out: Path,
@@ -115,6 +117,10 @@ def fuse_command(
 
     Example: fusionbench fuse --video --a ir.mp4 --b visible.mp4 -o fused.mkv
 
+    Pictures of one scene, focused or exposed differently, as many as there are; or a folder of such stacks:
+
+    Example: fusionbench fuse near.jpg middle.jpg far.jpg -o sharp.jpg
+
     Exit code 2 where a pair could not be fused; the others are.
     """
     from fusionbench.cli.setting_options import parse_settings
@@ -122,7 +128,21 @@ def fuse_command(
     from fusionbench.evaluation.fusing.folders import fuse_files
     from fusionbench.evaluation.fusing.methods import DEFAULT_METHOD
 
-    _refuse_options(context, demo, video)
+    if (a is None and b is None and not demo and (method is None or not pictures) and _is_picture(method)) or (
+        pictures and _is_picture(method)
+    ):
+        pictures, method = (Path(str(method)), *pictures), None
+    _refuse_options(context, demo, video, bool(pictures))
+    if pictures:
+        of_stacks = {
+            "weights": weights,
+            "preset": preset,
+            "params": parse_settings(settings, "--set", "--set levels=5"),
+        }
+        of_stacks |= {"tile": _tile(tile), "device": device, "colour": colour != "none"}
+        depth = None if bits is None else int(bits)
+        _fuse_stacks(pictures, out, method, depth, file_format, quality, force, of_stacks, as_json)
+        return
     sources = None
     if demo:
         from fusionbench.evaluation.fusing.demo import write_demo
@@ -192,7 +212,57 @@ _VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".t
 _OF_IMAGES = ("bits", "file_format", "quality", "jobs", "strict", "sheet", "range_a", "range_b")
 
 
-def _refuse_options(context: click.Context, demo: bool, video: bool) -> None:
+_OF_PAIRS = ("a", "b", "demo", "video", "jobs", "strict", "sheet", "range_a", "range_b")
+
+
+def _is_picture(text: str | None) -> bool:
+    """Whether what stands where METHOD does is a picture, or a folder of them and no run."""
+    from fusionbench.core.images import SUFFIXES
+
+    path = Path(text or "")
+    return bool(text) and (
+        path.suffix.lower() in SUFFIXES
+        or (path.is_dir() and not (path / "run.json").is_file() and not _is_name(str(text)))
+    )
+
+
+def _is_name(text: str) -> bool:
+    from fusionbench.models import MODELS
+
+    return text in MODELS.names()
+
+
+def _fuse_stacks(
+    pictures: tuple[Path, ...],
+    out: Path,
+    method: str | None,
+    bits: int | None,
+    file_format: Any,
+    quality: int,
+    force: bool,
+    settings: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from fusionbench.evaluation.fusing.stacks import fuse_stack_files
+
+    with redirect_stdout(sys.stderr):  # what an own class prints is no result
+        done = fuse_stack_files(
+            pictures, out, method, bits=bits, file_format=file_format, quality=quality, force=force, **settings
+        )
+    if as_json:
+        click.echo(json.dumps(done.to_json(), indent=1))
+    elif done.outputs:
+        by = ", ".join(dict.fromkeys(done.methods.values()))
+        click.echo(f"{out}: {len(done.outputs)} stack(s) fused by {by}")
+    if done.problems:
+        total = len(done.problems) + len(done.outputs)
+        if total == 1:
+            raise DataError(next(iter(done.problems.values())))
+        listed = some(list(done.problems.values()), "; ")
+        raise DataError(f"{len(done.problems)} of {total} stacks were not fused: {listed}")
+
+
+def _refuse_options(context: click.Context, demo: bool, video: bool, stacks: bool) -> None:
     """Tell of options that have no effect together.
 
     Raises:
@@ -207,6 +277,7 @@ def _refuse_options(context: click.Context, demo: bool, video: bool) -> None:
     rules = (
         ("--demo", demo, ("a", "b", "video"), "fuses embedded images"),
         ("--video", video, _OF_IMAGES, "makes frames of 8 bits, one after the other"),
+        ("A stack of pictures", stacks, _OF_PAIRS, "is fused as it is"),
     )
     for flag, is_on, others, reason in rules:
         if is_on and (clash := [named[name] for name in given if name in others]):

@@ -11,6 +11,7 @@ K. R. Prabhakar et al.: DeepFuse, ICCV 2017, equation 4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -72,6 +73,39 @@ def weighted_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     one, other = np.abs(first), np.abs(second)
     total = one + other
     mixed = first * one + second * other
+    result: np.ndarray = np.divide(mixed, total, out=np.zeros_like(mixed), where=total > 0)
+    return result
+
+
+def rescaled_difference(difference: np.ndarray, y: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """A colour difference (2,H,W) at luminance y (H,W), at another luminance: the same hue and saturation.
+
+    Light that is multiplied multiplies all channels nearly alike, so that the difference grows with the luminance; by
+    8 at most, since the dark has more noise than colour.
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.core.colour import rescaled_difference
+        >>> dark = np.array([[[0.01]], [[0.05]]])
+        >>> rescaled_difference(dark, np.full((1, 1), 0.1), np.full((1, 1), 0.4)).round(3).tolist()
+        [[[0.035]], [[0.175]]]
+    """
+    result: np.ndarray = difference * np.clip((wanted + 0.02) / (y + 0.02), 0, 8)
+    return result
+
+
+def mixed_difference(differences: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of :func:`weighted_difference` of any number of colour differences (2,H,W).
+
+    Example:
+        >>> import numpy as np
+        >>> from fusionbench.core.colour import mixed_difference
+        >>> mixed_difference([np.array([[[value]], [[0.0]]]) for value in (0.4, -0.1, 0.0)]).round(3).tolist()
+        [[[0.3]], [[0.0]]]
+    """
+    sizes = [np.abs(one) for one in differences]
+    total = np.sum(sizes, axis=0)
+    mixed = np.sum([one * size for one, size in zip(differences, sizes, strict=True)], axis=0)
     result: np.ndarray = np.divide(mixed, total, out=np.zeros_like(mixed), where=total > 0)
     return result
 

@@ -33,15 +33,26 @@ from fusionbench.data.recipe_base import (
     invalid,
     reason_and_path,
 )
-from fusionbench.data.view_rules import LiveRule, MaskRule, NoiseRule, OverlayRule
-from fusionbench.synth import Augment, Ellipses, MaskedViews, Noise, Overlays, OverlayViews
+from fusionbench.data.view_checks import check_view_rules
+from fusionbench.data.view_rules import LiveRule, ViewRule
+from fusionbench.synth import (
+    Augment,
+    DefocusViews,
+    Ellipses,
+    ExposureViews,
+    MaskedViews,
+    Noise,
+    Overlays,
+    OverlayViews,
+    SmoothDepth,
+)
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
 MAX_BYTES = 1 << 20
-ViewMaker = MaskedViews | OverlayViews
+ViewMaker = MaskedViews | OverlayViews | DefocusViews | ExposureViews
 _OVERLAY_COST = 30  # times the work of a masked value
-_NO_GATE = (0.8, 0.6, 1.5)  # the defaults of canny-cut/2
+_GRID = 4  # points of a smooth depth along an axis
 __all__ = [
     "AnyRecipe",
     "PairRecipe",
@@ -71,15 +82,6 @@ class ImageRule(RecipeTable, kw_only=True, frozen=True):
     resize: Literal["area", "linear"] | None = None
     pad: Natural = 0
     likelihood_crop: tuple[Count, Count] | None = None
-
-
-class ViewRule(RecipeTable, kw_only=True, frozen=True):
-    """How the views of a target are made: by ``masks`` (and ``noise``), or by ``overlay``."""
-
-    count: Annotated[int, msgspec.Meta(ge=1, le=64)]
-    masks: MaskRule | None = None
-    noise: NoiseRule | None = None
-    overlay: OverlayRule | None = None
 
 
 class Recipe(RecipeBase, kw_only=True, frozen=True):
@@ -135,7 +137,8 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
         """How much work a sample is: about the number of its values that are made."""
         rule = self.image
         values = self.views.count * rule.height * rule.width * rule.channels
-        return values * (_OVERLAY_COST if self.views.overlay is not None else 1)
+        views = self.views
+        return values * (_OVERLAY_COST if views.overlay is not None or views.focus is not None else 1)
 
     @property
     def stored(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -166,16 +169,25 @@ class Recipe(RecipeBase, kw_only=True, frozen=True):
             "views": self.views.count,
             "live": Augment(live.flip, live.rotate, live.scale, live.shift) if live else None,
         }
-        if self.views.overlay is not None:
+        if self.views.exposure is not None:
+            return ExposureViews(**common, step=self.views.exposure.step)
+        shapes: Ellipses | Overlays | None = None
+        if (over := self.views.overlay) is not None:
             if bank is None:
                 raise ValueError("views with overlays need a bank of cut-outs")
-            over = self.views.overlay
-            return OverlayViews(**common, overlays=Overlays(over.count, over.scale, over.rotate, over.flip), bank=bank)
-        masks, noise = self.views.masks, self.views.noise
-        assert masks is not None  # checked when the recipe was read
-        low, high = (round(e * UNIT) for e in masks.ellipticity)
-        ellipses = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high), masks.algorithm)
-        return MaskedViews(**common, ellipses=ellipses, noise=Noise.of(noise.sigma) if noise else None)
+            shapes = Overlays(over.count, over.scale, over.rotate, over.flip)
+        elif (masks := self.views.masks) is not None:
+            low, high = (round(e * UNIT) for e in masks.ellipticity)
+            shapes = Ellipses(masks.ellipses, masks.radius, masks.margin, (low, high), masks.algorithm)
+        if (focus := self.views.focus) is not None:
+            depth = SmoothDepth(focus.grid or _GRID) if shapes is None else shapes
+            return DefocusViews(**common, blur=focus.blur, depth=depth, bank=bank)
+        if isinstance(shapes, Overlays):
+            assert bank is not None
+            return OverlayViews(**common, overlays=shapes, bank=bank)
+        assert shapes is not None  # checked when the recipe was read
+        noise = self.views.noise
+        return MaskedViews(**common, ellipses=shapes, noise=Noise.of(noise.sigma) if noise else None)
 
 
 AnyRecipe = Recipe | PairRecipe
@@ -298,7 +310,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeValueError("image", "`crop`, `square` and `crop_half` exclude each other")
     if image.via is not None and image.resize is None:
         raise RecipeValueError("image.via", "needs image.resize")
-    _check_views(recipe)
+    check_view_rules(recipe.views, recipe.splits, image.height, image.width)
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
         raise RecipeValueError("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
     for name, split in recipe.splits.items():
@@ -309,37 +321,3 @@ def _check(recipe: Recipe) -> None:
                 raise RecipeValueError(f"splits.{name}", "`occluders` make views, and this split takes the source's")
         elif (split.occluders is None) != (recipe.views.overlay is None):
             raise RecipeValueError(f"splits.{name}", "`occluders` are needed by views.overlay, and only by it")
-
-
-def _check_views(recipe: Recipe) -> None:
-    image, masks, overlay = recipe.image, recipe.views.masks, recipe.views.overlay
-    if (masks is None) == (overlay is None):
-        raise RecipeValueError("views", "needs either `masks` or `overlay`")
-    if masks is not None:
-        low, high = masks.radius
-        if low > high:
-            raise RecipeValueError("views.masks.radius", f"smallest {low} is above largest {high}")
-        if high > max(image.height, image.width):
-            raise RecipeValueError(
-                "views.masks.radius", f"{high} is larger than the image ({image.height}×{image.width})"
-            )
-        if sum(masks.margin) >= min(image.height, image.width):
-            raise RecipeValueError("views.masks.margin", f"{masks.margin} leaves no place for a centre")
-        e_low, e_high = masks.ellipticity
-        if not 0.125 <= e_low <= e_high <= 8:
-            raise RecipeValueError("views.masks.ellipticity", "must be two values from 0.125 to 8, the smaller first")
-    if overlay is not None:
-        if recipe.views.noise is not None:
-            raise RecipeValueError("views.noise", "goes with views.masks, not with views.overlay")
-        if overlay.count[0] > overlay.count[1]:
-            raise RecipeValueError(
-                "views.overlay.count", f"smallest {overlay.count[0]} is above largest {overlay.count[1]}"
-            )
-        sizes = [rule.occluders.size for rule in recipe.splits.values() if rule.occluders and rule.occluders.size]
-        if overlay.scale >= (smallest := min([overlay.size, *sizes])):
-            raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {smallest} pixels")
-        cut = overlay.cut
-        if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
-            raise RecipeValueError("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")
-        if cut is not None and cut.algorithm == "canny-cut/1" and (cut.agreement, cut.closed, cut.spread) != _NO_GATE:
-            raise RecipeValueError("views.overlay.cut", "`agreement`, `closed` and `spread` belong to canny-cut/2")

@@ -1,4 +1,5 @@
-"""What a recipe may say about its views: masks, noise, cut-outs with their gate, overlays, and live augmentation."""
+"""What a recipe may say about its views: masks, noise, cut-outs with their gate, overlays, planes of focus, exposures,
+and live augmentation."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from fusionbench.core.text import Natural
 from fusionbench.data.recipe_base import RecipeTable
 from fusionbench.synth import CannyCut, cutout_gate
 from fusionbench.synth.cutout_gate import GatedCut
+from fusionbench.synth.exposure import QUARTERS
 
 
 class MaskRule(RecipeTable, kw_only=True, frozen=True):
@@ -63,6 +65,43 @@ class OverlayRule(RecipeTable, kw_only=True, frozen=True):
     scale: Natural = 0
     rotate: bool = True
     flip: bool = True
+
+
+class FocusRule(RecipeTable, kw_only=True, frozen=True):
+    """``defocus/1``: each view in focus at another depth; see :mod:`fusionbench.synth.defocus`.
+
+    ``blur`` is the smallest and largest radius of what is farthest out of focus, in pixels. What lies nearer has the
+    shapes of ``views.masks`` or of the cut-outs of ``views.overlay``, where the recipe has one of them; else the depth
+    is smooth, from ``grid`` × ``grid`` random points.
+    """
+
+    algorithm: Literal["defocus/1"]
+    blur: tuple[Annotated[int, msgspec.Meta(ge=1, le=32)], Annotated[int, msgspec.Meta(ge=1, le=32)]]
+    grid: Annotated[int, msgspec.Meta(ge=2, le=16)] | None = None
+
+
+class ExposureRule(RecipeTable, kw_only=True, frozen=True):
+    """``exposure/1``: each view another exposure, ``stops`` EV apart; see :mod:`fusionbench.synth.exposure`."""
+
+    algorithm: Literal["exposure/1"]
+    stops: Annotated[float, msgspec.Meta(ge=0.5, le=8)]
+
+    @property
+    def step(self) -> int:
+        """The distance in quarters of a stop."""
+        return round(self.stops * QUARTERS)
+
+
+class ViewRule(RecipeTable, kw_only=True, frozen=True):
+    """How the views of a target are made: by ``masks`` (and ``noise``), by ``overlay``, by ``focus`` at several depths,
+    whose shapes ``masks`` or ``overlay`` may say, or by ``exposure``."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    masks: MaskRule | None = None
+    noise: NoiseRule | None = None
+    overlay: OverlayRule | None = None
+    focus: FocusRule | None = None
+    exposure: ExposureRule | None = None
 
 
 class LiveRule(RecipeTable, kw_only=True, frozen=True):

@@ -72,6 +72,7 @@ MODELS: Registry[type[Model]] = Registry(
         "contrast-pyramid": "fusionbench.models.classical.pyramids:ContrastPyramid",
         "copy-a": "fusionbench.models.classical.pyramids:CopyA",
         "copy-b": "fusionbench.models.classical.pyramids:CopyB",
+        "exposure-fusion": "fusionbench.models.classical.exposure_fusion:ExposureFusion",
         "gradient-domain": "fusionbench.models.classical.gradient_domain:GradientDomain",
         "gtf": "fusionbench.models.classical.gtf:GradientTransfer",
         "guided-filter": "fusionbench.models.classical.pyramids:GuidedFilter",

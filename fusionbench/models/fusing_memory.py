@@ -114,9 +114,9 @@ def peak_bytes(model: Fuses, side: int) -> int:
 
 
 def pairs_as_batch(views: Tensor) -> Batch:
-    """Complete pairs (N,2,1,H,W) as a batch without targets."""
+    """Complete pairs (N,2,1,H,W), or stacks of more views, as a batch without targets."""
     count = len(views)
-    present = torch.ones(count, 2, dtype=torch.bool, device=views.device)
+    present = torch.ones(views.shape[:2], dtype=torch.bool, device=views.device)
     return Batch(None, views, present, torch.arange(count, device=views.device))
 
 

@@ -78,11 +78,14 @@ class TilePlan:
         return max(end - begin for begin, end in self.rows), max(end - begin for begin, end in self.columns)
 
 
-def plan_tiles(model: Fuses, height: int, width: int, *, tile: Tile = "auto", memory: int | None = None) -> TilePlan:
+def plan_tiles(
+    model: Fuses, height: int, width: int, *, tile: Tile = "auto", memory: int | None = None, views: int = 2
+) -> TilePlan:
     """The tiles that :func:`fuse_any_size` uses for a pair of this size.
 
     Args:
         tile, memory: as for :func:`fuse_any_size`.
+        views: a stack of so many views in place of a pair; what it takes is reckoned in proportion.
 
     Raises:
         UsageError: an unknown ``tile``, one too small for the model's margins, or too little ``memory`` for any.
@@ -107,7 +110,8 @@ def plan_tiles(model: Fuses, height: int, width: int, *, tile: Tile = "auto", me
     if tile == "none":
         side = max(height, width)
     elif tile == "auto":
-        side = _side(model, height, width, MEMORY if memory is None else memory, smallest, multiple)
+        allowed = (MEMORY if memory is None else memory) * 2 // views
+        side = _side(model, height, width, allowed, smallest, multiple)
     elif isinstance(tile, int) and not isinstance(tile, bool):
         side = max(height, width) if max(height, width) <= tile else tile // multiple * multiple
         if side < smallest and side < max(height, width):
@@ -128,6 +132,8 @@ def plan_tiles(model: Fuses, height: int, width: int, *, tile: Tile = "auto", me
 
 def fuse_any_size(model: Fuses, pair: Tensor, *, tile: Tile = "auto", memory: int | None = None) -> Tensor:
     """Fuse pairs (N,2,1,H,W) float in [0,1] of any size: (N,1,H,W) float32 in [0,1], on the device of ``pair``.
+
+    Stacks (N,V,1,H,W) of more views are fused in the same way by a model that takes them.
 
     Pairs are fused one after the other, so that N changes neither memory nor a bit of the result. For a model with a
     ``receptive_radius`` the tiles give the whole image's result up to rounding. For others they are blended, and one
@@ -154,9 +160,9 @@ def fuse_any_size(model: Fuses, pair: Tensor, *, tile: Tile = "auto", memory: in
         >>> bool((whole - tiled).abs().max() < 1e-6)
         True
     """
-    if pair.ndim != 5 or tuple(pair.shape[1:3]) != (2, 1) or not pair.is_floating_point():
+    if pair.ndim != 5 or pair.shape[1] < 2 or pair.shape[2] != 1 or not pair.is_floating_point():
         raise UsageError(f"pairs are floats (N,2,1,H,W), not {pair.dtype} {tuple(pair.shape)}")
-    plan = plan_tiles(model, pair.shape[3], pair.shape[4], tile=tile, memory=memory)
+    plan = plan_tiles(model, pair.shape[3], pair.shape[4], tile=tile, memory=memory, views=pair.shape[1])
     if pair.numel():
         low, high = (float(value) for value in pair.aminmax())
         if not (low >= 0 and high <= 1):  # NaN is neither

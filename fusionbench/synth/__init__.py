@@ -10,9 +10,23 @@ from __future__ import annotations
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.crops import CropFlip
 from fusionbench.synth.cutouts import CannyCut
+from fusionbench.synth.defocus import DefocusViews, SmoothDepth
 from fusionbench.synth.ellipses import Ellipses
+from fusionbench.synth.exposure import ExposureViews
 from fusionbench.synth.masked import MaskedViews
 from fusionbench.synth.noise import Noise
 from fusionbench.synth.overlay import Overlays, OverlayViews
 
-__all__ = ["Augment", "CannyCut", "CropFlip", "Ellipses", "MaskedViews", "Noise", "OverlayViews", "Overlays"]
+__all__ = [
+    "Augment",
+    "CannyCut",
+    "CropFlip",
+    "DefocusViews",
+    "Ellipses",
+    "ExposureViews",
+    "MaskedViews",
+    "Noise",
+    "OverlayViews",
+    "Overlays",
+    "SmoothDepth",
+]

@@ -20,6 +20,7 @@ from fusionbench.models import create_model
 from fusionbench.results.comparison import matches
 from fusionbench.results.schema import load, load_per_image
 from tests.helpers import focus
+from tests.helpers.stacks import TASKS, small_stacks
 
 EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "protocol", "runs", "split"}
 
@@ -37,14 +38,22 @@ class Case:
 CASES = {
     "masked/1": Case(None, "max-view", {"draws": 3, "seed": 1, "paper_batch": 2}),
     "pairs/1": Case("pairs-demo", "average", {"stretch": True}),
-    "multi-focus/1": Case("pairs-demo", "copy-a", {"blur": 1.0}, claimed=False),
+    "multi-focus/1": Case("recipe:multi-focus", "average", {}),
+    "multi-exposure/1": Case("recipe:multi-exposure", "average", {}),
+    "soft-halves/1": Case("pairs-demo", "copy-a", {"blur": 1.0}, claimed=False),
 }
-NAMES = [*PROTOCOLS.names(), "multi-focus/1"]
+NAMES = [*PROTOCOLS.names(), "soft-halves/1"]
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_dataset(load_recipe("fusiondigits"), out=tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Small data sets of stacks, by the task."""
+    return {task: str(small_stacks(task, tmp_path_factory.mktemp(task))) for task in TASKS}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,8 +75,9 @@ def protocol(name: str) -> BaseProtocol:
 
 
 @pytest.fixture
-def data(name: str, digits: str) -> str:
-    return CASES[name].data or digits
+def data(name: str, digits: str, stacks: dict[str, str]) -> str:
+    where = CASES[name].data or digits
+    return stacks[where.removeprefix("recipe:")] if where.startswith("recipe:") else where
 
 
 def test_it_says_what_it_is(name: str, protocol: BaseProtocol) -> None:

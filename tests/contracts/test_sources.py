@@ -40,6 +40,12 @@ FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "roadscene": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "tno": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "vifb": lambda folder, _: folders.pairs(folder, "IR", "VI"),
+    "lytro": lambda folder, _: folders.stacks(folder, ".", "Triple Series"),
+    "mefb": lambda folder, _: folders.scenes(folder / "input").parent,
+    "mffw": lambda folder, _: folders.stacks(folder, "MFFW2", "MFFW3"),
+    "real-mff": lambda folder, _: folders.real_mff(folder),
+    "stacks": lambda folder, _: folders.stacks(folder, "."),
+    "scenes-demo": None,
     "pairs-demo": None,
     "mnist": write_mnist,
     "tless": lambda folder, _: folders.tless(folder),
@@ -116,7 +122,13 @@ def test_every_image_file_has_a_name(source: Source) -> None:
     from fusionbench.data.source_files import file_names, has_files
 
     if not has_files(source):
-        assert source.name in ("digits", "mnist", "fusiontless-release", "pairs-demo")  # one file, or none
+        assert source.name in (
+            "digits",
+            "mnist",
+            "fusiontless-release",
+            "pairs-demo",
+            "scenes-demo",
+        )  # one file, or none
         return
     for split in source.splits:
         names = file_names(source, split)
@@ -124,5 +136,6 @@ def test_every_image_file_has_a_name(source: Source) -> None:
         paths = [source.paths(split, index) for index in range(len(names))]  # type: ignore[attr-defined]
         files = [path for both in paths for path in both]
         assert all(path.is_file() for path in files) and len(files) == len(set(files))
-        assert {len(both) for both in paths} == {2 if hasattr(source, "read_pairs") else 1}
+        several = hasattr(source, "read_pairs") or hasattr(source, "read_stack")
+        assert {len(both) > 1 for both in paths} == {several}
         assert isinstance(getattr(source, "fixed", lambda _: "")(split), str)

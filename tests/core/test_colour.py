@@ -13,7 +13,9 @@ from fusionbench.core.colour import (
     colour_difference,
     colour_fused,
     luminance,
+    mixed_difference,
     recolour,
+    rescaled_difference,
     to_levels,
     weighted_difference,
 )
@@ -107,3 +109,22 @@ def test_levels_are_rounded_and_clipped() -> None:
     assert to_levels(values, 8).tolist() == [0, 0, 1, 128, 255, 255]
     assert to_levels(values, 16).tolist() == [0, 0, 257, 32768, 65535, 65535]
     assert values[0] == -0.1, "the argument is left alone"
+
+
+def test_colours_of_many_are_mixed_as_those_of_two() -> None:
+    drawn = np.random.default_rng(1).uniform(-0.5, 0.5, (4, 2, 5, 7))
+    assert np.allclose(mixed_difference(drawn[:2]), weighted_difference(*drawn[:2]), atol=1e-12)
+    assert np.allclose(mixed_difference([drawn[0], drawn[0] * 0, drawn[0] * 0]), drawn[0], atol=1e-12)
+    many = mixed_difference(drawn)
+    assert np.allclose(mixed_difference(drawn[::-1]), many, atol=1e-12)
+    assert (many <= drawn.max(0) + 1e-12).all() and (many >= drawn.min(0) - 1e-12).all()
+    assert (mixed_difference(drawn * 0) == 0).all()
+
+
+def test_a_colour_keeps_its_hue_at_another_luminance() -> None:
+    rgb = np.random.default_rng(2).uniform(0.05, 0.4, (6, 8, 3))
+    y, difference = luminance(rgb), colour_difference(rgb)
+    twice = rescaled_difference(difference, y, 2 * y + 0.02)  # the 0.02 is what keeps the dark from dividing by 0
+    assert np.allclose(twice, 2 * difference, atol=1e-12)
+    assert np.array_equal(rescaled_difference(difference, y, y), difference)
+    assert np.abs(rescaled_difference(difference, y * 0, y * 0 + 1)).max() <= 8 * np.abs(difference).max()

@@ -11,6 +11,7 @@ import pytest
 from fusionbench.cli.quickstart_steps import quickstart
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.data.recipes import list_recipes, load_recipe, recipe_versions
+from fusionbench.evaluation.stack_sets import is_stack_source
 from fusionbench.evaluation.suites import list_suites, load_suite, run_folder, run_suite
 from fusionbench.models import MODELS
 from fusionbench.sources import SOURCES
@@ -42,7 +43,8 @@ seeds = [1, 2]
 @pytest.mark.parametrize("name", list_suites())
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
-    pairs = suite.protocol.name == "pairs/1"
+    of_stacks = suite.protocol.name.startswith("multi-")  # a recipe of stacks, or a source of them
+    pairs = suite.protocol.name == "pairs/1" or (of_stacks and is_stack_source(suite.dataset))
     known = (
         SOURCES.names()
         if pairs
@@ -56,7 +58,7 @@ def test_shipped_suites_name_things_that_exist(name: str) -> None:
         cls = MODELS.get(row.name)
         assert not pairs or suite.train is not None or not hasattr(cls, "loss")
         assert row.preset is None or row.preset in cls.PRESETS
-    trivial = {"copy-a", "copy-b", "average"} if pairs else {"mean-image", "first-view", "max-view"}
+    trivial = {"copy-a", "copy-b", "average"} if pairs or of_stacks else {"mean-image", "first-view", "max-view"}
     assert trivial <= {row.name for row in suite.models}
 
 

@@ -23,12 +23,12 @@ def files() -> dict[str, str]:
 
 @contextmanager
 def installed(folder: Path, target: str = "my_focus:PROTOCOL") -> Iterator[None]:
-    """The package on the path of this process, offered as ``multi-focus/1`` by an entry point that names ``target``."""
+    """The package on the path of this process, offered as ``soft-halves/1`` by an entry point that names ``target``."""
     about = folder / "my_focus-0.1.0.dist-info"
     about.mkdir(parents=True, exist_ok=True)
     (folder / "my_focus.py").write_text(files()["my-focus/my_focus.py"], encoding="utf-8")
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-focus\nVersion: 0.1.0\n")
-    (about / "entry_points.txt").write_text(f"[fusionbench.protocols]\nmulti-focus/1 = {target}\n")
+    (about / "entry_points.txt").write_text(f"[fusionbench.protocols]\nsoft-halves/1 = {target}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         _forget()
@@ -42,4 +42,4 @@ def _forget() -> None:
     """Let the registry look for plugins again."""
     sys.modules.pop("my_focus", None)
     PROTOCOLS.__dict__.pop("_plugins", None)
-    PROTOCOLS._objects.pop("multi-focus/1", None)
+    PROTOCOLS._objects.pop("soft-halves/1", None)

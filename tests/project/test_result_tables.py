@@ -95,6 +95,15 @@ def test_leaders_with_and_without_copies(tool: ModuleType, tmp_path: Path) -> No
     assert second[:4] == ["without copies", "2", "filter 1.25", "filter 1.2"]
 
 
+def test_stacks_are_ordered_by_the_first_metric(tool: ModuleType, tmp_path: Path) -> None:
+    for name, psnr in (("worse", 20.04), ("best", 40.0)):
+        saved(tmp_path / "x", name, {"psnr_target": [psnr, psnr], "mef_ssim": [0.5, 0.75]})
+    saved(tmp_path / "x", "blind", {"mef_ssim": [0.25, 0.5]})
+    found = cells(tool.written(page("stacks x psnr_target,mef_ssim"), tmp_path))
+    assert found[0] == ["", "PSNR to the target", "MEF-SSIM"]
+    assert [row[1:] for row in found[2:]] == [["40.0", "0.625"], ["20.0", "0.625"], ["–", "0.375"]]
+
+
 def test_agreement_is_of_the_rows_that_have_both(tool: ModuleType, tmp_path: Path) -> None:
     for place, (en, sd, sf) in enumerate([(1.0, 9.0, 5.0), (2.0, 8.0, 7.0), (3.0, 7.0, 6.0)]):
         values = {name.lower(): [place + 1.0] * 2 for name in tool.PAIRS}

@@ -119,3 +119,28 @@ def pairs(root: Path, a: str, b: str, stems: tuple[str, ...] = ("01", "02", "x3"
         save(root / a / f"{stem}.png", picture(number + 5, 12, 16, grey=True))
         save(root / b / f"{stem}.bmp", picture(number, 12, 16))
     return root
+
+
+def stacks(root: Path, *places: str) -> Path:
+    """Two stacks of two pictures in the first place, of three in the second, named as those of Lytro."""
+    for more, place in enumerate(places):
+        for number, letter in ((n, letter) for n in (1, 2) for letter in "ABC"[: 2 + more]):
+            save(root / place / f"lytro-{number:02d}-{letter}.png", picture(9 * number + ord(letter) + more, 24, 32))
+    return root
+
+
+def real_mff(root: Path) -> Path:
+    """Two pairs with a truth: folders imageA, imageB and Fusion."""
+    for place, letter in (("imageA", "A"), ("imageB", "B"), ("Fusion", "F")):
+        for number in (1, 10):
+            save(root / place / f"{number}_{letter}.png", picture(number + ord(letter), 24, 32))
+    return root
+
+
+def scenes(root: Path) -> Path:
+    """Two scenes of two exposures, a folder each, as MEFB has them; the brighter one comes first by name."""
+    for number, name in enumerate(("Arno", "Cave")):
+        for level, file in ((1, f"{name}_B.png"), (4, "_MDF0001.png")):
+            save(root / name / file, picture(number, 24, 32) // level)
+        (root / name / "ev.txt").write_text("-2 0")
+    return root

@@ -86,12 +86,20 @@ class LoadedMethod:
             DataError: the method cannot fuse this pair.
             MeasurementError: out of memory.
         """
+        return self.fuse_views(np.stack((a, b)), tile=tile, memory=memory)
+
+    def fuse_views(self, views: np.ndarray, *, tile: Tile = "auto", memory: int | None = None) -> np.ndarray:
+        """The same of a stack, float32 (V,H,W) in [0,1]; the method was loaded for so many views.
+
+        Raises:
+            DataError, MeasurementError: as :meth:`fuse_luminance`.
+        """
         import torch
 
         from fusionbench.models.tiling import fuse_any_size
 
-        height, width = a.shape
-        pair = torch.from_numpy(np.stack((a, b)))[None, :, None].to(self.device)
+        height, width = views.shape[1:]
+        pair = torch.from_numpy(views)[None, :, None].to(self.device)
         try:
             with torch.no_grad(), nullcontext() if self.shared else self._turn:
                 fused = fuse_any_size(self.model, pair, tile=tile, memory=memory)
@@ -123,6 +131,7 @@ def load_method(
     params: Mapping[str, Any] | None = None,
     device: str = "auto",
     size: tuple[int, int] = NOMINAL_SIZE,
+    views: int = 2,
 ) -> LoadedMethod:
     """Make a method ready.
 
@@ -134,6 +143,7 @@ def load_method(
             where the model has it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         size: height and width of the images, for models that are built for one size.
+        views: how many images are fused into one.
 
     Raises:
         UsageError: an unknown name, parameters or weights where none belong, a model that fuses no pairs, or one that
@@ -150,7 +160,7 @@ def load_method(
     from fusionbench.models import MODELS
     from fusionbench.training.runtime import find_device
 
-    spec, chosen, params = ImageSpec(1, *size, 2), find_device(device), dict(params or {})
+    spec, chosen, params = ImageSpec(1, *size, views), find_device(device), dict(params or {})
     if isinstance(method, type):
         name = method.__name__
         raise UsageError(f"{name} is a class; give an object of it, such as {name}(ImageSpec(1, 256, 256, 2))")

@@ -21,6 +21,8 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
     "fusionbench.protocols",
     {
         "masked/1": "fusionbench.evaluation.protocols.masked:PROTOCOL",
+        "multi-exposure/1": "fusionbench.evaluation.protocols.multi_exposure:PROTOCOL",
+        "multi-focus/1": "fusionbench.evaluation.protocols.multi_focus:PROTOCOL",
         "pairs/1": "fusionbench.evaluation.protocols.pairs:PROTOCOL",
     },
     see="fusionbench list protocols",

@@ -210,7 +210,7 @@ class BaseProtocol(ABC):
             model=subject.identity,
             dataset=data.identity,
             protocol=self.identity(options, data),
-            metrics=self.metrics(subject.model),
+            metrics=self.metrics_on(subject.model, data),
             training=subject.training,
         )
         result = make_result(identity, title=title or subject.title, family=subject.family, model_code=subject.code)
@@ -239,6 +239,10 @@ class BaseProtocol(ABC):
     def metrics(self, model: Model) -> dict[str, str]:
         """Score of the model -> version of its metric; part of the identity."""
         raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")
+
+    def metrics_on(self, model: Model, data: Any) -> dict[str, str]:
+        """Those of :meth:`metrics` that can have a value on these data; all of them unless overridden."""
+        return self.metrics(model)
 
     def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
         """Scores of a model (on the device that it lies on) by their key, and the values image by image.

@@ -7,14 +7,15 @@
     guided-filter             base and detail weighted by saliency, weights smoothed along      Li, Kang, Hu 2013
                               the edges of the sources
 
-All take two grey views of any size, have no weights to train, and compute in float64, so that an image does not depend
+All take two grey views of any size or more of them (a stack: of the coefficients of all views the strongest is kept, of
+the base the mean is taken), have no weights to train, and compute in float64, so that an image does not depend
 on its batch, up to rare differences in the last bit of the float32 result. Differences from the papers: pyramids
 reflect the image at its border; the guided filter uses the paper's r and ε on images in [0,1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -27,11 +28,16 @@ from fusionbench.models.pairs.base import PairModel
 
 _NOTHING: Mapping[str, Preset] = {"default": Preset(note="nothing to train")}
 _PAPER: Mapping[str, Preset] = {"default": Preset(note="the paper's parameters; nothing to train")}
+STACKS = ("average", "laplacian-pyramid", "wavelet", "guided-filter", "exposure-fusion")  # rows that people look for
 _KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 class PairRow(nn.Module):
     """A fixed fusion rule for two grey views; a subclass implements ``combine``.
+
+    One that is defined for any number of views implements ``combine_all`` in its place. It then takes stacks of three
+    views or more, of which some may be absent: what is there is fused, one view is given back as it is, and without any
+    the image is a flat ½.
 
     Raises:
         UsageError: another number of views or channels.
@@ -46,15 +52,27 @@ class PairRow(nn.Module):
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__()
-        if (spec.views, spec.channels) != (2, 1):
+        if spec.channels != 1 or spec.views < 2 or (spec.views > 2 and not self.takes_stacks()):
+            stacks = (
+                "" if self.takes_stacks() else f"; of more views `{'`, `'.join(STACKS[:-1])}` and `{STACKS[-1]}` do"
+            )
             raise UsageError(
                 f"{self.title} fuses two grey views; this data set has {spec.views} view(s) of {spec.channels} "
-                "channel(s): use a pairs set"
+                f"channel(s): use a pairs set{stacks if spec.views > 2 else ''}"
             )
         self.spec = spec
 
+    @classmethod
+    def takes_stacks(cls) -> bool:
+        """Whether the rule is defined for more than two views."""
+        return cls.combine_all is not PairRow.combine_all
+
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         """The fused image (N,1,H,W) of a and b (N,1,H,W), float64 in [0,1], any H and W."""
+        return self.combine_all([a, b])
+
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        """The same of two views or more; by default of two alone."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -64,8 +82,26 @@ class PairRow(nn.Module):
         Raises:
             UsageError: an incomplete pair, or views of another kind.
         """
+        if self.spec.views > 2:
+            return self._fuse_stacks(batch).clamp(0, 1).float()
         a, b = PairModel.pair(self, batch)  # type: ignore[arg-type]  # it uses the title only
         return self.combine(a.double(), b.double()).clamp(0, 1).float()
+
+    def _fuse_stacks(self, batch: Batch) -> Tensor:
+        count, channels = batch.views.shape[1:3]
+        if channels != 1 or count < 2:
+            raise UsageError(f"{self.title} fuses grey views, two or more, not {count} of {channels} channel(s)")
+        views = batch.views.double()
+        if batch.present_count == batch.present.numel() or bool(batch.present.all()):
+            return self.combine_all(views.unbind(1))
+        fused = []
+        for stack, present in zip(views, batch.present.tolist(), strict=True):
+            there = [view[None] for view, is_there in zip(stack, present, strict=True) if is_there]
+            if len(there) > 1:
+                fused.append(self.combine_all(there))
+            else:
+                fused.append(there[0] if there else torch.full_like(stack[:1], 0.5))
+        return torch.cat(fused) if fused else views[:, 0]
 
 
 class CopyA(PairRow):
@@ -84,8 +120,8 @@ class CopyA(PairRow):
     title = "copy of source A"
     receptive_radius: ClassVar[int] = 0
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        return a
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        return views[0]
 
 
 class CopyB(PairRow):
@@ -104,8 +140,8 @@ class CopyB(PairRow):
     title = "copy of source B"
     receptive_radius: ClassVar[int] = 0
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        return b
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        return views[1]
 
 
 class Average(PairRow):
@@ -124,8 +160,8 @@ class Average(PairRow):
     title = "average of the sources"
     receptive_radius: ClassVar[int] = 0
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        return (a + b) / 2
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        return total(views) / len(views)
 
 
 class _Pyramid(PairRow):
@@ -177,14 +213,14 @@ class LaplacianPyramid(_Pyramid):
     title = "Laplacian pyramid"
     reference = "Burt, Adelson 1983, IEEE Trans. Commun. 31(4), 532–540"
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        steps_a, steps_b = self.pyramid(a), self.pyramid(b)
-        fused = (steps_a[-1] + steps_b[-1]) / 2
-        for place in reversed(range(len(steps_a) - 1)):
-            detail_a = steps_a[place] - expand(steps_a[place + 1], steps_a[place])
-            detail_b = steps_b[place] - expand(steps_b[place + 1], steps_b[place])
-            chosen = torch.where(detail_a.abs() >= detail_b.abs(), detail_a, detail_b)
-            fused = expand(fused, steps_a[place]) + chosen
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        steps = [self.pyramid(view) for view in views]
+        fused = total([each[-1] for each in steps]) / len(steps)
+        for place in reversed(range(len(steps[0]) - 1)):
+            chosen, *others = (each[place] - expand(each[place + 1], each[place]) for each in steps)
+            for detail in others:
+                chosen = torch.where(chosen.abs() >= detail.abs(), chosen, detail)
+            fused = expand(fused, steps[0][place]) + chosen
         return fused
 
 
@@ -207,14 +243,14 @@ class ContrastPyramid(_Pyramid):
     reference = "Toet 1989, Pattern Recognit. Lett. 9(4), 245–253"
     FLOOR: ClassVar[float] = 1 / 255  # one grey level, added to both sides of a ratio against division by zero
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        steps_a, steps_b = self.pyramid(a + self.FLOOR), self.pyramid(b + self.FLOOR)
-        fused = (steps_a[-1] + steps_b[-1]) / 2
-        for place in reversed(range(len(steps_a) - 1)):
-            ratio_a = steps_a[place] / expand(steps_a[place + 1], steps_a[place])
-            ratio_b = steps_b[place] / expand(steps_b[place + 1], steps_b[place])
-            chosen = torch.where((ratio_a - 1).abs() >= (ratio_b - 1).abs(), ratio_a, ratio_b)
-            fused = expand(fused, steps_a[place]) * chosen
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        steps = [self.pyramid(view + self.FLOOR) for view in views]
+        fused = total([each[-1] for each in steps]) / len(steps)
+        for place in reversed(range(len(steps[0]) - 1)):
+            chosen, *others = (each[place] / expand(each[place + 1], each[place]) for each in steps)
+            for ratio in others:
+                chosen = torch.where((chosen - 1).abs() >= (ratio - 1).abs(), chosen, ratio)
+            fused = expand(fused, steps[0][place]) * chosen
         return fused - self.FLOOR
 
 
@@ -278,6 +314,31 @@ class GuidedFilter(PairRow):
                 layers = [x - smooth_x for x, smooth_x in zip((a, b), layers, strict=True)]
             fused = fused + share * layers[0] + (1 - share) * layers[1]
         return fused
+
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        """As ``combine``, of whose two views it gives the same up to rounding; the most salient view wins a pixel."""
+        if len(views) == 2:
+            return self.combine(*views)
+        winner = torch.stack([saliency(view) for view in views]).argmax(0)  # the first of equals
+        fused = torch.zeros_like(views[0])
+        for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):
+            weighted, sums = torch.zeros_like(fused), torch.zeros_like(fused)
+            plain = torch.zeros_like(fused)  # of equal weights, where all of them vanish
+            for number, view in enumerate(views):
+                weight = guided((winner == number).to(view), view, radius, eps).clamp(0, 1)
+                part = box_mean(view, self.base_size // 2)
+                part = view - part if layer == "detail" else part
+                weighted, sums, plain = weighted + weight * part, sums + weight, plain + part / len(views)
+            fused = fused + torch.where(sums > 0, weighted / torch.where(sums > 0, sums, 1.0), plain)
+        return fused
+
+
+def total(views: Sequence[Tensor]) -> Tensor:
+    """The sum of images, in their order."""
+    result = views[0]
+    for view in views[1:]:
+        result = result + view
+    return result
 
 
 def saliency(x: Tensor) -> Tensor:

@@ -8,10 +8,12 @@ They show what a metric gives for a choice and for contrast alone, which a fusio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from fusionbench.models.classical.pyramids import PairRow
+from fusionbench.models.classical.pyramids import PairRow, total
 
 
 class BetterCopy(PairRow):
@@ -30,9 +32,13 @@ class BetterCopy(PairRow):
     title = "better copy"
     bytes_per_pixel = 48
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        first = squared_frequency(a) >= squared_frequency(b) * (1 - 1e-12)  # rounding decides no tie
-        return torch.where(first[:, None, None, None], a, b)
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        best, most = views[0], squared_frequency(views[0])
+        for view in views[1:]:
+            frequency = squared_frequency(view)
+            kept = most >= frequency * (1 - 1e-12)  # rounding decides no tie
+            best, most = torch.where(kept[:, None, None, None], best, view), torch.where(kept, most, frequency)
+        return best
 
 
 class StretchedAverage(PairRow):
@@ -51,8 +57,8 @@ class StretchedAverage(PairRow):
     title = "stretched average"
     bytes_per_pixel = 48
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        mean = (a + b) / 2
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
+        mean = total(views) / len(views)
         low, high = mean.amin((-2, -1), keepdim=True), mean.amax((-2, -1), keepdim=True)
         spread = high - low
         return torch.where(spread > 0, (mean - low) / torch.where(spread > 0, spread, 1.0), mean)

@@ -8,7 +8,7 @@ Li, Manjunath, Mitra 1995 describe the window and the vote; a size of 1 disables
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -81,26 +81,28 @@ class Wavelet(PairRow):
         taps = max(self.wavelet.dec_len, self.wavelet.rec_len) - 1
         return int(2 * taps * (2**self.levels - 1) + 2**self.levels * (self.window // 2 + self.vote // 2))
 
-    def combine(self, a: Tensor, b: Tensor) -> Tensor:
+    def combine_all(self, views: Sequence[Tensor]) -> Tensor:
         import pywt
 
-        height, width = a.shape[-2:]
+        height, width = views[0].shape[-2:]
         levels = min(self.levels, pywt.dwt_max_level(min(height, width), self.wavelet.dec_len))
-        first, second = (
-            pywt.wavedec2(x.cpu().numpy(), self.wavelet, mode="symmetric", level=levels, axes=(-2, -1)) for x in (a, b)
-        )
-        fused: list[object] = [(first[0] + second[0]) / 2]
-        for bands_a, bands_b in zip(first[1:], second[1:], strict=True):
-            fused.append(tuple(self.chosen(x, y, a.device) for x, y in zip(bands_a, bands_b, strict=True)))
+        found = [
+            pywt.wavedec2(x.cpu().numpy(), self.wavelet, mode="symmetric", level=levels, axes=(-2, -1)) for x in views
+        ]
+        fused: list[object] = [np.sum([each[0] for each in found], axis=0) / len(found)]
+        for bands in zip(*(each[1:] for each in found), strict=True):  # a level: of each view three bands
+            fused.append(tuple(self.chosen(band, views[0].device) for band in zip(*bands, strict=True)))
         # the inverse of an odd side is one pixel longer
         image = pywt.waverec2(fused, self.wavelet, mode="symmetric", axes=(-2, -1))[..., :height, :width]
-        return torch.from_numpy(np.ascontiguousarray(image)).to(a)
+        return torch.from_numpy(np.ascontiguousarray(image)).to(views[0])
 
-    def chosen(self, a: np.ndarray, b: np.ndarray, device: torch.device) -> np.ndarray:
+    def chosen(self, bands: Sequence[np.ndarray], device: torch.device) -> np.ndarray:
         """Coefficients (N,1,h,w) of the source that is more active there, and in most of the vote's square."""
-        x, y = (torch.from_numpy(band).to(device) for band in (a, b))
+        found = torch.stack([torch.from_numpy(band).to(device) for band in bands])
         half = self.window // 2
-        active = [F.max_pool2d(band.abs(), self.window, 1, half) for band in (x, y)]
-        take_a = (active[0] >= active[1]).to(x)
-        share = F.avg_pool2d(take_a, self.vote, 1, self.vote // 2, count_include_pad=False)
-        return torch.where(share >= 0.5, x, y).cpu().numpy()
+        active = torch.stack([F.max_pool2d(band.abs(), self.window, 1, half) for band in found])
+        winner = active.argmax(0)  # the first of equals
+        votes = [(winner == number).to(found) for number in range(len(found))]
+        share = [F.avg_pool2d(vote, self.vote, 1, self.vote // 2, count_include_pad=False) for vote in votes]
+        elected = torch.stack(share).argmax(0, keepdim=True)
+        return found.gather(0, elected)[0].cpu().numpy()

@@ -36,7 +36,7 @@ def test_a_suite_runs_and_goes_on(place: Path) -> None:
     assert len({result.id for result in results}) == 3
     for result in results:
         protocol = result.identity.protocol
-        assert (protocol.name, protocol.version, protocol.params) == ("multi-focus", "1", {"blur": 3.0})
+        assert (protocol.name, protocol.version, protocol.params) == ("soft-halves", "1", {"blur": 3.0})
         assert result.status == "verified" and list(result.scores) == ["psnr_target", "ssim_target"]
     # the copy of view 0, by hand: only its blurred half differs from the scene
     from scipy.ndimage import gaussian_filter
@@ -61,7 +61,7 @@ def test_the_command_line_evaluates_compares_and_builds_pages(
     assert code == 0, err
     assert run(capsys, "generate", "pairs-demo-patches")[0] == 0
     assert run(capsys, "train", "average", "--data", "pairs-demo-patches", "--out", "run", "--device", "cpu")[0] == 0
-    words = ["evaluate", "run", "--data", "pairs-demo", "--protocol", "multi-focus", "--device", "cpu"]
+    words = ["evaluate", "run", "--data", "pairs-demo", "--protocol", "soft-halves", "--device", "cpu"]
     code, out, err = run(capsys, *words, "--option", "blur=3.0", "--json")
     assert code == 0, err
     found = json.loads(out)
@@ -73,17 +73,17 @@ def test_the_command_line_evaluates_compares_and_builds_pages(
     code, out, err = run(capsys, "-q", *words, "--option", "blurr=2")
     assert code == 2 and "Did you mean 'blur'" in err
     code, out, err = run(capsys, "-q", *words, "--option", "blur=much")
-    assert code == 2 and "multi-focus/1" in err and "blur" in err
+    assert code == 2 and "soft-halves/1" in err and "blur" in err
     code, out, err = run(capsys, "-q", "run", "focus.toml", "--samples", 5)
     assert code == 2 and "focus has one image a pair and no draws: leave out --samples" in err
 
     code, out, err = run(capsys, "compare", "results/pairs-demo-focus", "--json")
     assert code == 0, err
-    assert json.loads(out)["protocol"] == "multi-focus 1"
+    assert json.loads(out)["protocol"] == "soft-halves 1"
     code, out, err = run(capsys, "board", "results", "--out", "site")
     assert code == 0, err
     pages = "".join(path.read_text(encoding="utf-8") for path in Path("site").glob("*.html"))
-    assert "Multi-focus pairs: " in pages and "PSNR to the target" in pages
+    assert "Pairs with a soft half each: " in pages and "PSNR to the target" in pages
 
 
 def test_results_are_shown_where_the_package_is_not_installed(
@@ -92,12 +92,12 @@ def test_results_are_shown_where_the_package_is_not_installed(
     (tmp_path / "focus.toml").write_text(SUITE)
     with focus.installed(tmp_path / "package"):
         run_suite(tmp_path / "focus.toml", out=tmp_path / "results", device="cpu")
-    assert known_protocol("multi-focus/1") is None
+    assert known_protocol("soft-halves/1") is None
     code, _, err = run(capsys, "board", tmp_path / "results", "--out", tmp_path / "site")
     assert code == 0, err
-    assert "Multi-focus: " in "".join(path.read_text("utf-8") for path in (tmp_path / "site").glob("*.html"))
+    assert "Soft-halves: " in "".join(path.read_text("utf-8") for path in (tmp_path / "site").glob("*.html"))
     with pytest.raises(
-        DataError, match=r"focus\.toml: not a suite: `protocol\.name`: Unknown protocol 'multi-focus/1'"
+        DataError, match=r"focus\.toml: not a suite: `protocol\.name`: Unknown protocol 'soft-halves/1'"
     ):
         load_suite(tmp_path / "focus.toml")
 
@@ -105,17 +105,17 @@ def test_results_are_shown_where_the_package_is_not_installed(
 def test_the_listings_name_it_and_where_it_is_from(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "list", "protocols", "--json")
     cards = {card["name"]: card for card in json.loads(out)}
-    assert code == 0 and list(cards) == ["masked/1", "multi-focus/1", "pairs/1"]
-    assert cards["multi-focus/1"]["origin"] == "my-focus 0.1.0"
-    code, out, _ = run(capsys, "describe", "multi-focus/1")
+    assert code == 0 and list(cards) == ["masked/1", "multi-exposure/1", "multi-focus/1", "pairs/1", "soft-halves/1"]
+    assert cards["soft-halves/1"]["origin"] == "my-focus 0.1.0"
+    code, out, _ = run(capsys, "describe", "soft-halves/1")
     assert code == 0 and "blur: 2.0" in out and "psnr_target" in out
-    assert find_protocol("multi-focus") is PROTOCOLS.get("multi-focus/1")
+    assert find_protocol("soft-halves") is PROTOCOLS.get("soft-halves/1")
 
 
 def test_what_a_suite_says_wrongly_is_one_line_that_names_the_file(place: Path) -> None:
     path = place / "focus.toml"
     for old, new, said in (
-        ("multi-focus/1", "multi-focsu/1", "Did you mean 'multi-focus/1'"),
+        ("soft-halves/1", "soft-halvse/1", "Did you mean 'soft-halves/1'"),
         ("blur = 3.0", "blur = 'much'", r"protocol\.blur"),
         ("blur = 3.0", "draws = 5", r"`protocol\.draws` belongs to the protocol masked/1"),
         ("blur = 3.0", "bluur = 3.0", r"bluur"),
@@ -124,8 +124,8 @@ def test_what_a_suite_says_wrongly_is_one_line_that_names_the_file(place: Path) 
         path.write_text(SUITE.replace(old, new))
         with pytest.raises(DataError, match=rf"focus\.toml: not a suite: .*{said}"):
             load_suite(path)
-    path.write_text(SUITE.replace('"multi-focus/1"\nblur = 3.0', '"masked/1"\nblur = 3.0'))
-    with pytest.raises(DataError, match=r"`protocol\.blur` belongs to the protocol multi-focus/1"):
+    path.write_text(SUITE.replace('"soft-halves/1"\nblur = 3.0', '"masked/1"\nblur = 3.0'))
+    with pytest.raises(DataError, match=r"`protocol\.blur` belongs to the protocol soft-halves/1"):
         load_suite(path)
 
 
@@ -134,12 +134,12 @@ def test_a_package_that_cannot_be_imported_stops_only_its_own_suites(
 ) -> None:
     (tmp_path / "focus.toml").write_text(SUITE)
     with focus.installed(tmp_path / "package", target="my_focus:NOTHING"):
-        with pytest.raises(DataError, match=r"multi-focus/1' of my-focus 0\.1\.0 cannot be loaded"):
+        with pytest.raises(DataError, match=r"soft-halves/1' of my-focus 0\.1\.0 cannot be loaded"):
             load_suite(tmp_path / "focus.toml")
         assert load_suite("pairs-demo").protocol.name == "pairs/1"
         code, out, _ = run(capsys, "list", "protocols", "--json")
         cards = {card["name"]: card for card in json.loads(out)}
-        assert code == 0 and "cannot be loaded" in cards["multi-focus/1"]["error"]
+        assert code == 0 and "cannot be loaded" in cards["soft-halves/1"]["error"]
 
 
 def test_folders_of_images_are_refused_where_the_protocol_cannot_score_them(place: Path) -> None:

@@ -48,7 +48,7 @@ def test_decisions_against_a_plain_loop() -> None:
     expected = np.empty_like(first)
     for i, j in np.ndindex(first.shape):
         expected[i, j] = (a if around(first, i, j, 1).mean() >= 0.5 else b)[0, 0, i, j]
-    assert np.array_equal(model.chosen(a, b, torch.device("cpu"))[0, 0], expected)
+    assert np.array_equal(model.chosen([a, b], torch.device("cpu"))[0, 0], expected)
     assert not np.array_equal(expected, np.where(first > 0, a, b)[0, 0])  # the vote had a say
 
 
