@@ -8,16 +8,20 @@ units execute fast. The tests compare the two.
 from __future__ import annotations
 
 import functools
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
 
 from fusionbench.metrics._gradients import divided, multiplied, root, subtracted
 from fusionbench.metrics._images import BAND, Array, Image, namespace
+from fusionbench.metrics._kernel import Loops
+from fusionbench.synth.kernel import whole
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
 Order = Literal["matlab", "octave", "window"]  # in which published code adds the terms of a 3×3 sum
 _CV2 = {"valid": 0, "zero": 0, "replicate": 1, "reflect": 4, "symmetric": 2}  # OpenCV's numbers, which it never changes
+SECONDS = 0.25e-9  # a weight and pixel without compiled code
 _BLOCK = 32  # outputs per block of the banded product
 
 
@@ -43,20 +47,43 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
     """
     columns = rows if columns is None else columns
     if isinstance(x, np.ndarray):
-        import cv2
-
         if border != "valid":
+            import cv2
+
             return cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
-        # one call of sepFilter2D takes two thirds of the time, and rounds otherwise: where 8-bit products saturate, VIF
-        # is rounding errors divided by each other, and one of MATLAB's 225 values was missed by 2e-7, not 5e-8
-        y = x
-        if len(columns) > 1:
-            y = cv2.filter2D(y, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)
-        if len(rows) > 1:
-            y = cv2.filter2D(y, -1, rows[None], borderType=cv2.BORDER_CONSTANT)
-        return _inside(y, len(columns), len(rows))
+        return _valid_sums(x, x, False, rows, columns)
     x = pad(x, len(columns) // 2, len(rows) // 2, border)
     return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)
+
+
+def products(x: Array, y: Array, weights: np.ndarray, border: Border = "valid") -> Array:
+    """:func:`separable` of ``x·y`` with one window for both axes."""
+    if border == "valid" and isinstance(x, np.ndarray):
+        return _valid_sums(x, y, True, weights, weights)
+    return separable(x * y, weights, border=border)
+
+
+def _valid_sums(x: np.ndarray, y: np.ndarray, product: bool, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Of ``x``, or of ``x·y``, by compiled code where there is any: with the same bits."""
+    height, width = x.shape[0] - len(columns) + 1, x.shape[1] - len(rows) + 1
+    loops = LOOPS.compiled(SECONDS * height * width * (len(rows) + len(columns)))
+    if loops is None or max(len(rows), len(columns)) > loops.TAPS or min(height, width) < 1:
+        return _filtered(x * y if product else x, rows, columns)
+    out = np.empty((height, width))
+    loops.window_sums(whole(x), whole(y), product, columns, rows, 1, out)
+    return out
+
+
+def _filtered(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    import cv2
+
+    # one call of sepFilter2D takes two thirds of the time, and rounds otherwise: where 8-bit products saturate, VIF
+    # is rounding errors divided by each other, and one of MATLAB's 225 values was missed by 2e-7, not 5e-8
+    if len(columns) > 1:
+        x = cv2.filter2D(x, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)
+    if len(rows) > 1:
+        x = cv2.filter2D(x, -1, rows[None], borderType=cv2.BORDER_CONSTANT)
+    return _inside(x, len(columns), len(rows))
 
 
 def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -65,11 +92,13 @@ def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
     return x[down : len(x) - (height - 1 - down), right : x.shape[1] - (width - 1 - right)]
 
 
-def _box(x: Array, weights: np.ndarray, border: Border, whole: bool) -> Array:
-    """:func:`separable` with one window for both axes; sums over boxes of ``whole`` numbers are exact, and run on."""
-    if not (whole and isinstance(x, np.ndarray) and weights is ones(len(weights))):
-        return separable(x, weights, border=border)
+def _box(x: Array, y: Array | None, weights: np.ndarray, border: Border, exact: bool) -> Array:
+    """Sums of ``x``, or of ``x·y``, under one window for both axes; over boxes of whole numbers, ``exact``, they run on."""
+    if not (exact and isinstance(x, np.ndarray) and weights is ones(len(weights))):
+        return separable(x, weights, border=border) if y is None else products(x, y, weights, border)
     import cv2
+
+    x = x if y is None else x * y
 
     size = (len(weights), len(weights))
     y = cv2.boxFilter(x, -1, size, normalize=False, borderType=_CV2[border])
@@ -207,9 +236,9 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
     """
 
     def compute() -> tuple[Array, Array]:
-        x, whole = image.pixels, image.grey is not None
-        mean = _box(x, weights, border, whole)
-        square = _box(x * x, weights, border, whole)
+        x, exact = image.pixels, image.grey is not None
+        mean = _box(x, None, weights, border, exact)
+        square = _box(x, x, weights, border, exact)
         return _central(mean, mean, square, _weight(weights))
 
     return image.cached(("moments", key), compute)
@@ -217,8 +246,8 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
 
 def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Array) -> Array:
     """Local covariance of two images, given the product ``means`` of their local means."""
-    whole = x.grey is not None and y.grey is not None
-    product = _box(x.pixels * y.pixels, weights, border, whole)
+    exact = x.grey is not None and y.grey is not None
+    product = _box(x.pixels, y.pixels, weights, border, exact)
     weight = _weight(weights)
     if weight != 1:
         product = divided(product, weight)
@@ -236,3 +265,19 @@ def _central(mean_x: Array, mean_y: Array, product: Array, weight: float) -> tup
     # weight * sum(xy) - sum(x) sum(y) of whole numbers is exact in float64
     spread = subtracted(multiplied(product, weight), mean_x * mean_y)
     return mean_x / weight, divided(spread, weight**2)
+
+
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of OpenCV's filters, of every number of weights and at the ends of tiles."""
+    x = (np.arange(60 * 300) * 37 % 251).reshape(60, 300) ** 1.3
+    for taps in (1, 3, 5, 7, 8, 9, 10, 11, 17):
+        weights, other = gaussian(taps, 0.2 * taps), gaussian(5, 1.0)
+        for product in (False, True):
+            out = np.empty((61 - taps, 296))
+            loops.window_sums(x, x[::-1].copy(), product, weights, other, 1, out)
+            if not np.array_equal(out, _filtered(x * x[::-1] if product else x, other, weights)):
+                return False
+    return True
+
+
+LOOPS = Loops("sums under windows", "fusionbench.metrics._windows_compiled", _agrees)

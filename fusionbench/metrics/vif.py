@@ -9,7 +9,7 @@ import numpy as np
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import added, divided, filled, multiplied, subtracted, subtracted_from
 from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side, whole_levels
-from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, separable
+from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, products, separable
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
 MIN_SIDE = 41  # below it the fourth scale is empty
@@ -120,8 +120,11 @@ def statistics(image: Image, scale: int, form: tuple[str, str, Border]) -> tuple
 def covariance_at_scale(x: Image, y: Image, scale: int, form: tuple[str, str, Border]) -> Array:
     """Local covariance of two images of one scale."""
     arithmetic, window, border = form
-    product = _saturated(x, y) if arithmetic == "uint8" and scale == 0 else x.pixels * y.pixels
-    result = separable(product, taps(scale, window), border=border)
+    weights = taps(scale, window)
+    if arithmetic == "uint8" and scale == 0:
+        result = separable(_saturated(x, y), weights, border=border)
+    else:
+        result = products(x.pixels, y.pixels, weights, border)
     return subtracted(result, statistics(x, scale, form)[0] * statistics(y, scale, form)[0])
 
 
