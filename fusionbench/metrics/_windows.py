@@ -51,26 +51,48 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
             import cv2
 
             return cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
-        return _valid_sums(x, x, False, rows, columns)
+        return _valid_sums(x, rows, columns)
     x = pad(x, len(columns) // 2, len(rows) // 2, border)
     return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)
 
 
-def products(x: Array, y: Array, weights: np.ndarray, border: Border = "valid") -> Array:
-    """:func:`separable` of ``x·y`` with one window for both axes."""
+Means = tuple[Array, Array]
+
+
+def products(x: Array, y: Array, weights: np.ndarray, border: Border = "valid", means: Means | None = None) -> Array:
+    """:func:`separable` of ``x·y`` with one window for both axes, less the product of the ``means`` of both."""
     if border == "valid" and isinstance(x, np.ndarray):
-        return _valid_sums(x, y, True, weights, weights)
-    return separable(x * y, weights, border=border)
+        return _valid_sums(x, weights, weights, y, means)
+    found = separable(x * y, weights, border=border)
+    return found if means is None else subtracted(found, means[0] * means[1])
 
 
-def _valid_sums(x: np.ndarray, y: np.ndarray, product: bool, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _valid_sums(
+    x: np.ndarray, rows: np.ndarray, columns: np.ndarray, y: np.ndarray | None = None, means: Means | None = None
+) -> np.ndarray:
     """Of ``x``, or of ``x·y``, by compiled code where there is any: with the same bits."""
     height, width = x.shape[0] - len(columns) + 1, x.shape[1] - len(rows) + 1
     loops = LOOPS.compiled(SECONDS * height * width * (len(rows) + len(columns)))
     if loops is None or max(len(rows), len(columns)) > loops.TAPS or min(height, width) < 1:
-        return _filtered(x * y if product else x, rows, columns)
-    out = np.empty((height, width))
-    loops.window_sums(whole(x), whole(y), product, columns, rows, 1, out)
+        found = _filtered(x if y is None else x * y, rows, columns)
+        return found if means is None else subtracted(found, means[0] * means[1])
+    return _compiled_sums(loops, x, rows, columns, y, means)
+
+
+def _compiled_sums(
+    loops: ModuleType,
+    x: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    y: np.ndarray | None,
+    means: Means | None,
+    step: int = 1,
+) -> np.ndarray:
+    out = np.empty(((x.shape[0] - len(columns)) // step + 1, x.shape[1] - len(rows) + 1))
+    less = (out, out) if means is None else (whole(means[0]), whole(means[1]))
+    x = whole(x)
+    of_y = x if y is None else whole(y)
+    loops.window_sums(x, of_y, y is not None, columns, rows, step, *less, means is not None, out)
     return out
 
 
@@ -93,7 +115,7 @@ def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _box(x: Array, y: Array | None, weights: np.ndarray, border: Border, exact: bool) -> Array:
-    """Sums of ``x``, or of ``x·y``, under one window for both axes; over boxes of whole numbers, ``exact``, they run on."""
+    """Sums of ``x``, or of ``x·y``, under one window; over boxes of whole numbers, ``exact``, as running sums."""
     if not (exact and isinstance(x, np.ndarray) and weights is ones(len(weights))):
         return separable(x, weights, border=border) if y is None else products(x, y, weights, border)
     import cv2
@@ -237,21 +259,22 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
 
     def compute() -> tuple[Array, Array]:
         x, exact = image.pixels, image.grey is not None
-        mean = _box(x, None, weights, border, exact)
-        square = _box(x, x, weights, border, exact)
-        return _central(mean, mean, square, _weight(weights))
+        total = _box(x, None, weights, border, exact)
+        if (weight := _weight(weights)) == 1:
+            return total, products(x, x, weights, border, (total, total))
+        return _central(total, _box(x, x, weights, border, exact), weight)
 
     return image.cached(("moments", key), compute)
 
 
-def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Array) -> Array:
-    """Local covariance of two images, given the product ``means`` of their local means."""
+def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Means) -> Array:
+    """Local covariance of two images, given their local means."""
     exact = x.grey is not None and y.grey is not None
-    product = _box(x.pixels, y.pixels, weights, border, exact)
     weight = _weight(weights)
-    if weight != 1:
-        product = divided(product, weight)
-    return subtracted(product, means)
+    if weight == 1:
+        return products(x.pixels, y.pixels, weights, border, means)
+    product = divided(_box(x.pixels, y.pixels, weights, border, exact), weight)
+    return subtracted(product, means[0] * means[1])
 
 
 def _weight(weights: np.ndarray) -> float:
@@ -259,12 +282,10 @@ def _weight(weights: np.ndarray) -> float:
     return total**2 if total > 1.5 else 1.0
 
 
-def _central(mean_x: Array, mean_y: Array, product: Array, weight: float) -> tuple[Array, Array]:
-    if weight == 1:
-        return mean_x, subtracted(product, mean_x * mean_y)
-    # weight * sum(xy) - sum(x) sum(y) of whole numbers is exact in float64
-    spread = subtracted(multiplied(product, weight), mean_x * mean_y)
-    return mean_x / weight, divided(spread, weight**2)
+def _central(total: Array, squares: Array, weight: float) -> tuple[Array, Array]:
+    """(mean, variance) from sums of so many whole numbers: ``weight·Σx² - (Σx)²`` is exact in float64."""
+    spread = subtracted(multiplied(squares, weight), total * total)
+    return total / weight, divided(spread, weight**2)
 
 
 def _agrees(loops: ModuleType) -> bool:
@@ -273,9 +294,14 @@ def _agrees(loops: ModuleType) -> bool:
     for taps in (1, 3, 5, 7, 8, 9, 10, 11, 17):
         weights, other = gaussian(taps, 0.2 * taps), gaussian(5, 1.0)
         for product in (False, True):
-            out = np.empty((61 - taps, 296))
-            loops.window_sums(x, x[::-1].copy(), product, weights, other, 1, out)
-            if not np.array_equal(out, _filtered(x * x[::-1] if product else x, other, weights)):
+            y = x[::-1] if product else None
+            found = _filtered(x if y is None else x * y, other, weights)
+            mean = _filtered(x, other, weights)
+            for means in (None, (mean, mean[::-1])):
+                expected = found if means is None else found - means[0] * means[1]
+                if not np.array_equal(_compiled_sums(loops, x, other, weights, y, means), expected):
+                    return False
+            if not np.array_equal(_compiled_sums(loops, x, other, weights, y, None, 2), found[::2]):
                 return False
     return True
 

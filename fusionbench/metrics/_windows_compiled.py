@@ -91,11 +91,19 @@ def _right(out: Any, x: Any, weights: Any, count: int) -> None:
             out[n] = (total + w2 * y[n + 2]) + w3 * y[n + 3]
 
 
-@njit(types.void(_given(2), _given(2), types.boolean, _given(1), _given(1), _COUNT, _made(2)), **_OPTIONS)
-def window_sums(x: Any, y: Any, product: bool, down: Any, right: Any, step: int, out: Any) -> None:
+@njit(
+    types.void(
+        _given(2), _given(2), types.boolean, _given(1), _given(1), _COUNT, _given(2), _given(2), types.boolean, _made(2)
+    ),
+    **_OPTIONS,
+)
+def window_sums(
+    x: Any, y: Any, product: bool, down: Any, right: Any, step: int, mean_x: Any, mean_y: Any, less: bool, out: Any
+) -> None:
     """Sums of ``x``, or of the ``product`` x·y, under the window outer(down, right), inside (H,W) only.
 
-    Into ``out`` ((H-k)//step+1,W-k'+1), of every ``step``-th row.
+    Into ``out`` ((H-k)//step+1,W-k'+1), of every ``step``-th row; ``less`` the product of the means, which have its
+    shape.
     """
     height, width = out.shape
     tile, sums = np.empty((step * (ROWS - 1) + TAPS) * _ROOM), np.empty(_ROOM)
@@ -115,4 +123,9 @@ def window_sums(x: Any, y: Any, product: bool, down: Any, right: Any, step: int,
                         to[n] = of_x[n]
             for row in range(rows):
                 _down(sums, tile[step * row * _ROOM :], down, needed)
-                _right(out[top + row, left : left + count], sums, right, count)
+                to = out[top + row, left : left + count]
+                _right(to, sums, right, count)
+                if less:
+                    of_x, of_y = mean_x[top + row, left:], mean_y[top + row, left:]
+                    for n in range(count):
+                        to[n] -= of_x[n] * of_y[n]
