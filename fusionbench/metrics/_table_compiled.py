@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit, types
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
@@ -89,6 +90,21 @@ def ssim_values(
         value = value if signed or value > 0 else 0.0
         numerator = value * (mean_f[n] * mean_s[n] + half_c1)
         covariance[n] = numerator / ((luminance_f[n] + luminance_s[n]) * (contrast_f[n] + contrast_s[n]))
+
+
+@njit(types.void(_given(2), _made(2), _made(2)), **_OPTIONS)
+def qabf_gradients(x: Any, strength: Any, tangent: Any) -> None:
+    """Strength and sy/-sx of Sobel's gradients of whole numbers (h+2,w+2), as in ``qabf._edge_gradients``."""
+    height, width = strength.shape
+    for row in range(height):
+        above, here, below = x[row], x[row + 1], x[row + 2]
+        of_strength, of_tangent = strength[row], tangent[row]
+        for n in range(width):
+            right, left = above[n + 2] + below[n + 2], above[n] + below[n]
+            sx = (right + 2 * here[n + 2]) - (left + 2 * here[n])
+            sy = (below[n] + 2 * below[n + 1] + below[n + 2]) - (above[n] + 2 * above[n + 1] + above[n + 2])
+            of_strength[n] = np.sqrt(sx * sx + sy * sy)
+            of_tangent[n] = sy / -sx if sx != 0 else np.inf
 
 
 @njit(types.void(*[_given(1)] * 4, _NUMBER, _NUMBER, _made(1), _made(1)), **_OPTIONS)
