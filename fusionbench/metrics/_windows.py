@@ -71,9 +71,9 @@ def _valid_sums(
     x: np.ndarray, rows: np.ndarray, columns: np.ndarray, y: np.ndarray | None = None, means: Means | None = None
 ) -> np.ndarray:
     """Of ``x``, or of ``x·y``, by compiled code where there is any: with the same bits."""
-    height, width = x.shape[0] - len(columns) + 1, x.shape[1] - len(rows) + 1
-    loops = LOOPS.compiled(SECONDS * height * width * (len(rows) + len(columns)))
-    if loops is None or max(len(rows), len(columns)) > loops.TAPS or min(height, width) < 1:
+    down, right = len(columns), len(rows)
+    loops = LOOPS.compiled(SECONDS * x.size * (down + right))
+    if loops is None or max(down, right) > loops.TAPS or x.shape[0] < down or x.shape[1] < right:
         found = _filtered(x if y is None else x * y, rows, columns)
         return found if means is None else subtracted(found, means[0] * means[1])
     return _compiled_sums(loops, x, rows, columns, y, means)
@@ -168,6 +168,9 @@ def downsample(image: Image, weights: np.ndarray, border: Border = "valid") -> A
     if image.xp is not np:
         return separable(image.pixels, weights)[..., ::2, ::2].contiguous()
     height, width = (side - 2 * halo for side in image.shape)
+    loops = LOOPS.compiled(SECONDS * 2 * len(weights) * image.count)
+    if loops is not None and min(height, width) > 0:  # in tiles of its own
+        return np.ascontiguousarray(_compiled_sums(loops, image.pixels, weights, weights, None, None, 2)[:, ::2])
     result = np.empty((-(-height // 2), -(-width // 2)))
     for place, band in enumerate(image.bands(halo)):
         # columns first, so that the pass along the rows filters half as many
