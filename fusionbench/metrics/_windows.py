@@ -71,12 +71,24 @@ def _valid_sums(
     x: np.ndarray, rows: np.ndarray, columns: np.ndarray, y: np.ndarray | None = None, means: Means | None = None
 ) -> np.ndarray:
     """Of ``x``, or of ``x·y``, by compiled code where there is any: with the same bits."""
-    down, right = len(columns), len(rows)
-    loops = LOOPS.compiled(SECONDS * x.size * (down + right))
-    if loops is None or max(down, right) > loops.TAPS or x.shape[0] < down or x.shape[1] < right:
+    loops = _loops(x, len(columns), len(rows))
+    if loops is None:
         found = _filtered(x if y is None else x * y, rows, columns)
         return found if means is None else subtracted(found, means[0] * means[1])
     return _compiled_sums(loops, x, rows, columns, y, means)
+
+
+def _loops(x: np.ndarray, down: int, right: int, sums: int = 1) -> ModuleType | None:
+    """Compiled code for so many sums under a window of so many rows and columns, if it can make them."""
+    loops = LOOPS.compiled(SECONDS * x.size * (down + right) * sums)
+    fits = loops is not None and max(down, right) <= loops.TAPS and x.shape[0] >= down and x.shape[1] >= right
+    return loops if fits else None
+
+
+def _compiled_moments(loops: ModuleType, x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, variance = np.empty((2, x.shape[0] - len(weights) + 1, x.shape[1] - len(weights) + 1))
+    loops.window_moments(whole(x), weights, mean, variance)
+    return mean, variance
 
 
 def _compiled_sums(
@@ -168,8 +180,8 @@ def downsample(image: Image, weights: np.ndarray, border: Border = "valid") -> A
     if image.xp is not np:
         return separable(image.pixels, weights)[..., ::2, ::2].contiguous()
     height, width = (side - 2 * halo for side in image.shape)
-    loops = LOOPS.compiled(SECONDS * 2 * len(weights) * image.count)
-    if loops is not None and min(height, width) > 0:  # in tiles of its own
+    loops = _loops(image.pixels, len(weights), len(weights))
+    if loops is not None:  # in tiles of its own
         return np.ascontiguousarray(_compiled_sums(loops, image.pixels, weights, weights, None, None, 2)[:, ::2])
     result = np.empty((-(-height // 2), -(-width // 2)))
     for place, band in enumerate(image.bands(halo)):
@@ -262,6 +274,10 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
 
     def compute() -> tuple[Array, Array]:
         x, exact = image.pixels, image.grey is not None
+        if border == "valid" and image.xp is np and _weight(weights) == 1:
+            loops = _loops(x, len(weights), len(weights), 2)
+            if loops is not None:
+                return _compiled_moments(loops, x, weights)
         total = _box(x, None, weights, border, exact)
         if (weight := _weight(weights)) == 1:
             return total, products(x, x, weights, border, (total, total))
@@ -306,7 +322,9 @@ def _agrees(loops: ModuleType) -> bool:
                     return False
             if not np.array_equal(_compiled_sums(loops, x, other, weights, y, None, 2), found[::2]):
                 return False
-    return True
+    mean = _filtered(x, weights, weights)
+    moments = mean, _filtered(x * x, weights, weights) - mean * mean
+    return all(map(np.array_equal, moments, _compiled_moments(loops, x, weights)))
 
 
 LOOPS = Loops("sums under windows", "fusionbench.metrics._windows_compiled", _agrees)

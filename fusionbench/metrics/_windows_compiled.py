@@ -129,3 +129,10 @@ def window_sums(
                     of_x, of_y = mean_x[top + row, left:], mean_y[top + row, left:]
                     for n in range(count):
                         to[n] -= of_x[n] * of_y[n]
+
+
+@njit(types.void(_given(2), _given(1), _made(2), _made(2)), **_OPTIONS)
+def window_moments(x: Any, weights: Any, mean: Any, variance: Any) -> None:
+    """Mean and variance, not clipped, under the window outer(weights, weights) of sum 1."""
+    window_sums(x, x, False, weights, weights, 1, mean, mean, False, mean)
+    window_sums(x, x, True, weights, weights, 1, mean, mean, True, variance)

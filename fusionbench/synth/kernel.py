@@ -45,6 +45,8 @@ class _State:
     tried: bool = False
     module: ModuleType | None = None
     problem: str | None = None
+    stored: Any = None  # the variable as the environment stores it
+    choice: str = "auto"
 
 
 _state = _State()
@@ -56,11 +58,14 @@ def choice() -> str:
     Raises:
         UsageError: no such kernel.
     """
-    if _ENVIRONMENT is not None and _KEY not in _ENVIRONMENT:
-        return "auto"
+    stored = None if _ENVIRONMENT is None else _ENVIRONMENT.get(_KEY, "")
+    if stored is not None and stored is _state.stored:
+        return _state.choice
     chosen = os.environ.get(VARIABLE) or "auto"
     if chosen not in CHOICES:
         raise UsageError(f"{VARIABLE}={chosen}: no such kernel; set it to {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
+    _state.choice = chosen  # first: other threads take it as soon as they see what is stored
+    _state.stored = stored
     return chosen
 
 
