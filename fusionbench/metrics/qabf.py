@@ -204,6 +204,7 @@ def _loops(image: Image) -> ModuleType | None:
     return LOOPS.compiled(SECONDS * image.count)
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with equal strengths and none."""
     g, g_f, alpha, alpha_f = np.random.default_rng(0).random((4, 3, 101)) * 3 - 1.5
