@@ -115,7 +115,8 @@ class RowResponses:
 
     def _rows(self, place: int) -> np.ndarray:
         """Where the half rows lie in memory, as real numbers (H,W)."""
-        return self._half[place].view(np.float64)[:, 1 : self._shape[1] + 1]
+        found: np.ndarray = self._half[place].view(np.float64)[:, 1 : self._shape[1] + 1]
+        return found
 
     def _transform(self, half_rows: np.ndarray, out: np.ndarray) -> None:
         if _by_opencv():
