@@ -178,9 +178,9 @@ def _of_source(source: Image, scale: int, form: tuple[str, str, Border]) -> tupl
 def _source_terms(loops: ModuleType | None, sigma_s_sq: Array) -> tuple[Array, Array, Array]:
     """(g/σ_SF, g²·σ_S²/σ_SF², 1 + σ_S²/σ_N²), as where it is flat: 0, 0 and 1."""
     if loops is not None:
-        found = np.empty((3, *sigma_s_sq.shape))
-        loops.vif_source(np.ravel(sigma_s_sq), *(part.reshape(-1) for part in found))
-        return found[0], found[1], found[2]
+        gain, signal, information = (np.empty(sigma_s_sq.shape) for _ in range(3))  # of which two are kept
+        loops.vif_source(np.ravel(sigma_s_sq), *(each.reshape(-1) for each in (gain, signal, information)))
+        return gain, signal, information
     g_over_sigma_sf, snr = 1 / (sigma_s_sq + TINY), sigma_s_sq / SIGMA_N_SQ
     flat = _where_flat(sigma_s_sq)
     if flat is not None:
