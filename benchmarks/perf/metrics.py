@@ -5,7 +5,7 @@
 Everything runs in one process on one core. The composition computes the same eight values (dialect ``cddfuse``)
 the way the public evaluators do: full two-dimensional Gaussian windows by SciPy's ``convolve2d``, scikit-learn's
 ``mutual_info_score``, scikit-image's ``structural_similarity``, one source after the other. Values are checked to
-be equal before anything is timed. ``--kernel`` says whether FMI and Q_P use compiled code (the extra ``fast``). Rounds
+be equal before anything is timed. ``--kernel`` says whether metrics use compiled code (the extra ``fast``). Rounds
 of all contestants are interleaved, so that a busy machine slows all.
 """
 
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ[kernel.VARIABLE] = options.kernel
-    print(f"kernel of fmi and qp: {options.kernel}")
+    print(f"kernel: {options.kernel}")
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     f, a, b = scene()

@@ -58,10 +58,11 @@ def _count(planes: list[Array]) -> Array:
 
         bins, spans = [LEVELS] * len(planes), [0, LEVELS] * len(planes)
         rows = max(1, _EXACT // planes[0].shape[1])
-        total = np.zeros(LEVELS ** len(planes))
+        total: np.ndarray | None = None
         for top in range(0, planes[0].shape[0], rows):
             band = [plane[top : top + rows] for plane in planes]
-            total += cv2.calcHist(band, [*range(len(planes))], None, bins, spans).ravel()
+            counts = cv2.calcHist(band, [*range(len(planes))], None, bins, spans).ravel()
+            total = counts.astype(np.float64) if total is None else np.add(total, counts, out=total)
         return total
     import torch
 

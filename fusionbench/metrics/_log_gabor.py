@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import OrderedDict
@@ -17,7 +18,8 @@ SCALES, ORIENTATIONS = 4, 6
 MIN_WAVELENGTH, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
 BANDWIDTH, ANGULAR = 0.55, 1.2
 CACHE_BYTES = 128 << 20
-BLOCK = 16  # columns of a spectrum: eight times with 480 rows they take 1 MB
+BLOCK_BYTES = 1 << 19  # of a spectrum's columns at a time: four such blocks fit the processor's cache
+FINEST = (0, SCALES)  # places of the finest scale's responses, even and odd
 LowPass = Literal["centred", "off by one"]
 
 
@@ -55,7 +57,8 @@ class RowResponses:
     """The responses of one NumPy image to the filters of one orientation, a few rows of all at a time.
 
     Inverse transforms of all columns leave eight planes of half rows; these are transformed when they are asked for, so
-    that what is made of the responses finds them in the processor's cache.
+    that what is made of the responses finds them in the processor's cache. Those of the finest scale are asked for
+    twice, and transformed at once in the memory of their half rows.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -66,44 +69,64 @@ class RowResponses:
         """Take the responses to the filters of another orientation."""
         height = self._shape[0]
         even, odd = filters.angular(orientation)
-        for left in range(0, len(half), BLOCK):
-            block = slice(left, left + BLOCK)
+        step = max(1, BLOCK_BYTES // (16 * height))
+        for left in range(0, len(half), step):
+            block = slice(left, left + step)
             here = half[block]
-            products = np.empty((2 * SCALES, len(here), 2 * height))
+            turned, products = np.empty((2, len(here), 2 * height)), np.empty((len(here), 2 * height))
             if loops is None:
-                for first, turned in ((0, here * even[block]), (SCALES, (-1j * here) * odd[block])):
-                    np.multiply(turned.view(np.float64), filters.radial[:, block], out=products[first : first + SCALES])
+                turned[0] = (here * even[block]).view(np.float64)
+                turned[1] = ((-1j * here) * odd[block]).view(np.float64)
             else:
-                loops.qp_products(here.view(np.float64), even[block], odd[block], filters.radial, left, products)
-            if _by_opencv():
-                import cv2
+                loops.qp_turned(here.view(np.float64), even[block], odd[block], turned)
+            for scale, parity in itertools.product(range(SCALES), range(2)):
+                np.multiply(turned[parity], filters.radial[scale, block], out=products)
+                columns, plane = products.view(np.complex128), self._half[parity * SCALES + scale]
+                if _by_opencv():
+                    import cv2
 
-                pairs = products.reshape(-1, height, 2)
-                cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
-                columns = products.view(np.complex128)
-            else:
-                columns = transform().ifft(products.view(np.complex128), axis=2, overwrite_x=True)
-            self._half[:, :, block] = columns.swapaxes(1, 2)
+                    pairs = products.reshape(-1, height, 2)
+                    cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
+                else:
+                    columns = transform().ifft(columns, axis=1)
+                if loops is None:
+                    plane[:, block] = columns.T
+                else:
+                    loops.qp_transposed(columns, plane, left)
         if _by_opencv():  # which takes the real part of the first bin, and the others from there on
             packed = self._half.view(np.float64)
             packed[..., 1] = packed[..., 0]
+        for place in FINEST:
+            self._transform(self._half[place], self._rows(place))
 
     def of(self, top: int, bottom: int, places: Sequence[int] = range(2 * SCALES)) -> np.ndarray:
         """Responses of the rows from ``top`` to ``bottom``: (8,rows,W), at the four scales first even, then odd.
 
         ``places``: these of the eight.
         """
-        rows, width = self._half[:, top:bottom], self._shape[1]
-        found = np.empty((len(places), rows.shape[1], width))
+        rows = self._half[:, top:bottom]
+        found = np.empty((len(places), rows.shape[1], self._shape[1]))
         for place, out in zip(places, found, strict=True):
-            if _by_opencv():
-                import cv2
-
-                flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS | cv2.DFT_REAL_OUTPUT
-                cv2.dft(rows[place].view(np.float64)[:, 1 : width + 1], dst=out, flags=flags)
+            if place in FINEST:
+                out[:] = self._rows(place)[top:bottom]
             else:
-                out[:] = transform().irfft(rows[place], n=width, axis=1)
+                self._transform(rows[place], out)
         return found
+
+    def _rows(self, place: int) -> np.ndarray:
+        """Where the half rows lie in memory, as real numbers (H,W)."""
+        found: np.ndarray = self._half[place].view(np.float64)[:, 1 : self._shape[1] + 1]
+        return found
+
+    def _transform(self, half_rows: np.ndarray, out: np.ndarray) -> None:
+        if _by_opencv():
+            import cv2
+
+            packed = half_rows.view(np.float64)[:, 1 : self._shape[1] + 1]
+            flags = cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS | cv2.DFT_REAL_OUTPUT
+            cv2.dft(packed, dst=out, flags=flags)
+        else:
+            out[:] = transform().irfft(half_rows, n=self._shape[1], axis=1)
 
 
 def _by_opencv() -> bool:

@@ -12,12 +12,19 @@ import numpy as np
 from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import Array, Image
 from fusionbench.metrics._kernel import Loops
-from fusionbench.metrics._log_gabor import ORIENTATIONS, SCALES, Filters, RowResponses, half_spectrum, responses
+from fusionbench.metrics._log_gabor import (
+    FINEST,
+    ORIENTATIONS,
+    SCALES,
+    Filters,
+    RowResponses,
+    half_spectrum,
+    responses,
+)
 
 NOISE_SIGMAS, NOISE_SCALE = 2.0, 1.7
 CUT, SHARPNESS = 0.5, 10.0
 GUARD, TINY = 1e-4, 1e-300
-FINEST = (0, SCALES)  # places of the finest scale's responses, even and odd
 PIECE = 1 << 14  # pixels at a time: what they need fits the processor's cache
 SECONDS = 0.8e-6  # a pixel without compiled code
 
@@ -37,7 +44,12 @@ def _compute(image: Image, filters: Filters) -> tuple[Array, Array, Array]:
         evens, odds = responses(image, half, filters, orientation)
         threshold = _noise_threshold(xp, _magnitude(xp, evens[0], odds[0]), filters.noise_gain(orientation))
         squares.append(_add(xp, sums, evens, odds, threshold))
-    return _moments(xp, sums, squares)
+    shares = [_shares(orientation) for orientation in range(ORIENTATIONS)]
+    totals = (
+        functools.reduce(xp.add, [square * share for square, share in zip(squares, of_each, strict=True)])
+        for of_each in zip(*shares, strict=True)
+    )
+    return _moments(sums, *totals)
 
 
 def _compute_by_rows(image: Image, filters: Filters) -> tuple[Array, Array, Array]:
@@ -47,7 +59,7 @@ def _compute_by_rows(image: Image, filters: Filters) -> tuple[Array, Array, Arra
     step = max(1, PIECE // width)
     tops = range(0, height, step)
     half, rows = half_spectrum(image), RowResponses(image.shape)
-    sums, squares = np.zeros((2, height, width)), np.empty((ORIENTATIONS, height, width))
+    sums = np.zeros((5, height, width))  # of energy and amplitude, and of xx, yy and xy
     finest = np.empty((height, width))
     for orientation in range(ORIENTATIONS):
         rows.load(half, filters, orientation, loops)
@@ -56,25 +68,41 @@ def _compute_by_rows(image: Image, filters: Filters) -> tuple[Array, Array, Arra
         threshold = _noise_threshold(np, finest, filters.noise_gain(orientation), loops).item()
         for top in tops:
             piece = slice(top, top + step)
-            squares[orientation, piece] = _add_piece(sums[:, piece], rows.of(top, top + step), threshold, loops)
+            _add_piece(sums[:, piece], rows.of(top, top + step), threshold, orientation, loops)
     del rows, half
     found = np.empty((3, height, width))
     for top in tops:
         piece = slice(top, top + step)
-        found[:, piece] = _moments(np, sums[:, piece], squares[:, piece])
+        _moments_of_piece(sums[:, piece], found[:, piece], loops)
     return found[0], found[1], found[2]
 
 
-def _add_piece(sums: np.ndarray, responses_of: np.ndarray, threshold: float, loops: ModuleType | None) -> np.ndarray:
-    """:func:`_add` for (8,rows,W) responses, by compiled code where there is any: with the same bits."""
+def _add_piece(
+    sums: np.ndarray, responses_of: np.ndarray, threshold: float, orientation: int, loops: ModuleType | None
+) -> None:
+    """:func:`_add` for (8,rows,W) responses, by compiled code where there is any, and to the sums of the moments."""
+    shares = _shares(orientation)
     if loops is None:
-        found: np.ndarray = _add(np, sums, responses_of[:SCALES], responses_of[SCALES:], threshold)
-        return found
-    energy, exponent = np.empty((2, *sums.shape[1:]))
-    square = np.empty(sums.shape[1:])
-    loops.qp_energy(responses_of, threshold, energy, exponent, square)
-    loops.qp_add(energy, _exp(np, exponent), sums[0], sums[1], square)
-    return square
+        square = _add(np, sums[:2], responses_of[:SCALES], responses_of[SCALES:], threshold)
+        for total, share in zip(sums[2:], shares, strict=True):
+            total += square * share
+        return
+    energy, exponent, amplitude = np.empty((3, *sums.shape[1:]))
+    loops.qp_energy(responses_of, threshold, energy, exponent, amplitude)
+    loops.qp_add(energy, _exp(np, exponent), amplitude, *shares, *sums)
+
+
+def _moments_of_piece(sums: np.ndarray, found: np.ndarray, loops: ModuleType | None) -> None:
+    if loops is None:
+        found[:] = _moments(sums[:2], *sums[2:])
+    else:
+        loops.qp_moments(*sums, *found)
+
+
+def _shares(orientation: int) -> tuple[float, float, float]:
+    """What the square of an orientation's phase congruency adds to xx, yy and xy."""
+    angle = orientation * math.pi / ORIENTATIONS
+    return math.cos(angle) ** 2, math.sin(angle) ** 2, math.cos(angle) * math.sin(angle)
 
 
 def _add(xp: Any, sums: Array, evens: Array, odds: Array, threshold: Array) -> Array:
@@ -86,14 +114,8 @@ def _add(xp: Any, sums: Array, evens: Array, odds: Array, threshold: Array) -> A
     return congruency * congruency
 
 
-def _moments(xp: Any, sums: Array, squares: Array) -> tuple[Array, Array, Array]:
-    """Phase congruency, its maximum and its minimum moment, from sums and squares over the orientations."""
-    angles = [orientation * math.pi / ORIENTATIONS for orientation in range(ORIENTATIONS)]
-    shares = [(math.cos(angle) ** 2, math.sin(angle) ** 2, math.cos(angle) * math.sin(angle)) for angle in angles]
-    xx, yy, xy = (
-        functools.reduce(xp.add, [square * share for square, share in zip(squares, of_each, strict=True)])
-        for of_each in zip(*shares, strict=True)
-    )
+def _moments(sums: Array, xx: Array, yy: Array, xy: Array) -> tuple[Array, Array, Array]:
+    """Phase congruency, its maximum and its minimum moment, from sums over the orientations."""
     xx, yy, xy = xx / (ORIENTATIONS / 2), yy / (ORIENTATIONS / 2), xy / ORIENTATIONS
     half_spread = (root(xy * xy + (xx - yy) ** 2) + GUARD) / 2
     mean = (xx + yy) / 2
@@ -177,14 +199,15 @@ def _agrees(loops: ModuleType) -> bool:
     filters, found = Filters(*image.shape, "centred"), []
     half, rows = half_spectrum(image), RowResponses(image.shape)
     for each in (None, loops):
-        sums = np.zeros((2, *image.shape))
+        sums, moments = np.zeros((5, *image.shape)), np.empty((3, *image.shape))
         for orientation in (0, 4):
             rows.load(half, filters, orientation, each)
             finest = _magnitude(np, *rows.of(0, 29, FINEST))
             threshold = _noise_threshold(np, finest, filters.noise_gain(orientation), each).item()
-            found.append(_add_piece(sums, rows.of(0, 29), threshold, each))
-        found.append(sums)
-    return all(np.array_equal(one, other) for one, other in zip(found[:3], found[3:], strict=True))
+            _add_piece(sums, rows.of(0, 29), threshold, orientation, each)
+        _moments_of_piece(sums, moments, each)
+        found += [sums, moments]
+    return all(np.array_equal(one, other) for one, other in zip(found[:2], found[2:], strict=True))
 
 
 LOOPS = Loops("qp", "fusionbench.metrics._qp_compiled", _agrees)

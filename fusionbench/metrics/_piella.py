@@ -62,7 +62,7 @@ def similarity(x: Image, y: Image, index: Index) -> tuple[Array, Array]:
         xp = x.xp
         (mean_x, var_x), (mean_y, var_y) = moments(x, index), moments(y, index)
         means = mean_x * mean_y
-        covariance = local_covariance(x, y, index.weights, "valid", means)
+        covariance = local_covariance(x, y, index.weights, "valid", (mean_x, mean_y))
         covariance = xp.where((var_x == 0) | (var_y == 0), 0.0, covariance)
         luminance = _ratio(xp, 2 * means + index.c1, mean_x * mean_x + mean_y * mean_y + index.c1)
         return luminance * _ratio(xp, 2 * covariance + index.c2, var_x + var_y + index.c2), covariance

@@ -8,16 +8,20 @@ units execute fast. The tests compare the two.
 from __future__ import annotations
 
 import functools
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
 
 from fusionbench.metrics._gradients import divided, multiplied, root, subtracted
 from fusionbench.metrics._images import BAND, Array, Image, namespace
+from fusionbench.metrics._kernel import Loops
+from fusionbench.synth.kernel import whole
 
 Border = Literal["valid", "zero", "replicate", "reflect", "symmetric"]
 Order = Literal["matlab", "octave", "window"]  # in which published code adds the terms of a 3×3 sum
 _CV2 = {"valid": 0, "zero": 0, "replicate": 1, "reflect": 4, "symmetric": 2}  # OpenCV's numbers, which it never changes
+SECONDS = 0.25e-9  # a weight and pixel without compiled code
 _BLOCK = 32  # outputs per block of the banded product
 
 
@@ -43,20 +47,77 @@ def separable(x: Array, rows: np.ndarray, columns: np.ndarray | None = None, bor
     """
     columns = rows if columns is None else columns
     if isinstance(x, np.ndarray):
-        import cv2
-
         if border != "valid":
+            import cv2
+
             return cv2.sepFilter2D(x, -1, rows, columns, borderType=_CV2[border])
-        # one call of sepFilter2D takes two thirds of the time, and rounds otherwise: where 8-bit products saturate, VIF
-        # is rounding errors divided by each other, and one of MATLAB's 225 values was missed by 2e-7, not 5e-8
-        y = x
-        if len(columns) > 1:
-            y = cv2.filter2D(y, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)
-        if len(rows) > 1:
-            y = cv2.filter2D(y, -1, rows[None], borderType=cv2.BORDER_CONSTANT)
-        return _inside(y, len(columns), len(rows))
+        return _valid_sums(x, rows, columns)
     x = pad(x, len(columns) // 2, len(rows) // 2, border)
     return _banded(_banded(x, rows).transpose(-1, -2), columns).transpose(-1, -2)
+
+
+Means = tuple[Array, Array]
+
+
+def products(x: Array, y: Array, weights: np.ndarray, border: Border = "valid", means: Means | None = None) -> Array:
+    """:func:`separable` of ``x·y`` with one window for both axes, less the product of the ``means`` of both."""
+    if border == "valid" and isinstance(x, np.ndarray):
+        return _valid_sums(x, weights, weights, y, means)
+    found = separable(x * y, weights, border=border)
+    return found if means is None else subtracted(found, means[0] * means[1])
+
+
+def _valid_sums(
+    x: np.ndarray, rows: np.ndarray, columns: np.ndarray, y: np.ndarray | None = None, means: Means | None = None
+) -> np.ndarray:
+    """Of ``x``, or of ``x·y``, by compiled code where there is any: with the same bits."""
+    loops = _loops(x, len(columns), len(rows))
+    if loops is None:
+        found = _filtered(x if y is None else x * y, rows, columns)
+        return found if means is None else subtracted(found, means[0] * means[1])
+    return _compiled_sums(loops, x, rows, columns, y, means)
+
+
+def _loops(x: np.ndarray, down: int, right: int, sums: int = 1) -> ModuleType | None:
+    """Compiled code for so many sums under a window of so many rows and columns, if it can make them."""
+    loops = LOOPS.compiled(SECONDS * x.size * (down + right) * sums)
+    fits = loops is not None and max(down, right) <= loops.TAPS and x.shape[0] >= down and x.shape[1] >= right
+    return loops if fits else None
+
+
+def _compiled_moments(loops: ModuleType, x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, variance = np.empty((2, x.shape[0] - len(weights) + 1, x.shape[1] - len(weights) + 1))
+    loops.window_moments(whole(x), weights, mean, variance)
+    return mean, variance
+
+
+def _compiled_sums(
+    loops: ModuleType,
+    x: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    y: np.ndarray | None,
+    means: Means | None,
+    step: int = 1,
+) -> np.ndarray:
+    out = np.empty(((x.shape[0] - len(columns)) // step + 1, x.shape[1] - len(rows) + 1))
+    less = (out, out) if means is None else (whole(means[0]), whole(means[1]))
+    x = whole(x)
+    of_y = x if y is None else whole(y)
+    loops.window_sums(x, of_y, y is not None, columns, rows, step, *less, means is not None, out)
+    return out
+
+
+def _filtered(x: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    import cv2
+
+    # one call of sepFilter2D takes two thirds of the time, and rounds otherwise: where 8-bit products saturate, VIF
+    # is rounding errors divided by each other, and one of MATLAB's 225 values was missed by 2e-7, not 5e-8
+    if len(columns) > 1:
+        x = cv2.filter2D(x, -1, columns[:, None], borderType=cv2.BORDER_CONSTANT)
+    if len(rows) > 1:
+        x = cv2.filter2D(x, -1, rows[None], borderType=cv2.BORDER_CONSTANT)
+    return _inside(x, len(columns), len(rows))
 
 
 def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -65,11 +126,13 @@ def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
     return x[down : len(x) - (height - 1 - down), right : x.shape[1] - (width - 1 - right)]
 
 
-def _box(x: Array, weights: np.ndarray, border: Border, whole: bool) -> Array:
-    """:func:`separable` with one window for both axes; sums over boxes of ``whole`` numbers are exact, and run on."""
-    if not (whole and isinstance(x, np.ndarray) and weights is ones(len(weights))):
-        return separable(x, weights, border=border)
+def _box(x: Array, y: Array | None, weights: np.ndarray, border: Border, exact: bool) -> Array:
+    """Sums of ``x``, or of ``x·y``, under one window; over boxes of whole numbers, ``exact``, as running sums."""
+    if not (exact and isinstance(x, np.ndarray) and weights is ones(len(weights))):
+        return separable(x, weights, border=border) if y is None else products(x, y, weights, border)
     import cv2
+
+    x = x if y is None else x * y
 
     size = (len(weights), len(weights))
     y = cv2.boxFilter(x, -1, size, normalize=False, borderType=_CV2[border])
@@ -117,6 +180,9 @@ def downsample(image: Image, weights: np.ndarray, border: Border = "valid") -> A
     if image.xp is not np:
         return separable(image.pixels, weights)[..., ::2, ::2].contiguous()
     height, width = (side - 2 * halo for side in image.shape)
+    loops = _loops(image.pixels, len(weights), len(weights))
+    if loops is not None:  # in tiles of its own
+        return np.ascontiguousarray(_compiled_sums(loops, image.pixels, weights, weights, None, None, 2)[:, ::2])
     result = np.empty((-(-height // 2), -(-width // 2)))
     for place, band in enumerate(image.bands(halo)):
         # columns first, so that the pass along the rows filters half as many
@@ -207,22 +273,27 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
     """
 
     def compute() -> tuple[Array, Array]:
-        x, whole = image.pixels, image.grey is not None
-        mean = _box(x, weights, border, whole)
-        square = _box(x * x, weights, border, whole)
-        return _central(mean, mean, square, _weight(weights))
+        x, exact = image.pixels, image.grey is not None
+        if border == "valid" and image.xp is np and _weight(weights) == 1:
+            loops = _loops(x, len(weights), len(weights), 2)
+            if loops is not None:
+                return _compiled_moments(loops, x, weights)
+        total = _box(x, None, weights, border, exact)
+        if (weight := _weight(weights)) == 1:
+            return total, products(x, x, weights, border, (total, total))
+        return _central(total, _box(x, x, weights, border, exact), weight)
 
     return image.cached(("moments", key), compute)
 
 
-def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Array) -> Array:
-    """Local covariance of two images, given the product ``means`` of their local means."""
-    whole = x.grey is not None and y.grey is not None
-    product = _box(x.pixels * y.pixels, weights, border, whole)
+def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Means) -> Array:
+    """Local covariance of two images, given their local means."""
+    exact = x.grey is not None and y.grey is not None
     weight = _weight(weights)
-    if weight != 1:
-        product = divided(product, weight)
-    return subtracted(product, means)
+    if weight == 1:
+        return products(x.pixels, y.pixels, weights, border, means)
+    product = divided(_box(x.pixels, y.pixels, weights, border, exact), weight)
+    return subtracted(product, means[0] * means[1])
 
 
 def _weight(weights: np.ndarray) -> float:
@@ -230,9 +301,30 @@ def _weight(weights: np.ndarray) -> float:
     return total**2 if total > 1.5 else 1.0
 
 
-def _central(mean_x: Array, mean_y: Array, product: Array, weight: float) -> tuple[Array, Array]:
-    if weight == 1:
-        return mean_x, subtracted(product, mean_x * mean_y)
-    # weight * sum(xy) - sum(x) sum(y) of whole numbers is exact in float64
-    spread = subtracted(multiplied(product, weight), mean_x * mean_y)
-    return mean_x / weight, divided(spread, weight**2)
+def _central(total: Array, squares: Array, weight: float) -> tuple[Array, Array]:
+    """(mean, variance) from sums of so many whole numbers: ``weight·Σx² - (Σx)²`` is exact in float64."""
+    spread = subtracted(multiplied(squares, weight), total * total)
+    return total / weight, divided(spread, weight**2)
+
+
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of OpenCV's filters, of every number of weights and at the ends of tiles."""
+    x = (np.arange(60 * 300) * 37 % 251).reshape(60, 300) ** 1.3
+    for taps in (1, 3, 5, 7, 8, 9, 10, 11, 17):
+        weights, other = gaussian(taps, 0.2 * taps), gaussian(5, 1.0)
+        for product in (False, True):
+            y = x[::-1] if product else None
+            found = _filtered(x if y is None else x * y, other, weights)
+            mean = _filtered(x, other, weights)
+            for means in (None, (mean, mean[::-1])):
+                expected = found if means is None else found - means[0] * means[1]
+                if not np.array_equal(_compiled_sums(loops, x, other, weights, y, means), expected):
+                    return False
+            if not np.array_equal(_compiled_sums(loops, x, other, weights, y, None, 2), found[::2]):
+                return False
+    mean = _filtered(x, weights, weights)
+    moments = mean, _filtered(x * x, weights, weights) - mean * mean
+    return all(map(np.array_equal, moments, _compiled_moments(loops, x, weights)))
+
+
+LOOPS = Loops("sums under windows", "fusionbench.metrics._windows_compiled", _agrees)

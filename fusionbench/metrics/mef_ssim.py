@@ -68,10 +68,10 @@ def _similarity(fused: Image, sources: Sequence[Image]) -> Array:
     means = [local_moments(source, weights, "valid", key)[0] for source in sources]
     sigma_rf, sigma_r_sq = 0.0, 0.0
     for i, source in enumerate(sources):
-        sigma_rf = sigma_rf + coefficients[i] * local_covariance(fused, source, weights, "valid", mu_f * means[i])
+        sigma_rf = sigma_rf + coefficients[i] * local_covariance(fused, source, weights, "valid", (mu_f, means[i]))
         sigma_r_sq = sigma_r_sq + coefficients[i] ** 2 * local_moments(source, weights, "valid", key)[1]
         for j in range(i):
-            covariance = local_covariance(source, sources[j], weights, "valid", means[i] * means[j])
+            covariance = local_covariance(source, sources[j], weights, "valid", (means[i], means[j]))
             sigma_r_sq = sigma_r_sq + 2 * coefficients[i] * coefficients[j] * covariance
     return (2 * sigma_rf + constant) / (sigma_r_sq + sigma_f_sq + constant)
 
@@ -86,8 +86,7 @@ def _desired(xp: Any, sources: Sequence[Image]) -> list[Array]:
     for i, source in enumerate(sources):
         products[i, i] = norms[i] ** 2
         for j in range(i):
-            means_ij = means[i] * means[j]
-            products[i, j] = count * local_covariance(source, sources[j], box, "valid", means_ij)
+            products[i, j] = count * local_covariance(source, sources[j], box, "valid", (means[i], means[j]))
     sum_sq = sum(value * (1 if i == j else 2) for (i, j), value in products.items())
     # how far the sources' structures agree: 1 the same direction, 0 cancelling out
     agreement = (root(xp.clip(sum_sq, 0, None)) + EPS) / (sum(norms) + EPS)

@@ -97,7 +97,7 @@ def _contrast_structure(fused: Image, source: Image, data_range: float, with_lum
     mu_f, sigma_f_sq = local_moments(fused, weights, "valid", ("gaussian", SIZE, "valid"))
     mu_s, sigma_s_sq = local_moments(source, weights, "valid", ("gaussian", SIZE, "valid"))
     mu_fs = mu_f * mu_s
-    sigma_fs = local_covariance(fused, source, weights, "valid", mu_fs)
+    sigma_fs = local_covariance(fused, source, weights, "valid", (mu_f, mu_s))
     ssim_map = (2 * sigma_fs + c2) / (sigma_f_sq + sigma_s_sq + c2)
     if not signed:
         ssim_map = fused.xp.clip(ssim_map, 0, None)

@@ -63,7 +63,7 @@ def _ssim_map(x: Image, y: Image) -> Array:
         xp = x.xp
         (mu_x, sigma_x_sq), (mu_y, sigma_y_sq) = _moments(x), _moments(y)
         mu_xy = mu_x * mu_y
-        sigma_xy = local_covariance(x, y, gaussian(SIZE, 1.5), "valid", mu_xy)
+        sigma_xy = local_covariance(x, y, gaussian(SIZE, 1.5), "valid", (mu_x, mu_y))
         sigma_xy = xp.where((sigma_x_sq == 0) | (sigma_y_sq == 0), 0.0, sigma_xy)
         luminance = (2 * mu_xy + GUARD) / (mu_x**2 + mu_y**2 + GUARD)
         return luminance * (2 * sigma_xy + GUARD) / (sigma_x_sq + sigma_y_sq + GUARD)

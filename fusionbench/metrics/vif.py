@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy as np
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import added, divided, filled, multiplied, subtracted, subtracted_from
 from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side, whole_levels
-from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, separable
+from fusionbench.metrics._kernel import Loops
+from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, products, separable
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
 MIN_SIDE = 41  # below it the fourth scale is empty
 SIGMA_N_SQ = 2.0  # variance of the visual noise N for images on 0..255
 TINY = 1e-10
+SECONDS = 8e-9  # a pixel, scale and source without compiled code, beside the filters
 _GROUP = 16  # factors multiplied before one logarithm: each is below 2^15, so a product stays below 2^240
 
 
@@ -120,9 +123,11 @@ def statistics(image: Image, scale: int, form: tuple[str, str, Border]) -> tuple
 def covariance_at_scale(x: Image, y: Image, scale: int, form: tuple[str, str, Border]) -> Array:
     """Local covariance of two images of one scale."""
     arithmetic, window, border = form
-    product = _saturated(x, y) if arithmetic == "uint8" and scale == 0 else x.pixels * y.pixels
-    result = separable(product, taps(scale, window), border=border)
-    return subtracted(result, statistics(x, scale, form)[0] * statistics(y, scale, form)[0])
+    weights = taps(scale, window)
+    means = statistics(x, scale, form)[0], statistics(y, scale, form)[0]
+    if arithmetic == "uint8" and scale == 0:
+        return subtracted(separable(_saturated(x, y), weights, border=border), means[0] * means[1])
+    return products(x.pixels, y.pixels, weights, border, means)
 
 
 def _saturated(x: Image, y: Image) -> Array:
@@ -134,48 +139,57 @@ def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, 
 
     With g = σ_SF/σ_S² and σ_V² = σ_F² − g·σ_SF. In place, as the arrays are large and the formula is the metric's cost.
     """
-    g_over_sigma_sf, signal_over_sigma_sf_sq = source.cached(
-        ("vif gain", scale, form), lambda: _gain_factors(statistics(source, scale, form)[1])
-    )
-    flat, sigma_f_sq_plus_n = fused.cached(
-        ("vif fused", scale, form), lambda: _plus_visual_noise(statistics(fused, scale, form)[1])
-    )
-    sigma_sf = clamp_min(covariance_at_scale(source, fused, scale, form), 0.0)  # a negative gain counts as none
+    gain, signal, _ = _of_source(source, scale, form)
+    variance, covariance = statistics(fused, scale, form)[1], covariance_at_scale(source, fused, scale, form)
+    return log_sum(_values(_loops(source), covariance, variance, gain, signal))
+
+
+def _values(loops: ModuleType | None, sigma_sf: Array, sigma_f_sq: Array, gain: Array, signal: Array) -> Array:
+    """1 + g²·σ_S²/(σ_V² + σ_N²), in the memory of the covariance; gain and signal are from :func:`_source_terms`."""
+    if loops is not None:
+        values = np.ravel(sigma_sf)
+        loops.vif_values(values, *(np.ravel(each) for each in (sigma_f_sq, gain, signal)))
+        return values
+    flat = _where_flat(sigma_f_sq)
+    sigma_sf = clamp_min(sigma_sf, 0.0)  # a negative gain counts as none
     if flat is not None:
         sigma_sf = filled(sigma_sf, flat, 0.0)
     sigma_sf_sq = multiplied(sigma_sf, sigma_sf)
-    g_sigma_sf = sigma_sf_sq * g_over_sigma_sf
-    sigma_v_sq_plus_n = clamp_min(subtracted_from(sigma_f_sq_plus_n, g_sigma_sf), TINY + SIGMA_N_SQ)
-    snr = divided(multiplied(sigma_sf_sq, signal_over_sigma_sf_sq), sigma_v_sq_plus_n)
-    return log_sum(added(snr, 1))
+    g_sigma_sf = sigma_sf_sq * gain
+    sigma_v_sq_plus_n = clamp_min(subtracted_from(sigma_f_sq + SIGMA_N_SQ, g_sigma_sf), TINY + SIGMA_N_SQ)
+    return added(divided(multiplied(sigma_sf_sq, signal), sigma_v_sq_plus_n), 1)
 
 
 def source_information(source: Image, scale: int, form: tuple[str, str, Border]) -> Array:
     """Σ ln(1 + σ_S²/σ_N²) at one scale: what the eye extracts from the source itself."""
+    return _of_source(source, scale, form)[2]
 
-    def compute() -> Array:
-        sigma_s_sq = statistics(source, scale, form)[1]
-        snr = sigma_s_sq / SIGMA_N_SQ
-        flat = _where_flat(sigma_s_sq)
-        if flat is not None:
-            snr = filled(snr, flat, 0.0)
-        return log_sum(added(snr, 1))
+
+def _of_source(source: Image, scale: int, form: tuple[str, str, Border]) -> tuple[Array, Array, Array]:
+    """What depends on the source alone, cached: the factors of :func:`_source_terms` and its information."""
+
+    def compute() -> tuple[Array, Array, Array]:
+        gain, signal, information = _source_terms(_loops(source), statistics(source, scale, form)[1])
+        return gain, signal, log_sum(information)
 
     return source.cached(("vif source", scale, form), compute)
 
 
-def _gain_factors(sigma_s_sq: Array) -> tuple[Array, Array]:
-    """(g/σ_SF, g²·σ_S²/σ_SF²), which depend on the source alone; 0 where it is flat."""
-    g_over_sigma_sf = 1 / (sigma_s_sq + TINY)
+def _source_terms(loops: ModuleType | None, sigma_s_sq: Array) -> tuple[Array, Array, Array]:
+    """(g/σ_SF, g²·σ_S²/σ_SF², 1 + σ_S²/σ_N²), as where it is flat: 0, 0 and 1."""
+    if loops is not None:
+        gain, signal, information = (np.empty(sigma_s_sq.shape) for _ in range(3))  # of which two are kept
+        loops.vif_source(np.ravel(sigma_s_sq), *(each.reshape(-1) for each in (gain, signal, information)))
+        return gain, signal, information
+    g_over_sigma_sf, snr = 1 / (sigma_s_sq + TINY), sigma_s_sq / SIGMA_N_SQ
     flat = _where_flat(sigma_s_sq)
     if flat is not None:
-        g_over_sigma_sf = filled(g_over_sigma_sf, flat, 0.0)
-    return g_over_sigma_sf, multiplied(g_over_sigma_sf * g_over_sigma_sf, sigma_s_sq)
+        g_over_sigma_sf, snr = filled(g_over_sigma_sf, flat, 0.0), filled(snr, flat, 0.0)
+    return g_over_sigma_sf, multiplied(g_over_sigma_sf * g_over_sigma_sf, sigma_s_sq), added(snr, 1)
 
 
-def _plus_visual_noise(sigma_f_sq: Array) -> tuple[Array | None, Array]:
-    """(where the fused image is flat, or None for nowhere; σ_F² + σ_N²)."""
-    return _where_flat(sigma_f_sq), sigma_f_sq + SIGMA_N_SQ
+def _loops(image: Image) -> ModuleType | None:
+    return LOOPS.compiled(SECONDS * image.count) if image.xp is np else None
 
 
 def _where_flat(sigma_sq: Array) -> Array | None:
@@ -192,6 +206,21 @@ def log_sum(values: Array) -> Array:
         products = np.multiply.reduce(flat[: whole * _GROUP].reshape(_GROUP, whole), axis=0)
         return np.log(products).sum() + np.log(flat[whole * _GROUP :]).sum()
     return values.log().sum(AXES)
+
+
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of this one, with flat windows among others."""
+    variance, covariance = np.random.default_rng(0).random((2, 3, 101)) * 9
+    flat = np.arange(303).reshape(3, 101) % 7 < 3
+    both = []
+    for each in (None, loops):
+        gain, signal, information = _source_terms(each, np.where(flat, 0.0, variance))
+        given = covariance - 4, np.where(flat[::-1], 0.0, variance[::-1]), gain, signal
+        both.append([gain, signal, information, np.ravel(_values(each, *given))])
+    return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
+
+
+LOOPS = Loops("vif", "fusionbench.metrics._table_compiled", _agrees)
 
 
 METRIC = Metric(

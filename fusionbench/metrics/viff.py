@@ -6,7 +6,7 @@ from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._windows import Border, separable
+from fusionbench.metrics._windows import Border, products
 from fusionbench.metrics.vif import MIN_SIDE, TINY, at_scale, statistics, taps
 
 SIGMA_N_SQ = 0.005 * 255**2  # variance of the visual noise
@@ -74,7 +74,7 @@ def _visual_information(fused: Image, source: Image, scale: int) -> tuple[Array,
     level_f, level_s = at_scale(fused, scale), at_scale(source, scale)
     mu_f, sigma_f_sq = statistics(level_f, scale, _FORM)
     mu_s, sigma_s_sq = statistics(level_s, scale, _FORM)
-    sigma_sf = separable(level_f.pixels * level_s.pixels, taps(scale, "centred")) - mu_f * mu_s
+    sigma_sf = products(level_f.pixels, level_s.pixels, taps(scale, "centred"), means=(mu_f, mu_s))
     flat_s, flat_f = sigma_s_sq < TINY, sigma_f_sq < TINY
     g = sigma_sf / (sigma_s_sq + TINY)
     sigma_v_sq = sigma_f_sq - g * sigma_sf

@@ -33,6 +33,10 @@ WORTH = 1 << 26  # values made by NumPy before the compiled code is loaded: a fi
 OLDEST = (0, 60)  # releases of numba from which on this is tested
 # sha256 of what the functions of compiled.py make in `answer`; NumPy makes the same, see the tests
 ANSWER = "6ad163b2be55058759e05adca9ef0de50e47c82cba8cc0d6a85f0d073364a434"
+# Every filter of a metric asks for the variable, a hundred times for one small image, and os.environ takes a
+# microsecond to say that it is not there; the dictionary behind it does not.
+_ENVIRONMENT: dict[Any, Any] | None = getattr(os.environ, "_data", None)
+_KEY: Any = os.environ.encodekey(VARIABLE)
 
 
 @dataclass
@@ -41,6 +45,8 @@ class _State:
     tried: bool = False
     module: ModuleType | None = None
     problem: str | None = None
+    stored: Any = None  # the variable as the environment stores it
+    choice: str = "auto"
 
 
 _state = _State()
@@ -52,9 +58,14 @@ def choice() -> str:
     Raises:
         UsageError: no such kernel.
     """
+    stored = None if _ENVIRONMENT is None else _ENVIRONMENT.get(_KEY, "")
+    if stored is not None and stored is _state.stored:
+        return _state.choice
     chosen = os.environ.get(VARIABLE) or "auto"
     if chosen not in CHOICES:
         raise UsageError(f"{VARIABLE}={chosen}: no such kernel; set it to {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
+    _state.choice = chosen  # first: other threads take it as soon as they see what is stored
+    _state.stored = stored
     return chosen
 
 

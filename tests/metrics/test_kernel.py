@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from fusionbench.core.errors import UsageError
-from fusionbench.metrics import _phase_congruency
-from fusionbench.metrics import fmi as fmi_module
+from fusionbench.metrics import _phase_congruency, _windows
 from fusionbench.metrics._kernel import WORTH, Loops
 from fusionbench.synth import kernel
 
+fmi, vif, ssim, qabf = (import_module(f"fusionbench.metrics.{name}") for name in ("fmi", "vif", "ssim", "qabf"))
 needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
 
 
 @needs_numba
-@pytest.mark.parametrize("loops", [fmi_module.LOOPS, _phase_congruency.LOOPS])
-def test_wrong_code_is_not_used(loops: Loops, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("place", [fmi, _phase_congruency, _windows, vif, ssim, qabf])
+def test_wrong_code_is_not_used(place: ModuleType) -> None:
     """The check at loading notices each function that does nothing."""
+    loops: Loops = place.LOOPS
     module = kernel.import_compiled(loops._name)
     assert loops._agrees(module)
-    names = [name for name in vars(module) if name.startswith(("fmi_", "qp_"))]
+    prefix = {_phase_congruency: "qp", _windows: "window"}.get(place, place.__name__.rpartition(".")[2]) + "_"
+    functions = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+    names = [name for name in functions if name.startswith(prefix)]
+    assert names
     for broken in names:
-        functions = {name: getattr(module, name) for name in names}
-        functions[broken] = lambda *_: (0, 0) if broken == "qp_middle" else False  # noqa: B023
-        right = loops._agrees(SimpleNamespace(**functions, LANES=module.LANES))
+
+        def nothing(*_: object, broken: str = broken) -> object:
+            return (0, 0) if broken == "qp_middle" else False
+
+        right = loops._agrees(SimpleNamespace(**{**functions, broken: nothing}))  # type: ignore[arg-type]
         # a middle that is not found is looked for by sorting everything: slower, and right
         assert right == (broken == "qp_middle"), broken
 

@@ -1,0 +1,127 @@
+"""The formulas of VIF, SSIM and Qabf between their filters, exponentials and sums, for numba, with NumPy's bits.
+
+As in :mod:`fusionbench.metrics._fmi_compiled`: what NumPy does in one pass over memory for each operation is one loop.
+"""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+_NUMBER = types.float64
+_FLAT, _NOISE = 1e-10, 2.0  # as in vif.py
+_MIDDLE, _SLOPE = 0.5, -15.0  # as in qabf.py
+_TINY = 1e-300
+
+
+def _made(dimensions: int) -> Any:
+    """Type of a float64 array that a function fills."""
+    return types.Array(types.float64, dimensions, "C")
+
+
+def _given(dimensions: int) -> Any:
+    """Type of a float64 array that a function reads."""
+    return types.Array(types.float64, dimensions, "C", readonly=True)
+
+
+@njit(types.void(_given(1), _made(1), _made(1), _made(1)), **_OPTIONS)
+def vif_source(variance: Any, gain: Any, signal: Any, information: Any) -> None:
+    """``vif._gain_factors`` and the argument of the source's logarithms."""
+    for n in range(variance.shape[0]):
+        value = variance[n]
+        factor = 0.0 if value < _FLAT else 1 / (value + _FLAT)
+        gain[n] = factor
+        signal[n] = factor * factor * value
+        information[n] = (0.0 if value < _FLAT else value / _NOISE) + 1
+
+
+@njit(types.void(_made(1), _given(1), _given(1), _given(1)), **_OPTIONS)
+def vif_values(covariance: Any, variance: Any, gain: Any, signal: Any) -> None:
+    """The argument of the logarithms of ``vif.fused_information``, in place of the covariance.
+
+    ``variance`` is that of the fused image; ``gain`` and ``signal`` are from :func:`vif_source`.
+    """
+    for n in range(covariance.shape[0]):
+        of_fused = variance[n]
+        value = covariance[n]
+        value = value if value > 0 else 0.0
+        value = 0.0 if of_fused < _FLAT else value
+        square = value * value
+        noise = (of_fused + _NOISE) - square * gain[n]
+        noise = noise if noise > _FLAT + _NOISE else _FLAT + _NOISE
+        covariance[n] = square * signal[n] / noise + 1
+
+
+@njit(types.void(_given(1), _given(1), _NUMBER, _NUMBER, _NUMBER, _made(1), _made(1)), **_OPTIONS)
+def ssim_terms(
+    mean: Any, variance: Any, half_c1: float, half_c2: float, correction: float, luminance: Any, contrast: Any
+) -> None:
+    """``ssim._denominator_terms`` from the moments."""
+    for n in range(mean.shape[0]):
+        luminance[n] = mean[n] * mean[n] + half_c1
+        contrast[n] = variance[n] * correction + half_c2
+
+
+@njit(
+    types.void(_made(1), *[_given(1)] * 6, _NUMBER, _NUMBER, _NUMBER, types.boolean),
+    **_OPTIONS,
+)
+def ssim_values(
+    covariance: Any,
+    mean_f: Any,
+    luminance_f: Any,
+    contrast_f: Any,
+    mean_s: Any,
+    luminance_s: Any,
+    contrast_s: Any,
+    half_c1: float,
+    half_c2: float,
+    correction: float,
+    signed: bool,
+) -> None:
+    """``ssim._quarter_map`` in place of the covariance."""
+    for n in range(covariance.shape[0]):
+        value = covariance[n] * correction + half_c2
+        value = value if signed or value > 0 else 0.0
+        numerator = value * (mean_f[n] * mean_s[n] + half_c1)
+        covariance[n] = numerator / ((luminance_f[n] + luminance_s[n]) * (contrast_f[n] + contrast_s[n]))
+
+
+@njit(types.void(_given(2), _made(2), _made(2)), **_OPTIONS)
+def qabf_gradients(x: Any, strength: Any, tangent: Any) -> None:
+    """Strength and sy/-sx of Sobel's gradients of whole numbers (h+2,w+2), as in ``qabf._edge_gradients``."""
+    height, width = strength.shape
+    for row in range(height):
+        above, here, below = x[row], x[row + 1], x[row + 2]
+        of_strength, of_tangent = strength[row], tangent[row]
+        for n in range(width):
+            right, left = above[n + 2] + below[n + 2], above[n] + below[n]
+            sx = (right + 2 * here[n + 2]) - (left + 2 * here[n])
+            sy = (below[n] + 2 * below[n + 1] + below[n + 2]) - (above[n] + 2 * above[n + 1] + above[n + 2])
+            of_strength[n] = np.sqrt(sx * sx + sy * sy)
+            of_tangent[n] = sy / -sx if sx != 0 else np.inf
+
+
+@njit(types.void(*[_given(1)] * 4, _NUMBER, _NUMBER, _made(1), _made(1)), **_OPTIONS)
+def qabf_exponents(
+    g: Any, alpha: Any, g_f: Any, alpha_f: Any, slope: float, shift: float, of_g: Any, of_a: Any
+) -> None:
+    """The exponents of ``qabf.edge_preservation`` for strength and, ``|α - α_F|·slope - shift``, for orientation."""
+    for n in range(g.shape[0]):
+        x, y = g[n], g_f[n]
+        smaller = x if x < y else y
+        larger = y if x < y else x
+        of_g[n] = (smaller / (larger + _TINY) - _MIDDLE) * _SLOPE
+        of_a[n] = abs(alpha[n] - alpha_f[n]) * slope - shift
+
+
+@njit(types.void(_made(1), _given(1), _given(1), _NUMBER), **_OPTIONS)
+def qabf_values(exponential: Any, other: Any, weight: Any, maximum: float) -> None:
+    """Q_XF times its weight, from both exponentials, in place of the first."""
+    for n in range(exponential.shape[0]):
+        exponential[n] = maximum / ((exponential[n] + 1) * (other[n] + 1)) * weight[n]

@@ -1,0 +1,138 @@
+"""Sums under separable windows for numba, with the bits of OpenCV's filter2D along columns, then along rows.
+
+As in :mod:`fusionbench.metrics._fmi_compiled`. A tile of the image is multiplied, filtered along its columns and along
+its rows while the processor's nearest cache has it; filter2D takes a pass over memory for each.
+"""
+
+# mypy: disable-error-code="untyped-decorator,no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+ROWS, COLUMNS = 16, 256  # of a tile
+TAPS = 32  # most weights of a window
+_ROOM = COLUMNS + TAPS  # distance of rows in a tile
+
+_COUNT, _NUMBER = types.int64, types.float64
+
+
+def _made(dimensions: int) -> Any:
+    """Type of a float64 array that a function fills."""
+    return types.Array(types.float64, dimensions, "C")
+
+
+def _given(dimensions: int) -> Any:
+    """Type of a float64 array that a function reads."""
+    return types.Array(types.float64, dimensions, "C", readonly=True)
+
+
+# Sums have their terms one by one from the first tap on. Four are added in one go, so that a sum is loaded and stored
+# a quarter of the times; slices, not offsets, tell the compiler that no index is negative.
+
+
+@njit(types.void(_made(1), _made(1), _given(1), _COUNT), **_OPTIONS)
+def _down(out: Any, x: Any, weights: Any, count: int) -> None:
+    """``out[n] = Σ_k weights[k]·x[n + k·_ROOM]``."""
+    first = (weights.shape[0] - 1) % 4 + 1
+    w0 = weights[0]
+    if first == 1:
+        for n in range(count):
+            out[n] = w0 * x[n]
+    elif first == 2:
+        w1 = weights[1]
+        for n in range(count):
+            out[n] = w0 * x[n] + w1 * x[n + _ROOM]
+    elif first == 3:
+        w1, w2 = weights[1], weights[2]
+        for n in range(count):
+            out[n] = (w0 * x[n] + w1 * x[n + _ROOM]) + w2 * x[n + 2 * _ROOM]
+    else:
+        w1, w2, w3 = weights[1], weights[2], weights[3]
+        for n in range(count):
+            out[n] = ((w0 * x[n] + w1 * x[n + _ROOM]) + w2 * x[n + 2 * _ROOM]) + w3 * x[n + 3 * _ROOM]
+    for k in range(first, weights.shape[0], 4):
+        w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        y = x[k * _ROOM :]
+        for n in range(count):
+            total = (out[n] + w0 * y[n]) + w1 * y[n + _ROOM]
+            out[n] = (total + w2 * y[n + 2 * _ROOM]) + w3 * y[n + 3 * _ROOM]
+
+
+@njit(types.void(_made(1), _made(1), _given(1), _COUNT), **_OPTIONS)
+def _right(out: Any, x: Any, weights: Any, count: int) -> None:
+    """``out[n] = Σ_k weights[k]·x[n + k]``."""
+    first = (weights.shape[0] - 1) % 4 + 1
+    w0 = weights[0]
+    if first == 1:
+        for n in range(count):
+            out[n] = w0 * x[n]
+    elif first == 2:
+        w1 = weights[1]
+        for n in range(count):
+            out[n] = w0 * x[n] + w1 * x[n + 1]
+    elif first == 3:
+        w1, w2 = weights[1], weights[2]
+        for n in range(count):
+            out[n] = (w0 * x[n] + w1 * x[n + 1]) + w2 * x[n + 2]
+    else:
+        w1, w2, w3 = weights[1], weights[2], weights[3]
+        for n in range(count):
+            out[n] = ((w0 * x[n] + w1 * x[n + 1]) + w2 * x[n + 2]) + w3 * x[n + 3]
+    for k in range(first, weights.shape[0], 4):
+        w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        y = x[k:]
+        for n in range(count):
+            total = (out[n] + w0 * y[n]) + w1 * y[n + 1]
+            out[n] = (total + w2 * y[n + 2]) + w3 * y[n + 3]
+
+
+@njit(
+    types.void(
+        _given(2), _given(2), types.boolean, _given(1), _given(1), _COUNT, _given(2), _given(2), types.boolean, _made(2)
+    ),
+    **_OPTIONS,
+)
+def window_sums(
+    x: Any, y: Any, product: bool, down: Any, right: Any, step: int, mean_x: Any, mean_y: Any, less: bool, out: Any
+) -> None:
+    """Sums of ``x``, or of the ``product`` x·y, under the window outer(down, right), inside (H,W) only.
+
+    Into ``out`` ((H-k)//step+1,W-k'+1), of every ``step``-th row; ``less`` the product of the means, which have its
+    shape.
+    """
+    height, width = out.shape
+    tile, sums = np.empty((step * (ROWS - 1) + TAPS) * _ROOM), np.empty(_ROOM)
+    for left in range(0, width, COLUMNS):
+        count = min(COLUMNS, width - left)
+        needed = count + right.shape[0] - 1
+        for top in range(0, height, ROWS):
+            rows = min(ROWS, height - top)
+            for row in range(step * (rows - 1) + down.shape[0]):
+                of_x, of_y = x[step * top + row, left:], y[step * top + row, left:]
+                to = tile[row * _ROOM :]
+                if product:
+                    for n in range(needed):
+                        to[n] = of_x[n] * of_y[n]
+                else:
+                    for n in range(needed):
+                        to[n] = of_x[n]
+            for row in range(rows):
+                _down(sums, tile[step * row * _ROOM :], down, needed)
+                to = out[top + row, left : left + count]
+                _right(to, sums, right, count)
+                if less:
+                    of_x, of_y = mean_x[top + row, left:], mean_y[top + row, left:]
+                    for n in range(count):
+                        to[n] -= of_x[n] * of_y[n]
+
+
+@njit(types.void(_given(2), _given(1), _made(2), _made(2)), **_OPTIONS)
+def window_moments(x: Any, weights: Any, mean: Any, variance: Any) -> None:
+    """Mean and variance, not clipped, under the window outer(weights, weights) of sum 1."""
+    window_sums(x, x, False, weights, weights, 1, mean, mean, False, mean)
+    window_sums(x, x, True, weights, weights, 1, mean, mean, True, variance)
