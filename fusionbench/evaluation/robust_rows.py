@@ -183,6 +183,8 @@ def _result(
     result = make_result(identity, **about)
     if pairs.missing:
         result.provenance["left_out"] = pairs.missing
+    if pairs.alignment is not None:
+        result.provenance["alignment"] = pairs.alignment.to_json()
     return result
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.suites import Suite
 
 # The protocol's own families: one that is added to the registry later is scored where an option names it.
-ALL_FAMILIES = (
+FAMILIES = (
     "shift/1",
     "affine/1",
     "flow/1",
@@ -39,8 +39,6 @@ ALL_FAMILIES = (
     "occlude/1",
     "drop/1",
 )
-from fusionbench.synth.degradations import list_degradations  # noqa: E402 - until all are there
-FAMILIES = tuple(one for one in ALL_FAMILIES if one in list_degradations())
 SEVERITIES = (1, 3, 5)
 # Quotients of means need metrics that are above 0; these three of the field's tables are, and ask three questions:
 # which edges, how much information, what structure of the sources is left (docs/robustness.md has how far each is to
