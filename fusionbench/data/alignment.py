@@ -139,6 +139,12 @@ class AlignmentCheck:
         if found is not None:
             self._found.append((factor, found))
 
+    @property
+    def lines(self) -> list[str]:
+        """A line for whoever gave the pairs where their views are displaced, else none."""
+        found = self.result()
+        return [found.text] if found is not None and found.told else []
+
     def result(self) -> Alignment | None:
         """What the pairs have in common; None where none of them could be looked at."""
         if not self._found:

@@ -109,7 +109,7 @@ def score_files(
     options = [f"--{side}" for side in sides]
     told = _warnings(notes), [missing_text(missing)] if missing else []
     found = collect([row.id for row in rows], scored, chosen, dialect, sides, options, target is not None)
-    found.warnings = told[0] + found.warnings + told[1] + alignment_lines(check)
+    found.warnings = told[0] + found.warnings + told[1] + (check.lines if check else [])
     found.missing, found.ranges = missing, ranges.texts()
     return found
 
@@ -309,12 +309,6 @@ def _run(
         return score_triple(row, metrics, ranges, device, check if row.id in sample else None)
 
     return score_each(rows, jobs, score, lambda row: read_row(row, ranges))
-
-
-def alignment_lines(check: AlignmentCheck | None) -> list[str]:
-    """A line where the sources that were looked at are displaced, else none."""
-    found = None if check is None else check.result()
-    return [found.text] if found is not None and found.told else []
 
 
 def score_each(

@@ -18,7 +18,7 @@ from fusionbench.core.io import digest, file_sha256, utf8_names, write_bytes
 from fusionbench.core.progress import progress, say
 from fusionbench.evaluation.make_result import make_result, saved_result
 from fusionbench.evaluation.pair_images import keeps_images
-from fusionbench.evaluation.robust_sheet import SHEET, condition_sheet
+from fusionbench.evaluation.robust_sheet import KEPT, SHEET, condition_sheet
 from fusionbench.evaluation.robustness import (
     PairConditions,
     degraded_pair,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
 Maker = Callable[[int, "Condition | None", np.ndarray], np.ndarray]  # index, condition (None: clean) and pair to fused
-KEPT = "the first pair at every condition"
 
 
 def evaluate_row(

@@ -12,7 +12,7 @@ from fusionbench.results.robustness import CLEAN
 if TYPE_CHECKING:
     from fusionbench.evaluation.robustness import PairConditions
 
-SHEET = "robustness.png"
+SHEET, KEPT = "robustness.png", "the first pair at every condition"  # the file, and what pages call it
 _SIDE = 128  # pixels of the longer side of a picture
 
 

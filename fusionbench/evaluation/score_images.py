@@ -25,7 +25,6 @@ from fusionbench.core.types import Metric
 from fusionbench.data.alignment import AlignmentCheck, sample_of
 from fusionbench.evaluation.image_files import (
     Scored,
-    alignment_lines,
     collect,
     find_scoring_device,
     note_lines,
@@ -180,7 +179,8 @@ def _score_rows(
 
     scored, notes = score_each(rows, thread_count(jobs, len(rows)), one, lambda row: row.read(ranges))
     found = collect([row.id for row in rows], scored, chosen, dialect, sources, sources, "target" in sides)
-    found.warnings += note_lines(notes) + ([missing_text(missing)] if missing else []) + alignment_lines(check)
+    found.warnings += note_lines(notes) + ([missing_text(missing)] if missing else [])
+    found.warnings += check.lines if check is not None else []
     found.missing, found.ranges = missing, ranges.texts()
     return found
 

@@ -68,6 +68,9 @@ class BaseProtocol(ABC):
         about: one sentence: what a model is given and what is scored.
         columns: patterns of score keys (``psnr_target``, ``mse_min@*``) in the order of tables.
         titles: metric -> head of its columns, of metrics that fusionbench does not know.
+        shown: patterns of the score keys that the leaderboard's table has; None for all. The others are in results,
+            comparisons and gates all the same.
+        apart: what is added to the name of its table, where another protocol scores the same data; "" for nothing.
         Options: the options that change a score, as a suite's ``[protocol]`` table has them.
         takes: further options of ``evaluate`` and ``run`` that ``open`` (``source_dir``, ``strict``) and ``evaluate``
             (all others) understand as keyword arguments.
@@ -90,6 +93,8 @@ class BaseProtocol(ABC):
     about: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     titles: ClassVar[Mapping[str, str]] = {}
+    shown: ClassVar[tuple[str, ...] | None] = None
+    apart: ClassVar[str] = ""
     Options: ClassVar[type[Options]] = Options
     takes: ClassVar[frozenset[str]] = frozenset()
     flags: ClassVar[Mapping[str, Flag]] = {}

@@ -91,7 +91,8 @@ class RobustPairs(RegisteredPairs):
     )
     columns = (ROBUSTNESS, *METRICS)
     titles = {ROBUSTNESS: "kept under damage"}  # noqa: RUF012 - a constant
-    shown = (ROBUSTNESS, *METRICS)
+    shown = (ROBUSTNESS, *METRICS)  # a page of its own has the conditions
+    apart = "degraded"
     Options = RobustOptions  # type: ignore[assignment]
     flags = {  # noqa: RUF012 - a constant
         "families": Flag("Families of degradations, a list [all of the protocol]; see `fusionbench list degradations`."),
