@@ -24,6 +24,7 @@ from fusionbench.evaluation.robust_sheet import KEPT
 from fusionbench.metrics import label_of
 from fusionbench.results.robustness import (
     CLEAN,
+    ALONE,
     FUSED_ALONE,
     OWN,
     PROTOCOL,
@@ -129,7 +130,7 @@ def damage_page(benchmark: Benchmark, sheets: Mapping[str, str]) -> DamagePage |
     conditions = conditions_in(params) if benchmark.track == PROTOCOL else []
     if not conditions:
         return None
-    metrics = [one for one in params.get("metrics", ()) if isinstance(one, str)]
+    metrics, seen = ([one for one in params.get(key, ()) if isinstance(one, str)] for key in ("metrics", "seen"))
     parts = []
     for heading, rows in _parts(benchmark):
         found = [line for row in rows if (line := _line(row, sheets.get(row.slug, ""))) is not None]
@@ -139,7 +140,7 @@ def damage_page(benchmark: Benchmark, sheets: Mapping[str, str]) -> DamagePage |
         return None
     labels = {metric: label_of(metric) for metric in (*metrics, *FUSED_ALONE)}
     families = [(name, *_about(name)) for name in dict.fromkeys(one.family for one in conditions)]
-    return DamagePage(families, conditions, metrics, _views(metrics, labels), parts)
+    return DamagePage(families, conditions, metrics, _views(metrics, seen, labels), parts)
 
 
 def add_damage_page(
@@ -214,13 +215,13 @@ def _about(family: str) -> tuple[str, str]:
     return family.partition("/")[0], DEGRADATIONS.get(family).about if known else family_title(family)
 
 
-def _views(metrics: Sequence[str], labels: Mapping[str, str]) -> list[DamageView]:
+def _views(metrics: Sequence[str], seen: Sequence[str], labels: Mapping[str, str]) -> list[DamageView]:
     kept = "in per cent of the value on clean sources"
     views = [DamageView(ROBUSTNESS, "all metrics, against the clean sources", f"Mean over the metrics, {kept}.")]
     for metric in metrics:
         title = f"{labels[metric]}, against the clean sources"
         views.append(DamageView(metric, title, f"{labels[metric]} against the clean sources, {kept}."))
-    for metric in metrics:
+    for metric in seen:
         about = f"{labels[metric]} against the degraded sources, {kept}: what the field would see. Not ranked."
         views.append(DamageView(f"{metric}{SEEN}", f"{labels[metric]}, as the field sees it", about))
     about = "PSNR in dB between what the row makes of the degraded and of the clean pair; 59 is no difference."
@@ -229,7 +230,7 @@ def _views(metrics: Sequence[str], labels: Mapping[str, str]) -> list[DamageView
     views.append(DamageView(f"ssim{OWN}", "SSIM to the row's own clean output", about))
     for metric in FUSED_ALONE:
         about = f"{labels[metric]} of the fused image, {kept}; it looks at no source, so that noise raises it. Not ranked."
-        views.append(DamageView(metric, f"{labels[metric]} of the fused image", about))
+        views.append(DamageView(f"{metric}{ALONE}", f"{labels[metric]} of the fused image", about))
     return views
 
 

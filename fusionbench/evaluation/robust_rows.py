@@ -195,6 +195,7 @@ def _score(
     from joblib import Parallel, delayed
 
     metrics, conditions = choose(options.metrics), options.conditions
+    seen = [metric for metric in metrics if metric.name in options.seen]
 
     def conditions_of(index: int) -> PairConditions:
         pair = pairs.pair(index)
@@ -212,9 +213,9 @@ def _score(
             work = [conditions_of(index) for index in range(begin, min(len(pairs), begin + jobs))]
             if keep and not begin:
                 sheet = condition_sheet(work[0], result.title)
-            scored += pool(delayed(score_conditions)(one, metrics) for one in work)
+            scored += pool(delayed(score_conditions)(one, metrics, seen) for one in work)
             bar.advance(len(work))
-    return fill_result(result, pairs, scored, metrics, conditions), sheet
+    return fill_result(result, pairs, scored, metrics, seen, conditions), sheet
 
 
 def _saved(result: Result, table: dict[str, Any], sheet: bytes | None, out: str | Path | None) -> Result:

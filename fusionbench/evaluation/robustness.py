@@ -21,6 +21,7 @@ from fusionbench.metrics.engine import SourcePair, choose
 from fusionbench.metrics.undefined import NotAvailable, grouped, too_small, why_undefined
 from fusionbench.results.robustness import (
     ALL,
+    ALONE,
     CLEAN,
     FUSED_ALONE,
     OWN,
@@ -84,12 +85,14 @@ def degraded_pair(pairs: PairSet, index: int, condition: Condition, seed: int = 
     return found
 
 
-def score_conditions(made: PairConditions, metrics: Sequence[Metric]) -> tuple[dict[str, float], dict[str, NotAvailable]]:
+def score_conditions(
+    made: PairConditions, metrics: Sequence[Metric], seen: Sequence[Metric]
+) -> tuple[dict[str, float], dict[str, NotAvailable]]:
     """All values of one pair by their column, NaN where there is none; and why there is none, by column.
 
     Columns are ``metric@clean`` and ``metric@family:severity`` against the clean sources, ``metric_seen@…`` against
-    the degraded ones, ``psnr_own@…`` and ``ssim_own@…`` against what is made of the clean pair, and of the fused image
-    alone ``sf@…`` and ``en@…``.
+    the degraded ones (for those in ``seen``), ``psnr_own@…`` and ``ssim_own@…`` against what is made of the clean pair,
+    and of the fused image alone ``sf_alone@…`` and ``en_alone@…``.
 
     Raises:
         DataError: an image that cannot be scored, or of another size than its sources.
@@ -101,7 +104,7 @@ def score_conditions(made: PairConditions, metrics: Sequence[Metric]) -> tuple[d
         >>> from fusionbench.results.robustness import Condition
         >>> pair = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
         >>> worse = {Condition("shift/1", 1): (np.roll(pair, 2, 1), np.roll(pair[0], 2, 0))}
-        >>> values, _ = score_conditions(PairConditions("one", pair, pair[0], worse), choose(["qabf"]))
+        >>> values, _ = score_conditions(PairConditions("one", pair, pair[0], worse), *[choose(["qabf"])] * 2)
         >>> values["qabf@clean"] > values["qabf@shift/1:1"], values["qabf_seen@shift/1:1"] > values["qabf@shift/1:1"]
         (True, True)
     """
@@ -114,27 +117,28 @@ def score_conditions(made: PairConditions, metrics: Sequence[Metric]) -> tuple[d
     lacking = {metric.name: why for metric in metrics if (why := too_small(metric, *shape)) is not None}
     alone = choose(FUSED_ALONE)
     sources = SourcePair(*made.pair[:, None], [m for m in metrics if m.name not in lacking] + alone, copy=False)
+    as_seen = SourcePair(*made.pair[:, None], [m for m in seen if m.name not in lacking], copy=False) if seen else None
     own = _OwnOutput(made.clean)
     values = _against(sources, made.clean, metrics, CLEAN, "", missing, lacking, made.pair)
     for condition, (degraded, fused) in made.degraded.items():
         column = str(condition)
         if np.array_equal(fused, made.clean):  # what the method does not look at is degraded
-            for metric in (*metrics, *alone):
-                values[f"{metric.name}@{column}"] = values[f"{metric.name}@{CLEAN}"]
-                if (why := missing.get(f"{metric.name}@{CLEAN}")) is not None:
-                    missing[f"{metric.name}@{column}"] = why
+            for name in (*(metric.name for metric in metrics), *(f"{metric.name}{ALONE}" for metric in alone)):
+                values[f"{name}@{column}"] = values[f"{name}@{CLEAN}"]
+                if (why := missing.get(f"{name}@{CLEAN}")) is not None:
+                    missing[f"{name}@{column}"] = why
         else:
             values |= _against(sources, fused, metrics, column, "", missing, lacking, made.pair)
         changed = [place for place in (0, 1) if not np.array_equal(degraded[place], made.pair[place])]
-        seen = sources
-        if len(changed) == 1:
-            seen = sources.with_source(changed[0], degraded[changed[0]][None])
-        elif changed:
-            seen = SourcePair(*degraded[:, None], sources.metrics, persistent=False, copy=False)
-        found = _against(seen, fused, metrics, column, SEEN, {}, lacking, degraded) if changed else {}
-        for metric in metrics:
-            key = f"{metric.name}@{column}"
-            values[f"{metric.name}{SEEN}@{column}"] = found.get(f"{metric.name}{SEEN}@{column}", values[key])
+        found: dict[str, float] = {}
+        if as_seen is not None and changed:
+            given = SourcePair(*degraded[:, None], as_seen.metrics, persistent=False, copy=False)
+            if len(changed) == 1:  # what is known of the other one is known already
+                given = as_seen.with_source(changed[0], degraded[changed[0]][None])
+            found = _against(given, fused, seen, column, SEEN, {}, lacking, degraded)
+        for metric in seen:
+            key = f"{metric.name}{SEEN}@{column}"
+            values[key] = found.get(key, values[f"{metric.name}@{column}"])
         values |= {f"psnr{OWN}@{column}": own.psnr(fused), f"ssim{OWN}@{column}": own.ssim(fused)}
     return values, missing
 
@@ -151,7 +155,7 @@ def _against(
 ) -> dict[str, float]:
     """Values by column of one fused image against ``sources``; why some are missing is added to ``missing``."""
     found = {name: float(value[0]) for name, value in sources.score(fused[None]).items()}
-    values = {f"{name}@{column}": found[name] for name in FUSED_ALONE if not tail}
+    values = {f"{name}{ALONE}@{column}": found[name] for name in FUSED_ALONE if not tail}
     for metric in metrics:
         value, key = found.get(metric.name, math.nan), f"{metric.name}{tail}@{column}"
         values[key] = value if math.isfinite(value) else math.nan
@@ -183,9 +187,9 @@ class _OwnOutput:
 
 
 def metric_versions(metrics: Sequence[str]) -> dict[str, str]:
-    """Score -> version of its metric, for the identity of a result."""
-    own = {f"psnr{OWN}": get_metric("psnr_target").version, f"ssim{OWN}": get_metric("ssim_target").version}
-    return {metric.name: metric.version for metric in choose([*metrics, *FUSED_ALONE])} | own | {ROBUSTNESS: "1"}
+    """Metric -> its version, for the identity of a result: those that rank, and those that stand beside them."""
+    beside = [get_metric(name) for name in (*FUSED_ALONE, "psnr_target", "ssim_target")]
+    return {metric.name: metric.version for metric in [*choose(metrics), *beside]} | {ROBUSTNESS: "1"}
 
 
 def fill_result(
@@ -193,6 +197,7 @@ def fill_result(
     pairs: PairSet,
     scored: Sequence[tuple[dict[str, float], dict[str, NotAvailable]]],
     metrics: Sequence[Metric],
+    seen: Sequence[Metric],
     conditions: Sequence[Condition],
 ) -> dict[str, list[float] | list[str]]:
     """Fill the scores of a result; its table per image, by column.
@@ -222,8 +227,8 @@ def fill_result(
         for column in columns:
             key = f"{metric.name}@{column}"
             result.scores[key] = summarise(table[key], metric.better, metric.unit, why[key])
-    units = {f"psnr{OWN}": "dB", f"ssim{OWN}": "1"} | {f"{name}{SEEN}": by_name[name].unit for name in names}
-    units |= {metric.name: metric.unit for metric in choose(FUSED_ALONE)}
+    units = {f"psnr{OWN}": "dB", f"ssim{OWN}": "1"} | {f"{metric.name}{SEEN}": metric.unit for metric in seen}
+    units |= {f"{metric.name}{ALONE}": metric.unit for metric in choose(FUSED_ALONE)}
     for name, unit in units.items():
         values = rounded(np.mean([table[f"{name}@{one}"] for one in conditions], axis=0))
         if np.isfinite(values).all():  # else it stays in the table alone: a degraded source may be flat

@@ -28,8 +28,10 @@ from fusionbench.results import bootstrap as stats
 
 PROTOCOL = "pairs-robust"
 ROBUSTNESS, CLEAN, ALL = "robustness", "clean", "all"
-SEEN, OWN = "_seen", "_own"  # behind a metric: against the degraded sources; against the method's own clean output
-FUSED_ALONE = ("sf", "en")  # of tables of the field, which look at the fused image alone
+# Behind a metric: against the degraded sources; against the method's own clean output; of the fused image alone. Such
+# columns are in the table per image, their means over all conditions are scores, and nobody is ranked by them.
+SEEN, OWN, ALONE = "_seen", "_own", "_alone"
+FUSED_ALONE = ("sf", "en")  # of tables of the field, which look at no source
 _CONDITION = re.compile(r"([a-z0-9][a-z0-9+._-]{0,63}/[0-9]{1,3}):([1-5])")
 
 

@@ -44,16 +44,18 @@ SEVERITIES = (1, 3, 5)
 # which edges, how much information, what structure of the sources is left (docs/robustness.md has how far each is to
 # be trusted). SCD of a plain average is near 0, and EN, SD, SF look at no source.
 METRICS = ("qabf", "vif", "ssim")
+SEEN = ("qabf",)  # against the degraded sources costs as much again, and one metric shows what the field misses
 
 
 class RobustOptions(RangeOptions, kw_only=True, frozen=True):
     """``families`` and ``severities``: every family at every severity is a condition. ``metrics``: against the clean
-    sources. ``seed`` of the degradations.
+    sources, those in ``seen`` against the degraded ones as well. ``seed`` of the degradations.
     """
 
     families: tuple[str, ...] = FAMILIES
     severities: tuple[int, ...] = SEVERITIES
     metrics: tuple[str, ...] = METRICS
+    seen: tuple[str, ...] = SEEN
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class RobustOptions(RangeOptions, kw_only=True, frozen=True):
         for option, values in (("families", self.families), ("severities", self.severities), ("metrics", self.metrics)):
             if not values or len(set(values)) < len(values):
                 raise UsageError(f"{option}: {'empty' if not values else 'one stands there twice'}: {list(values)}")
+        if other := [one for one in self.seen if one not in self.metrics]:
+            raise UsageError(f"seen: {other[0]} is not among the metrics {', '.join(self.metrics)}")
         for family in self.families:
             DEGRADATIONS.get(family)
         if wrong := [one for one in self.severities if one not in SEVERITIES]:
@@ -101,6 +105,7 @@ class RobustPairs(RegisteredPairs):
             'Metrics of the sources whose higher values are better, a list [["qabf", "vif", "ssim"]].',
             ("--robust-metrics",),
         ),
+        "seen": Flag('Those of the metrics that are taken against the degraded sources as well, a list [["qabf"]].'),
         "seed": Flag("Of the degradations."),
         "range_a": RegisteredPairs.flags["range_a"],
         "range_b": RegisteredPairs.flags["range_b"],
@@ -116,7 +121,7 @@ class RobustPairs(RegisteredPairs):
     def identity(self, options: Any, data: PairSet) -> ProtocolIdentity:
         """All options, and the ranges that were found in the image files."""
         rules = BaseProtocol.identity(self, options, data)
-        rules.params = {key: rules.params[key] for key in ("families", "severities", "metrics")}
+        rules.params = {key: rules.params[key] for key in ("families", "severities", "metrics", "seen")}
         rules.params |= data.ranges.params()
         return rules
 
