@@ -58,7 +58,7 @@ class DamageRow:
 
     row: BoardRow
     means: Columns
-    drops: list[FamilyDrop]
+    drops: Mapping[str, FamilyDrop]  # by family
     sheet: str = ""
 
     @property
@@ -194,7 +194,7 @@ def _line(row: BoardRow, sheet: str) -> DamageRow | None:
     tables = [_means(result) for result in row.entry.results]
     keys = set(tables[0]).intersection(*tables[1:])
     means = {key: float(np.mean([table[key] for table in tables])) for key in keys}
-    return DamageRow(row, means, family_drops(row.entry.values), sheet)
+    return DamageRow(row, means, {one.family: one for one in family_drops(row.entry.values)}, sheet)
 
 
 def _means(result: Result) -> dict[str, float]:
