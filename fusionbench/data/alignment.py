@@ -119,7 +119,7 @@ def sample_of(count: int, most: int = SAMPLE) -> list[int]:
     """
     if count <= most:
         return list(range(count))
-    return [place * (count - 1) // (most - 1) for place in range(most)]
+    return [place * (count - 1) // max(1, most - 1) for place in range(most)]
 
 
 class AlignmentCheck:
