@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "diff": ("datasets", "Data sets"),
     "recipe": ("datasets", "Data sets"),
     "export": ("datasets", "Data sets"),
+    "degrade": ("degrade", "Data sets"),
     "train": ("train", "Models"),
     "evaluate": ("train", "Models"),
     "run": ("train", "Models"),

@@ -22,12 +22,15 @@ _COLUMNS = {
     "recipes": ("version", "source", "title"),
     "suites": ("title",),
     "protocols": ("title", "about"),
+    "degradations": ("title", "views", "about"),
     "datasets": ("version", "id", "splits", "folder"),
 }
 _ROOT = data_root_option(name="root", former=["--data"])
 
 
-@click.command("list", short_help="List models, metrics, sources, recipes, data sets, suites or protocols.")
+@click.command(
+    "list", short_help="List models, metrics, sources, recipes, data sets, suites, protocols or degradations."
+)
 @click.argument("kind", required=False, type=click.Choice(catalogue.KINDS))
 @click.argument("pattern", required=False)
 @_ROOT
@@ -44,7 +47,7 @@ def list_command(kind: str | None, pattern: str | None, root: Path, as_json: boo
             click.echo(json.dumps(found, indent=1))
         else:
             for each, names in everything.items():
-                click.echo("\n".join(wrapped(f"{each:9} {', '.join(names) or '–'}", 0, 10)))
+                click.echo("\n".join(wrapped(f"{each:12} {', '.join(names) or '–'}", 0, 13)))
         return
     cards = [card for card in catalogue.list_cards(kind, root) if fnmatch.fnmatchcase(card["name"], pattern or "*")]
     if as_json:
@@ -80,7 +83,7 @@ def _short(value: Any, column: str) -> str:
 @_ROOT
 @json_option("The card as a JSON object; an array when several have the name.")
 def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> None:
-    """Show the card of NAME: a model, metric, source, recipe, data set, suite or protocol.
+    """Show the card of NAME: a model, metric, source, recipe, data set, suite, protocol or degradation.
 
     Example: fusionbench describe mse_min
     """

@@ -30,11 +30,12 @@ _HELP = {  # a Python file may be given where one of these is asked for
     "metrics": "fusionbench.metrics:METRICS",
     "sources": "fusionbench.sources:SOURCES",
     "protocols": "fusionbench.evaluation.protocols:PROTOCOLS",
+    "degradations": "fusionbench.synth.degradations:DEGRADATIONS",
 }
 
 
 def registry_of(kind: str) -> Registry[Any]:
-    """The registry of models, metrics, sources or protocols."""
+    """The registry of models, metrics, sources, protocols or degradations."""
     import importlib
 
     module, _, attribute = _HELP[kind].partition(":")
@@ -82,7 +83,8 @@ class Names(_ParamType):
     """A text that is one name of some kinds, or several with commas between; the shell completes them.
 
     Args:
-        kinds: ``models``, ``metrics``, ``sources``, ``recipes``, ``suites``, ``protocols`` or ``datasets``.
+        kinds: ``models``, ``metrics``, ``sources``, ``recipes``, ``suites``, ``protocols``, ``degradations`` or
+            ``datasets``.
         several: whether commas separate names.
         files: whether the shell offers files as well: a run folder, a ``.py`` or a ``.toml``.
         plugin: the kind of which a Python file may be given; it becomes the name of what it defines.

@@ -196,6 +196,49 @@ def tile_sheet(images: np.ndarray, labels: Sequence[str], *, title: str = "", ca
     return page.png()
 
 
+def labelled_sheet(
+    lines: Sequence[Sequence[np.ndarray | None]],
+    names: Sequence[str],
+    labels: Sequence[tuple[str, str]],
+    *,
+    title: str = "",
+    caption: str = "",
+) -> bytes:
+    """Lines of images of one size with a label before each, one column a name. Returns PNG.
+
+    lines: uint8 (h,w) or (h,w,3), None where there is none; labels: of each line a name, and a second line below it.
+
+    Raises:
+        UsageError: no image, or a line without an image for every name.
+    """
+    images = [image for line in lines for image in line if image is not None]
+    if not images or any(len(line) != len(names) for line in lines) or len(labels) != len(lines):
+        raise UsageError(f"sheet: {len(lines)} lines with {len(labels)} labels, every line needs {len(names)} images")
+    scale, height, width = _scale(images[0].shape[:2])
+    before = round(max(max(_font(HEAD).getlength(a), _font(SMALL).getlength(b)) for a, b in labels)) + 14
+    top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
+    across = 2 * MARGIN + before + len(names) * (width + GAP) - GAP
+    page_height = top + len(lines) * (height + GAP) - GAP + MARGIN + (SMALL + 14 if caption else 0)
+    page = _Page(max(across, _room(title, caption)), page_height)
+    if title:
+        page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
+    for number, name in enumerate(names):
+        page.text(MARGIN + before + number * (width + GAP) + width / 2, top - 10, name, HEAD, colour=SOFT, anchor="ms")
+    for (label, below), line in zip(labels, lines, strict=True):
+        page.text(MARGIN, top + height / 2 - 2, label, HEAD, anchor="ls")
+        page.text(MARGIN, top + height / 2 + 4, below, SMALL, colour=SOFT)
+        for number, image in enumerate(line):
+            x = MARGIN + before + number * (width + GAP)
+            if image is None:
+                page.absent(x, top, width, height)
+            else:
+                page.paste(x, top, image, scale)
+        top += height + GAP
+    if caption:
+        page.text(MARGIN, page.image.height - MARGIN + 4, caption, SMALL, colour=SOFT, anchor="ls")
+    return page.png()
+
+
 def sample_sheet(
     views: np.ndarray,
     targets: np.ndarray,

@@ -65,6 +65,7 @@ class Batch:
         views: (N,V,C,H,W) float32 in [0,1].
         present: (N,V) bool; an absent view must not influence anything.
         ids: (N,) int64, the sample's index in its split; scores and draws are keyed by it.
+        clean: (N,V,C,H,W) float32, the views before ``[degrade]`` of their recipe; None where nothing degrades them.
         present_count: how many of ``present`` are true, where the host knows it; :meth:`with_present` sets it.
 
     Example:
@@ -80,6 +81,7 @@ class Batch:
     views: Tensor
     present: Tensor
     ids: Tensor
+    clean: Tensor | None = None
     # no argument, so that a copy with another ``present`` does not keep the number of the old one
     present_count: int | None = field(default=None, init=False, compare=False)
 
@@ -107,7 +109,8 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         target = None if self.target is None else self.target.to(device)
-        batch = Batch(target, self.views.to(device), self.present.to(device), self.ids.to(device))
+        clean = None if self.clean is None else self.clean.to(device)
+        batch = Batch(target, self.views.to(device), self.present.to(device), self.ids.to(device), clean)
         return batch.with_present(batch.present, self.present_count)
 
 

@@ -244,7 +244,8 @@ class Arrays:
 
     Registered pairs have no targets; whole ones have ``views`` of their own sizes
     (:class:`fusionbench.data.shards.ragged.Ragged`) and ``shape`` (n,2), patches have ``pair`` (n,) and ``corner``
-    (n,2).
+    (n,2). Degraded pairs have ``clean``, as ``views`` were before, and ``degradation`` (n,2): the number of the family
+    in the recipe's ``degrade.families`` (-1: none) and the severity.
     """
 
     def __init__(self, columns: dict[str, Any]) -> None:

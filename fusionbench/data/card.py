@@ -104,6 +104,9 @@ def _text(manifest: Manifest) -> str:
                 "",
                 f"Cut-outs of {name}: {gate.kept:,} as cut, {gate.repaired:,} repaired, {len(gate.dropped):,} dropped.",
             ]
+    if "degrade" in manifest.recipe and manifest.recipe["degrade"].get("when", "stored") == "stored":
+        families = ", ".join(in_markdown(str(name)) for name in manifest.recipe["degrade"]["families"])
+        lines += ["", f"The views are degraded ({families}); `clean` holds them as they were."]
     left_out = sum(map(len, manifest.left_out.values()))
     if left_out:
         noun = "pair" if pairs else "file"

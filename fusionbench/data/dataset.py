@@ -21,6 +21,7 @@ from fusionbench.core.urls import url_of
 from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
 from fusionbench.data.arrays import SampleReader
 from fusionbench.data.arrays import ShardedArray as ShardedArray
+from fusionbench.data.degrade_rules import stored_truth
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.data.recipe_base import views_of_source
 from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec
@@ -29,6 +30,7 @@ from fusionbench.data.shards.manifest import FILE, Manifest, ShardEntry, SplitEn
 from fusionbench.data.shards.reader import Shard, open_shard
 from fusionbench.data.split_view import SplitAccess
 from fusionbench.data.stream_base import StreamBase
+from fusionbench.synth.degradations import Degraded
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +159,10 @@ class Dataset(SplitAccess):
             columns = {name: ShardedArray([shard.arrays[name] for shard in opened]) for name in opened[0].arrays}
             if ragged.PIXELS in columns:
                 del columns[ragged.PIXELS], columns[ragged.OFFSETS]  # where a pair lies in its shard
-                columns[ragged.VIEWS] = ragged.Ragged([shard.arrays for shard in opened])  # type: ignore[assignment]
+                parts = [shard.arrays for shard in opened]
+                columns[ragged.VIEWS] = ragged.Ragged(parts)  # type: ignore[assignment]
+                if columns.pop(ragged.CLEAN_PIXELS, None) is not None:
+                    columns[ragged.CLEAN] = ragged.Ragged(parts, ragged.CLEAN_PIXELS)  # type: ignore[assignment]
             self._arrays[split] = Arrays(columns)
             self._headers[split] = [shard.header for shard in opened]
         return self._arrays[split]
@@ -215,6 +220,10 @@ class Dataset(SplitAccess):
             DataError: a shard whose header does not name its pairs.
         """
         return _STREAMS[self.kind].sample_names(self, split, self._headers)
+
+    def truth(self, split: str, indices: Any) -> list[Degraded]:
+        """What ``[degrade]`` did to stored samples; see :func:`fusionbench.data.degrade_rules.stored_truth`."""
+        return stored_truth(self, split, indices)
 
     def stream(self, split: str, device: str | torch.device = "cpu", live: bool = True) -> ViewStream | PairStream:
         """Batches of a split by index: :class:`ViewStream` or :class:`fusionbench.data.pair_stream.PairStream`."""

@@ -59,9 +59,11 @@ def _samples(dataset: Dataset, split: str, bar: progress.Task) -> Iterator[tuple
         part = slice(start, start + _BLOCK)
         views = arrays.views[part]
         targets = arrays.targets[part] if "targets" in arrays.columns else None
+        clean = arrays.clean[part] if "clean" in arrays.columns else None
         for i in range(len(views)):
             images = {} if targets is None else {"target": encode_png(targets[i])}
             images |= {f"view{v}": encode_png(view) for v, view in enumerate(views[i], 1)}
+            images |= {} if clean is None else {f"clean{v}": encode_png(view) for v, view in enumerate(clean[i], 1)}
             yield start + i, images, told[start + i]
         bar.advance(len(views))
 

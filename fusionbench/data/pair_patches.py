@@ -16,6 +16,7 @@ import numpy as np
 from fusionbench.core.errors import DataError
 from fusionbench.core.interfaces import Source
 from fusionbench.core.io import digest
+from fusionbench.data.degrade_rules import CHOICE, CLEAN
 from fusionbench.data.pair_recipes import PARTS, PairRecipe
 from fusionbench.data.preprocessing import Trial, pixels_digest, select_indices
 from fusionbench.data.source_files import need_pairs
@@ -112,10 +113,17 @@ class PairBuilder:
         self, split: str, samples: np.ndarray, rows: np.ndarray, bank: np.ndarray | None = None
     ) -> tuple[dict[str, Any], str]:
         arrays: dict[str, Any] = {"index": np.asarray(samples, np.int64)}
+        degrader = self.recipe.stored_degrader(split)
+        if degrader is not None:
+            arrays[CHOICE] = degrader.choice(arrays["index"])
         if self.recipe.whole:
             pairs = self._read(split, rows)
             arrays["shape"] = np.array([pair.shape[1:] for pair in pairs], np.int64)
-            return arrays | {"views": pairs}, digest(self._digests(split, rows, pairs))
+            source_sha256 = digest(self._digests(split, rows, pairs))
+            if degrader is not None:
+                arrays[CLEAN] = pairs
+                pairs = degrader.apply_each(pairs, arrays["index"], self._stems(split, rows))
+            return arrays | {"views": pairs}, source_sha256
         patch, _ = self._patch
         numbers = np.unique(rows[:, 0])
         views = np.empty((len(rows), 2, patch, patch), np.uint8)
@@ -127,6 +135,8 @@ class PairBuilder:
             for number, pair in zip(block.tolist(), pairs, strict=True):
                 mine = np.flatnonzero(rows[:, 0] == number)
                 views[mine] = cut_patches(pair, rows[mine, 1:], patch)
+        if degrader is not None:
+            arrays[CLEAN], views = views, degrader.apply(views, arrays["index"])
         arrays |= {"views": views, "pair": rows[:, 0].copy(), "corner": rows[:, 1:].copy()}
         return arrays, digest(digests)
 

@@ -2,6 +2,7 @@
 
 There are two kinds. **Whole pairs** keep their sizes; ``live.crop`` says what training takes of them. **Patches** are
 squares of one size, cut on a grid, without those that show hardly anything. Both hold luma, and neither has targets.
+With ``[degrade]`` they are degraded, when they are stored or live (:mod:`fusionbench.data.degrade_rules`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 from fusionbench.core.errors import UsageError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.types import ImageSpec
+from fusionbench.data.degrade_rules import CHOICE, CLEAN, FIELDS, Degrader, DegradeRule
 from fusionbench.data.recipe_base import RecipeBase, RecipeTable, RecipeValueError, check_splits, views_of_source
+from fusionbench.data.shards.ragged import CLEAN_PIXELS
 from fusionbench.synth import CropFlip
 
 MAX_WHOLE = 200  # whole pairs a shard: their names of up to 255 bytes have to fit its header
@@ -63,6 +66,7 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
 
     pairs: PairRule
     live: CropRule | None = None
+    degrade: DegradeRule | None = None
 
     @property
     def kind(self) -> Literal["pairs"]:
@@ -114,10 +118,14 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
     @property
     def stored(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Type and shape a sample of the arrays that every shard has."""
+        degraded = self.stored_degrader("") is not None
+        found: dict[str, tuple[str, tuple[int, ...]]] = {CHOICE: ("int64", (len(FIELDS),))} if degraded else {}
         if self.pairs.patch is None:
-            return {"pixels": ("uint8", ()), "offsets": ("int64", ()), "shape": ("int64", (2,))}
+            found |= {CLEAN_PIXELS: ("uint8", ())} if degraded else {}
+            return found | {"pixels": ("uint8", ()), "offsets": ("int64", ()), "shape": ("int64", (2,))}
         patch = (VIEWS, self.pairs.patch, self.pairs.patch)
-        return {"views": ("uint8", patch), "pair": ("int64", ()), "corner": ("int64", (2,))}
+        found |= {CLEAN: ("uint8", patch)} if degraded else {}
+        return found | {"views": ("uint8", patch), "pair": ("int64", ()), "corner": ("int64", (2,))}
 
     def made_views(self, split: str) -> int:
         """0: the views come with the source."""
@@ -136,6 +144,18 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
         spec, live = self.image_spec, self.live
         flips = (live.horizontal, live.vertical) if live is not None else (False, False)
         return CropFlip(self.name, split, self.seed, spec.height, spec.width, *flips)
+
+    def stored_degrader(self, split: str) -> Degrader | None:
+        """What the build does to the pairs of a split, beside the clean ones; None where it stores clean ones alone."""
+        return self._degrader(split, "stored")
+
+    def live_degrader(self, split: str) -> Degrader | None:
+        """What live epochs from 1 on do to the pairs of a split; None where they do nothing."""
+        return self._degrader(split, "live")
+
+    def _degrader(self, split: str, when: str) -> Degrader | None:
+        rule = self.degrade
+        return None if rule is None or rule.when != when else Degrader(rule, self.name, split, self.seed)
 
     def check(self) -> None:
         """Raise :class:`RecipeValueError` for values that are of the right type and cannot work."""
@@ -159,6 +179,9 @@ class PairRecipe(RecipeBase, kw_only=True, frozen=True):
         if abs((rule.contrast or 0) * PARTS - self.contrast) > 1e-9:
             raise RecipeValueError("pairs.contrast", f"{rule.contrast} is not in whole thousandths")
         crop = live.crop if live is not None else None
+        if self.degrade is not None:
+            fixed = rule.patch is not None or (self.degrade.when == "live" and crop is not None)
+            self.degrade.check(self.image_spec if fixed else None)
         if rule.patch is not None:
             if crop is not None:
                 raise RecipeValueError("live.crop", "patches have one size; it goes with whole pairs")

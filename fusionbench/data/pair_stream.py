@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.core.types import Batch
 from fusionbench.core.unit_range import to_unit
 from fusionbench.core.uploads import upload
+from fusionbench.data.degrade_rules import CLEAN
 from fusionbench.data.shards.ragged import Ragged
 from fusionbench.data.stream_base import StreamBase
 
@@ -29,6 +31,9 @@ class PairStream(StreamBase):
     or the centred crop; in later epochs crops and flips at random, the same for both views, a function of recipe,
     sample and epoch. On a device the pixels of a split are uploaded once and cut there, with the same bits.
 
+    Where the recipe degrades them, the batch's ``clean`` has the same pairs before: those that are stored beside the
+    degraded ones, or with ``when = "live"`` the crops, which are degraded in live epochs from 1 on.
+
     Raises:
         DataError: a pair that is smaller than a crop.
     """
@@ -36,7 +41,9 @@ class PairStream(StreamBase):
     def __init__(self, dataset: Dataset, split: str, device: str | torch.device = "cpu", live: bool = True) -> None:
         super().__init__(dataset, split, device, live)
         self._cropper = dataset.recipe.cropper(split)  # type: ignore[union-attr]
+        self._degrader = dataset.recipe.live_degrader(split)  # type: ignore[union-attr]
         self._views = dataset.arrays(split).views
+        self._clean = dataset.arrays(split).columns.get(CLEAN)
         spec = dataset.spec
         if isinstance(self._views, Ragged):
             self._sides = np.asarray(dataset.arrays(split).shape)
@@ -49,7 +56,7 @@ class PairStream(StreamBase):
                 )
         else:
             self._sides = np.broadcast_to(np.array([spec.height, spec.width]), (len(self._views), 2))
-        self._resident: tuple[Any, Any, Any] | None = None
+        self._resident: dict[bool, tuple[Any, Any, Any]] = {}  # the pairs, and the clean ones
 
     @staticmethod
     def sample_names(dataset: Dataset, split: str, headers: Mapping[str, Any]) -> list[str]:
@@ -85,12 +92,17 @@ class PairStream(StreamBase):
             indices = indices.cpu().numpy()
         ids = self._checked(indices)
         where = upload(ids, self.device)
-        if self.device.type != "cpu" and self._views.nbytes <= ON_DEVICE:
-            views = self._cut_there(where, epoch if self.live else 0)
+        there = self.device.type != "cpu" and self._views.nbytes * (1 if self._clean is None else 2) <= ON_DEVICE
+        if there:
+            views, clean = self._degraded(ids, epoch, partial(self._cut_there, where, epoch if self.live else 0))
         else:
-            views = torch.from_numpy(self.crops(ids, epoch)).to(self.device)
+            views, clean = (
+                None if made is None else torch.from_numpy(made).to(self.device)
+                for made in self.crops_and_clean(ids, epoch)
+            )
         present = torch.ones(views.shape[:2], dtype=torch.bool, device=self.device)
-        return Batch(None, to_unit(views[:, :, None]), present, where).with_present(present, present.numel())
+        units = None if clean is None else to_unit(clean[:, :, None])
+        return Batch(None, to_unit(views[:, :, None]), present, where, units).with_present(present, present.numel())
 
     def crops(self, indices: Any, epoch: int = 0) -> np.ndarray:
         """The views of :meth:`batch` as they are stored: uint8 (n,2,h,w).
@@ -98,11 +110,33 @@ class PairStream(StreamBase):
         Raises:
             IndexError: an index outside the split.
         """
+        return self.crops_and_clean(indices, epoch)[0]
+
+    def crops_and_clean(self, indices: Any, epoch: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+        """The views of :meth:`batch`, and the same crops before they were degraded, where they are: uint8 (n,2,h,w).
+
+        Raises:
+            IndexError: an index outside the split.
+        """
         ids = self._checked(indices)
         sides = self._sides[ids]
         params = self._cropper.params(ids, sides[:, 0], sides[:, 1], epoch if self.live else 0)
-        made: np.ndarray = self._cropper.cut([self._views[index] for index in ids.tolist()], params)
-        return made
+
+        def cut(clean: bool) -> np.ndarray:
+            pairs: Any = self._clean if clean else self._views
+            made: np.ndarray = self._cropper.cut([pairs[index] for index in ids.tolist()], params)
+            return made
+
+        return self._degraded(ids, epoch, cut)
+
+    def _degraded(self, ids: np.ndarray, epoch: int, cut: Callable[[bool], Any]) -> tuple[Any, Any]:
+        """Views and clean ones of what ``cut`` gives: the stored pairs, or with True the clean ones beside them."""
+        views = cut(False)
+        if self._clean is not None:
+            return views, cut(True)
+        if self._degrader is None:
+            return views, None
+        return (self._degrader.apply(views, ids, epoch) if self.live and epoch else views), views
 
     def _checked(self, indices: Any) -> np.ndarray:
         ids = np.asarray(indices, np.int64).reshape(-1)
@@ -110,10 +144,10 @@ class PairStream(StreamBase):
             raise IndexError(f"index {ids.min()}..{ids.max()} is outside 0..{len(self) - 1}")
         return ids
 
-    def _cut_there(self, where: torch.Tensor, epoch: int) -> torch.Tensor:
-        if self._resident is None:
-            self._resident = resident(self._views, self._sides, self.device)
-        pixels, offsets, sides = self._resident
+    def _cut_there(self, where: torch.Tensor, epoch: int, clean: bool) -> torch.Tensor:
+        if clean not in self._resident:
+            self._resident[clean] = resident(self._clean if clean else self._views, self._sides, self.device)
+        pixels, offsets, sides = self._resident[clean]
         height, width = (sides[:, axis].index_select(0, where) for axis in (0, 1))
         params = self._cropper.params(where, height, width, epoch)
         result: torch.Tensor = self._cropper.gather(pixels, offsets.index_select(0, where), height, width, params)

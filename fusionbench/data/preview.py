@@ -18,7 +18,11 @@ def draw_preview(dataset: Dataset, split: str, indices: Sequence[int]) -> bytes:
     arrays, source = dataset.arrays(split), dataset.manifest.source
     title = f"{dataset.manifest.title.partition(':')[0] or dataset.name} {dataset.version}"
     if "targets" not in arrays.columns:
-        return pair_sheet([[*arrays.views[index]] for index in indices], ["view 0", "view 1"], title=title)
+        names = ["view 0", "view 1"]
+        if "clean" in arrays.columns:
+            lines = [[*arrays.clean[index], *arrays.views[index]] for index in indices]
+            return pair_sheet(lines, [f"{name}, clean" for name in names] + names, title=title)
+        return pair_sheet([[*arrays.views[index]] for index in indices], names, title=title)
     return contact_sheet(
         arrays.targets[list(indices)],
         arrays.views[list(indices)],

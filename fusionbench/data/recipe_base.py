@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import digest
 from fusionbench.core.text import Count, RecipeName, Version
+
+if TYPE_CHECKING:
+    from fusionbench.data.degrade_rules import Degrader
 
 _PROSE = ("title", "description", "reference", "expect", "reasons")
 
@@ -116,6 +119,10 @@ class RecipeBase(RecipeTable, kw_only=True, frozen=True):
     def hash(self) -> str:
         """Hex sha256 of the canonical JSON of :attr:`spec`."""
         return digest(self.spec)
+
+    def stored_degrader(self, split: str) -> Degrader | None:
+        """What the build does to the samples of a split, beside the clean ones; None where it does nothing."""
+        return None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As plain values: defaults differ from equal values by identity, which pickling objects would lose, and

@@ -151,7 +151,7 @@ def open_ranges(store: Store, entry: ShardEntry) -> Shard:
             arrays[name] = array[:]
             if array_digests({name: arrays[name]})[name] != entry.arrays[name]:
                 raise DataError(f"{store.place(entry.file)}: {name!r} is not that of the manifest; not used")
-    if ragged.PIXELS in arrays and (wrong := ragged.problem(arrays)) is not None:
+    if set(ragged.FLAT) & arrays.keys() and (wrong := ragged.problem(arrays)) is not None:
         raise DataError(f"{store.place(entry.file)}: {wrong}; not used")
     return Shard(place, header, arrays)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusionbench.data.dataset import Dataset
 
 Sample = dict[str, Any]
+_IMAGES = ("views", "target", "clean")
 DTYPES = {"float32": torch.float32, "uint8": torch.uint8}
 
 
@@ -26,7 +27,8 @@ class TorchSplit(torch.utils.data.Dataset[Sample]):
     """Samples of a split as dicts of tensors.
 
     A sample has ``views`` (V,C,H,W), ``target`` (C,H,W) where there is one, ``id``, its number in the split, and
-    ``label`` where the source has classes. Registered pairs have two views of one channel; with ``live=False`` whole
+    ``label`` where the source has classes; ``clean`` (V,C,H,W) where the recipe degrades the views.
+    Registered pairs have two views of one channel; with ``live=False`` whole
     pairs come in their own sizes, which :attr:`collate` pads. ``data[[3, 1]]`` and ``data[10:20]`` give a whole batch
     with one read; a loader's batches are read at once, too. Copies in worker processes open the files themselves.
 
@@ -138,9 +140,7 @@ class TorchSplit(torch.utils.data.Dataset[Sample]):
         label = found.get("label")
         samples: list[Any] = []
         for row, index in enumerate(ids.tolist()):
-            sample: Sample = {"views": found["views"][row]}
-            if "target" in found:
-                sample["target"] = found["target"][row]
+            sample: Sample = {name: found[name][row] for name in _IMAGES if name in found}
             sample["id"] = index
             if label is not None:
                 sample["label"] = int(label[row])
@@ -150,7 +150,7 @@ class TorchSplit(torch.utils.data.Dataset[Sample]):
     def _read(self, ids: np.ndarray) -> Sample:
         """Tensors of samples by number; the views of pairs of different sizes are a list."""
         found = self._open().read(ids, self.epoch)
-        for name in ("views", "target"):
+        for name in _IMAGES:
             if name in found:
                 one = found[name]
                 found[name] = [self._tensor(image) for image in one] if isinstance(one, list) else self._tensor(one)
@@ -186,13 +186,17 @@ class _Reader:
         self.same_size = self.pairs is not None or not isinstance(self.columns["views"], Ragged)
 
     def read(self, ids: np.ndarray, epoch: int) -> Sample:
-        """``views`` and ``target`` as uint8 arrays, channels last, and ``label`` as a tensor."""
+        """``views``, ``target`` and ``clean`` as uint8 arrays, channels last, and ``label`` as a tensor."""
         found: Sample = {}
         if self.maker is not None:
             found["target"] = self.maker.augmented(self.columns["targets"][ids], ids, epoch)
             found["views"] = self.maker.make_views(found["target"], ids, epoch)
         else:
-            found["views"] = self.columns["views"][ids] if self.pairs is None else self.pairs.crops(ids, epoch)
+            if self.pairs is None:
+                found |= {name: self.columns[name][ids] for name in ("views", "clean") if name in self.columns}
+            else:
+                found["views"], clean = self.pairs.crops_and_clean(ids, epoch)
+                found |= {} if clean is None else {"clean": clean}
             if "targets" in self.columns:
                 found["target"] = self.columns["targets"][ids]
         if "label" in self.columns:
@@ -221,8 +225,7 @@ def collate_padded(samples: Sequence[Mapping[str, Any]]) -> Sample:
         return torch.nn.functional.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]))
 
     filled = [
-        {name: padded(value) if name in ("views", "target") else value for name, value in sample.items()}
-        for sample in samples
+        {name: padded(value) if name in _IMAGES else value for name, value in sample.items()} for sample in samples
     ]
     batch: Sample = default_collate(filled)
     return {**batch, "size": torch.tensor(sizes, dtype=torch.int64)}
@@ -238,4 +241,4 @@ def as_batch(collated: Mapping[str, Any]) -> Batch:
     if views.dtype != torch.float32:
         raise UsageError(f"models take float32 images, these are {views.dtype}; open the data with dtype='float32'")
     present = torch.ones(views.shape[:2], dtype=torch.bool, device=views.device)
-    return Batch(collated.get("target"), views, present, collated["id"])
+    return Batch(collated.get("target"), views, present, collated["id"], collated.get("clean"))

@@ -20,6 +20,7 @@ from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.io import file_sha256
 from fusionbench.data import card
 from fusionbench.data.dataset import Dataset, open_dataset
+from fusionbench.data.degrade_rules import DEGRADED, Degrader, problem_of_degraded
 from fusionbench.data.finished import require_same_source
 from fusionbench.data.manifest_checks import (
     compare_source,
@@ -185,11 +186,15 @@ def _check_params(report: VerifyReport, dataset: Dataset, split: str) -> None:
     shards = [dataset.open_entry(shard) for shard in entry.shards]
     made = split in recipe.splits and recipe.made_views(split) > 0
     maker = dataset.view_maker(split) if made else None
+    degrader = recipe.stored_degrader(split) if split in recipe.splits else None
     covered = np.zeros(len(entry.coverage), np.int64)
     for shard, one in zip(shards, entry.shards, strict=True):
         samples = np.arange(one.start, one.start + one.n, dtype=np.int64)
         if not np.array_equal(shard.arrays.get("index", samples[:0]), samples):
             report.problems.append(VerifyProblem(one.file, "its samples are not numbered in order", "index", split))
+        if degrader is not None and (problem := _problem_of_degraded(degrader, dataset, split, samples)) is not None:
+            array, what = problem
+            report.problems.append(VerifyProblem(one.file, what, array, split))
         if maker is None:
             continue
         params = shard.arrays.get("params", samples[:0])
@@ -204,6 +209,20 @@ def _check_params(report: VerifyReport, dataset: Dataset, split: str) -> None:
     if maker is not None and len(coverage) == recipe.made_views(split) and coverage != entry.coverage:
         what = f"coverage of {split} is {entry.coverage}, its shards make it {coverage}"
         report.problems.append(VerifyProblem(FILE, what, split=split))
+
+
+def _problem_of_degraded(
+    degrader: Degrader, dataset: Dataset, split: str, samples: np.ndarray
+) -> tuple[str, str] | None:
+    """As :func:`fusionbench.data.degrade_rules.problem_of_degraded`, a few samples at a time."""
+    columns = dataset.arrays(split).columns
+    step = 1 if dataset.whole else _BLOCK
+    for at in range(0, len(samples), step):
+        some = samples[at : at + step]
+        problem = problem_of_degraded(degrader, some, {name: columns[name][some] for name in DEGRADED})
+        if problem is not None:
+            return problem
+    return None
 
 
 def _check_shard(

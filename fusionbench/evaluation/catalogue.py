@@ -1,4 +1,4 @@
-"""What there is by name: models, metrics, sources, recipes, suites, protocols, and data sets on disk.
+"""What there is by name: models, metrics, sources, recipes, suites, protocols, degradations, and data sets on disk.
 
 A listing is never lost to one bad plugin or one damaged folder: its line carries the error instead.
 """
@@ -151,6 +151,21 @@ def protocol_card(name: str) -> Card:
     }
 
 
+def degradation_card(name: str) -> Card:
+    """A family of degradations: what it does to which views, and the integers of its severities."""
+    from fusionbench.synth.degradations import DEGRADATIONS
+
+    family = DEGRADATIONS.get(name)
+    return {
+        "title": family.title,
+        "about": family.about,
+        "views": {"a": "a (thermal)", "b": "b (visible)", "both": "both"}[family.views],
+        "levels": {f"severity {number}": list(level) for number, level in enumerate(family.levels, 1)},
+        "fields": list(family.fields),
+        "where": _where(type(family)),
+    }
+
+
 def dataset_folders(root: Path) -> list[Path]:
     """Version folders of finished data sets below ``root``."""
     return sorted(path.parent for path in Path(root).glob("*/*/*/manifest.json"))
@@ -185,6 +200,10 @@ def _registry(kind: str) -> Registry[Any]:
         from fusionbench.evaluation.protocols import PROTOCOLS
 
         return PROTOCOLS
+    if kind == "degradations":
+        from fusionbench.synth.degradations import DEGRADATIONS
+
+        return DEGRADATIONS
     from fusionbench.sources import SOURCES
 
     return SOURCES
@@ -197,8 +216,9 @@ _CARDS: dict[str, Callable[[str], Card]] = {
     "recipes": recipe_card,
     "suites": suite_card,
     "protocols": protocol_card,
+    "degradations": degradation_card,
 }
-_REGISTERED = ("models", "metrics", "sources", "protocols")
+_REGISTERED = ("models", "metrics", "sources", "protocols", "degradations")
 KINDS = (*_CARDS, "datasets")
 
 

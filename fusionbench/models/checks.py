@@ -100,7 +100,8 @@ def answers(model: Model, batch: Batch) -> dict[str, torch.Tensor]:
 def part(batch: Batch, rows: list[int]) -> Batch:
     """These samples of a batch."""
     target = None if batch.target is None else batch.target[rows]
-    return Batch(target, batch.views[rows], batch.present[rows], batch.ids[rows])
+    clean = None if batch.clean is None else batch.clean[rows]
+    return Batch(target, batch.views[rows], batch.present[rows], batch.ids[rows], clean)
 
 
 def says_what_it_is(candidate: ModelCandidate) -> None:

@@ -284,8 +284,8 @@ class _Loop:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
             tensors = {"views": batch.views, "present": batch.present, "ids": batch.ids}
-            if batch.target is not None:
-                tensors["target"] = batch.target
+            more = {"target": batch.target, "clean": batch.clean}
+            tensors |= {key: value for key, value in more.items() if value is not None}
             total, log = self.stepper(tensors, batch.present_count, name, step)
             self.runtime.fabric.backward(total)
             parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -390,7 +390,7 @@ class _Stepper(nn.Module):
     def forward(
         self, tensors: dict[str, Tensor], count: int | None, group: str, step: int
     ) -> tuple[Tensor, dict[str, Any]]:
-        batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"])
+        batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"], tensors.get("clean"))
         batch = batch.with_present(batch.present, count)
         terms = self.model.loss(batch, group, step)
         return terms.total, dict(terms.log)

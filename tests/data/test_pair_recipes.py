@@ -26,7 +26,7 @@ def test_the_two_kinds() -> None:
 
 def test_every_source_of_pairs_has_its_recipe() -> None:
     pairs = {name for name in list_recipes() if isinstance(load_recipe(name), PairRecipe)}
-    whole = {"tno", "roadscene", "msrs", "m3fd", "llvip", "harvard", "vifb", "pairs-demo"}
+    whole = {"tno", "roadscene", "msrs", "m3fd", "llvip", "harvard", "vifb", "pairs-demo", "pairs-demo-degraded"}
     patches = {"roadscene", "roadscene-171", "msrs", "pairs-demo", "harvard-pet", "harvard-spect"}
     assert pairs == whole | {f"{name}-patches" for name in patches}
     for name in pairs:

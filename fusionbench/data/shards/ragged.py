@@ -2,7 +2,8 @@
 
 A shard with ``pixels`` holds uint8 (N,), ``offsets`` int64 (n,) and ``shape`` int64 (n, 2): pair i is the
 ``2·height·width`` values from ``offsets[i]`` on, view 0 before view 1, row by row. Pairs lie one after the other
-without gaps, in order; a shard that says otherwise is refused before a pixel is read.
+without gaps, in order; a shard that says otherwise is refused before a pixel is read. Pairs that were degraded have the
+clean ones in ``clean_pixels``, laid out alike.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 PIXELS, OFFSETS, SHAPE, VIEWS = "pixels", "offsets", "shape", "views"
+CLEAN, CLEAN_PIXELS = "clean", "clean_pixels"
+FLAT = (PIXELS, CLEAN_PIXELS)  # their length is not the number of samples
 COUNT = 2  # views of a pair
 MAX_SIDE = 1 << 16  # of an image: products of two sides are far from overflowing
 
@@ -24,8 +27,10 @@ def pack_arrays(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return dict(arrays)
     shape = np.array([view.shape[1:] for view in views], np.int64).reshape(-1, 2)
     sizes = COUNT * shape.prod(axis=1)
-    packed = {name: array for name, array in arrays.items() if name != VIEWS}
+    packed = {name: array for name, array in arrays.items() if name not in (VIEWS, CLEAN)}
     packed[PIXELS] = np.concatenate([view.reshape(-1) for view in views])
+    if CLEAN in arrays:
+        packed[CLEAN_PIXELS] = np.concatenate([view.reshape(-1) for view in arrays[CLEAN]])
     return packed | {OFFSETS: np.cumsum(sizes) - sizes, SHAPE: shape}
 
 
@@ -36,6 +41,9 @@ def problem(arrays: Mapping[str, np.ndarray]) -> str | None:
         return "pixels need offsets and shape, and no views beside them"
     if pixels.dtype != np.uint8 or pixels.ndim != 1:
         return f"pixels are {pixels.dtype} {pixels.shape}, not uint8 in a row"
+    clean = arrays.get(CLEAN_PIXELS, pixels)
+    if clean.dtype != np.uint8 or clean.shape != pixels.shape or CLEAN in arrays:
+        return f"its clean pixels are {clean.dtype} {clean.shape}, and its pixels {pixels.dtype} {pixels.shape}"
     if offsets.dtype != np.int64 or offsets.ndim != 1 or shape.dtype != np.int64 or shape.shape != (len(offsets), 2):
         return f"offsets {offsets.dtype} {offsets.shape} and shape {shape.dtype} {shape.shape} do not belong together"
     sides = np.asarray(shape)
@@ -52,12 +60,15 @@ class Ragged(Sequence[np.ndarray]):
     """Pairs over all shards of a split: read-only and memory-mapped, each uint8 (2, h, w) of its own size.
 
     An integer gives one pair; a slice, a sequence of integers or a mask a list of them.
+
+    Args:
+        pixels: name of the flat array that they lie in.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, parts: Sequence[Mapping[str, np.ndarray]]) -> None:
-        self._pixels = [part[PIXELS] for part in parts]
+    def __init__(self, parts: Sequence[Mapping[str, np.ndarray]], pixels: str = PIXELS) -> None:
+        self._pixels = [part[pixels] for part in parts]
         self._offsets = [np.asarray(part[OFFSETS]) for part in parts]
         self._shapes = [np.asarray(part[SHAPE]) for part in parts]
         self._starts = np.cumsum([0, *(len(part) for part in self._offsets)])

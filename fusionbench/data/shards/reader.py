@@ -37,7 +37,7 @@ class Shard:
     arrays: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
-        return next(len(array) for name, array in self.arrays.items() if name != ragged.PIXELS)
+        return next(len(array) for name, array in self.arrays.items() if name not in ragged.FLAT)
 
 
 def open_shard(path: Path) -> Shard:
@@ -64,7 +64,7 @@ def open_shard(path: Path) -> Shard:
             arrays[name] = np.empty(shape, dtype)
         else:
             arrays[name] = np.memmap(path, dtype, "r", offset, shape)
-    if ragged.PIXELS in arrays and (wrong := ragged.problem(arrays)) is not None:
+    if set(ragged.FLAT) & arrays.keys() and (wrong := ragged.problem(arrays)) is not None:
         raise DataError(f"{path}: {wrong}; {_REMEDY}")
     return Shard(path, header, arrays)
 
@@ -88,7 +88,7 @@ def read_layout(
     header = _header(path, file)
     names = hard_linked(path, file)
     layout = {name: _layout(path, file, name, size) for name in names}
-    lengths = {shape[0] for name, (_, shape, _) in layout.items() if name != ragged.PIXELS}
+    lengths = {shape[0] for name, (_, shape, _) in layout.items() if name not in ragged.FLAT}
     if len(lengths) != 1:
         raise DataError(f"{path}: its data sets have different lengths {sorted(lengths)}; {_REMEDY}")
     return header, layout

@@ -20,7 +20,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import atomic_write, canonical_json, digest
-from fusionbench.data.shards.ragged import PIXELS
+from fusionbench.data.shards.ragged import FLAT
 
 FORMAT = "fusionbench.shard/1"
 ATTRIBUTE = b"fusionbench"
@@ -62,7 +62,7 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
         DataError: the folder cannot be written, the disk is full, or the header is too long; ``path`` is as it was.
     """
     path = Path(path)
-    lengths = {len(array) for name, array in arrays.items() if name != PIXELS}
+    lengths = {len(array) for name, array in arrays.items() if name not in FLAT}
     if len(lengths) != 1:
         raise ValueError(f"arrays of a shard need one length, got {sorted(lengths)}")
     digests = array_digests(arrays)

@@ -36,7 +36,7 @@ class Affine(Degradation):
     about = "The thermal view is moved by an affine field about its centre, of constant strength and drawn kind."
     views = "a"
     fields = ("turn and zoom in 1/65536", "shear in 1/65536")
-    levels: ClassVar = ((300, 150), (600, 300), (1200, 600), (2400, 1200), (4800, 2400))
+    levels: ClassVar = ((146, 73), (258, 129), (556, 278), (1150, 575), (4400, 2200))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         turn, shear = level

@@ -47,6 +47,7 @@ class Degradation(ABC):
         views: which views are harmed: ``a`` (view 0, thermal), ``b`` (the others, visible), or ``both``.
         fields: what the integers of a level are, one word each with their unit.
         levels: the integers of severities 1 to 5.
+        scale: whether what is seen of it is as large as pixels or as the picture.
     """
 
     name: ClassVar[str]
@@ -55,6 +56,7 @@ class Degradation(ABC):
     views: ClassVar[Literal["a", "b", "both"]]
     fields: ClassVar[tuple[str, ...]]
     levels: ClassVar[tuple[Level, Level, Level, Level, Level]]
+    scale: ClassVar[Literal["pixels", "picture"]] = "pixels"
 
     @abstractmethod
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:

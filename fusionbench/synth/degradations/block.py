@@ -69,7 +69,7 @@ class Block(Degradation):
     about = "Both views in blocks of 8×8 pixels whose DCT is quantised by JPEG's table: what strong compression leaves."
     views = "both"
     fields = ("quality, 1 to 100",)
-    levels: ClassVar = ((60,), (30,), (16,), (9,), (5,))
+    levels: ClassVar = ((92,), (80,), (51,), (25,), (14,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         out = copy(views)

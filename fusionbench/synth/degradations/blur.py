@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,6 +12,8 @@ from fusionbench.synth.arrays import Array, cast, is_tensor, like
 from fusionbench.synth.augment import SINE
 from fusionbench.synth.degradations.base import Degradation, Degraded, Level
 from fusionbench.synth.degradations.draws import Draws, between, copy, on
+
+UNIT = 16  # lengths in a pixel, and the places across one where a disc is looked at
 
 
 class Blur(Degradation):
@@ -24,8 +26,8 @@ class Blur(Degradation):
         >>> from fusionbench.synth.degradations import degrade
         >>> clean = np.zeros((1, 2, 33, 33), np.uint8)
         >>> clean[:, :, 16, 16] = 255
-        >>> made = degrade(clean, "blur/1", 2, dataset="demo", split="all", samples=np.array([0])).views
-        >>> bool(made.max() < 100), 200 < int(made[0, 0].astype(int).sum()) < 300
+        >>> made = degrade(clean, "blur/1", 3, dataset="demo", split="all", samples=np.array([0])).views
+        >>> bool(made.max() < 200), 240 < int(made[0, 0].astype(int).sum()) < 270
         (True, True)
     """
 
@@ -33,8 +35,8 @@ class Blur(Degradation):
     title = "blur"
     about = "Both views are out of focus (an even disc) or moved during exposure (an even line), drawn for each pair."
     views = "both"
-    fields = ("diameter of the disc in pixels", "length of the line in pixels")
-    levels: ClassVar = ((2, 3), (3, 5), (5, 7), (7, 11), (11, 17))
+    fields = ("diameter of the disc in 1/16 pixel", "length of the line in 1/16 pixel")
+    levels: ClassVar = ((23, 26), (29, 34), (45, 57), (59, 77), (75, 98))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         diameter, length = level
@@ -51,50 +53,78 @@ class Blur(Degradation):
         return Degraded(out)
 
 
+@functools.cache
+def disc_weights(diameter: int) -> tuple[tuple[int, int, int], ...]:
+    """Row, column and weight of every pixel that a disc of ``diameter``/16 pixels around one reaches.
+
+    A weight is how many of 16×16 places in the pixel are inside the disc: whole numbers, no root.
+
+    Example:
+        >>> from fusionbench.synth.degradations.blur import disc_weights
+        >>> disc_weights(16)  # no wider than a pixel
+        ((0, 0, 208),)
+        >>> [weight for row, _, weight in disc_weights(32) if row == 0]
+        [118, 256, 118]
+    """
+    reach = (diameter + UNIT) // (2 * UNIT)
+    places = 2 * np.arange(UNIT * (2 * reach + 1)) - UNIT * (2 * reach + 1) + 1  # in 1/32 pixel from the middle
+    inside = places[:, None] ** 2 + places[None] ** 2 <= diameter * diameter
+    side = 2 * reach + 1
+    counts = inside.reshape(side, UNIT, side, UNIT).sum(axis=(1, 3))
+    found = ((row - reach, column - reach, int(counts[row, column])) for row in range(side) for column in range(side))
+    return tuple(one for one in found if one[2])
+
+
 def disc(planes: Array, diameter: int) -> Array:
-    """uint8 ``planes`` (n, h, w), each pixel the mean of those within ``diameter``/2 pixels of it: uint8.
+    """uint8 ``planes`` (n, h, w), each pixel the mean over a disc of ``diameter``/16 pixels around it: uint8.
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.synth.degradations.blur import disc
-        >>> disc(np.array([[[0, 90, 0]]], np.uint8), 3).tolist()
-        [[[30, 30, 30]]]
+        >>> disc(np.array([[[0, 0, 90, 0, 0]]], np.uint8), 32).tolist()  # the edge goes on above and below
+        [[[0, 18, 55, 18, 0]]]
     """
-    height, width = planes.shape[1:]
-    reach = diameter // 2
-    wide = cast(cast(_edged(planes, reach), "int32").cumsum(2), "int32")
-    sums: Array = 0
-    count = 0
-    for row in range(-reach, reach + 1):
-        half = math.isqrt(diameter * diameter // 4 - row * row)  # 4·(row² + column²) ≤ diameter²
-        rows = wide[:, reach + row : reach + row + height]
-        right = rows[:, :, reach + half : reach + half + width]
-        run = right - rows[:, :, reach - half - 1 : reach - half - 1 + width] if half < reach else right + 0
-        if half == reach:  # nothing stands before the first column
-            run[:, :, 1:] -= rows[:, :, : width - 1]
-        sums = sums + run
-        count += 2 * half + 1
-    return cast((sums + count // 2) // count, "uint8")
+    taps = disc_weights(diameter)
+    reach = max(row for row, _, _ in taps)
+    return _weighted(planes, reach, taps)
 
 
 def line(planes: Array, angle: int, length: int) -> Array:
-    """uint8 ``planes`` (n, h, w), each pixel the mean of ``length`` pixels on a line at ``angle``/256 of a turn: uint8.
+    """uint8 ``planes`` (n, h, w), each pixel the mean over a line of ``length``/16 pixels at ``angle``/256 of a turn.
+
+    Steps along the line are a pixel apart, at the nearest pixel each; the outermost two count as much as the line
+    reaches into them.
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.synth.degradations.blur import line
-        >>> line(np.array([[[0, 90, 0]]], np.uint8), angle=0, length=3).tolist()
+        >>> line(np.array([[[0, 90, 0]]], np.uint8), angle=0, length=48).tolist()
         [[[30, 30, 30]]]
+        >>> line(np.array([[[0, 90, 0]]], np.uint8), angle=0, length=32).tolist()
+        [[[23, 45, 23]]]
     """
-    height, width = planes.shape[1:]
-    reach = length // 2
-    wide = cast(_edged(planes, reach), "int32")
+    whole, rest = divmod(max(length, UNIT) - UNIT, 2 * UNIT)
     down, right = int(SINE[angle]), int(SINE[(angle + 64) & 255])
+    steps = [(step, 2 * UNIT) for step in range(-whole, whole + 1)]
+    steps += [(-whole - 1, rest), (whole + 1, rest)] if rest else []
+    taps = tuple(((step * down + 8192) >> 14, (step * right + 8192) >> 14, weight) for step, weight in steps)
+    return _weighted(planes, whole + 1, taps)
+
+
+def _weighted(planes: Array, reach: int, taps: Sequence[tuple[int, int, int]]) -> Array:
+    """Weighted means of uint8 ``planes`` (n, h, w); equal weights are added before they are multiplied."""
+    height, width = planes.shape[1:]
+    wide = cast(_edged(planes, reach), "int32")
+    total = sum(weight for _, _, weight in taps)
     sums: Array = 0
-    for step in range(-reach, length - reach):
-        row, column = reach + ((step * down + 8192) >> 14), reach + ((step * right + 8192) >> 14)
-        sums = sums + wide[:, row : row + height, column : column + width]
-    return cast((sums + length // 2) // length, "uint8")
+    for weight in sorted({weight for _, _, weight in taps}):
+        part: Array = 0
+        for row, column, other in taps:
+            if other == weight:
+                top, left = reach + row, reach + column
+                part = part + wide[:, top : top + height, left : left + width]
+        sums = sums + part * weight
+    return cast((sums + total // 2) // total, "uint8")
 
 
 def _edged(planes: Array, reach: int) -> Array:

@@ -32,8 +32,9 @@ class Drift(Degradation):
     title = "drift of a thermal sensor"
     about = "The thermal view with a smooth offset, and a gain of its own for each row and column."
     views = "a"
+    scale = "picture"
     fields = ("largest offset in 1/16 grey level", "standard deviation of gains in 1/4096")
-    levels: ClassVar = ((320, 40), (640, 80), (960, 140), (1440, 240), (2000, 400))
+    levels: ClassVar = ((272, 43), (480, 75), (990, 155), (1700, 265), (2750, 430))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         largest, deviation = level

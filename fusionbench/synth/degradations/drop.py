@@ -30,8 +30,9 @@ class Drop(Degradation):
     title = "dropped view"
     about = "One of the views, drawn for each pair, loses a share of its rows: they are black, or the last row goes on."
     views = "both"
+    scale = "picture"
     fields = ("rows in 1/256",)
-    levels: ClassVar = ((32,), (72,), (120,), (180,), (256,))
+    levels: ClassVar = ((16,), (32,), (64,), (128,), (256,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         height = views.shape[2]

@@ -30,7 +30,7 @@ class FixedPattern(Degradation):
     about = "Every column of the thermal view has an offset of its own, and some pixels are dead: black or white."
     views = "a"
     fields = ("standard deviation of columns in 1/256 grey level", "dead pixels in 1/65536")
-    levels: ClassVar = ((768, 32), (1536, 96), (2560, 200), (4096, 500), (7168, 1300))
+    levels: ClassVar = ((195, 30), (358, 56), (704, 110), (1139, 178), (1728, 270))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         stripes, dead = level

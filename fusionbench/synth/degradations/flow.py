@@ -36,7 +36,7 @@ class Flow(Degradation):
     about = "The thermal view is moved by a smooth random field: parallax, or a registration that went wrong locally."
     views = "a"
     fields = ("largest displacement on an axis in 1/256 pixel",)
-    levels: ClassVar = ((512,), (1024,), (1536,), (2560,), (3840,))
+    levels: ClassVar = ((175,), (315,), (640,), (1270,), (3400,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         height, width = views.shape[2:]

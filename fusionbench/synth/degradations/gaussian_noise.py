@@ -28,7 +28,7 @@ class GaussianNoise(Degradation):
     about = "Noise of one standard deviation on every pixel of both views, rounded to whole grey levels and clipped."
     views = "both"
     fields = ("standard deviation in 1/256 grey level",)
-    levels: ClassVar = ((1024,), (2048,), (3072,), (5120,), (7680,))
+    levels: ClassVar = ((264,), (440,), (825,), (1320,), (1970,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         out, table = copy(views), scaled(level[0])

@@ -55,8 +55,9 @@ class Haze(Degradation):
     title = "haze"
     about = "The visible view is blended with air light by a smooth drawn depth that grows towards the top."
     views = "b"
+    scale = "picture"
     fields = ("extinction a step of depth in 1/65536",)
-    levels: ClassVar = ((100,), (220,), (380,), (620,), (1000,))
+    levels: ClassVar = ((220,), (400,), (620,), (950,), (1500,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         height, width = views.shape[2:]

@@ -30,13 +30,7 @@ class LowLight(Degradation):
     about = "The visible view is darkened, with photon noise of the light that is left and noise of the read-out."
     views = "b"
     fields = ("gain in 1/256", "photons of a white pixel", "read-out noise in 1/256 grey level")
-    levels: ClassVar = (
-        (160, 4000, 128),
-        (96, 2000, 256),
-        (56, 1200, 384),
-        (32, 800, 512),
-        (16, 500, 768),
-    )
+    levels: ClassVar = ((236, 14000, 50), (197, 6150, 73), (126, 3940, 91), (64, 2000, 128), (21, 660, 220))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         gain, photons, read = level

@@ -35,8 +35,9 @@ class Occlude(Degradation):
     title = "occluders"
     about = "Three ellipses of drawn place, shape and grey level hide a part of each view, another one in each."
     views = "both"
+    scale = "picture"
     fields = ("area in 1/256",)
-    levels: ClassVar = ((10,), (24,), (44,), (72,), (112,))
+    levels: ClassVar = ((3,), (9,), (37,), (90,), (154,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         height, width = views.shape[2:]

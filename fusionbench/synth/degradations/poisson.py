@@ -31,7 +31,7 @@ class Poisson(Degradation):
     about = "The visible view with so few photons that their number shows: noise that grows with the root of the level."
     views = "b"
     fields = ("photons of a white pixel",)
-    levels: ClassVar = ((256,), (64,), (24,), (10,), (4,))
+    levels: ClassVar = ((14000,), (4900,), (1650,), (750,), (360,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         mean = np.arange(256, dtype=np.int32)

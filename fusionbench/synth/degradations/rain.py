@@ -36,13 +36,7 @@ class Rain(Degradation):
     about = "The visible view with streaks of drawn place and length, all of one slant, and a thin veil."
     views = "b"
     fields = ("streaks in 65,536 pixels", "longest in pixels", "opacity in 1/256", "veil in 1/256")
-    levels: ClassVar = (
-        (200, 10, 64, 8),
-        (400, 12, 96, 16),
-        (700, 14, 128, 24),
-        (1100, 18, 160, 36),
-        (1800, 24, 200, 48),
-    )
+    levels: ClassVar = ((104, 10, 60, 5), (184, 11, 75, 9), (320, 14, 100, 16), (448, 16, 124, 22), (600, 19, 153, 30))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         height, width = views.shape[2:]

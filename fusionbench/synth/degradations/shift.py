@@ -34,7 +34,7 @@ class Shift(Degradation):
     about = "The thermal view is moved by a constant length in a drawn direction: two cameras that are not registered."
     views = "a"
     fields = ("length in 1/256 pixel",)
-    levels: ClassVar = ((256,), (512,), (1024,), (1792,), (2560,))
+    levels: ClassVar = ((64,), (112,), (208,), (400,), (1280,))
 
     def apply(self, views: Array, planes: Sequence[int], level: Level, draws: Draws) -> Degraded:
         (length,) = level

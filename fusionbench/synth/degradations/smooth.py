@@ -65,7 +65,7 @@ def surface(
         >>> control = np.zeros((1, 4, 4), np.int64)
         >>> control[:, :, 2:] = 600
         >>> surface(control, across(1, 1), across(4, 1), np.zeros(1)).tolist()
-        [[[100, 181, 300, 419]]]
+        [[[100, 191, 300, 409]]]
     """
     (row, row_place), (column, column_place) = rows, columns
     by_row, by_column = weights()[row_place], weights()[column_place]

@@ -1,0 +1,147 @@
+"""``fusionbench degrade``: folders, colours, sheets, the record, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionbench.core.images import read_image
+from fusionbench.evaluation.degrade_files import read_pair
+from fusionbench.synth.degradations import degrade, list_degradations
+from tests.cli.runner import run
+from tests.helpers import pair_folders
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    pair_folders.write(tmp_path, ((40, 56), (33, 70)))
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_pairs_are_degraded_in_colour_with_the_truth_beside(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    code, printed, _ = run(capsys, "degrade", *folders, "--family", "shift/1", "--severity", 4, "-o", out)
+    assert code == 0 and printed == f"{out}: 2 pairs, shift/1 at severity 4\n"
+    record = json.loads((out / "degraded.json").read_text())
+    assert record["family"] == "shift/1" and record["level"] == {"length in 1/256 pixel": 400}
+    for entry in record["pairs"]:
+        stem = entry["stem"]
+        thermal, visible = (read_image(folder / f"{stem}.png").pixels for folder in folders)
+        views = np.stack([thermal, *visible.transpose(2, 0, 1)])[None]
+        assert entry["sample"] == int.from_bytes(hashlib.sha256(stem.encode()).digest()[:4], "little") >> 1
+        made = degrade(
+            views,
+            "shift/1",
+            4,
+            dataset="files",
+            split="all",
+            samples=np.array([entry["sample"]]),
+            planes=(0, 1, 1, 1),
+        )
+        assert np.array_equal(read_image(out / "a" / f"{stem}.png").pixels, made.views[0, 0])
+        assert np.array_equal(read_image(out / "b" / f"{stem}.png").pixels, visible)
+        field = np.load(out / "field" / f"{stem}.npy", allow_pickle=False)
+        assert field.dtype == np.int32 and np.array_equal(field, made.field[0])
+        assert np.array_equal(read_image(out / "lost_a" / f"{stem}.png").pixels, 255 * made.lost[0, 0])
+        assert not (out / "lost_b").exists()
+        for side, digest in entry["sha256"].items():
+            (file,) = (out / side).glob(f"{stem}.*")
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
+
+
+def test_a_pair_is_the_same_whatever_lies_beside_it(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--family", "rain/1", "--family", "poisson/1", "--severity", 2, "--severity", 5]
+    both, one = tmp_path / "both", tmp_path / "one"
+    assert run(capsys, "degrade", *folders, *options, "-o", both)[0] == 0
+    files = [folder / "scene 1.png" for folder in folders]
+    code, printed, _ = run(capsys, "degrade", *files, *options, "-o", one, "--json")
+    assert code == 0 and sorted(json.loads(printed)["folders"]) == [
+        "poisson/1 2",
+        "poisson/1 5",
+        "rain/1 2",
+        "rain/1 5",
+    ]
+    for path in one.glob("*/*/?/*.png"):
+        assert path.read_bytes() == (both / path.relative_to(one)).read_bytes()
+    assert len(list(one.glob("*/*/?/*.png"))) == 8
+    other = tmp_path / "other"
+    run(capsys, "degrade", *files, "--family", "rain/1", "--severity", 2, "--seed", 1, "-o", other)
+    assert (other / "b" / "scene 1.png").read_bytes() != (one / "rain-1" / "2" / "b" / "scene 1.png").read_bytes()
+
+
+def test_a_sheet_shows_all_families_at_all_severities(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    code, printed, _ = run(capsys, "degrade", *folders, "--all", "-o", sheet)
+    assert code == 0 and printed == f"{sheet}\n"
+    with Image.open(sheet) as image:
+        assert image.size[0] > 6 * 112 and image.size[1] > len(list_degradations()) * 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "sheet.png"]
+
+
+def test_grey_pictures_with_three_channels_stay_grey(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
+    for name, pixels in (("a.png", np.repeat(grey[..., None], 3, axis=2)), ("b.png", grey)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    pair = read_pair("one", tmp_path / "a.png", tmp_path / "b.png")
+    a, b = pair.images(pair.degraded("gaussian-noise/1", 5).views[0])
+    assert a.shape == (30, 40, 3) and (a == a[..., :1]).all() and b.shape == (30, 40)
+    assert not np.array_equal(a[..., 0], grey)
+
+
+def test_what_cannot_be_done_is_told_in_one_line(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = folders
+    out = tmp_path / "out"
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    Image.new("L", (2, 2)).save(tmp_path / "tiny.png")
+    Image.new("L", (3, 2)).save(tmp_path / "wide.png")
+    shift = ["--family", "shift/1"]
+    cases = [
+        ([a, b, *shift, "--severity", 9, "-o", out], "no severity 9"),
+        ([a, b, "--family", "shft/1", "-o", out], "Did you mean 'shift/1'"),
+        ([a, b, "-o", out], "Missing --family"),
+        ([a, b, "--all", *shift, "-o", out], "leave out --family"),
+        ([a, b, *shift], "nothing to write"),
+        ([a, b, *shift, "-o", full], "is not empty"),
+        ([a, b, *shift, "-o", tmp_path, "--force"], "has the sources in it"),
+        ([a, b, *shift, "-o", a / "scene 0.png"], "is one of the sources"),
+        ([a, b, *shift, "-o", out, "--sheet", "sheet.jpg"], "a sheet is a PNG"),
+        ([a, b, *shift, "-o", tmp_path / "x.png", "--sheet", "y.png"], "two sheets"),
+        ([a, tmp_path / "nowhere", *shift, "-o", out], "no such file or folder"),
+        ([a, b / "scene 0.png", *shift, "-o", out], "must be"),
+        ([tmp_path / "tiny.png"] * 2 + [*shift, "--severity", 5, "-o", out], "moves a view by up to 5 pixels"),
+        ([tmp_path / "tiny.png", tmp_path / "wide.png", *shift, "-o", out], "2×2"),
+    ]
+    for arguments, message in cases:
+        code, printed, said = run(capsys, "degrade", *arguments)
+        line = said.strip().splitlines()[-1]
+        assert code == 2 and not printed and message in line, (arguments, said)
+        assert not out.exists() or not list(out.glob("**/*.png")), arguments
+    (b / "scene 1.png").unlink()
+    code, _, said = run(capsys, "degrade", a, b, *shift, "-o", out, "--strict")
+    assert code == 2 and "lack a partner" in said
+    code, printed, said = run(capsys, "degrade", a, b, *shift, "-o", out)
+    assert code == 0 and "1 pairs" in printed and "lack a partner" in said
+
+
+def test_families_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed, _ = run(capsys, "list", "degradations", "--json")
+    cards = json.loads(printed)
+    assert code == 0 and [card["name"] for card in cards] == sorted(list_degradations())
+    assert all(len(card["levels"]) == 5 and card["title"] for card in cards)
+    code, printed, _ = run(capsys, "describe", "haze/1")
+    assert code == 0 and "haze/1 · degradation" in printed and "severity 5" in printed
