@@ -106,9 +106,7 @@ def test_a_set_with_live_degradations_has_the_bytes_of_the_clean_one(
     assert torch.equal(degrader.apply(crops, ids, 2).float() / 255, second.views[:, :, 0])
 
 
-def test_a_degraded_set_is_verified_without_its_source_too(
-    degraded: Dataset, images: Path, tmp_path: Path
-) -> None:
+def test_a_degraded_set_is_verified_without_its_source_too(degraded: Dataset, images: Path, tmp_path: Path) -> None:
     report = verify_dataset(degraded, regenerate="all", source_dir=images)
     assert report.ok and report.regenerated == degraded.size("train")
     import shutil
