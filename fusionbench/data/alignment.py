@@ -151,7 +151,10 @@ class AlignmentCheck:
             return None
         factors = [factor for factor, _ in self._found]
         usual = max(set(factors), key=lambda one: (factors.count(one), -one))
-        surfaces = np.stack([surface for factor, surface in self._found if factor == usual])
+        alike = [surface for factor, surface in self._found if factor == usual]
+        reach = min(len(surface) // 2 for surface in alike)  # small images are not looked at as far
+        around = [len(surface) // 2 - reach for surface in alike]
+        surfaces = np.stack([s[cut : len(s) - cut, cut : len(s) - cut] for s, cut in zip(alike, around, strict=True)])
         total = surfaces.sum(axis=0)
         rows, columns, prominence = _peak(total)
         count = len(surfaces)

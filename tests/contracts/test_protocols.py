@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,28 @@ EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "proto
 
 @dataclass(frozen=True)
 class Case:
-    """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options."""
+    """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options.
+
+    ``few``: options with which a model is scored, where the defaults would take long.
+    """
 
     data: str | None
     model: str
     options: dict[str, Any]
     claimed: bool = True
+    few: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {
     "masked/1": Case(None, "max-view", {"draws": 3, "seed": 1, "paper_batch": 2}),
     "pairs/1": Case("pairs-demo", "average", {"stretch": True}),
+    "pairs-robust/1": Case(
+        "pairs-demo",
+        "copy-a",
+        {"families": ["shift/1"], "severities": [2], "metrics": ["qabf"], "seen": [], "seed": 1},
+        claimed=False,
+        few={"families": ["shift/1", "haze/1"], "severities": [3]},
+    ),
     "multi-focus/1": Case("pairs-demo", "copy-a", {"blur": 1.0}, claimed=False),
 }
 NAMES = [*PROTOCOLS.names(), "multi-focus/1"]
@@ -111,7 +122,7 @@ def test_a_limit_scores_the_first_images_only(protocol: BaseProtocol, data: str)
 
 
 def test_a_model_is_scored_saved_and_found_again(name: str, protocol: BaseProtocol, data: str, tmp_path: Path) -> None:
-    options = protocol.options(limit=2)
+    options = protocol.options(limit=2, **CASES[name].few)
     opened = protocol.open(data, options)
     model = create_model(CASES[name].model, protocol.spec(opened))
     result = protocol.evaluate(model, opened, options, out=tmp_path, device="cpu", title="mine")

@@ -66,8 +66,6 @@ class RobustOptions(RangeOptions, kw_only=True, frozen=True):
         for option, values in (("families", self.families), ("severities", self.severities), ("metrics", self.metrics)):
             if not values or len(set(values)) < len(values):
                 raise UsageError(f"{option}: {'empty' if not values else 'one stands there twice'}: {list(values)}")
-        if other := [one for one in self.seen if one not in self.metrics]:
-            raise UsageError(f"seen: {other[0]} is not among the metrics {', '.join(self.metrics)}")
         for family in self.families:
             DEGRADATIONS.get(family)
         if wrong := [one for one in self.severities if one not in SEVERITIES]:
@@ -78,6 +76,9 @@ class RobustOptions(RangeOptions, kw_only=True, frozen=True):
                     f"metrics: {metric.name} cannot be put in relation to its value on clean sources: name metrics of "
                     "the sources whose higher values are better, such as qabf, vif, ssim, mi, fmi"
                 )
+
+        if (other := [one for one in self.seen if one not in self.metrics]) and self.seen != SEEN:
+            raise UsageError(f"seen: {other[0]} is not among the metrics {', '.join(self.metrics)}")
 
     @property
     def conditions(self) -> list[Condition]:
@@ -121,7 +122,7 @@ class RobustPairs(RegisteredPairs):
     def identity(self, options: Any, data: PairSet) -> ProtocolIdentity:
         """All options, and the ranges that were found in the image files."""
         rules = BaseProtocol.identity(self, options, data)
-        rules.params = {key: rules.params[key] for key in ("families", "severities", "metrics", "seen")}
+        rules.params = {key: list(rules.params[key]) for key in ("families", "severities", "metrics", "seen")}
         rules.params |= data.ranges.params()
         return rules
 
