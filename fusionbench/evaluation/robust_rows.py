@@ -229,6 +229,29 @@ def _saved(result: Result, table: dict[str, Any], sheet: bytes | None, out: str 
     return result
 
 
+def write_suite_inputs(
+    suite: str | Path, a: str | Path, b: str | Path, out: str | Path, *, strict: bool = False, force: bool = False
+) -> list[Path]:
+    """Write what a suite of degraded pairs gives a method, of its pairs in two folders of any name; the folders made.
+
+    Raises:
+        UsageError: a suite of another protocol, or ``out`` is not empty and not ``force``.
+        DataError: folders without the pairs of the suite.
+    """
+    from fusionbench.evaluation.protocols import PROTOCOLS
+    from fusionbench.evaluation.suites import load_suite
+
+    chosen, place = load_suite(suite), Path(out)
+    options: Any = chosen.protocol
+    if not hasattr(options, "conditions"):
+        raise UsageError(f"{chosen.name} is scored under {options.name}, which degrades nothing; see ivif-tno-robust")
+    if not force and place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UsageError(f"{place}: there is something already; choose another folder, or take --force")
+    pairs = PROTOCOLS.get(options.name).open_images(chosen, Path(a), Path(b), strict=strict)
+    write_inputs(pairs, options.conditions, place, options.seed)
+    return [place / name for name in (CLEAN, *(one.folder for one in options.conditions))]
+
+
 def write_inputs(pairs: PairSet, conditions: Sequence[Condition], out: str | Path, seed: int = 0) -> Path:
     """Write what a method gets, clean and at every condition: ``out/<condition>/a/<stem>.png`` and ``…/b/<stem>.png``.
 
