@@ -134,7 +134,9 @@ def verdict(clean: dict[str, Any], degraded: dict[str, Any]) -> str:
     if clean["spearman"] is None:
         return "has no value on most of these"
     if clean["spearman"] >= SURE:
-        return "damage, with either source" if (degraded["spearman"] or 0) >= SURE else "damage, with clean sources only"
+        return (
+            "damage, with either source" if (degraded["spearman"] or 0) >= SURE else "damage, with clean sources only"
+        )
     if clean["spearman"] < NOT:
         return "not damage"
     return "some damage, with clean sources"
@@ -175,7 +177,9 @@ def summary(made: dict[str, Any]) -> dict[str, Any]:
     """The numbers of every metric and dialect, without the values that they are from."""
     rows = []
     for (dialect, metric), better in made["better"].items():
-        clean, degraded = (follows(made["values"][dialect, metric, against], better) for against in ("clean", "degraded"))
+        clean, degraded = (
+            follows(made["values"][dialect, metric, against], better) for against in ("clean", "degraded")
+        )
         if degraded == clean and (dialect, metric) != (STANDARD, metric) and clean == _standard(made, metric):
             continue  # a metric of the fused image alone that the dialect computes as standard/1 does
         rows.append({"metric": metric, "dialect": dialect, "clean": clean, "degraded": degraded})

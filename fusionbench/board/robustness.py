@@ -103,7 +103,9 @@ class DamagePage:
         return {
             "views": {view.name: view.about for view in self.views},
             "cells": {
-                view.name: {line.row.slug: ["|".join(cell) for cell in self.cells(line, view.name)] for line in self.lines}
+                view.name: {
+                    line.row.slug: ["|".join(cell) for cell in self.cells(line, view.name)] for line in self.lines
+                }
                 for view in self.views
             },
         }
@@ -229,7 +231,9 @@ def _views(metrics: Sequence[str], seen: Sequence[str], labels: Mapping[str, str
     about = "SSIM between what the row makes of the degraded and of the clean pair, times 100."
     views.append(DamageView(f"ssim{OWN}", "SSIM to the row's own clean output", about))
     for metric in FUSED_ALONE:
-        about = f"{labels[metric]} of the fused image, {kept}; it looks at no source, so that noise raises it. Not ranked."
+        about = (
+            f"{labels[metric]} of the fused image, {kept}; it looks at no source, so that noise raises it. Not ranked."
+        )
         views.append(DamageView(f"{metric}{ALONE}", f"{labels[metric]} of the fused image", about))
     return views
 

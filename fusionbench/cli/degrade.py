@@ -84,11 +84,15 @@ def degrade_command(
 
     if suite is not None:
         if families or severities or everything or seed or sheet is not None or range_a or range_b or out is None:
-            raise UsageError("--suite decides what is done to the pairs: it takes A, B, --out, --strict and --force alone")
+            raise UsageError(
+                "--suite decides what is done to the pairs: it takes A, B, --out, --strict and --force alone"
+            )
         from fusionbench.evaluation.robust_rows import write_suite_inputs
 
         folders = write_suite_inputs(suite, a, b, out, strict=strict, force=force)
-        click.echo(json.dumps({"folders": list(map(str, folders))}, indent=1) if as_json else "\n".join(map(str, folders)))
+        click.echo(
+            json.dumps({"folders": list(map(str, folders))}, indent=1) if as_json else "\n".join(map(str, folders))
+        )
         return
     if everything and families:
         raise UsageError("--all takes every family: leave out --family")

@@ -7,8 +7,8 @@ pairs of the sample are added before their peak is looked for, because a single 
 its own. Fitch, Kadyrov, Christmas and Kittler, *Orientation correlation*, BMVC 2002, is the correlation; squaring is
 for views whose contrast is reversed.
 
-A displacement is told where its 95 % interval, from a jackknife over the pairs, lies above half a pixel. What is told is that of all pairs together. Single pairs that are displaced each in its own way, and turned or
-scaled views, are not found.
+A displacement is told where its 95 % interval, from a jackknife over the pairs, lies above half a pixel. What is told
+is that of all pairs together. Single pairs that are displaced each in its own way, and turned or scaled views, are not found.
 
 Example:
     >>> import numpy as np
@@ -101,7 +101,8 @@ class Alignment:
         numbers = [value.get(key) for key in keys]
         if not all(isinstance(one, int | float) and math.isfinite(one) and abs(one) < 1e6 for one in numbers):
             return None
-        return cls(*map(float, numbers), pairs=value["pairs"])  # type: ignore[arg-type]
+        rows, columns, error, prominence = (float(value[key]) for key in keys)
+        return cls(rows, columns, error, prominence, value["pairs"])
 
 
 def _pixels(value: float) -> str:
@@ -135,7 +136,9 @@ class AlignmentCheck:
         factor = max(1, round(max(a.shape) / _SIDE)) if max(a.shape) < 2 * _SIDE else -(-max(a.shape) // _SIDE)
         factor = 2 if factor == 1 and max(a.shape) >= _SIDE // 2 else factor
         factor = min(factor, max(1, min(a.shape) // _SMALLEST))
-        found = _correlation(_edges(a, factor), _edges(b, factor), max(2, min(_REACH // factor, min(a.shape) // factor // 4)))
+        found = _correlation(
+            _edges(a, factor), _edges(b, factor), max(2, min(_REACH // factor, min(a.shape) // factor // 4))
+        )
         if found is not None:
             self._found.append((factor, found))
 
@@ -180,7 +183,7 @@ def _edges(image: np.ndarray, factor: int) -> np.ndarray:
     """The squared gradient as a complex number of length 0 to about that of the gradient: complex64 (h, w)."""
     import cv2
 
-    grey = image.astype(np.float32)
+    grey: np.ndarray = image.astype(np.float32)
     if factor > 1:
         height, width = (side // factor for side in grey.shape)
         grey = cv2.resize(grey[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)

@@ -116,8 +116,14 @@ def score_conditions(
     missing: dict[str, NotAvailable] = {}
     lacking = {metric.name: why for metric in metrics if (why := too_small(metric, *shape)) is not None}
     alone = choose(FUSED_ALONE)
-    sources = SourcePair(*made.pair[:, None], [m for m in metrics if m.name not in lacking] + alone, copy=False)
-    as_seen = SourcePair(*made.pair[:, None], [m for m in seen if m.name not in lacking], copy=False) if seen else None
+    sources = SourcePair(
+        made.pair[:1], made.pair[1:], [m for m in metrics if m.name not in lacking] + alone, copy=False
+    )
+    as_seen = (
+        SourcePair(made.pair[:1], made.pair[1:], [m for m in seen if m.name not in lacking], copy=False)
+        if seen
+        else None
+    )
     own = _OwnOutput(made.clean)
     values = _against(sources, made.clean, metrics, CLEAN, "", missing, lacking, made.pair)
     for condition, (degraded, fused) in made.degraded.items():
@@ -132,7 +138,7 @@ def score_conditions(
         changed = [place for place in (0, 1) if not np.array_equal(degraded[place], made.pair[place])]
         found: dict[str, float] = {}
         if as_seen is not None and changed:
-            given = SourcePair(*degraded[:, None], as_seen.metrics, persistent=False, copy=False)
+            given = SourcePair(degraded[:1], degraded[1:], as_seen.metrics, persistent=False, copy=False)
             if len(changed) == 1:  # what is known of the other one is known already
                 given = as_seen.with_source(changed[0], degraded[changed[0]][None])
             found = _against(given, fused, seen, column, SEEN, {}, lacking, degraded)
@@ -221,8 +227,7 @@ def fill_result(
         missing = _joined([why[f"{each}@{one}"] for each in mine for one in columns])
         if not missing and not np.isfinite(values).all():
             missing = {_NO_SCALE: pairs.stems}
-        better, unit = ("higher", "1") if metric is None else (metric.better, metric.unit)
-        result.scores[key] = summarise(values, better, unit, missing)
+        result.scores[key] = summarise(values, "higher", "1" if metric is None else metric.unit, missing)
     for metric in metrics:
         for column in columns:
             key = f"{metric.name}@{column}"

@@ -89,9 +89,8 @@ class SourcePair:
             >>> bool(other.score(a)["cc"] == SourcePair(a, b // 2, ["cc"]).score(a)["cc"])
             True
         """
-        sources = [self.a, self.b]
-        sources[place] = source
-        other = SourcePair(*sources, self.metrics, ids=self.ids, persistent=False)
+        a, b = (source, self.b) if place == 0 else (self.a, source)
+        other = SourcePair(a, b, self.metrics, ids=self.ids, persistent=False)
         made = zip(other._sources, self._sources, strict=True)
         other._sources = [(new[0], old[1]) if place == 0 else (old[0], new[1]) for new, old in made]
         return other

@@ -1,7 +1,7 @@
 """Scores under degraded sources: how their columns are called, and by how much each family lowers a row's scores.
 
-A column ``qabf@shift/1:3`` is a metric at one condition, a family of degradations at a severity; ``qabf@clean`` the same
-of sources as they are. What a row keeps of a metric at a condition is the quotient of two means over the pairs,
+A column ``qabf@shift/1:3`` is a metric at one condition, a family of degradations at a severity; ``qabf@clean`` the
+same of sources as they are. What a row keeps of a metric at a condition is the quotient of two means over the pairs,
 degraded over clean, as MultiCorrupt's resistance ability is (Beemelmanns, Zhang, Geller, Eckstein, IV 2024). So that
 quotients have intervals and can be compared pair by pair, each pair has a contribution (:func:`kept_share`) whose mean
 is the quotient, and whose spread is that of the delta method.

@@ -88,7 +88,7 @@ class PairsTrack(Track):
     title = "pairs"
     needs = frozenset({"pair", "fused"})
     public_targets = False  # there are none: fused images are scored against their sources
-    ranked_by = "stretch"
+    ranked_by: ClassVar[str | None] = "stretch"
 
     def columns(self, dataset: str) -> Sequence[str] | None:
         from fusionbench.sources import is_pair_source

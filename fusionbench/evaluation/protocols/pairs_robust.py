@@ -100,7 +100,9 @@ class RobustPairs(RegisteredPairs):
     apart = "degraded"
     Options = RobustOptions  # type: ignore[assignment]
     flags = {  # noqa: RUF012 - a constant
-        "families": Flag("Families of degradations, a list [all of the protocol]; see `fusionbench list degradations`."),
+        "families": Flag(
+            "Families of degradations, a list [all of the protocol]; see `fusionbench list degradations`."
+        ),
         "severities": Flag("Their severities, 1 to 5, a list [[1, 3, 5]]."),
         "metrics": Flag(
             'Metrics of the sources whose higher values are better, a list [["qabf", "vif", "ssim"]].',

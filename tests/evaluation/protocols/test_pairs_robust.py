@@ -94,7 +94,9 @@ def test_a_method_that_does_not_look_at_the_harmed_view_keeps_everything(root: P
     assert result["robustness@shift/1"].mean == 1.0  # a shift moves view a alone
     assert result["robustness@gaussian-noise/1"].mean < 0.9  # noise is on both
     own = result.images["psnr_own@shift/1:5"]
-    assert own == pytest.approx(10 * np.log10(255**2 * 12), rel=1e-6) and (result.images["ssim_own@shift/1:5"] == 1).all()
+    assert (
+        own == pytest.approx(10 * np.log10(255**2 * 12), rel=1e-6) and (result.images["ssim_own@shift/1:5"] == 1).all()
+    )
 
 
 def test_damage_rises_with_severity_and_the_field_does_not_see_a_shift(root: Path) -> None:
