@@ -3,9 +3,9 @@
     python benchmarks/metric_trust.py DATA [--pairs 3] [--side 176] [--methods laplacian-pyramid] [--write]
 
 DATA has ``tno`` and ``roadscene``. Pairs spread evenly over each set are cut to their middle ``--side`` × ``--side``
-pixels, degraded by every family at severities 0, 1, 3 and 5, fused, and scored twice: against the clean pair, which is what
-a user wants to see, and against the degraded pair, which is all that the field has. For every pair, family and method
-there are four values in the order of rising damage; of these
+pixels, degraded by every family at severities 0, 1, 3 and 5, fused, and scored twice: against the clean pair, which is
+what a user wants to see, and against the degraded pair, which is all that the field has. For every pair, family and
+method there are four values in the order of rising damage; of these
 
 * the **monotone share** is the share of the three steps by which the metric gets worse, and
 * **Spearman** the correlation of severity with how bad the metric says it is: +1 where it falls with damage all the

@@ -19,12 +19,12 @@ from fusionbench.board.pages import Pages
 from fusionbench.board.rendering import STATIC, compact, render
 from fusionbench.board.values import script
 from fusionbench.data.alignment import Alignment
-from fusionbench.evaluation.robustness import family_title
 from fusionbench.evaluation.robust_sheet import KEPT
+from fusionbench.evaluation.robustness import family_title
 from fusionbench.metrics import label_of
 from fusionbench.results.robustness import (
-    CLEAN,
     ALONE,
+    CLEAN,
     FUSED_ALONE,
     OWN,
     PROTOCOL,

@@ -38,7 +38,7 @@ _PLACE = click.Path(path_type=Path)
     "--suite",
     type=Names("suites", files=True),
     metavar="SUITE",
-    help="Everything that a suite of degraded pairs gives a method, such as ivif-tno-robust; its own families and seed.",
+    help="All that a suite of degraded pairs gives a method, such as ivif-tno-robust; by its own families and seed.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything that is drawn.")
 @out_option("Folder of the degraded pairs; with --all also a .png, a sheet of the first pair and nothing else.")

@@ -8,7 +8,8 @@ its own. Fitch, Kadyrov, Christmas and Kittler, *Orientation correlation*, BMVC 
 for views whose contrast is reversed.
 
 A displacement is told where its 95 % interval, from a jackknife over the pairs, lies above half a pixel. What is told
-is that of all pairs together. Single pairs that are displaced each in its own way, and turned or scaled views, are not found.
+is that of all pairs together: single pairs that are displaced each in its own way, and turned or scaled views, are not
+found.
 
 Example:
     >>> import numpy as np
