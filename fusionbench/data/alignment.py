@@ -38,7 +38,9 @@ _REACH = 32  # pixels: larger displacements are not looked for
 _SIDE = 512  # images are reduced by whole factors to about this many pixels
 _APART = 4  # cells of the correlation around its peak that belong to it
 _PROMINENT, _FEW, _PROMINENT_FEW = 1.6, 3, 3.5  # by how much a peak has to stand out; of fewer pairs than three by more
+_HIGH = 6.0  # deviations: views that have nothing in common reach 4.4, real ones of eight pairs 8.5 and more
 _LEAST_ERROR = 0.1  # pixels: views that are moved by known amounts are found to about this
+_NUMBERS = ("rows", "columns", "error", "prominence", "height")
 _SMALLEST = 32  # pixels of the shorter side of images that are looked at
 
 
@@ -50,6 +52,7 @@ class Alignment:
         rows, columns: by how many pixels the first view lies below and right of the second one.
         error: standard error of the displacement in pixels, by a jackknife over the pairs; 0 of one pair.
         prominence: the peak of the correlation over its highest value elsewhere.
+        height: the peak in standard deviations of the correlation of views that have nothing in common.
         pairs: how many pairs were looked at.
     """
 
@@ -57,6 +60,7 @@ class Alignment:
     columns: float
     error: float
     prominence: float
+    height: float
     pairs: int
 
     @property
@@ -67,7 +71,7 @@ class Alignment:
     @property
     def told(self) -> bool:
         """Whether it is above half a pixel beyond doubt."""
-        if self.prominence < (_PROMINENT if self.pairs >= _FEW else _PROMINENT_FEW):
+        if self.height < _HIGH or self.prominence < (_PROMINENT if self.pairs >= _FEW else _PROMINENT_FEW):
             return False
         if self.pairs == 1:
             return self.distance > LIMIT
@@ -90,20 +94,19 @@ class Alignment:
 
     def to_json(self) -> dict[str, Any]:
         """As results keep it in their provenance."""
-        numbers = {"rows": self.rows, "columns": self.columns, "error": self.error, "prominence": self.prominence}
-        return {key: round(value, 3) for key, value in numbers.items()} | {"pairs": self.pairs, "told": self.told}
+        numbers = {name: round(float(getattr(self, name)), 3) for name in _NUMBERS}
+        return numbers | {"pairs": self.pairs, "told": self.told}
 
     @classmethod
     def of_json(cls, value: Any) -> Alignment | None:
         """What a result's provenance says; None where it says nothing that can be read."""
-        keys = ("rows", "columns", "error", "prominence")
         if not isinstance(value, dict) or type(value.get("pairs")) is not int or value["pairs"] < 1:
             return None
-        numbers = [value.get(key) for key in keys]
+        numbers = [value.get(name) for name in _NUMBERS]
         if not all(isinstance(one, int | float) and math.isfinite(one) and abs(one) < 1e6 for one in numbers):
             return None
-        rows, columns, error, prominence = (float(value[key]) for key in keys)
-        return cls(rows, columns, error, prominence, value["pairs"])
+        rows, columns, error, prominence, height = (float(value[name]) for name in _NUMBERS)
+        return cls(rows, columns, error, prominence, height, value["pairs"])
 
 
 def _pixels(value: float) -> str:
@@ -166,7 +169,8 @@ class AlignmentCheck:
         if count > 1:
             left = np.array([_peak(total - one)[:2] for one in surfaces])
             error = float(np.sqrt((count - 1) / count * ((left - left.mean(axis=0)) ** 2).sum()))
-        return Alignment(rows * usual, columns * usual, error * usual, prominence, count)
+        height = float(total.max()) / math.sqrt(count)
+        return Alignment(rows * usual, columns * usual, error * usual, prominence, height, count)
 
 
 def measure_alignment(pairs: Iterable[Sequence[np.ndarray] | np.ndarray]) -> Alignment | None:

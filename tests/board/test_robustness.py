@@ -81,7 +81,15 @@ def test_a_displacement_that_a_result_knows_is_told_on_the_page(results: Path, t
     folder = tmp_path / "results"
     for path in results.glob("*/copy-b/*/result.json"):
         result = load(path)
-        known = {"rows": 12.0, "columns": 7.0, "error": 0.1, "prominence": 3.0, "pairs": 25, "told": False}
+        known = {
+            "rows": 12.0,
+            "columns": 7.0,
+            "error": 0.1,
+            "prominence": 3.0,
+            "height": 9.0,
+            "pairs": 25,
+            "told": False,
+        }
         result.provenance["alignment"] = known if result.identity.protocol.name == "pairs-robust" else {"rows": "<b>"}
         save(result, folder, {key: column.tolist() for key, column in result.images.items()})
     build_board(folder, tmp_path / "site", resamples=100)

@@ -42,7 +42,7 @@ seeds = [1, 2]
 @pytest.mark.parametrize("name", list_suites())
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
-    pairs = suite.protocol.name == "pairs/1"
+    pairs = suite.protocol.name in ("pairs/1", "pairs-robust/1")
     known = (
         SOURCES.names()
         if pairs

@@ -33,6 +33,18 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
 DEFAULT = "masked/1"  # of suites that name none, and of data that no other protocol claims
 
 
+def in_order() -> list[str]:
+    """Names of all protocols in the order in which they are asked: built-in ones first, ``pairs/1`` before
+    ``pairs-robust/1``.
+
+    Example:
+        >>> from fusionbench.evaluation.protocols import in_order
+        >>> in_order()[:2]
+        ['masked/1', 'pairs/1']
+    """
+    return sorted(PROTOCOLS.names(), key=lambda name: (PROTOCOLS.is_plugin(name), name.partition("/")))
+
+
 def find_protocol(name: str) -> BaseProtocol:
     """A protocol by its name with or without the version: ``pairs`` is the newest version of pairs.
 
@@ -57,7 +69,7 @@ def protocol_for(data: str, source_dir: Path | None = None) -> BaseProtocol:
     Raises:
         DataError: data sets there that cannot be opened.
     """
-    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+    for name in in_order():
         protocol = known_protocol(name)
         if protocol is not None and protocol.claims(data, source_dir):
             return protocol

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 _BLACK_AND_WHITE, _RANGE = "What black and white are in", "auto|full|14bit|LOW:HIGH|percentile:1,99"
 
 
-class RangeOptions(BaseOptions, kw_only=True, frozen=True):
-    """``range_a``, ``range_b``: which values of the image files of pairs are black and white, as ``--range-a`` takes
-    them.
+class PairsOptions(BaseOptions, kw_only=True, frozen=True):
+    """``stretch``: every fused image is stretched to its full range before it is rounded; ``"both"``: fused once and
+    scored as it is and stretched, two results, which are ranked apart.
+
+    ``range_a``, ``range_b``: which values of the image files of pairs are black and white, as ``--range-a`` takes them.
     """
 
+    stretch: bool | Literal["both"] = False
     range_a: str | None = None
     range_b: str | None = None
 
@@ -46,14 +49,6 @@ class RangeOptions(BaseOptions, kw_only=True, frozen=True):
             UsageError: a text that is none.
         """
         return Ranges(Range.of(self.range_a), Range.of(self.range_b))
-
-
-class PairsOptions(RangeOptions, kw_only=True, frozen=True):
-    """``stretch``: every fused image is stretched to its full range before it is rounded; ``"both"``: fused once and
-    scored as it is and stretched, two results, which are ranked apart.
-    """
-
-    stretch: bool | Literal["both"] = False
 
 
 class RegisteredPairs(BaseProtocol):
@@ -100,7 +95,7 @@ class RegisteredPairs(BaseProtocol):
     def open(
         self,
         data: str,
-        options: RangeOptions,
+        options: PairsOptions,
         *,
         split: str | None = None,
         source_dir: Path | None = None,
@@ -123,7 +118,7 @@ class RegisteredPairs(BaseProtocol):
 
         if source_dir is None and holds_dataset(data_root / suite.dataset):
             source_dir = data_root / suite.dataset
-        options = cast(RangeOptions, suite.protocol)
+        options = cast(PairsOptions, suite.protocol)
         chosen: dict[str, Any] = {"limit": options.limit, "strict": strict, "ranges": options.ranges}
         return open_pairs(suite.dataset, suite.split, source_dir, **chosen)
 
@@ -182,7 +177,7 @@ class RegisteredPairs(BaseProtocol):
         """As :func:`fusionbench.evaluation.pair_sets.pairs_of_suite`."""
         from fusionbench.evaluation.pair_sets import pairs_of_suite
 
-        return pairs_of_suite(suite, a, b, strict=strict, ranges=cast(RangeOptions, suite.protocol).ranges)
+        return pairs_of_suite(suite, a, b, strict=strict, ranges=cast(PairsOptions, suite.protocol).ranges)
 
     def score_images(self, fused: Path, data: PairSet, options: PairsOptions, **about: Any) -> Result:
         """As :func:`fusionbench.evaluation.pairs.score_fused_images`.

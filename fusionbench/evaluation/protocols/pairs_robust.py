@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.errors import UsageError, some
+from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.evaluation.protocols.base import BaseProtocol
+from fusionbench.evaluation.protocols.base import Options as BaseOptions
 from fusionbench.evaluation.protocols.flags import Flag
-from fusionbench.evaluation.protocols.pairs import RangeOptions, RegisteredPairs
+from fusionbench.evaluation.protocols.pairs import RegisteredPairs
 from fusionbench.results.robustness import PROTOCOL as NAME
 from fusionbench.results.robustness import ROBUSTNESS, Condition
 from fusionbench.results.schema import ProtocolIdentity, Result
@@ -47,7 +49,7 @@ METRICS = ("qabf", "vif", "ssim")
 SEEN = ("qabf",)  # against the degraded sources costs as much again, and one metric shows what the field misses
 
 
-class RobustOptions(RangeOptions, kw_only=True, frozen=True):
+class RobustOptions(BaseOptions, kw_only=True, frozen=True):
     """``families`` and ``severities``: every family at every severity is a condition. ``metrics``: against the clean
     sources, those in ``seen`` against the degraded ones as well. ``seed`` of the degradations.
     """
@@ -57,12 +59,14 @@ class RobustOptions(RangeOptions, kw_only=True, frozen=True):
     metrics: tuple[str, ...] = METRICS
     seen: tuple[str, ...] = SEEN
     seed: int = 0
+    range_a: str | None = None
+    range_b: str | None = None
 
     def __post_init__(self) -> None:
         from fusionbench.metrics.engine import choose
         from fusionbench.synth.degradations import DEGRADATIONS, SEVERITIES
 
-        super().__post_init__()
+        _ = self.ranges
         for option, values in (("families", self.families), ("severities", self.severities), ("metrics", self.metrics)):
             if not values or len(set(values)) < len(values):
                 raise UsageError(f"{option}: {'empty' if not values else 'one stands there twice'}: {list(values)}")
@@ -79,6 +83,15 @@ class RobustOptions(RangeOptions, kw_only=True, frozen=True):
 
         if (other := [one for one in self.seen if one not in self.metrics]) and self.seen != SEEN:
             raise UsageError(f"seen: {other[0]} is not among the metrics {', '.join(self.metrics)}")
+
+    @property
+    def ranges(self) -> Ranges:
+        """The ranges of both views, as ``pairs/1`` has them.
+
+        Raises:
+            UsageError: a text that is none.
+        """
+        return Ranges(Range.of(self.range_a), Range.of(self.range_b))
 
     @property
     def conditions(self) -> list[Condition]:
