@@ -144,7 +144,7 @@ class PairStream(StreamBase):
             raise IndexError(f"index {ids.min()}..{ids.max()} is outside 0..{len(self) - 1}")
         return ids
 
-    def _cut_there(self, where: torch.Tensor, epoch: int, clean: bool) -> torch.Tensor:
+    def _cut_there(self, where: torch.Tensor, epoch: int, clean: bool = False) -> torch.Tensor:
         if clean not in self._resident:
             self._resident[clean] = resident(self._clean if clean else self._views, self._sides, self.device)
         pixels, offsets, sides = self._resident[clean]

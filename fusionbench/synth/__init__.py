@@ -1,6 +1,7 @@
 """Pure integer functions that generate the views: bit-identical in NumPy and torch, on any device, for any batching.
 
-Nothing here uses floating point after the draw or a random state; of fusionbench only errors, notes and the registry are imported.
+Nothing here uses floating point after the draw or a random state; of fusionbench only errors, notes and the registry
+are imported.
 Where numba is installed (extra ``fast``) it compiles the loops, with the same bits: :mod:`fusionbench.synth.kernel`.
 """
 

@@ -73,6 +73,8 @@ def test_streams_give_the_clean_crops_with_the_degraded_ones(clean: Dataset, deg
         assert batch.clean is not None and torch.equal(batch.clean, reference.views) and reference.clean is None
         assert not torch.equal(batch.views, batch.clean)
         assert torch.equal(batch.to("cpu").clean, batch.clean) and batch.with_inputs(1).clean is batch.clean
+    there = stream._cut_there(torch.tensor([3, 0, 1]), 2, True)  # the path of a GPU, on CPU tensors
+    assert batch.clean is not None and torch.equal(there.float() / 255, batch.clean[:, :, 0])
     data = degraded.torch("train")
     data.set_epoch(2)
     assert torch.equal(data[[3, 0, 1]]["clean"], batch.clean) and torch.equal(data[3]["views"], batch.views[0])
