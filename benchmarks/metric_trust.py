@@ -12,14 +12,13 @@ method there are four values in the order of rising damage; of these
   way, −1 where it rises.
 
 Both are means over pairs, families and methods; the interval of Spearman's is that of pairs
-(:func:`fusionbench.results.bootstrap.mean_interval`). ``--write`` puts the table into docs/metric-trust.md and the
-numbers into benchmarks/metric-trust.json, from which tests take what the page says.
+(:func:`fusionbench.results.bootstrap.mean_interval`). Dialects whose numbers are the same are one row. ``--write`` puts the
+table into docs/metric-trust.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ from fusionbench.results.rank_correlation import of_lines
 from fusionbench.synth.degradations import degrade, list_degradations
 
 ROOT = Path(__file__).parents[1]
-PAGE, NUMBERS = ROOT / "docs/metric-trust.md", ROOT / "benchmarks/metric-trust.json"
+PAGE = ROOT / "docs/metric-trust.md"
 BEGIN, END = "<!-- measured: python benchmarks/metric_trust.py DATA --write -->", "<!-- end of what was measured -->"
 SETS = ("tno", "roadscene")
 LEVELS = (0, 1, 3, 5)
@@ -149,6 +148,7 @@ def table(found: dict[str, Any]) -> str:
         "families, degraded | to be trusted for |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    alike: dict[tuple[str, ...], list[str]] = {}
     for row in found["rows"]:
         clean, degraded = row["clean"], row["degraded"]
         rewarded = [
@@ -156,9 +156,11 @@ def table(found: dict[str, Any]) -> str:
             for family, value in zip(found["families"], degraded["families"], strict=True)
             if value is not None and value < 0
         ]
-        cells = [label_of(row["metric"]), row["dialect"], _number(clean["monotone"]), _with_limits(clean)]
+        cells = [label_of(row["metric"]), _number(clean["monotone"]), _with_limits(clean)]
         cells += [_number(degraded["monotone"]), _with_limits(degraded), ", ".join(rewarded) or "none", row["verdict"]]
-        lines.append("| " + " | ".join(cells) + " |")
+        alike.setdefault(tuple(cells), []).append(row["dialect"].partition("/")[0])
+    for (name, *cells), dialects in alike.items():
+        lines.append("| " + " | ".join([name, ", ".join(dialects), *cells]) + " |")
     return "\n".join(lines)
 
 
@@ -203,15 +205,13 @@ def main() -> None:
     given = parser.parse_args()
     methods = given.methods.split(",")
     found = summary(curves(given.data, given.pairs, given.side, methods))
-    found |= {"side": given.side, "methods": methods, "sets": list(SETS)}
     print(table(found))
     if given.write:
-        write_bytes(NUMBERS, (json.dumps(found, indent=1) + "\n").encode())
         page = PAGE.read_text(encoding="utf-8")
         head, _, rest = page.partition(BEGIN)
         _, _, tail = rest.partition(END)
         write_bytes(PAGE, f"{head}{BEGIN}\n\n{table(found)}\n\n{END}{tail}".encode())
-        say(f"written: {PAGE.name}, {NUMBERS.name}")
+        say(f"written: {PAGE.name}")
 
 
 if __name__ == "__main__":
