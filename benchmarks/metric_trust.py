@@ -12,8 +12,8 @@ method there are four values in the order of rising damage; of these
   way, −1 where it rises.
 
 Both are means over pairs, families and methods; the interval of Spearman's is that of pairs
-(:func:`fusionbench.results.bootstrap.mean_interval`). Dialects whose numbers are the same are one row. ``--write`` puts the
-table into docs/metric-trust.md.
+(:func:`fusionbench.results.bootstrap.mean_interval`). Dialects whose numbers are the same are one row. ``--write``
+puts the table into docs/metric-trust.md.
 """
 
 from __future__ import annotations

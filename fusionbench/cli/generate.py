@@ -131,7 +131,7 @@ def _tell_alignment(folder: Path) -> None:
     from fusionbench.data.dataset import open_dataset
 
     dataset = open_dataset(folder)
-    if dataset.kind != "pairs":
+    if not hasattr(dataset.recipe, "pairs"):
         return
     split = max(dataset.splits, key=dataset.size)
     views = dataset.arrays(split).views

@@ -74,8 +74,8 @@ class SourcePair:
         self._recorded: list[Image] | None = None
         self._sources = [*zip(to_images(a, persistent), to_images(b, persistent), strict=True)] if len(a) else []
 
-    def with_source(self, place: int, source: Any) -> SourcePair:
-        """The same pairs with source a (``place`` 0) or b (1) exchanged for ``source``, (N,H,W): what is cached of the
+    def with_source(self, place: int, images: Any) -> SourcePair:
+        """The same pairs with source a (``place`` 0) or b (1) exchanged for ``images``, (N,H,W): what is cached of the
         other source serves both.
 
         Raises:
@@ -89,7 +89,7 @@ class SourcePair:
             >>> bool(other.score(a)["cc"] == SourcePair(a, b // 2, ["cc"]).score(a)["cc"])
             True
         """
-        a, b = (source, self.b) if place == 0 else (self.a, source)
+        a, b = (images, self.b) if place == 0 else (self.a, images)
         other = SourcePair(a, b, self.metrics, ids=self.ids, persistent=False)
         made = zip(other._sources, self._sources, strict=True)
         other._sources = [(new[0], old[1]) if place == 0 else (old[0], new[1]) for new, old in made]
