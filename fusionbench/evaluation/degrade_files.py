@@ -305,6 +305,9 @@ def _write(pair: Pair, family: str, severity: int, seed: int, folder: Path) -> d
         for side, plane in (("a", 0), ("b", pair.channels[0])):
             if lost[plane].any():
                 contents[f"lost_{side}/{pair.stem}.png"] = encode_png(255 * lost[plane], small=True)
+    for name in (f"field/{pair.stem}.npy", f"lost_a/{pair.stem}.png", f"lost_b/{pair.stem}.png"):
+        if name not in contents:  # of what was here before: it would be taken for the truth of this one
+            (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / name, content, durable=False)

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.images import read_image
-from fusionbench.evaluation.degrade_files import read_pair
 from fusionbench.synth.degradations import degrade, list_degradations
 from tests.cli.runner import run
 from tests.helpers import pair_folders
@@ -78,6 +77,16 @@ def test_a_pair_is_the_same_whatever_lies_beside_it(
     assert (other / "b" / "scene 1.png").read_bytes() != (one / "rain-1" / "2" / "b" / "scene 1.png").read_bytes()
 
 
+def test_what_was_there_before_is_not_left_as_the_truth_of_another_family(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for family, truth in (("shift/1", ["field", "lost_a"]), ("haze/1", []), ("occlude/1", ["lost_a", "lost_b"])):
+        assert run(capsys, "degrade", *folders, "--family", family, "--severity", 5, "-o", out, "--force")[0] == 0
+        found = sorted(folder for folder in ("field", "lost_a", "lost_b") if list(out.glob(f"{folder}/*")))
+        assert found == truth and json.loads((out / "degraded.json").read_text())["family"] == family
+
+
 def test_a_sheet_shows_all_families_at_all_severities(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,16 +96,6 @@ def test_a_sheet_shows_all_families_at_all_severities(
     with Image.open(sheet) as image:
         assert image.size[0] > 6 * 112 and image.size[1] > len(list_degradations()) * 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "sheet.png"]
-
-
-def test_grey_pictures_with_three_channels_stay_grey(tmp_path: Path) -> None:
-    grey = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
-    for name, pixels in (("a.png", np.repeat(grey[..., None], 3, axis=2)), ("b.png", grey)):
-        Image.fromarray(pixels).save(tmp_path / name)
-    pair = read_pair("one", tmp_path / "a.png", tmp_path / "b.png")
-    a, b = pair.images(pair.degraded("gaussian-noise/1", 5).views[0])
-    assert a.shape == (30, 40, 3) and (a == a[..., :1]).all() and b.shape == (30, 40)
-    assert not np.array_equal(a[..., 0], grey)
 
 
 def test_what_cannot_be_done_is_told_in_one_line(

@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.figures import pair_sheet
+from fusionbench.core.images import decode_image, read_image
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import Dataset, open_dataset
 from fusionbench.data.degrade_rules import Degrader, DegradeRule
 from fusionbench.data.diff import compare_datasets
+from fusionbench.data.export import export
+from fusionbench.data.preview import draw_preview
 from fusionbench.data.recipes import PairRecipe, load_recipe, parse_recipe, recipe_from_spec
 from fusionbench.data.shards.ragged import problem
 from fusionbench.data.shards.reader import open_shard
@@ -145,6 +149,8 @@ def test_the_pairs_of_a_shard_have_clean_pixels_laid_out_alike(degraded: Dataset
     assert problem(arrays) is None
     assert "clean pixels" in str(problem({**arrays, "clean_pixels": arrays["clean_pixels"][:-1]}))
     assert "clean pixels" in str(problem({**arrays, "clean_pixels": arrays["clean_pixels"].astype(np.int16)}))
+    del arrays["pixels"]
+    assert "clean pixels need those" in str(problem(arrays))
 
 
 def test_seeds_and_names_change_what_is_drawn(text: str, degraded: Dataset, images: Path, tmp_path: Path) -> None:
@@ -211,3 +217,16 @@ def test_the_rule_is_a_part_of_a_recipes_identity() -> None:
     assert "degrade" not in plain.spec
     example = load_recipe("pairs-demo-degraded")
     assert isinstance(example, PairRecipe) and example.degrade is not None and example.degrade.when == "stored"
+
+
+def test_exports_and_previews_have_the_clean_pairs_beside_the_degraded(degraded: Dataset, tmp_path: Path) -> None:
+    folder = export(degraded, "png", tmp_path / "png") / "train"
+    stored = degraded.arrays("train")
+    for index in (0, 3):
+        for view in (0, 1):
+            for name, pairs in (("view", stored.views), ("clean", stored.clean)):
+                pixels = read_image(folder / f"{index:06d}-{name}{view + 1}.png").pixels
+                assert np.array_equal(pixels, pairs[index][view])
+    names, plain = (draw_preview(degraded, "train", [0, 1]), pair_sheet([[*stored.views[0]]], ["a", "b"]))
+    widths = [decode_image(content, "sheet").pixels.shape[1] for content in (names, plain)]
+    assert widths[0] > widths[1]

@@ -35,7 +35,9 @@ def pack_arrays(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def problem(arrays: Mapping[str, np.ndarray]) -> str | None:
-    """What is wrong with the pairs of a shard that has :data:`PIXELS`, or None; no pixel is read."""
+    """What is wrong with the pairs of a shard that has one of :data:`FLAT`, or None; no pixel is read."""
+    if PIXELS not in arrays:
+        return "clean pixels need those of the pairs beside them"
     pixels, offsets, shape = arrays[PIXELS], arrays.get(OFFSETS), arrays.get(SHAPE)
     if offsets is None or shape is None or VIEWS in arrays:
         return "pixels need offsets and shape, and no views beside them"

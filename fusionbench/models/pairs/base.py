@@ -61,7 +61,7 @@ class PairModel(nn.Module):
     """Base of the models that fuse two grey views.
 
     A subclass implements ``build()``, ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and, where it has
-    more than one optimiser, ``parameter_groups()``.
+    more than one optimiser, ``parameter_groups()``; or ``fusion_loss(fused, a, b)`` in the place of the loss.
 
     Args:
         spec: two grey views; the image size is free.
@@ -97,7 +97,7 @@ class PairModel(nn.Module):
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
         """The loss of the parameters of ``group`` in ``phase`` on the images a and b (N,1,H,W)."""
-        raise NotImplementedError
+        return self.fusion_loss(self.combine(a, b), a, b)
 
     def plan(self, steps: int, seed: int) -> None:
         """Called by the training loop with the number of steps for both phases and the seed of any noise."""
@@ -115,7 +115,22 @@ class PairModel(nn.Module):
         """
         if group not in self.parameter_groups():
             raise unknown_name(f"parameter group of {self.title}", group, self.parameter_groups())
-        return self.loss_of_phase(*self.pair(batch), group, self.phase(step), step)
+        a, b = self.pair(batch)
+        if batch.clean is not None and self.compares_with_the_truth:
+            return self.fusion_loss(self.combine(a, b), batch.clean[:, 0], batch.clean[:, 1])
+        return self.loss_of_phase(a, b, group, self.phase(step), step)
+
+    def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
+        """The loss of a fused image by what it is compared with, a and b (N,1,H,W).
+
+        For models of one phase whose loss is about nothing else. Where a recipe degrades pairs, a and b are clean.
+        """
+        raise NotImplementedError
+
+    @property
+    def compares_with_the_truth(self) -> bool:
+        """Whether the model learns from degraded pairs what the clean ones would have made: it has a fusion loss."""
+        return type(self).fusion_loss is not PairModel.fusion_loss
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: all of them are ``main``."""

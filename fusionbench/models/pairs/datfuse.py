@@ -259,9 +259,9 @@ class DATFuse(PairModel):
         mixed: Tensor = self.blocks(tokens)
         return mixed.reshape(count, width, height, columns)
 
-    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+    def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
         """Pixels of both images, structure of the brighter, slopes of the steeper."""
-        c, fused = self.config, at_least_float32(self.combine(a, b))
+        c, fused = self.config, at_least_float32(fused)
         pixel = (fused - a).square().mean() + (fused - b).square().mean()
         structure = (1 - torch_ssim(fused, torch.maximum(a, b))).mean()
         gradient = GRADIENTS[c.gradient](fused, a, b).mean()

@@ -180,9 +180,8 @@ class SeAFusion(PairModel):
         fused: Tensor = torch.tanh(last(x)) / 2 + 0.5
         return fused
 
-    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+    def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
         """The paper's content loss: intensities against the brighter image, gradients against the steeper one."""
-        fused = self.combine(a, b)
         intensity, texture = intensity_loss(fused, a, b).mean(), texture_loss(fused, a, b).mean()
         total = intensity + self.config.texture_weight * texture
         return LossTerms(total, {"intensity": intensity.detach(), "texture": texture.detach()})

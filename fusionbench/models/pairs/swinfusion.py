@@ -340,9 +340,9 @@ class SwinFusion(PairModel):
         features = F.leaky_relu(self.second(F.leaky_relu(self.first(image), _SLOPE)), _SLOPE)
         return features.movedim(1, -1)
 
-    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+    def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
         """Structure of both images, slopes of the steeper, intensities of the brighter."""
-        c, fused = self.config, at_least_float32(self.combine(a, b))
+        c, fused = self.config, at_least_float32(fused)
         slope_a, slope_b = (sobel_magnitude(image).flatten(1).mean(1) for image in (a, b))
         # flat pairs have no slopes: half and half
         share = (slope_a + 1e-12) / (slope_a + slope_b + 2e-12)

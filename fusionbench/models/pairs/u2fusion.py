@@ -151,9 +151,9 @@ class U2Fusion(PairModel):
         information = torch.stack((gradient_information(a), gradient_information(b)), 1)
         return (information / self.config.sharpness).softmax(1)
 
-    def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+    def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
         """SSIM and mean squared error against each image, weighted by what it has to preserve."""
-        fused, weights = self.combine(a, b), self.preservation(a, b)
+        weights = self.preservation(a, b)
         ssim, pixel = (
             (weights * torch.stack([content_loss(fused, image, *which) for image in (a, b)], 1)).sum(1).mean()
             for which in ((0, 1), (1, 0))

@@ -17,7 +17,7 @@ import numpy as np
 from fusionbench.synth.arrays import Array, arange, is_tensor
 from fusionbench.synth.random import UINT16_PER_BLOCK, Key, uint16_outputs, uint64_outputs
 
-PIXELS, PARAMETERS, MORE_PIXELS = 0, 1, 2  # of what: Philox's purpose
+PIXELS, PARAMETERS = 0, 1  # of what: Philox's purpose
 BLOCKS = 16  # of a run
 RUN = BLOCKS * UINT16_PER_BLOCK
 RUNS_BITS = 24  # a sample has 2^24 runs, 2^32 outputs

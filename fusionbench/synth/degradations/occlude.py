@@ -61,21 +61,21 @@ class Occlude(Degradation):
         """Column of the centre (n,), half-width + 1 in each row (n, h), 0 outside, and grey level (n,)."""
         area = share * height * width * PI[1] // (256 * COUNT * PI[0])  # of a square over the radius
         stretch = between(drawn[:, 2], 160, 410)  # height over width, squared, in 1/256: 5/8 to 8/5
-        tall = np.maximum(1, root(area * stretch // 256))[:, None]
-        wide = np.maximum(1, root(area * 256 // stretch))[:, None]
+        tall = np.maximum(1, whole_root(area * stretch // 256))[:, None]
+        wide = np.maximum(1, whole_root(area * 256 // stretch))[:, None]
         row = between(drawn[:, 0], 0, height - 1)[:, None]
         rest = tall * tall - (np.arange(height) - row) ** 2
-        half = np.where(rest < 0, 0, root(wide * wide * np.maximum(rest, 0) // (tall * tall)) + 1)
+        half = np.where(rest < 0, 0, whole_root(wide * wide * np.maximum(rest, 0) // (tall * tall)) + 1)
         return between(drawn[:, 1], 0, width - 1), half, between(drawn[:, 3], 0, 255)
 
 
-def root(values: np.ndarray) -> np.ndarray:
+def whole_root(values: np.ndarray) -> np.ndarray:
     """The whole part of the square root of whole numbers below 2^52: int64. IEEE 754 rounds roots exactly.
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.synth.degradations.occlude import root
-        >>> root(np.array([0, 8, 9, 2**50 - 1])).tolist() == [0, 2, 3, 2**25 - 1]
+        >>> from fusionbench.synth.degradations.occlude import whole_root
+        >>> whole_root(np.array([0, 8, 9, 2**50 - 1])).tolist() == [0, 2, 3, 2**25 - 1]
         True
     """
     found: np.ndarray = np.sqrt(values.astype(np.float64)).astype(np.int64)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fusionbench.core.errors import UsageError
-from fusionbench.core.types import ImageSpec
+from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import MODELS
 from fusionbench.models.pairs.base import PairModel, TwoPhaseModel
 from fusionbench.training.loop import train
@@ -240,3 +240,30 @@ def test_a_run_killed_between_its_phases_goes_on_to_the_bit(name: str, tmp_path:
         assert torch.equal(value, expected[key]), key
     batch = pair_batch()
     assert torch.equal(whole.load_model(SPEC).fuse(batch), halves.load_model(SPEC).fuse(batch))
+
+
+@every_model
+def test_degraded_pairs_are_compared_with_the_clean_ones_where_the_loss_is_of_a_fused_image(
+    model: type[PairModel],
+) -> None:
+    batch, clean = pair_batch(2, 32, 32), pair_batch(2, 32, 32).views.flip(0)
+    group = last_group(smallest(model))
+
+    def loss(batch: Batch) -> torch.Tensor:
+        torch.manual_seed(0)
+        return smallest(model).loss(batch, group, 0).total
+
+    plain = loss(batch)
+    assert torch.equal(loss(replace(batch, clean=batch.views)), plain)
+    degraded = loss(replace(batch, clean=clean))
+    assert torch.equal(degraded, plain) != smallest(model).compares_with_the_truth
+    if smallest(model).compares_with_the_truth:
+        torch.manual_seed(0)
+        built = smallest(model)
+        fused = built.combine(batch.views[:, 0], batch.views[:, 1])
+        assert torch.equal(degraded, built.fusion_loss(fused, clean[:, 0], clean[:, 1]).total)
+
+
+def test_the_models_that_learn_from_clean_pairs_are_those_of_the_documentation() -> None:
+    named = {model.title for model in SMALLEST if smallest(model).compares_with_the_truth}
+    assert named == {"SeAFusion", "SwinFusion", "DATFuse", "U2Fusion"}

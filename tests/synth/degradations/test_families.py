@@ -1,68 +1,17 @@
-"""Families against independent computations: SciPy's filters, transforms and splines, floats, and statistics."""
+"""Families against independent computations: SciPy's splines, floats, and statistics."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from scipy import fft, interpolate, ndimage, stats
+from scipy import interpolate, stats
 
-from fusionbench.synth.degradations import DEGRADATIONS, Degraded, degrade
-from fusionbench.synth.degradations.base import Level
-from fusionbench.synth.degradations.block import quantised, steps
-from fusionbench.synth.degradations.blur import disc, disc_weights, line
-from fusionbench.synth.degradations.draws import Draws
-from fusionbench.synth.degradations.haze import transmission
+from fusionbench.synth.degradations import DEGRADATIONS
 from fusionbench.synth.degradations.levels_noise import shot
-from fusionbench.synth.degradations.occlude import root
-from fusionbench.synth.degradations.run import degrade_by
 from fusionbench.synth.degradations.smooth import across, every, surface, weights
-from fusionbench.synth.degradations.warp import warp
-from fusionbench.synth.random import stream_key
+from tests.synth.degradations.levels import at_level, flat
 
 RNG = np.random.default_rng(7)
-
-
-def at_level(family: str, views: np.ndarray, level: Level) -> Degraded:
-    """Samples 0, 1, … at a level of a family."""
-    draws = Draws(stream_key(family, "made", "all", 0), np.arange(len(views)), 0, views)
-    return degrade_by(DEGRADATIONS.get(family), level, views, range(views.shape[1]), draws)
-
-
-def flat(grey: int, count: int = 4, side: int = 64) -> np.ndarray:
-    return np.full((count, 2, side, side), grey, np.uint8)
-
-
-def textured(count: int, height: int, width: int) -> np.ndarray:
-    rough = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(count, 2, height, width)), (0, 0, 1.5, 1.5))
-    return np.clip(128 + 300 * rough, 0, 255).astype(np.uint8)
-
-
-def test_warp_is_bilinear_sampling() -> None:
-    """Against SciPy's in float64: at most a grey level apart, for its rounding."""
-    plane = textured(1, 30, 41)[0, :1]
-    field = RNG.integers(-2000, 2000, (1, 2, 30, 41)).astype(np.int32)
-    y, x = np.mgrid[:30, :41]
-    places = [y - field[0, 0] / 256, x - field[0, 1] / 256]
-    expected = ndimage.map_coordinates(plane[0].astype(float), places, order=1, mode="nearest")
-    assert np.abs(warp(plane, field)[0] - expected).max() <= 0.5 + 1e-9
-
-
-@pytest.mark.parametrize("family", ["shift/1", "affine/1", "flow/1"])
-def test_the_field_is_what_was_done_and_what_came_from_outside_is_lost(family: str) -> None:
-    clean = textured(3, 60, 70)
-    made = degrade(clean, family, 4, dataset="made", split="all", samples=np.arange(3))
-    y, x = np.mgrid[:60, :70]
-    for index in range(3):
-        field = made.field[index] / 256
-        places = [y - field[0], x - field[1]]
-        expected = ndimage.map_coordinates(clean[index, 0].astype(float), places, order=1, mode="nearest")
-        assert np.abs(made.views[index, 0] - expected).max() <= 0.5 + 1e-9
-        gone = (places[0] < 0) | (places[0] > 59) | (places[1] < 0) | (places[1] > 69)
-        assert np.array_equal(made.lost[index, 0] == 1, gone) and not made.lost[index, 1].any()
-    record = DEGRADATIONS.get(family)
-    assert np.abs(made.field).max() <= 256 * record.reach(record.levels[3], 60, 70)
 
 
 def test_a_shift_has_its_length_in_every_direction() -> None:
@@ -142,115 +91,3 @@ def test_drift_is_a_smooth_offset_and_a_gain_of_rows_and_columns() -> None:
     gain = at_level("drift/1", flat(150, 20), (0, 200)).views[:, 0] / 150
     residual = gain - gain.mean(1, keepdims=True) - gain.mean(2, keepdims=True) + gain.mean((1, 2), keepdims=True)
     assert np.abs(residual).max() < 1.5 / 150 and abs(gain.std() - np.sqrt(2) * 200 / 4096) < 0.01
-
-
-@pytest.mark.parametrize("diameter", [20, 32, 52, 90])
-def test_a_disc_is_an_even_disc(diameter: int) -> None:
-    """Its weights are areas, and the mean is SciPy's correlation with them."""
-    taps = disc_weights(diameter)
-    assert abs(sum(weight for _, _, weight in taps) / 256 - np.pi * (diameter / 32) ** 2) < 0.06
-    reach = max(row for row, _, _ in taps)
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
-    for row, column, weight in taps:
-        kernel[row + reach, column + reach] = weight
-    assert np.array_equal(kernel, kernel.T) and np.array_equal(kernel, kernel[::-1])
-    plane = textured(1, 21, 34)[0, :1]
-    expected = ndimage.correlate(plane[0].astype(float), kernel / kernel.sum(), mode="nearest")
-    assert np.abs(disc(plane, diameter)[0] - expected).max() <= 0.5 + 1e-9
-
-
-@pytest.mark.parametrize("length", [16, 40, 48, 104])
-def test_a_line_is_an_even_line(length: int) -> None:
-    plane = textured(1, 25, 31)[0, :1]
-    taps = np.clip(length / 16 - 2 * np.abs(np.arange(-4, 5)) + 1, 0, 2)[None]
-    expected = ndimage.correlate(plane[0].astype(float), taps / taps.sum(), mode="nearest")
-    assert np.abs(line(plane, 0, length)[0] - expected).max() <= 0.5 + 1e-9
-    upright = np.ascontiguousarray(plane.transpose(0, 2, 1))
-    assert np.array_equal(line(upright, 64, length), line(plane, 0, length).transpose(0, 2, 1))
-
-
-@pytest.mark.parametrize(("quality", "share"), [(5, 0.97), (30, 0.9), (75, 0.85)])
-def test_blocks_are_quantised_as_jpeg_does(quality: int, share: float) -> None:
-    """Against SciPy's transform in floating point: nearly all pixels within a grey level.
-
-    Coefficients have four bits below the point here: one near a tie can fall to the other side, a step apart, and the
-    smaller the steps the more ties there are.
-    """
-    plane = textured(1, 40, 56)[0, :1]
-    blocks = plane[0].reshape(5, 8, 7, 8).transpose(0, 2, 1, 3).astype(float) - 128
-    step = steps(quality)
-    coefficients = np.round(fft.dctn(blocks, axes=(2, 3), norm="ortho") / step) * step
-    expected = np.clip(fft.idctn(coefficients, axes=(2, 3), norm="ortho") + 128, 0, 255)
-    expected = expected.transpose(0, 2, 1, 3).reshape(40, 56)
-    difference = np.abs(quantised(plane, quality)[0] - expected)
-    assert np.mean(difference <= 0.75) > share and difference.max() <= 2 * step.max() / 8
-
-
-def test_quantisation_tables_are_pillows() -> None:
-    """Of the Independent JPEG Group's scale, which Pillow's encoder has."""
-    import io
-
-    from PIL import Image
-
-    for quality in (5, 25, 50, 80, 95):
-        stream = io.BytesIO()
-        Image.new("L", (8, 8)).save(stream, "JPEG", quality=quality)
-        table: Any = Image.open(stream)
-        found = np.array(table.quantization[0]).reshape(8, 8)
-        assert np.array_equal(found, steps(quality))
-
-
-def test_haze_follows_koschmieders_law() -> None:
-    for extinction in (100, 1000):
-        expected = 256 * (1 - extinction / 65536) ** np.arange(256)
-        assert np.abs(transmission(extinction) - expected).max() < 0.51
-    dark, bright = (at_level("haze/1", flat(grey, 3), (700,)).views.astype(int) for grey in (0, 255))
-    assert (dark[:, 0] == 0).all()
-    left = (bright[:, 1] - dark[:, 1]) / 255  # of the light
-    air = dark[:, 1] / np.maximum(1 - left, 1e-9)
-    assert air.min() >= 199 and air.max() <= 241 and left[:, 0].mean() < left[:, -1].mean()
-
-
-def test_rain_has_streaks_of_one_slant() -> None:
-    made = at_level("rain/1", flat(0, 6, 96), (300, 16, 255, 0)).views[:, 1]
-    shares = (made > 0).mean(axis=(1, 2))
-    assert shares.min() > 0.02 and shares.max() < 0.08  # 300/65536 · 12 pixels, less what crosses
-    for view in made:
-        inside = view > 0
-        linked = (inside[1:, 1:-1] & (inside[:-1, :-2] | inside[:-1, 1:-1] | inside[:-1, 2:])).sum()
-        assert linked > 0.75 * inside.sum()  # each pixel has one above it, but the first of a streak
-
-
-def test_occluders_are_ellipses_of_their_area_and_hide_what_is_behind() -> None:
-    clean = textured(40, 64, 80)
-    made = at_level("occlude/1", clean, (40,))
-    hidden = made.lost == 1
-    assert np.array_equal(made.views[~hidden], clean[~hidden])
-    assert 0.07 < hidden.mean() < 40 / 256  # less what overlaps or reaches outside
-    assert not np.array_equal(hidden[:, 0], hidden[:, 1])
-    for view, mask in zip(made.views[:, 0], hidden[:, 0], strict=True):
-        assert len(np.unique(view[mask])) <= 3
-    squares = RNG.integers(0, 1 << 26, 200).astype(np.int64) ** 2
-    assert np.array_equal(root(squares), np.sqrt(squares).astype(int)) and np.array_equal(
-        root(squares[squares > 0] - 1), np.sqrt(squares[squares > 0]).astype(np.int64) - 1
-    )
-
-
-def test_a_dropped_view_is_black_or_frozen_where_it_is_lost() -> None:
-    clean = textured(60, 40, 24) // 2 + 20
-    made = at_level("drop/1", clean, (64,))
-    kinds = set()
-    for index in range(60):
-        harmed = [view for view in (0, 1) if made.lost[index, view].any()]
-        assert len(harmed) == 1
-        view = harmed[0]
-        rows = np.flatnonzero(made.lost[index, view].all(axis=1))
-        assert len(rows) == 10 and np.array_equal(rows, np.arange(rows[0], rows[0] + 10))
-        rest = np.setdiff1d(np.arange(40), rows)
-        assert np.array_equal(made.views[index, view, rest], clean[index, view, rest])
-        assert np.array_equal(made.views[index, 1 - view], clean[index, 1 - view])
-        last = clean[index, view, 29 if rows[0] == 30 else 10]
-        black = not made.views[index, view, rows].any()
-        assert black or (made.views[index, view, rows] == last).all()
-        kinds.add((view, int(rows[0]), black))
-    assert len(kinds) == 8

@@ -10,8 +10,6 @@ import torch
 
 from fusionbench.core.errors import UsageError
 from fusionbench.synth.degradations import degrade, list_degradations, run
-from fusionbench.synth.degradations.draws import PARAMETERS, Draws, between
-from fusionbench.synth.random import stream_key, uint16_outputs, uint64_outputs
 
 IDENTITY: dict[str, Any] = {"dataset": "made", "split": "all"}
 CLEAN = np.zeros((2, 2, 16, 16), np.uint8)
@@ -67,27 +65,6 @@ def test_tensors_in_memory_are_handed_to_numpy_and_come_back() -> None:
         again = degrade(clean.numpy(), family, 3, samples=np.arange(2), **IDENTITY)
         assert isinstance(made.views, torch.Tensor) and np.array_equal(made.views.numpy(), again.views)
         made.views[:] = 0  # it can be written to
-
-
-def test_random_numbers_lie_where_they_are_said_to() -> None:
-    """By blocks of Philox: sample·2^24 + run blocks of sixteen, whatever is drawn beside them."""
-    key, samples = stream_key("shift/1", "made", "all", 0), np.array([3, 1, 1 << 30])
-    draws = Draws(key, samples, 7, np.zeros(1))
-    drawn = draws.pixels(1000, plane=2)
-    for row, sample in zip(drawn, samples, strict=True):
-        runs = np.arange(4) + (int(sample) << 24)
-        expected = uint16_outputs(uint64_outputs(key, runs, 16, view=2, epoch=7)).reshape(-1)[:1000]
-        assert np.array_equal(row, expected)
-    assert np.array_equal(draws.parameters(5, 1)[1], draws.part(slice(1, 2)).parameters(300, 1)[0, :5])
-    first = uint16_outputs(uint64_outputs(key, samples << 24, 16, view=1, epoch=7, purpose=PARAMETERS))
-    assert np.array_equal(draws.parameters(5, 1), first[:, :5])
-    on_tensors = Draws(key, samples, 7, torch.zeros(1)).pixels(1000, plane=2)
-    assert np.array_equal(on_tensors.numpy(), drawn)
-
-
-def test_whole_numbers_are_even() -> None:
-    counts = np.bincount(between(np.arange(1 << 16), -3, 3) + 3)
-    assert len(counts) == 7 and counts.max() - counts.min() <= 1
 
 
 @pytest.mark.filterwarnings("ignore")
