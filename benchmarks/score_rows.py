@@ -4,10 +4,10 @@
 
 DATA has the sources (``tno``, ``vifb``, ``roadscene``, ``msrs``, ``harvard``) and the weights that authors published
 (``weights/NETWORK/FILE``), which are imported as ``fusionbench weights import`` does and scored in both forms on the
-infrared and visible suites. Rows of the suites that learn are left out; the
-suites of degraded pairs, hours on a core, are scored where ``--only`` names them. A row replaces those of the same name that lie
-there with other parameters or of an older version of its model; values only, no images. What stands there already in
-the present version is made again, so that every result says which code, packages and processor it is from.
+infrared and visible suites. Rows of the suites that learn are left out; the suites of degraded pairs, hours on a core,
+are scored where ``--only`` names them. A row replaces those of the same name and protocol that lie there with other
+parameters or of an older version of its model; values only, no images. What stands there already in the present
+version is made again, so that every result says which code, packages and processor it is from.
 """
 
 from __future__ import annotations
