@@ -30,7 +30,7 @@ from fusionbench.results.robustness import (
     PROTOCOL,
     ROBUSTNESS,
     SEEN,
-    Condition,
+    DamageCondition,
     FamilyDrop,
     conditions_in,
     family_drops,
@@ -80,7 +80,7 @@ class DamagePage:
     """Everything that the page shows."""
 
     families: list[tuple[str, str, str]]  # name, short name, title and sentence
-    conditions: list[Condition]
+    conditions: list[DamageCondition]
     metrics: list[str]
     views: list[DamageView]
     parts: list[DamagePart]
@@ -110,7 +110,7 @@ class DamagePage:
             },
         }
 
-    def _cell(self, line: DamageRow, view: str, condition: Condition) -> tuple[str, str]:
+    def _cell(self, line: DamageRow, view: str, condition: DamageCondition) -> tuple[str, str]:
         if view == ROBUSTNESS:
             shares = [_quotient(line.means, f"{m}@{condition}", f"{m}@{CLEAN}") for m in self.metrics]
             return _percent(sum(shares) / len(shares))

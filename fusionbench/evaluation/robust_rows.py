@@ -22,14 +22,14 @@ from fusionbench.evaluation.robust_sheet import KEPT, SHEET, condition_sheet
 from fusionbench.evaluation.robustness import (
     PairConditions,
     degraded_pair,
-    fill_result,
+    fill_robust_result,
     metric_versions,
     score_conditions,
 )
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
 from fusionbench.evaluation.watch_cost import watch_cost
 from fusionbench.metrics.engine import choose
-from fusionbench.results.robustness import CLEAN, Condition
+from fusionbench.results.robustness import CLEAN, DamageCondition
 from fusionbench.results.schema import Identity, ModelIdentity, Origin, Result, save
 from fusionbench.training.runtime import describe_host, launch
 
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from fusionbench.evaluation.pair_sets import PairSet
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
-Maker = Callable[[int, "Condition | None", np.ndarray], np.ndarray]  # index, condition (None: clean) and pair to fused
+Maker = Callable[
+    [int, "DamageCondition | None", np.ndarray], np.ndarray
+]  # index, condition (None: clean) and pair to fused
 
 
 def evaluate_row(
@@ -82,7 +84,7 @@ def evaluate_row(
     seconds: list[float] = []
     peaks: list[float] = []
 
-    def fuse(index: int, condition: Condition | None, pair: np.ndarray) -> np.ndarray:
+    def fuse(index: int, condition: DamageCondition | None, pair: np.ndarray) -> np.ndarray:
         with torch.no_grad(), watch_cost(runtime.device, seconds, peaks):
             fused = fuses.fuse(to_batch(pair, index, runtime.device))
         return to_luma(fused, stretch=False)
@@ -155,7 +157,7 @@ def score_folders(
     if (found := saved_result(result, out)) is not None:
         return found
 
-    def read(index: int, condition: Condition | None, pair: np.ndarray) -> np.ndarray:
+    def read(index: int, condition: DamageCondition | None, pair: np.ndarray) -> np.ndarray:
         path = files[CLEAN if condition is None else str(condition)][pairs.stems[index]]
         return read_image(path, ranges.fused, option="--range-fused").grey()
 
@@ -215,7 +217,7 @@ def _score(
                 sheet = condition_sheet(work[0], result.title)
             scored += pool(delayed(score_conditions)(one, metrics, seen) for one in work)
             bar.advance(len(work))
-    return fill_result(result, pairs, scored, metrics, seen, conditions), sheet
+    return fill_robust_result(result, pairs, scored, metrics, seen, conditions), sheet
 
 
 def _saved(result: Result, table: dict[str, Any], sheet: bytes | None, out: str | Path | None) -> Result:
@@ -252,7 +254,7 @@ def write_suite_inputs(
     return [place / name for name in (CLEAN, *(one.folder for one in options.conditions))]
 
 
-def write_inputs(pairs: PairSet, conditions: Sequence[Condition], out: str | Path, seed: int = 0) -> Path:
+def write_inputs(pairs: PairSet, conditions: Sequence[DamageCondition], out: str | Path, seed: int = 0) -> Path:
     """Write what a method gets, clean and at every condition: ``out/<condition>/a/<stem>.png`` and ``…/b/<stem>.png``.
 
     A file that is there is written again: the same bytes, unless it was changed.
@@ -264,10 +266,10 @@ def write_inputs(pairs: PairSet, conditions: Sequence[Condition], out: str | Pat
         >>> import tempfile
         >>> from fusionbench.evaluation.pair_sets import open_pairs
         >>> from fusionbench.evaluation.robust_rows import write_inputs
-        >>> from fusionbench.results.robustness import Condition
+        >>> from fusionbench.results.robustness import DamageCondition
         >>> pairs = open_pairs("pairs-demo", "all", limit=1)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     made = write_inputs(pairs, [Condition("shift/1", 1)], folder)
+        ...     made = write_inputs(pairs, [DamageCondition("shift/1", 1)], folder)
         ...     print(sorted(path.relative_to(folder).as_posix() for path in made.glob("*/a/*")))
         ['clean/a/astronaut.png', 'shift-1-severity-1/a/astronaut.png']
     """

@@ -27,8 +27,8 @@ from fusionbench.results.robustness import (
     OWN,
     ROBUSTNESS,
     SEEN,
-    Condition,
-    rounded,
+    DamageCondition,
+    seven_digits,
     summary_columns,
 )
 from fusionbench.results.schema import Result, summarise
@@ -55,10 +55,10 @@ class PairConditions:
     name: str
     pair: np.ndarray
     clean: np.ndarray
-    degraded: Mapping[Condition, tuple[np.ndarray, np.ndarray]]
+    degraded: Mapping[DamageCondition, tuple[np.ndarray, np.ndarray]]
 
 
-def degraded_pair(pairs: PairSet, index: int, condition: Condition, seed: int = 0) -> np.ndarray:
+def degraded_pair(pairs: PairSet, index: int, condition: DamageCondition, seed: int = 0) -> np.ndarray:
     """The pair ``index`` of a set at a condition: uint8 (2, h, w), the same bits on every machine.
 
     What is drawn depends on the source's name, the split, the seed and the place of the pair in the split.
@@ -69,9 +69,9 @@ def degraded_pair(pairs: PairSet, index: int, condition: Condition, seed: int = 
     Example:
         >>> from fusionbench.evaluation.pair_sets import open_pairs
         >>> from fusionbench.evaluation.robustness import degraded_pair
-        >>> from fusionbench.results.robustness import Condition
+        >>> from fusionbench.results.robustness import DamageCondition
         >>> pairs = open_pairs("pairs-demo", "all")
-        >>> made = degraded_pair(pairs, 0, Condition("shift/1", 3))
+        >>> made = degraded_pair(pairs, 0, DamageCondition("shift/1", 3))
         >>> made.shape, bool((made[1] == pairs.pair(0)[1]).all())  # view 1 stays where it is
         ((2, 256, 256), True)
     """
@@ -101,9 +101,9 @@ def score_conditions(
         >>> import numpy as np
         >>> from fusionbench.evaluation.robustness import PairConditions, score_conditions
         >>> from fusionbench.metrics.engine import choose
-        >>> from fusionbench.results.robustness import Condition
+        >>> from fusionbench.results.robustness import DamageCondition
         >>> pair = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
-        >>> worse = {Condition("shift/1", 1): (np.roll(pair, 2, 1), np.roll(pair[0], 2, 0))}
+        >>> worse = {DamageCondition("shift/1", 1): (np.roll(pair, 2, 1), np.roll(pair[0], 2, 0))}
         >>> values, _ = score_conditions(PairConditions("one", pair, pair[0], worse), *[choose(["qabf"])] * 2)
         >>> values["qabf@clean"] > values["qabf@shift/1:1"], values["qabf_seen@shift/1:1"] > values["qabf@shift/1:1"]
         (True, True)
@@ -198,13 +198,13 @@ def metric_versions(metrics: Sequence[str]) -> dict[str, str]:
     return {metric.name: metric.version for metric in [*choose(metrics), *beside]} | {ROBUSTNESS: "1"}
 
 
-def fill_result(
+def fill_robust_result(
     result: Result,
     pairs: PairSet,
     scored: Sequence[tuple[dict[str, float], dict[str, NotAvailable]]],
     metrics: Sequence[Metric],
     seen: Sequence[Metric],
-    conditions: Sequence[Condition],
+    conditions: Sequence[DamageCondition],
 ) -> dict[str, list[float] | list[str]]:
     """Fill the scores of a result; its table per image, by column.
 
@@ -212,7 +212,7 @@ def fill_result(
         scored: of every pair, what :func:`score_conditions` gives.
     """
     names = [metric.name for metric in metrics]
-    table = {key: rounded(np.array([values[key] for values, _ in scored])) for key in scored[0][0]}
+    table = {key: seven_digits(np.array([values[key] for values, _ in scored])) for key in scored[0][0]}
     found = summary_columns(table, names, conditions)
     why = {
         key: grouped((stem, reasons.get(key)) for stem, (_, reasons) in zip(pairs.stems, scored, strict=True))
@@ -235,7 +235,7 @@ def fill_result(
     units = {f"psnr{OWN}": "dB", f"ssim{OWN}": "1"} | {f"{metric.name}{SEEN}": metric.unit for metric in seen}
     units |= {f"{metric.name}{ALONE}": metric.unit for metric in choose(FUSED_ALONE)}
     for name, unit in units.items():
-        values = rounded(np.mean([table[f"{name}@{one}"] for one in conditions], axis=0))
+        values = seven_digits(np.mean([table[f"{name}@{one}"] for one in conditions], axis=0))
         if np.isfinite(values).all():  # else it stays in the table alone: a degraded source may be flat
             found[f"{name}@{ALL}"] = values
             result.scores[f"{name}@{ALL}"] = summarise(values, "higher", unit)

@@ -8,9 +8,9 @@ is the quotient, and whose spread is that of the delta method.
 
 Example:
     >>> import numpy as np
-    >>> from fusionbench.results.robustness import Condition, kept_share
-    >>> str(Condition("shift/1", 3)), Condition.of("shift/1:3").severity, Condition.of("clean") is None
-    ('shift/1:3', 3, True)
+    >>> from fusionbench.results.robustness import DamageCondition, kept_share
+    >>> str(DamageCondition("shift/1", 3)), DamageCondition.of("shift/1:3").severity, DamageCondition.of("clean")
+    ('shift/1:3', 3, None)
     >>> clean, degraded = np.array([0.5, 0.7]), np.array([0.2, 0.4])
     >>> bool(np.isclose(kept_share(degraded, clean).mean(), degraded.mean() / clean.mean()))
     True
@@ -36,7 +36,7 @@ _CONDITION = re.compile(r"([a-z0-9][a-z0-9+._-]{0,63}/[0-9]{1,3}):([1-5])")
 
 
 @dataclass(frozen=True, order=True)
-class Condition:
+class DamageCondition:
     """A family of degradations at a severity, 1 to 5."""
 
     family: str
@@ -51,13 +51,13 @@ class Condition:
         return f"{self.family.replace('/', '-')}-severity-{self.severity}"
 
     @classmethod
-    def of(cls, column: str) -> Condition | None:
+    def of(cls, column: str) -> DamageCondition | None:
         """The condition that a column is about; None where it is about none."""
         found = _CONDITION.fullmatch(column)
         return None if found is None else cls(found[1], int(found[2]))
 
 
-def conditions_in(params: Mapping[str, object]) -> list[Condition]:
+def conditions_in(params: Mapping[str, object]) -> list[DamageCondition]:
     """Every condition of a protocol with these parameters, family by family; what is none is passed over.
 
     Example:
@@ -68,7 +68,7 @@ def conditions_in(params: Mapping[str, object]) -> list[Condition]:
     families, severities = params.get("families"), params.get("severities")
     if not isinstance(families, list | tuple) or not isinstance(severities, list | tuple):
         return []
-    made = (Condition.of(f"{family}:{severity}") for family in families for severity in severities)
+    made = (DamageCondition.of(f"{family}:{severity}") for family in families for severity in severities)
     return [condition for condition in made if condition is not None]
 
 
@@ -88,13 +88,13 @@ def kept_share(degraded: np.ndarray, clean: np.ndarray) -> np.ndarray:
     return found
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
+def seven_digits(values: np.ndarray) -> np.ndarray:
     """Values with seven digits each, as tables of this protocol hold them: they have hundreds of columns."""
     return np.array([float(f"{value:.7g}") for value in np.asarray(values, np.float64).tolist()])
 
 
 def summary_columns(
-    table: Mapping[str, np.ndarray], metrics: Sequence[str], conditions: Sequence[Condition]
+    table: Mapping[str, np.ndarray], metrics: Sequence[str], conditions: Sequence[DamageCondition]
 ) -> dict[str, np.ndarray]:
     """Columns that follow from those of all conditions, float64 (n,):
 
@@ -111,7 +111,7 @@ def summary_columns(
     }
 
     def mean_of(chosen: Sequence[np.ndarray]) -> np.ndarray:
-        return rounded(np.sum(chosen, axis=0) / len(chosen))
+        return seven_digits(np.sum(chosen, axis=0) / len(chosen))
 
     found = {m: mean_of([table[f"{m}@{one}"] for one in conditions]) for m in metrics}
     found[ROBUSTNESS] = mean_of(list(kept.values()))
@@ -157,7 +157,7 @@ def family_drops(values: Mapping[str, np.ndarray], level: float = stats.LEVEL) -
     names = [
         key.partition("@")[2]
         for key in values
-        if key.startswith(f"{ROBUSTNESS}@") and Condition.of(f"{key.partition('@')[2]}:1") is not None
+        if key.startswith(f"{ROBUSTNESS}@") and DamageCondition.of(f"{key.partition('@')[2]}:1") is not None
     ]
     if not names:
         return []

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusionbench.results.robustness import Condition, conditions_in, family_drops, kept_share, rounded, summary_columns
+from fusionbench.results.robustness import (
+    DamageCondition,
+    conditions_in,
+    family_drops,
+    kept_share,
+    seven_digits,
+    summary_columns,
+)
 
 
 def test_contributions_average_to_the_quotient_and_spread_as_a_bootstrap_of_it() -> None:
@@ -27,17 +34,22 @@ def test_pairs_without_a_value_are_left_out_and_no_scale_is_no_quotient() -> Non
 
 
 def test_a_condition_is_spelled_and_read_and_nothing_else_is_one() -> None:
-    one = Condition("gaussian-noise/1", 5)
-    assert Condition.of(str(one)) == one and one.folder == "gaussian-noise-1-severity-5"
+    one = DamageCondition("gaussian-noise/1", 5)
+    assert DamageCondition.of(str(one)) == one and one.folder == "gaussian-noise-1-severity-5"
     for wrong in ("clean", "all", "shift/1", "shift/1:0", "shift/1:6", "shift/1:33", "../x/1:3", "", "a/1:3 "):
-        assert Condition.of(wrong) is None
+        assert DamageCondition.of(wrong) is None
     made = conditions_in({"families": ["shift/1", 3, "<b>/1"], "severities": [1, 9]})
-    assert made == [Condition("shift/1", 1)] and conditions_in({"families": "shift/1"}) == []
+    assert made == [DamageCondition("shift/1", 1)] and conditions_in({"families": "shift/1"}) == []
 
 
 def test_summaries_are_means_of_quotients() -> None:
     rng = np.random.default_rng(0)
-    conditions = [Condition("shift/1", 1), Condition("shift/1", 3), Condition("haze/1", 1), Condition("haze/1", 3)]
+    conditions = [
+        DamageCondition("shift/1", 1),
+        DamageCondition("shift/1", 3),
+        DamageCondition("haze/1", 1),
+        DamageCondition("haze/1", 3),
+    ]
     table = {f"{m}@{c}": rng.uniform(0.2, 0.9, 7) for m in ("qabf", "vif") for c in ("clean", *conditions)}
     found = summary_columns(table, ["qabf", "vif"], conditions)
     kept = {(m, c): table[f"{m}@{c}"].mean() / table[f"{m}@clean"].mean() for m in ("qabf", "vif") for c in conditions}
@@ -73,4 +85,6 @@ def test_few_pairs_and_several_runs() -> None:
 
 
 def test_seven_digits_are_kept() -> None:
-    assert rounded(np.array([0.123456789, np.nan]))[0] == 0.1234568 and np.isnan(rounded(np.array([np.nan]))[0])
+    assert seven_digits(np.array([0.123456789, np.nan]))[0] == 0.1234568 and np.isnan(
+        seven_digits(np.array([np.nan]))[0]
+    )

@@ -33,13 +33,13 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
 DEFAULT = "masked/1"  # of suites that name none, and of data that no other protocol claims
 
 
-def in_order() -> list[str]:
+def protocol_order() -> list[str]:
     """Names of all protocols in the order in which they are asked: built-in ones first, ``pairs/1`` before
     ``pairs-robust/1``.
 
     Example:
-        >>> from fusionbench.evaluation.protocols import in_order
-        >>> in_order()[:2]
+        >>> from fusionbench.evaluation.protocols import protocol_order
+        >>> protocol_order()[:2]
         ['masked/1', 'pairs/1']
     """
     return sorted(PROTOCOLS.names(), key=lambda name: (PROTOCOLS.is_plugin(name), name.partition("/")))
@@ -69,7 +69,7 @@ def protocol_for(data: str, source_dir: Path | None = None) -> BaseProtocol:
     Raises:
         DataError: data sets there that cannot be opened.
     """
-    for name in in_order():
+    for name in protocol_order():
         protocol = known_protocol(name)
         if protocol is not None and protocol.claims(data, source_dir):
             return protocol

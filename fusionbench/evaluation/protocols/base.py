@@ -304,7 +304,7 @@ def read_options(table: Mapping[str, Any], path: Path) -> Any:
         DataError: an unknown protocol, an option that it does not have, or a wrong value; names the file.
     """
     from fusionbench.core.progress import say
-    from fusionbench.evaluation.protocols import DEFAULT, PROTOCOLS, in_order, known_protocol
+    from fusionbench.evaluation.protocols import DEFAULT, PROTOCOLS, known_protocol, protocol_order
 
     name = table.get("name", DEFAULT)
     try:
@@ -316,7 +316,7 @@ def read_options(table: Mapping[str, Any], path: Path) -> Any:
         if option in protocol.ignored:
             say(f"note: {path}: `protocol.{option}` changes nothing under {protocol.key}")
             del own[option]
-        for other in in_order():
+        for other in protocol_order():
             if option in own and (theirs := known_protocol(other)) is not None and option in theirs.own_options:
                 if table[option] != theirs.own_options[option]:
                     raise DataError(f"{path}: not a suite: `protocol.{option}` belongs to the protocol {other}")
@@ -333,9 +333,9 @@ OPENS = frozenset({"source_dir", "strict"})  # of ``takes``, what ``open`` gets;
 
 def flag(option: str) -> str:
     """How the command line spells an option, of the first protocol that describes it."""
-    from fusionbench.evaluation.protocols import in_order, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_order
 
-    for name in in_order():
+    for name in protocol_order():
         protocol = known_protocol(name)
         if protocol is not None and option in protocol.flags:
             return command_flags(protocol)[option].name
@@ -344,11 +344,11 @@ def flag(option: str) -> str:
 
 def others_options(protocol: BaseProtocol, given: set[str]) -> dict[str, str]:
     """Options among ``given`` that belong to other protocols only -> the name of the first protocol that has it."""
-    from fusionbench.evaluation.protocols import in_order, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_order
 
     own = protocol.takes | protocol.own_options.keys()
     owners: dict[str, str] = {}
-    for name in in_order():
+    for name in protocol_order():
         other = known_protocol(name)
         for option in () if other is None else (given - own) & (other.takes | other.own_options.keys()):
             owners.setdefault(option, other.name if other is not None else name)

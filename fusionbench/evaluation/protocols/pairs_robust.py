@@ -16,7 +16,7 @@ from fusionbench.evaluation.protocols.base import Options as BaseOptions
 from fusionbench.evaluation.protocols.flags import Flag
 from fusionbench.evaluation.protocols.pairs import RegisteredPairs
 from fusionbench.results.robustness import PROTOCOL as NAME
-from fusionbench.results.robustness import ROBUSTNESS, Condition
+from fusionbench.results.robustness import ROBUSTNESS, DamageCondition
 from fusionbench.results.schema import ProtocolIdentity, Result
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ class RobustOptions(BaseOptions, kw_only=True, frozen=True):
         return Ranges(Range.of(self.range_a), Range.of(self.range_b))
 
     @property
-    def conditions(self) -> list[Condition]:
+    def conditions(self) -> list[DamageCondition]:
         """Every family at every severity."""
-        return [Condition(family, severity) for family in self.families for severity in self.severities]
+        return [DamageCondition(family, severity) for family in self.families for severity in self.severities]
 
 
 class RobustPairs(RegisteredPairs):
