@@ -40,7 +40,7 @@ _PLACE = click.Path(path_type=Path)
     metavar="SUITE",
     help="All that a suite of degraded pairs gives a method, such as ivif-tno-robust; by its own families and seed.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything that is drawn.")
+@click.option("-s", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of what is drawn. [default: 0]")
 @out_option("Folder of the degraded pairs; with --all also a .png, a sheet of the first pair and nothing else.")
 @click.option("--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pair at these severities to this PNG.")
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")

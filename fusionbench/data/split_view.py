@@ -102,8 +102,9 @@ class SplitView:
         """A table with a row for each sample; no pixel is read.
 
         Columns: ``id``, the number in the split; ``name`` where samples have one; ``label`` where the source has
-        classes; of pairs ``height`` and ``width``, of patches ``pair``, ``top`` and ``left``; ``shard``, the file that
-        holds it, and ``row``, its number in there.
+        classes; of pairs ``height`` and ``width``, of patches ``pair``, ``top`` and ``left``; of degraded pairs
+        ``degradation``, the family (None for clean ones), and ``severity``; ``shard``, the file that holds it, and
+        ``row``, its number in there.
 
         Args:
             coverage: add the share of the target's pixels that is seen in all views together, made from the stored
@@ -125,6 +126,10 @@ class SplitView:
         if "corner" in columns:
             table["pair"] = columns["pair"][ids]
             table["top"], table["left"] = np.asarray(columns["corner"][ids]).T
+        if "degradation" in columns:
+            families = [*self.dataset.recipe.spec["degrade"]["families"], None]  # -1, the last: none
+            chosen, table["severity"] = np.asarray(columns["degradation"][ids]).T
+            table["degradation"] = [families[number] for number in chosen.tolist()]
         shards = self.dataset.split(self.split).shards
         starts = np.array([shard.start for shard in shards], np.int64)
         place = np.searchsorted(starts, ids, side="right") - 1

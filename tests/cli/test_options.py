@@ -18,6 +18,7 @@ from tests.cli.runner import run
 # verbs have needs a line here; None: it has none (a flag), or one that each verb chooses from its own list.
 MEANINGS: dict[str, tuple[str | None, str | None]] = {
     "--a": (None, "PATH"),  # the first source
+    "--all": (None, None),  # also what is left out otherwise
     "--b": (None, "PATH"),
     "--backend": (None, None),
     "--budget": (None, "BUDGET"),  # cut training short
@@ -66,8 +67,9 @@ MEANINGS: dict[str, tuple[str | None, str | None]] = {
     "--scheduler": (None, "ADDRESS"),
     "--seconds": (None, "N"),  # most time
     "--secret": (None, "FILE"),  # of a round
-    "--seed": ("-s", "N"),  # of training
+    "--seed": ("-s", "N"),  # of what is drawn
     "--set": (None, "KEY=VALUE"),
+    "--sheet": (None, "FILE"),  # a PNG of pictures side by side
     "--sign": (None, "KEY"),
     "--signer": (None, "PUBLIC_KEY"),
     "--skip-refused": (None, None),

@@ -230,3 +230,13 @@ def test_exports_and_previews_have_the_clean_pairs_beside_the_degraded(degraded:
     names, plain = (draw_preview(degraded, "train", [0, 1]), pair_sheet([[*stored.views[0]]], ["a", "b"]))
     widths = [decode_image(content, "sheet").pixels.shape[1] for content in (names, plain)]
     assert widths[0] > widths[1]
+
+
+def test_tables_of_samples_say_what_was_done(degraded: Dataset) -> None:
+    pytest.importorskip("pandas")
+    families = ["shift/1", "gaussian-noise/1", "occlude/1"]
+    choice = np.asarray(degraded.arrays("train").degradation)
+    table = degraded["train"].to_pandas()
+    assert table["severity"].tolist() == choice[:, 1].tolist()
+    names = [families[number] if number >= 0 else None for number in choice[:, 0].tolist()]
+    assert [name if isinstance(name, str) else None for name in table["degradation"]] == names
