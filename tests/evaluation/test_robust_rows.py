@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import DataError, SizesDiffer
+from fusionbench.core.errors import DataError, SizesDiffer, UsageError
 from fusionbench.core.images import encode_png, read_image
 from fusionbench.evaluation.external import score_outputs
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
 from fusionbench.evaluation.protocols import PROTOCOLS
-from fusionbench.evaluation.robust_rows import write_inputs
+from fusionbench.evaluation.robust_rows import write_inputs, write_suite_inputs
+from fusionbench.evaluation.robustness import degraded_pair
+from fusionbench.results.robustness import DamageCondition
 from tests.helpers.robust_pairs import FEW, average, scored, write_pairs
 
 ROBUST = PROTOCOLS.get("pairs-robust/1")
@@ -74,3 +76,24 @@ def test_a_sheet_of_the_first_pair_is_kept_where_somebody_asks(root: Path, pairs
     (name,) = result.pictures.values()
     assert (result.folder(tmp_path) / name).read_bytes().startswith(b"\x89PNG")
     assert not ROBUST.evaluate(model, data, options, out=None, device="cpu").pictures
+
+
+def test_inputs_of_a_suite_are_those_of_its_conditions_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    from fusionbench.evaluation.pair_images import save_sources
+
+    demo = open_pairs("pairs-demo", "all", limit=1)
+    save_sources(demo, tmp_path)
+    a, b = (tmp_path / "pairs-demo" / "sources" / side for side in "ab")
+    suite = tmp_path / "mine.toml"
+    text = 'format = "fusionbench.suite/1"\nname = "mine"\ntitle = "Mine"\ndataset = "pairs-demo"\nsplit = "all"\n'
+    text += '[protocol]\nname = "pairs-robust/1"\nlimit = 1\nfamilies = ["drop/1"]\nseverities = [5]\n'
+    suite.write_text(f'{text}[[models]]\nname = "average"\n')
+    folders_made = write_suite_inputs(suite, a, b, tmp_path / "inputs")
+    assert [folder.name for folder in folders_made] == ["clean", "drop-1-severity-5"]
+    stem = demo.stems[0]
+    written = np.stack([read_image(folders_made[1] / side / f"{stem}.png").grey() for side in "ab"])
+    assert (written == degraded_pair(demo, 0, DamageCondition("drop/1", 5))).all()
+    with pytest.raises(UsageError, match="there is something already"):
+        write_suite_inputs(suite, a, b, tmp_path / "inputs")
+    with pytest.raises(UsageError, match="pairs-demo is scored under pairs/1, which degrades nothing"):
+        write_suite_inputs("pairs-demo", a, b, tmp_path / "other")
