@@ -110,7 +110,7 @@ class Alignment:
 
 
 def _pixels(value: float) -> str:
-    text = f"{value:.0f}" if value >= 10 or abs(value - round(value)) < 0.05 else f"{value:.1f}"
+    text = f"{value:.0f}" if value >= 5 or abs(value - round(value)) < 0.05 else f"{value:.1f}"
     return f"{text} pixel" + ("" if text == "1" else "s")
 
 
