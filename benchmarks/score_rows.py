@@ -4,9 +4,10 @@
 
 DATA has the sources (``tno``, ``vifb``, ``roadscene``, ``msrs``, ``harvard``) and the weights that authors published
 (``weights/NETWORK/FILE``), which are imported as ``fusionbench weights import`` does and scored in both forms on the
-infrared and visible suites. Rows of the suites that learn are left out. A row replaces those of the same name that lie
-there with other parameters or of an older version of its model; values only, no images. What stands there already in
-the present version is made again, so that every result says which code, packages and processor it is from.
+infrared and visible suites. Rows of the suites that learn are left out; the suites of degraded pairs, hours on a core,
+are scored where ``--only`` names them. A row replaces those of the same name and protocol that lie there with other
+parameters or of an older version of its model; values only, no images. What stands there already in the present
+version is made again, so that every result says which code, packages and processor it is from.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ SUITES = {
     "mif-mri-pet": "harvard",
     "mif-mri-spect": "harvard",
     "ivif-roadscene": "roadscene",
+    "ivif-tno-robust": "tno",
+    "ivif-roadscene-50-robust": "roadscene",
 }
 WEIGHTS = {
     "didfuse": ("DIDFuse/Encoder.pkl", "DIDFuse/Decoder.pkl"),
@@ -78,6 +81,7 @@ def replace(made: list[Result], scratch: Path, out: Path) -> None:
             known = load(other).identity
             trained = known.training is not None and known.training.steps is not None
             elsewhere = known.dataset != dataset or (known.training is None) != learns_not
+            elsewhere = elsewhere or known.protocol.name != result.identity.protocol.name
             if known.model.version == "pictures" or trained or elsewhere:
                 continue  # published images, what was trained here, other pairs
             same_weights = (known.model.params, known.model.weights_sha256) == (model.params, model.weights_sha256)
@@ -90,7 +94,7 @@ def replace(made: list[Result], scratch: Path, out: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", default=",".join(SUITES))
+    parser.add_argument("--only", default=",".join(name for name in SUITES if not name.endswith("-robust")))
     parser.add_argument("--models", default="", help="labels of rows, separated by commas; all that learn nothing")
     parser.add_argument("--networks", default=",".join(WEIGHTS), help="networks with weights in DATA/weights")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))

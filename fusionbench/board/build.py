@@ -28,6 +28,7 @@ from fusionbench.board.people import find_study, people_of
 from fusionbench.board.published_rows import add_gaps, gaps, papers, reproduces
 from fusionbench.board.remade_pictures import PicturesAgain, picture_cache
 from fusionbench.board.rendering import STATIC, compact, render
+from fusionbench.board.robustness import add_damage_page, note_alignment
 from fusionbench.board.rows import benchmarks
 from fusionbench.board.site_index import (
     FILE,
@@ -151,6 +152,7 @@ def make_pages(
         raise UsageError(f"{results}: no result of a measured model in this folder; score one first, as `run` does")
     out_of_it = {one.file for one in pages.set_aside}
     pages.results = [one for one in stored if one.file not in out_of_it]
+    note_alignment(found)
     if anonymous:
         _make_anonymous(found)
     for benchmark in found:
@@ -273,6 +275,8 @@ def _add_benchmark(
             most=MOST,
             pictures=any(name.startswith(place) for name in files),
         )
+    images = {row.slug: model_images(pages, row, benchmark) for row in benchmark.rows if row.entry is not None}
+    robustness_page = add_damage_page(pages, benchmark, images, title=title, page=page)
     costly = against_cost(benchmark)
     cost_page = f"{benchmark.slug}-cost.html" if costly else ""
     if costly:
@@ -308,6 +312,7 @@ def _add_benchmark(
         metrics_page=metrics_page,
         cost_page=cost_page,
         images_page=images_page,
+        robustness_page=robustness_page,
         costs=costs,
     )
     ranking, matrix = agreement(benchmark)
@@ -338,7 +343,7 @@ def _add_benchmark(
                 row=row,
                 result=row.entry.results[0],
                 views=by_number_of_inputs(row, benchmark) + curves,
-                images=model_images(pages, row, benchmark),
+                images=images[row.slug],
                 published=[other for other in benchmark.kind("published") if reproduces(row, other)],
             )
     return front, BenchmarkCard(benchmark, said[0]) if alone else card(pages, benchmark, said[0], results, shown)

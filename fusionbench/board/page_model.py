@@ -152,6 +152,7 @@ class Benchmark:
     groups: list[ColumnGroup]
     rows: list[BoardRow]
     folders: dict[str, Path]  # result id -> folder
+    alignment: str = ""  # how the views of its pairs are displaced, where they are
 
     @property
     def columns(self) -> list[Column]:

@@ -33,7 +33,7 @@ from fusionbench.results.comparison import (
     title_of,
 )
 from fusionbench.results.entries import table_protocol
-from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order
+from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order, matches
 from fusionbench.results.published import shipped
 from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import ResultSet, SetAside, StoredResult, read_results
@@ -126,9 +126,12 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
     rows += reference_rows
     secret = first.identity.protocol.params.get("round")  # views of a secret seed are another benchmark
     part = f"-round-{str(secret)[:8]}" if secret else ""
+    protocol = known_protocol(f"{first.identity.protocol.name}/{first.identity.protocol.version}")
+    apart = protocol.apart if protocol is not None else ""
     return Benchmark(
-        slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}{part}"),
-        title=f"{data_title(dataset.name)} {dataset.version}{part.replace('-round-', ', round ')}",
+        slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}{part}-{apart}"),
+        title=f"{data_title(dataset.name)} {dataset.version}{part.replace('-round-', ', round ')}"
+        + (f", {apart}" if apart else ""),
         first=first,
         groups=groups,
         rows=in_order(rows, groups),
@@ -150,6 +153,9 @@ def _groups(entries: Sequence[Entry], first: Result) -> list[ColumnGroup]:
     scores: dict[str, Score] = {}
     for entry in entries:
         scores |= {key: score for key, score in entry.results[0].scores.items() if key not in scores}
+    shown = None if protocol is None else protocol.shown
+    if shown is not None and any(matches(key, pattern) for key in scores for pattern in shown):
+        scores = {key: score for key, score in scores.items() if any(matches(key, pattern) for pattern in shown)}
     metrics: dict[str, list[str]] = {}
     for key in scores:
         metrics.setdefault(key.partition("@")[0], []).append(key)

@@ -34,6 +34,12 @@ _PLACE = click.Path(path_type=Path)
     "--severity", "severities", type=int, multiple=True, metavar="1..5", help="How much; repeatable. [default: 3]"
 )
 @click.option("--all", "everything", is_flag=True, help="All families, at all severities unless some are named.")
+@click.option(
+    "--suite",
+    type=Names("suites", files=True),
+    metavar="SUITE",
+    help="All that a suite of degraded pairs gives a method, such as ivif-tno-robust; by its own families and seed.",
+)
 @click.option("-s", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of what is drawn. [default: 0]")
 @out_option("Folder of the degraded pairs; with --all also a .png, a sheet of the first pair and nothing else.")
 @click.option("--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pair at these severities to this PNG.")
@@ -47,6 +53,7 @@ def degrade_command(
     families: tuple[str, ...],
     severities: tuple[int, ...],
     everything: bool,
+    suite: str | None,
     seed: int,
     out: Path | None,
     sheet: Path | None,
@@ -66,10 +73,27 @@ def degrade_command(
     A sheet of every family at every severity:
 
     Example: fusionbench degrade ir visible --all -o sheet.png
+
+    With --suite the pairs that a method is to fuse for that suite: OUT/clean/a, OUT/shift-1-severity-3/a and so on.
+    `fusionbench score --suite` takes the fused images in folders of the same names.
+
+    Example: fusionbench degrade tno/ir tno/vi --suite ivif-tno-robust -o inputs
     """
     from fusionbench.core.progress import say
     from fusionbench.evaluation.degrade_files import degrade_files
 
+    if suite is not None:
+        if families or severities or everything or seed or sheet is not None or range_a or range_b or out is None:
+            raise UsageError(
+                "--suite decides what is done to the pairs: it takes A, B, --out, --strict and --force alone"
+            )
+        from fusionbench.evaluation.robust_rows import write_suite_inputs
+
+        folders = write_suite_inputs(suite, a, b, out, strict=strict, force=force)
+        click.echo(
+            json.dumps({"folders": list(map(str, folders))}, indent=1) if as_json else "\n".join(map(str, folders))
+        )
+        return
     if everything and families:
         raise UsageError("--all takes every family: leave out --family")
     if not everything and not families:

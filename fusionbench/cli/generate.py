@@ -108,6 +108,7 @@ def generate_command(
             raise UsageError("--form targets goes with a URL; for a folder: `fusionbench export FOLDER --to targets`")
         path = build_dataset(recipe, source_dir, out, jobs, force, scheduler, skip_refused, update)
         folder, manifest = str(path), read_manifest(path)
+        _tell_alignment(path)
         if key is not None:
             _sign(path, manifest, key)
     say(f"{recipe.name} {recipe.version}: id {manifest.id}, manifest_sha256 {manifest.manifest_sha256}")
@@ -121,6 +122,23 @@ def generate_command(
     ids = {"id": manifest.id, "manifest_sha256": manifest.manifest_sha256}
     facts = {"folder": folder, "name": recipe.name, "version": recipe.version, **ids, "splits": splits}
     click.echo(json.dumps({**facts, "refused": manifest.left_out}))
+
+
+def _tell_alignment(folder: Path) -> None:
+    """Say so when the views of pairs that were made are displaced against each other."""
+    from fusionbench.core.progress import say
+    from fusionbench.data.alignment import SAMPLE, measure_alignment, sample_of
+    from fusionbench.data.dataset import open_dataset
+
+    dataset = open_dataset(folder)
+    if not hasattr(dataset.recipe, "pairs"):
+        return
+    split = max(dataset.splits, key=dataset.size)
+    views = dataset.arrays(split).views
+    most = SAMPLE if dataset.recipe.whole else 8 * SAMPLE  # patches are small
+    found = measure_alignment(views[place] for place in sample_of(dataset.size(split), most))
+    if found is not None and found.told:
+        say(f"note: {folder}, {split}: {found.text}")
 
 
 def _sign(folder: Path, manifest: Manifest, key: Path) -> None:

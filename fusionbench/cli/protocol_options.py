@@ -76,7 +76,7 @@ class ProtocolCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options, and those of the protocol, or which protocols have which."""
-        from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
+        from fusionbench.evaluation.protocols import known_protocol, protocol_order
         from fusionbench.evaluation.protocols.flags import command_flags
 
         own: list[click.Option] = ctx.meta.pop(_OPTIONS, [])
@@ -86,7 +86,7 @@ class ProtocolCommand(click.Command):
             title = f"Options of the protocol {protocol.key} ({protocol.title})"
         else:
             records, title = [], "Options of the protocols, explained by --protocol NAME --help"
-            for name in PROTOCOLS.names():
+            for name in protocol_order():
                 if (known := known_protocol(name)) is not None:
                     names = [flag.name for flag in command_flags(known).values()]
                     records.append((name, " ".join(names) or "none"))
@@ -144,10 +144,10 @@ def _option(flag: CommandFlag, spellings: list[str]) -> click.Option:
 
 def _owner(spelling: str) -> str | None:
     """The first protocol that has an option of this spelling."""
-    from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_order
     from fusionbench.evaluation.protocols.flags import command_flags
 
-    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+    for name in protocol_order():
         protocol = known_protocol(name)
         for flag in () if protocol is None else command_flags(protocol).values():
             spellings = {part for text in flag.spellings for part in text.split("/")} | flag.former.keys()

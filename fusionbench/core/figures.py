@@ -132,29 +132,40 @@ def contact_sheet(
 
 
 def pair_sheet(
-    lines: Sequence[Sequence[np.ndarray]], names: Sequence[str], *, title: str = "", side: int = 256
+    lines: Sequence[Sequence[np.ndarray]],
+    names: Sequence[str],
+    *,
+    title: str = "",
+    side: int = 256,
+    labels: Sequence[str] | None = None,
 ) -> bytes:
     """Pairs and the outputs of methods: one line per pair, one column per name. Returns PNG.
 
     lines: uint8 (h,w) images, of one size within a line; larger ones than ``side`` are shown at a whole fraction.
+    ``labels`` stand before each line.
 
     Raises:
-        UsageError: no lines, or one without an image for every name.
+        UsageError: no lines, one without an image for every name, or not one label for each.
     """
     if not lines or any(len(line) != len(names) for line in lines):
         raise UsageError(f"pair sheet: every line needs {len(names)} images, and there must be one")
+    if labels is not None and len(labels) != len(lines):
+        raise UsageError(f"pair sheet: {len(labels)} labels for {len(lines)} lines")
+    left = MARGIN + (round(max(_font(SMALL).getlength(label) for label in labels)) + 10 if labels else 0)
     small = [[reduced(image, side) for image in line] for line in lines]
     column = max(line[0].shape[1] for line in small) + GAP
     top = MARGIN + (TITLE + 18 if title else 0) + HEAD + 12
     height = top + sum(line[0].shape[0] + GAP for line in small) - GAP + MARGIN
-    page = _Page(max(2 * MARGIN + len(names) * column - GAP, _room(title, "")), height)
+    page = _Page(max(left + MARGIN + len(names) * column - GAP, _room(title, "")), height)
     if title:
         page.text(MARGIN, MARGIN - 4, title, TITLE, bold=True)
     for number, name in enumerate(names):
-        page.text(MARGIN + number * column + (column - GAP) / 2, top - 10, name, HEAD, colour=SOFT, anchor="ms")
-    for line in small:
+        page.text(left + number * column + (column - GAP) / 2, top - 10, name, HEAD, colour=SOFT, anchor="ms")
+    for place, line in enumerate(small):
+        if labels is not None:
+            page.text(left - 10, top + line[0].shape[0] / 2, labels[place], SMALL, colour=SOFT, anchor="rm")
         for number, image in enumerate(line):
-            page.paste(MARGIN + number * column, top, image, 1)
+            page.paste(left + number * column, top, image, 1)
         top += line[0].shape[0] + GAP
     return page.png()
 

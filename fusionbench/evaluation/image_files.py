@@ -23,6 +23,7 @@ from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, read_ima
 from fusionbench.core.io import digest, utf8
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Metric
+from fusionbench.data.alignment import AlignmentCheck, sample_of
 from fusionbench.evaluation.image_rows import (
     SOURCE_SIDES,
     Triple,
@@ -103,11 +104,12 @@ def score_files(
     if missing and strict:
         raise DataError(f"{missing_text(missing)}; add them, or leave out --strict")
     ranges = fit_rows(ranges, rows)
-    scored, notes = _run(rows, chosen, thread_count(jobs, len(rows)), ranges, scheduler, where)
+    check = AlignmentCheck() if len(sides) == 2 else None
+    scored, notes = _run(rows, chosen, thread_count(jobs, len(rows)), ranges, scheduler, where, check)
     options = [f"--{side}" for side in sides]
     told = _warnings(notes), [missing_text(missing)] if missing else []
     found = collect([row.id for row in rows], scored, chosen, dialect, sides, options, target is not None)
-    found.warnings = told[0] + found.warnings + told[1]
+    found.warnings = told[0] + found.warnings + told[1] + (check.lines if check else [])
     found.missing, found.ranges = missing, ranges.texts()
     return found
 
@@ -194,14 +196,20 @@ def find_scoring_device(device: str, jobs: int | None, scheduler: str | None) ->
 
 
 def score_triple(
-    row: Triple, metrics: Sequence[Metric], ranges: Ranges = _NO_RANGES, device: torch.device | None = None
+    row: Triple,
+    metrics: Sequence[Metric],
+    ranges: Ranges = _NO_RANGES,
+    device: torch.device | None = None,
+    check: AlignmentCheck | None = None,
 ) -> Scored:
-    """Values of one row, and what there is to know about them.
+    """Values of one row, and what there is to know about them; ``check`` looks at its two sources.
 
     Raises:
         DataError: naming the file.
     """
     images, files = read_row(row, ranges), row.files
+    if check is not None:
+        check.add(images["a"].grey(), images["b"].grey())
     scored = score_decoded(row.id, images, metrics, device)
     scored.notes.update({str(files[side]): image.note for side, image in images.items() if image.note})
     if images["fused"].format == "JPEG":
@@ -280,6 +288,7 @@ def _run(
     ranges: Ranges,
     scheduler: str | None,
     device: torch.device | None = None,
+    check: AlignmentCheck | None = None,
 ) -> tuple[list[Scored], dict[str, str]]:
     from fusionbench.evaluation.cluster_scores import score_on_cluster
 
@@ -294,9 +303,12 @@ def _run(
         done = [one for one in found if isinstance(one, Scored)]
         return done, {path: note for one in done for path, note in one.notes.items()}
 
-    return score_each(
-        rows, jobs, lambda row: score_triple(row, metrics, ranges, device), lambda row: read_row(row, ranges)
-    )
+    sample = {rows[place].id for place in sample_of(len(rows))}
+
+    def score(row: Triple) -> Scored:
+        return score_triple(row, metrics, ranges, device, check if row.id in sample else None)
+
+    return score_each(rows, jobs, score, lambda row: read_row(row, ranges))
 
 
 def score_each(

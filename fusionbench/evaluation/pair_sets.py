@@ -21,6 +21,7 @@ from fusionbench.core.interfaces import PairSource, has_pairs
 from fusionbench.core.io import digest, escaped
 from fusionbench.core.notebook import in_html
 from fusionbench.core.progress import say
+from fusionbench.data.alignment import Alignment, measure_alignment, sample_of
 from fusionbench.data.dataset import open_dataset
 from fusionbench.evaluation.stored_pairs import StoredPairs, holds_dataset
 from fusionbench.results.schema import DatasetIdentity
@@ -117,6 +118,20 @@ class PairSet:
             n=len(self),
             ids_sha256=digest(self.stems),
         )
+
+    @cached_property
+    def alignment(self) -> Alignment | None:
+        """By how much the views of a sample of the pairs are displaced together; None where nothing is seen.
+
+        It is measured once and said where it is above half a pixel.
+
+        Raises:
+            DataError: a pair that cannot be read.
+        """
+        found = measure_alignment(self.pair(index) for index in sample_of(len(self)))
+        if found is not None and found.told:
+            say(f"note: {self.name}: {found.text}")
+        return found
 
     def __len__(self) -> int:
         return len(self.stems)

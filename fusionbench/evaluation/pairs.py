@@ -311,6 +311,8 @@ def _result(
         result.provenance["left_out"] = pairs.missing
     if asked := replace(asked, fused=wanted).texts():
         result.provenance["ranges"] = asked  # as they were given: the protocol has what `auto` found
+    if pairs.alignment is not None:
+        result.provenance["alignment"] = pairs.alignment.to_json()
     return result
 
 

@@ -22,6 +22,7 @@ from fusionbench.core.images import DecodedImage, images_in, read_image, read_va
 from fusionbench.core.io import utf8, utf8_names
 from fusionbench.core.progress import brief, say
 from fusionbench.core.types import Metric
+from fusionbench.data.alignment import AlignmentCheck, sample_of
 from fusionbench.evaluation.image_files import (
     Scored,
     collect,
@@ -163,9 +164,13 @@ def _score_rows(
     if missing and strict:
         raise DataError(f"{missing_text(missing)}; add them, or leave strict out")
     ranges = _fitted(ranges, rows)
+    check = AlignmentCheck() if len(sources) == 2 else None
+    sample = {rows[place].id for place in sample_of(len(rows))}
 
     def one(row: _Row) -> Scored:
         images = row.read(ranges)
+        if check is not None and row.id in sample:
+            check.add(images["a"].grey(), images["b"].grey())
         scored = score_decoded(row.id, images, chosen, where)
         for side, image in images.items():
             if image.note and isinstance(row.images[side], str | Path):
@@ -175,6 +180,7 @@ def _score_rows(
     scored, notes = score_each(rows, thread_count(jobs, len(rows)), one, lambda row: row.read(ranges))
     found = collect([row.id for row in rows], scored, chosen, dialect, sources, sources, "target" in sides)
     found.warnings += note_lines(notes) + ([missing_text(missing)] if missing else [])
+    found.warnings += check.lines if check is not None else []
     found.missing, found.ranges = missing, ranges.texts()
     return found
 

@@ -74,6 +74,27 @@ class SourcePair:
         self._recorded: list[Image] | None = None
         self._sources = [*zip(to_images(a, persistent), to_images(b, persistent), strict=True)] if len(a) else []
 
+    def with_source(self, place: int, images: Any) -> SourcePair:
+        """The same pairs with source a (``place`` 0) or b (1) exchanged for ``images``, (N,H,W): what is cached of the
+        other source serves both.
+
+        Raises:
+            UsageError, DataError: as for the pair itself.
+
+        Example:
+            >>> import numpy as np
+            >>> from fusionbench.metrics.engine import SourcePair
+            >>> a, b = np.random.default_rng(0).integers(0, 256, (2, 1, 32, 32), np.uint8)
+            >>> other = SourcePair(a, b, ["cc"]).with_source(1, b // 2)
+            >>> bool(other.score(a)["cc"] == SourcePair(a, b // 2, ["cc"]).score(a)["cc"])
+            True
+        """
+        a, b = (images, self.b) if place == 0 else (self.a, images)
+        other = SourcePair(a, b, self.metrics, ids=self.ids, persistent=False)
+        made = zip(other._sources, self._sources, strict=True)
+        other._sources = [(new[0], old[1]) if place == 0 else (old[0], new[1]) for new, old in made]
+        return other
+
     def score(self, fused: Any) -> dict[str, Any]:
         """Values of every metric, (N,) float64 of the kind of ``fused``, which is (N,H,W) like the sources.
 

@@ -88,7 +88,7 @@ class PairsTrack(Track):
     title = "pairs"
     needs = frozenset({"pair", "fused"})
     public_targets = False  # there are none: fused images are scored against their sources
-    ranked_by = "stretch"
+    ranked_by: ClassVar[str | None] = "stretch"
 
     def columns(self, dataset: str) -> Sequence[str] | None:
         from fusionbench.sources import is_pair_source
@@ -113,10 +113,28 @@ class PairsTrack(Track):
         return f"the dialect {dialect!r}"
 
 
+class RobustPairsTrack(PairsTrack):
+    """Degraded pairs: what a metric of ``standard/1`` says of the clean sources, which anybody has."""
+
+    title = "degraded pairs"
+    public_targets = True
+    ranked_by = None
+
+    def dialect_problems(self, dialect: str | None) -> list[RuleAndRemedy]:
+        return Track.dialect_problems(self, dialect)
+
+    def definitions(self, dialect: str | None) -> str:
+        return self.title
+
+
 TRACKS: Registry[type[Track]] = Registry(
     "track",
     "fusionbench.tracks",
-    {"masked": "fusionbench.results.tracks:MaskedTrack", "pairs": "fusionbench.results.tracks:PairsTrack"},
+    {
+        "masked": "fusionbench.results.tracks:MaskedTrack",
+        "pairs": "fusionbench.results.tracks:PairsTrack",
+        "pairs-robust": "fusionbench.results.tracks:RobustPairsTrack",
+    },
     see="fusionbench list protocols",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "proto
 
 @dataclass(frozen=True)
 class Case:
-    """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options."""
+    """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options.
+
+    ``few``: options with which a model is scored, where the defaults would take long.
+    """
 
     data: str | None
     model: str
     options: dict[str, Any]
     claimed: bool = True
+    few: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {
@@ -41,6 +45,13 @@ CASES = {
     "multi-focus/1": Case("recipe:multi-focus", "average", {}),
     "multi-exposure/1": Case("recipe:multi-exposure", "average", {}),
     "soft-halves/1": Case("pairs-demo", "copy-a", {"blur": 1.0}, claimed=False),
+    "pairs-robust/1": Case(
+        "pairs-demo",
+        "copy-a",
+        {"families": ["shift/1"], "severities": [2], "metrics": ["qabf"], "seen": [], "seed": 1},
+        claimed=False,
+        few={"families": ["shift/1", "haze/1"], "severities": [3]},
+    ),
 }
 NAMES = [*PROTOCOLS.names(), "soft-halves/1"]
 
@@ -121,7 +132,7 @@ def test_a_limit_scores_the_first_images_only(protocol: BaseProtocol, data: str)
 
 
 def test_a_model_is_scored_saved_and_found_again(name: str, protocol: BaseProtocol, data: str, tmp_path: Path) -> None:
-    options = protocol.options(limit=2)
+    options = protocol.options(limit=2, **CASES[name].few)
     opened = protocol.open(data, options)
     model = create_model(CASES[name].model, protocol.spec(opened))
     result = protocol.evaluate(model, opened, options, out=tmp_path, device="cpu", title="mine")

@@ -44,7 +44,7 @@ seeds = [1, 2]
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
     of_stacks = suite.protocol.name.startswith("multi-")  # a recipe of stacks, or a source of them
-    pairs = suite.protocol.name == "pairs/1" or (of_stacks and is_stack_source(suite.dataset))
+    pairs = suite.protocol.name in ("pairs/1", "pairs-robust/1") or (of_stacks and is_stack_source(suite.dataset))
     known = (
         SOURCES.names()
         if pairs

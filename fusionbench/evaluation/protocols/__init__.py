@@ -24,6 +24,7 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
         "multi-exposure/1": "fusionbench.evaluation.protocols.multi_exposure:PROTOCOL",
         "multi-focus/1": "fusionbench.evaluation.protocols.multi_focus:PROTOCOL",
         "pairs/1": "fusionbench.evaluation.protocols.pairs:PROTOCOL",
+        "pairs-robust/1": "fusionbench.evaluation.protocols.pairs_robust:PROTOCOL",
     },
     see="fusionbench list protocols",
     accepts=lambda found: (
@@ -32,6 +33,18 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
     name_of=lambda found: str(found.key),
 )
 DEFAULT = "masked/1"  # of suites that name none, and of data that no other protocol claims
+
+
+def protocol_order() -> list[str]:
+    """Names of all protocols in the order in which they are asked: built-in ones first, ``pairs/1`` before
+    ``pairs-robust/1``.
+
+    Example:
+        >>> from fusionbench.evaluation.protocols import protocol_order
+        >>> protocol_order()[:2]
+        ['masked/1', 'pairs/1']
+    """
+    return sorted(PROTOCOLS.names(), key=lambda name: (PROTOCOLS.is_plugin(name), name.partition("/")))
 
 
 def find_protocol(name: str) -> BaseProtocol:
@@ -58,7 +71,7 @@ def protocol_for(data: str, source_dir: Path | None = None) -> BaseProtocol:
     Raises:
         DataError: data sets there that cannot be opened.
     """
-    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+    for name in protocol_order():
         protocol = known_protocol(name)
         if protocol is not None and protocol.claims(data, source_dir):
             return protocol

@@ -68,6 +68,9 @@ class BaseProtocol(ABC):
         about: one sentence: what a model is given and what is scored.
         columns: patterns of score keys (``psnr_target``, ``mse_min@*``) in the order of tables.
         titles: metric -> head of its columns, of metrics that fusionbench does not know.
+        shown: patterns of the score keys that the leaderboard's table has; None for all. The others are in results,
+            comparisons and gates all the same.
+        apart: what is added to the name of its table, where another protocol scores the same data; "" for nothing.
         Options: the options that change a score, as a suite's ``[protocol]`` table has them.
         takes: further options of ``evaluate`` and ``run`` that ``open`` (``source_dir``, ``strict``) and ``evaluate``
             (all others) understand as keyword arguments.
@@ -90,6 +93,8 @@ class BaseProtocol(ABC):
     about: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     titles: ClassVar[Mapping[str, str]] = {}
+    shown: ClassVar[tuple[str, ...] | None] = None
+    apart: ClassVar[str] = ""
     Options: ClassVar[type[Options]] = Options
     takes: ClassVar[frozenset[str]] = frozenset()
     flags: ClassVar[Mapping[str, Flag]] = {}
@@ -303,7 +308,7 @@ def read_options(table: Mapping[str, Any], path: Path) -> Any:
         DataError: an unknown protocol, an option that it does not have, or a wrong value; names the file.
     """
     from fusionbench.core.progress import say
-    from fusionbench.evaluation.protocols import DEFAULT, PROTOCOLS, known_protocol
+    from fusionbench.evaluation.protocols import DEFAULT, PROTOCOLS, known_protocol, protocol_order
 
     name = table.get("name", DEFAULT)
     try:
@@ -315,7 +320,7 @@ def read_options(table: Mapping[str, Any], path: Path) -> Any:
         if option in protocol.ignored:
             say(f"note: {path}: `protocol.{option}` changes nothing under {protocol.key}")
             del own[option]
-        for other in PROTOCOLS.names():
+        for other in protocol_order():
             if option in own and (theirs := known_protocol(other)) is not None and option in theirs.own_options:
                 if table[option] != theirs.own_options[option]:
                     raise DataError(f"{path}: not a suite: `protocol.{option}` belongs to the protocol {other}")
@@ -332,9 +337,9 @@ OPENS = frozenset({"source_dir", "strict"})  # of ``takes``, what ``open`` gets;
 
 def flag(option: str) -> str:
     """How the command line spells an option, of the first protocol that describes it."""
-    from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_order
 
-    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+    for name in protocol_order():
         protocol = known_protocol(name)
         if protocol is not None and option in protocol.flags:
             return command_flags(protocol)[option].name
@@ -343,11 +348,11 @@ def flag(option: str) -> str:
 
 def others_options(protocol: BaseProtocol, given: set[str]) -> dict[str, str]:
     """Options among ``given`` that belong to other protocols only -> the name of the first protocol that has it."""
-    from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_order
 
     own = protocol.takes | protocol.own_options.keys()
     owners: dict[str, str] = {}
-    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+    for name in protocol_order():
         other = known_protocol(name)
         for option in () if other is None else (given - own) & (other.takes | other.own_options.keys()):
             owners.setdefault(option, other.name if other is not None else name)

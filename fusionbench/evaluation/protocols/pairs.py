@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.progress import say
@@ -56,7 +56,7 @@ class RegisteredPairs(BaseProtocol):
 
     name, version, title = "pairs", "1", "registered pairs"
     about = "A model fuses every registered pair at its own size; the fused image is scored against both sources."
-    columns = (*TABLE, "cc")
+    columns: ClassVar[tuple[str, ...]] = (*TABLE, "cc")
     Options = PairsOptions
     scores_functions = True
     takes = frozenset({"source_dir", "strict", "keep_images"})
