@@ -22,6 +22,7 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
     {
         "masked/1": "fusionbench.evaluation.protocols.masked:PROTOCOL",
         "pairs/1": "fusionbench.evaluation.protocols.pairs:PROTOCOL",
+        "probe/1": "fusionbench.evaluation.protocols.probe:PROTOCOL",
     },
     see="fusionbench list protocols",
     accepts=lambda found: (
