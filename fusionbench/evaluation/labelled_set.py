@@ -63,7 +63,8 @@ class LabelledSet:
         """
         if len(self.scene_names) < 2:
             raise DataError(
-                f"{self.pairs.name}: one scene by the names of its frames; the probe trains on other scenes than it tests"
+                f"{self.pairs.name}: one scene by the names of its frames; the probe tests on other scenes than it "
+                "trains on"
             )
         return DatasetIdentity(
             name=self.pairs.name,

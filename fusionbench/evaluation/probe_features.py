@@ -3,8 +3,9 @@
     channel, uint8 ──► levels ──► smoothed at five scales ──► level, differences of scales, slopes, local deviations
     features of all channels ──► random weights, ReLU ──► hidden units
 
-Every value is an integer that float64 (in the random layer float32) holds exactly, so that sums have the same bits in any
-order, from any library of linear algebra and on any processor. Weights are drawn by counter (:mod:`fusionbench.synth.random`).
+Every value is an integer that float64 (in the random layer float32) holds exactly, so that sums have the same bits in
+any order, from any library of linear algebra and on any processor. Weights are drawn by counter
+(:mod:`fusionbench.synth.random`).
 
 Source: fixed filter banks with random features and a linear head are the usual cheap probe; A. Rahimi, B. Recht:
 Random features for large-scale kernel machines, NIPS 2007.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -33,7 +35,7 @@ _WEIGHT = 16  # a weight is a sum of four numbers from -16 to 16
 
 @dataclass(frozen=True)
 class Levels:
-    """How the grey values of a channel become levels: (64 (256 x - mean) / deviation), both in 256ths of a grey level."""
+    """How grey values x of a channel become levels, 64 (256 x - mean) / deviation, both in 256ths of a grey level."""
 
     mean: int
     deviation: int
@@ -83,7 +85,7 @@ def filter_features(image: np.ndarray, levels: Levels, step: int) -> np.ndarray:
     for spacing in SCALES:
         smooth.append(_smoothed(smooth[-1], spacing))
     maps = [level, smooth[-1]]
-    maps += [2 * (fine - coarse) for fine, coarse in zip(smooth[:-1], smooth[1:], strict=True)]
+    maps += [2 * (fine - coarse) for fine, coarse in pairwise(smooth)]
     for spacing, one in zip(SCALES[:SLOPES], smooth[1:], strict=False):
         across, down = _slope(one, spacing, 1), _slope(one, spacing, 0)
         maps += [across, down, np.sqrt(across * across + down * down).astype(np.int32)]

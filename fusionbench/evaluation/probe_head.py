@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionbench.sources.scenes import GUARD, are_near, number_of
+from fusionbench.sources.scenes import GUARD, are_near
 
 RIDGE = 1e-5
 _DIGITS = 18  # of weights
@@ -118,9 +118,7 @@ def precision_and_overlap(scores: np.ndarray, shown: np.ndarray) -> tuple[float,
     return precision, float((hits / (taken + positives - hits)).max())
 
 
-def score_frames(
-    hidden: Callable[[int], np.ndarray], truth: Sequence[np.ndarray], folds: Folds
-) -> list[np.ndarray]:
+def score_frames(hidden: Callable[[int], np.ndarray], truth: Sequence[np.ndarray], folds: Folds) -> list[np.ndarray]:
     """Scores of every frame's pixels by the head that was trained on the other folds: (pixels, classes) each.
 
     Args:

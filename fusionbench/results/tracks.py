@@ -7,7 +7,7 @@ track for it with the entry-point group ``fusionbench.tracks``, and records of p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from fusionbench.core.registry import Registry
@@ -113,10 +113,34 @@ class PairsTrack(Track):
         return f"the dialect {dialect!r}"
 
 
+class ProbeTrack(Track):
+    """Labelled pairs under the downstream probe: ``metric@class``, and the means over classes."""
+
+    title = "labelled pairs"
+    needs = frozenset()  # its scores are of whole sets and no registered metrics
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.sources import SOURCES
+
+        source = SOURCES.get(dataset) if dataset in SOURCES.names() else None
+        named = getattr(source, "NAMED", getattr(source, "classes", None))
+        return ("", *named.values()) if isinstance(named, Mapping) else None
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no set of labelled pairs that is known here", "see `fusionbench list sources`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        return f"no class {column!r}", f"write {metric!r} or one of {', '.join(f'{metric}@{c}' for c in columns[1:])}"
+
+
 TRACKS: Registry[type[Track]] = Registry(
     "track",
     "fusionbench.tracks",
-    {"masked": "fusionbench.results.tracks:MaskedTrack", "pairs": "fusionbench.results.tracks:PairsTrack"},
+    {
+        "masked": "fusionbench.results.tracks:MaskedTrack",
+        "pairs": "fusionbench.results.tracks:PairsTrack",
+        "probe": "fusionbench.results.tracks:ProbeTrack",
+    },
     see="fusionbench list protocols",
 )
 

@@ -1,8 +1,8 @@
 """Registered pairs with a class for every pixel: two folders of images and a third with maps of class indices.
 
-A map is a PNG of one channel (grey, or indices into a palette, whose colours mean nothing) with the stem and the size of
-its pair. What the indices are called stands in ``classes.txt`` beside the folders, a line ``INDEX NAME`` each; without
-it they are MSRS's.
+A map is a PNG of one channel (grey, or indices into a palette, whose colours mean nothing) with the stem and the size
+of its pair. What the indices are called stands in ``classes.txt`` beside the folders, a line ``INDEX NAME`` each;
+without it they are MSRS's.
 """
 
 from __future__ import annotations
@@ -260,7 +260,9 @@ def _indices(content: bytes, path: Path) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             if image.mode not in ("L", "P"):
-                raise DataError(f"{path}: {image.mode} instead of one channel of 8 bits; write class indices, no colours")
+                raise DataError(
+                    f"{path}: {image.mode} instead of one channel of 8 bits; write class indices, no colours"
+                )
             return np.array(image, np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: damaged label map ({one_line(str(error))})") from error

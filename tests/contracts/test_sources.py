@@ -33,14 +33,18 @@ FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "folder": lambda folder, _: folders.mixed(folder),
     "digits": None,
     "harvard": lambda folder, _: folders.pairs(folder, "MRI_CT/CT", "MRI_CT/MRI"),
+    "labelled-pairs": lambda folder, _: folders.labelled(folder),
     "llvip": lambda folder, _: folders.pairs(folder, "infrared/test", "visible/test"),
     "m3fd": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "msrs": lambda folder, _: folders.pairs(folder, "test/ir", "test/vi"),
+    "msrs-half": lambda folder, _: folders.labelled(folder),
+    "msrs-labelled": lambda folder, _: folders.labelled(folder / "test", "Segmentation_labels").parent,
     "pairs": lambda folder, _: folders.pairs(folder, "a", "b"),
     "roadscene": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "tno": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "vifb": lambda folder, _: folders.pairs(folder, "IR", "VI"),
     "pairs-demo": None,
+    "probe-demo": None,
     "mnist": write_mnist,
     "tless": lambda folder, _: folders.tless(folder),
 }
@@ -116,7 +120,13 @@ def test_every_image_file_has_a_name(source: Source) -> None:
     from fusionbench.data.source_files import file_names, has_files
 
     if not has_files(source):
-        assert source.name in ("digits", "mnist", "fusiontless-release", "pairs-demo")  # one file, or none
+        assert source.name in (
+            "digits",
+            "mnist",
+            "fusiontless-release",
+            "pairs-demo",
+            "probe-demo",
+        )  # one file, or none
         return
     for split in source.splits:
         names = file_names(source, split)

@@ -119,3 +119,13 @@ def pairs(root: Path, a: str, b: str, stems: tuple[str, ...] = ("01", "02", "x3"
         save(root / a / f"{stem}.png", picture(number + 5, 12, 16, grey=True))
         save(root / b / f"{stem}.bmp", picture(number, 12, 16))
     return root
+
+
+def labelled(root: Path, labels: str = "labels") -> Path:
+    """Three grey pairs of 24×32 pixels with maps of three classes, as in MSRS."""
+    for number in range(1, 4):
+        label = np.zeros((24, 32), np.uint8)
+        label[4:10, 4 + number : 12], label[12:20, 10:14] = 1, 2
+        for folder, image in (("ir", label * 90), ("vi", label * 40 + number), (labels, label)):
+            save(root / folder / f"{number * 100:04d}.png" if number > 1 else root / folder / "0001.png", image)
+    return root

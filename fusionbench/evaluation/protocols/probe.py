@@ -8,7 +8,7 @@ Per class: average precision over pixels (``ap@person``) and intersection over u
 a scene shows. A scene, and not a frame, is one value: neighbouring frames are no independent evidence. With ``colour``
 the same again of Y, Cb and Cr, Cb and Cr of the visible image (``ap_colour``): what ``fusionbench fuse`` gives.
 
-The reader is the same for all and small, so that a value says what can be read easily, not what the best detector could.
+The reader is small and the same for all: a value says what can be read easily, not what the best detector finds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fusionbench.evaluation.protocols.base import Options as BaseOptions
 from fusionbench.evaluation.protocols.base import SimpleProtocol
 from fusionbench.evaluation.protocols.flags import Flag
 from fusionbench.metrics.undefined import NotAvailable
-from fusionbench.results.schema import Score, summarise
+from fusionbench.results.schema import ProtocolIdentity, Score, summarise
 
 if TYPE_CHECKING:
     from fusionbench.core.interfaces import Model
@@ -56,7 +56,9 @@ class Probe(SimpleProtocol):
     """The protocol ``probe/1``; ``open`` takes a source of labelled pairs, or a folder with ir, vi and labels."""
 
     name, version, title = "probe", "1", "downstream probe"
-    about = "A model fuses labelled pairs; a fixed reader is trained on the fused images and finds classes in other scenes."
+    about = (
+        "A model fuses labelled pairs; a fixed reader is trained on the fused images and finds classes in other scenes."
+    )
     columns = ("ap", "ap@*", "iou", "iou@*", "ap_colour", "ap_colour@*", "iou_colour", "iou_colour@*")
     titles = {  # noqa: RUF012 - a constant
         "ap": "pixel AP",
@@ -69,9 +71,18 @@ class Probe(SimpleProtocol):
     flags = {  # noqa: RUF012 - a constant
         "classes": Flag("Classes that are looked for.", ("--classes",), form="value", metavar='["person", "car"]'),
         "folds": Flag("Parts that scenes are dealt to; each is tested by what the others teach."),
-        "colour": Flag("Probe fused images in the colour of the visible image, too.", ("--colour/--no-colour",), "toggle"),
+        "colour": Flag(
+            "Probe fused images in the colour of the visible image, too.", ("--colour/--no-colour",), "toggle"
+        ),
     }
     lacks = "probes one fused image a pair"
+    references = ("stack",)
+
+    def identity(self, options: ProbeOptions, data: LabelledSet) -> ProtocolIdentity:
+        """The options, with classes as a list, as JSON has it."""
+        rules = super().identity(options, data)
+        rules.params["classes"] = list(options.classes)
+        return rules
 
     def open(
         self,
@@ -96,11 +107,11 @@ class Probe(SimpleProtocol):
     def metrics(self, model: Model) -> dict[str, str]:
         return {"ap": "1", "iou": "1", "ap_colour": "1", "iou_colour": "1"}
 
-    def references(self, data: LabelledSet) -> list[Model]:
-        """Both sources as two channels."""
+    def reference(self, name: str, data: LabelledSet) -> Model:
+        """``stack``: both sources as two channels."""
         from fusionbench.evaluation.probe_references import Stack
 
-        return [Stack(self.spec(data))]
+        return Stack(self.spec(data))
 
     def measure(
         self, model: Model, data: LabelledSet, options: ProbeOptions
@@ -150,16 +161,24 @@ def _features(images: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _chroma_features(data: LabelledSet) -> Features | None:
-    """Features of Cb and Cr of every frame, worked out once for all rows; None where no visible image has colour."""
-    cached: list[Features | None] = data.__dict__.setdefault("_chroma_features", [])
-    if not cached:
+    """Features of Cb and Cr of every frame; None where no visible image has colour. Kept for the next row."""
+    key = (data.identity.id, tuple(data.frames))
+    if key not in _chroma:
+        _chroma.clear()
         found = [data.chroma(frame) for frame in range(len(data))]
         if all(one is None for one in found):
-            cached.append(None)
+            _chroma[key] = None
         else:
-            grey = [np.full((2, *data.pair(i).shape[1:]), 128, np.uint8) if one is None else one for i, one in enumerate(found)]
-            cached.append([_features([one[place] for one in grey]) for place in (0, 1)])
-    return cached[0]
+            sizes = [data.pair(frame).shape[1:] for frame in range(len(data))]
+            grey = [
+                np.full((2, *size), 128, np.uint8) if one is None else one
+                for one, size in zip(found, sizes, strict=True)
+            ]
+            _chroma[key] = [_features([one[place] for one in grey]) for place in (0, 1)]
+    return _chroma[key]
+
+
+_chroma: dict[tuple[str, tuple[int, ...]], Features | None] = {}  # of the data that were probed last
 
 
 def _fill(
@@ -175,7 +194,9 @@ def _fill(
 
     folds = Folds.by_scene(data.stems, data.scenes, options.folds)
     if not all(folds.trains):
-        raise DataError(f"{data.pairs.name}: all frames are near tested ones by their names; take fewer folds, or more frames")
+        raise DataError(
+            f"{data.pairs.name}: all frames are near tested ones by their names; take fewer folds, or more frames"
+        )
     frames = [np.concatenate([channel[i] for channel in features], axis=1) for i in range(len(data))]
     truth = [data.truth(frame, options.classes, STEP) for frame in range(len(data))]
     found = score_frames(_layer_of(frames, data, tail), truth, folds)
@@ -183,7 +204,10 @@ def _fill(
     values = np.full((2, len(options.classes), len(places)), np.nan)
     pooled = np.full((2, len(options.classes), len(folds.trains)), np.nan)
     for column in range(len(options.classes)):
-        for kind, groups in ((values, places), (pooled, [np.flatnonzero(folds.of == k) for k in range(pooled.shape[2])])):
+        for kind, groups in (
+            (values, places),
+            (pooled, [np.flatnonzero(folds.of == k) for k in range(pooled.shape[2])]),
+        ):
             for place, members in enumerate(groups):
                 shown = np.concatenate([truth[i][:, column] for i in members])
                 ranked = np.concatenate([found[i][:, column] for i in members])
