@@ -125,13 +125,13 @@ def score_frames(hidden: Callable[[int], np.ndarray], truth: Sequence[np.ndarray
         hidden: frame -> its hidden units, (pixels, units), whole numbers; asked for twice.
         truth: of every frame, bool (pixels, classes).
     """
-    sums = []
+    sums: list[tuple[np.ndarray, np.ndarray, int]] = []
     for frame, shown in enumerate(truth):
         units = hidden(frame)[::TRAIN_STEP]
         sums.append((units.T @ units, units.T @ shown[::TRAIN_STEP].astype(np.float64), len(units)))
     heads = []
     for frames in folds.trains:
         parts = [sums[frame] for frame in frames]
-        products, targets = (np.sum([part[place] for part in parts], axis=0) for place in (0, 1))
+        products, targets = np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0)
         heads.append(solve_ridge(products, targets, sum(part[2] for part in parts)))
     return [hidden(frame) @ heads[folds.of[frame]] for frame in range(len(truth))]

@@ -75,6 +75,7 @@ class BaseProtocol(ABC):
             ``evaluate`` under this protocol, by default ``--its-name``.
         seeded_views: whether it scores views that a recipe makes from a seed, of which rounds with a secret seed can
             be made.
+        counted: what a result has one value for.
         references: rows of its own that every suite has after those that it names, see :meth:`reference`.
         scores_functions: whether a method may be a plain function of two images that returns the fused one.
         lacks: why options of other protocols make no sense here: "NAME <lacks>: leave out --that".
@@ -101,6 +102,7 @@ class BaseProtocol(ABC):
     seeded_views: ClassVar[bool] = False
     scores_functions: ClassVar[bool] = False
     references: ClassVar[tuple[str, ...]] = ()
+    counted: ClassVar[str] = "images"
 
     @property
     def key(self) -> str:

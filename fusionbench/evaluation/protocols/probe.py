@@ -77,6 +77,7 @@ class Probe(SimpleProtocol):
     }
     lacks = "probes one fused image a pair"
     references = ("stack",)
+    counted = "scenes"
 
     def identity(self, options: ProbeOptions, data: LabelledSet) -> ProtocolIdentity:
         """The options, with classes as a list, as JSON has it."""
