@@ -114,9 +114,9 @@ def _smoothed(image: np.ndarray, spacing: int) -> np.ndarray:
 
 def _slope(image: np.ndarray, spacing: int, axis: int) -> np.ndarray:
     wide, n = _padded(image, spacing, axis), image.shape[axis]
-    if axis == 0:
-        return wide[2 * spacing : 2 * spacing + n] - wide[:n]
-    return wide[:, 2 * spacing : 2 * spacing + n] - wide[:, :n]
+    far, near = slice(2 * spacing, 2 * spacing + n), slice(0, n)
+    found: np.ndarray = wide[far] - wide[near] if axis == 0 else wide[:, far] - wide[:, near]
+    return found
 
 
 def _deviation(image: np.ndarray, radius: int) -> np.ndarray:
@@ -124,7 +124,8 @@ def _deviation(image: np.ndarray, radius: int) -> np.ndarray:
     side, wide = 2 * radius + 1, image.astype(np.int64)
     count = side * side
     spread = count * _box_sum(wide * wide, radius) - _box_sum(wide, radius) ** 2
-    return (np.sqrt(spread) / count).astype(np.int32)
+    found: np.ndarray = (np.sqrt(spread) / count).astype(np.int32)
+    return found
 
 
 def _box_sum(image: np.ndarray, radius: int) -> np.ndarray:

@@ -247,7 +247,8 @@ class ProbeDemo(PairsDemo):
 
     def colour_image(self, split: str, index: int) -> np.ndarray | None:
         """The visible image, uint8 RGB (64, 64, 3)."""
-        return self.colours(split, np.array([index]))[0]
+        found: np.ndarray = self.colours(split, np.array([index]))[0]
+        return found
 
     def fingerprint(self, split: str) -> str:
         return hashlib.sha256(f"{super().fingerprint(split)} ".encode() + self._made[2].tobytes()).hexdigest()

@@ -37,7 +37,12 @@ class Case:
 CASES = {
     "masked/1": Case(None, "max-view", {"draws": 3, "seed": 1, "paper_batch": 2}),
     "pairs/1": Case("pairs-demo", "average", {"stretch": True}),
-    "probe/1": Case("probe-demo", "average", {"classes": ("car",), "folds": 2, "colour": False}, claimed=False),
+    "probe/1": Case(
+        "probe-demo",
+        "average",
+        {"classes": ("car",), "folds": 2, "colour": False} | {"unet": 5, "unet_seeds": 2},
+        claimed=False,
+    ),
     "multi-focus/1": Case("pairs-demo", "copy-a", {"blur": 1.0}, claimed=False),
 }
 NAMES = [*PROTOCOLS.names(), "multi-focus/1"]
