@@ -4,9 +4,9 @@
                └ ↓2 ─► 32 ─► 32 ──────► cat ─► 32 ┘↑2
                              └ ↓2 ─► 64 ─► 64 ┘↑2
 
-3×3 convolutions, group norm, ReLU; every channel is brought to mean 0 and deviation 1 over the set. Trained by Adam with
-cross-entropy whose classes weigh the root of how rare they are, on mirrored crops; scores are log odds of a class. All
-draws come from the seed; the same device and number of threads give the same bits, others nearly the same.
+3×3 convolutions, group norm, ReLU; every channel is brought to mean 0 and deviation 1 over the set. Trained by Adam on
+mirrored crops, with cross-entropy in which a class weighs one over the root of its pixels; scores are log odds of a
+class. All draws come from the seed; the same device and number of threads give the same bits, others nearly the same.
 
 Source: O. Ronneberger, P. Fischer, T. Brox: U-Net, MICCAI 2015, at a fraction of its size.
 """
@@ -38,7 +38,7 @@ class SmallUNet(nn.Module):
         >>> from fusionbench.evaluation.probe_unet import SmallUNet
         >>> net = SmallUNet(channels=1, classes=2)
         >>> net(torch.zeros(1, 1, 21, 30)).shape, sum(p.numel() for p in net.parameters())
-        (torch.Size([1, 3, 21, 30]), 116755)
+        (torch.Size([1, 3, 21, 30]), 118339)
     """
 
     def __init__(self, channels: int, classes: int) -> None:
