@@ -133,10 +133,30 @@ class ProbeTrack(Track):
         return f"no class {column!r}", f"write {metric!r} or one of {', '.join(f'{metric}@{c}' for c in columns[1:])}"
 
 
+class DetectionTrack(Track):
+    """Pairs with boxes under the detection protocol: ``map50``, and ``ap50@class``."""
+
+    title = "pairs with boxes"
+    needs = frozenset()  # its scores are of whole sets and no registered metrics
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.sources import SOURCES
+
+        named = getattr(SOURCES.get(dataset), "CLASSES", None) if dataset in SOURCES.names() else None
+        return ("", *(str(name).lower() for name in named)) if named else None
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no set of pairs with boxes that is known here", "see `fusionbench list sources`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        return f"no class {column!r}", f"write map50, or one of {', '.join(f'ap50@{c}' for c in columns[1:])}"
+
+
 TRACKS: Registry[type[Track]] = Registry(
     "track",
     "fusionbench.tracks",
     {
+        "detection": "fusionbench.results.tracks:DetectionTrack",
         "masked": "fusionbench.results.tracks:MaskedTrack",
         "pairs": "fusionbench.results.tracks:PairsTrack",
         "probe": "fusionbench.results.tracks:ProbeTrack",

@@ -26,15 +26,21 @@ EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "proto
 
 @dataclass(frozen=True)
 class Case:
-    """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options."""
+    """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options.
+
+    ``needs``: the package that measuring needs, and which may not be installed here.
+    """
 
     data: str | None
     model: str
     options: dict[str, Any]
     claimed: bool = True
+    needs: str | None = None
 
 
+TRAINED = {"detector": "resnet50", "steps": 1, "batch": 1, "rate": 0.1, "seeds": 2, "parts": (1, 0, 1), "colour": False}
 CASES = {
+    "detection/1": Case("probe-demo", "average", TRAINED, claimed=False, needs="torchvision"),
     "masked/1": Case(None, "max-view", {"draws": 3, "seed": 1, "paper_batch": 2}),
     "pairs/1": Case("pairs-demo", "average", {"stretch": True}),
     "probe/1": Case(
@@ -117,6 +123,8 @@ def test_a_limit_scores_the_first_images_only(protocol: BaseProtocol, data: str)
 
 
 def test_a_model_is_scored_saved_and_found_again(name: str, protocol: BaseProtocol, data: str, tmp_path: Path) -> None:
+    if (needs := CASES[name].needs) is not None:
+        pytest.importorskip(needs)
     options = protocol.options(limit=2)
     opened = protocol.open(data, options)
     model = create_model(CASES[name].model, protocol.spec(opened))

@@ -34,6 +34,11 @@ FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "digits": None,
     "harvard": lambda folder, _: folders.pairs(folder, "MRI_CT/CT", "MRI_CT/MRI"),
     "labelled-pairs": lambda folder, _: folders.labelled(folder),
+    "llvip-detection": lambda folder, _: folders.boxed(
+        folder, "infrared/test", "visible/test", "Annotations", "person"
+    ),
+    "m3fd-detection": lambda folder, _: folders.boxed(folder, "Ir", "Vis", "Annotation", "People"),
+    "yolo-pairs": lambda folder, _: folders.yolo(folder),
     "llvip": lambda folder, _: folders.pairs(folder, "infrared/test", "visible/test"),
     "m3fd": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "msrs": lambda folder, _: folders.pairs(folder, "test/ir", "test/vi"),

@@ -15,11 +15,12 @@ from fusionbench.results.tracks import TRACKS, MaskedTrack, PairsTrack, RuleAndR
 
 def test_every_protocol_of_ours_has_a_track_and_every_track_a_protocol() -> None:
     assert {name.partition("/")[0] for name in PROTOCOLS.names() if not PROTOCOLS.is_plugin(name)} == {
+        "detection",
         "masked",
         "pairs",
         "probe",
     }
-    assert {name for name in TRACKS.names() if not TRACKS.is_plugin(name)} == {"masked", "pairs", "probe"}
+    assert {name for name in TRACKS.names() if not TRACKS.is_plugin(name)} == {"detection", "masked", "pairs", "probe"}
     assert not MaskedTrack.needs & PairsTrack.needs, "a metric is of one track"
 
 

@@ -20,6 +20,7 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
     "protocol",
     "fusionbench.protocols",
     {
+        "detection/1": "fusionbench.evaluation.protocols.detection:PROTOCOL",
         "masked/1": "fusionbench.evaluation.protocols.masked:PROTOCOL",
         "pairs/1": "fusionbench.evaluation.protocols.pairs:PROTOCOL",
         "probe/1": "fusionbench.evaluation.protocols.probe:PROTOCOL",

@@ -105,7 +105,7 @@ def test_results_are_shown_where_the_package_is_not_installed(
 def test_the_listings_name_it_and_where_it_is_from(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "list", "protocols", "--json")
     cards = {card["name"]: card for card in json.loads(out)}
-    assert code == 0 and list(cards) == ["masked/1", "multi-focus/1", "pairs/1", "probe/1"]
+    assert code == 0 and list(cards) == ["detection/1", "masked/1", "multi-focus/1", "pairs/1", "probe/1"]
     assert cards["multi-focus/1"]["origin"] == "my-focus 0.1.0"
     code, out, _ = run(capsys, "describe", "multi-focus/1")
     assert code == 0 and "blur: 2.0" in out and "psnr_target" in out
