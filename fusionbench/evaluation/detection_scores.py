@@ -110,7 +110,7 @@ def _precision(hits: np.ndarray, boxes: int) -> float:
         return math.nan
     good = np.cumsum(hits)
     falling = np.maximum.accumulate((good / np.arange(1, len(hits) + 1))[::-1])[::-1]
-    places = np.searchsorted(good / boxes, _RECALLS - 1e-12)
+    places = np.searchsorted(good / boxes, _RECALLS)
     return float(np.append(falling, 0.0)[np.minimum(places, len(hits))].mean())
 
 
@@ -124,4 +124,5 @@ def _by_image(matched: _Matched) -> np.ndarray:
         left = int(matched.counts.sum() - matched.counts[image])
         if left and (matched.counts[image] or (matched.images == image).any()):
             values[image] = n * whole - (n - 1) * _precision(matched.hits[matched.images != image], left)
-    return values - values.mean() + whole
+    moved: np.ndarray = values - values.mean() + whole
+    return moved

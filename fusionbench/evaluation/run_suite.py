@@ -86,7 +86,7 @@ def run_suite(
     protocol = PROTOCOLS.get(suite.protocol.name)
     references = [name for name in protocol.references if models is None or name in models]
     others = None if models is None else [name for name in models if name not in references]
-    rows = [] if others == [] and references else _choose(suite, others, seeds)
+    rows = [] if others == [] and references else _choose(suite, others, seeds, protocol.references)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
     options = {"draws": draws, "limit": limit, **texts}
     takes = {"strict": strict or None, "keep_images": keep_images}
@@ -139,8 +139,10 @@ def _with_options(suite: Suite, protocol: BaseProtocol, options: Mapping[str, An
     return msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, **given))
 
 
-def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> list[SuiteModel]:
-    rows = _named_rows(suite, models) if models else list(suite.models)
+def _choose(
+    suite: Suite, models: list[str] | None, seeds: list[int] | None, references: Sequence[str] = ()
+) -> list[SuiteModel]:
+    rows = _named_rows(suite, models, references) if models else list(suite.models)
     if seeds is None:
         return rows
     own = {row.key: row.seeds or suite.seeds for row in rows}
@@ -152,7 +154,7 @@ def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> 
     return [msgspec.structs.replace(row, seeds=chosen[row.key]) for row in rows if chosen[row.key]]
 
 
-def _named_rows(suite: Suite, names: list[str]) -> list[SuiteModel]:
+def _named_rows(suite: Suite, names: list[str], references: Sequence[str] = ()) -> list[SuiteModel]:
     """The rows with these keys, or else of these models, each once; a model of the user's own file is a new row."""
     from fusionbench.models import MODELS
 
@@ -164,7 +166,7 @@ def _named_rows(suite: Suite, names: list[str]) -> list[SuiteModel]:
             presets = list(MODELS.get(name).PRESETS)
             found = [SuiteModel(name=name, preset="tiny" if "tiny" in presets else presets[0])]
         if not found:
-            raise unknown_name(f"row of {suite.name}", name, {*known, *(row.name for row in suite.models)})
+            raise unknown_name(f"row of {suite.name}", name, {*known, *(row.name for row in suite.models), *references})
         rows |= {row.key: row for row in found}
     return list(rows.values())
 

@@ -124,7 +124,7 @@ class YoloPairs(BoxPairs):
     ANNOTATIONS = ("labels",)
 
     @cached_property
-    def class_names(self) -> Sequence[str]:  # type: ignore[override]  # of a file
+    def class_names(self) -> Sequence[str]:
         """Names of the classes, from ``classes.txt``.
 
         Raises:

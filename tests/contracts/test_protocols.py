@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "proto
 class Case:
     """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options.
 
-    ``needs``: the package that measuring needs, and which may not be installed here.
+    ``needs``: the package that measuring needs, and which may not be installed here; ``cheap``: options with which it
+    takes little time.
     """
 
     data: str | None
@@ -36,11 +37,14 @@ class Case:
     options: dict[str, Any]
     claimed: bool = True
     needs: str | None = None
+    cheap: dict[str, Any] = field(default_factory=dict)
 
 
 TRAINED = {"detector": "resnet50", "steps": 1, "batch": 1, "rate": 0.1, "seeds": 2, "parts": (1, 0, 1), "colour": False}
 CASES = {
-    "detection/1": Case("probe-demo", "average", TRAINED, claimed=False, needs="torchvision"),
+    "detection/1": Case(
+        "probe-demo", "average", TRAINED, claimed=False, needs="torchvision", cheap={"steps": 1, "batch": 1}
+    ),
     "masked/1": Case(None, "max-view", {"draws": 3, "seed": 1, "paper_batch": 2}),
     "pairs/1": Case("pairs-demo", "average", {"stretch": True}),
     "probe/1": Case(
@@ -125,7 +129,7 @@ def test_a_limit_scores_the_first_images_only(protocol: BaseProtocol, data: str)
 def test_a_model_is_scored_saved_and_found_again(name: str, protocol: BaseProtocol, data: str, tmp_path: Path) -> None:
     if (needs := CASES[name].needs) is not None:
         pytest.importorskip(needs)
-    options = protocol.options(limit=2)
+    options = protocol.options(limit=2, **CASES[name].cheap)
     opened = protocol.open(data, options)
     model = create_model(CASES[name].model, protocol.spec(opened))
     result = protocol.evaluate(model, opened, options, out=tmp_path, device="cpu", title="mine")

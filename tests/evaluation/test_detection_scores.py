@@ -67,7 +67,7 @@ def test_it_is_what_torchmetrics_gives(seed: int) -> None:
     torch = pytest.importorskip("torch")
     found, truth = drawn(seed)
     try:
-        metric = detection.MeanAveragePrecision(iou_thresholds=[0.5], class_metrics=True)
+        metric = detection.MeanAveragePrecision(iou_thresholds=[0.5], rec_thresholds=np.linspace(0, 1, 101).tolist())
     except ImportError:
         pytest.skip("torchmetrics needs pycocotools and torchvision for it")
     metric.update(

@@ -70,6 +70,7 @@ class Detection(SimpleProtocol):
     }
     lacks = "detects in one fused image a pair"
     references = ("stack",)
+    scores_functions = True
 
     def identity(self, options: DetectionOptions, data: BoxSet) -> ProtocolIdentity:
         """The options, with parts as a list, as JSON has it."""
@@ -141,7 +142,7 @@ class Detection(SimpleProtocol):
                 continue  # no tested image shows the class
             metric, _, place = key.partition("@")
             named = f"{metric}@{data.classes[int(place)].lower()}" if place else metric
-            extra = {"seeds": [float(run[key].mean()) for run in runs]} if len(runs) > 1 else {}
+            extra: dict[str, Any] = {"seeds": [float(run[key].mean()) for run in runs]} if len(runs) > 1 else {}
             scores[named] = summarise(values, "higher", "1", **extra)
             table[named] = values.tolist()
         if not scores:

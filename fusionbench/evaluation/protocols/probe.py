@@ -80,6 +80,7 @@ class Probe(SimpleProtocol):
     }
     lacks = "probes one fused image a pair"
     references = ("stack",)
+    scores_functions = True
     counted = "scenes"
 
     def identity(self, options: ProbeOptions, data: LabelledSet) -> ProtocolIdentity:
