@@ -77,7 +77,7 @@ def filter_features(image: np.ndarray, levels: Levels, step: int) -> np.ndarray:
         >>> from fusionbench.evaluation.probe_features import FEATURES, Levels, filter_features
         >>> image = np.full((5, 7), 90, np.uint8)
         >>> found = filter_features(image, Levels.of([image]), 2)
-        >>> found.shape == (12, FEATURES), found.any()  # nothing to see
+        >>> found.shape == (12, FEATURES), bool(found.any())  # nothing to see
         (True, False)
     """
     level = levels.table()[image]

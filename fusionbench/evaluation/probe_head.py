@@ -47,7 +47,7 @@ class Folds:
 
         Example:
             >>> from fusionbench.evaluation.probe_head import Folds
-            >>> stems = ["08", "09", "10", "30"]
+            >>> stems = ["08", "09", "10", "99"]
             >>> folds = Folds.by_scene(stems, ["one", "one", "two", "three"], 2)
             >>> folds.of.tolist(), folds.trains  # 08 and 09 are in another scene than 10, and too near to it
             ([0, 0, 1, 0], [[], [3]])
