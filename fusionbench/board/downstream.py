@@ -44,7 +44,7 @@ def _add(benchmark: Benchmark, probe: Benchmark) -> None:
         if reached is not None:
             about += f"; both sources as channels reach {reached:.3f}"
         key = f"downstream:{probe.slug}:{name}"
-        benchmark.downstream[key] = (f"downstream: {name}", about)
+        benchmark.downstream[key] = (name, about)
         for row in benchmark.rows:
             row.downstream[key] = found.get(row.slug, NOTHING)
 

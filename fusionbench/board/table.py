@@ -77,7 +77,8 @@ def heads(benchmark: Benchmark, costs: Mapping[str, tuple[str, str]], mean_rank:
             found.append(head)
     about = "metrics on which the model is better than every trivial row of its part of the table"
     found.append(Head("beats", "beats", "", "beats trivial", "", "none", about))
-    found += [Head(key, "", "", title, "", "higher", about) for key, (title, about) in benchmark.downstream.items()]
+    for key, (title, about) in benchmark.downstream.items():
+        found.append(Head(key, "", "", title, "downstream", "higher", about))
     return found + [Head(name, "costs", "c", label, "", "lower", about) for name, (label, about) in costs.items()]
 
 

@@ -33,7 +33,7 @@ def test_rows_take_the_values_of_the_same_model(tmp_path: Path) -> None:
     made = {one.first.identity.dataset.name: one for one in benchmarks(tmp_path)}
     assert not made["tno"].downstream and not made["msrs-half"].downstream  # another origin; the probe itself
     [(key, (title, about))] = made["msrs"].downstream.items()
-    assert title == "downstream: person" and about.endswith("both sources as channels reach 0.500")
+    assert title == "person" and about.endswith("both sources as channels reach 0.500")
     found = [(row.title, row.kind, row.downstream[key].text) for row in made["msrs"].rows if row.kind != "bound"]
     assert sorted(found) == [
         ("average", "ranked", "0.250"),
@@ -45,5 +45,8 @@ def test_rows_take_the_values_of_the_same_model(tmp_path: Path) -> None:
     assert "msrs-half" in row.downstream[key].note and "95 % interval" in row.downstream[key].note
     assert key not in row.ranks and key not in row.cells
     columns = heads(made["msrs"], {}, True)
-    assert len(columns) == len(slots(row, made["msrs"], {}, True)) and columns[-1].title == "downstream: person"
+    assert len(columns) == len(slots(row, made["msrs"], {}, True)) and (columns[-1].title, columns[-1].unit) == (
+        "person",
+        "downstream",
+    )
     assert made["msrs-half"].counted == "scenes" and made["msrs"].counted == "images"
