@@ -11,6 +11,7 @@ import pytest
 from fusionbench.cli.quickstart_steps import quickstart
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.data.recipes import list_recipes, load_recipe, recipe_versions
+from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.suites import list_suites, load_suite, run_folder, run_suite
 from fusionbench.models import MODELS
 from fusionbench.sources import SOURCES
@@ -42,7 +43,7 @@ seeds = [1, 2]
 @pytest.mark.parametrize("name", list_suites())
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
-    pairs = suite.protocol.name == "pairs/1"
+    pairs = not PROTOCOLS.get(suite.protocol.name).trains_on_dataset  # of sources, and not of recipes
     known = (
         SOURCES.names()
         if pairs

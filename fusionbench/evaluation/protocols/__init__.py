@@ -50,6 +50,17 @@ def find_protocol(name: str) -> BaseProtocol:
     return PROTOCOLS.get(newest)
 
 
+def in_order() -> list[str]:
+    """All names as messages and questions take them: the two oldest protocols, other built-in ones, other packages'.
+
+    Example:
+        >>> from fusionbench.evaluation.protocols import in_order
+        >>> in_order()[:2]
+        ['masked/1', 'pairs/1']
+    """
+    return sorted(PROTOCOLS.names(), key=lambda name: (PROTOCOLS.is_plugin(name), name not in (DEFAULT, "pairs/1")))
+
+
 def protocol_for(data: str, source_dir: Path | None = None) -> BaseProtocol:
     """The protocol for the data that somebody names without saying how to score them: the first that claims them.
 
@@ -58,7 +69,7 @@ def protocol_for(data: str, source_dir: Path | None = None) -> BaseProtocol:
     Raises:
         DataError: data sets there that cannot be opened.
     """
-    for name in sorted(PROTOCOLS.names(), key=PROTOCOLS.is_plugin):
+    for name in in_order():
         protocol = known_protocol(name)
         if protocol is not None and protocol.claims(data, source_dir):
             return protocol
