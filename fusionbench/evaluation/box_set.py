@@ -12,6 +12,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
 from fusionbench.core.images import FULL, read_image
+from fusionbench.core.interfaces import PairSource
 from fusionbench.core.io import digest
 from fusionbench.evaluation.pair_sets import VERSION, PairSet
 from fusionbench.results.schema import DatasetIdentity
@@ -31,10 +32,15 @@ class BoxSet:
     one by its name is not trained on.
     """
 
-    source: Any
+    source: PairSource
     split: str
     parts: tuple[int, int, int]
     limit: int | None = None
+
+    @property
+    def _own(self) -> Any:
+        """The source with what it may have beside pairs: boxes, label maps, colours."""
+        return self.source
 
     @cached_property
     def pairs(self) -> PairSet:
@@ -45,9 +51,9 @@ class BoxSet:
     def classes(self) -> Sequence[str]:
         """Names of the classes."""
         if hasattr(self.source, "class_names"):
-            found: Sequence[str] = self.source.class_names
+            found: Sequence[str] = self._own.class_names
             return found
-        return [name for name in MAP_CLASSES if name in self.source.classes.values()]
+        return [name for name in MAP_CLASSES if name in self._own.classes.values()]
 
     @cached_property
     def tested(self) -> list[tuple[str, int]]:
@@ -110,19 +116,19 @@ class BoxSet:
     def colour(self, where: tuple[str, int]) -> np.ndarray | None:
         """The visible image, uint8 RGB (h, w, 3); None where it is grey."""
         if hasattr(self.source, "colour_image"):
-            found: np.ndarray | None = self.source.colour_image(*where)
+            found: np.ndarray | None = self._own.colour_image(*where)
             return found
-        pixels = read_image(self.source.paths(*where)[1], FULL).pixels
+        pixels = read_image(self._own.paths(*where)[1], FULL).pixels
         return pixels if pixels.ndim == 3 else None
 
     def boxes(self, where: tuple[str, int]) -> Boxes:
         """Boxes of a pair; of a source with label maps those of their connected parts."""
         if hasattr(self.source, "boxes"):
-            found: Boxes = self.source.boxes(*where)
+            found: Boxes = self._own.boxes(*where)
             return found
         places = {name: place for place, name in enumerate(self.classes)}
-        numbers = {number: places[name] for number, name in self.source.classes.items() if name in places}
-        return boxes_of_map(self.source.label_map(*where), numbers)
+        numbers = {number: places[name] for number, name in self._own.classes.items() if name in places}
+        return boxes_of_map(self._own.label_map(*where), numbers)
 
 
 def open_boxes(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.interfaces import PairSource
 from fusionbench.core.io import digest
 from fusionbench.evaluation.pair_sets import VERSION, PairSet
 from fusionbench.results.schema import DatasetIdentity
@@ -18,11 +19,22 @@ from fusionbench.sources import SOURCES
 from fusionbench.sources.scenes import scenes_of
 
 
+class LabelledSource(PairSource, Protocol):
+    """Registered pairs with a class for every pixel."""
+
+    @property
+    def classes(self) -> Mapping[int, str]: ...
+
+    def label_map(self, split: str, index: int) -> np.ndarray: ...
+
+    def colour_image(self, split: str, index: int) -> np.ndarray | None: ...
+
+
 @dataclass(frozen=True)
 class LabelledSet:
     """The frames of the first ``limit`` scenes of a split (all for None). A scene is what is scored."""
 
-    source: Any
+    source: LabelledSource
     split: str
     limit: int | None = None
 

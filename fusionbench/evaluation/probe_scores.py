@@ -15,6 +15,7 @@ from fusionbench.metrics.undefined import NotAvailable
 from fusionbench.results.schema import Score, summarise
 
 if TYPE_CHECKING:
+    from fusionbench.core.interfaces import Fuses
     from fusionbench.evaluation.labelled_set import LabelledSet
 
 STEP = 2  # every second pixel of every second row is scored
@@ -22,7 +23,7 @@ MOST_CHANNELS = 2  # of what a model gives
 Channels = list[list[np.ndarray]]  # of every channel the frames: images uint8 (h, w), or features int16 (pixels, 19)
 
 
-def fused_images(model: Any, data: LabelledSet) -> Channels:
+def fused_images(model: Fuses, data: LabelledSet) -> Channels:
     """What a model makes of every frame, channel by channel, rounded as it is scored elsewhere.
 
     Raises:
