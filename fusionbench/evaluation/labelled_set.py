@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.interfaces import PairSource
 from fusionbench.core.io import digest
 from fusionbench.evaluation.pair_sets import VERSION, PairSet
@@ -71,13 +71,8 @@ class LabelledSet:
         """What a result says about its data; ``n`` counts scenes.
 
         Raises:
-            DataError: files that cannot be used, or fewer than two scenes.
+            DataError: files that cannot be used.
         """
-        if len(self.scene_names) < 2:
-            raise DataError(
-                f"{self.pairs.name}: one scene by the names of its frames; the probe tests on other scenes than it "
-                "trains on"
-            )
         return DatasetIdentity(
             name=self.pairs.name,
             version=VERSION,

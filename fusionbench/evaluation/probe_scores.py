@@ -100,8 +100,12 @@ def folds_of(data: LabelledSet, count: int) -> Folds:
     """The folds of the frames.
 
     Raises:
-        DataError: one has nothing to train on.
+        DataError: a single scene, or a fold that has nothing to train on.
     """
+    if len(data.scene_names) < 2:
+        raise DataError(
+            f"{data.pairs.name}: one scene by the names of its frames; the probe tests on scenes it did not train on"
+        )
     folds = Folds.by_scene(data.stems, data.scenes, count)
     if not all(folds.trains):
         raise DataError(

@@ -92,7 +92,7 @@ def test_what_cannot_be_probed_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             PROBE.options(**wrong)
     with pytest.raises(DataError, match="one scene by the names of its frames"):
-        _ = open_labelled("probe-demo", None, None, limit=1).identity
+        scores_of("average", open_labelled("probe-demo", None, None, limit=1))
     root = folders.labelled(tmp_path)
     for folder in ("ir", "vi", "labels"):  # neighbours all, and in two scenes by their tails
         for old, new in (("0001", "0001D"), ("0200", "0002D"), ("0300", "0003N")):
