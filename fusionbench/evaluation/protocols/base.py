@@ -76,6 +76,7 @@ class BaseProtocol(ABC):
         seeded_views: whether it scores views that a recipe makes from a seed, of which rounds with a secret seed can
             be made.
         counted: what a result has one value for.
+        fewest: how many of these can be scored alone.
         references: rows of its own that every suite has after those that it names, see :meth:`reference`.
         scores_functions: whether a method may be a plain function of two images that returns the fused one.
         lacks: why options of other protocols make no sense here: "NAME <lacks>: leave out --that".
@@ -103,6 +104,7 @@ class BaseProtocol(ABC):
     scores_functions: ClassVar[bool] = False
     references: ClassVar[tuple[str, ...]] = ()
     counted: ClassVar[str] = "images"
+    fewest: ClassVar[int] = 1
 
     @property
     def key(self) -> str:

@@ -82,6 +82,7 @@ class Probe(SimpleProtocol):
     references = ("stack",)
     scores_functions = True
     counted = "scenes"
+    fewest = 2
 
     def identity(self, options: ProbeOptions, data: LabelledSet) -> ProtocolIdentity:
         """The options, with classes as a list, as JSON has it; of the U-Net's those that are not their defaults."""
