@@ -144,10 +144,10 @@ def _option(flag: CommandFlag, spellings: list[str]) -> click.Option:
 
 def _owner(spelling: str) -> str | None:
     """The first protocol that has an option of this spelling."""
-    from fusionbench.evaluation.protocols import in_order, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_names
     from fusionbench.evaluation.protocols.flags import command_flags
 
-    for name in in_order():
+    for name in protocol_names():
         protocol = known_protocol(name)
         for flag in () if protocol is None else command_flags(protocol).values():
             spellings = {part for text in flag.spellings for part in text.split("/")} | flag.former.keys()

@@ -14,7 +14,7 @@ from fusionbench.core.io import read_bounded, shipped_folder
 from fusionbench.core.text import SuiteName as Name
 from fusionbench.evaluation.jobs import RowsFailed as RowsFailed
 from fusionbench.evaluation.jobs import run_folder as run_folder
-from fusionbench.evaluation.protocols import PROTOCOLS, in_order, known_protocol
+from fusionbench.evaluation.protocols import PROTOCOLS, known_protocol, protocol_names
 from fusionbench.evaluation.protocols.base import Options, read_options
 
 MAX_BYTES = 1 << 20
@@ -105,7 +105,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
         raise DataError(f"{path}: not a suite: {error}") from error
     suite = msgspec.structs.replace(suite, protocol=read_options(table, path))
     if suite.train is not None and PROTOCOLS.get(suite.protocol.name).trains_on_dataset:
-        names = in_order()
+        names = protocol_names()
         other = next(name for name in names if (one := known_protocol(name)) and not one.trains_on_dataset)
         raise DataError(f"{path}: not a suite: `train` belongs to the protocol {other}; others train on `dataset`")
     keys = [model.key for model in suite.models]

@@ -50,12 +50,12 @@ def find_protocol(name: str) -> BaseProtocol:
     return PROTOCOLS.get(newest)
 
 
-def in_order() -> list[str]:
+def protocol_names() -> list[str]:
     """All names as messages and questions take them: the two oldest protocols, other built-in ones, other packages'.
 
     Example:
-        >>> from fusionbench.evaluation.protocols import in_order
-        >>> in_order()[:2]
+        >>> from fusionbench.evaluation.protocols import protocol_names
+        >>> protocol_names()[:2]
         ['masked/1', 'pairs/1']
     """
     return sorted(PROTOCOLS.names(), key=lambda name: (PROTOCOLS.is_plugin(name), name not in (DEFAULT, "pairs/1")))
@@ -69,7 +69,7 @@ def protocol_for(data: str, source_dir: Path | None = None) -> BaseProtocol:
     Raises:
         DataError: data sets there that cannot be opened.
     """
-    for name in in_order():
+    for name in protocol_names():
         protocol = known_protocol(name)
         if protocol is not None and protocol.claims(data, source_dir):
             return protocol

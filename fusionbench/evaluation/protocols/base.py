@@ -338,9 +338,9 @@ OPENS = frozenset({"source_dir", "strict"})  # of ``takes``, what ``open`` gets;
 
 def flag(option: str) -> str:
     """How the command line spells an option, of the first protocol that describes it."""
-    from fusionbench.evaluation.protocols import in_order, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_names
 
-    for name in in_order():
+    for name in protocol_names():
         protocol = known_protocol(name)
         if protocol is not None and option in protocol.flags:
             return command_flags(protocol)[option].name
@@ -349,11 +349,11 @@ def flag(option: str) -> str:
 
 def others_options(protocol: BaseProtocol, given: set[str]) -> dict[str, str]:
     """Options among ``given`` that belong to other protocols only -> the name of the first protocol that has it."""
-    from fusionbench.evaluation.protocols import in_order, known_protocol
+    from fusionbench.evaluation.protocols import known_protocol, protocol_names
 
     own = protocol.takes | protocol.own_options.keys()
     owners: dict[str, str] = {}
-    for name in in_order():
+    for name in protocol_names():
         other = known_protocol(name)
         for option in () if other is None else (given - own) & (other.takes | other.own_options.keys()):
             owners.setdefault(option, other.name if other is not None else name)
