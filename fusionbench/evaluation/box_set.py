@@ -18,7 +18,7 @@ from fusionbench.evaluation.pair_sets import VERSION, PairSet
 from fusionbench.results.schema import DatasetIdentity
 from fusionbench.sources import SOURCES
 from fusionbench.sources.boxes import Boxes, boxes_of_map
-from fusionbench.sources.scenes import are_near, scenes_of
+from fusionbench.sources.frame_names import are_near, scenes_of
 
 MAP_CLASSES = ("person", "car")  # that are looked for where boxes come from label maps
 

@@ -16,7 +16,7 @@ from fusionbench.core.io import digest
 from fusionbench.evaluation.pair_sets import VERSION, PairSet
 from fusionbench.results.schema import DatasetIdentity
 from fusionbench.sources import SOURCES
-from fusionbench.sources.scenes import scenes_of
+from fusionbench.sources.frame_names import scenes_of
 
 
 class LabelledSource(PairSource, Protocol):

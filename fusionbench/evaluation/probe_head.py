@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionbench.sources.scenes import GUARD, are_near
+from fusionbench.sources.frame_names import GUARD, are_near
 
 RIDGE = 1e-5
 _DIGITS = 18  # of weights
@@ -42,7 +42,7 @@ class Folds:
     def by_scene(cls, stems: Sequence[str], scenes: Sequence[str], count: int) -> Folds:
         """Scenes in turn to ``count`` folds, at most as many as there are scenes.
 
-        A frame that is near a tested one by its name (:func:`fusionbench.sources.scenes.are_near`) is left out of the
+        A frame that is near a tested one by its name (:func:`fusionbench.sources.frame_names.are_near`) is left out of the
         training for that fold.
 
         Example:

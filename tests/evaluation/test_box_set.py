@@ -10,8 +10,8 @@ from PIL import Image
 
 from fusionbench.core.errors import UsageError
 from fusionbench.evaluation.box_set import BoxSet, open_boxes
+from fusionbench.sources.frame_names import GUARD
 from fusionbench.sources.labelled_pairs import ProbeDemo
-from fusionbench.sources.scenes import GUARD
 from tests.sources import folders
 
 

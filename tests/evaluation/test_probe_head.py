@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusionbench.evaluation.probe_head import Folds, precision_and_overlap, score_frames, solve_ridge
-from fusionbench.sources.scenes import GUARD, scenes_of
+from fusionbench.sources.frame_names import GUARD, scenes_of
 
 
 def test_a_scene_on_both_sides_is_noticed() -> None:

@@ -21,7 +21,7 @@ def number_of(stem: str) -> tuple[str, int, str] | None:
     """Text, number and text of a frame's name; None where it has no number.
 
     Example:
-        >>> from fusionbench.sources.scenes import number_of
+        >>> from fusionbench.sources.frame_names import number_of
         >>> number_of("00123N"), number_of("set1_0007"), number_of("astronaut")
         (('', 123, 'N'), ('set1_', 7, ''), None)
     """
@@ -33,7 +33,7 @@ def scenes_of(stems: Sequence[str], length: int = LENGTH) -> list[str]:
     """The scene of every frame, in the order of ``stems``; it is called after its first and last frame.
 
     Example:
-        >>> from fusionbench.sources.scenes import scenes_of
+        >>> from fusionbench.sources.frame_names import scenes_of
         >>> scenes_of(["0001D", "0040D", "0060D", "0002N", "cat"])
         ['0001D-0040D', '0001D-0040D', '0060D', '0002N', 'cat']
     """
@@ -55,7 +55,7 @@ def are_near(stem: str, other: str, guard: int = GUARD) -> bool:
     """Whether two frames may show the same things, whatever their scenes: names alike but for numbers this close.
 
     Example:
-        >>> from fusionbench.sources.scenes import are_near
+        >>> from fusionbench.sources.frame_names import are_near
         >>> are_near("0049D", "0062D"), are_near("0049D", "0062N"), are_near("0049D", "0075D"), are_near("a", "b")
         (True, True, False, False)
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fusionbench.sources.scenes import GUARD, LENGTH, are_near, number_of, scenes_of
+from fusionbench.sources.frame_names import GUARD, LENGTH, are_near, number_of, scenes_of
 
 
 def test_a_name_is_text_number_text_and_the_last_number_counts() -> None:
