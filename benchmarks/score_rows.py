@@ -39,6 +39,7 @@ SUITES = {
     "ivif-roadscene": "roadscene",
     "ivif-tno-robust": "tno",
     "ivif-roadscene-50-robust": "roadscene",
+    "msrs-probe": "msrs_half",
 }
 WEIGHTS = {
     "didfuse": ("DIDFuse/Encoder.pkl", "DIDFuse/Decoder.pkl"),
@@ -54,7 +55,13 @@ def own_rows(name: str, chosen: set[str]) -> list[str]:
     """Labels of the rows of a suite that learn nothing, in its order; of ``chosen`` alone where there are any."""
     rows = load_suite(name).models
     labels = [row.label or row.name for row in rows if not hasattr(MODELS.get(row.name), "loss")]
+    labels += PROTOCOLS.get(load_suite(name).protocol.name).references
     return [label for label in labels if not chosen or label in chosen]
+
+
+def keeps(name: str) -> bool | None:
+    """False, which keeps no images, where a suite's protocol has the choice."""
+    return False if "keep_images" in PROTOCOLS.get(load_suite(name).protocol.name).takes else None
 
 
 def score_networks(name: str, source: Path, runs: dict[str, Path], out: Path) -> Iterator[Result]:
@@ -66,7 +73,8 @@ def score_networks(name: str, source: Path, runs: dict[str, Path], out: Path) ->
         say(f"{name}: {network}, imported weights")
         try:
             title = f"{MODELS.get(network).title}, authors' weights"
-            settings = {"out": out, "device": "cpu", "keep_images": False, "title": title}
+            settings = {"out": out, "device": "cpu", "title": title}
+            settings |= {"keep_images": False} if "keep_images" in protocol.takes else {}
             yield from protocol.evaluate_all(folder, pairs, suite.protocol, **settings)
         except FusionbenchError as error:
             say(f"warning: {name}: {network}: {error}")
@@ -110,13 +118,13 @@ def main() -> int:
         for name in given.only.split(","):
             source, wanted = given.data / SUITES[name], own_rows(name, chosen)
             for label in wanted:
-                settings = {"source_dir": source, "out": scratch, "jobs": 1, "keep_images": False}
+                settings = {"source_dir": source, "out": scratch, "jobs": 1, "keep_images": keeps(name)}
                 try:
                     replace(run_suite(name, models=[label], **settings), scratch, given.out)
                 except FusionbenchError as error:
                     say(f"warning: {name}: {label}: {error}")
                     failed += 1
-            if name.startswith("ivif"):
+            if name.startswith("ivif") or name == "msrs-probe":
                 replace(list(score_networks(name, source, runs, scratch)), scratch, given.out)
     return int(failed > 0)
 

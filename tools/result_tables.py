@@ -18,6 +18,12 @@ A page asks for a table by a comment, and what stands between it and the end mar
 * ``masked FOLDER``: NLL in nats and MSE_min (1e-2) for each number of views, means over the runs of a
   model and the standard deviation of a run's average.
 * ``stacks FOLDER psnr_target,...``: means of the metrics named, the row with the best first one on top.
+* ``probe FOLDER``: the downstream probe: average precision of each class over scenes with 95 % intervals, grey and in
+  colour; references first, the others by the first class.
+* ``losses FOLDER CLASS``: the average precision of a class less that of infrared and less that of both sources as
+  channels, paired scene by scene with 95 % intervals, grey and in colour.
+* ``order FOLDER CLASS OTHER``: Spearman's rank correlation of a class's average precision in FOLDER with each metric in
+  OTHER, over the rows as made that are in both and copy no source.
 * ``changes FOLDER ROW``: the same as differences to the row of that title, with 95 % intervals over images.
 
 ``--check`` writes nothing and exits with 1 where a table on a page is not what the results give.
@@ -35,6 +41,7 @@ from pathlib import Path
 import numpy as np
 
 from fusionbench.metrics import get_metric
+from fusionbench.results.bootstrap import mean_interval
 from fusionbench.results.full_range import FullRange
 from fusionbench.results.schema import Result, load, load_folder, load_per_image
 
@@ -203,6 +210,76 @@ def changes(results: Path, folder: str, *words: str) -> str:
     return lines(["", *heads], rows)
 
 
+REFERENCES = ("copy-a", "copy-b", "stack")  # infrared, visible, both
+
+
+def probed(results: Path, folder: str) -> list[tuple[Result, dict[str, np.ndarray]]]:
+    """Results of the probe with their tables, references first, the others by the first class, best first."""
+    found = [(load(path), load_per_image(path)) for path in sorted((results / folder).glob("**/result.json"))]
+    found = [one for one in found if one[0].identity.protocol.name == "probe"]
+
+    def place(one: tuple[Result, dict[str, np.ndarray]]) -> tuple[int, float]:
+        name = one[0].identity.model.name
+        first = one[0].identity.protocol.params["classes"][0]
+        return REFERENCES.index(name) if name in REFERENCES else len(REFERENCES), -mean_of(one[0], f"ap@{first}")
+
+    return sorted(found, key=place)
+
+
+def with_interval(values: np.ndarray, sign: str = "") -> str:
+    """Mean and half of its 95 % interval, over the values that are there; empty where there are none."""
+    values = values[np.isfinite(values)]
+    found = mean_interval(values) if len(values) else None
+    if found is None:
+        return "–"
+    return f"{values.mean():{sign}.3f} ± {(found[1] - found[0]) / 2:.3f}".replace("-", "−")
+
+
+def probe(results: Path, folder: str) -> str:
+    found = probed(results, folder)
+    classes = found[0][0].identity.protocol.params["classes"]
+    keys = [f"{metric}@{name}" for metric in ("ap", "ap_colour") for name in classes]
+    heads = [*(f"AP {name}" for name in classes), *(f"in colour: {name}" for name in classes)]
+    return lines(["", *heads], ([row.title, *(with_interval(table[key]) for key in keys)] for row, table in found))
+
+
+def losses(results: Path, folder: str, name: str) -> str:
+    found = probed(results, folder)
+    of_model = {row.identity.model.name: table for row, table in found}
+    rows = []
+    for row, table in found:
+        cells = []
+        for metric in ("ap", "ap_colour"):
+            for other in ("copy-a", "stack"):
+                difference = table[f"{metric}@{name}"] - of_model[other][f"ap@{name}"]
+                cells.append(
+                    "" if metric == "ap" and row.identity.model.name == other else with_interval(difference, "+")
+                )
+        rows.append([row.title, *cells])
+    heads = ("grey − infrared", "grey − both sources", "in colour − infrared", "in colour − both sources")
+    return lines([name, *heads], rows)
+
+
+def order(results: Path, folder: str, name: str, other: str) -> str:
+    from scipy.stats import spearmanr
+
+    def key(result: Result) -> str:
+        model = result.identity.model
+        return f"{model.name} {sorted(model.params.items())} {model.weights_sha256}"
+
+    known = {key(row): mean_of(row, f"ap@{name}") for row, _ in probed(results, folder)}
+    copies = ("copy-a", "copy-b", "better-copy")
+    both = [row for row in load_folder(results / other) if not made_full(row) and key(row) in known]
+    both = [row for row in both if row.identity.model.name not in copies]
+    cells = []
+    for metric in PAIRS:
+        pairs_of = [(known[key(row)], mean_of(row, metric.lower())) for row in both]
+        have = np.array([pair for pair in pairs_of if np.isfinite(pair).all()])
+        found = spearmanr(have[:, 0], have[:, 1]).statistic if len(have) > 2 else float("nan")
+        cells.append(f"{found:+.2f}".replace("-", "−") if np.isfinite(found) else "–")
+    return lines([f"{len(both)} rows", *PAIRS], [[f"AP {name}", *cells]])
+
+
 MAKERS: dict[str, Callable[..., str]] = {
     "pairs": pairs,
     "leaders": leaders,
@@ -210,6 +287,9 @@ MAKERS: dict[str, Callable[..., str]] = {
     "masked": masked,
     "changes": changes,
     "stacks": stacks,
+    "probe": probe,
+    "losses": losses,
+    "order": order,
 }
 
 

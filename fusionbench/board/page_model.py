@@ -99,6 +99,7 @@ class BoardRow:
     beats: str = ""  # "2 of 2" metrics on which it beats every trivial row
     beyond_copying: str = ""  # "1 of 8" metrics on which it passes the bound of copying
     cost: dict[str, Cell] = field(default_factory=dict)
+    downstream: dict[str, Cell] = field(default_factory=dict)  # column -> what the downstream probe finds
     entry: Entry | None = None
     folders: list[Path] = field(default_factory=list)
     published: Published | None = None
@@ -153,6 +154,7 @@ class Benchmark:
     rows: list[BoardRow]
     folders: dict[str, Path]  # result id -> folder
     alignment: str = ""  # how the views of its pairs are displaced, where they are
+    downstream: dict[str, tuple[str, str]] = field(default_factory=dict)  # column -> head and what it is
 
     @property
     def columns(self) -> list[Column]:
@@ -173,6 +175,11 @@ class Benchmark:
     def track_title(self) -> str:
         """What readers call the protocol; its name where it is not installed here."""
         return self.track if self.protocol is None else self.protocol.title
+
+    @property
+    def counted(self) -> str:
+        """What the number of a result's values counts."""
+        return "images" if self.protocol is None else self.protocol.counted
 
     @property
     def measured(self) -> list[BoardRow]:

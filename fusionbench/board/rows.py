@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fusionbench.board.bound_rows import KINDS, add_bounds
+from fusionbench.board.downstream import add_downstream
 from fusionbench.board.order import add_stand_ins, in_order, in_papers_order, tell_apart
 from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column, ColumnGroup, Kind, slug
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
@@ -81,6 +82,7 @@ def benchmarks(
         for members in groups.values():
             made.append(_benchmark(members, resamples, list(published.values())))
             task.advance(note=made[-1].title)
+    add_downstream(made)
     made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
         if any(other.slug == benchmark.slug for other in made[:number]):

@@ -77,6 +77,8 @@ def heads(benchmark: Benchmark, costs: Mapping[str, tuple[str, str]], mean_rank:
             found.append(head)
     about = "metrics on which the model is better than every trivial row of its part of the table"
     found.append(Head("beats", "beats", "", "beats trivial", "", "none", about))
+    for key, (title, about) in benchmark.downstream.items():
+        found.append(Head(key, "", "", title, "downstream", "higher", about))
     return found + [Head(name, "costs", "c", label, "", "lower", about) for name, (label, about) in costs.items()]
 
 
@@ -104,6 +106,7 @@ def slots(row: BoardRow, benchmark: Benchmark, costs: Mapping[str, object], mean
                 line.append(_measured(row, benchmark, group, off))
     beyond = f"{row.beyond_copying} beyond the best copy of each image" if row.beyond_copying else ""
     line.append(_slot(Cell(row.beats, None, beyond), ""))
+    line += [_slot(row.downstream.get(key, NOTHING), "") for key in benchmark.downstream]
     return line + [_slot(row.cost.get(name, NOTHING), "c") for name in costs]
 
 

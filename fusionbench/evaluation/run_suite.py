@@ -6,7 +6,7 @@ A suite goes on where it stopped: a finished data set, run or result is found by
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,10 @@ def run_suite(
     if scheduler is not None and jobs:
         raise UsageError("Jobs are processes on this machine; leave them out with a Dask scheduler")
     suite = name_or_path if isinstance(name_or_path, Suite) else load_suite(name_or_path)
-    rows, protocol = _choose(suite, models, seeds), PROTOCOLS.get(suite.protocol.name)
+    protocol = PROTOCOLS.get(suite.protocol.name)
+    references = [name for name in protocol.references if models is None or name in models]
+    others = None if models is None else [name for name in models if name not in references]
+    rows = [] if others == [] and references else _choose(suite, others, seeds, protocol.references)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
     options = {"draws": draws, "limit": limit, **texts}
     takes = {"strict": strict or None, "keep_images": keep_images}
@@ -113,7 +116,7 @@ def run_suite(
                 settings["folder"] = str(folder)
                 done = run_rows(suite, trained, settings, jobs, train_row, scheduler)
             extra = {key: value for key, value in takes.items() if key == "keep_images" and key in protocol.takes}
-            scored = _score_here(suite, rows, protocol, data, done, settings, extra)
+            scored = _score_here(suite, rows, protocol, data, done, settings, extra, references)
         if sheets and scored and not done.unfinished:  # what is drawn is of all of them
             for one in scored:
                 protocol.draw_row(one.model, data, one.result, Path(out))
@@ -136,8 +139,10 @@ def _with_options(suite: Suite, protocol: BaseProtocol, options: Mapping[str, An
     return msgspec.structs.replace(suite, protocol=msgspec.structs.replace(suite.protocol, **given))
 
 
-def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> list[SuiteModel]:
-    rows = _named_rows(suite, models) if models else list(suite.models)
+def _choose(
+    suite: Suite, models: list[str] | None, seeds: list[int] | None, references: Sequence[str] = ()
+) -> list[SuiteModel]:
+    rows = _named_rows(suite, models, references) if models else list(suite.models)
     if seeds is None:
         return rows
     own = {row.key: row.seeds or suite.seeds for row in rows}
@@ -149,7 +154,7 @@ def _choose(suite: Suite, models: list[str] | None, seeds: list[int] | None) -> 
     return [msgspec.structs.replace(row, seeds=chosen[row.key]) for row in rows if chosen[row.key]]
 
 
-def _named_rows(suite: Suite, names: list[str]) -> list[SuiteModel]:
+def _named_rows(suite: Suite, names: list[str], references: Sequence[str] = ()) -> list[SuiteModel]:
     """The rows with these keys, or else of these models, each once; a model of the user's own file is a new row."""
     from fusionbench.models import MODELS
 
@@ -161,7 +166,7 @@ def _named_rows(suite: Suite, names: list[str]) -> list[SuiteModel]:
             presets = list(MODELS.get(name).PRESETS)
             found = [SuiteModel(name=name, preset="tiny" if "tiny" in presets else presets[0])]
         if not found:
-            raise unknown_name(f"row of {suite.name}", name, {*known, *(row.name for row in suite.models)})
+            raise unknown_name(f"row of {suite.name}", name, {*known, *(row.name for row in suite.models), *references})
         rows |= {row.key: row for row in found}
     return list(rows.values())
 
@@ -208,18 +213,27 @@ def _score_here(
     done: Rows,
     settings: dict[str, Any],
     extra: dict[str, Any],
+    references: Sequence[str] = (),
 ) -> list[ScoredRow]:
-    """Score rows one after the other; what fails joins ``done``. A row that is not trained has the first seed only."""
+    """Score rows one after the other, then the protocol's references; what fails joins ``done``. A row that is not
+    trained has the first seed only.
+    """
 
     def score(row: SuiteModel, seed: int) -> None:
         check_time(f"{row.key}, seed {seed}")
-        trained = learns(row)
-        model: Any = done.made[row.key, seed] if trained else protocol.create(row, data)
+        model: Any
+        params: dict[str, Any] | None = None
+        if row.name in references:
+            model = protocol.reference(row.name, data)
+        elif learns(row):
+            model = done.made[row.key, seed]
+        else:
+            model, params = protocol.create(row, data), row.model_parameters
         found = protocol.evaluate_all(
             model,
             data,
             suite.protocol,
-            params=None if trained else row.model_parameters,
+            params=params,
             out=settings["out"],
             device=settings["device"],
             title=row.title,
@@ -232,6 +246,8 @@ def _score_here(
         for seed in (row.seeds or suite.seeds)[: None if learns(row) else 1]:
             if (row.key, seed) not in done.failed and (row.key, seed) not in done.unfinished:  # in training
                 done.attempt((row.key, seed), partial(score, row, seed), run_log(suite, row, seed, settings))
+    for row in (SuiteModel(name=name) for name in references):
+        done.attempt((row.key, 0), partial(score, row, 0), run_log(suite, row, 0, settings))
     return scored
 
 

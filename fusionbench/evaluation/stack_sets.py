@@ -19,7 +19,7 @@ from fusionbench.data.recipes import Recipe
 from fusionbench.evaluation.pair_sets import DATA
 from fusionbench.evaluation.stored_pairs import holds_dataset
 from fusionbench.results.schema import DatasetIdentity
-from fusionbench.sources import SOURCES
+from fusionbench.sources import SOURCES, is_stack_source
 
 VERSION = "1.0.0"  # of the way from picture files to uint8 luma
 Views = Literal["focus", "exposure"]  # the rule of a recipe's views that a task is made by
@@ -111,17 +111,6 @@ class StackSet:
             return self.origin.spec
         count, height, width = self.stack(0).views.shape
         return ImageSpec(1, height, width, count)
-
-
-def is_stack_source(name: str) -> bool:
-    """Whether ``name`` is a registered source of stacks.
-
-    Example:
-        >>> from fusionbench.evaluation.stack_sets import is_stack_source
-        >>> is_stack_source("lytro"), is_stack_source("tno")
-        (True, False)
-    """
-    return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_stack")
 
 
 def stored_stacks(what: str, views: Views) -> Path | None:

@@ -7,7 +7,7 @@ track for it with the entry-point group ``fusionbench.tracks``, and records of p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from fusionbench.core.registry import Registry
@@ -127,13 +127,89 @@ class RobustPairsTrack(PairsTrack):
         return self.title
 
 
+class StackTrack(PairsTrack):
+    """Stacks of pictures of one scene: metrics of the fused picture, with or without a truth, of some evaluator."""
+
+    title = "stacks"
+    needs = frozenset({"pair", "fused", "target"})
+    public_targets = True  # sharp pictures, and the middle exposure, are what a recipe starts from
+    ranked_by = None
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.data.recipes import list_recipes, load_recipe
+        from fusionbench.sources import is_stack_source
+
+        if is_stack_source(dataset):
+            return ("",)
+        if dataset not in list_recipes():
+            return None
+        views = getattr(load_recipe(dataset), "views", None)
+        stacked = views is not None and (views.focus is not None or views.exposure is not None)
+        return ("",) if stacked else None
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no set of stacks that is known here", "see `fusionbench list sources`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        return "stacks have no columns", f"write {metric!r}; `dialect` says whose definition it is"
+
+    def dialect_problems(self, dialect: str | None) -> list[RuleAndRemedy]:
+        if dialect is not None:
+            return []
+        fix = f'name the evaluator ({", ".join(DIALECTS)}), or say "{UNNAMED}" where the paper does not'
+        return [("the numbers of stacks need a dialect", fix)]
+
+
+class ProbeTrack(Track):
+    """Labelled pairs under the downstream probe: ``metric@class``, and the means over classes."""
+
+    title = "labelled pairs"
+    needs = frozenset()  # its scores are of whole sets and no registered metrics
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.sources import SOURCES
+
+        source = SOURCES.get(dataset) if dataset in SOURCES.names() else None
+        named = getattr(source, "NAMED", getattr(source, "classes", None))
+        return ("", *named.values()) if isinstance(named, Mapping) else None
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no set of labelled pairs that is known here", "see `fusionbench list sources`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        return f"no class {column!r}", f"write {metric!r} or one of {', '.join(f'{metric}@{c}' for c in columns[1:])}"
+
+
+class DetectionTrack(Track):
+    """Pairs with boxes under the detection protocol: ``map50``, and ``ap50@class``."""
+
+    title = "pairs with boxes"
+    needs = frozenset()  # its scores are of whole sets and no registered metrics
+
+    def columns(self, dataset: str) -> Sequence[str] | None:
+        from fusionbench.sources import SOURCES
+
+        named = getattr(SOURCES.get(dataset), "CLASSES", None) if dataset in SOURCES.names() else None
+        return ("", *(str(name).lower() for name in named)) if named else None
+
+    def unknown(self, dataset: str) -> RuleAndRemedy:
+        return f"{dataset!r} is no set of pairs with boxes that is known here", "see `fusionbench list sources`"
+
+    def other_column(self, metric: str, column: str, columns: Sequence[str]) -> RuleAndRemedy:
+        return f"no class {column!r}", f"write map50, or one of {', '.join(f'ap50@{c}' for c in columns[1:])}"
+
+
 TRACKS: Registry[type[Track]] = Registry(
     "track",
     "fusionbench.tracks",
     {
+        "detection": "fusionbench.results.tracks:DetectionTrack",
         "masked": "fusionbench.results.tracks:MaskedTrack",
+        "multi-exposure": "fusionbench.results.tracks:StackTrack",
+        "multi-focus": "fusionbench.results.tracks:StackTrack",
         "pairs": "fusionbench.results.tracks:PairsTrack",
         "pairs-robust": "fusionbench.results.tracks:RobustPairsTrack",
+        "probe": "fusionbench.results.tracks:ProbeTrack",
     },
     see="fusionbench list protocols",
 )

@@ -24,11 +24,18 @@ SOURCES: Registry[type[Source]] = Registry(
         "real-mff": "fusionbench.sources.stacks:RealMff",
         "stacks": "fusionbench.sources.stacks:Stacks",
         "harvard": "fusionbench.sources.pairs:Harvard",
+        "labelled-pairs": "fusionbench.sources.labelled_pairs:LabelledPairs",
+        "llvip-detection": "fusionbench.sources.box_pairs:LlvipDetection",
+        "m3fd-detection": "fusionbench.sources.box_pairs:M3fdDetection",
+        "yolo-pairs": "fusionbench.sources.box_pairs:YoloPairs",
         "llvip": "fusionbench.sources.pairs:Llvip",
         "m3fd": "fusionbench.sources.pairs:M3fd",
         "msrs": "fusionbench.sources.pairs:Msrs",
+        "msrs-half": "fusionbench.sources.labelled_pairs:MsrsHalf",
+        "msrs-labelled": "fusionbench.sources.labelled_pairs:MsrsLabelled",
         "pairs": "fusionbench.sources.pairs:Pairs",
         "pairs-demo": "fusionbench.sources.pairs:PairsDemo",
+        "probe-demo": "fusionbench.sources.labelled_pairs:ProbeDemo",
         "roadscene": "fusionbench.sources.pairs:RoadScene",
         "tno": "fusionbench.sources.pairs:Tno",
         "vifb": "fusionbench.sources.pairs:Vifb",
@@ -41,3 +48,14 @@ SOURCES: Registry[type[Source]] = Registry(
 def is_pair_source(name: str) -> bool:
     """Whether ``name`` is a registered source of pairs."""
     return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_pairs")
+
+
+def is_stack_source(name: str) -> bool:
+    """Whether ``name`` is a registered source of stacks.
+
+    Example:
+        >>> from fusionbench.sources import is_stack_source
+        >>> is_stack_source("lytro"), is_stack_source("tno")
+        (True, False)
+    """
+    return name in SOURCES.names() and hasattr(SOURCES.get(name), "read_stack")

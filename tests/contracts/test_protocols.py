@@ -29,17 +29,23 @@ EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "proto
 class Case:
     """What a protocol opens (None: FusionDigits, which is built), a model to score, other values of its options.
 
-    ``few``: options with which a model is scored, where the defaults would take long.
+    ``needs``: the package that measuring needs, and which may not be installed here; ``few``: options with which a
+    model is scored, where the defaults would take long.
     """
 
     data: str | None
     model: str
     options: dict[str, Any]
     claimed: bool = True
+    needs: str | None = None
     few: dict[str, Any] = field(default_factory=dict)
 
 
+TRAINED = {"detector": "resnet50", "steps": 1, "batch": 1, "rate": 0.1, "seeds": 2, "parts": (1, 0, 1), "colour": False}
 CASES = {
+    "detection/1": Case(
+        "probe-demo", "average", TRAINED, claimed=False, needs="torchvision", few={"steps": 1, "batch": 1}
+    ),
     "masked/1": Case(None, "max-view", {"draws": 3, "seed": 1, "paper_batch": 2}),
     "pairs/1": Case("pairs-demo", "average", {"stretch": True}),
     "multi-focus/1": Case("recipe:multi-focus", "average", {}),
@@ -51,6 +57,12 @@ CASES = {
         {"families": ["shift/1"], "severities": [2], "metrics": ["qabf"], "seen": [], "seed": 1},
         claimed=False,
         few={"families": ["shift/1", "haze/1"], "severities": [3]},
+    ),
+    "probe/1": Case(
+        "probe-demo",
+        "average",
+        {"classes": ("car",), "folds": 2, "colour": False} | {"unet": 5, "unet_seeds": 2},
+        claimed=False,
     ),
 }
 NAMES = [*PROTOCOLS.names(), "soft-halves/1"]
@@ -132,6 +144,8 @@ def test_a_limit_scores_the_first_images_only(protocol: BaseProtocol, data: str)
 
 
 def test_a_model_is_scored_saved_and_found_again(name: str, protocol: BaseProtocol, data: str, tmp_path: Path) -> None:
+    if (needs := CASES[name].needs) is not None:
+        pytest.importorskip(needs)
     options = protocol.options(limit=2, **CASES[name].few)
     opened = protocol.open(data, options)
     model = create_model(CASES[name].model, protocol.spec(opened))

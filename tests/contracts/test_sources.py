@@ -33,9 +33,17 @@ FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "folder": lambda folder, _: folders.mixed(folder),
     "digits": None,
     "harvard": lambda folder, _: folders.pairs(folder, "MRI_CT/CT", "MRI_CT/MRI"),
+    "labelled-pairs": lambda folder, _: folders.labelled(folder),
+    "llvip-detection": lambda folder, _: folders.boxed(
+        folder, "infrared/test", "visible/test", "Annotations", "person"
+    ),
+    "m3fd-detection": lambda folder, _: folders.boxed(folder, "Ir", "Vis", "Annotation", "People"),
+    "yolo-pairs": lambda folder, _: folders.yolo(folder),
     "llvip": lambda folder, _: folders.pairs(folder, "infrared/test", "visible/test"),
     "m3fd": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "msrs": lambda folder, _: folders.pairs(folder, "test/ir", "test/vi"),
+    "msrs-half": lambda folder, _: folders.labelled(folder),
+    "msrs-labelled": lambda folder, _: folders.labelled(folder / "test", "Segmentation_labels").parent,
     "pairs": lambda folder, _: folders.pairs(folder, "a", "b"),
     "roadscene": lambda folder, _: folders.pairs(folder, "ir", "vi"),
     "tno": lambda folder, _: folders.pairs(folder, "ir", "vi"),
@@ -47,6 +55,7 @@ FOLDERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Path] | None] = {
     "stacks": lambda folder, _: folders.stacks(folder, "."),
     "scenes-demo": None,
     "pairs-demo": None,
+    "probe-demo": None,
     "mnist": write_mnist,
     "tless": lambda folder, _: folders.tless(folder),
 }
@@ -128,6 +137,7 @@ def test_every_image_file_has_a_name(source: Source) -> None:
             "fusiontless-release",
             "pairs-demo",
             "scenes-demo",
+            "probe-demo",
         )  # one file, or none
         return
     for split in source.splits:

@@ -25,7 +25,8 @@ def test_names_of_a_kind() -> None:
     assert set(catalogue.list_names("suites")) == {path.stem for path in (ROOT / "benchmarks").glob("*.toml")}
     recipes = {path.stem.partition("@")[0] for path in (ROOT / "datasets_recipes").glob("*.toml")}
     assert set(catalogue.list_names("recipes")) == recipes
-    assert catalogue.list_names("protocols") == ["masked/1", "multi-exposure/1", "multi-focus/1", "pairs/1"]
+    ours = ["detection/1", "masked/1", "multi-exposure/1", "multi-focus/1", "pairs-robust/1", "pairs/1", "probe/1"]
+    assert catalogue.list_names("protocols") == ours
 
 
 def test_a_card_of_a_metric_is_its_record_and_can_be_json() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import UsageError
-from fusionbench.evaluation.stack_sets import is_stack_source, open_stacks, stored_stacks
+from fusionbench.evaluation.stack_sets import open_stacks, stored_stacks
+from fusionbench.sources import is_stack_source
 from tests.helpers.stacks import small_stacks
 from tests.sources import folders
 

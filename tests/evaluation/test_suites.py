@@ -11,10 +11,10 @@ import pytest
 from fusionbench.cli.quickstart_steps import quickstart
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.data.recipes import list_recipes, load_recipe, recipe_versions
-from fusionbench.evaluation.stack_sets import is_stack_source
+from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.suites import list_suites, load_suite, run_folder, run_suite
 from fusionbench.models import MODELS
-from fusionbench.sources import SOURCES
+from fusionbench.sources import SOURCES, is_stack_source
 
 SMALL = """
 format = "fusionbench.suite/1"
@@ -44,7 +44,9 @@ seeds = [1, 2]
 def test_shipped_suites_name_things_that_exist(name: str) -> None:
     suite = load_suite(name)
     of_stacks = suite.protocol.name.startswith("multi-")  # a recipe of stacks, or a source of them
-    pairs = suite.protocol.name in ("pairs/1", "pairs-robust/1") or (of_stacks and is_stack_source(suite.dataset))
+    pairs = not PROTOCOLS.get(suite.protocol.name).trains_on_dataset and not (
+        of_stacks and not is_stack_source(suite.dataset)
+    )
     known = (
         SOURCES.names()
         if pairs

@@ -79,6 +79,7 @@ def saved(
     family: Literal["trivial", "classical", "model"] = "model",
     cut: bool = False,
     dataset: Mapping[str, Any] | None = None,
+    protocol: Mapping[str, Any] | None = None,
 ) -> Path:
     """Save a result with exactly these per-image values by score key, the rows in the order of ``ids``."""
     n = len(next(iter(values.values())))
@@ -92,7 +93,7 @@ def saved(
             | {"ids_sha256": "e" * 64}
             | dict(dataset or {})
         ),
-        protocol=schema.ProtocolIdentity(name="pairs", version="1", seed=0),
+        protocol=schema.ProtocolIdentity(**{"name": "pairs", "version": "1", "seed": 0} | dict(protocol or {})),
         metrics=dict.fromkeys((key.partition("@")[0] for key in values), "1"),
         training=None if family == "trivial" else training,
     )

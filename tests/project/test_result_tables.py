@@ -116,6 +116,34 @@ def test_agreement_is_of_the_rows_that_have_both(tool: ModuleType, tmp_path: Pat
     assert sf_row[:3] == ["SF", "0.50", "−0.50"]
 
 
+def probe_rows(root: Path, folder: str, rows: dict[str, list[float]]) -> None:
+    """Rows of the probe with these values of persons, and of persons in colour 0.1 more, scene by scene."""
+    for name, values in rows.items():
+        table = {"ap@person": values, "ap_colour@person": [value + 0.1 for value in values]}
+        protocol = {"name": "probe", "params": {"classes": ["person"]}}
+        saved(root / folder, name, table, family="classical", protocol=protocol)
+
+
+def test_the_probe_has_references_first_and_losses_paired_by_scene(tool: ModuleType, tmp_path: Path) -> None:
+    rows = {"copy-a": [0.4, 0.6, 0.5], "stack": [0.5, 0.7, 0.6], "copy-b": [0.1, 0.1, 0.1]}
+    probe_rows(tmp_path, "set", rows | {"weak": [0.1, 0.3, 0.2], "strong": [0.3, 0.5, 0.4]})
+    found = cells(tool.written(page("probe set"), tmp_path))
+    assert [row[0] for row in found[2:]] == ["copy-a", "copy-b", "stack", "strong", "weak"]
+    # a standard deviation of 0.1 over three scenes: 4.303 · 0.1 / √3
+    assert found[2][1] == "0.500 ± 0.248" and found[2][2].startswith("0.600")
+    head, _, infrared, *_, weak = cells(tool.written(page("losses set person"), tmp_path))
+    assert head[0] == "person" and infrared[1] == ""
+    assert weak[1:3] == ["−0.300 ± 0.000", "−0.400 ± 0.000"] and weak[3].startswith("−0.200")
+
+
+def test_order_is_a_rank_correlation_over_rows_in_both(tool: ModuleType, tmp_path: Path) -> None:
+    probe_rows(tmp_path, "set", {"copy-a": [0.9] * 3, "one": [0.1] * 3, "two": [0.2] * 3, "three": [0.3] * 3})
+    for name, en in (("copy-a", 0.0), ("one", 3.0), ("two", 2.0), ("three", 1.0), ("elsewhere", 9.0)):
+        saved(tmp_path / "other", name, {"en": [en, en], "sd": [-en, -en]}, family="classical")
+    head, _, row = cells(tool.written(page("order set person other"), tmp_path))
+    assert head[:3] == ["3 rows", "EN", "SD"] and row[:4] == ["AP person", "−1.00", "+1.00", "–"]
+
+
 def test_check_writes_nothing(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

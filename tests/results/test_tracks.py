@@ -10,11 +10,11 @@ import pytest
 
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.results.published import accept_record, read_published
-from fusionbench.results.tracks import TRACKS, MaskedTrack, PairsTrack, RuleAndRemedy, Track
+from fusionbench.results.tracks import TRACKS, MaskedTrack, PairsTrack, RuleAndRemedy, StackTrack, Track
 
 
 def test_every_protocol_of_ours_has_a_track_and_every_track_a_protocol() -> None:
-    ours = {"masked", "pairs", "pairs-robust"}
+    ours = {"detection", "masked", "multi-exposure", "multi-focus", "pairs", "pairs-robust", "probe"}
     assert {name.partition("/")[0] for name in PROTOCOLS.names() if not PROTOCOLS.is_plugin(name)} == ours
     assert {name for name in TRACKS.names() if not TRACKS.is_plugin(name)} == ours
     assert not MaskedTrack.needs & PairsTrack.needs, "a metric is of one track"
@@ -50,10 +50,17 @@ def test_messages_name_what_can_be_written() -> None:
     assert PairsTrack().dialect_problems("cddfuse") == [] and "unnamed" in PairsTrack().dialect_problems(None)[0][1]
 
 
-class MultiFocus(Track):
+def test_stacks_are_those_of_their_sources_and_recipes() -> None:
+    assert {name for name in TRACKS.names() if TRACKS.get(name) is StackTrack} == {"multi-focus", "multi-exposure"}
+    known = {name: StackTrack().columns(name) for name in ("lytro", "mefb", "multi-focus-demo", "tno", "fusionmnist")}
+    assert known == {"lytro": ("",), "mefb": ("",), "multi-focus-demo": ("",), "tno": None, "fusionmnist": None}
+    assert StackTrack().dialect_problems(None) and not StackTrack().dialect_problems("cddfuse")
+
+
+class SoftHalves(Track):
     """As another package would write it: two columns, metrics against a target."""
 
-    title = "multi-focus sets"
+    title = "halved sets"
     needs = frozenset({"target"})
 
     def columns(self, dataset: str) -> Sequence[str] | None:
@@ -76,10 +83,10 @@ def record(track: str, dataset: str, key: str) -> str:
 
 def test_a_track_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
-    path.write_text(record("multi-focus", "lytro", "psnr_target@near"))
+    path.write_text(record("soft-halves", "lytro", "psnr_target@near"))
     (problem,) = read_published(path)[1]
-    assert "there is no track 'multi-focus'" in str(problem) and "masked, pairs" in str(problem)
-    monkeypatch.setitem(TRACKS._objects, "multi-focus", MultiFocus)
+    assert "there is no track 'soft-halves'" in str(problem) and "masked, multi-exposure" in str(problem)
+    monkeypatch.setitem(TRACKS._objects, "soft-halves", SoftHalves)
     assert read_published(path)[1] == []
     (folder,) = accept_record(path, tmp_path / "results")
     assert '"psnr_target@near"' in (folder / "result.json").read_text()
@@ -88,8 +95,8 @@ def test_a_track_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("lytro", "psnr_target@1", "no column '1'"),
         ("lytro", "psnr_target", "write near or far"),
     ):
-        path.write_text(record("multi-focus", dataset, key))
+        path.write_text(record("soft-halves", dataset, key))
         (problem,) = read_published(path)[1]
         assert said in str(problem)
-    path.write_text(record("multi-focus", "lytro", "psnr_target@near").replace("psnr_target", "vif"))
-    assert "no metric of multi-focus sets" in str(read_published(path)[1][0])
+    path.write_text(record("soft-halves", "lytro", "psnr_target@near").replace("psnr_target", "vif"))
+    assert "no metric of halved sets" in str(read_published(path)[1][0])

@@ -144,3 +144,35 @@ def scenes(root: Path) -> Path:
             save(root / name / file, picture(number, 24, 32) // level)
         (root / name / "ev.txt").write_text("-2 0")
     return root
+
+
+def labelled(root: Path, labels: str = "labels") -> Path:
+    """Three grey pairs of 24×32 pixels with maps of three classes, as in MSRS."""
+    for number in range(1, 4):
+        label = np.zeros((24, 32), np.uint8)
+        label[4:10, 4 + number : 12], label[12:20, 10:14] = 1, 2
+        for folder, image in (("ir", label * 90), ("vi", label * 40 + number), (labels, label)):
+            save(root / folder / f"{number * 100:04d}.png" if number > 1 else root / folder / "0001.png", image)
+    return root
+
+
+def boxed(root: Path, a: str, b: str, annotations: str, name: str) -> Path:
+    """Three pairs of 24×32 pixels with a box each, as VOC writes it."""
+    pairs(root, a, b)
+    for place, path in enumerate(sorted((root / a).glob("*.png"))):
+        height, width = np.array(Image.open(path)).shape[:2]
+        sides = f"<xmin>{place}</xmin><ymin>2</ymin><xmax>{place + 5}</xmax><ymax>9</ymax>"
+        size = f"<size><width>{width}</width><height>{height}</height></size>"
+        text = f"<annotation>{size}<object><name>{name}</name><bndbox>{sides}</bndbox></object></annotation>"
+        (root / annotations).mkdir(exist_ok=True)
+        (root / annotations / f"{path.stem}.xml").write_text(text)
+    return root
+
+
+def yolo(root: Path) -> Path:
+    """Pairs with YOLO's text files beside them, one of which is missing, as there where nothing is to be seen."""
+    pairs(root, "ir", "vi")
+    (root / "labels").mkdir()
+    (root / "classes.txt").write_text("person\ncar\n")
+    (root / "labels" / f"{min(path.stem for path in (root / 'ir').iterdir())}.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    return root

@@ -20,11 +20,13 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
     "protocol",
     "fusionbench.protocols",
     {
+        "detection/1": "fusionbench.evaluation.protocols.detection:PROTOCOL",
         "masked/1": "fusionbench.evaluation.protocols.masked:PROTOCOL",
         "multi-exposure/1": "fusionbench.evaluation.protocols.multi_exposure:PROTOCOL",
         "multi-focus/1": "fusionbench.evaluation.protocols.multi_focus:PROTOCOL",
         "pairs/1": "fusionbench.evaluation.protocols.pairs:PROTOCOL",
         "pairs-robust/1": "fusionbench.evaluation.protocols.pairs_robust:PROTOCOL",
+        "probe/1": "fusionbench.evaluation.protocols.probe:PROTOCOL",
     },
     see="fusionbench list protocols",
     accepts=lambda found: (
@@ -36,15 +38,19 @@ DEFAULT = "masked/1"  # of suites that name none, and of data that no other prot
 
 
 def protocol_order() -> list[str]:
-    """Names of all protocols in the order in which they are asked: built-in ones first, ``pairs/1`` before
-    ``pairs-robust/1``.
+    """Names of all protocols in the order in which they are asked and named in messages: the two oldest, other built-in
+    ones, those of other packages.
 
     Example:
         >>> from fusionbench.evaluation.protocols import protocol_order
         >>> protocol_order()[:2]
         ['masked/1', 'pairs/1']
     """
-    return sorted(PROTOCOLS.names(), key=lambda name: (PROTOCOLS.is_plugin(name), name.partition("/")))
+    return sorted(PROTOCOLS.names(), key=_age)
+
+
+def _age(name: str) -> tuple[bool, bool, tuple[str, str, str]]:
+    return PROTOCOLS.is_plugin(name), name not in (DEFAULT, "pairs/1"), name.partition("/")
 
 
 def find_protocol(name: str) -> BaseProtocol:

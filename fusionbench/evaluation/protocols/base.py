@@ -78,6 +78,9 @@ class BaseProtocol(ABC):
             ``evaluate`` under this protocol, by default ``--its-name``.
         seeded_views: whether it scores views that a recipe makes from a seed, of which rounds with a secret seed can
             be made.
+        counted: what a result has one value for.
+        fewest: how many of these can be scored alone.
+        references: rows of its own that every suite has after those that it names, see :meth:`reference`.
         scores_functions: whether a method may be a plain function of two images that returns the fused one.
         lacks: why options of other protocols make no sense here: "NAME <lacks>: leave out --that".
         no_images: the same of a folder of fused images, where the protocol cannot score one.
@@ -104,6 +107,9 @@ class BaseProtocol(ABC):
     trains_on_dataset: ClassVar[bool] = False
     seeded_views: ClassVar[bool] = False
     scores_functions: ClassVar[bool] = False
+    references: ClassVar[tuple[str, ...]] = ()
+    counted: ClassVar[str] = "images"
+    fewest: ClassVar[int] = 1
 
     @property
     def key(self) -> str:
@@ -178,6 +184,10 @@ class BaseProtocol(ABC):
         from fusionbench.models import MODELS
 
         return MODELS.get(row.name)(self.spec(data), **row.model_parameters)
+
+    def reference(self, name: str, data: Any) -> Model:
+        """The model object of one of ``references``: what only this protocol can score, beside a suite's models."""
+        raise NotImplementedError(f"{self.key} has no reference {name!r}")
 
     def evaluate(
         self,

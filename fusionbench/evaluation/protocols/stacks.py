@@ -56,7 +56,7 @@ class StackProtocol(SimpleProtocol):
         self, suite: Suite, *, data_root: Path, source_dir: Path | None = None, strict: bool = False
     ) -> StackSet:
         """The data set of the suite's recipe, built when missing; or the source that it names."""
-        from fusionbench.evaluation.stack_sets import is_stack_source
+        from fusionbench.sources import is_stack_source
 
         if is_stack_source(suite.dataset):
             return self.open(suite.dataset, suite.protocol, split=suite.split, source_dir=source_dir, strict=strict)

@@ -14,6 +14,7 @@ import msgspec
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.interfaces import is_trainable
 from fusionbench.core.types import ImageSpec
+from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.evaluation.reproduction.find_data import find_dataset, pair_source_of, same_record
 from fusionbench.evaluation.reproduction.foreign import Isolation, check_can_be_built
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError
@@ -61,6 +62,11 @@ def find_model(
     """
     identity = result.identity
     name, version = identity.model.name, identity.model.version
+    protocol = known_protocol(f"{identity.protocol.name}/{identity.protocol.version}")
+    if protocol is not None and name in protocol.references and identity.training is None:
+        reference = protocol.reference(name, data)
+        if reference.version == version:
+            return FoundModel(reference, params=identity.model.params)
     if name not in MODELS.names():
         raise NotReproducibleError(
             "model",

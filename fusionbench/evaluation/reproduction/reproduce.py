@@ -203,7 +203,7 @@ class _Workshop:
         retrained = model is not None and model.trained and wanted.training is not None and bool(wanted.training.steps)
         found.retrained = retrained
         with _silence():  # what there is to say is said when all images are scored
-            trial, _ = make(self._first(protocol, options, data, 1, wanted))
+            trial, _ = make(self._first(protocol, options, data, protocol.fewest, wanted))
         others = check_identity(trial.identity, wanted)  # before hours are spent on all images
         if others and not retrained:
             raise NotReproducibleError(

@@ -106,11 +106,13 @@ def test_the_listings_name_it_and_where_it_is_from(place: Path, capsys: pytest.C
     code, out, _ = run(capsys, "list", "protocols", "--json")
     cards = {card["name"]: card for card in json.loads(out)}
     assert code == 0 and list(cards) == [
+        "detection/1",
         "masked/1",
         "multi-exposure/1",
         "multi-focus/1",
         "pairs-robust/1",
         "pairs/1",
+        "probe/1",
         "soft-halves/1",
     ]
     assert cards["soft-halves/1"]["origin"] == "my-focus 0.1.0"
