@@ -360,12 +360,8 @@ def _sheet_caption(name: str, benchmark: Benchmark) -> str:
 
 def _weighable(benchmark: Benchmark) -> list[Column]:
     """The columns whose ranks readers may weigh: those that at least two ranked rows have."""
-    rows = benchmark.kind("ranked")
-    return [
-        column
-        for column in ranking_columns(benchmark)
-        if sum(row.cells[column.key].value is not None for row in rows) > 1
-    ]
+    rows, columns = benchmark.kind("ranked"), ranking_columns(benchmark)
+    return [column for column in columns if sum(row.cells[column.key].value is not None for row in rows) > 1]
 
 
 def _write(out: Path, files: Files, index: Callable[[dict[str, str]], BoardIndex]) -> bytes:
