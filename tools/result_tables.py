@@ -18,6 +18,8 @@ A page asks for a table by a comment, and what stands between it and the end mar
 * ``masked FOLDER``: NLL in nats and MSE_min (1e-2) for each number of views, means over the runs of a
   model and the standard deviation of a run's average.
 * ``stacks FOLDER psnr_target,...``: means of the metrics named, the row with the best first one on top.
+* ``robust FOLDER``: under damage: the number and its parts by metric, Qabf on clean pairs and over all conditions against
+  clean and against degraded sources; ``families FOLDER`` the parts by family.
 * ``probe FOLDER``: the downstream probe: average precision of each class over scenes with 95 % intervals, grey and in
   colour; references first, the others by the first class.
 * ``losses FOLDER CLASS``: the average precision of a class less that of infrared and less that of both sources as
@@ -111,6 +113,41 @@ def stacks(results: Path, folder: str, columns: str) -> str:
     digits = {name: 1 if get_metric(name).unit in ("dB", "grey levels", "grey levels/pixel") else 3 for name in names}
     rows = ([result.title, *(number(result, name, digits[name]) for name in names)] for result in found)
     return lines(["", *heads], rows)
+
+
+def by_robustness(results: Path, folder: str) -> list[Result]:
+    """Results of degraded pairs, the most robust first."""
+    return sorted(load_folder(results / folder), key=lambda result: -mean_of(result, "robustness"))
+
+
+def robust(results: Path, folder: str) -> str:
+    keys = (
+        "robustness",
+        *(f"robustness@{name}" for name in ("qabf", "vif", "ssim")),
+        "qabf@clean",
+        "qabf",
+        "qabf_seen@all",
+    )
+    heads = (
+        "kept under damage",
+        "Qabf kept",
+        "VIF kept",
+        "SSIM kept",
+        "Qabf, clean pair",
+        "under damage",
+        "as the field sees it",
+    )
+    rows = ([result.title, *(number(result, key, 3) for key in keys)] for result in by_robustness(results, folder))
+    return lines(["", *heads], rows)
+
+
+def families(results: Path, folder: str) -> str:
+    found = by_robustness(results, folder)
+    names = [key.partition("@")[2] for key in found[0].scores if key.startswith("robustness@") and "/" in key]
+    rows = (
+        [result.title, *(f"{100 * mean_of(result, f'robustness@{name}'):.0f}" for name in names)] for result in found
+    )
+    return lines(["", *(name.partition("/")[0] for name in names)], rows)
 
 
 def leaders(results: Path, *folders: str) -> str:
@@ -287,6 +324,8 @@ MAKERS: dict[str, Callable[..., str]] = {
     "masked": masked,
     "changes": changes,
     "stacks": stacks,
+    "robust": robust,
+    "families": families,
     "probe": probe,
     "losses": losses,
     "order": order,
