@@ -18,8 +18,8 @@ A page asks for a table by a comment, and what stands between it and the end mar
 * ``masked FOLDER``: NLL in nats and MSE_min (1e-2) for each number of views, means over the runs of a
   model and the standard deviation of a run's average.
 * ``stacks FOLDER psnr_target,...``: means of the metrics named, the row with the best first one on top.
-* ``robust FOLDER``: under damage: the number and its parts by metric, Qabf on clean pairs and over all conditions against
-  clean and against degraded sources; ``families FOLDER`` the parts by family.
+* ``robust FOLDER``: under damage: the number and its parts by metric, Qabf on clean pairs and over all conditions
+  against clean and against degraded sources; ``families FOLDER`` the parts by family.
 * ``probe FOLDER``: the downstream probe: average precision of each class over scenes with 95 % intervals, grey and in
   colour; references first, the others by the first class.
 * ``losses FOLDER CLASS``: the average precision of a class less that of infrared and less that of both sources as
