@@ -15,17 +15,17 @@ from fusionbench.models.classical.pyramids import PairRow
 from fusionbench.models.pairs.base import PairModel
 
 
-class Stack(PairRow):
+class BothSources(PairRow):
     """Both sources as two channels; no fused image, and no registered model: only the probe reads it.
 
     Example:
         >>> import torch
         >>> from fusionbench import Batch
         >>> from fusionbench.core.types import ImageSpec
-        >>> from fusionbench.evaluation.probe_references import Stack
+        >>> from fusionbench.evaluation.probe_references import BothSources
         >>> views = torch.tensor([[0.25, 0.0], [0.0, 0.5]]).view(1, 2, 1, 1, 2)
         >>> batch = Batch(None, views, torch.ones(1, 2, dtype=torch.bool), torch.arange(1))
-        >>> Stack(ImageSpec(channels=1, height=1, width=2, views=2)).fuse(batch).shape
+        >>> BothSources(ImageSpec(channels=1, height=1, width=2, views=2)).fuse(batch).shape
         torch.Size([1, 2, 1, 2])
     """
 

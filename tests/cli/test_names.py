@@ -31,7 +31,7 @@ def completed(*words: str) -> list[str]:
         (["score", "--metrics", "en,vi"], {"en,vif", "en,viff", "en,vif_wavelet"}),
         (["score", "--metrics", "vif,vi"], {"vif,viff", "vif,vif_wavelet"}),
         (["generate", "fusionm"], {"fusionmnist"}),
-        (["run", "pairs-"], {"pairs-demo"}),
+        (["run", "pairs-"], {"pairs-demo", "pairs-demo-robust"}),
         (["accept", "x.zip", "--suite", "quick"], {"quickstart"}),
         (["evaluate", "run", "--protocol", "ma"], {"masked/1"}),
         (["compare", "results", "--columns", "psnr_"], {"psnr_target"}),

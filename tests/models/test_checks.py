@@ -154,7 +154,7 @@ def test_rows_of_a_batch() -> None:
 
 
 def test_candidates_use_the_smallest_preset_and_the_data_that_the_model_takes() -> None:
-    masked, pairs = candidate_of(MODELS.get("fcn")), candidate_of(MODELS.get("average"))
+    masked, pairs = candidate_of(MODELS.get("fcn")), candidate_of(MODELS.get("cbf"))
     assert masked.ready[0].shape.channels == MODELS.get("fcn").PRESETS["tiny"].model["channels"] == 4
     assert masked.ready[1].target is not None and masked.ready[0] is masked.ready[0]
     assert pairs.ready[1].target is None and pairs.ready[1].views.shape[1] == 2

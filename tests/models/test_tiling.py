@@ -24,7 +24,8 @@ def models_of_pairs() -> dict[str, torch.nn.Module]:
         cls = MODELS.get(name)
         if not hasattr(cls, "combine"):
             continue
-        found[name] = (smallest(cls) if cls in SMALLEST else create_model(name, SPEC)).eval()
+        less = {"levels": 4} if name == "exposure-fusion" else {}  # nine see 2,000 pixels far, and tiles twice that
+        found[name] = (smallest(cls) if cls in SMALLEST else create_model(name, SPEC, **less)).eval()
     return found
 
 

@@ -35,6 +35,7 @@ PROTOCOLS: Registry[BaseProtocol] = Registry(
     name_of=lambda found: str(found.key),
 )
 DEFAULT = "masked/1"  # of suites that name none, and of data that no other protocol claims
+OLDEST = (DEFAULT, "pairs/1")  # first where protocols are listed or asked in turn
 
 
 def protocol_order() -> list[str]:
@@ -50,7 +51,7 @@ def protocol_order() -> list[str]:
 
 
 def _age(name: str) -> tuple[bool, bool, tuple[str, str, str]]:
-    return PROTOCOLS.is_plugin(name), name not in (DEFAULT, "pairs/1"), name.partition("/")
+    return PROTOCOLS.is_plugin(name), name not in OLDEST, name.partition("/")
 
 
 def find_protocol(name: str) -> BaseProtocol:

@@ -103,9 +103,9 @@ class Detection(SimpleProtocol):
 
     def reference(self, name: str, data: BoxSet) -> Model:
         """``stack``: infrared, visible and their mean as three channels."""
-        from fusionbench.evaluation.probe_references import Stack
+        from fusionbench.evaluation.probe_references import BothSources
 
-        return Stack(self.spec(data))
+        return BothSources(self.spec(data))
 
     def measure(
         self, model: Model, data: BoxSet, options: DetectionOptions

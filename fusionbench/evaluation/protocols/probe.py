@@ -118,9 +118,9 @@ class Probe(SimpleProtocol):
 
     def reference(self, name: str, data: LabelledSet) -> Model:
         """``stack``: both sources as two channels."""
-        from fusionbench.evaluation.probe_references import Stack
+        from fusionbench.evaluation.probe_references import BothSources
 
-        return Stack(self.spec(data))
+        return BothSources(self.spec(data))
 
     def measure(
         self, model: Model, data: LabelledSet, options: ProbeOptions

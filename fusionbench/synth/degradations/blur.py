@@ -47,7 +47,7 @@ class Blur(Degradation):
         if len(discs):
             index = on(discs, views)
             for plane in range(views.shape[1]):
-                out[index, plane] = disc(views[:, plane][index], diameter)
+                out[index, plane] = blur_disc(views[:, plane][index], diameter)
         for sample in np.flatnonzero(moves == 1).tolist():
             out[sample] = line(views[sample], int(angles[sample]), length)
         return Degraded(out)
@@ -75,13 +75,13 @@ def disc_weights(diameter: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(one for one in found if one[2])
 
 
-def disc(planes: Array, diameter: int) -> Array:
+def blur_disc(planes: Array, diameter: int) -> Array:
     """uint8 ``planes`` (n, h, w), each pixel the mean over a disc of ``diameter``/16 pixels around it: uint8.
 
     Example:
         >>> import numpy as np
-        >>> from fusionbench.synth.degradations.blur import disc
-        >>> disc(np.array([[[0, 0, 90, 0, 0]]], np.uint8), 32).tolist()  # the edge goes on above and below
+        >>> from fusionbench.synth.degradations.blur import blur_disc
+        >>> blur_disc(np.array([[[0, 0, 90, 0, 0]]], np.uint8), 32).tolist()  # the edge goes on above and below
         [[[0, 18, 55, 18, 0]]]
     """
     taps = disc_weights(diameter)

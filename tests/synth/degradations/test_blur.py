@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fusionbench.synth.degradations.blur import disc, disc_weights, line
+from fusionbench.synth.degradations.blur import blur_disc, disc_weights, line
 from tests.synth.degradations.levels import textured
 
 
@@ -22,7 +22,7 @@ def test_a_disc_is_an_even_disc(diameter: int) -> None:
     assert np.array_equal(kernel, kernel.T) and np.array_equal(kernel, kernel[::-1])
     plane = textured(1, 21, 34)[0, :1]
     expected = ndimage.correlate(plane[0].astype(float), kernel / kernel.sum(), mode="nearest")
-    assert np.abs(disc(plane, diameter)[0] - expected).max() <= 0.5 + 1e-9
+    assert np.abs(blur_disc(plane, diameter)[0] - expected).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize("length", [16, 40, 48, 104])
