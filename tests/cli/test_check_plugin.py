@@ -37,6 +37,6 @@ def test_checks_find_what_is_wrong(capsys: pytest.CaptureFixture[str], here: Pat
 def test_what_to_check_has_to_be_clear(capsys: pytest.CaptureFixture[str], here: Path) -> None:
     (here / "none.py").write_text("x = 1")
     assert "has no model, metric, source or protocol" in run(capsys, "check", "none.py")[2]
-    both = scaffold("metric", "one")["one.py"] + "\n\nOTHER = METRIC\n"
+    both = scaffold("metric", "doubled")["doubled.py"] + "\n\nOTHER = METRIC\n"
     (here / "both.py").write_text(both)
     assert "name what to check, such as both.py:METRIC or both.py:OTHER" in run(capsys, "check", "both.py")[2]

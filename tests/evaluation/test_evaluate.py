@@ -102,7 +102,7 @@ def test_a_class_in_a_file_is_built(tmp_path: Path) -> None:
 def test_a_file_is_known_no_longer_than_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files with a class of one name, such as two versions of a method, are scored one after the other."""
     monkeypatch.delenv(VARIABLE, raising=False)
-    for name, base in (("one", "CopyA"), ("two", "CopyB")):
+    for name, base in (("version_a", "CopyA"), ("version_b", "CopyB")):
         (tmp_path / f"{name}.py").write_text(
             f"from fusionbench.models.classical.pyramids import {base}\nclass Mine({base}):\n    title = '{name}'\n"
         )
