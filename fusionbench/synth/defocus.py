@@ -26,12 +26,12 @@ from math import isqrt
 
 import numpy as np
 
-from fusionbench.synth import augment as augment_module
 from fusionbench.synth.arrays import Array, arange, cast, clip, in_memory, is_tensor, like, stack, uncompiled
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.ellipses import Ellipses
+from fusionbench.synth.live_views import LiveViews
 from fusionbench.synth.overlay import Overlays, OverlayViews
-from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, stream_key, uint16_outputs, uint64_outputs
+from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, uint16_outputs, uint64_outputs
 
 ID = "defocus/1"
 UNIT = 256  # of depth from one plane of focus to the next, and of a radius in one pixel
@@ -93,7 +93,7 @@ def _along(values: Array, axis: int, index: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class DefocusViews:
+class DefocusViews(LiveViews):
     """Generates the views of a split of a data set.
 
     Attributes:
@@ -138,16 +138,6 @@ class DefocusViews:
         """Number of int16 parameters of one view: the blur, and its layer's (zeros in the first view), or the grid."""
         return 1 + self.depth_fields
 
-    def _key(self, algorithm: str) -> Key:
-        return stream_key(algorithm, self.dataset, self.split, self.seed)
-
-    @uncompiled
-    def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
-        """The targets of a live epoch; in epoch 0 the targets themselves."""
-        if self.live is None:
-            return targets
-        return self.live.apply(self._key(augment_module.ID), targets, samples, epoch)
-
     @cached_property
     def _shapes(self) -> OverlayViews:
         """Pastes white cut-outs, one canvas a layer: what they leave of black is their alpha."""
@@ -159,14 +149,14 @@ class DefocusViews:
     @uncompiled
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, fields)."""
-        key, depth = self._key(ID), self.depth
+        key, depth = self.key(ID), self.depth
         drawn = uint16_outputs(uint64_outputs(key, samples, 1, epoch=epoch))
         blur = cast(bounded(drawn[:, :1], *self.blur), "int16")
         if isinstance(depth, Overlays):
             nearer = self._shapes.params(samples, epoch)
             layers = [nearer[:, layer] for layer in range(self.views - 1)]
         elif isinstance(depth, Ellipses):
-            shapes = self._key(depth.algorithm)
+            shapes = self.key(depth.algorithm)
             layers = [
                 depth.params(shapes, samples, self.height, self.width, view=layer, epoch=epoch).reshape(
                     len(samples), self.depth_fields

@@ -23,10 +23,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from fusionbench.synth import augment as augment_module
 from fusionbench.synth.arrays import Array, cast, in_memory, is_tensor, stack, take, uncompiled
 from fusionbench.synth.augment import Augment
-from fusionbench.synth.random import Key, bounded, stream_key, uint16_outputs, uint64_outputs
+from fusionbench.synth.live_views import LiveViews
+from fusionbench.synth.random import bounded, uint16_outputs, uint64_outputs
 
 ID = "exposure/1"
 QUARTERS = 4  # exposures are whole quarters of a stop
@@ -72,7 +72,7 @@ def curve() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ExposureViews:
+class ExposureViews(LiveViews):
     """Generates the views of a split of a data set, from the shortest exposure to the longest.
 
     Attributes:
@@ -106,16 +106,6 @@ class ExposureViews:
         """One int16 parameter of a view: its EV in quarters."""
         return 1
 
-    def _key(self, algorithm: str) -> Key:
-        return stream_key(algorithm, self.dataset, self.split, self.seed)
-
-    @uncompiled
-    def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
-        """The targets of a live epoch; in epoch 0 the targets themselves."""
-        if self.live is None:
-            return targets
-        return self.live.apply(self._key(augment_module.ID), targets, samples, epoch)
-
     @property
     def offsets(self) -> tuple[int, int]:
         """Smallest and largest size of a sample's offset, in quarters."""
@@ -126,7 +116,7 @@ class ExposureViews:
     @uncompiled
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """EV of the views of ``samples`` (n,), in quarters: int16 (n, V, 1)."""
-        drawn = uint16_outputs(uint64_outputs(self._key(ID), samples, 1, epoch=epoch))
+        drawn = uint16_outputs(uint64_outputs(self.key(ID), samples, 1, epoch=epoch))
         size, sign = bounded(drawn[:, 0], *self.offsets), 2 * bounded(drawn[:, 1], 0, 1) - 1
         middle = (self.views - 1) * self.step // 2
         each = [size * sign + (view * self.step - middle) for view in range(self.views)]

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fusionbench.synth import augment as augment_module
 from fusionbench.synth import kernel
 from fusionbench.synth import noise as noise_module
 from fusionbench.synth.arrays import Array, cast, clip, in_memory, is_tensor, stack, uncompiled
 from fusionbench.synth.augment import Augment
 from fusionbench.synth.ellipses import Ellipses
+from fusionbench.synth.live_views import LiveViews
 from fusionbench.synth.noise import Noise
-from fusionbench.synth.random import Key, stream_key, words_of
+from fusionbench.synth.random import words_of
 
 _CHUNK_BYTES = 1 << 19  # int16 noise of a chunk: with its words and output it stays near a core's L2 cache
 _CHUNK_BYTES_TENSOR = 1 << 26  # on a device large chunks keep it busy; the words take sixteen times as much
 
 
 @dataclass(frozen=True)
-class MaskedViews:
+class MaskedViews(LiveViews):
     """Generates the views of a split of a data set.
 
     Attributes:
@@ -58,20 +58,10 @@ class MaskedViews:
         """Number of int16 parameters of one view."""
         return 4 * self.ellipses.count
 
-    def _key(self, algorithm: str) -> Key:
-        return stream_key(algorithm, self.dataset, self.split, self.seed)
-
-    @uncompiled
-    def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
-        """The targets of a live epoch; in epoch 0 the targets themselves."""
-        if self.live is None:
-            return targets
-        return self.live.apply(self._key(augment_module.ID), targets, samples, epoch)
-
     @uncompiled
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 4·count)."""
-        key = self._key(self.ellipses.algorithm)
+        key = self.key(self.ellipses.algorithm)
         each = [
             self.ellipses.params(key, samples, self.height, self.width, view=view, epoch=epoch)
             for view in range(self.views)
@@ -130,7 +120,7 @@ class MaskedViews:
                 *self.ellipses.run_table(self.width),
                 self.noise is not None,
                 noise_module.scaled(0 if self.noise is None else self.noise.level),
-                *words_of(epoch, *self._key(noise_module.ID)),
+                *words_of(epoch, *self.key(noise_module.ID)),
             )
             return out
         for i in range(0, len(targets), step):
@@ -154,7 +144,7 @@ class MaskedViews:
                 continue
             visible = self._visible(target, masks[:, view])
             values = self.height * self.width * self.channels
-            noise = self.noise.draw(self._key(noise_module.ID), samples, values, view=view, epoch=epoch)
+            noise = self.noise.draw(self.key(noise_module.ID), samples, values, view=view, epoch=epoch)
             noise += visible.reshape(noise.shape)
             np.clip(noise, 0, 255, out=noise)
             out[:, view] = noise.reshape(visible.shape)
@@ -166,7 +156,7 @@ class MaskedViews:
             visible = self._visible(target, masks[:, view])
             if self.noise is not None:
                 values = self.height * self.width * self.channels
-                noise = self.noise.draw(self._key(noise_module.ID), samples, values, view=view, epoch=epoch)
+                noise = self.noise.draw(self.key(noise_module.ID), samples, values, view=view, epoch=epoch)
                 visible = cast(clip(cast(visible, "int16") + noise.reshape(visible.shape), 0, 255), "uint8")
             each.append(visible)
         return stack(each, 1)

@@ -16,8 +16,9 @@ import numpy as np
 from fusionbench.synth import augment, kernel
 from fusionbench.synth.arrays import Array, cast, in_memory, is_tensor, like, stack, uncompiled
 from fusionbench.synth.augment import Augment
+from fusionbench.synth.live_views import LiveViews
 from fusionbench.synth.pasting import LaneBank
-from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, stream_key, uint16_outputs, uint64_outputs
+from fusionbench.synth.random import UINT16_PER_BLOCK, bounded, uint16_outputs, uint64_outputs
 
 ID = "overlay/1"
 FIELDS = ("cutout", "row", "column", "angle", "grow", "flip")  # of one paste; before them a view has their number
@@ -53,7 +54,7 @@ class Overlays:
 
 
 @dataclass(frozen=True, eq=False)
-class OverlayViews:
+class OverlayViews(LiveViews):
     """Generates the views of a split; ``bank`` has its cut-outs, uint8 (m, h, w, C+1).
 
     Example:
@@ -96,17 +97,9 @@ class OverlayViews:
         return result
 
     @uncompiled
-    def augmented(self, targets: Array, samples: Array, epoch: int) -> Array:
-        """The targets of a live epoch."""
-        if self.live is None:
-            return targets
-        key = stream_key(augment.ID, self.dataset, self.split, self.seed)
-        return self.live.apply(key, targets, samples, epoch)
-
-    @uncompiled
     def params(self, samples: Array, epoch: int = 0) -> Array:
         """Parameters of ``samples`` (n,): int16 (n, V, 1 + 6·largest count)."""
-        key, overlays = stream_key(ID, self.dataset, self.split, self.seed), self.overlays
+        key, overlays = self.key(ID), self.overlays
         ranges = (
             (0, len(self.bank) - 1),
             (0, self.height - 1),

@@ -53,7 +53,7 @@ def test_a_view_is_the_target_in_the_mask_plus_noise(maker: MaskedViews) -> None
         mask = mask[..., None] if maker.channels > 1 else mask
         expected = np.where(mask, targets, 0).astype(np.int64)
         if maker.noise:
-            key = maker._key("noise/1")
+            key = maker.key("noise/1")
             drawn = maker.noise.draw(key, samples, targets[0].size, view=view, epoch=2)
             expected = expected + drawn.reshape(expected.shape)
         assert np.array_equal(views[:, view], expected.clip(0, 255))
