@@ -245,6 +245,16 @@ class MFEIF(TwoPhaseModel):
             PAPER_TRAINING,
             "topology of the authors' inference code, 0.371 M parameters, with eq. 3 as printed; trained by our recipe",
         ),
+        "small": Preset(
+            {
+                "widths": [8, 16, 24, 32],
+                "attention_widths": [16, 32, 64],
+                "attention_maps": 32,
+                "critic_widths": [16, 32, 64],
+            },
+            {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-5, "epochs": 4, "batch": 2, "clip": 1.0, "inputs": "all"},
+            "half an hour on a CPU: half the widths, with the paper's losses and both stages",
+        ),
         "tiny": Preset(
             {
                 "widths": [4, 8, 12, 16],
