@@ -10,8 +10,8 @@ bad for its neighbour, and the network learns which steps to take, as learned so
 Öktem, "Solving ill-posed inverse problems using iterative deep neural networks", Inverse Problems 33, 2017). It works
 on 2×2 patches at three scales, and is one network for all steps but for a bias.
 
-``aim="score"`` trains for what tables ask: kept edges, while spread, spatial frequency and SCD exceed the rule's by
-some percent. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that are steeper than both
+``aim="score"`` trains for what tables ask: kept edges, while spread, entropy and spatial frequency exceed the rule's
+by a percent and SCD is not below it. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that are steeper than both
 sources' at the same place, and for halos: slopes at a scale of two pixels where neither source has any. It learns on
 sources with additional noise and is asked for what they are without, so that noise does not become stronger. Network,
 losses and schedule are ours.
@@ -43,6 +43,7 @@ from fusionbench.models.pairs.losses import torch_sobel
 from fusionbench.models.pairs.metric_losses import (
     combined,
     edge_ascent,
+    entropies,
     pooled_frequency,
     pooled_scd,
     pooled_spread,
@@ -74,8 +75,8 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
         steps: how often the network is applied.
         rule: preset of ``gradient-domain`` that is gone on from, before its soft clip and its shadow.
         aim: ``"score"`` or ``"natural"``: what is trained for.
-        more_spread, more_frequency, more_scd: with aim ``score``, by how much the rule's SD (share) and SCD (absolute)
-            are to be exceeded at least, and its SF (share) just so.
+        more_spread, more_entropy, more_scd, more_frequency: with aim ``score``, by how much the rule's SD (share), EN
+            (bits) and SCD are to be exceeded at least, and its SF (share) just so.
         edges: the weight of edges that are not kept.
         steep, halo: with aim ``natural``, the weights of slopes steeper than the steeper source's, and of slopes at a
             scale of two pixels beyond the sum of the sources'.
@@ -93,9 +94,10 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
     steps: Positive = 8
     rule: str = "metrics"
     aim: str = "score"
-    more_spread: float = 0.01
-    more_frequency: float = 0.04
-    more_scd: float = 0.1
+    more_spread: float = 0.008
+    more_frequency: float = 0.01
+    more_scd: float = 0.0
+    more_entropy: float = 0.03
     edges: float = 1.0
     steep: float = 30.0
     halo: float = 1000.0
@@ -106,7 +108,8 @@ class GradientDomainNetConfig(PairConfig, frozen=True, kw_only=True):
         if len(self.widths) != 3:
             raise UsageError(f"{self.model} takes three widths, not {list(self.widths)}")
         check_choice(self.model, rule=(self.rule, GradientDomain.PRESETS), aim=(self.aim, ("score", "natural")))
-        for name in ("more_spread", "more_frequency", "more_scd", "edges", "steep", "halo", "noise"):
+        wishes = ("more_spread", "more_entropy", "more_scd", "more_frequency")
+        for name in (*wishes, "edges", "steep", "halo", "noise"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UsageError(f"{self.model}: {name}={getattr(self, name)} is not at least 0")
         if not 0 <= self.knee <= 0.5:
@@ -144,14 +147,14 @@ class GradientDomainNet(PairModel):
                 "optimizer": "adam",
                 "lr": 2e-3,
                 "lr_min": 1e-5,
-                "epochs": 16,
+                "epochs": 8,
                 "batch": 6,
                 "clip": 1.0,
                 "guard": 10,
                 "ema": 0.999,
                 "inputs": "all",
             },
-            "0.044 M parameters; trained for SD, SF, SCD and Qabf: for tables, not for people",
+            "0.044 M parameters; trained for EN, SD, SF and Qabf: for tables, not for people",
         ),
         "natural": Preset(
             {"rule": "natural", "aim": "natural", "steps": 4, "edges": 0.6},
@@ -286,15 +289,17 @@ class GradientDomainNet(PairModel):
         return (x + send(noise.to(x.dtype), x.device)).clamp(0, 1)
 
     def to_score(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """What the batch lacks of the spread and SCD that are wanted, and how far its spatial frequency is from what is
-        wanted: beyond that it costs SCD, and looks."""
+        """What the batch lacks of the spread, entropy and SCD that are wanted, and how far its spatial frequency is from
+        what is wanted: beyond that it costs SCD, and looks."""
         config = self.config
         frequency_wanted = (1 + config.more_frequency) * pooled_frequency(before)
         scd_wanted = pooled_scd(before, a, b) + config.more_scd
+        entropy_wanted = entropies(before).mean() + config.more_entropy
         return {
-            "spread": 5 * shortfall(pooled_spread(fused), (1 + config.more_spread) * pooled_spread(before)),
-            "frequency": 3 * (pooled_frequency(fused) / frequency_wanted - 1).abs(),
+            "spread": 20 * shortfall(pooled_spread(fused), (1 + config.more_spread) * pooled_spread(before)),
+            "frequency": 5 * (pooled_frequency(fused) / frequency_wanted - 1).abs(),
             "scd": 5 * (scd_wanted - pooled_scd(fused, a, b)).clamp(min=0),
+            "entropy": 2 * (entropy_wanted - entropies(fused).mean()).clamp(min=0),
         }
 
     def to_look(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
