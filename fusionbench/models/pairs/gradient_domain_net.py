@@ -11,10 +11,10 @@ bad for its neighbour, and the network learns which steps to take, as learned so
 on 2×2 patches at three scales, and is one network for all steps but for a bias.
 
 ``aim="score"`` trains for what tables ask: kept edges, while spread, entropy and spatial frequency exceed the rule's
-by a percent and SCD is not below it. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that are steeper than both
-sources' at the same place, and for halos: slopes at a scale of two pixels where neither source has any. It learns on
-sources with additional noise and is asked for what they are without, so that noise does not become stronger. Network,
-losses and schedule are ours.
+by a percent and SCD is not below it. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that
+are steeper than both sources' at the same place, and for halos: slopes at a scale of two pixels where neither source
+has any. It learns on sources with additional noise and is asked for what they are without, so that noise does not
+become stronger. Network, losses and schedule are ours.
 """
 
 from __future__ import annotations
@@ -289,8 +289,8 @@ class GradientDomainNet(PairModel):
         return (x + send(noise.to(x.dtype), x.device)).clamp(0, 1)
 
     def to_score(self, fused: Tensor, before: Tensor, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        """What the batch lacks of the spread, entropy and SCD that are wanted, and how far its spatial frequency is from
-        what is wanted: beyond that it costs SCD, and looks."""
+        """What the batch lacks of the spread, entropy and SCD that are wanted, and how far its spatial frequency is
+        from what is wanted: beyond that it costs SCD, and looks."""
         config = self.config
         frequency_wanted = (1 + config.more_frequency) * pooled_frequency(before)
         scd_wanted = pooled_scd(before, a, b) + config.more_scd

@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import sobel
 from torch import Tensor
 
+from fusionbench.metrics.en import en
 from fusionbench.metrics.qabf import qabf
 from fusionbench.metrics.scd import scd
 from fusionbench.metrics.sd import sd
@@ -46,6 +47,19 @@ def test_one_image_scores_as_its_metrics() -> None:
     assert 255 * metric_losses.pooled_frequency(of).item() == pytest.approx(expected, rel=1e-4)
     assert float(sf(stacks[0])[0]) == pytest.approx(expected, rel=0.03), "the metric divides by all pixels"
     assert float(sd(stacks[0])[0]) == pytest.approx(fused.std(), rel=1e-3)
+
+
+def test_entropies_are_the_metric_but_for_their_smoothing_and_show_the_way_to_more() -> None:
+    stacks = np.stack([*images(2, 120, 90), np.full((120, 90), 7, np.uint8)])
+    stacks[1] //= 3
+    batch = torch.cat([tensor(image) for image in stacks]).requires_grad_()
+    found = metric_losses.entropies(batch)
+    assert found[:2].tolist() == pytest.approx(en(stacks)[:2].tolist(), abs=0.08)
+    assert found[2].item() == pytest.approx(np.log2(5), abs=1e-5), "one level among five"
+    (gradient,) = torch.autograd.grad(found[1], batch)
+    assert (gradient[0] == 0).all() and (gradient[2] == 0).all() and gradient[1].abs().max() > 0
+    better = metric_losses.entropies((batch + 2e-3 * gradient.sign()).detach())
+    assert better[1] > found[1]
 
 
 def half_circle_qabf(fused: np.ndarray, *sources: np.ndarray) -> float:
