@@ -155,7 +155,7 @@ def test_a_wrong_budget_is_told_before_anything_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["fusionmnist-cpu"])
+@pytest.mark.parametrize("name", ["fusionmnist-cpu", "fusioncoil-cpu"])
 def test_results_that_are_kept_are_of_the_data_set_that_their_suite_names(name: str) -> None:
     """Another version of the recipe would be another data set, and they could not be compared with new ones."""
     recipe = load_recipe(load_suite(name).dataset)
