@@ -152,7 +152,7 @@ def table(found: dict[str, Any]) -> str:
     for row in found["rows"]:
         clean, degraded = row["clean"], row["degraded"]
         rewarded = [
-            family.partition("/")[0]
+            family.removesuffix("/1")
             for family, value in zip(found["families"], degraded["families"], strict=True)
             if value is not None and value < 0
         ]
