@@ -90,17 +90,7 @@ def degrade_command(
     from fusionbench.evaluation.degrade_files import degrade_files
 
     if suite is not None:
-        if (
-            families
-            or severities
-            or everything
-            or seed
-            or sheet is not None
-            or range_a
-            or range_b
-            or cutouts
-            or out is None
-        ):
+        if out is None or any((families, severities, everything, seed, sheet, cutouts, range_a, range_b)):
             raise UsageError(
                 "--suite decides what is done to the pairs: it takes A, B, --out, --strict and --force alone"
             )

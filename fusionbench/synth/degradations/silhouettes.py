@@ -76,7 +76,8 @@ def _squared(picture: np.ndarray, mask: np.ndarray, number: int) -> np.ndarray:
     top, left = (side - height) // 2, (side - width) // 2
     whole[top : top + height, left : left + width] = cut
     nearest = (2 * np.arange(SIDE) + 1) * side // (2 * SIDE)
-    return whole[nearest[:, None], nearest[None, :]]
+    squared: np.ndarray = whole[nearest[:, None], nearest[None, :]]
+    return squared
 
 
 def _object(drawn: np.ndarray) -> np.ndarray:
