@@ -96,7 +96,8 @@ class Summary:
         ahead: rows whose mean rank is not separable from the best one, that one first; of a single metric, those that
             may be first. None where there is nothing to rank.
         rows, models: how many are ranked, and of these no trivial ones.
-        leader: the best row by mean rank that is not trivial, ``margins``: metric by metric, to the best trivial row of each.
+        leader: the best row by mean rank that is not trivial, ``margins``: metric by metric, to the best trivial row of
+            each.
     """
 
     kind: Kind

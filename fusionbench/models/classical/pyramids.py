@@ -375,16 +375,29 @@ def smooth(x: Tensor) -> Tensor:
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
     """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
-    height, width = like.shape[-2:]
-    spread, there = like.new_zeros(like.shape), like.new_zeros(1, 1, height, width)
-    spread[..., ::2, ::2], there[..., ::2, ::2] = x, 1.0
-    return smooth(spread) / smooth(there)
+    spread = like.new_zeros(like.shape)
+    spread[..., ::2, ::2] = x
+    # The mask is every second row times every second column, and sums of sixteenths are exact
+    rows, columns = (_second_ones(like, size) for size in like.shape[-2:])
+    return smooth(spread) / (rows.transpose(-1, -2) * columns)
+
+
+def _second_ones(like: Tensor, size: int) -> Tensor:
+    """Every second of ``size`` pixels a one, the others zero, smoothed: (1,1,1,size)."""
+    line = like.new_zeros(1, 1, 1, size)
+    line[..., ::2] = 1.0
+    taps = torch.tensor(_KERNEL, dtype=like.dtype, device=like.device)
+    return F.conv2d(_padded(line, -1, 2), taps.view(1, 1, 1, -1))
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:
     """Correlate (N,1,H,W) with taps along rows and columns; the border is replicated where it cannot be reflected."""
     half = len(taps) // 2
-    for dim, shape, pad in ((-1, (1, 1, 1, -1), (half, half, 0, 0)), (-2, (1, 1, -1, 1), (0, 0, half, half))):
-        x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
-        x = F.conv2d(x, taps.view(shape))
+    for dim, shape in ((-1, (1, 1, 1, -1)), (-2, (1, 1, -1, 1))):
+        x = F.conv2d(_padded(x, dim, half), taps.view(shape))
     return x
+
+
+def _padded(x: Tensor, dim: int, half: int) -> Tensor:
+    pad = (half, half, 0, 0) if dim == -1 else (0, 0, half, half)
+    return F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
