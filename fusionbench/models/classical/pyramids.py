@@ -374,30 +374,35 @@ def smooth(x: Tensor) -> Tensor:
 
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
-    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
-    spread = like.new_zeros(like.shape)
-    spread[..., ::2, ::2] = x
-    # The mask is every second row times every second column, and sums of sixteenths are exact
-    rows, columns = (_second_ones(like, size) for size in like.shape[-2:])
-    return smooth(spread) / (rows.transpose(-1, -2) * columns)
+    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels.
+
+    Rows without a pixel stay zero until columns are smoothed, so that rows are smoothed before they are spread; and the
+    mask is every second row times every second column, whose sums of sixteenths are exact.
+    """
+    taps = torch.tensor(_KERNEL, dtype=x.dtype, device=x.device)
+    wide = like.new_zeros((*x.shape[:-1], like.shape[-1]))
+    wide[..., ::2] = x
+    tall = like.new_zeros(like.shape)
+    tall[..., ::2, :] = _along(wide, taps, -1)
+    rows, columns = (_second_ones(like, size, taps) for size in like.shape[-2:])
+    return _along(tall, taps, -2) / (rows.transpose(-1, -2) * columns)
 
 
-def _second_ones(like: Tensor, size: int) -> Tensor:
+def _second_ones(like: Tensor, size: int, taps: Tensor) -> Tensor:
     """Every second of ``size`` pixels a one, the others zero, smoothed: (1,1,1,size)."""
     line = like.new_zeros(1, 1, 1, size)
     line[..., ::2] = 1.0
-    taps = torch.tensor(_KERNEL, dtype=like.dtype, device=like.device)
-    return F.conv2d(_padded(line, -1, 2), taps.view(1, 1, 1, -1))
+    return _along(line, taps, -1)
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:
-    """Correlate (N,1,H,W) with taps along rows and columns; the border is replicated where it cannot be reflected."""
+    """Correlate (N,1,H,W) with taps along rows and columns."""
+    return _along(_along(x, taps, -1), taps, -2)
+
+
+def _along(x: Tensor, taps: Tensor, dim: int) -> Tensor:
+    """Correlate (N,1,H,W) with taps along an axis; the border is replicated where it cannot be reflected."""
     half = len(taps) // 2
-    for dim, shape in ((-1, (1, 1, 1, -1)), (-2, (1, 1, -1, 1))):
-        x = F.conv2d(_padded(x, dim, half), taps.view(shape))
-    return x
-
-
-def _padded(x: Tensor, dim: int, half: int) -> Tensor:
-    pad = (half, half, 0, 0) if dim == -1 else (0, 0, half, half)
-    return F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
+    pad, shape = ((half, half, 0, 0), (1, 1, 1, -1)) if dim == -1 else ((0, 0, half, half), (1, 1, -1, 1))
+    x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
+    return F.conv2d(x, taps.view(shape))
