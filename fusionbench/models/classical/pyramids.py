@@ -374,25 +374,17 @@ def smooth(x: Tensor) -> Tensor:
 
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
-    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels.
-
-    Rows without a pixel stay zero until columns are smoothed, so that rows are smoothed before they are spread; and the
-    mask is every second row times every second column, whose sums of sixteenths are exact.
-    """
+    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
     taps = torch.tensor(_KERNEL, dtype=x.dtype, device=x.device)
-    wide = like.new_zeros((*x.shape[:-1], like.shape[-1]))
+    wide, tall = like.new_zeros((*x.shape[:-1], like.shape[-1])), like.new_zeros(like.shape)
     wide[..., ::2] = x
-    tall = like.new_zeros(like.shape)
-    tall[..., ::2, :] = _along(wide, taps, -1)
-    rows, columns = (_second_ones(like, size, taps) for size in like.shape[-2:])
-    return _along(tall, taps, -2) / (rows.transpose(-1, -2) * columns)
-
-
-def _second_ones(like: Tensor, size: int, taps: Tensor) -> Tensor:
-    """Every second of ``size`` pixels a one, the others zero, smoothed: (1,1,1,size)."""
-    line = like.new_zeros(1, 1, 1, size)
-    line[..., ::2] = 1.0
-    return _along(line, taps, -1)
+    tall[..., ::2, :] = _along(wide, taps, -1)  # rows without a pixel are zero until columns are smoothed
+    masks = []  # every second row, every second column: of their product sums of sixteenths are exact
+    for size in like.shape[-2:]:
+        line = like.new_zeros(1, 1, 1, size)
+        line[..., ::2] = 1.0
+        masks.append(_along(line, taps, -1))
+    return _along(tall, taps, -2) / (masks[0].transpose(-1, -2) * masks[1])
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:

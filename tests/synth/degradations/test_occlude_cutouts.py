@@ -1,15 +1,14 @@
-"""Cut-outs: where they lie, what they hide, their area, and banks of one's own."""
+"""Cut-outs: where they lie, what they hide, their area, and families with objects of one's own."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import DataError
 from fusionbench.synth.degradations.draws import Draws, between
 from fusionbench.synth.degradations.occlude_cutouts import COUNT, FIELDS, OccludeByCutOuts
 from fusionbench.synth.degradations.run import degrade_by
-from fusionbench.synth.degradations.silhouettes import MOST, SIDE, bank_of, drawn_bank
+from fusionbench.synth.degradations.silhouettes import SIDE, bank_of, drawn_bank
 from fusionbench.synth.random import stream_key
 from tests.synth.degradations.levels import at_level, textured
 
@@ -52,18 +51,6 @@ def test_every_pixel_is_that_of_the_turned_cut_out_in_real_numbers(size: tuple[i
     assert 0 < found.lost.mean() < 0.3 and differ < 0.01
 
 
-def test_the_drawn_objects_are_whole_and_unlike_each_other() -> None:
-    from scipy import ndimage
-
-    bank = drawn_bank()
-    assert not bank.flags.writeable and len({each.tobytes() for each in bank}) == len(bank)
-    for each in bank:
-        _, parts = ndimage.label(each > 0)
-        sizes = np.bincount(ndimage.label(each > 0)[0].reshape(-1))[1:]
-        assert sizes.max() > 0.8 * sizes.sum(), parts  # a hole may cut off a tip
-        assert (each > 0).any(axis=0).sum() == SIDE or (each > 0).any(axis=1).sum() == SIDE
-
-
 def test_a_bank_of_ones_own_has_its_objects_and_a_name_of_its_own() -> None:
     disc = np.hypot(*(np.mgrid[:50, :70] - np.array([20, 30])[:, None, None])) < 15
     picture = np.where(disc, 200, 10).astype(np.uint8)
@@ -80,18 +67,3 @@ def test_a_bank_of_ones_own_has_its_objects_and_a_name_of_its_own() -> None:
     dot[0, 3, 4] = 1  # the smallest that there is, as large as the picture many times over
     made = degrade_by(OccludeByCutOuts(dot), (154,), views, (0, 1), Draws(KEY, np.arange(8), 0, views))
     assert made.views.shape == views.shape
-
-
-@pytest.mark.parametrize(
-    ("pictures", "masks"),
-    [
-        ([], []),
-        ([np.zeros((2, 2), np.uint8)] * (MOST + 1), [np.full((2, 2), 255)] * (MOST + 1)),
-        ([np.zeros((2, 2), np.uint8)], [np.zeros((2, 2))]),
-        ([np.zeros((2, 2), np.uint8)], [np.full((3, 2), 255)]),
-        ([np.zeros((2, 2))], [np.full((2, 2), 255)]),
-    ],
-)
-def test_what_is_no_bank_is_refused(pictures: list[np.ndarray], masks: list[np.ndarray]) -> None:
-    with pytest.raises(DataError, match=r"^[^\n]*$"):
-        bank_of(pictures, masks)
