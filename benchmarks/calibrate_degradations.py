@@ -54,6 +54,7 @@ PATHS: dict[str, tuple[Callable[[float], Level], tuple[float, ...]]] = {
     ),
     "block/1": (lambda x: (round(x),), (90, 75, 55, 38, 25, 16, 10, 6, 3, 1)),
     "occlude/1": (lambda x: (round(256 * x),), (0.02, 0.05, 0.1, 0.17, 0.26, 0.38, 0.55, 0.8)),
+    "occlude/2": (lambda x: (round(256 * x),), (0.02, 0.05, 0.1, 0.17, 0.26, 0.38, 0.55, 0.8)),
     "drop/1": (lambda x: (round(256 * x),), (0.04, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)),
 }
 

@@ -21,10 +21,12 @@ import cv2
 import numpy as np
 
 from fusionbench.synth.degradations import DEGRADATIONS, degrade, list_degradations
+from fusionbench.synth.degradations.silhouettes import drawn_bank
 
 GOAL = 2000
 Pair = np.ndarray
 RNG = np.random.default_rng(0)
+OBJECTS = drawn_bank()
 
 
 def shift(pair: Pair) -> None:
@@ -111,6 +113,18 @@ def occlude(pair: Pair) -> None:
             cv2.ellipse(view, centre, axes, 0, 0, 360, int(RNG.integers(256)), -1)
 
 
+def cut_outs(pair: Pair) -> None:
+    height, width = pair[0].shape
+    for view in pair:
+        for _ in range(3):
+            thing = OBJECTS[int(RNG.integers(len(OBJECTS)))]
+            turn = cv2.getRotationMatrix2D((127.5, 127.5), RNG.uniform(0, 360), 0.08)
+            turn[:, 2] += [RNG.integers(width) - 127.5, RNG.integers(height) - 127.5]
+            shade = cv2.warpAffine(thing, turn, (width, height), flags=cv2.INTER_NEAREST)
+            dark, light = RNG.integers(0, 256, 2)
+            view[shade > 0] = (dark + shade[shade > 0] / 255 * (light - dark)).astype(np.uint8)
+
+
 def drop(pair: Pair) -> None:
     pair[int(RNG.integers(2)), -pair.shape[1] // 4 :] = 0
 
@@ -129,6 +143,7 @@ PEERS: dict[str, Callable[[Pair], None]] = {
     "rain/1": rain,
     "block/1": block,
     "occlude/1": occlude,
+    "occlude/2": cut_outs,
     "drop/1": drop,
 }
 

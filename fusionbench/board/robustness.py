@@ -214,7 +214,7 @@ def _about(family: str) -> tuple[str, str]:
     from fusionbench.synth.degradations import DEGRADATIONS
 
     known = family in DEGRADATIONS.names()
-    return family.partition("/")[0], DEGRADATIONS.get(family).about if known else family_title(family)
+    return family.removesuffix("/1"), DEGRADATIONS.get(family).about if known else family_title(family)
 
 
 def _views(metrics: Sequence[str], seen: Sequence[str], labels: Mapping[str, str]) -> list[DamageView]:

@@ -96,7 +96,8 @@ class Summary:
         ahead: rows whose mean rank is not separable from the best one, that one first; of a single metric, those that
             may be first. None where there is nothing to rank.
         rows, models: how many are ranked, and of these no trivial ones.
-        leader: the best of them that is no trivial row, ``margins``: metric by metric, to the best trivial row of each.
+        leader: the best row by mean rank that is not trivial, ``margins``: metric by metric, to the best trivial row of
+            each.
     """
 
     kind: Kind
@@ -168,11 +169,12 @@ def _summary(benchmark: Benchmark, kind: Kind) -> Summary:
     verdicts = [verdict for group in benchmark.shown if (verdict := _verdict(benchmark, rows, group)) is not None]
     images = max((len(row.entry.ids) for row in rows if row.entry is not None and row.entry.values), default=0)
     leading = [row for row in rows if row.may_lead]
-    ahead = sorted(leading, key=lambda row: row.mean_rank.value if row.mean_rank and row.mean_rank.value else 0.0)
+    ahead = sorted(leading, key=_mean_rank)
     if not ahead and len(verdicts) == 1:
         ahead = verdicts[0].contenders
-    leader = next((row for row in ahead if row.family != "trivial"), None)
-    leader = leader or next((row for row in rows if row.family != "trivial"), None)  # rows are in order of their ranks
+    models = [row for row in rows if row.family != "trivial"]  # rows are in order of their ranks
+    placed = sorted((row for row in models if row.mean_rank and row.mean_rank.value), key=_mean_rank)
+    leader = next(iter(placed or models), None)  # not of ``ahead``: a row may be in it for its ranks vary most
     margins = []
     for verdict in verdicts:
         margin = leader and verdict.trivial and _margin(leader, verdict.trivial, verdict.group.ranking)
@@ -182,6 +184,10 @@ def _summary(benchmark: Benchmark, kind: Kind) -> Summary:
     if not ahead and len(rows) == 1:
         ahead = rows
     return Summary(kind, images, enough, len(rows), len(benchmark.models(kind)), ahead, verdicts, leader, margins)
+
+
+def _mean_rank(row: BoardRow) -> float:
+    return row.mean_rank.value if row.mean_rank and row.mean_rank.value else 0.0
 
 
 def _verdict(benchmark: Benchmark, rows: Sequence[BoardRow], group: ColumnGroup) -> MetricVerdict | None:

@@ -43,6 +43,12 @@ _PLACE = click.Path(path_type=Path)
 @click.option("-s", "--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Of what is drawn. [default: 0]")
 @out_option("Folder of the degraded pairs; with --all also a .png, a sheet of the first pair and nothing else.")
 @click.option("--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pair at these severities to this PNG.")
+@click.option(
+    "--cutouts",
+    type=_PLACE,
+    metavar="FOLDER",
+    help="Pictures whose objects occlude/2 shows, cut out by their alpha or else by their edges.",
+)
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
 @json_option("Print folders and warnings as JSON.")
@@ -57,6 +63,7 @@ def degrade_command(
     seed: int,
     out: Path | None,
     sheet: Path | None,
+    cutouts: Path | None,
     strict: bool,
     force: bool,
     as_json: bool,
@@ -83,7 +90,7 @@ def degrade_command(
     from fusionbench.evaluation.degrade_files import degrade_files
 
     if suite is not None:
-        if families or severities or everything or seed or sheet is not None or range_a or range_b or out is None:
+        if out is None or any((families, severities, everything, seed, sheet, cutouts, range_a, range_b)):
             raise UsageError(
                 "--suite decides what is done to the pairs: it takes A, B, --out, --strict and --force alone"
             )
@@ -115,6 +122,7 @@ def degrade_command(
         sheet=sheet,
         range_a=range_a,
         range_b=range_b,
+        cutouts=cutouts,
     )
     for warning in done.warnings:
         say(f"warning: {warning}")

@@ -203,6 +203,14 @@ def test_a_phone_shows_one_metric_that_is_picked(site: Path, chrome: Chrome) -> 
     chrome.value(pick)
     assert chrome.value(shown) == "model,mse_min@mean"
     assert "sort=mse_min%40mean%3Aascending" in chrome.value("location.hash"), "and is what the rows are sorted by"
+    chrome.value(
+        "for (const a of document.querySelectorAll('.heat tbody th a')) a.textContent = 'a long name '.repeat(3)"
+    )
+    chrome.value("for (const box of [...document.querySelectorAll('input[data-pick]')].slice(0, 2)) box.click()")
+    chrome.until("document.querySelector('.compare .forest')")
+    left = "const edge = document.querySelector('.compare .forest').getBoundingClientRect().left - 3; "
+    left += "[...document.querySelectorAll('.forest .label')].every((one) => one.getBoundingClientRect().left >= edge)"
+    assert chrome.value(left), "names are not cut off"
 
 
 def test_the_drawer_opens_where_it_is_asked_for_and_gives_the_focus_back(site: Path, chrome: Chrome) -> None:

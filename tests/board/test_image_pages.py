@@ -72,9 +72,11 @@ def test_a_head_leads_to_what_its_metric_is(site: Path, chrome: Chrome) -> None:
 
 
 @pytest.mark.skipif(not Path(AXE).is_file(), reason="FUSIONBENCH_AXE names no axe.min.js")
+@pytest.mark.parametrize("width", [1400, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_rule_of_axe_is_broken(site: Path, chrome: Chrome, scheme: str) -> None:
+def test_no_rule_of_axe_is_broken(site: Path, chrome: Chrome, scheme: str, width: int) -> None:
     """With everything open that opens: panels, intervals, the comparison."""
+    chrome.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
     chrome.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     for page in sorted(site.glob("**/*.html")):
         chrome.load(page.as_uri())

@@ -49,6 +49,20 @@ def test_what_overlaps_is_not_decided_and_a_better_trivial_row_is_told(tmp_path:
     assert dict(found.against_trivial).keys() == {"better, for sure", "worse, for sure"}
 
 
+def test_the_leader_is_best_by_mean_rank_not_the_one_whose_rank_varies(tmp_path: Path) -> None:
+    """A row whose ranks vary widely may be inseparable from the best while a better one is surely behind it."""
+    for name, shift in (("copy-a", 9.0), ("steady", 3.0), ("varied", 1.0)):
+        values = {"en": list(NOISE[0] + shift), "sd": list(NOISE[1] + shift)}
+        saved(tmp_path, name, values, family="trivial" if name == "copy-a" else "model")  # type: ignore[arg-type]
+    (benchmark,) = benchmarks(tmp_path, 200)
+    add_mean_ranks(benchmark, 400)
+    for row in benchmark.kind("ranked"):
+        row.may_lead = row.title != "steady"
+    found = summaries(benchmark)[0]
+    assert [row.title for row in found.ahead] == ["copy-a", "varied"]
+    assert found.leader is not None and found.leader.title == "steady"
+
+
 def test_a_lower_error_is_a_negative_difference_that_is_better(tmp_path: Path) -> None:
     for name, shift, family in (("mean-image", 0.5, "trivial"), ("net", 0.0, "model")):
         saved(tmp_path, name, {"mse_min": list(NOISE[0] ** 2 + shift)}, better="lower", family=family)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fusionbench.core.images import read_image
-from fusionbench.synth.degradations import degrade, list_degradations
+from fusionbench.synth.degradations import DEGRADATIONS, degrade, list_degradations
 from tests.cli.runner import run
 from tests.helpers import pair_folders
 
@@ -96,6 +96,50 @@ def test_a_sheet_shows_all_families_at_all_severities(
     with Image.open(sheet) as image:
         assert image.size[0] > 6 * 112 and image.size[1] > len(list_degradations()) * 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "sheet.png"]
+
+
+def test_occluders_can_be_cut_out_of_ones_own_pictures(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One has alpha, one is cut by its edges, of one nothing can be cut; the family's name has their digest."""
+    monkeypatch.setattr(DEGRADATIONS, "_objects", {})
+    built_in = len(list_degradations())
+    things = tmp_path / "things"
+    things.mkdir()
+    plate = np.zeros((30, 40), np.uint8)
+    plate[5:25, 10:30] = 200
+    Image.fromarray(plate).save(things / "edges.png")
+    Image.merge("LA", [Image.new("L", (40, 30), 90), Image.fromarray(plate)]).save(things / "alpha.png")
+    Image.new("L", (9, 9), 70).save(things / "nothing.png")
+    own = ["--family", "occlude/2", "--cutouts", things]
+    out = tmp_path / "out"
+    code, printed, said = run(capsys, "degrade", *folders, *own, "-o", out, "--json")
+    assert code == 0 and "1 of 3 pictures, as nothing.png" in said
+    record = json.loads((out / "degraded.json").read_text())
+    (key,) = json.loads(printed)["folders"]
+    assert record["family"].startswith("occlude/2+") and key == f"{record['family']} 3"
+    lost, before = (read_image(out / side / "scene 0.png").pixels for side in ("lost_a", "a"))
+    clean = read_image(folders[0] / "scene 0.png").pixels
+    assert np.array_equal(before[lost == 0], clean[lost == 0]) and 0 < (lost > 0).mean() < 0.3
+    again = tmp_path / "again"
+    monkeypatch.setattr(DEGRADATIONS, "_objects", {})
+    assert run(capsys, "degrade", *folders, *own[2:], "--all", "--severity", 3, "-o", again)[0] == 0
+    assert len(list(again.iterdir())) == built_in  # in the place of occlude/2
+    name = record["family"].replace("/", "-")
+    assert (again / name / "3" / "a" / "scene 0.png").read_bytes() == (out / "a" / "scene 0.png").read_bytes()
+    (things / "alpha.png").unlink()
+    (things / "edges.png").unlink()
+    for arguments, message in (
+        (own, "nothing can be cut out of its 1 pictures"),
+        (["--family", "occlude/1", *own[2:]], "name this family, too"),
+        (["--family", "occlude/2", "--cutouts", tmp_path / "no"], "no such folder"),
+        (["--suite", "pairs-demo-robust", *own[2:]], "--suite decides"),
+    ):
+        code, printed, said = run(capsys, "degrade", *folders, *arguments, "-o", tmp_path / "x")
+        assert code == 2 and not printed and message in said.strip().splitlines()[-1], said
 
 
 def test_what_cannot_be_done_is_told_in_one_line(

@@ -63,30 +63,36 @@
 
   const forest = (parent, found, names, { better, unit, title, least }) => {
     const width = Math.max(320, Math.min(560, parent.clientWidth || 560)); // never scaled down: texts stay readable
-    const line = 26, left = 0.31 * width, height = line * found.length + 58;
+    const above = 6.6 * Math.max(...names.slice(1).map((one) => one.length)) > 0.31 * width - 10; // names go over lines
+    const said = [`difference in ${title}${unit ? ` (${unit})` : ""}`, `${better === "lower" ? "left" : "right"} of 0 is better`];
+    if (6.6 * said.join(": ").length < width) said.splice(0, 2, said.join(": "));
+    const line = above ? 42 : 26, left = above ? 8 : 0.31 * width, foot = 42 + 16 * said.length;
+    const height = line * found.length + foot;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "forest", role: "img" }, parent);
     svg.setAttribute("aria-label", `differences to ${names[0]} with 95 % intervals`);
     const ends = found.flatMap((row) => [row.mean, row.low, row.high]).filter((end) => !Number.isNaN(end));
     const most = Math.max(...ends.map(Math.abs)) || 1;
     const at = (value) => left + ((value + most) / (2 * most)) * (width - left - 20);
-    draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - 42, class: "even" }, svg);
+    draw("line", { x1: at(0), y1: 4, x2: at(0), y2: height - foot + 16, class: "even" }, svg);
     found.forEach((row, i) => {
-      const y = 16 + i * line;
+      const y = line - 10 + i * line;
       const known = !Number.isNaN(row.low), enough = known && row.gaps.length >= least;
       const good = enough && (better === "lower" ? row.high < 0 : row.low > 0);
       const bad = enough && (better === "lower" ? row.low > 0 : row.high < 0);
       const kind = good ? "good" : bad ? "bad" : "unsure";
-      draw("text", { x: left - 10, y: y + 4, class: "label", "text-anchor": "end" }, svg, names[i + 1]);
+      const beside = { x: left - 10, y: y + 4, "text-anchor": "end" }, over = { x: 0, y: y - 12 };
+      draw("text", { ...(above ? over : beside), class: "label" }, svg, names[i + 1]);
       if (known) draw("line", { x1: at(row.low), y1: y, x2: at(row.high), y2: y, class: `range ${kind}` }, svg);
       const dot = draw("circle", { cx: at(row.mean), cy: y, r: 4.5, class: `dot ${kind}` }, svg);
       draw("title", {}, dot, known ? `${digits(row.mean)}, 95 %: ${digits(row.low)} to ${digits(row.high)}` : `${digits(row.mean)}, no interval`);
     });
     for (const value of [-most, 0, most]) {
       const anchor = value < 0 ? "start" : value > 0 ? "end" : "middle";
-      draw("text", { x: at(value), y: height - 26, class: "tick", "text-anchor": anchor }, svg, digits(value));
+      draw("text", { x: at(value), y: height - foot + 32, class: "tick", "text-anchor": anchor }, svg, digits(value));
     }
-    const said = `difference in ${title}${unit ? ` (${unit})` : ""}: ${better === "lower" ? "left" : "right"} of 0 is better`;
-    draw("text", { x: width - 4, y: height - 6, class: "label", "text-anchor": "end" }, svg, said);
+    said.forEach((text, i) => {
+      draw("text", { x: width - 4, y: height - foot + 52 + 16 * i, class: "label", "text-anchor": "end" }, svg, text);
+    });
   };
 
   // A line for every metric and every other model: the difference with its interval, and in words what it says.

@@ -19,6 +19,7 @@ import numpy as np
 from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.interfaces import can_fuse
 from fusionbench.core.progress import progress
+from fusionbench.core.time_limit import check_time
 from fusionbench.evaluation.protocols.base import Options as BaseOptions
 from fusionbench.evaluation.protocols.base import SimpleProtocol
 from fusionbench.evaluation.protocols.flags import Flag
@@ -132,7 +133,12 @@ class Detection(SimpleProtocol):
                 seed=seed,
                 device=device,
             )
-            found = [detect(network, image, device) for image in testing]
+            found = []
+            with progress("detect", len(testing), "images") as bar:
+                for image in testing:
+                    check_time("detection")
+                    found.append(detect(network, image, device))
+                    bar.advance()
             runs.append(mean_precision(found, truth, len(data.classes)))
         scores: dict[str, Score] = {}
         table: dict[str, Sequence[Any]] = {"id": data.stems}

@@ -375,16 +375,26 @@ def smooth(x: Tensor) -> Tensor:
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
     """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
-    height, width = like.shape[-2:]
-    spread, there = like.new_zeros(like.shape), like.new_zeros(1, 1, height, width)
-    spread[..., ::2, ::2], there[..., ::2, ::2] = x, 1.0
-    return smooth(spread) / smooth(there)
+    taps = torch.tensor(_KERNEL, dtype=x.dtype, device=x.device)
+    wide, tall = like.new_zeros((*x.shape[:-1], like.shape[-1])), like.new_zeros(like.shape)
+    wide[..., ::2] = x
+    tall[..., ::2, :] = _along(wide, taps, -1)  # rows without a pixel are zero until columns are smoothed
+    masks = []  # every second row, every second column: of their product sums of sixteenths are exact
+    for size in like.shape[-2:]:
+        line = like.new_zeros(1, 1, 1, size)
+        line[..., ::2] = 1.0
+        masks.append(_along(line, taps, -1))
+    return _along(tall, taps, -2) / (masks[0].transpose(-1, -2) * masks[1])
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:
-    """Correlate (N,1,H,W) with taps along rows and columns; the border is replicated where it cannot be reflected."""
+    """Correlate (N,1,H,W) with taps along rows and columns."""
+    return _along(_along(x, taps, -1), taps, -2)
+
+
+def _along(x: Tensor, taps: Tensor, dim: int) -> Tensor:
+    """Correlate (N,1,H,W) with taps along an axis; the border is replicated where it cannot be reflected."""
     half = len(taps) // 2
-    for dim, shape, pad in ((-1, (1, 1, 1, -1), (half, half, 0, 0)), (-2, (1, 1, -1, 1), (0, 0, half, half))):
-        x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
-        x = F.conv2d(x, taps.view(shape))
-    return x
+    pad, shape = ((half, half, 0, 0), (1, 1, 1, -1)) if dim == -1 else ((0, 0, half, half), (1, 1, -1, 1))
+    x = F.pad(x, pad, mode="reflect" if x.shape[dim] > half else "replicate")
+    return F.conv2d(x, taps.view(shape))

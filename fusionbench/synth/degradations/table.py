@@ -19,6 +19,7 @@ _MODULES = {
     "rain/1": "rain",
     "block/1": "block",
     "occlude/1": "occlude",
+    "occlude/2": "occlude_cutouts",
     "drop/1": "drop",
 }
 
