@@ -16,7 +16,7 @@ SCALES, ORIENTATIONS = 4, 6
 MIN_WAVELENGTH, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
 BANDWIDTH, ANGULAR = 0.55, 1.2
 CACHE_BYTES = 128 << 20
-BLOCK_BYTES = 1 << 19  # of a spectrum's columns at a time: four such blocks fit the processor's cache
+BLOCK_BYTES = 3 << 17  # of a spectrum's columns at a time: what they need fits the processor's cache
 OTHERS = 2 * (SCALES - 1)  # responses at the scales but the finest
 LowPass = Literal["centred", "off by one"]
 
@@ -79,12 +79,15 @@ class Responses:
         for left in range(0, len(half), step):
             here = half[left : left + step]
             products = np.empty((len(here), 2 * height))
-            for parity, angular in enumerate(filters.angular(orientation)):
+            if loops is None:
+                factors = zip((here, -1j * here), filters.angular(orientation), strict=True)
+                turned = [(one * factor[left : left + step]).view(np.float64) for one, factor in factors]
+            for scale, radial in enumerate(filters.radial):
                 if loops is None:
-                    turned = ((-1j * here if parity else here) * angular[left : left + step]).view(np.float64)
-                for scale, radial in enumerate(filters.radial):
+                    twice = np.repeat(radial[left : left + step], 2, axis=1)
+                for parity, angular in enumerate(filters.angular(orientation)):
                     if loops is None:
-                        np.multiply(turned, np.repeat(radial[left : left + step], 2, axis=1), out=products)
+                        np.multiply(turned[parity], twice, out=products)
                     else:
                         loops.qp_products(half.view(np.float64), angular, radial, bool(parity), left, products)
                     self._place(_columns(products), parity, scale, left, loops)
