@@ -226,17 +226,34 @@ def _right(out: Any, x: Any, weights: Any, count: int) -> None:
 
 @njit(
     types.void(
-        _given(2), _given(2), types.boolean, _given(1), _given(1), _COUNT, _given(2), _given(2), types.boolean, _made(2)
+        *[_given(2)] * 2,
+        types.boolean,
+        *[_given(1)] * 2,
+        _COUNT,
+        *[_given(2)] * 2,
+        types.boolean,
+        types.boolean,
+        _made(2),
     ),
     **_OPTIONS,
 )
 def window_sums(
-    x: Any, y: Any, product: bool, down: Any, right: Any, step: int, mean_x: Any, mean_y: Any, less: bool, out: Any
+    x: Any,
+    y: Any,
+    product: bool,
+    down: Any,
+    right: Any,
+    step: int,
+    mean_x: Any,
+    mean_y: Any,
+    less: bool,
+    clip: bool,
+    out: Any,
 ) -> None:
     """Sums of ``x``, or of the ``product`` x·y, under the window outer(down, right), inside (H,W) only.
 
     Into ``out`` ((H-k)//step+1,W-k'+1), of every ``step``-th row; ``less`` the product of the means, which have its
-    shape.
+    shape, and then at least 0 for ``clip``.
     """
     height, width = out.shape
     tile, sums = np.empty((step * (ROWS - 1) + TAPS) * _ROOM), np.empty(_ROOM)
@@ -262,10 +279,13 @@ def window_sums(
                     of_x, of_y = mean_x[top + row, left:], mean_y[top + row, left:]
                     for n in range(count):
                         to[n] -= of_x[n] * of_y[n]
+                    if clip:
+                        for n in range(count):
+                            to[n] = to[n] if to[n] > 0 else 0.0
 
 
-@njit(types.void(_given(2), _given(1), _made(2), _made(2)), **_OPTIONS)
-def window_moments(x: Any, weights: Any, mean: Any, variance: Any) -> None:
-    """Mean and variance, not clipped, under the window outer(weights, weights) of sum 1."""
-    window_sums(x, x, False, weights, weights, 1, mean, mean, False, mean)
-    window_sums(x, x, True, weights, weights, 1, mean, mean, True, variance)
+@njit(types.void(_given(2), _given(1), types.boolean, _made(2), _made(2)), **_OPTIONS)
+def window_moments(x: Any, weights: Any, clip: bool, mean: Any, variance: Any) -> None:
+    """Mean and variance under the window outer(weights, weights) of sum 1; for ``clip`` a variance is at least 0."""
+    window_sums(x, x, False, weights, weights, 1, mean, mean, False, False, mean)
+    window_sums(x, x, True, weights, weights, 1, mean, mean, True, clip, variance)
