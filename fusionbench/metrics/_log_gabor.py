@@ -74,22 +74,22 @@ class Responses:
 
     def load(self, half: np.ndarray, filters: Filters, orientation: int, loops: ModuleType | None) -> None:
         """Take the responses to the filters of another orientation."""
-        height = self._shape[0]
+        height, angular = self._shape[0], filters.angular(orientation)
         step = max(1, BLOCK_BYTES // (16 * height))
         for left in range(0, len(half), step):
             here = half[left : left + step]
             products = np.empty((len(here), 2 * height))
             if loops is None:
-                factors = zip((here, -1j * here), filters.angular(orientation), strict=True)
+                factors = zip((here, -1j * here), angular, strict=True)
                 turned = [(one * factor[left : left + step]).view(np.float64) for one, factor in factors]
             for scale, radial in enumerate(filters.radial):
                 if loops is None:
-                    twice = np.repeat(radial[left : left + step], 2, axis=1)
-                for parity, angular in enumerate(filters.angular(orientation)):
+                    twice = filters.twice(scale, slice(left, left + step))
+                for parity in range(2):
                     if loops is None:
                         np.multiply(turned[parity], twice, out=products)
                     else:
-                        loops.qp_products(half.view(np.float64), angular, radial, bool(parity), left, products)
+                        loops.qp_products(half.view(np.float64), angular[parity], radial, bool(parity), left, products)
                     self._place(_columns(products), parity, scale, left, loops)
         for plane, rows in zip(self._finest, self._rows_of_finest(slice(None)), strict=True):
             self._transform(plane, rows)
@@ -161,8 +161,7 @@ def _by_opencv() -> bool:
 class Filters:
     """Log-Gabor filters of one image size as factors: one a scale and, even and odd, one an orientation.
 
-    Only the half of the spectrum that a real image needs. ``radial`` (4,W//2+1,2·H) has columns first, and every value
-    twice, beside the real and the imaginary part of a spectrum.
+    Only the half of the spectrum that a real image needs. ``radial`` (4,W//2+1,H) has columns first.
     """
 
     def __init__(self, height: int, width: int, low_pass: LowPass) -> None:
@@ -180,15 +179,26 @@ class Filters:
             radial[0, 0] = 0
             radials.append(radial.T.copy())
         self.radial = np.stack(radials)
+        self._twice: np.ndarray | None = None
         self._angular: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._gains: dict[int, float] = {}
         self.cached = False
 
     @property
     def nbytes(self) -> int:
-        """Of all factors."""
+        """Of all factors that are kept."""
         height, width = self.shape
-        return height * (width // 2 + 1) * 8 * (SCALES + 2 * ORIENTATIONS)
+        kept = height * (width // 2 + 1) * 8 * (SCALES + 2 * ORIENTATIONS)
+        return kept + (0 if self._twice is None else self._twice.nbytes)
+
+    def twice(self, scale: int, columns: slice) -> np.ndarray:
+        """Columns of a radial factor with every value twice, beside the real and the imaginary part: (n,2·H)."""
+        if self._twice is None:
+            if not self.cached or self.nbytes + 2 * self.radial.nbytes > CACHE_BYTES:
+                return np.repeat(self.radial[scale, columns], 2, axis=1)
+            self._twice = np.repeat(self.radial, 2, axis=2)
+        found: np.ndarray = self._twice[scale, columns]
+        return found
 
     def angular(self, orientation: int) -> tuple[np.ndarray, np.ndarray]:
         """The even and the odd part under negation of the frequency, each (W//2+1,H)."""
