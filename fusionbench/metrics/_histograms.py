@@ -106,7 +106,7 @@ def _joint_counts(x: Image, y: Image, top: int) -> np.ndarray:
 
     def compute() -> np.ndarray:
         if x.count > _FEW:
-            counts = joint_histogram(x, y, top)
+            counts: np.ndarray = joint_histogram(x, y, top)
             return counts[counts > 0]
         pair = levels(x).astype(np.uint16), levels(y).astype(np.uint16)
         first, second = (np.minimum(level, top) for level in pair) if top < LEVELS - 1 else pair

@@ -54,8 +54,8 @@ def qp_products(half: Any, angular: Any, radial: Any, odd: bool, left: int, out:
                 to[2 * n + 1] = values[2 * n + 1] * of_angle[n] * of_radius[n]
 
 
-@intrinsic  # type: ignore[misc]
-def _ask_to_write(typing: Any, array: Any, row: Any, column: Any) -> Any:
+@intrinsic
+def _intrinsic(typing: Any, array: Any, row: Any, column: Any) -> Any:
     """Ask for the line of the processor's cache with ``array[row, column]``, which will be written soon."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -68,6 +68,9 @@ def _ask_to_write(typing: Any, array: Any, row: Any, column: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp), code
+
+
+_ask_to_write: Any = _intrinsic  # without the argument `typing`, which numba gives
 
 
 @njit(types.void(_COMPLEX, _COMPLEX, *[types.int64] * 4), **_OPTIONS)

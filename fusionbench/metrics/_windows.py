@@ -334,9 +334,8 @@ def _agrees(loops: ModuleType) -> bool:
     flat = np.where(x > 900, 900.1, x)  # some variances are rounding errors below 0
     mean_of_flat = _filtered(flat, weights, weights)
     clipped = np.maximum(_filtered(flat * flat, weights, weights) - mean_of_flat * mean_of_flat, 0)
-    expected = mean, variance, mean_of_flat, clipped
-    found = *_compiled_moments(loops, x, weights, False), *_compiled_moments(loops, flat, weights, True)
-    return all(map(np.array_equal, expected, found))
+    moments = *_compiled_moments(loops, x, weights, False), *_compiled_moments(loops, flat, weights, True)
+    return all(map(np.array_equal, (mean, variance, mean_of_flat, clipped), moments))
 
 
 LOOPS = Loops("sums under windows", "fusionbench.metrics._windows_compiled", _agrees)

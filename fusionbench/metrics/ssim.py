@@ -112,16 +112,15 @@ def _quarter_map(
     key = (window, size, border)
     half_c1, half_c2 = (K1 * data_range) ** 2 / 2, (K2 * data_range) ** 2 / 2
     correction = size**2 / (size**2 - 1) if sample else 1.0
-    moments = [local_moments(image, weights, border, key) for image in (fused, source)]
-    sigma_fs = local_covariance(fused, source, weights, border, (moments[0][0], moments[1][0]))
+    of_fused, of_source = (local_moments(image, weights, border, key) for image in (fused, source))
+    sigma_fs = local_covariance(fused, source, weights, border, (of_fused[0], of_source[0]))
     constants = half_c1, half_c2, correction
     if (loops := _loops(fused)) is not None:
-        return _compiled_values(loops, sigma_fs, *moments, constants, signed)
-    terms = [
-        image.cached(("ssim", key, constants), lambda of_image=of_image: _terms(*of_image, *constants))
-        for image, of_image in zip((fused, source), moments, strict=True)
-    ]
-    return _values(sigma_fs, terms[0], terms[1], constants, signed)
+        return _compiled_values(loops, sigma_fs, of_fused, of_source, constants, signed)
+    terms_key = "ssim", key, constants
+    terms_f: Terms = fused.cached(terms_key, lambda: _terms(*of_fused, *constants))
+    terms_s: Terms = source.cached(terms_key, lambda: _terms(*of_source, *constants))
+    return _values(sigma_fs, terms_f, terms_s, constants, signed)
 
 
 def _terms(mu: Array, sigma_sq: Array, half_c1: float, half_c2: float, correction: float) -> Terms:
