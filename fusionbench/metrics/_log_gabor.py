@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Literal
 
@@ -18,8 +16,8 @@ SCALES, ORIENTATIONS = 4, 6
 MIN_WAVELENGTH, STEP = 3.0, 2.1  # wavelength of the finest filters in pixels, and its growth from scale to scale
 BANDWIDTH, ANGULAR = 0.55, 1.2
 CACHE_BYTES = 128 << 20
-BLOCK_BYTES = 1 << 19  # of a spectrum's columns at a time: four such blocks fit the processor's cache
-FINEST = (0, SCALES)  # places of the finest scale's responses, even and odd
+BLOCK_BYTES = 3 << 17  # of a spectrum's columns at a time: what they need fits the processor's cache
+OTHERS = 2 * (SCALES - 1)  # responses at the scales but the finest
 LowPass = Literal["centred", "off by one"]
 
 
@@ -48,74 +46,86 @@ def responses(image: Image, half: Array, filters: Filters, orientation: int) -> 
     found: tuple[list[Array], list[Array]] = ([], [])
     for one, angular, parity in zip((half, -1j * half), filters.angular(orientation), found, strict=True):
         turned = one * xp.from_numpy(angular.T.copy()).to(half.device)
-        for radial in filters.radial[:, :, ::2]:
+        for radial in filters.radial:
             parity.append(xp.fft.irfft2(turned * xp.from_numpy(radial.T.copy()).to(half.device), s=shape))
     return found
 
 
-class RowResponses:
-    """The responses of one NumPy image to the filters of one orientation, a few rows of all at a time.
+class Responses:
+    """The responses of one NumPy image to the filters of one orientation, a piece of ``step`` rows of all at a time.
 
     Inverse transforms of all columns leave eight planes of half rows; these are transformed when they are asked for, so
     that what is made of the responses finds them in the processor's cache. Those of the finest scale are asked for
     twice, and transformed at once in the memory of their half rows.
+
+    Attributes:
+        finest: (2,H,2·(W//2+1)), responses of the finest scale, even and odd, from the second number of each row on.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], step: int) -> None:
+        height, half = shape[0], shape[1] // 2 + 1
+        self.step = step if step >= height else max(4, step // 4 * 4)  # as `qp_transposed` takes it
         self._shape = shape
-        self._half = np.empty((2 * SCALES, shape[0], shape[1] // 2 + 1), np.complex128)
+        self._finest = np.empty((2, height, half), np.complex128)
+        # of the other scales, first even, then odd; of a piece they lie together, so that one call transforms them
+        self._others = np.zeros((-(-height // self.step), OTHERS, self.step, half), np.complex128)
+        self._found = np.empty((OTHERS, self.step, shape[1]))
+        self.finest = self._finest.view(np.float64)
 
     def load(self, half: np.ndarray, filters: Filters, orientation: int, loops: ModuleType | None) -> None:
         """Take the responses to the filters of another orientation."""
-        height = self._shape[0]
-        even, odd = filters.angular(orientation)
+        height, angular = self._shape[0], filters.angular(orientation)
         step = max(1, BLOCK_BYTES // (16 * height))
         for left in range(0, len(half), step):
-            block = slice(left, left + step)
-            here = half[block]
-            turned, products = np.empty((2, len(here), 2 * height)), np.empty((len(here), 2 * height))
+            here = half[left : left + step]
+            products = np.empty((len(here), 2 * height))
             if loops is None:
-                turned[0] = (here * even[block]).view(np.float64)
-                turned[1] = ((-1j * here) * odd[block]).view(np.float64)
-            else:
-                loops.qp_turned(here.view(np.float64), even[block], odd[block], turned)
-            for scale, parity in itertools.product(range(SCALES), range(2)):
-                np.multiply(turned[parity], filters.radial[scale, block], out=products)
-                columns, plane = products.view(np.complex128), self._half[parity * SCALES + scale]
-                if _by_opencv():
-                    import cv2
-
-                    pairs = products.reshape(-1, height, 2)
-                    cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
-                else:
-                    columns = transform().ifft(columns, axis=1)
+                factors = zip((here, -1j * here), angular, strict=True)
+                turned = [(one * factor[left : left + step]).view(np.float64) for one, factor in factors]
+            for scale, radial in enumerate(filters.radial):
                 if loops is None:
-                    plane[:, block] = columns.T
-                else:
-                    loops.qp_transposed(columns, plane, left)
-        if _by_opencv():  # which takes the real part of the first bin, and the others from there on
-            packed = self._half.view(np.float64)
-            packed[..., 1] = packed[..., 0]
-        for place in FINEST:
-            self._transform(self._half[place], self._rows(place))
+                    twice = filters.twice(scale, slice(left, left + step))
+                for parity in range(2):
+                    if loops is None:
+                        np.multiply(turned[parity], twice, out=products)
+                    else:
+                        loops.qp_products(half.view(np.float64), angular[parity], radial, bool(parity), left, products)
+                    self._place(_columns(products), parity, scale, left, loops)
+        for plane, rows in zip(self._finest, self._rows_of_finest(slice(None)), strict=True):
+            self._transform(plane, rows)
 
-    def of(self, top: int, bottom: int, places: Sequence[int] = range(2 * SCALES)) -> np.ndarray:
-        """Responses of the rows from ``top`` to ``bottom``: (8,rows,W), at the four scales first even, then odd.
+    def _place(self, columns: np.ndarray, parity: int, scale: int, left: int, loops: ModuleType | None) -> None:
+        """Put columns (n,H) as columns of a plane, from ``left`` on."""
+        if left == 0 and _by_opencv():  # which takes the real part of the first bin, and the others from there on
+            columns[0].imag = columns[0].real
+        number, (height, step) = parity * (SCALES - 1) + scale - 1, (self._shape[0], self.step)
+        if loops is not None:
+            plane = self._finest if scale == 0 else self._others
+            places = (parity * height, height, 0) if scale == 0 else (number * step, step, OTHERS * step)
+            loops.qp_transposed(columns, plane.reshape(-1, plane.shape[-1]), *places, left)
+        elif scale == 0:
+            self._finest[parity, :, left : left + len(columns)] = columns.T
+        else:
+            for piece, top in zip(self._others, range(0, height, step), strict=True):
+                rows = columns.T[top : top + step]
+                piece[number, : len(rows), left : left + len(columns)] = rows
 
-        ``places``: these of the eight.
-        """
-        rows = self._half[:, top:bottom]
-        found = np.empty((len(places), rows.shape[1], self._shape[1]))
-        for place, out in zip(places, found, strict=True):
-            if place in FINEST:
-                out[:] = self._rows(place)[top:bottom]
-            else:
-                self._transform(rows[place], out)
-        return found
+    def of(self, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The even and the odd responses of a piece at the four scales, each (rows,W)."""
+        top = number * self.step
+        even, odd = self._rows_of_finest(slice(top, top + self.step))
+        others = self.others(number)[:, : len(even)]
+        return [even, *others[: SCALES - 1]], [odd, *others[SCALES - 1 :]]
 
-    def _rows(self, place: int) -> np.ndarray:
-        """Where the half rows lie in memory, as real numbers (H,W)."""
-        found: np.ndarray = self._half[place].view(np.float64)[:, 1 : self._shape[1] + 1]
+    def others(self, number: int) -> np.ndarray:
+        """The responses of a piece but those of the finest scale: (6,step,W), until those of another are asked for."""
+        self._transform(
+            self._others[number].reshape(OTHERS * self.step, -1), self._found.reshape(OTHERS * self.step, -1)
+        )
+        return self._found
+
+    def _rows_of_finest(self, rows: slice) -> np.ndarray:
+        found: np.ndarray = self.finest[:, rows, 1 : self._shape[1] + 1]
         return found
 
     def _transform(self, half_rows: np.ndarray, out: np.ndarray) -> None:
@@ -129,6 +139,18 @@ class RowResponses:
             out[:] = transform().irfft(half_rows, n=self._shape[1], axis=1)
 
 
+def _columns(products: np.ndarray) -> np.ndarray:
+    """Inverse transforms of the columns of a spectrum, complex numbers in (n,2·H) real ones: (n,H)."""
+    if not _by_opencv():
+        found: np.ndarray = transform().ifft(products.view(np.complex128), axis=1)
+        return found
+    import cv2
+
+    pairs = products.reshape(len(products), -1, 2)
+    cv2.dft(pairs, dst=pairs, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_ROWS)
+    return products.view(np.complex128)
+
+
 def _by_opencv() -> bool:
     """Whether OpenCV has Intel's transforms, which take two thirds of the time of SciPy's."""
     import cv2
@@ -139,8 +161,7 @@ def _by_opencv() -> bool:
 class Filters:
     """Log-Gabor filters of one image size as factors: one a scale and, even and odd, one an orientation.
 
-    Only the half of the spectrum that a real image needs. ``radial`` (4,W//2+1,2·H) has columns first, and every value
-    twice, beside the real and the imaginary part of a spectrum.
+    Only the half of the spectrum that a real image needs. ``radial`` (4,W//2+1,H) has columns first.
     """
 
     def __init__(self, height: int, width: int, low_pass: LowPass) -> None:
@@ -156,17 +177,28 @@ class Filters:
             centre = -math.log(MIN_WAVELENGTH * STEP**scale)
             radial = np.exp((logarithm - centre) ** 2 / (-2 * math.log(BANDWIDTH) ** 2))
             radial[0, 0] = 0
-            radials.append(np.repeat(radial.T, 2, axis=1))
+            radials.append(radial.T.copy())
         self.radial = np.stack(radials)
+        self._twice: np.ndarray | None = None
         self._angular: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._gains: dict[int, float] = {}
         self.cached = False
 
     @property
     def nbytes(self) -> int:
-        """Of all factors."""
+        """Of all factors that are kept."""
         height, width = self.shape
-        return height * (width // 2 + 1) * 8 * (2 * SCALES + 2 * ORIENTATIONS)
+        kept = height * (width // 2 + 1) * 8 * (SCALES + 2 * ORIENTATIONS)
+        return kept + (0 if self._twice is None else self._twice.nbytes)
+
+    def twice(self, scale: int, columns: slice) -> np.ndarray:
+        """Columns of a radial factor with every value twice, beside the real and the imaginary part: (n,2·H)."""
+        if self._twice is None:
+            if not self.cached or self.nbytes + 2 * self.radial.nbytes > CACHE_BYTES:
+                return np.repeat(self.radial[scale, columns], 2, axis=1)
+            self._twice = np.repeat(self.radial, 2, axis=2)
+        found: np.ndarray = self._twice[scale, columns]
+        return found
 
     def angular(self, orientation: int) -> tuple[np.ndarray, np.ndarray]:
         """The even and the odd part under negation of the frequency, each (W//2+1,H)."""
@@ -200,11 +232,11 @@ class Filters:
             weight[0] = 1
             if self.shape[1] % 2 == 0:
                 weight[-1] = 1
-            total = self.radial[0][:, ::2].copy()
+            total = self.radial[0].copy()
             for radial in self.radial[1:]:
-                total += radial[:, ::2]
+                total += radial
             total *= even
-            finest = self.radial[0][:, ::2] ** 2 * (even * even + odd * odd)
+            finest = self.radial[0] ** 2 * (even * even + odd * odd)
             self._gains[orientation] = float((weight @ (total * total)).sum() / (weight @ finest).sum())
         return self._gains[orientation]
 

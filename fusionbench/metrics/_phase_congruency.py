@@ -13,24 +13,32 @@ from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import Array, Image
 from fusionbench.metrics._kernel import Loops
 from fusionbench.metrics._log_gabor import (
-    FINEST,
     ORIENTATIONS,
     SCALES,
     Filters,
-    RowResponses,
+    Responses,
     half_spectrum,
     responses,
 )
+from fusionbench.metrics._windows import pad_border
 
 NOISE_SIGMAS, NOISE_SCALE = 2.0, 1.7
 CUT, SHARPNESS = 0.5, 10.0
 GUARD, TINY = 1e-4, 1e-300
+MARGIN = 5  # pixels at each side of a map, which the window of Q_P reaches
 PIECE = 1 << 14  # pixels at a time: what they need fits the processor's cache
 SECONDS = 0.8e-6  # a pixel without compiled code
 
 
 def maps(image: Image, filters: Filters) -> tuple[Array, Array, Array]:
     """(phase congruency, its maximum moment, its minimum moment), cached."""
+    first, second, third = padded_maps(image, filters)
+    inside = ..., slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN)
+    return first[inside], second[inside], third[inside]
+
+
+def padded_maps(image: Image, filters: Filters) -> tuple[Array, Array, Array]:
+    """The same with ``MARGIN`` zeros at each side."""
     return image.cached(("phase congruency", filters.low_pass), lambda: _compute(image, filters))
 
 
@@ -42,61 +50,73 @@ def _compute(image: Image, filters: Filters) -> tuple[Array, Array, Array]:
     sums, squares = [xp.zeros_like(image.pixels) for _ in range(2)], []
     for orientation in range(ORIENTATIONS):
         evens, odds = responses(image, half, filters, orientation)
-        threshold = _noise_threshold(xp, _magnitude(xp, evens[0], odds[0]), filters.noise_gain(orientation))
+        finest = _magnitude(xp, evens[0], odds[0])
+        threshold = _noise_threshold(xp, finest * finest, filters.noise_gain(orientation))
         squares.append(_add(xp, sums, evens, odds, threshold))
     shares = [_shares(orientation) for orientation in range(ORIENTATIONS)]
     totals = (
         functools.reduce(xp.add, [square * share for square, share in zip(squares, of_each, strict=True)])
         for of_each in zip(*shares, strict=True)
     )
-    return _moments(sums, *totals)
+    first, second, third = (pad_border(plane, MARGIN, "zero") for plane in _moments(sums, *totals))
+    return first, second, third
 
 
 def _compute_by_rows(image: Image, filters: Filters) -> tuple[Array, Array, Array]:
     """The same of one NumPy image, by compiled code where there is any: with the same bits."""
     loops = LOOPS.compiled(SECONDS * image.count)
     height, width = image.shape
-    step = max(1, PIECE // width)
-    tops = range(0, height, step)
-    half, rows = half_spectrum(image), RowResponses(image.shape)
+    half, found = half_spectrum(image), Responses(image.shape, PIECE // width)
+    tops = range(0, height, found.step)
     sums = np.zeros((5, height, width))  # of energy and amplitude, and of xx, yy and xy
-    finest = np.empty((height, width))
     for orientation in range(ORIENTATIONS):
-        rows.load(half, filters, orientation, loops)
-        for top in tops:
-            finest[top : top + step] = _magnitude(np, *rows.of(top, top + step, FINEST))
-        threshold = _noise_threshold(np, finest, filters.noise_gain(orientation), loops).item()
-        for top in tops:
-            piece = slice(top, top + step)
-            _add_piece(sums[:, piece], rows.of(top, top + step), threshold, orientation, loops)
-    del rows, half
-    found = np.empty((3, height, width))
+        found.load(half, filters, orientation, loops)
+        threshold = _noise_threshold(np, _squares(found, image.shape, loops), filters.noise_gain(orientation), loops)
+        for number, top in enumerate(tops):
+            _add_piece(sums[:, top : top + found.step], found, number, threshold.item(), orientation, loops)
+    step = found.step
+    del found, half
+    planes = np.zeros((3, height + 2 * MARGIN, width + 2 * MARGIN))
     for top in tops:
-        piece = slice(top, top + step)
-        _moments_of_piece(sums[:, piece], found[:, piece], loops)
-    return found[0], found[1], found[2]
+        _moments_of_piece(sums[:, top : top + step], planes, top, loops)
+    return planes[0], planes[1], planes[2]
+
+
+def _squares(found: Responses, shape: tuple[int, int], loops: ModuleType | None) -> np.ndarray:
+    """The squares of the amplitudes of the finest scale, (H,W)."""
+    squares = np.empty(shape)
+    if loops is not None:
+        loops.qp_squares(found.finest, squares)
+        return squares
+    even, odd = found.finest[..., 1 : shape[1] + 1]
+    np.multiply(even, even, out=squares)
+    squares += odd * odd
+    return squares
 
 
 def _add_piece(
-    sums: np.ndarray, responses_of: np.ndarray, threshold: float, orientation: int, loops: ModuleType | None
+    sums: np.ndarray, found: Responses, number: int, threshold: float, orientation: int, loops: ModuleType | None
 ) -> None:
-    """:func:`_add` for (8,rows,W) responses, by compiled code where there is any, and to the sums of the moments."""
+    """:func:`_add` for a piece, by compiled code where there is any, and to the sums of the moments."""
     shares = _shares(orientation)
     if loops is None:
-        square = _add(np, sums[:2], responses_of[:SCALES], responses_of[SCALES:], threshold)
+        square = _add(np, sums[:2], *found.of(number), threshold)
         for total, share in zip(sums[2:], shares, strict=True):
             total += square * share
         return
     energy, exponent, amplitude = np.empty((3, *sums.shape[1:]))
-    loops.qp_energy(responses_of, threshold, energy, exponent, amplitude)
+    top = number * found.step
+    loops.qp_energy(found.finest, top, found.others(number), threshold, energy, exponent, amplitude)
     loops.qp_add(energy, _exp(np, exponent), amplitude, *shares, *sums)
 
 
-def _moments_of_piece(sums: np.ndarray, found: np.ndarray, loops: ModuleType | None) -> None:
+def _moments_of_piece(sums: np.ndarray, planes: np.ndarray, top: int, loops: ModuleType | None) -> None:
+    """Into the rows from ``top`` on of planes with a margin."""
     if loops is None:
-        found[:] = _moments(sums[:2], *sums[2:])
+        end = top + MARGIN + sums.shape[1]
+        planes[:, top + MARGIN : end, MARGIN:-MARGIN] = _moments(sums[:2], *sums[2:])
     else:
-        loops.qp_moments(*sums, *found)
+        loops.qp_moments(*sums, top + MARGIN, MARGIN, planes)
 
 
 def _shares(orientation: int) -> tuple[float, float, float]:
@@ -122,12 +142,12 @@ def _moments(sums: Array, xx: Array, yy: Array, xy: Array) -> tuple[Array, Array
     return sums[0] / (sums[1] + GUARD), mean + half_spread, mean - half_spread
 
 
-def _noise_threshold(xp: Any, finest: Array, noise_gain: float, loops: ModuleType | None = None) -> Array:
-    """Energy that noise reaches, from the amplitudes of the finest scale.
+def _noise_threshold(xp: Any, squares: Array, noise_gain: float, loops: ModuleType | None = None) -> Array:
+    """Energy that noise reaches, from the squares of the amplitudes of the finest scale.
 
     The median of a Rayleigh amplitude's square gives its mean, free of the few strong edges.
     """
-    power = median_square(xp, finest.reshape(*finest.shape[:-2], -1), loops) / math.log(2)
+    power = median(xp, squares.reshape(*squares.shape[:-2], -1), loops) / math.log(2)
     tau = root(power * noise_gain)
     threshold = tau * (math.sqrt(math.pi / 2) + NOISE_SIGMAS * math.sqrt(2 - math.pi / 2)) / NOISE_SCALE
     return threshold[..., None, None]
@@ -171,25 +191,25 @@ def _distance(xp: Any, x: Array, y: Array) -> Array:
     return abs(x - y)
 
 
-def median_square(xp: Any, values: Array, loops: ModuleType | None = None) -> Array:
-    """The median of the squares of values that are not negative, over the last axis."""
+def median(xp: Any, squares: Array, loops: ModuleType | None = None) -> Array:
+    """The median of squares, over the last axis; of an array, half of the sum of both squared roots in the middle."""
     if xp is not np:
-        values = values * values
-        return xp.quantile(values, 0.5, dim=-1) if values.shape[-1] < 1 << 24 else values.median(-1).values
-    ranks = [(len(values) - 1) // 2, len(values) // 2]
+        return xp.quantile(squares, 0.5, dim=-1) if squares.shape[-1] < 1 << 24 else squares.median(-1).values
+    ranks = [(len(squares) - 1) // 2, len(squares) // 2]
     # the middle of a sample encloses the median nearly always; sorting these few takes a fraction of the time
-    sample = np.sort(values[:: max(1, len(values) // 8192)])
-    low, high = sample[int(len(sample) * 0.475)], sample[int(len(sample) * 0.525)]
+    sample = squares[:: max(1, len(squares) // 8192)]
+    ends = [int(len(sample) * 0.475), int(len(sample) * 0.525)]
+    low, high = np.partition(sample, ends)[ends]
     if loops is None:
-        below = int(np.count_nonzero(values < low))
-        middle = values[(values >= low) & (values <= high)]
+        below = int(np.count_nonzero(squares < low))
+        middle = squares[(squares >= low) & (squares <= high)]
     else:
-        below, count, room = 0, 0, np.empty(len(values))
-        below, count = loops.qp_middle(values, low, high, room)
+        room = np.empty(len(squares))
+        below, count = loops.qp_middle(squares, low, high, room)
         middle = room[:count]
     if below <= ranks[0] and ranks[1] < below + len(middle):
-        values, ranks = middle, [rank - below for rank in ranks]
-    pair = np.sort(values)[ranks]
+        squares, ranks = middle, [rank - below for rank in ranks]
+    pair = np.sqrt(np.partition(squares, ranks)[ranks])
     return np.float64((pair[0] ** 2 + pair[1] ** 2) / 2)
 
 
@@ -197,15 +217,16 @@ def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one."""
     image = Image(np.random.default_rng(0).integers(0, 256, (29, 300)) * (np.arange(300) % 99 > 9.0))
     filters, found = Filters(*image.shape, "centred"), []
-    half, rows = half_spectrum(image), RowResponses(image.shape)
+    half, rows = half_spectrum(image), Responses(image.shape, 16)
     for each in (None, loops):
-        sums, moments = np.zeros((5, *image.shape)), np.empty((3, *image.shape))
+        sums, moments = np.zeros((5, *image.shape)), np.zeros((3, 39, 310))
         for orientation in (0, 4):
             rows.load(half, filters, orientation, each)
-            finest = _magnitude(np, *rows.of(0, 29, FINEST))
-            threshold = _noise_threshold(np, finest, filters.noise_gain(orientation), each).item()
-            _add_piece(sums, rows.of(0, 29), threshold, orientation, each)
-        _moments_of_piece(sums, moments, each)
+            squares = _squares(rows, image.shape, each)
+            threshold = _noise_threshold(np, squares, filters.noise_gain(orientation), each).item()
+            for number in range(2):
+                _add_piece(sums[:, 16 * number : 16 * number + 16], rows, number, threshold, orientation, each)
+        _moments_of_piece(sums, moments, 0, each)
         found += [sums, moments]
     return all(np.array_equal(one, other) for one, other in zip(found[:2], found[2:], strict=True))
 

@@ -10,10 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 LANES = 256
+_AHEAD = 4
 _GUARD, _TINY = 1e-4, 1e-300  # as in _phase_congruency.py
 
 _NUMBER = types.float64
@@ -30,75 +34,118 @@ def _given(dimensions: int) -> Any:
     return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
-@njit(types.void(_given(2), _given(2), _given(2), _made(3)), **_OPTIONS)
-def qp_turned(half: Any, even: Any, odd: Any, out: Any) -> None:
-    """Columns (n,2·H) of a half spectrum times the even factor (n,H) of an orientation and, times -i, the odd one.
+@njit(types.void(_given(2), _given(2), _given(2), types.boolean, types.int64, _made(2)), **_OPTIONS)
+def qp_products(half: Any, angular: Any, radial: Any, odd: bool, left: int, out: Any) -> None:
+    """Columns of a half spectrum (W//2+1,2·H), from ``left`` on, times both factors (W//2+1,H) of a filter; of an odd
+    one, times -i.
 
-    Into ``out`` (2,n,2·H).
+    Into ``out`` (n,2·H).
     """
-    for column in range(even.shape[0]):
-        values, of_even, of_odd = half[column], even[column], odd[column]
-        one, other = out[0, column], out[1, column]
-        for n in range(even.shape[1]):
-            one[2 * n] = values[2 * n] * of_even[n]
-            one[2 * n + 1] = values[2 * n + 1] * of_even[n]
-        for n in range(even.shape[1]):
-            other[2 * n] = values[2 * n + 1] * of_odd[n]
-            other[2 * n + 1] = -values[2 * n] * of_odd[n]
+    for column in range(out.shape[0]):
+        values, of_angle, of_radius = half[left + column], angular[left + column], radial[left + column]
+        to = out[column]
+        if odd:
+            for n in range(angular.shape[1]):
+                to[2 * n] = values[2 * n + 1] * of_angle[n] * of_radius[n]
+                to[2 * n + 1] = -values[2 * n] * of_angle[n] * of_radius[n]
+        else:
+            for n in range(angular.shape[1]):
+                to[2 * n] = values[2 * n] * of_angle[n] * of_radius[n]
+                to[2 * n + 1] = values[2 * n + 1] * of_angle[n] * of_radius[n]
 
 
-@njit(types.void(_COMPLEX, _COMPLEX, types.int64), **_OPTIONS)
-def qp_transposed(columns: Any, out: Any, left: int) -> None:
-    """Complex columns (n,H) to the rows of ``out``, from its column ``left`` on."""
+@intrinsic
+def _intrinsic(typing: Any, array: Any, row: Any, column: Any) -> Any:
+    """Ask for the line of the processor's cache with ``array[row, column]``, which will be written soon."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(array)(context, builder, arguments[0])
+        place = cgutils.get_item_pointer(context, builder, array, made, arguments[1:], wraparound=False)
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(ask, [builder.bitcast(place, byte), number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), code
+
+
+_ask_to_write: Any = _intrinsic  # without the argument `typing`, which numba gives
+
+
+@njit(types.void(_COMPLEX, _COMPLEX, *[types.int64] * 4), **_OPTIONS)
+def qp_transposed(columns: Any, out: Any, first: int, step: int, gap: int, left: int) -> None:
+    """Complex columns (n,H) to rows of ``out``, from its column ``left`` on.
+
+    Row r is that with number ``first + r // step * gap + r % step``; ``step`` is a multiple of 4, or at least H.
+    """
     count, height = columns.shape
     whole = height // 4 * 4
     for top in range(0, whole, 4):  # four numbers of a column lie in one line of the processor's cache
-        to0, to1, to2, to3 = out[top, left:], out[top + 1, left:], out[top + 2, left:], out[top + 3, left:]
+        ahead = top + 4
+        if ahead < whole:  # without asking, the processor would wait for each line that it is to write
+            ahead = first + ahead // step * gap + ahead % step
+            for row in range(ahead, ahead + 4):
+                for n in range(0, count, 4):
+                    _ask_to_write(out, row, left + n)
+        row = first + top // step * gap + top % step
+        to0, to1, to2, to3 = out[row, left:], out[row + 1, left:], out[row + 2, left:], out[row + 3, left:]
         for n in range(count):
             here = columns[n, top:]
             to0[n] = here[0]
             to1[n] = here[1]
             to2[n] = here[2]
             to3[n] = here[3]
-    for row in range(whole, height):
-        to0 = out[row, left:]
+    for top in range(whole, height):
+        to0 = out[first + top // step * gap + top % step, left:]
         for n in range(count):
-            to0[n] = columns[n, row]
+            to0[n] = columns[n, top]
 
 
-@njit(types.void(_given(3), _NUMBER, _made(2), _made(2), _made(2)), **_OPTIONS)
-def qp_energy(responses: Any, threshold: float, energy: Any, exponent: Any, total: Any) -> None:
+@njit(types.void(_given(3), _made(2)), **_OPTIONS)
+def qp_squares(finest: Any, out: Any) -> None:
+    """even² + odd², (H,W), of ``Responses.finest``."""
+    height, width = out.shape
+    for row in range(height):
+        even, odd, to = finest[0, row, 1:], finest[1, row, 1:], out[row]
+        for n in range(width):
+            to[n] = even[n] * even[n] + odd[n] * odd[n]
+
+
+@njit(types.void(_given(3), types.int64, _given(3), _NUMBER, _made(2), _made(2), _made(2)), **_OPTIONS)
+def qp_energy(finest: Any, top: int, others: Any, threshold: float, energy: Any, exponent: Any, total: Any) -> None:
     """What ``_phase_congruency._energy`` computes up to its exponential: energy, the exponent, the sum of amplitudes.
 
-    ``responses`` (8,rows,W) are those of the four scales, first even, then odd.
+    ``others`` (6,step,W) are the responses at three scales, first even, then odd; ``Responses.finest`` has those of the
+    finest in the rows from ``top`` on.
     """
     s = np.empty(8 * LANES)  # rows: even, odd, across, 3 and 4 the amplitudes' sum and maximum
     height, width = energy.shape
     for row in range(height):
         for start in range(0, width, LANES):
             lanes = min(LANES, width - start)
+            e, o = finest[0, top + row, 1 + start :], finest[1, top + row, 1 + start :]
             for parity in range(2):
-                e0, e1 = responses[4 * parity, row, start:], responses[4 * parity + 1, row, start:]
-                e2, e3 = responses[4 * parity + 2, row, start:], responses[4 * parity + 3, row, start:]
+                e0 = o if parity else e
+                e1, e2 = others[3 * parity, row, start:], others[3 * parity + 1, row, start:]
+                e3 = others[3 * parity + 2, row, start:]
                 for n in range(lanes):
                     s[parity * LANES + n] = e0[n] + e1[n] + e2[n] + e3[n]
-            for scale in range(4):
-                e, o = responses[scale, row, start:], responses[4 + scale, row, start:]
-                if scale == 0:
-                    for n in range(lanes):
-                        x, y = e[n], o[n]
-                        length = np.sqrt(x * x + y * y)
-                        s[2 * LANES + n] = abs(x * s[LANES + n] - y * s[n])
-                        s[3 * LANES + n] = length
-                        s[4 * LANES + n] = length
-                else:
-                    for n in range(lanes):
-                        x, y = e[n], o[n]
-                        length = np.sqrt(x * x + y * y)
-                        s[2 * LANES + n] += abs(x * s[LANES + n] - y * s[n])
-                        s[3 * LANES + n] += length
-                        largest = s[4 * LANES + n]
-                        s[4 * LANES + n] = length if length > largest else largest
+            for n in range(lanes):
+                x, y = e[n], o[n]
+                length = np.sqrt(x * x + y * y)
+                s[2 * LANES + n] = abs(x * s[LANES + n] - y * s[n])
+                s[3 * LANES + n] = length
+                s[4 * LANES + n] = length
+            for scale in range(3):
+                e, o = others[scale, row, start:], others[3 + scale, row, start:]
+                for n in range(lanes):
+                    x, y = e[n], o[n]
+                    length = np.sqrt(x * x + y * y)
+                    s[2 * LANES + n] += abs(x * s[LANES + n] - y * s[n])
+                    s[3 * LANES + n] += length
+                    largest = s[4 * LANES + n]
+                    s[4 * LANES + n] = length if length > largest else largest
             of_energy, of_exponent, of_total = energy[row, start:], exponent[row, start:], total[row, start:]
             for n in range(lanes):
                 squared = s[n] * s[n] + s[LANES + n] * s[LANES + n]
@@ -143,13 +190,14 @@ def qp_add(
             of_xy[n] += s[n] * share_xy
 
 
-@njit(types.void(*[_given(2)] * 5, *[_made(2)] * 3), **_OPTIONS)
-def qp_moments(energies: Any, amplitudes: Any, xx: Any, yy: Any, xy: Any, mean: Any, most: Any, least: Any) -> None:
-    """``_phase_congruency._moments``: phase congruency, its maximum and its minimum moment."""
+@njit(types.void(*[_given(2)] * 5, types.int64, types.int64, _made(3)), **_OPTIONS)
+def qp_moments(energies: Any, amplitudes: Any, xx: Any, yy: Any, xy: Any, top: int, left: int, planes: Any) -> None:
+    """``_phase_congruency._moments``: phase congruency, its maximum and its minimum moment, from ``top, left`` on."""
     height, width = energies.shape
     for row in range(height):
         energy, amplitude, of_xx, of_yy, of_xy = energies[row], amplitudes[row], xx[row], yy[row], xy[row]
-        of_mean, of_most, of_least = mean[row], most[row], least[row]
+        of_mean = planes[0, top + row, left:]
+        of_most, of_least = planes[1, top + row, left:], planes[2, top + row, left:]
         for n in range(width):
             of_mean[n] = energy[n] / (amplitude[n] + _GUARD)
         for n in range(width):

@@ -14,7 +14,7 @@ from numba import njit, types
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
 _NUMBER = types.float64
-_FLAT, _NOISE = 1e-10, 2.0  # as in vif.py
+_FLAT, _NOISE, _GROUP = 1e-10, 2.0, 16  # as in vif.py
 _MIDDLE, _SLOPE = 0.5, -15.0  # as in qabf.py
 _TINY = 1e-300
 
@@ -29,56 +29,75 @@ def _given(dimensions: int) -> Any:
     return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
+# Of VIF only the sum of logarithms is needed. As in `vif.log_sum`, value n is multiplied by those `whole`, 2·`whole`,
+# ... places further, `_GROUP` in all, before one logarithm is taken; the last ones, fewer than a group, have their own.
+
+
 @njit(types.void(_given(1), _made(1), _made(1), _made(1)), **_OPTIONS)
-def vif_source(variance: Any, gain: Any, signal: Any, information: Any) -> None:
-    """``vif._gain_factors`` and the argument of the source's logarithms."""
+def vif_source(variance: Any, gain: Any, signal: Any, groups: Any) -> None:
+    """``vif._gain_factors`` and what the source's logarithms are taken of."""
     for n in range(variance.shape[0]):
         value = variance[n]
         factor = 0.0 if value < _FLAT else 1 / (value + _FLAT)
         gain[n] = factor
         signal[n] = factor * factor * value
-        information[n] = (0.0 if value < _FLAT else value / _NOISE) + 1
+    whole = variance.shape[0] // _GROUP
+    for k in range(_GROUP if whole else 0):
+        values = variance[k * whole :]
+        if k == 0:
+            for n in range(whole):
+                groups[n] = (0.0 if values[n] < _FLAT else values[n] / _NOISE) + 1
+        else:
+            for n in range(whole):
+                groups[n] *= (0.0 if values[n] < _FLAT else values[n] / _NOISE) + 1
+    values, rest = variance[_GROUP * whole :], groups[whole:]
+    for n in range(values.shape[0]):
+        rest[n] = (0.0 if values[n] < _FLAT else values[n] / _NOISE) + 1
 
 
-@njit(types.void(_made(1), _given(1), _given(1), _given(1)), **_OPTIONS)
-def vif_values(covariance: Any, variance: Any, gain: Any, signal: Any) -> None:
-    """The argument of the logarithms of ``vif.fused_information``, in place of the covariance.
+@njit(_NUMBER(_NUMBER, _NUMBER, _NUMBER, _NUMBER), **_OPTIONS)
+def _vif_value(covariance: float, of_fused: float, gain: float, signal: float) -> float:
+    value = covariance if covariance > 0 else 0.0
+    value = 0.0 if of_fused < _FLAT else value
+    square = value * value
+    noise = (of_fused + _NOISE) - square * gain
+    noise = noise if noise > _FLAT + _NOISE else _FLAT + _NOISE
+    return square * signal / noise + 1
+
+
+@njit(types.void(*[_given(1)] * 4, _made(1)), **_OPTIONS)
+def vif_values(covariance: Any, variance: Any, gain: Any, signal: Any, groups: Any) -> None:
+    """What the logarithms of ``vif.fused_information`` are taken of.
 
     ``variance`` is that of the fused image; ``gain`` and ``signal`` are from :func:`vif_source`.
     """
-    for n in range(covariance.shape[0]):
-        of_fused = variance[n]
-        value = covariance[n]
-        value = value if value > 0 else 0.0
-        value = 0.0 if of_fused < _FLAT else value
-        square = value * value
-        noise = (of_fused + _NOISE) - square * gain[n]
-        noise = noise if noise > _FLAT + _NOISE else _FLAT + _NOISE
-        covariance[n] = square * signal[n] / noise + 1
+    whole = covariance.shape[0] // _GROUP
+    for k in range(_GROUP if whole else 0):
+        c, v, g, s = covariance[k * whole :], variance[k * whole :], gain[k * whole :], signal[k * whole :]
+        if k == 0:
+            for n in range(whole):
+                groups[n] = _vif_value(c[n], v[n], g[n], s[n])
+        else:
+            for n in range(whole):
+                groups[n] *= _vif_value(c[n], v[n], g[n], s[n])
+    c, v, g, s = (
+        covariance[_GROUP * whole :],
+        variance[_GROUP * whole :],
+        gain[_GROUP * whole :],
+        signal[_GROUP * whole :],
+    )
+    rest = groups[whole:]
+    for n in range(c.shape[0]):
+        rest[n] = _vif_value(c[n], v[n], g[n], s[n])
 
 
-@njit(types.void(_given(1), _given(1), _NUMBER, _NUMBER, _NUMBER, _made(1), _made(1)), **_OPTIONS)
-def ssim_terms(
-    mean: Any, variance: Any, half_c1: float, half_c2: float, correction: float, luminance: Any, contrast: Any
-) -> None:
-    """``ssim._denominator_terms`` from the moments."""
-    for n in range(mean.shape[0]):
-        luminance[n] = mean[n] * mean[n] + half_c1
-        contrast[n] = variance[n] * correction + half_c2
-
-
-@njit(
-    types.void(_made(1), *[_given(1)] * 6, _NUMBER, _NUMBER, _NUMBER, types.boolean),
-    **_OPTIONS,
-)
+@njit(types.void(_made(1), *[_given(1)] * 4, _NUMBER, _NUMBER, _NUMBER, types.boolean), **_OPTIONS)
 def ssim_values(
     covariance: Any,
     mean_f: Any,
-    luminance_f: Any,
-    contrast_f: Any,
+    variance_f: Any,
     mean_s: Any,
-    luminance_s: Any,
-    contrast_s: Any,
+    variance_s: Any,
     half_c1: float,
     half_c2: float,
     correction: float,
@@ -89,7 +108,9 @@ def ssim_values(
         value = covariance[n] * correction + half_c2
         value = value if signed or value > 0 else 0.0
         numerator = value * (mean_f[n] * mean_s[n] + half_c1)
-        covariance[n] = numerator / ((luminance_f[n] + luminance_s[n]) * (contrast_f[n] + contrast_s[n]))
+        luminance = (mean_f[n] * mean_f[n] + half_c1) + (mean_s[n] * mean_s[n] + half_c1)
+        contrast = (variance_f[n] * correction + half_c2) + (variance_s[n] * correction + half_c2)
+        covariance[n] = numerator / (luminance * contrast)
 
 
 @njit(types.void(_given(2), _made(2), _made(2)), **_OPTIONS)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from fusionbench.metrics._gradients import divided, multiplied, root, subtracted
-from fusionbench.metrics._images import BAND, Array, Image, namespace
+from fusionbench.metrics._images import BAND, Array, Image, clamp_min, namespace
 from fusionbench.metrics._kernel import Loops
 from fusionbench.synth.kernel import whole
 
@@ -85,9 +85,11 @@ def _loops(x: np.ndarray, down: int, right: int, sums: int = 1) -> ModuleType | 
     return loops if fits else None
 
 
-def _compiled_moments(loops: ModuleType, x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compiled_moments(
+    loops: ModuleType, x: np.ndarray, weights: np.ndarray, clip: bool
+) -> tuple[np.ndarray, np.ndarray]:
     mean, variance = np.empty((2, x.shape[0] - len(weights) + 1, x.shape[1] - len(weights) + 1))
-    loops.window_moments(whole(x), weights, mean, variance)
+    loops.window_moments(whole(x), weights, clip, mean, variance)
     return mean, variance
 
 
@@ -104,7 +106,7 @@ def _compiled_sums(
     less = (out, out) if means is None else (whole(means[0]), whole(means[1]))
     x = whole(x)
     of_y = x if y is None else whole(y)
-    loops.window_sums(x, of_y, y is not None, columns, rows, step, *less, means is not None, out)
+    loops.window_sums(x, of_y, y is not None, columns, rows, step, *less, means is not None, False, out)
     return out
 
 
@@ -266,10 +268,13 @@ def sobel_in_order(x: Array, order: Order) -> tuple[Array, Array]:
     return sums[0], sums[1]
 
 
-def local_moments(image: Image, weights: np.ndarray, border: Border, key: object) -> tuple[Array, Array]:
-    """Local mean and variance (not clipped) under the window ``outer(weights, weights)``, cached under ``key``.
+def local_moments(
+    image: Image, weights: np.ndarray, border: Border, key: object, clip: bool = False
+) -> tuple[Array, Array]:
+    """Local mean and variance under the window ``outer(weights, weights)``, cached under ``key``.
 
-    Weights of sum 1 give E[x] and E[x²]-E[x]²; a box of ones gives them from whole-number sums, exactly.
+    Weights of sum 1 give E[x] and E[x²]-E[x]²; a box of ones gives them from whole-number sums, exactly. ``clip``:
+    rounding errors below 0 are 0.
     """
 
     def compute() -> tuple[Array, Array]:
@@ -277,13 +282,15 @@ def local_moments(image: Image, weights: np.ndarray, border: Border, key: object
         if border == "valid" and image.xp is np and _weight(weights) == 1:
             loops = _loops(x, len(weights), len(weights), 2)
             if loops is not None:
-                return _compiled_moments(loops, x, weights)
+                return _compiled_moments(loops, x, weights, clip)
         total = _box(x, None, weights, border, exact)
         if (weight := _weight(weights)) == 1:
-            return total, products(x, x, weights, border, (total, total))
-        return _central(total, _box(x, x, weights, border, exact), weight)
+            mean, variance = total, products(x, x, weights, border, (total, total))
+        else:
+            mean, variance = _central(total, _box(x, x, weights, border, exact), weight)
+        return mean, clamp_min(variance, 0.0) if clip else variance
 
-    return image.cached(("moments", key), compute)
+    return image.cached(("moments", key, clip), compute)
 
 
 def local_covariance(x: Image, y: Image, weights: np.ndarray, border: Border, means: Means) -> Array:
@@ -323,8 +330,12 @@ def _agrees(loops: ModuleType) -> bool:
             if not np.array_equal(_compiled_sums(loops, x, other, weights, y, None, 2), found[::2]):
                 return False
     mean = _filtered(x, weights, weights)
-    moments = mean, _filtered(x * x, weights, weights) - mean * mean
-    return all(map(np.array_equal, moments, _compiled_moments(loops, x, weights)))
+    variance = _filtered(x * x, weights, weights) - mean * mean
+    flat = np.where(x > 900, 900.1, x)  # some variances are rounding errors below 0
+    mean_of_flat = _filtered(flat, weights, weights)
+    clipped = np.maximum(_filtered(flat * flat, weights, weights) - mean_of_flat * mean_of_flat, 0)
+    moments = *_compiled_moments(loops, x, weights, False), *_compiled_moments(loops, flat, weights, True)
+    return all(map(np.array_equal, (mean, variance, mean_of_flat, clipped), moments))
 
 
 LOOPS = Loops("sums under windows", "fusionbench.metrics._windows_compiled", _agrees)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,14 @@ import numpy as np
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import root
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
+from fusionbench.metrics._kernel import Loops
 from fusionbench.metrics._log_gabor import LowPass, filters_of
-from fusionbench.metrics._phase_congruency import maps
-from fusionbench.metrics._windows import gaussian, separable
+from fusionbench.metrics._phase_congruency import MARGIN, maps, padded_maps
+from fusionbench.metrics._windows import gaussian, products, separable
 
 THRESHOLD, CONSTANT = 0.1, 1e-4
-HALO, BAND_PIXELS = 5, 1 << 16  # rows that the window of the correlations reaches; pixels that fit a processor's cache
+HALO, BAND_PIXELS = MARGIN, 1 << 16  # pixels that the correlations' window reaches; those that fit a processor's cache
+SECONDS = 0.2e-6  # a pixel without compiled code
 MIN_SIDE = 28  # one wavelength of the coarsest filters
 
 
@@ -47,21 +51,19 @@ def qp(fused: Image, a: Image, b: Image, *, low_pass: LowPass = "centred") -> Ar
     need_side(fused, MIN_SIDE, "qp")
     xp = fused.xp
     filters = filters_of(*fused.shape, low_pass)
-    maps_f, maps_a, maps_b = (maps(image, filters) for image in (fused, a, b))
+    maps_f, maps_a, maps_b = (padded_maps(image, filters) for image in (fused, a, b))
+    loops = LOOPS.compiled(SECONDS * fused.count) if xp is np else None
     features: Array = 0
     sums: list[Array] = [0.0] * len(maps_f)
-    for number, (rows, inside) in enumerate(_bands(fused)):
+    for number, rows in enumerate(_bands(fused)):
         band_f, band_a, band_b = ([plane[..., rows, :] for plane in planes] for planes in (maps_f, maps_a, maps_b))
-        from_a = band_a[0] > band_b[0]
-        masks = [band_a[0] > THRESHOLD, band_b[0] > THRESHOLD]
-        masks.append((from_a & masks[0]) | (~from_a & masks[1]))
-        features = features + masks[2][..., inside, :].sum(AXES)
+        strengths = band_a[0], band_b[0]
+        features = features + _features(xp, *strengths).sum(AXES)
         for place, (map_f, map_a, map_b) in enumerate(zip(band_f, band_a, band_b, strict=True)):
             key = "qp sources", b.serial, filters.low_pass, number, place
-            compute = functools.partial(_source_moments, xp, map_a, map_b, from_a, masks)
+            compute = functools.partial(_source_moments, loops, xp, strengths, map_a, map_b)
             sources = a.cached(key, compute) if a.persistent and b.persistent else compute()
-            best = _correlations(xp, map_f, sources, masks)
-            sums[place] = sums[place] + best[..., inside, :].sum(AXES)
+            sums[place] = sums[place] + _correlations(loops, xp, map_f, sources, strengths).sum(AXES)
     product: Array = 1.0
     for total in sums:
         product = product * xp.where(features > 0, total / xp.clip(features, 1, None), xp.nan)
@@ -73,42 +75,94 @@ def has_features(image: Image) -> bool:
     return bool((maps(image, filters_of(*image.shape, "centred"))[0] > THRESHOLD).any())
 
 
-def _bands(image: Image) -> list[tuple[slice, slice]]:
-    """(rows with those that the filters reach, the band among them); a batch on a device is one band."""
+def _bands(image: Image) -> list[slice]:
+    """Rows of padded maps, with those that the window reaches; a batch on a device is one band."""
     height, width = image.shape
-    if image.xp is not np:
-        return [(slice(0, height), slice(0, height))]
-    step = max(1, BAND_PIXELS // width)
-    spans = [(max(0, top - HALO), top, min(top + step, height)) for top in range(0, height, step)]
-    return [(slice(first, end + HALO), slice(top - first, end - first)) for first, top, end in spans]
+    step = max(1, BAND_PIXELS // width) if image.xp is np else height
+    return [slice(top, min(top + step, height) + 2 * HALO) for top in range(0, height, step)]
 
 
-def _smooth(x: Array) -> Array:
-    return separable(x, gaussian(2 * HALO + 1, 1.5), border="zero")
+def _inside(x: Array) -> Array:
+    return x[..., HALO:-HALO, HALO:-HALO]
+
+
+def _features(xp: Any, of_a: Array, of_b: Array) -> Array:
+    """Where A or B has a feature, from the padded congruencies of both."""
+    return xp.maximum(_inside(of_a), _inside(of_b)) > THRESHOLD
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    """Local mean and variance."""
+    mean = separable(x, _window())
+    return mean, products(x, x, _window(), means=(mean, mean))
+
+
+def _window() -> np.ndarray:
+    return gaussian(2 * HALO + 1, 1.5)
 
 
 def _source_moments(
-    xp: Any, map_a: Array, map_b: Array, from_a: Array, masks: list[Array]
+    loops: ModuleType | None, xp: Any, strengths: tuple[Array, Array], map_a: Array, map_b: Array
 ) -> list[tuple[Array, Array, Array]]:
     """(map, local mean, local variance) of A, B and the stronger of both, each where it has features."""
-    found = []
-    for source, mask in zip((map_a, map_b, xp.where(from_a, map_a, map_b)), masks, strict=True):
-        masked = source * mask
-        mean = _smooth(masked)
-        found.append((masked, mean, _smooth(masked * masked) - mean * mean))
-    return found
+    return [(masked, *_moments(masked)) for masked in _masked(loops, xp, *strengths, map_a, map_b)]
 
 
-def _correlations(xp: Any, fused: Array, sources: list[tuple[Array, Array, Array]], masks: list[Array]) -> Array:
+def _masked(loops: ModuleType | None, xp: Any, of_a: Array, of_b: Array, map_a: Array, map_b: Array) -> Sequence[Array]:
+    """Padded maps of A, B and the stronger of both, 0 where it has no feature."""
+    if loops is not None:
+        found = np.empty((3, *map_a.shape))
+        loops.qp_masked(of_a, of_b, map_a, map_b, found)
+        return [*found]
+    masked_a, masked_b = map_a * (of_a > THRESHOLD), map_b * (of_b > THRESHOLD)
+    return masked_a, masked_b, xp.where(of_a > of_b, masked_a, masked_b)
+
+
+def _correlations(
+    loops: ModuleType | None,
+    xp: Any,
+    fused: Array,
+    sources: list[tuple[Array, Array, Array]],
+    strengths: tuple[Array, Array],
+) -> Array:
     """The largest of the local correlations, where a map has features; 0 elsewhere."""
-    mu_f = _smooth(fused)
-    sigma_f_sq = _smooth(fused * fused) - mu_f * mu_f
-    best = None
-    for (masked, mu_s, sigma_s_sq), mask in zip(sources, masks, strict=True):
-        sigma_sf = _smooth(masked * fused) - mu_s * mu_f
-        correlation = (sigma_sf + CONSTANT) / (root(abs(sigma_s_sq * sigma_f_sq)) + CONSTANT) * mask
-        best = correlation if best is None else xp.maximum(best, correlation)
-    return best
+    mean, variance = _moments(fused)
+    covariances = [products(masked, fused, _window(), means=(of_source, mean)) for masked, of_source, _ in sources]
+    return _best(loops, xp, variance, [of_source for *_, of_source in sources], covariances, strengths)
+
+
+def _best(
+    loops: ModuleType | None,
+    xp: Any,
+    variance: Array,
+    variances: list[Array],
+    covariances: list[Array],
+    strengths: tuple[Array, Array],
+) -> Array:
+    if loops is not None:
+        best = np.empty(variance.shape)
+        loops.qp_best(*strengths, HALO, variance, *variances, *covariances, best)
+        return best
+    masks = [_inside(strength) > THRESHOLD for strength in strengths]
+    found = [
+        (covariance + CONSTANT) / (root(abs(of_source * variance)) + CONSTANT) * mask
+        for of_source, covariance, mask in zip(variances, covariances, [*masks, _features(xp, *strengths)], strict=True)
+    ]
+    return functools.reduce(xp.maximum, found)
+
+
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of this one."""
+    of_a, of_b, map_a, map_b = np.random.default_rng(0).random((4, 14, 71)) * 0.2
+    variance, *others = np.random.default_rng(1).random((7, 4, 61)) - 0.2
+    found = [
+        [*_masked(each, np, of_a, of_b, map_a, map_b), _best(each, np, variance, others[:3], others[3:], (of_a, of_b))]
+        for each in (None, loops)
+    ]
+    return all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+
+
+LOOPS = Loops("qp", "fusionbench.metrics._correlations_compiled", _agrees)
 
 
 METRIC = Metric(

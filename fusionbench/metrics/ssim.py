@@ -15,7 +15,8 @@ from fusionbench.metrics._kernel import Loops
 from fusionbench.metrics._windows import Border, gaussian, local_covariance, local_moments, ones
 
 Terms = tuple[Array, Array, Array]
-Key = tuple[str, int, Border]
+Moments = tuple[Array, Array]
+Constants = tuple[float, float, float]
 K1, K2 = 0.01, 0.03
 SECONDS = 8e-9  # a pixel and source without compiled code, beside the filters
 
@@ -111,43 +112,33 @@ def _quarter_map(
     key = (window, size, border)
     half_c1, half_c2 = (K1 * data_range) ** 2 / 2, (K2 * data_range) ** 2 / 2
     correction = size**2 / (size**2 - 1) if sample else 1.0
-    form = (key, half_c1, half_c2, correction)
-    mu_f, luminance_f, contrast_f = fused.cached(("ssim", form), lambda: _denominator_terms(fused, weights, *form))
-    mu_s, luminance_s, contrast_s = source.cached(("ssim", form), lambda: _denominator_terms(source, weights, *form))
-    sigma_fs = local_covariance(fused, source, weights, border, (mu_f, mu_s))
-    of_fused, of_source = (mu_f, luminance_f, contrast_f), (mu_s, luminance_s, contrast_s)
-    return _values(_loops(fused), sigma_fs, of_fused, of_source, (half_c1, half_c2, correction), signed)
+    of_fused, of_source = (local_moments(image, weights, border, key) for image in (fused, source))
+    sigma_fs = local_covariance(fused, source, weights, border, (of_fused[0], of_source[0]))
+    constants = half_c1, half_c2, correction
+    if (loops := _loops(fused)) is not None:
+        return _compiled_values(loops, sigma_fs, of_fused, of_source, constants, signed)
+    terms_key = "ssim", key, constants
+    terms_f: Terms = fused.cached(terms_key, lambda: _terms(*of_fused, *constants))
+    terms_s: Terms = source.cached(terms_key, lambda: _terms(*of_source, *constants))
+    return _values(sigma_fs, terms_f, terms_s, constants, signed)
 
 
-def _denominator_terms(image: Image, weights: np.ndarray, key: Key, *constants: float) -> Terms:
-    return _terms(_loops(image), *local_moments(image, weights, key[2], key), *constants)
-
-
-def _terms(
-    loops: ModuleType | None, mu: Array, sigma_sq: Array, half_c1: float, half_c2: float, correction: float
-) -> Terms:
+def _terms(mu: Array, sigma_sq: Array, half_c1: float, half_c2: float, correction: float) -> Terms:
     """(μ, μ² + C1/2, σ² + C2/2): the terms of two images add up to the factors of the denominator."""
-    if loops is None:
-        return mu, mu * mu + half_c1, sigma_sq * correction + half_c2
-    luminance, contrast = np.empty((2, *mu.shape))
-    of_each = luminance.reshape(-1), contrast.reshape(-1)
-    loops.ssim_terms(np.ravel(mu), np.ravel(sigma_sq), half_c1, half_c2, correction, *of_each)
-    return mu, luminance, contrast
+    return mu, mu * mu + half_c1, sigma_sq * correction + half_c2
 
 
-def _values(
-    loops: ModuleType | None,
-    sigma_fs: Array,
-    fused: Terms,
-    source: Terms,
-    constants: tuple[float, float, float],
-    signed: bool,
+def _compiled_values(
+    loops: ModuleType, sigma_fs: Array, fused: Moments, source: Moments, constants: Constants, signed: bool
 ) -> Array:
+    """:func:`_values` from the moments, with the same bits."""
+    values = np.ravel(sigma_fs)
+    loops.ssim_values(values, *(np.ravel(each) for each in (*fused, *source)), *constants, signed)
+    return values.reshape(sigma_fs.shape)
+
+
+def _values(sigma_fs: Array, fused: Terms, source: Terms, constants: Constants, signed: bool) -> Array:
     """(μ_F·μ_S + C1/2)·(σ_FS + C2/2) / ((μ_F² + μ_S² + C1)·(σ_F² + σ_S² + C2)), in the memory of the covariance."""
-    if loops is not None:
-        values = np.ravel(sigma_fs)
-        loops.ssim_values(values, *(np.ravel(term) for term in (*fused, *source)), *constants, signed)
-        return values.reshape(sigma_fs.shape)
     half_c1, half_c2, correction = constants
     if correction != 1:
         sigma_fs = multiplied(sigma_fs, correction)
@@ -166,15 +157,16 @@ def _loops(image: Image) -> ModuleType | None:
 
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one."""
-    given = np.random.default_rng(0).random((5, 3, 101)) * 99
+    mu_f, sigma_f, mu_s, sigma_s, sigma_fs = np.random.default_rng(0).random((5, 3, 101)) * 99
     constants = (3.25, 29.0, 1.01)
-    both = []
-    for each in (None, loops):
-        fused, source = (_terms(each, given[k], given[k + 1], *constants) for k in (0, 2))
-        both.append(
-            [*fused, *source, *(_values(each, given[4] - 60, fused, source, constants, s) for s in (True, False))]
+    of_fused, of_source = _terms(mu_f, sigma_f, *constants), _terms(mu_s, sigma_s, *constants)
+    return all(
+        np.array_equal(
+            _values(sigma_fs - 60, of_fused, of_source, constants, signed),
+            _compiled_values(loops, sigma_fs - 60, (mu_f, sigma_f), (mu_s, sigma_s), constants, signed),
         )
-    return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
+        for signed in (True, False)
+    )
 
 
 LOOPS = Loops("ssim", "fusionbench.metrics._table_compiled", _agrees)

@@ -113,9 +113,8 @@ def statistics(image: Image, scale: int, form: tuple[str, str, Border]) -> tuple
         if arithmetic == "uint8" and scale == 0:
             mean = separable(image.pixels, weights, border=border)
             variance = separable(_saturated(image, image), weights, border=border) - mean * mean
-        else:
-            mean, variance = local_moments(image, weights, border, form)
-        return mean, clamp_min(variance, 0.0)
+            return mean, clamp_min(variance, 0.0)
+        return local_moments(image, weights, border, form, clip=True)
 
     return image.cached(("vif statistics", scale, form), compute)
 
@@ -141,15 +140,17 @@ def fused_information(source: Image, fused: Image, scale: int, form: tuple[str, 
     """
     gain, signal, _ = _of_source(source, scale, form)
     variance, covariance = statistics(fused, scale, form)[1], covariance_at_scale(source, fused, scale, form)
-    return log_sum(_values(_loops(source), covariance, variance, gain, signal))
+    return _fused_logarithms(_loops(source), covariance, variance, gain, signal)
 
 
-def _values(loops: ModuleType | None, sigma_sf: Array, sigma_f_sq: Array, gain: Array, signal: Array) -> Array:
-    """1 + g²·σ_S²/(σ_V² + σ_N²), in the memory of the covariance; gain and signal are from :func:`_source_terms`."""
+def _fused_logarithms(
+    loops: ModuleType | None, sigma_sf: Array, sigma_f_sq: Array, gain: Array, signal: Array
+) -> Array:
+    """Σ ln(1 + g²·σ_S²/(σ_V² + σ_N²)), overwriting the covariance; gain and signal are from :func:`_source_terms`."""
     if loops is not None:
-        values = np.ravel(sigma_sf)
-        loops.vif_values(values, *(np.ravel(each) for each in (sigma_f_sq, gain, signal)))
-        return values
+        groups = _groups(sigma_sf.size)
+        loops.vif_values(*(np.ravel(each) for each in (sigma_sf, sigma_f_sq, gain, signal)), groups)
+        return _sum_of_groups(groups, sigma_sf.size)
     flat = _where_flat(sigma_f_sq)
     sigma_sf = clamp_min(sigma_sf, 0.0)  # a negative gain counts as none
     if flat is not None:
@@ -157,7 +158,7 @@ def _values(loops: ModuleType | None, sigma_sf: Array, sigma_f_sq: Array, gain: 
     sigma_sf_sq = multiplied(sigma_sf, sigma_sf)
     g_sigma_sf = sigma_sf_sq * gain
     sigma_v_sq_plus_n = clamp_min(subtracted_from(sigma_f_sq + SIGMA_N_SQ, g_sigma_sf), TINY + SIGMA_N_SQ)
-    return added(divided(multiplied(sigma_sf_sq, signal), sigma_v_sq_plus_n), 1)
+    return log_sum(added(divided(multiplied(sigma_sf_sq, signal), sigma_v_sq_plus_n), 1))
 
 
 def source_information(source: Image, scale: int, form: tuple[str, str, Border]) -> Array:
@@ -168,24 +169,22 @@ def source_information(source: Image, scale: int, form: tuple[str, str, Border])
 def _of_source(source: Image, scale: int, form: tuple[str, str, Border]) -> tuple[Array, Array, Array]:
     """What depends on the source alone, cached: the factors of :func:`_source_terms` and its information."""
 
-    def compute() -> tuple[Array, Array, Array]:
-        gain, signal, information = _source_terms(_loops(source), statistics(source, scale, form)[1])
-        return gain, signal, log_sum(information)
-
-    return source.cached(("vif source", scale, form), compute)
+    key = "vif source", scale, form
+    return source.cached(key, lambda: _source_terms(_loops(source), statistics(source, scale, form)[1]))
 
 
 def _source_terms(loops: ModuleType | None, sigma_s_sq: Array) -> tuple[Array, Array, Array]:
-    """(g/σ_SF, g²·σ_S²/σ_SF², 1 + σ_S²/σ_N²), as where it is flat: 0, 0 and 1."""
+    """(g/σ_SF, g²·σ_S²/σ_SF², Σ ln(1 + σ_S²/σ_N²)); where it is flat: 0, 0 and the logarithm of 1."""
     if loops is not None:
-        gain, signal, information = (np.empty(sigma_s_sq.shape) for _ in range(3))  # of which two are kept
-        loops.vif_source(np.ravel(sigma_s_sq), *(each.reshape(-1) for each in (gain, signal, information)))
-        return gain, signal, information
+        gain, signal = np.empty((2, *sigma_s_sq.shape))
+        groups = _groups(sigma_s_sq.size)
+        loops.vif_source(np.ravel(sigma_s_sq), gain.reshape(-1), signal.reshape(-1), groups)
+        return gain, signal, _sum_of_groups(groups, sigma_s_sq.size)
     g_over_sigma_sf, snr = 1 / (sigma_s_sq + TINY), sigma_s_sq / SIGMA_N_SQ
     flat = _where_flat(sigma_s_sq)
     if flat is not None:
         g_over_sigma_sf, snr = filled(g_over_sigma_sf, flat, 0.0), filled(snr, flat, 0.0)
-    return g_over_sigma_sf, multiplied(g_over_sigma_sf * g_over_sigma_sf, sigma_s_sq), added(snr, 1)
+    return g_over_sigma_sf, multiplied(g_over_sigma_sf * g_over_sigma_sf, sigma_s_sq), log_sum(added(snr, 1))
 
 
 def _loops(image: Image) -> ModuleType | None:
@@ -208,6 +207,16 @@ def log_sum(values: Array) -> Array:
     return values.log().sum(AXES)
 
 
+def _groups(count: int) -> np.ndarray:
+    """Where compiled code puts what :func:`log_sum` of so many values takes logarithms of."""
+    return np.empty(count // _GROUP + count % _GROUP)
+
+
+def _sum_of_groups(groups: np.ndarray, count: int) -> Array:
+    logarithms, whole = np.log(groups), count // _GROUP
+    return logarithms[:whole].sum() + logarithms[whole:].sum()
+
+
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with flat windows among others."""
     variance, covariance = np.random.default_rng(0).random((2, 3, 101)) * 9
@@ -216,7 +225,7 @@ def _agrees(loops: ModuleType) -> bool:
     for each in (None, loops):
         gain, signal, information = _source_terms(each, np.where(flat, 0.0, variance))
         given = covariance - 4, np.where(flat[::-1], 0.0, variance[::-1]), gain, signal
-        both.append([gain, signal, information, np.ravel(_values(each, *given))])
+        both.append([gain, signal, information, _fused_logarithms(each, *given)])
     return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
 
 

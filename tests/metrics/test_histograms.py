@@ -21,7 +21,7 @@ from fusionbench.metrics._histograms import (
     soft_histogram,
     soft_mutual_information,
 )
-from fusionbench.metrics._images import Image
+from fusionbench.metrics._images import Image, to_images
 from tests.metrics import scenes
 
 FUSED, A, B = scenes.scene(0)
@@ -151,3 +151,13 @@ def test_soft_variants_refuse_what_they_cannot_do() -> None:
     source = torch.from_numpy(a.astype(float)).requires_grad_()
     with pytest.raises(UsageError, match="mi has no gradient: it counts grey levels"):
         get_metric("mi")(torch.from_numpy(fused), source, torch.from_numpy(b), histogram="soft")
+
+
+@pytest.mark.parametrize(("shape", "top"), [((1, 1), 255), ((41, 43), 255), ((41, 43), 254), ((130, 140), 255)])
+def test_pairs_of_levels_that_are_sorted_or_counted(shape: tuple[int, int], top: int) -> None:
+    """Entropies need the counts that are not 0: of small images by sorting, of large ones from all pairs."""
+    rng = np.random.default_rng(shape[0])
+    x, y = rng.integers(0, 256, (2, *shape)).astype(np.uint8) // 3 * 3
+    codes = np.minimum(x, top).astype(int) * 256 + np.minimum(y, top)
+    found = _histograms._joint_counts(*to_images(np.stack([x, y])), top)
+    assert np.array_equal(found, np.unique(codes, return_counts=True)[1])

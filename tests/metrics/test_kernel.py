@@ -12,12 +12,14 @@ from fusionbench.metrics import _phase_congruency, _windows
 from fusionbench.metrics._kernel import WORTH, Loops
 from fusionbench.synth import kernel
 
-fmi, vif, ssim, qabf = (import_module(f"fusionbench.metrics.{name}") for name in ("fmi", "vif", "ssim", "qabf"))
+fmi, qp, vif, ssim, qabf = (
+    import_module(f"fusionbench.metrics.{name}") for name in ("fmi", "qp", "vif", "ssim", "qabf")
+)
 needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
 
 
 @needs_numba
-@pytest.mark.parametrize("place", [fmi, _phase_congruency, _windows, vif, ssim, qabf])
+@pytest.mark.parametrize("place", [fmi, qp, _phase_congruency, _windows, vif, ssim, qabf])
 def test_wrong_code_is_not_used(place: ModuleType) -> None:
     """The check at loading notices each function that does nothing."""
     loops: Loops = place.LOOPS
