@@ -101,7 +101,7 @@ def _total_of_binary(images: list[Image]) -> Array:
     codes = [_codes(image.stored) for image in images]
     total: Array = 0.0
     for code in codes[1:]:
-        counts = np.bincount((codes[0] << CELLS | code).ravel(), minlength=1 << 2 * CELLS)
+        counts = np.bincount((codes[0].astype(np.int64) << CELLS | code).ravel(), minlength=1 << 2 * CELLS)
         pairs = np.flatnonzero(counts)
         places = np.arange(CELLS)[:, None]
         of_fused, of_source = pairs >> CELLS, pairs & (1 << CELLS) - 1
@@ -114,10 +114,9 @@ def _total_of_binary(images: list[Image]) -> Array:
 
 def _codes(x: np.ndarray) -> np.ndarray:
     """A number below 512 for each window of an image of 0 and 1: bit k is its cell k."""
-    height, width = x.shape[0] - 2, x.shape[1] - 2
-    bits, code = x.astype(np.int64), np.zeros((height, width), np.int64)
-    for k, (row, column) in enumerate(OFFSETS):
-        code |= bits[row : row + height, column : column + width] << k
+    x = x.astype(np.uint16)
+    down = x[:-2] | x[1:-1] << 1 | x[2:] << 2
+    code: np.ndarray = down[:, :-2] | down[:, 1:-1] << 3 | down[:, 2:] << 6
     return code
 
 
