@@ -113,10 +113,19 @@ def _values(
     nothing = (var_s < TINY) | (var_f < TINY) | (gain < 0)
     gain, noise = xp.where(nothing, 0.0, gain), xp.where(nothing, 0.0, noise)
     power = gain * gain / (xp.clip(noise, TINY, None) + SIGMA_N_SQ) * field
-    through = 1.0
+    return _product(None, power, eigenvalues)
+
+
+def _product(loops: ModuleType | None, power: Array, eigenvalues: Array) -> Array:
+    """Product over the eigenvalues λ of 1 + power·λ."""
+    if loops is not None:
+        out = np.empty(power.shape)
+        loops.wavelet_product(np.ravel(power), whole(eigenvalues), out.reshape(-1))
+        return out
+    product = 1.0
     for k in range(BLOCK**2):
-        through = through * (1 + power * eigenvalues[..., k, None, None])
-    return through
+        product = product * (1 + power * eigenvalues[..., k, None, None])
+    return product
 
 
 def _subbands(image: Image, unit: bool) -> list[Array]:
@@ -211,9 +220,7 @@ def _scale_mixture(image: Image, y: Array, margin: int) -> tuple[Array, Array, A
     white = xp.swapaxes(whitening, -1, -2) @ vectors_of_blocks
     field = ((white * white).sum(-2) / BLOCK**2).reshape(*y.shape[:-2], rows, columns)
     field = field[..., margin : rows - margin, margin : columns - margin]
-    directly = 1.0
-    for k in range(BLOCK**2):
-        directly = directly * (1 + field * (eigenvalues[..., k, None, None] / SIGMA_N_SQ))
+    directly = _product(_loops(image), field, eigenvalues / SIGMA_N_SQ)
     return field, eigenvalues, xp.log2(directly).sum(AXES)
 
 
@@ -265,7 +272,7 @@ def _agrees(loops: ModuleType) -> bool:
         shape = (47 // 3 - 6, 76 // 3 - 6)
         found += [box_sums(each, x, y, window, 2, shape) for y in (None, x[::-1]) for window in (3, 5, 17)]
         values = (*found[-6:-1], found[0][: shape[0], : shape[1]])
-        found.append(_values(each, *values, np.linspace(0, 3, 9), 25))
+        found += [_values(each, *values, np.linspace(0, 3, 9), 25), _product(each, found[0], np.linspace(0, 3, 9))]
         both.append(found)
     return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
 

@@ -12,18 +12,20 @@ from fusionbench.metrics import _fmi_windows, _phase_congruency, _piella, _windo
 from fusionbench.metrics._kernel import WORTH, Loops
 from fusionbench.synth import kernel
 
-vif, ssim, qabf, qy = (import_module(f"fusionbench.metrics.{name}") for name in ("vif", "ssim", "qabf", "qy"))
+vif, ssim, qabf, qy, vif_wavelet = (
+    import_module(f"fusionbench.metrics.{name}") for name in ("vif", "ssim", "qabf", "qy", "vif_wavelet")
+)
 needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
 
 
 @needs_numba
-@pytest.mark.parametrize("place", [_fmi_windows, _phase_congruency, _windows, vif, ssim, qabf, _piella, qy])
+@pytest.mark.parametrize("place", [_fmi_windows, _phase_congruency, _windows, vif, ssim, qabf, _piella, qy, vif_wavelet])
 def test_wrong_code_is_not_used(place: ModuleType) -> None:
     """The check at loading notices each function that does nothing."""
     loops: Loops = place.LOOPS
     module = kernel.import_compiled(loops._name)
     assert loops._agrees(module)
-    prefix = {_phase_congruency: "qp", _windows: "window", _fmi_windows: "fmi", _piella: "piella"}.get(place, place.__name__.rpartition(".")[2]) + "_"
+    prefix = {_phase_congruency: "qp", _windows: "window", _fmi_windows: "fmi", _piella: "piella", vif_wavelet: "wavelet"}.get(place, place.__name__.rpartition(".")[2]) + "_"
     functions = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     names = [name for name in functions if name.startswith(prefix)]
     assert names
