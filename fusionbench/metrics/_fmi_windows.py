@@ -212,6 +212,7 @@ def _logarithms(rows: np.ndarray, start: int, to: int, count: int) -> None:
     cv2.log(flat[:, start * lanes : (start + count) * lanes], dst=flat[:, to * lanes : (to + count) * lanes])
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, on rows of flat, equal, inverted and unrelated windows."""
     x = np.arange(7 * 50, dtype=np.float64).reshape(7, 50) * 37 % 251

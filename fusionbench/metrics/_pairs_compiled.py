@@ -71,7 +71,7 @@ def nabf_gradients(x: Any, divisor: float, strength: Any, tangent: Any) -> None:
 def nabf_exponents(
     g: Any, alpha: Any, g_f: Any, alpha_f: Any, kappa_g: float, kappa_a: float, sigma: float, out: Any
 ) -> None:
-    """The exponents of ``nabf._edge_preservation`` for strength and for orientation."""
+    """The exponents of ``nabf._losses`` for strength and for orientation."""
     of_g, of_a = out[0], out[1]
     for n in range(g.shape[0]):
         x, y = g[n], g_f[n]

@@ -218,6 +218,7 @@ def prewitt_image(image: Image, border: Border) -> Image:
     return image.cached(("prewitt", border), compute)
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one: flat, inverted and unrelated windows, of whole numbers or not."""
     x = (np.arange(13 * 150).reshape(13, 150) * 37 % 251).astype(np.uint8)

@@ -143,6 +143,7 @@ def _desired(xp: Any, sources: Sequence[Image]) -> list[Array]:
     return [factor * scale for factor in factors]
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one: flat, inverted and unrelated windows."""
     x = (np.arange(15 * 70).reshape(15, 70) * 37 % 251) ** 1.1

@@ -101,6 +101,7 @@ def _loops(image: Image) -> ModuleType | None:
     return LOOPS.compiled(SECONDS * image.count) if image.xp is np else None
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with black places among others."""
     fine, coarse, other = np.random.default_rng(0).random((3, 7, 101)) * 3

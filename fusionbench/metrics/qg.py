@@ -104,6 +104,7 @@ def _exp(xp: Any, x: Array) -> Array:
     return xp.exp(x) if recorded(x) else xp.exp(x, out=x)
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with flat places and equal edges among others."""
     x = (np.arange(9 * 90).reshape(9, 90) * 37 % 251).astype(np.uint8)

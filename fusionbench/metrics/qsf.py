@@ -63,7 +63,7 @@ def _larger(a: Image, b: Image) -> Array:
 
 def _compiled_larger(loops: ModuleType, a: Image, b: Image) -> np.float64:
     """The same of whole grey levels, whose sums are exact in any order."""
-    sums = np.empty(len(DIRECTIONS), np.int64)
+    sums = np.zeros(len(DIRECTIONS), np.int64)
     loops.qsf_sums(a.grey, b.grey, sums)
     total = np.float64(0.0)
     for (*_, weight), value in zip(DIRECTIONS, sums, strict=True):

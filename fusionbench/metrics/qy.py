@@ -111,6 +111,7 @@ def _ssim_map(x: Image, y: Image) -> Array:
     return x.cached(("qy similarity", y.serial), compute)
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one: flat, inverted and unrelated windows."""
     x = (np.arange(13 * 60).reshape(13, 60) * 37 % 251) ** 1.1

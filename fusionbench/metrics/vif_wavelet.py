@@ -261,6 +261,7 @@ def _loops(image: Image) -> ModuleType | None:
     return LOOPS.compiled(SECONDS * image.count / 40) if image.xp is np else None  # asked 40 times for three images
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with flat places among others."""
     x = (np.arange(47 * 76).reshape(47, 76) * 37 % 251) ** 1.1

@@ -103,6 +103,7 @@ def _values(
     return g, 1 + g * g * sigma_s_sq / (sigma_v_sq + SIGMA_N_SQ), 1 + sigma_s_sq / SIGMA_N_SQ
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with flat windows among others."""
     covariance, var_s, var_f = np.random.default_rng(0).random((3, 7, 101)) * 99
