@@ -27,6 +27,8 @@ needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast
 @pytest.mark.parametrize("place", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_wrong_code_is_not_used(place: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check at loading notices each function that does nothing."""
+    loops: Loops = place.LOOPS
+    module = kernel.import_compiled(loops._name)
     empty = np.empty
 
     def without_memory(*shape: Any, **kind: Any) -> np.ndarray:
@@ -35,8 +37,6 @@ def test_wrong_code_is_not_used(place: ModuleType, monkeypatch: pytest.MonkeyPat
         return found
 
     monkeypatch.setattr(np, "empty", without_memory)
-    loops: Loops = place.LOOPS
-    module = kernel.import_compiled(loops._name)
     assert loops._agrees(module)
     name = place.__name__.rpartition(".")[2]
     prefix = PREFIXES.get(name, name.strip("_")) + "_"
