@@ -5,7 +5,7 @@ caller made, on one thread and without the interpreter's lock. Every sum has its
 nothing is contracted or reordered, and logarithms and exponentials are left to the caller, so that both give the same
 bits and a process may change from one to the other at any moment.
 
-Values are worked on in chunks of ``LANES`` windows or pixels, in rows of one array whose distance is a constant: so the
+Values are worked on in chunks of ``LANES`` windows of a row, in rows of one array whose distance is a constant: so the
 compiler knows that rows do not overlap, and makes vector code of every loop over lanes. What belongs to one window
 stays in registers from its first to its last value, which is why steps are written out.
 """
@@ -25,7 +25,7 @@ WINDOW = 30  # rows of a window: 0..8 pdf, 9..17 its logarithms, 18..25 keys, 26
 PAIR = 38  # rows of two: 0..16 mixture, 17 rest, 18 Σ of the independent cells, 19 with logarithms, 20..37 |x|
 _TINY, _ROUNDING, _STEP = 1e-300, 1e-12, 2.0**-51  # as in _fmi_windows.py
 _TOP, _END = 1 + 7 * _STEP, 1 + 8 * _STEP
-_NUMBER = types.float64
+_NUMBER, _COUNT = types.float64, types.int64
 
 
 def _made(dimensions: int) -> Any:
@@ -49,43 +49,26 @@ def _share(part: float, total: float, reciprocal: float) -> float:
     return 1.0 if part == total else product
 
 
-@njit(types.void(_given(2), types.int64, types.int64, _made(1)), **_OPTIONS)
-def _cells(x: Any, begin: int, end: int, s: Any) -> None:
-    """The nine cells of the windows of ``x`` from number ``begin`` to ``end`` into as many rows of lanes."""
-    width = x.shape[1] - 2
-    place = begin
-    while place < end:  # the part of one row
-        row, first = place // width, place % width
-        count = min(end - place, width - first)
-        for column in range(3):
-            for line in range(3):
-                source = x[row + line, first + column : first + column + count]
-                top = (3 * column + line) * LANES + place - begin
-                cells = s[top : top + count]
-                for n in range(count):
-                    cells[n] = source[n]
-        place += count
+@njit(types.void(_given(3), _COUNT, _COUNT, _made(4)), **_OPTIONS)
+def fmi_windows(images: Any, begin: int, count: int, windows: Any) -> None:
+    """What ``_fmi_windows.distributions`` finds of windows of each image (h+2,w+2), w a multiple of lanes: of so many
+    chunks from number ``begin`` on, counted along the rows.
 
-
-@njit(types.void(_given(3), _made(4)), **_OPTIONS)
-def fmi_windows(images: Any, windows: Any) -> None:
-    """What ``_fmi_windows.distributions`` finds of the windows of each image (h+2,w+2), in chunks of lanes.
-
-    All rows but the logarithms and the entropy; lanes beyond the last window are flat windows.
+    All rows but the logarithms and the entropy.
     """
-    height, width = images.shape[1] - 2, images.shape[2] - 2
+    across = (images.shape[2] - 2) // LANES
     s = np.empty(WINDOW * LANES)
     for place in range(images.shape[0]):
-        for chunk in range(windows.shape[1]):
-            begin, end = chunk * LANES, min(height * width, chunk * LANES + LANES)
-            if end - begin < LANES:
-                s[:] = 0.0
-            _cells(images[place], begin, end, s)
+        for chunk in range(count):
+            row, first = (begin + chunk) // across, (begin + chunk) % across * LANES
+            x, y, z = images[place, row, first:], images[place, row + 1, first:], images[place, row + 2, first:]
             for n in range(LANES):
-                c0, c1, c2 = s[n], s[LANES + n], s[2 * LANES + n]
-                c3, c4, c5 = s[3 * LANES + n], s[4 * LANES + n], s[5 * LANES + n]
-                c6, c7, c8 = s[6 * LANES + n], s[7 * LANES + n], s[8 * LANES + n]
-                least = _least(_least(_least(c0, c1), _least(c2, c3)), _least(_least(_least(c4, c5), _least(c6, c7)), c8))
+                c0, c1, c2 = x[n], y[n], z[n]
+                c3, c4, c5 = x[n + 1], y[n + 1], z[n + 1]
+                c6, c7, c8 = x[n + 2], y[n + 2], z[n + 2]
+                least = _least(
+                    _least(_least(c0, c1), _least(c2, c3)), _least(_least(_least(c4, c5), _least(c6, c7)), c8)
+                )
                 c0, c1, c2 = c0 - least, c1 - least, c2 - least
                 c3, c4, c5 = c3 - least, c4 - least, c5 - least
                 c6, c7, c8 = c6 - least, c7 - least, c8 - least
@@ -125,13 +108,13 @@ def fmi_windows(images: Any, windows: Any) -> None:
                 s[27 * LANES + n] = 0.0 if flat > 0 else spread
                 s[28 * LANES + n] = plain
                 s[29 * LANES + n] = weighted
-            rows = windows[place, chunk].reshape(WINDOW * LANES)
+            found = windows[place, chunk].reshape(WINDOW * LANES)
             for n in range(9 * LANES):
-                rows[n] = s[n]
+                found[n] = s[n]
             for n in range(18 * LANES, 26 * LANES):
-                rows[n] = s[n]
+                found[n] = s[n]
             for n in range(27 * LANES, 30 * LANES):
-                rows[n] = s[n]
+                found[n] = s[n]
 
 
 @njit(types.void(_made(4)), **_OPTIONS)
@@ -188,7 +171,6 @@ def _cell(
 ) -> tuple[float, float, float]:
     """The mixture in a cell, and both sums over cells with this one."""
     return bound + independent, total + independent, of_logs + independent * (log_p + (1 - log_q))
-
 
 
 @njit(types.void(_given(1), _given(1), _made(1)), **_OPTIONS)
@@ -344,32 +326,32 @@ def fmi_joint(windows: Any, pairs: Any) -> None:
             _joint(f, g, pairs[place, chunk].reshape(PAIR * LANES))
 
 
-@njit(types.void(_given(3), _given(4), _given(4), _made(3)), **_OPTIONS)
-def fmi_value(images: Any, windows: Any, pairs: Any, values: Any) -> None:
+@njit(types.void(_given(3), _COUNT, _COUNT, _given(4), _given(4), _made(3)), **_OPTIONS)
+def fmi_value(images: Any, begin: int, count: int, windows: Any, pairs: Any, values: Any) -> None:
     """2·I/(H+H) from the rows of :func:`fmi_joint` and their logarithms, 1 where windows are equal."""
-    height, width = images.shape[1] - 2, images.shape[2] - 2
-    s = np.empty(LANES)
+    across = (images.shape[2] - 2) // LANES
+    s = np.empty(2 * LANES)
     for place in range(pairs.shape[0]):
-        for chunk in range(pairs.shape[1]):
-            rows, result = pairs[place, chunk].reshape(PAIR * LANES), values[place, chunk]
+        for chunk in range(count):
+            of_pair = pairs[place, chunk].reshape(PAIR * LANES)
             f, g = windows[0, chunk, 26], windows[place + 1, chunk, 26]
+            row, first = (begin + chunk) // across, (begin + chunk) % across * LANES
             for n in range(LANES):
-                s[n] = rows[n] * rows[20 * LANES + n]
+                s[n] = of_pair[n] * of_pair[20 * LANES + n]
+                s[LANES + n] = 1.0
             for k in range(1, 17):
                 for n in range(LANES):
-                    s[n] += rows[k * LANES + n] * rows[(20 + k) * LANES + n]
+                    s[n] += of_pair[k * LANES + n] * of_pair[(20 + k) * LANES + n]
+            for line in range(3):
+                x, y = images[0, row + line, first:], images[place + 1, row + line, first:]
+                for n in range(LANES):
+                    equal = (x[n] == y[n]) & (x[n + 1] == y[n + 1]) & (x[n + 2] == y[n + 2])
+                    s[LANES + n] = s[LANES + n] if equal else 0.0
+            result = values[place, row, first : first + LANES]
             for n in range(LANES):
-                rest, log = rows[17 * LANES + n], rows[37 * LANES + n]
+                rest, log = of_pair[17 * LANES + n], of_pair[37 * LANES + n]
                 h_sum = f[n] + g[n]
-                change = s[n] - (rows[19 * LANES + n] + log * rows[18 * LANES + n])
+                change = s[n] - (of_pair[19 * LANES + n] + log * of_pair[18 * LANES + n])
                 value = 2 * (h_sum - (rest * (h_sum - log) - change)) / (h_sum + _TINY)
-                result[n] = 0.0 if rest == 1 else value
-        flat = values[place].reshape(values.shape[1] * LANES)
-        for row in range(height):
-            for n in range(width):
-                equal = True
-                for line in range(3):
-                    x, y = images[0, row + line], images[place + 1, row + line]
-                    equal &= (x[n] == y[n]) & (x[n + 1] == y[n + 1]) & (x[n + 2] == y[n + 2])
-                value = flat[row * width + n]
-                flat[row * width + n] = 1.0 if equal else value
+                value = 0.0 if rest == 1 else value
+                result[n] = 1.0 if s[LANES + n] > 0 else value

@@ -146,7 +146,8 @@ def binary_edges(x: np.ndarray) -> np.ndarray:
         energy = across * across + down * down
         strong = energy > 4 * energy.mean(AXES, keepdims=True)
     strong &= ((across >= down) & _peaks(energy, -1)) | ((down >= across) & _peaks(energy, -2))
-    return strong.astype(np.uint8 if whole else np.float64)
+    edges: np.ndarray = strong.astype(np.uint8 if whole else np.float64)
+    return edges
 
 
 def _peaks(x: np.ndarray, axis: int) -> np.ndarray:

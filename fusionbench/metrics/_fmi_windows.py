@@ -23,6 +23,7 @@ OFFSETS = [(row, column) for column in range(3) for row in range(3)]
 TINY = 1e-300  # whose logarithm is finite
 ROUNDING = 1e-12  # of a covariance that is summed from values up to 100
 STEP = 2.0**-51
+BLOCK, CHUNKS = 1400, 8  # windows, or chunks of lanes, at a time: what they need fits the processor's cache
 TOP, END = 1 + 7 * STEP, 1 + 8 * STEP  # a cdf read backwards is TOP less its values; END stands for 1
 
 
@@ -73,8 +74,10 @@ def distributions(cells: np.ndarray) -> Windows:
     total = sums[-1]
     reciprocal = 1 / total
     # of a single cell it is exactly 1, and its entropy exactly 0
-    pdf = np.where(cells == total, 1.0, cells * reciprocal)
-    cdf = np.where(sums[:-1] == total, 1.0, sums[:-1] * reciprocal)
+    pdf, cdf = cells * reciprocal, sums[:-1] * reciprocal
+    np.copyto(cdf, 1.0, where=sums[:-1] == total)
+    if (cells.max(0) == total).any():
+        np.copyto(pdf, 1.0, where=cells == total)
     plain, weighted = _sum(cdf), _sum(cdf * np.arange(1.0, CELLS)[:, None])
     # Σi·p_i = 9 - ΣP_i and Σi²·p_i = 81 - Σ(2i+1)·P_i
     variance = (CELLS**2 - 2 * weighted - plain) - (CELLS - plain) * (CELLS - plain)
@@ -84,7 +87,8 @@ def distributions(cells: np.ndarray) -> Windows:
     logs = cv2.log(pdf)  # half the time of NumPy's
     entropy = -_sum(pdf * logs)
     keys = ((cdf + 2) - 2) + np.arange(CELLS - 1)[:, None] * STEP
-    return Windows(pdf, np.where((pdf > TINY) & (logs < 0), logs, 0.0), keys, entropy, spread, plain, weighted)
+    np.copyto(logs, 0.0, where=(pdf <= TINY) | (logs > 0))
+    return Windows(pdf, logs, keys, entropy, spread, plain, weighted)
 
 
 def normalised_information(fused: Windows, source: Windows) -> np.ndarray:
@@ -138,7 +142,7 @@ def _merged(fused: Windows, source: Windows, positive: np.ndarray) -> np.ndarray
 def _steps(
     fused: Windows, source: Windows, positive: np.ndarray, keys: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """p_i and q_j of the 17 intervals, from the last value of each cdf, or 0, to its next one, or 1; their logarithms."""
+    """p_i and q_j of the 17 intervals, from the last value of each cdf, or 0, to its next one, or 1; logarithms."""
     odd = (keys * (2 / STEP)).astype(np.int64) & 1
     of_fused = odd.astype(np.float64)
     last, following = (np.empty((2, 17, len(positive))) for _ in range(2))
@@ -155,7 +159,8 @@ def _steps(
     following -= last
     # how many cells of each lie before the interval is the number of its own
     place = np.zeros((17, len(positive)), np.int64)
-    np.cumsum(odd, axis=0, out=place[1:])
+    for k in range(16):
+        np.add(place[k], odd[k], out=place[k + 1])
     column = np.arange(len(positive))
     of_p = fused.logs.take(place * len(positive) + column)
     place = np.arange(17)[:, None] - place
@@ -167,7 +172,7 @@ def _steps(
 def _sum(rows: np.ndarray) -> np.ndarray:
     """Σ_k x_k of (k,n), term by term, which np.add.reduce() does not if n is 1."""
     if rows.shape[1] == 1:
-        return np.cumsum(rows, axis=0)[-1]
+        rows = np.cumsum(rows, axis=0)[-1:]
     found: np.ndarray = np.add.reduce(rows)
     return found
 
@@ -176,31 +181,39 @@ def equal_windows(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Where all nine cells of (..., h+2,w+2) pixels are equal."""
     same = x == y
     same = same[..., :-2, :] & same[..., 1:-1, :] & same[..., 2:, :]
-    return same[..., :-2] & same[..., 1:-1] & same[..., 2:]
+    found: np.ndarray = same[..., :-2] & same[..., 1:-1] & same[..., 2:]
+    return found
 
 
-class Compiled:
-    """:func:`information` by :mod:`fusionbench.metrics._fmi_compiled`, with the same bits, in memory of its own."""
-
-    def __init__(self, loops: ModuleType) -> None:
-        self._loops, self._room = loops, (0, 0)
-
-    def __call__(self, x: np.ndarray, sources: Sequence[np.ndarray]) -> list[np.ndarray]:
-        loops, images = self._loops, np.array([x, *sources], np.float64)
-        count, lanes = (x.shape[0] - 2) * (x.shape[1] - 2), loops.LANES
-        room = len(sources), -(-count // lanes)
-        if self._room != room:
-            self._room = room
-            self._windows = np.empty((room[0] + 1, room[1], loops.WINDOW, lanes))
-            self._pairs = np.empty((*room, loops.PAIR, lanes))
-            self._values = np.empty((*room, lanes))
-        loops.fmi_windows(images, self._windows)
-        _logarithms(self._windows, 0, CELLS, CELLS)
-        loops.fmi_entropy(self._windows)
-        loops.fmi_joint(self._windows, self._pairs)
-        _logarithms(self._pairs, 20, 20, 18)
-        loops.fmi_value(images, self._windows, self._pairs, self._values)
-        return list(self._values.reshape(room[0], -1)[:, :count])
+def shared_information(loops: ModuleType | None, x: np.ndarray, sources: Sequence[np.ndarray]) -> np.ndarray:
+    """:func:`information` of (h+2,w+2) pixels as (sources,h,w), by :mod:`fusionbench.metrics._fmi_compiled` where it is
+    there, in memory for a few windows."""
+    height, width = x.shape[0] - 2, x.shape[1] - 2
+    if loops is None:
+        step = max(1, BLOCK // width)
+        found = np.empty((len(sources), height, width))
+        for top in range(0, height, step):
+            here = slice(top, top + step + 2)
+            values = information(x[here].astype(np.float64), [source[here].astype(np.float64) for source in sources])
+            found[:, top : top + step] = np.reshape(values, (len(sources), -1, width))
+        return found
+    across = -(-width // loops.LANES)
+    images = np.zeros((len(sources) + 1, height + 2, across * loops.LANES + 2))
+    for image, pixels in zip(images, (x, *sources), strict=True):
+        image[:, : width + 2] = pixels
+    chunks, step = height * across, min(height * across, CHUNKS)
+    windows = np.zeros((len(sources) + 1, step, loops.WINDOW, loops.LANES))
+    pairs = np.zeros((len(sources), step, loops.PAIR, loops.LANES))
+    found = np.empty((len(sources), height, across * loops.LANES))
+    for begin in range(0, chunks, step):
+        count = min(step, chunks - begin)
+        loops.fmi_windows(images, begin, count, windows)
+        _logarithms(windows, 0, CELLS, CELLS)
+        loops.fmi_entropy(windows)
+        loops.fmi_joint(windows, pairs)
+        _logarithms(pairs, 20, 20, 18)
+        loops.fmi_value(images, begin, count, windows, pairs, found)
+    return np.ascontiguousarray(found[:, :, :width])
 
 
 def _logarithms(rows: np.ndarray, start: int, to: int, count: int) -> None:
@@ -217,8 +230,7 @@ def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, on rows of flat, equal, inverted and unrelated windows."""
     x = np.arange(7 * 50, dtype=np.float64).reshape(7, 50) * 37 % 251
     others = [255 - x, x * x % 256, np.where(x < 90, 7.0, x), np.zeros_like(x), np.sqrt(x)]
-    both = [information(x, others), Compiled(loops)(x, others)]
-    return all(np.array_equal(*values) for values in zip(*both, strict=True))
+    return np.array_equal(shared_information(None, x, others), shared_information(loops, x, others))
 
 
 LOOPS = Loops("fmi", "fusionbench.metrics._fmi_compiled", _agrees)

@@ -40,7 +40,7 @@ _Row = types.Array(types.uint8, 1, "C", readonly=True)
 
 
 @njit(types.int64(*[_Row] * 4, types.int64), **_OPTIONS)
-def _larger(x: Any, x_before: Any, y: Any, y_before: Any, count: int) -> int:
+def _larger(x: Any, x_before: Any, y: Any, y_before: Any, count: int) -> Any:
     """Σ of the larger of both squared differences."""
     total = np.int64(0)
     for n in range(count):

@@ -122,8 +122,8 @@ def piella_means(fused: Image, a: Image, b: Image, index: Index) -> tuple[Array,
             plain, weighted, weights = compiled[:3]
         else:
             plain, weighted, weights = 0.0, 0.0, 0.0
-            for images in bands(index, fused, a, b):
-                value, times_saliency, total = _terms(*images, index)
+            for fused_band, band_a, band_b in bands(index, fused, a, b):
+                value, times_saliency, total = _terms(fused_band, band_a, band_b, index)
                 plain = plain + value.sum(AXES)
                 weighted = weighted + times_saliency.sum(AXES)
                 weights = weights + total
@@ -159,7 +159,7 @@ def weighted_by_covariance(xp: Any, to_a: tuple[Array, Array], to_b: tuple[Array
 
 
 def compiled_sums(fused: Image, a: Image, b: Image, index: Index) -> list[Array] | None:
-    """Sums over the windows of :func:`_terms` and of :func:`weighted_by_covariance`, by compiled code where there is any.
+    """Sums over the windows of :func:`_terms` and :func:`weighted_by_covariance`, by compiled code where there is any.
 
     All four in one pass, cached: what Q_S, Q_W, Q_E and Q_C ask for of three images.
     """
@@ -220,15 +220,17 @@ def prewitt_image(image: Image, border: Border) -> Image:
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _agrees(loops: ModuleType) -> bool:
-    """Whether compiled code gives the bits of this one: flat, inverted and unrelated windows, of whole numbers or not."""
+    """Whether compiled code gives the bits of this one: flat, inverted and unrelated windows, also of fractions."""
     x = (np.arange(13 * 150).reshape(13, 150) * 37 % 251).astype(np.uint8)
     flat, dark = np.where(np.arange(150) < 40, 90, x).astype(np.uint8), np.where(np.arange(150) < 60, 0, 255 - x)
     for triple in ((x[::-1], x, flat), (flat, flat[::-1], 255 - flat), (dark, dark[:, ::-1], dark // 2)):
         for power in (1, 0.7):
             images = [Image(each**power if power < 1 else None, grey=None if power < 1 else each) for each in triple]
-            value, weighted, _ = _terms(*images, UNIVERSAL)
-            both = [similarity(images[0], source, UNIVERSAL) for source in images[1:]]
-            expected = value, weighted, _shares(*images[1:], UNIVERSAL)[1], weighted_by_covariance(np, *both, "share")
+            f, a, b = images
+            value, weighted, _ = _terms(f, a, b, UNIVERSAL)
+            to_a, to_b = (similarity(f, source, UNIVERSAL) for source in (a, b))
+            by_covariance = weighted_by_covariance(np, to_a, to_b, "share")
+            expected = value, weighted, _shares(a, b, UNIVERSAL)[1], by_covariance
             found = _compiled_terms(loops, *(image.pixels for image in images))
             if not all(map(np.array_equal, expected, found)):
                 return False

@@ -1,8 +1,8 @@
 """Filters of the steerable pyramid and sums over its bands, for wavelet VIF on the CPU: by NumPy, or compiled with the
 same bits.
 
-The windows are small and symmetric, so that what has one weight is added (or subtracted) before it is multiplied; images
-are mirrored at their outermost pixels.
+The windows are small and symmetric, so that what has one weight is added (or subtracted) before it is multiplied;
+images are mirrored at their outermost pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DISPLACEMENTS = [((k + 2) // 5, (k + 2) % 5 - 2) for k in range(13)]
 
 
 def low_pass(loops: ModuleType | None, x: np.ndarray, quarter: np.ndarray, step: int) -> np.ndarray:
-    """Every ``step``-th row and column under the symmetric window whose upper left quarter, with its middle, is given."""
+    """Every ``step``-th row and column under the symmetric window of which the upper left quarter is given."""
     reach = len(quarter) - 1
     padded = pad_border(x, reach, "reflect")
     height, width = (-(-side // step) for side in x.shape)
@@ -108,7 +108,8 @@ def covariance(loops: ModuleType | None, band: np.ndarray) -> np.ndarray:
     y = np.zeros((height, width + 4))
     y[:, 2:-2] = band
     core = inner_products(loops, y)
-    sums, numbers = [], {}
+    sums: list[np.ndarray] = []
+    numbers: dict[tuple[int, int], int] = {}
     for place, (down, right) in enumerate([*DISPLACEMENTS, (0, 0)]):
         ends = []
         for first in (0, rows):
@@ -135,7 +136,7 @@ def covariance(loops: ModuleType | None, band: np.ndarray) -> np.ndarray:
 def box_sums(
     loops: ModuleType | None, x: np.ndarray, y: np.ndarray | None, window: int, start: int, shape: tuple[int, int]
 ) -> np.ndarray:
-    """Sums of ``x``, or of x·y, in square windows that begin every three pixels from ``start`` on, as many as ``shape``."""
+    """Sums of ``x``, or of x·y, in ``shape`` square windows, which begin every three pixels from ``start`` on."""
     rows, columns = shape
     if loops is not None and rows > 0 and columns > 0:
         out = np.empty(shape)

@@ -143,7 +143,7 @@ def _box(x: Array, y: Array | None, weights: np.ndarray, border: Border, exact: 
 
 
 def _doubled(x: np.ndarray, size: int) -> np.ndarray:
-    """Sums over boxes whose side is a power of two, inside only: of two sums of two sums, …, along rows, then columns."""
+    """Sums over boxes whose side is a power of two, inside only: of two sums of two sums, …, along rows first."""
     for axis in (1, 0):
         step = 1
         while step < size:

@@ -15,17 +15,15 @@ from fusionbench.metrics._fmi_windows import (
     OFFSETS,
     ROUNDING,
     TINY,
-    Compiled,
     distributions,
     equal_windows,
-    information,
     normalised_information,
+    shared_information,
 )
 from fusionbench.metrics._gradients import root
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
+from fusionbench.metrics._images import AXES, BAND, Array, Image, image_metric, need_side
 
-# windows at a time: what they need fits the processor's cache, a device's memory
-BLOCK, DEVICE_BLOCK = 1400, 1 << 20
+DEVICE_BLOCK = 1 << 20  # windows at a time: what they need fits a device's memory
 SECONDS = 0.25e-6  # a window of an image without compiled code
 UNRELATED = 1e150  # norm of a flat window: finite, for gradients
 
@@ -67,16 +65,13 @@ def fmi(fused: Image, a: Image, b: Image, *more: Image, feature: Feature = "pixe
 
 
 def _total(images: list[Image]) -> Array:
-    """The sum of the values of all windows and sources, by blocks of rows."""
-    height, width = images[0].shape
-    stacks = [image.stored for image in images]
+    """The sum of the values of all windows and sources, by bands of rows."""
+    height = images[0].shape[0]
     loops = LOOPS.compiled(SECONDS * len(images) * images[0].count)
-    shared = information if loops is None else Compiled(loops)
-    rows = max(1, BLOCK // (width - 2))
     total: Array = 0.0
-    for top in range(0, height - 2, rows):
-        f, *sources = (stack[top : top + rows + 2].astype(np.float64) for stack in stacks)
-        for value in shared(f, sources):
+    for top in range(0, height - 2, BAND):
+        f, *sources = (image.stored[top : top + BAND + 2] for image in images)
+        for value in shared_information(loops, f, sources):
             total = total + value.sum()
     return total
 
@@ -153,8 +148,8 @@ def _windows(xp: Any, x: Array) -> _Windows:
 
 
 def _normalised_information(xp: Any, fused: _Windows, source: _Windows) -> Array:
-    """2·I(F;S)/(H(F)+H(S)) per window, as :mod:`fusionbench.metrics._fmi_windows` explains, but with a logarithm for every
-    cell: those of shares would have the gradient of a share of 0.
+    """2·I(F;S)/(H(F)+H(S)) per window, as :mod:`fusionbench.metrics._fmi_windows` explains, but with a logarithm for
+    every cell: those of shares would have the gradient of a share of 0.
     """
     rho = ((fused.pdf * source.pdf).sum(0) - 1 / CELLS) / (fused.norm * source.norm)
     positive = (rho >= 0) * 1.0

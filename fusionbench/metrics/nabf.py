@@ -171,7 +171,7 @@ def _agrees(loops: ModuleType) -> bool:
     x = (np.arange(9 * 90).reshape(9, 90) * 37 % 251 // 3 % 40).astype(np.float64)
     x[:, :30] = 7
     edges = [_gradients(Image(each), False) for each in (x, np.ascontiguousarray(x[::-1]))]
-    losses = [_losses(each, np, *edges, edges[0][0] + 1) for each in (None, loops)]
+    losses = [_losses(each, np, edges[0], edges[1], edges[0][0] + 1) for each in (None, loops)]
     return np.array_equal(*losses) and all(map(np.array_equal, edges[0], _compiled_gradients(loops, x)))
 
 

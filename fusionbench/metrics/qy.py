@@ -73,8 +73,7 @@ def _compiled_values(loops: ModuleType, fused: Image, a: Image, b: Image) -> np.
     moments = [_window_moments(image) for image in (fused, a, b)]
     (of_f, of_a, of_b), weights = moments, gaussian(SIZE, 1.5)
     cov_fa, cov_fb = (
-        local_covariance(fused, source, weights, "valid", (of_f[0], mean[0]))
-        for source, mean in ((a, of_a), (b, of_b))
+        local_covariance(fused, source, weights, "valid", (of_f[0], mean[0])) for source, mean in ((a, of_a), (b, of_b))
     )
     values: np.ndarray = whole(local_covariance(a, b, weights, "valid", (of_a[0], of_b[0])))
     given = [np.ravel(each) for each in (*of_f, *of_a, *of_b, cov_fa, cov_fb)]

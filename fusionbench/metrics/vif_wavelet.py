@@ -79,8 +79,9 @@ def _fidelity(fused: Image, source: Image, unit: bool) -> Array:
     kept, there = 0.0, 0.0
     for place, (field, eigenvalues, of_source) in enumerate(_source_model(source, unit)):
         sums = (*_local_sums(source, unit, place), *_local_sums(fused, unit, place))
-        products = _box_sums(_loops(source), _subbands(source, unit)[place], _subbands(fused, unit)[place], _window(place))
-        values = _values(_loops(source) if xp is np else None, products, *sums, field, eigenvalues, _window(place) ** 2)
+        bands = _subbands(source, unit)[place], _subbands(fused, unit)[place]
+        products = _box_sums(_loops(source), *bands, _window(place))
+        values = _values(_loops(source), products, *sums, field, eigenvalues, _window(place) ** 2)
         kept = kept + xp.log2(values).sum(AXES)
         there = there + of_source
     return xp.where(there > 0, kept / xp.where(there > 0, there, 1.0), 1.0)
@@ -272,8 +273,10 @@ def _agrees(loops: ModuleType) -> bool:
         found += [*band_passes(each, x, np.array(_BAND)), covariance(each, x)]
         shape = (47 // 3 - 6, 76 // 3 - 6)
         found += [box_sums(each, x, y, window, 2, shape) for y in (None, x[::-1]) for window in (3, 5, 17)]
-        values = (*found[-6:-1], found[0][: shape[0], : shape[1]])
-        found += [_values(each, *values, np.linspace(0, 3, 9), 25), _product(each, found[0], np.linspace(0, 3, 9))]
+        sums, field = found[-6:-1], found[0][: shape[0], : shape[1]]
+        some = np.linspace(0, 3, 9)
+        found.append(_values(each, sums[0], sums[1], sums[2], sums[3], sums[4], field, some, 25))
+        found.append(_product(each, found[0], some))
         both.append(found)
     return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
 

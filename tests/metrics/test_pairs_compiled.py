@@ -77,6 +77,6 @@ def test_windows_of_one_bright_pixel_share_nothing() -> None:
     fused, a, b = np.zeros((3, 1, 9, 9), np.uint8)
     fused[0, 4, 4], a[0, 4, 4], b[0, 3, 4] = 9, 8, 255
     values = get_metric("fmi").function(fused, a, b)
-    # with a only windows of no bright pixel are equal; those with b's are nine, of which six have the fused image's, too
+    # equal are windows without a bright pixel: the fused image's and a's are in the same nine, b's in three more
     expected = (40 + 37) / 2 / 49
     assert values[0] == pytest.approx(expected, abs=1e-12)
