@@ -52,7 +52,7 @@ def band_passes(loops: ModuleType | None, x: np.ndarray, weights: np.ndarray) ->
     padded = pad_border(x, 3, "reflect")
     (height, width), across, down = x.shape, np.empty(x.shape), np.empty(x.shape)
     if loops is not None:
-        loops.wavelet_bands(whole(padded), whole(weights), across, down)
+        loops.wavelet_passes(whole(padded), whole(weights), across, down)
         return across, down
     for top in range(0, height, BAND):
         rows = min(BAND, height - top)
@@ -98,7 +98,7 @@ def inner_products(loops: ModuleType | None, y: np.ndarray) -> np.ndarray:
     return out
 
 
-def covariance(loops: ModuleType | None, band: np.ndarray) -> np.ndarray:
+def block_covariance(loops: ModuleType | None, band: np.ndarray) -> np.ndarray:
     """(9,9) covariance of all 3×3 blocks, overlapping ones too.
 
     Its entries are sums of products of pixels at one of 13 displacements, over nearly the same pixels: only the

@@ -108,7 +108,7 @@ def _down(out: Any, rows: Any, r: int, w0: float, w1: float, w2: float, first: b
 
 
 @njit(types.void(_given(2), _given(2), _made(2), _made(2)), **_OPTIONS)
-def wavelet_bands(x: Any, weights: Any, across: Any, down: Any) -> None:
+def wavelet_passes(x: Any, weights: Any, across: Any, down: Any) -> None:
     """``_steerable.band_passes`` of an image that is padded already."""
     height = across.shape[0]
     size = x.shape[1]

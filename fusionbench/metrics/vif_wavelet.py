@@ -11,7 +11,7 @@ from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import refuse_gradient
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
 from fusionbench.metrics._kernel import Loops
-from fusionbench.metrics._steerable import BLOCK, band_passes, box_sums, covariance, low_pass
+from fusionbench.metrics._steerable import BLOCK, band_passes, block_covariance, box_sums, low_pass
 from fusionbench.metrics._windows import ones, separable
 from fusionbench.synth.kernel import whole
 
@@ -270,7 +270,7 @@ def _agrees(loops: ModuleType) -> bool:
     both = []
     for each in (None, loops):
         found = [low_pass(each, x, _quarter(_LOW_0), 1), low_pass(each, x, _quarter(_LOW), 2)]
-        found += [*band_passes(each, x, np.array(_BAND)), covariance(each, x)]
+        found += [*band_passes(each, x, np.array(_BAND)), block_covariance(each, x)]
         shape = (47 // 3 - 6, 76 // 3 - 6)
         found += [box_sums(each, x, y, window, 2, shape) for y in (None, x[::-1]) for window in (3, 5, 17)]
         sums, field = found[-6:-1], found[0][: shape[0], : shape[1]]

@@ -7,7 +7,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import correlate
 
-from fusionbench.metrics._steerable import band_passes, box_sums, covariance, low_pass
+from fusionbench.metrics._steerable import band_passes, block_covariance, box_sums, low_pass
 
 X = np.random.default_rng(0).random((107, 33)) * 255
 
@@ -34,7 +34,7 @@ def test_band_passes() -> None:
 def test_covariance_of_blocks(shape: tuple[int, int]) -> None:
     x = X[: shape[0], : shape[1]]
     expected = np.cov(sliding_window_view(x, (3, 3)).reshape(-1, 9), rowvar=False, bias=True)
-    assert covariance(None, x) == pytest.approx(expected, rel=1e-10, abs=1e-9)
+    assert block_covariance(None, x) == pytest.approx(expected, rel=1e-10, abs=1e-9)
 
 
 def test_box_sums() -> None:

@@ -21,7 +21,7 @@ def test_compiled_code_gives_the_same_bits(shape: tuple[int, int]) -> None:
     found = []
     for each in (None, loops):
         values = [steerable.low_pass(each, x, weights[:size, :size], step) for size in (3, 5) for step in (1, 2)]
-        values += [*steerable.band_passes(each, x, weights[:4, :3]), steerable.covariance(each, x)]
+        values += [*steerable.band_passes(each, x, weights[:4, :3]), steerable.block_covariance(each, x)]
         rows, columns = ((side - 9) // 3 + 1 for side in shape)
         values += [steerable.box_sums(each, x, y, size, 0, (rows, columns)) for y in (None, x) for size in (3, 5, 9)]
         found.append(values)
