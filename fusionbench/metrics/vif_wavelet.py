@@ -210,7 +210,7 @@ def _margin(window: int) -> int:
 
 def _scale_mixture(image: Image, y: Array, margin: int) -> tuple[Array, Array, Array]:
     xp = image.xp
-    eigenvalues, vectors = xp.linalg.eigh(covariance(_loops(image), y) if xp is np else _covariance(y, xp))
+    eigenvalues, vectors = xp.linalg.eigh(block_covariance(_loops(image), y) if xp is np else _covariance(y, xp))
     floor = xp.clip(eigenvalues[..., -1:] * SMALLEST_SHARE, TINY, None)
     usable = eigenvalues > floor
     eigenvalues = xp.where(usable, eigenvalues, 0.0)
