@@ -14,7 +14,7 @@ from fusionbench.metrics.ag import central
 
 Feature = Literal["pixel", "gradient", "edge", "dct", "wavelet"]
 WAVELET = "dmey"
-STEP = 64  # values of a band that one product makes
+STEP = 16  # values of a band that one product makes: with more, more of its matrix is 0
 ROUNDING = 1e-8  # coefficients below it are what rounding leaves of 0
 
 
@@ -37,6 +37,8 @@ def feature_of(image: Image, feature: Feature) -> Image:
     transforms = {"edge": binary_edges, "dct": dct, "wavelet": wavelet_bands}
     if feature not in transforms:
         raise UsageError(f"fmi knows the features pixel, gradient, {', '.join(transforms)}, not {feature!r}")
+    if feature == "edge" and image.grey is not None:
+        return image.cached(("fmi", feature), lambda: image.with_pixels(binary_edges(image.stored)))
     return image.cached(("fmi", feature), lambda: image.with_pixels(_on_the_cpu(image, transforms[feature])))
 
 
@@ -81,7 +83,7 @@ def wavelet_bands(x: np.ndarray) -> np.ndarray:
 def _both_bands(x: np.ndarray) -> np.ndarray:
     """Low and high band of every column: (…,H,W) gives (…,2,(H+61)//2,W).
 
-    As products of one banded matrix with overlapping pieces of the columns, in a third of the time of PyWavelets'
+    As products of one banded matrix with overlapping pieces of the columns, in a sixth of the time of PyWavelets'
     convolutions.
     """
     matrix = _banded_filters()
@@ -125,23 +127,34 @@ def _without_rounding(x: np.ndarray) -> np.ndarray:
 def binary_edges(x: np.ndarray) -> np.ndarray:
     """Sobel edges, 1 or 0: stronger than twice the image's root mean square, and the strongest across their direction.
 
-    Of two equal neighbours the right or lower one counts; beyond the border nothing is stronger.
+    Of two equal neighbours the right or lower one counts; beyond the border nothing is stronger. Of whole grey levels
+    (uint8) everything is computed in integers, which makes the same edges in a third of the time.
     """
+    whole = x.dtype == np.uint8
     padded = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    padded = padded.astype(np.int16) if whole else padded
     columns = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
     rows = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
     across = np.abs(columns[..., 2:] - columns[..., :-2])
     down = np.abs(rows[..., 2:, :] - rows[..., :-2, :])
-    energy = across * across + down * down
-    strong = energy > 4 * energy.mean(AXES, keepdims=True)
-    peak = (across >= down) & _peaks(energy) | (down >= across) & _peaks(energy.swapaxes(-1, -2)).swapaxes(-1, -2)
-    found: np.ndarray = strong & peak
-    return found.astype(np.float64)
+    if whole:
+        energy = np.square(across, dtype=np.int32)
+        energy += np.square(down, dtype=np.int32)
+        # of whole numbers, more than a number is more than what is left of it without its fraction
+        strong = energy > np.floor(4 * energy.mean(AXES, keepdims=True, dtype=np.float64)).astype(np.int32)
+    else:
+        energy = across * across + down * down
+        strong = energy > 4 * energy.mean(AXES, keepdims=True)
+    strong &= ((across >= down) & _peaks(energy, -1)) | ((down >= across) & _peaks(energy, -2))
+    edges: np.ndarray = strong.astype(np.uint8 if whole else np.float64)
+    return edges
 
 
-def _peaks(x: np.ndarray) -> np.ndarray:
-    """Where no left neighbour is larger and the right neighbour is smaller."""
+def _peaks(x: np.ndarray, axis: int) -> np.ndarray:
+    """Where no neighbour before is larger and the one after is smaller."""
+    later, earlier = ((..., part) if axis == -1 else (..., part, slice(None)) for part in (np.s_[1:], np.s_[:-1]))
+    rising = x[earlier] <= x[later]
     found = np.ones(x.shape, bool)
-    found[..., 1:] &= x[..., :-1] <= x[..., 1:]
-    found[..., :-1] &= x[..., :-1] > x[..., 1:]
+    found[later] = rising
+    found[earlier] &= ~rising
     return found

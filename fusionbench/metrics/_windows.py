@@ -130,15 +130,28 @@ def _inside(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _box(x: Array, y: Array | None, weights: np.ndarray, border: Border, exact: bool) -> Array:
     """Sums of ``x``, or of ``x·y``, under one window; over boxes of whole numbers, ``exact``, as running sums."""
-    if not (exact and isinstance(x, np.ndarray) and weights is ones(len(weights))):
+    size = len(weights)
+    box = isinstance(x, np.ndarray) and weights is ones(size)
+    halves = box and not exact and border == "valid" and size & (size - 1) == 0
+    if not halves and not (box and exact):
         return separable(x, weights, border=border) if y is None else products(x, y, weights, border)
+    x = x if y is None else x * y
+    if halves:
+        return _doubled(x, size)
     import cv2
 
-    x = x if y is None else x * y
+    y = cv2.boxFilter(x, -1, (size, size), normalize=False, borderType=_CV2[border])
+    return y if border != "valid" else _inside(y, size, size)
 
-    size = (len(weights), len(weights))
-    y = cv2.boxFilter(x, -1, size, normalize=False, borderType=_CV2[border])
-    return y if border != "valid" else _inside(y, *size)
+
+def _doubled(x: np.ndarray, size: int) -> np.ndarray:
+    """Sums over boxes whose side is a power of two, inside only: of two sums of two sums, …, along rows first."""
+    for axis in (1, 0):
+        step = 1
+        while step < size:
+            x = x[:, :-step] + x[:, step:] if axis else x[:-step] + x[step:]
+            step *= 2
+    return x
 
 
 def pad(x: Array, down: int, right: int, border: Border) -> Array:

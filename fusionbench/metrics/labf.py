@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics.nabf import POWER, STRONG, WEAK_WEIGHT, _edge_preservation, lost_where, normalised_gradients
+from fusionbench.metrics._images import Array, Image, image_metric, need_side
+from fusionbench.metrics.nabf import WEAK_WEIGHT, edge_losses, lost_where
 
 
 @image_metric
@@ -45,14 +45,7 @@ def labf(
     need_side(fused, 3, "labf")
     if edges == "qabf":
         return lost_where(fused, a, b, stronger=False)
-    xp = fused.xp
-    strength = {image: normalised_gradients(image, unit)[0] for image in (fused, a, b)}
-    weaker = (strength[fused] <= strength[a]) | (strength[fused] <= strength[b])
-    lost, total = 0.0, 0.0
-    for source in (a, b):
-        weight = xp.where(strength[source] >= STRONG, strength[source] ** POWER, floor)
-        lost = lost + (xp.where(weaker, 1 - _edge_preservation(source, fused, unit), 0.0) * weight).sum(AXES)
-        total = total + weight.sum(AXES)
+    _, lost, total = edge_losses(fused, (a, b), floor, unit)
     return lost / total
 
 

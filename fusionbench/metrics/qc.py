@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
-from fusionbench.metrics._piella import BOX, INDICES, bands, similarity
+from fusionbench.metrics._piella import BOX, INDICES, bands, compiled_sums, similarity, weighted_by_covariance
 
 
 @image_metric
@@ -42,33 +42,22 @@ def qc(
     """
     form = INDICES[index]
     need_side(fused, form.size, "qc")
+    height, width = fused.shape
+    sums = compiled_sums(fused, a, b, form) if limits == "share" else None
+    if sums is not None:
+        return sums[3] / ((height - form.size + 1) * (width - form.size + 1))
     total = 0.0
-    for fused_band, band_a, band_b in bands(form, fused, a, b):
-        to_a, to_b = similarity(fused_band, band_a, form), similarity(fused_band, band_b, form)
+    for images in bands(form, fused, a, b):
+        to_a, to_b = (similarity(images[0], source, form) for source in images[1:])
         if index == "blocks":  # bands begin at multiples of its side
             to_a, to_b = ((q[..., ::4, ::4], cov[..., ::4, ::4]) for q, cov in (to_a, to_b))
-        values = _windows(fused.xp, to_a, to_b, limits)
+        values = weighted_by_covariance(fused.xp, to_a, to_b, limits)
         if index == "blocks":
             values = fused.xp.where((to_a[1] == 0) & (to_b[1] == 0), 0.0, values)
         total = total + values.sum(AXES)
-    height, width = fused.shape
     if index == "blocks":
         return total / ((height // form.size) * (width // form.size))
     return total / ((height - form.size + 1) * (width - form.size + 1))
-
-
-def _windows(xp: Any, to_a: tuple[Array, Array], to_b: tuple[Array, Array], limits: str) -> Array:
-    """s q(A,F) + (1-s) q(B,F) from (q, covariance) of each source."""
-    (q_a, cov_a), (q_b, cov_b) = to_a, to_b
-    total = cov_a + cov_b
-    none = total == 0
-    # opposite covariances: only the positive one speaks; none at all: both count the same
-    opposite = xp.where(cov_a > 0, 2.0, xp.where(cov_a < 0, -1.0, 0.5))
-    share = xp.where(none, opposite, cov_a / xp.where(none, 1.0, total))
-    if limits == "share":
-        share = xp.clip(share, 0, 1)
-    value = q_b + share * (q_a - q_b)
-    return xp.where(share < 0, 0.0, xp.where(share > 1, 1.0, value)) if limits == "value" else value
 
 
 METRIC = Metric(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
+from types import ModuleType
 
 import numpy as np
 
 from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._frequency import cycles, filtered, stretched
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
+from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
+from fusionbench.metrics._kernel import Loops
 from fusionbench.metrics._windows import separable
 
 SCALE = 30.0  # cycles per image over this enter the contrast sensitivity, in steps of half a cycle
 F0, F1, DIP = 15.3870, 1.3456, 0.7622
-P, Q, Z = 3, 2, 1e-4
+Z = 1e-4  # beside powers of 3 and 2 of the contrast
 MIN_SIDE = 31
+SECONDS = 15e-9  # a pixel of an image without compiled code, beside the filters
 DARK = 1e-9  # a Fourier transform in float64 leaves errors of 1e-15 of the brightest pixel
 
 
@@ -46,12 +49,21 @@ def qcb(fused: Image, a: Image, b: Image, *, stretch: bool = False, dark: float 
         [1.0]
     """
     need_side(fused, MIN_SIDE, "qcb")
-    xp = fused.xp
-    c_f, c_a, c_b = (_masked_contrast(stretched(image, stretch), dark) for image in (fused, a, b))
+    contrasts = [_masked_contrast(stretched(image, stretch), dark) for image in (fused, a, b)]
+    return _values(_loops(fused), *contrasts).mean(AXES)
+
+
+def _values(loops: ModuleType | None, c_f: Array, c_a: Array, c_b: Array) -> Array:
+    """λ_A q(A,F) + λ_B q(B,F) of every pixel from masked contrasts; λ by their squares."""
+    if loops is not None:
+        values = np.empty(c_f.shape)
+        loops.qcb_values(*(np.ravel(each) for each in (c_f, c_a, c_b)), values.reshape(-1))
+        return values
+    xp = namespace(c_f)
     c_a_sq, c_b_sq = c_a * c_a, c_b * c_b
     total = c_a_sq + c_b_sq
     lambda_a = xp.where(total > 0, c_a_sq / xp.where(total > 0, total, 1.0), 0.5)
-    return (lambda_a * _preservation(xp, c_a, c_f) + (1 - lambda_a) * _preservation(xp, c_b, c_f)).mean(AXES)
+    return lambda_a * _preservation(xp, c_a, c_f) + (1 - lambda_a) * _preservation(xp, c_b, c_f)
 
 
 def _preservation(xp: object, source: Array, fused: Array) -> Array:
@@ -62,17 +74,46 @@ def _preservation(xp: object, source: Array, fused: Array) -> Array:
 
 
 def _masked_contrast(image: Image, dark: float) -> Array:
-    """C' = C^P/(C^Q + Z) of Peli's contrast C = |fine/coarse − 1| of the image filtered by contrast sensitivity."""
+    """C' = C³/(C² + Z) of Peli's contrast C = |fine/coarse − 1| of the image filtered by contrast sensitivity."""
 
     def compute() -> Array:
-        xp = image.xp
         perceived = filtered(image.pixels, _sensitivity(*image.shape))
         fine, coarse = (separable(perceived, _gaussian(sigma), border="zero") for sigma in (2.0, 4.0))
-        black = xp.abs(coarse) <= dark * xp.amax(image.pixels, AXES)[..., None, None]
-        contrast = xp.where(black, 0.0, xp.abs(fine / xp.where(black, 1.0, coarse) - 1))
-        return contrast**P / (contrast**Q + Z)
+        return _contrast(_loops(image), fine, coarse, dark * image.xp.amax(image.pixels, AXES)[..., None, None])
 
     return image.cached(("qcb contrast", dark), compute)
+
+
+def _contrast(loops: ModuleType | None, fine: Array, coarse: Array, level: Array) -> Array:
+    """The masked contrast; none where the coarse mean is not above ``level``."""
+    if loops is not None:
+        found = np.empty(fine.shape)
+        loops.qcb_contrast(np.ravel(fine), np.ravel(coarse), float(level[0, 0]), Z, found.reshape(-1))
+        return found
+    xp = namespace(fine)
+    black = xp.abs(coarse) <= level
+    contrast = xp.where(black, 0.0, xp.abs(fine / xp.where(black, 1.0, coarse) - 1))
+    square = contrast * contrast
+    return square * contrast / (square + Z)
+
+
+def _loops(image: Image) -> ModuleType | None:
+    return LOOPS.compiled(SECONDS * image.count) if image.xp is np else None
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of this one, with black places among others."""
+    fine, coarse, other = np.random.default_rng(0).random((3, 7, 101)) * 3
+    coarse[:3] = 0
+    level, both = np.full((1, 1), 1e-9), []
+    for each in (None, loops):
+        contrasts = [_contrast(each, *given, level) for given in ((fine, coarse), (other, coarse), (other, fine))]
+        both.append([*contrasts, _values(each, *contrasts)])
+    return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
+
+
+LOOPS = Loops("qcb", "fusionbench.metrics._pairs_compiled", _agrees)
 
 
 @functools.lru_cache(maxsize=8)

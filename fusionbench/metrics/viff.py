@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Literal
 
+import numpy as np
+
 from fusionbench.core.types import Metric, Tolerance
-from fusionbench.metrics._images import AXES, Array, Image, image_metric, need_side
+from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
+from fusionbench.metrics._kernel import Loops
 from fusionbench.metrics._windows import Border, products
 from fusionbench.metrics.vif import MIN_SIDE, TINY, at_scale, statistics, taps
 
 SIGMA_N_SQ = 0.005 * 255**2  # variance of the visual noise
 WEIGHTS = (1.0, 0.0, 0.15, 1.0)  # of the scales from fine to coarse; their sum is 2.15
 GUARD = 1e-7
+SECONDS = 30e-9  # a pixel and source without compiled code, beside the filters
 _FORM: tuple[str, str, Border] = ("float", "centred", "valid")
 
 
@@ -52,29 +57,41 @@ def viff(fused: Image, a: Image, b: Image, *, sources: Literal["smaller gain", "
 def _fidelity(fused: Image, a: Image, b: Image, scale: int) -> Array:
     """F_s = Σ FVID / Σ FVIND of one scale, each window from the source with the smaller gain g."""
     xp = fused.xp
-    (g_a, vid_a, vind_a), (g_b, vid_b, vind_b) = (_visual_information(fused, source, scale) for source in (a, b))
+    (g_a, kept_a, there_a), (g_b, kept_b, there_b) = (_information(fused, source, scale) for source in (a, b))
     from_a = g_a < g_b
-    fvid, fvind = xp.where(from_a, vid_a, vid_b), xp.where(from_a, vind_a, vind_b)
-    return (fvid + GUARD).sum(AXES) / (fvind + GUARD).sum(AXES)
+    fvid, fvind = xp.where(from_a, kept_a, kept_b), xp.where(from_a, there_a, there_b)
+    return (xp.log10(fvid) + GUARD).sum(AXES) / (xp.log10(fvind) + GUARD).sum(AXES)
 
 
 def _kept(fused: Image, source: Image) -> Array:
     """Σ VID / Σ VIND over all scales and windows of one source."""
-    parts = [_visual_information(fused, source, scale) for scale in range(len(WEIGHTS))]
-    kept, there = (sum(part[place].sum(AXES) for part in parts) for place in (1, 2))
+    parts = [_information(fused, source, scale) for scale in range(len(WEIGHTS))]
+    kept, there = (sum(fused.xp.log10(part[place]).sum(AXES) for part in parts) for place in (1, 2))
     return fused.xp.where(there > 0, kept / fused.xp.where(there > 0, there, 1.0), 1.0)
 
 
-def _visual_information(fused: Image, source: Image, scale: int) -> tuple[Array, Array, Array]:
-    """(g, VID, VIND) per window: gain, and visual information with and without distortion.
+def _information(fused: Image, source: Image, scale: int) -> tuple[Array, Array, Array]:
+    """(g, x, y) per window: gain, and visual information with and without distortion, log10(x) and log10(y).
 
-    Information is in decimal digits (log10), the unit that GUARD is in.
+    In decimal digits, the unit that GUARD is in.
     """
-    xp = fused.xp
     level_f, level_s = at_scale(fused, scale), at_scale(source, scale)
     mu_f, sigma_f_sq = statistics(level_f, scale, _FORM)
     mu_s, sigma_s_sq = statistics(level_s, scale, _FORM)
     sigma_sf = products(level_f.pixels, level_s.pixels, taps(scale, "centred"), means=(mu_f, mu_s))
+    loops = LOOPS.compiled(SECONDS * sigma_sf.size) if fused.xp is np else None
+    return _values(loops, sigma_sf, sigma_s_sq, sigma_f_sq)
+
+
+def _values(
+    loops: ModuleType | None, sigma_sf: Array, sigma_s_sq: Array, sigma_f_sq: Array
+) -> tuple[Array, Array, Array]:
+    if loops is not None:
+        found = np.empty((3, *sigma_sf.shape))
+        given = (np.ravel(each) for each in (sigma_sf, sigma_s_sq, sigma_f_sq))
+        loops.viff_information(*given, TINY, SIGMA_N_SQ, found.reshape(3, -1))
+        return found[0], found[1], found[2]
+    xp = namespace(sigma_sf)
     flat_s, flat_f = sigma_s_sq < TINY, sigma_f_sq < TINY
     g = sigma_sf / (sigma_s_sq + TINY)
     sigma_v_sq = sigma_f_sq - g * sigma_sf
@@ -83,7 +100,19 @@ def _visual_information(fused: Image, source: Image, scale: int) -> tuple[Array,
     g, sigma_v_sq = xp.where(flat_f, 0.0, g), xp.where(flat_f, 0.0, sigma_v_sq)
     sigma_v_sq = xp.where(g < 0, sigma_f_sq, sigma_v_sq)
     g, sigma_v_sq = xp.clip(g, 0, None), xp.clip(sigma_v_sq, TINY, None)
-    return g, xp.log10(1 + g * g * sigma_s_sq / (sigma_v_sq + SIGMA_N_SQ)), xp.log10(1 + sigma_s_sq / SIGMA_N_SQ)
+    return g, 1 + g * g * sigma_s_sq / (sigma_v_sq + SIGMA_N_SQ), 1 + sigma_s_sq / SIGMA_N_SQ
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def _agrees(loops: ModuleType) -> bool:
+    """Whether compiled code gives the bits of this one, with flat windows among others."""
+    covariance, var_s, var_f = np.random.default_rng(0).random((3, 7, 101)) * 99
+    var_s[:2], var_f[1:3] = 0, 0
+    both = [_values(each, covariance - 50, var_s, var_f) for each in (None, loops)]
+    return all(np.array_equal(one, other) for one, other in zip(*both, strict=True))
+
+
+LOOPS = Loops("viff", "fusionbench.metrics._pairs_compiled", _agrees)
 
 
 METRIC = Metric(

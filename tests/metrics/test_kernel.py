@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fusionbench.core.errors import UsageError
-from fusionbench.metrics import _phase_congruency, _windows
+from fusionbench.metrics import _fmi_windows, _phase_congruency, _piella, _windows
 from fusionbench.metrics._kernel import WORTH, Loops
 from fusionbench.synth import kernel
 
-fmi, qp, vif, ssim, qabf = (
-    import_module(f"fusionbench.metrics.{name}") for name in ("fmi", "qp", "vif", "ssim", "qabf")
-)
+MODULES = [
+    *(import_module(f"fusionbench.metrics.{name}") for name in ("vif", "ssim", "qabf", "qy", "nabf", "qcb", "qg")),
+    *(import_module(f"fusionbench.metrics.{name}") for name in ("mef_ssim", "viff", "qsf", "vif_wavelet", "qp")),
+    *(_fmi_windows, _phase_congruency, _piella, _windows),
+]
+PREFIXES = {"_phase_congruency": "qp", "_windows": "window", "_fmi_windows": "fmi", "vif_wavelet": "wavelet"}
 needs_numba = pytest.mark.skipif(not kernel.installed(), reason="the extra `fast` is not installed")
 
 
 @needs_numba
-@pytest.mark.parametrize("place", [fmi, qp, _phase_congruency, _windows, vif, ssim, qabf])
-def test_wrong_code_is_not_used(place: ModuleType) -> None:
+@pytest.mark.parametrize("place", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_wrong_code_is_not_used(place: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check at loading notices each function that does nothing."""
     loops: Loops = place.LOOPS
     module = kernel.import_compiled(loops._name)
+    empty = np.empty
+
+    def without_memory(*shape: Any, **kind: Any) -> np.ndarray:
+        found = empty(*shape, **kind)  # which may have right values from before
+        found.fill(0)
+        return found
+
+    monkeypatch.setattr(np, "empty", without_memory)
     assert loops._agrees(module)
-    prefix = {_phase_congruency: "qp", _windows: "window"}.get(place, place.__name__.rpartition(".")[2]) + "_"
+    name = place.__name__.rpartition(".")[2]
+    prefix = PREFIXES.get(name, name.strip("_")) + "_"
     functions = {name: value for name, value in vars(module).items() if not name.startswith("__")}
     names = [name for name in functions if name.startswith(prefix)]
     assert names
