@@ -11,10 +11,10 @@ bad for its neighbour, and the network learns which steps to take, as learned so
 on 2×2 patches at three scales, and is one network for all steps but for a bias.
 
 ``aim="score"`` trains for what tables ask: kept edges, while entropy and spatial frequency exceed the rule's by a
-little and spread and SCD are hardly below. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes that
-are steeper than both sources' at the same place, and for halos: slopes at a scale of two pixels where neither source
-has any. It learns on sources with additional noise and is asked for what they are without, so that noise does not
-become stronger. Network, losses and schedule are ours.
+little and spread and SCD are hardly below. ``aim="natural"`` keeps the low frequencies of the rule, and pays for slopes
+that are steeper than both sources' at the same place, and for halos: slopes at a scale of two pixels where neither
+source has any. It learns on sources with additional noise and is asked for what they are without, so that noise does
+not become stronger. Network, losses and schedule are ours.
 """
 
 from __future__ import annotations
