@@ -12,18 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 _THRESHOLD, _CONSTANT = 0.1, 1e-4  # as in qp.py
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 @njit(types.void(*[_given(2)] * 4, _made(3)), **_OPTIONS)

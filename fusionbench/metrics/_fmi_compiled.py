@@ -19,23 +19,16 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 LANES = 64
 WINDOW = 30  # rows of a window: 0..8 pdf, 9..17 its logarithms, 18..25 keys, 26 entropy, 27 spread, 28 ΣP, 29 Σi·P
 PAIR = 38  # rows of two: 0..16 mixture, 17 rest, 18 Σ of the independent cells, 19 with logarithms, 20..37 |x|
 _TINY, _ROUNDING, _STEP = 1e-300, 1e-12, 2.0**-51  # as in _fmi_windows.py
 _TOP, _END = 1 + 7 * _STEP, 1 + 8 * _STEP
 _NUMBER, _COUNT = types.float64, types.int64
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 @njit(_NUMBER(_NUMBER, _NUMBER), **_OPTIONS)

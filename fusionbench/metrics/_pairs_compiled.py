@@ -12,19 +12,12 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 _NUMBER, _FLAG = types.float64, types.boolean
 _EPS = 2.0**-52
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 @njit(_NUMBER(_NUMBER, _NUMBER), **_OPTIONS)

@@ -13,22 +13,15 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 _NUMBER, _COUNT = types.float64, types.int64
 _NOISE, _GUARD, _SMALL, _SIMILAR = 1e-13, 2e-16, 1e-9, 0.75  # as in _piella.py and qy.py
 LANES = 64  # columns of a tile
 _ROOM = LANES + 8  # distance of rows of a tile
 _FIELDS = 8  # F, A, B, F², A², B², F·A, F·B
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 @njit(_NUMBER(_NUMBER, _NUMBER), **_OPTIONS)

@@ -15,23 +15,16 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 LANES = 256
 _AHEAD = 4
 _GUARD, _TINY = 1e-4, 1e-300  # as in _phase_congruency.py
 
 _NUMBER = types.float64
 _COMPLEX = types.Array(types.complex128, 2, "C")
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 @njit(types.void(_given(2), _given(2), _given(2), types.boolean, types.int64, _made(2)), **_OPTIONS)

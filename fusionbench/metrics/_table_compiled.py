@@ -12,21 +12,14 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 _NUMBER = types.float64
 _FLAT, _NOISE, _GROUP = 1e-10, 2.0, 16  # as in vif.py
 _MIDDLE, _SLOPE = 0.5, -15.0  # as in qabf.py
 _TINY = 1e-300
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 # Of VIF only the sum of logarithms is needed. As in `vif.log_sum`, value n is multiplied by those `whole`, 2·`whole`,

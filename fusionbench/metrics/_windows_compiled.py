@@ -13,22 +13,15 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
+
 ROWS, COLUMNS = 32, 320  # of a tile
 TAPS = 32  # most weights of a window
 _ROOM = COLUMNS + TAPS  # distance of rows in a tile
 
 _COUNT, _NUMBER = types.int64, types.float64
-
-
-def _made(dimensions: int) -> Any:
-    """Type of a float64 array that a function fills."""
-    return types.Array(types.float64, dimensions, "C")
-
-
-def _given(dimensions: int) -> Any:
-    """Type of a float64 array that a function reads."""
-    return types.Array(types.float64, dimensions, "C", readonly=True)
 
 
 # Sums have their terms one by one from the first tap on. Eleven are added in one go, so that a sum is loaded and stored

@@ -217,6 +217,7 @@ def _sum_of_groups(groups: np.ndarray, count: int) -> Array:
     return logarithms[:whole].sum() + logarithms[whole:].sum()
 
 
+@np.errstate(divide="ignore")
 def _agrees(loops: ModuleType) -> bool:
     """Whether compiled code gives the bits of this one, with flat windows among others."""
     variance, covariance = np.random.default_rng(0).random((2, 3, 101)) * 9

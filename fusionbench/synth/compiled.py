@@ -17,20 +17,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+from fusionbench.synth.compiled_types import OPTIONS as _OPTIONS
+from fusionbench.synth.compiled_types import given as _given
+from fusionbench.synth.compiled_types import made as _made
 
-
-def _made(dtype: Any, dimensions: int) -> Any:
-    """Type of an array that a function fills."""
-    return types.Array(dtype, dimensions, "C")
-
-
-def _given(dtype: Any, dimensions: int) -> Any:
-    """Type of an array that a function reads; memory maps and constant tables are read-only."""
-    return types.Array(dtype, dimensions, "C", readonly=True)
-
-
-_WORD, _INDICES, _TABLE = types.uint64, _given(types.int64, 1), _given(types.int16, 1)
+_WORD, _INDICES, _TABLE = types.uint64, _given(1, types.int64), _given(1, types.int16)
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
 _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 _U0 = np.uint64(0)
@@ -68,7 +59,7 @@ def fill_words(out: Any, first: Any, view: Any, epoch: Any, purpose: Any, k0: An
         out[4 * block + 3] = c3
 
 
-@njit(types.void(_made(types.uint64, 2), _INDICES, _WORD, _WORD, _WORD, _WORD, _WORD), **_OPTIONS)
+@njit(types.void(_made(2, types.uint64), _INDICES, _WORD, _WORD, _WORD, _WORD, _WORD), **_OPTIONS)
 def words(out: Any, samples: Any, view: Any, epoch: Any, purpose: Any, k0: Any, k1: Any) -> None:
     """Philox words of int64 ``samples`` (n,) into uint64 ``out`` (n, 4·blocks)."""
     blocks = np.uint64(out.shape[1] // 4)
@@ -76,7 +67,7 @@ def words(out: Any, samples: Any, view: Any, epoch: Any, purpose: Any, k0: Any, 
         fill_words(out[i], np.uint64(samples[i]) * blocks, view, epoch, purpose, k0, k1)
 
 
-@njit(types.void(_made(types.int16, 2), _INDICES, _WORD, _WORD, _WORD, _WORD, _TABLE), **_OPTIONS)
+@njit(types.void(_made(2, types.int16), _INDICES, _WORD, _WORD, _WORD, _WORD, _TABLE), **_OPTIONS)
 def noise(out: Any, samples: Any, view: Any, epoch: Any, k0: Any, k1: Any, table: Any) -> None:
     """Noise of int64 ``samples`` (n,) from int16 ``table`` (65536,) into int16 ``out`` (n, values)."""
     values = out.shape[1]
@@ -106,7 +97,7 @@ def _run(ellipse: Any, row: int, width: int, half: Any, transposed: bool) -> Any
     return start, max(start, min(column + size, width))
 
 
-@njit(types.void(_made(types.uint8, 3), _given(types.int16, 3), _given(types.int32, 1), types.boolean), **_OPTIONS)
+@njit(types.void(_made(3, types.uint8), _given(3, types.int16), _given(1, types.int32), types.boolean), **_OPTIONS)
 def masks(out: Any, params: Any, half: Any, transposed: bool) -> None:
     """Masks of int16 ``params`` (n, count, 4) into uint8 ``out`` (n, H, W)."""
     width = out.shape[2]
@@ -122,11 +113,11 @@ def masks(out: Any, params: Any, half: Any, transposed: bool) -> None:
 
 @njit(
     types.void(
-        _made(types.uint8, 5),
-        _given(types.uint8, 4),
-        _given(types.int16, 4),
+        _made(5, types.uint8),
+        _given(4, types.uint8),
+        _given(4, types.int16),
         _INDICES,
-        _given(types.int32, 1),
+        _given(1, types.int32),
         types.boolean,
         types.boolean,
         _TABLE,
@@ -205,11 +196,11 @@ def _tap(cut: Any, top: Any, left: Any, plane: Any, fy: Any, fx: Any) -> Any:
 
 @njit(
     types.boolean(
-        _made(types.uint8, 5),
-        _given(types.uint8, 4),
-        _given(types.int16, 3),
-        _given(types.uint8, 4),
-        _given(types.int32, 1),
+        _made(5, types.uint8),
+        _given(4, types.uint8),
+        _given(3, types.int16),
+        _given(4, types.uint8),
+        _given(1, types.int32),
     ),
     **_OPTIONS,
 )
@@ -272,7 +263,7 @@ def _unit_row(out: Any, row: Any) -> None:
         out[at] = np.float32(row[at]) / np.float32(255)
 
 
-@njit(types.void(_made(types.float32, 4), _given(types.uint8, 1), _INDICES), **_OPTIONS)
+@njit(types.void(_made(4, types.float32), _given(1, types.uint8), _INDICES), **_OPTIONS)
 def unit_rows(out: Any, base: Any, begins: Any) -> None:
     """Rows of bytes that begin at ``begins`` (n,) in uint8 ``base``, each of images with the channels last, over 255
     into float32 ``out`` (n, images, C, pixels).
