@@ -178,7 +178,7 @@ def agreement(results: Path, folder: str) -> str:
         both = [np.isfinite(means[name]) & np.isfinite(means[other]) for other in PAIRS[:place]]
         pairs_of = zip(PAIRS[:place], both, strict=True)
         values = [spearmanr(means[name][have], means[other][have]).statistic for other, have in pairs_of]
-        cells = [f"{value:.2f}".replace("-", "−") for value in values]
+        cells = [f"{value:z.2f}".replace("-", "−") for value in values]
         rows.append([name, *cells, *[""] * (len(PAIRS) - 1 - place)])
     return lines([f"{len(found)} rows", *PAIRS[:-1]], rows)
 
