@@ -18,7 +18,7 @@ quickstart: $(STAMP)
 # Tests start hundreds of processes: each of them is faster where compiled modules may be kept.
 test: lint
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS)
 
 # Training, gradients, metrics and the bytes of data sets as on other x86-64 processors, with one and with two threads:
 # tools/with_isa.py tells every numerical library which instructions to use. FULL=1 adds the presets of 18 million
@@ -32,7 +32,7 @@ test-isa: $(STAMP)
 	for isa in $(ISAS); do for threads in $(THREADS); do \
 	  echo "tests with $$isa on $$threads threads" >&2; \
 	  FUSIONBENCH_FULL_GRADIENTS=$(FULL) $(BIN)/python tools/with_isa.py $$isa --threads $$threads -- \
-	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ISA_TESTS) $(PYTEST_ARGS) || exit 1; \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(ISA_TESTS) $(PYTEST_ARGS) || exit 1; \
 	done; done
 
 # Needs Chromium, for example Debian's package; `make test` runs these too where it is installed.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,15 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"FUSIONBENCH_DATA={folder}: no such folder")
     return path
+
+
+@pytest.fixture(autouse=True)
+def same_signal_handlers() -> Iterator[None]:
+    """What a test leaves to listen to Ctrl-C or SIGTERM, as training with compiled blocks does, is not the next one's:
+    one that sends the signal to itself would end the whole process."""
+    names = (signal.SIGINT, signal.SIGTERM)
+    before = {name: signal.getsignal(name) for name in names}
+    yield
+    for name, handler in before.items():
+        if handler is not None and signal.getsignal(name) is not handler:
+            signal.signal(name, handler)
