@@ -44,9 +44,9 @@ _PLACE = click.Path(path_type=Path)
 @out_option("Folder of the degraded pairs; with --all also a .png, a sheet of the first pair and nothing else.")
 @click.option("--sheet", type=_PLACE, metavar="FILE", help="Also draw the first pair at these severities to this PNG.")
 @click.option(
-    "--cutouts",
+    "--objects",
     type=_PLACE,
-    metavar="FOLDER",
+    metavar="DIR",
     help="Pictures whose objects occlude/2 shows, cut out by their alpha or else by their edges.",
 )
 @click.option("--strict", is_flag=True, help="Refuse when an image lacks its partner.")
@@ -63,7 +63,7 @@ def degrade_command(
     seed: int,
     out: Path | None,
     sheet: Path | None,
-    cutouts: Path | None,
+    objects: Path | None,
     strict: bool,
     force: bool,
     as_json: bool,
@@ -90,7 +90,7 @@ def degrade_command(
     from fusionbench.evaluation.degrade_files import degrade_files
 
     if suite is not None:
-        if out is None or any((families, severities, everything, seed, sheet, cutouts, range_a, range_b)):
+        if out is None or any((families, severities, everything, seed, sheet, objects, range_a, range_b)):
             raise UsageError(
                 "--suite decides what is done to the pairs: it takes A, B, --out, --strict and --force alone"
             )
@@ -122,7 +122,7 @@ def degrade_command(
         sheet=sheet,
         range_a=range_a,
         range_b=range_b,
-        cutouts=cutouts,
+        objects=objects,
     )
     for warning in done.warnings:
         say(f"warning: {warning}")

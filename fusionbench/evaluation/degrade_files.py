@@ -112,7 +112,7 @@ def degrade_files(
     sheet: str | Path | None = None,
     range_a: str | Range | None = None,
     range_b: str | Range | None = None,
-    cutouts: str | Path | None = None,
+    objects: str | Path | None = None,
 ) -> DegradedFiles:
     """Degrade pairs of image files.
 
@@ -128,7 +128,7 @@ def degrade_files(
         force: write into a folder that has something in it.
         sheet: a PNG of the first pair at all of these severities.
         range_a, range_b: which values are black and white (docs/images.md).
-        cutouts: a folder of pictures whose objects ``occlude/2`` shows, in the place of its own.
+        objects: a folder of pictures whose objects ``occlude/2`` shows, in the place of its own.
 
     Raises:
         UsageError: unknown families or severities, nothing to write, or an output among the sources.
@@ -149,8 +149,8 @@ def degrade_files(
     """
     names = list(dict.fromkeys(families)) or list_degradations()
     chosen = list(dict.fromkeys(severities))
-    if cutouts is not None:
-        names = with_cutouts(names, cutouts)
+    if objects is not None:
+        names = with_cutouts(names, objects)
     for name in names:
         DEGRADATIONS.get(name)
     if wrong := [one for one in chosen if one not in SEVERITIES]:

@@ -114,7 +114,7 @@ def test_occluders_can_be_cut_out_of_ones_own_pictures(
     Image.fromarray(plate).save(things / "edges.png")
     Image.merge("LA", [Image.new("L", (40, 30), 90), Image.fromarray(plate)]).save(things / "alpha.png")
     Image.new("L", (9, 9), 70).save(things / "nothing.png")
-    own = ["--family", "occlude/2", "--cutouts", things]
+    own = ["--family", "occlude/2", "--objects", things]
     out = tmp_path / "out"
     code, printed, said = run(capsys, "degrade", *folders, *own, "-o", out, "--json")
     assert code == 0 and "1 of 3 pictures, as nothing.png" in said
@@ -135,7 +135,7 @@ def test_occluders_can_be_cut_out_of_ones_own_pictures(
     for arguments, message in (
         (own, "nothing can be cut out of its 1 pictures"),
         (["--family", "occlude/1", *own[2:]], "name this family, too"),
-        (["--family", "occlude/2", "--cutouts", tmp_path / "no"], "no such folder"),
+        (["--family", "occlude/2", "--objects", tmp_path / "no"], "no such folder"),
         (["--suite", "pairs-demo-robust", *own[2:]], "--suite decides"),
     ):
         code, printed, said = run(capsys, "degrade", *folders, *arguments, "-o", tmp_path / "x")
