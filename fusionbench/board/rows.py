@@ -185,6 +185,7 @@ def _row(
 ) -> BoardRow:
     result = entry.results[0]
     notes = [f"{len(entry.results)} training runs"] if len(entry.results) > 1 else []
+    notes += [f"{entry.readers} readers"] if entry.readers > 1 else []
     training = result.identity.training
     if training is not None and training.preset not in (None, "default"):
         notes.insert(0, str(training.preset))

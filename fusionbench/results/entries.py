@@ -29,10 +29,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import NotComparableError
+from fusionbench.core.errors import DataError, NotComparableError
 from fusionbench.core.text import one_line
 from fusionbench.results.clipping import clipped_mean, clipped_remark
 from fusionbench.results.image_tables import per_image
+from fusionbench.results.reader_seeds import spread_readers
 from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows, owner_of
@@ -48,7 +49,9 @@ class Entry:
     Images that a metric cannot score are NaN in ``values``. ``lacking``: score key -> why the row has no mean to be
     ranked by. ``replaces``: results of earlier submissions that this row replaces and that are not ranked.
     ``remarks``: what a reader must know about how the results became a row. ``clipped``: the largest mean share of
-    clipped pixels of its results, None where no per-image table has it.
+    clipped pixels of its results, None where no per-image table has it. ``readers``: how many detectors or U-Nets were
+    trained on the images of its one result, whose spread is that of its ``values``; 1 where there are none, or several
+    results, which have it in theirs.
     """
 
     results: list[Result]
@@ -58,6 +61,7 @@ class Entry:
     replaces: list[Result] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     clipped: float | None = None
+    readers: int = 1
 
     @property
     def title(self) -> str:
@@ -224,6 +228,8 @@ def read_entries(results: Results) -> list[Entry]:
                 entry.lacking.setdefault(key, f"{without} of its {len(entry.results)} runs have no such score")
         for key in entry.lacking:  # a run without a value is not left out of the mean of its model's runs
             entry.values.pop(key, None)
+        if len(entry.results) == 1:
+            _spread_readers(entry, row.members[0].file)
         entries.append(entry)
     return entries
 
@@ -253,6 +259,18 @@ def _add(entry: Entry, result: Result, table: Mapping[str, np.ndarray], order: n
         else:
             had = entry.values.get(key)
             entry.values[key] = values[order][None] if had is None else np.vstack([had, values[order]])
+
+
+def _spread_readers(entry: Entry, file: Path) -> None:
+    """Let the readers of a row's one result be its runs."""
+    for key, values in entry.values.items():
+        try:
+            entry.values[key] = spread_readers(values, entry.results[0].scores[key])
+        except DataError as error:
+            raise DataError(f"{file}: {key}: {error}") from error
+        entry.readers = max(entry.readers, len(entry.values[key]))
+    if entry.readers > 1 and entry.results[0].identity.training is not None:
+        entry.remarks.append(f"trained once: intervals know of {entry.readers} readers, not of another training")
 
 
 def _named(result: Result) -> str:

@@ -102,6 +102,7 @@ def label(entry: Entry) -> str:
     """Title with what a reader must know: who submitted it, number of runs, cut short, trivial, stretched, clipped."""
     notes = [f"by {entry.signature}"] if entry.signature else []
     notes += [f"{len(entry.results)} runs"] if len(entry.results) > 1 else []
+    notes += [f"{entry.readers} readers"] if entry.readers > 1 else []
     notes += ["cut short"] if entry.cut else []
     notes += ["trivial"] if entry.trivial else []
     notes += ["stretched"] if entry.tier == "stretched" else []
@@ -115,7 +116,9 @@ def legend(comparison: Comparison) -> str:
         f"{comparison.images} images of {comparison.dataset}, protocol {comparison.protocol}. Intervals of "
         f"{comparison.level:.0%} from {comparison.resamples} paired resamples of the images"
         + (" and training runs" if any(len(entry.results) >= 3 for entry in comparison.entries) else "")
+        + (", and the readers that were trained on them" if any(e.readers > 1 for e in comparison.entries) else "")
         + ("; ± standard deviation over training runs" if any(len(e.results) > 1 for e in comparison.entries) else "")
+        + ("; ± standard deviation over readers" if any(e.readers > 1 for e in comparison.entries) else "")
         + "; * not separable from the best; ranks hold for all rows at once, runs cut short are not ranked."
         + (f" {TOGETHER_NOTE}" if _together(comparison) else "")
         + (f" {BOUND_TITLE}: {BOUND_NOTE}; no row, and not ranked." if comparison.bounds else "")
@@ -169,6 +172,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
                 "title": entry.title,
                 "ids": [result.id for result in entry.results],
                 "runs": len(entry.results),
+                "readers": entry.readers,
                 "trivial": entry.trivial,
                 "cut": entry.cut,
                 "status": entry.results[0].status,
