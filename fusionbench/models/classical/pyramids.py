@@ -29,7 +29,6 @@ from fusionbench.models.pairs.base import PairModel
 _NOTHING: Mapping[str, Preset] = {"default": Preset(note="nothing to train")}
 _PAPER: Mapping[str, Preset] = {"default": Preset(note="the paper's parameters; nothing to train")}
 STACKS = ("average", "laplacian-pyramid", "wavelet", "guided-filter", "exposure-fusion")  # rows that people look for
-_KERNEL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 class PairRow(nn.Module):
@@ -191,7 +190,7 @@ class _Pyramid(PairRow):
         """Smoothed levels from fine to coarse."""
         steps = [x]
         while len(steps) <= self.levels and min(steps[-1].shape[-2:]) > 2:
-            steps.append(smooth(steps[-1])[..., ::2, ::2])
+            steps.append(shrink(steps[-1]))
         return steps
 
 
@@ -368,23 +367,52 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
     return x
 
 
-def smooth(x: Tensor) -> Tensor:
-    """5-tap binomial filter along both axes, the image reflected at its border."""
-    return _along_both(x, torch.tensor(_KERNEL, dtype=x.dtype, device=x.device))
+def shrink(x: Tensor) -> Tensor:
+    """Every second pixel of a 5-tap binomial filter along both axes, the image reflected at its border.
+
+    Factors are powers of two, so that a processor that multiplies and adds in one instruction rounds no differently.
+    """
+    return _every_second(_every_second(x, -2), -1)
 
 
 def expand(x: Tensor, like: Tensor) -> Tensor:
-    """Upsample to the size of ``like``: zeros between the pixels, smoothed, divided by the smoothed mask of pixels."""
-    taps = torch.tensor(_KERNEL, dtype=x.dtype, device=x.device)
-    wide, tall = like.new_zeros((*x.shape[:-1], like.shape[-1])), like.new_zeros(like.shape)
-    wide[..., ::2] = x
-    tall[..., ::2, :] = _along(wide, taps, -1)  # rows without a pixel are zero until columns are smoothed
-    masks = []  # every second row, every second column: of their product sums of sixteenths are exact
-    for size in like.shape[-2:]:
-        line = like.new_zeros(1, 1, 1, size)
-        line[..., ::2] = 1.0
-        masks.append(_along(line, taps, -1))
-    return _along(tall, taps, -2) / (masks[0].transpose(-1, -2) * masks[1])
+    """Upsample to the size of ``like``, twice that of x or one less: zeros between the pixels and the same filter, with
+    weights that sum to 1 again.
+    """
+    return _twice(_twice(x, like.shape[-1], -1), like.shape[-2], -2)
+
+
+def _every_second(x: Tensor, dim: int) -> Tensor:
+    size = x.shape[dim]
+    padded = F.pad(x, (2, 2, 0, 0) if dim == -1 else (0, 0, 2, 2), mode="reflect" if size > 2 else "replicate")
+
+    def tap(place: int) -> Tensor:
+        kept = slice(place, place + size + size % 2 - 1, 2)
+        return padded[..., kept] if dim == -1 else padded[..., kept, :]
+
+    sums = tap(0) + tap(4)
+    sums.add_(tap(1) + tap(3), alpha=4)
+    return sums.add_(tap(2), alpha=4).add_(tap(2), alpha=2).mul_(1 / 16)
+
+
+def _twice(x: Tensor, size: int, dim: int) -> Tensor:
+    """Pixels in place are ⅛ ¾ ⅛ of three, those between the mean of two."""
+    count, between = x.shape[dim], size // 2
+    if count == 1:
+        return x.repeat_interleave(size, dim)
+    # a border between two pixels shows the last one twice, a border on a pixel the one before it
+    last = x.narrow(dim, count - 2 if size % 2 else count - 1, 1)
+    around = torch.cat((x.narrow(dim, 1, 1), x, last), dim)
+    sums = around.narrow(dim, 0, count) + around.narrow(dim, 2, count)
+    even = sums.add_(x, alpha=4).add_(x, alpha=2).mul_(1 / 8)
+    odd = (x.narrow(dim, 0, between) + around.narrow(dim, 2, between)).mul_(1 / 2)
+    shape = [*x.shape]
+    shape[dim] = size
+    found = x.new_empty(shape)
+    places = (found[..., ::2], found[..., 1::2]) if dim == -1 else (found[..., ::2, :], found[..., 1::2, :])
+    for place, values in zip(places, (even, odd), strict=True):
+        place.copy_(values)
+    return found
 
 
 def _along_both(x: Tensor, taps: Tensor) -> Tensor:

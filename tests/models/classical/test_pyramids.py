@@ -10,7 +10,7 @@ from scipy.ndimage import convolve1d, gaussian_filter
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.classical.pyramids import box_mean, expand, guided, saliency, smooth
+from fusionbench.models.classical.pyramids import box_mean, expand, guided, saliency, shrink
 
 NAMES = ["average", "contrast-pyramid", "copy-a", "copy-b", "guided-filter", "laplacian-pyramid"]
 
@@ -56,13 +56,28 @@ def test_structure_of_both_sources_is_kept(name: str) -> None:
         assert fused[region].std() > 0.85 * source[region].std() > 1.5 * average[region].std()
 
 
-def test_pyramid_filters_against_scipy() -> None:
-    image = pair().views[0, 0, 0].double()
+def filtered(image: np.ndarray) -> np.ndarray:
+    """By SciPy: five taps along both axes, reflected where an axis is long enough for that."""
     taps = np.array([1, 4, 6, 4, 1]) / 16
-    expected = convolve1d(convolve1d(image.numpy(), taps, axis=0, mode="mirror"), taps, axis=1, mode="mirror")
-    assert smooth(image[None, None])[0, 0].numpy() == pytest.approx(expected, abs=1e-14)
-    flat = torch.full((1, 1, 9, 7), 0.3, dtype=torch.float64)
-    assert expand(flat[..., ::2, ::2], flat).numpy() == pytest.approx(flat.numpy(), abs=1e-15)
+    for axis in (0, 1):
+        image = convolve1d(image, taps, axis=axis, mode="mirror" if image.shape[axis] > 2 else "nearest")
+    return image
+
+
+@pytest.mark.parametrize("shape", [(37, 50), (9, 7), (8, 8), (3, 4), (2, 5), (1, 6), (1, 1)])
+def test_pyramid_filters_against_scipy(shape: tuple[int, int]) -> None:
+    """To the size of a coarse image belongs a fine one of odd and one of even length; a batch changes no bit."""
+    images = torch.rand(3, 1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    coarse = shrink(images)
+    fine = expand(coarse, images)
+    for image, small, large in zip(images, coarse, fine, strict=True):
+        assert small[0].numpy() == pytest.approx(filtered(image[0].numpy())[::2, ::2], abs=1e-15)
+        zeros, there = np.zeros(shape), np.zeros(shape)
+        zeros[::2, ::2], there[::2, ::2] = small[0].numpy(), 1
+        assert large[0].numpy() == pytest.approx(filtered(zeros) / filtered(there), abs=1e-15)
+        assert torch.equal(shrink(image[None])[0], small) and torch.equal(expand(small[None], image[None])[0], large)
+    flat = torch.full((1, 1, *shape), 0.3, dtype=torch.float64)
+    assert torch.equal(shrink(flat), flat[..., ::2, ::2]) and torch.equal(expand(shrink(flat), flat), flat)
 
 
 def test_guided_filter_against_plain_windows() -> None:
