@@ -302,15 +302,14 @@ class GuidedFilter(PairRow):
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
         first = (saliency(a) >= saliency(b)).to(a)
+        bases = [box_mean(x, self.base_size // 2) for x in (a, b)]
         fused = torch.zeros_like(a)
         for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):
             weights = [guided(first, a, radius, eps).clamp(0, 1), guided(1 - first, b, radius, eps).clamp(0, 1)]
             total = weights[0] + weights[1]
             # equal weights where both vanish
             share = torch.where(total > 0, weights[0] / torch.where(total > 0, total, 1.0), 0.5)
-            layers = [box_mean(x, self.base_size // 2) for x in (a, b)]
-            if layer == "detail":
-                layers = [x - smooth_x for x, smooth_x in zip((a, b), layers, strict=True)]
+            layers = bases if layer == "base" else [x - base for x, base in zip((a, b), bases, strict=True)]
             fused = fused + share * layers[0] + (1 - share) * layers[1]
         return fused
 
@@ -319,14 +318,14 @@ class GuidedFilter(PairRow):
         if len(views) == 2:
             return self.combine(*views)
         winner = torch.stack([saliency(view) for view in views]).argmax(0)  # the first of equals
+        bases = [box_mean(view, self.base_size // 2) for view in views]
         fused = torch.zeros_like(views[0])
         for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):
             weighted, sums = torch.zeros_like(fused), torch.zeros_like(fused)
             plain = torch.zeros_like(fused)  # of equal weights, where all of them vanish
             for number, view in enumerate(views):
                 weight = guided((winner == number).to(view), view, radius, eps).clamp(0, 1)
-                part = box_mean(view, self.base_size // 2)
-                part = view - part if layer == "detail" else part
+                part = bases[number] if layer == "base" else view - bases[number]
                 weighted, sums, plain = weighted + weight * part, sums + weight, plain + part / len(views)
             fused = fused + torch.where(sums > 0, weighted / torch.where(sums > 0, sums, 1.0), plain)
         return fused
@@ -359,11 +358,13 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over the part of a box of side 2·radius+1 that lies inside the image, by running sums."""
     for dim in (-2, -1):
         size = x.shape[dim]
-        sums = F.pad(x.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
+        reach = min(radius, size)
+        # zeros around the image: the sum of a box is then a difference at the same distance everywhere
+        sums = F.pad(x, (reach + 1, reach) if dim == -1 else (0, 0, reach + 1, reach)).cumsum(dim)
         place = torch.arange(size, device=x.device)
-        low, high = (place - radius).clamp(min=0), (place + radius + 1).clamp(max=size)
-        count = (high - low).to(x).view(-1, *([1] * (-1 - dim)))
-        x = (sums.index_select(dim, high) - sums.index_select(dim, low)) / count
+        inside = (place + reach + 1).clamp(max=size) - (place - reach).clamp(min=0)
+        counts = inside.to(x).view(-1, *([1] * (-1 - dim)))
+        x = (sums.narrow(dim, 2 * reach + 1, size) - sums.narrow(dim, 0, size)).div_(counts)
     return x
 
 
