@@ -15,8 +15,8 @@ A page asks for a table by a comment, and what stands between it and the end mar
   second line of a set leaves out rows that copy a source.
 * ``agreement FOLDER``: Spearman's rank correlation of every two metrics over the rows as made that have both, better
   being higher: 1 where they order methods alike, −1 the other way round.
-* ``masked FOLDER``: NLL in nats and MSE_min (1e-2) for each number of views, means over the runs of a
-  model and the standard deviation of a run's average.
+* ``masked FOLDER [bits]``: NLL in nats (or bits a value) and MSE_min (1e-2) for each number of views, means over the
+  runs of a model and the standard deviation of a run's average.
 * ``stacks FOLDER psnr_target,...``: means of the metrics named, the row with the best first one on top.
 * ``robust FOLDER``: under damage: the number and its parts by metric, Qabf on clean pairs and over all conditions
   against clean and against degraded sources; ``families FOLDER`` the parts by family.
@@ -208,11 +208,12 @@ def scored(runs: Iterable[Result], name: str) -> list[float]:
     return [mean for mean in means if mean is not None]
 
 
-def masked(results: Path, folder: str) -> str:
+def masked(results: Path, folder: str, unit: str = "nats") -> str:
     rows = []
+    likelihood = {"nats": ("nll", 1.0, 1), "bits": ("nll_bpd", 1.0, 3)}[unit]
     for title, runs in by_model(results, folder).items():
         cells = [title, f"{runs[0].cost.get('parameters', 0):,}", str(len(runs))]
-        for name, scale, digits in (("nll", 1.0, 1), ("mse_min", 100.0, 2)):
+        for name, scale, digits in (likelihood, ("mse_min", 100.0, 2)):
             means = {at: [mean * scale for mean in scored(runs, f"{name}@{at}")] for at in ("0", "1", "2", "3", "mean")}
             if not means["mean"]:
                 cells += ["–", "–"]
@@ -221,7 +222,8 @@ def masked(results: Path, folder: str) -> str:
             spread = f" ± {statistics.stdev(means['mean']):.{digits}f}" if len(runs) > 1 else ""
             cells.append(f"{statistics.mean(means['mean']):.{digits}f}{spread}")
         rows.append(cells)
-    heads = ("NLL, nats, N = 0 / 1 / 2 / 3", "average", "MSE_min (1e-2), N = 0 / 1 / 2 / 3", "average")
+    named = {"nats": "nats", "bits": "bits a value"}[unit]
+    heads = (f"NLL, {named}, N = 0 / 1 / 2 / 3", "average", "MSE_min (1e-2), N = 0 / 1 / 2 / 3", "average")
     return lines(["", "parameters", "runs", *heads], rows)
 
 

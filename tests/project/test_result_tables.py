@@ -61,6 +61,15 @@ def test_runs_of_a_model_are_one_row_with_their_spread(tool: ModuleType, tmp_pat
     assert tool.written(text, tmp_path) == text
 
 
+def test_likelihoods_in_bits_a_value(tool: ModuleType, tmp_path: Path) -> None:
+    nats, bits = by_views(90.0, 80.0, 70.0, 60.0), by_views(6.5, 6.25, 6.0, 5.25)
+    bits = {key.replace("nll", "nll_bpd"): values for key, values in bits.items() if key.startswith("nll")}
+    saved(tmp_path / "set", "cvae", nats | bits, better="lower")
+    text = tool.written(page("masked set bits"), tmp_path)
+    assert "NLL, bits a value" in text and "nats" not in text
+    assert cells(text)[2][3:5] == ["6.500 / 6.250 / 6.000 / 5.250", "6.000"]
+
+
 def test_changes_are_paired_by_image(tool: ModuleType, tmp_path: Path) -> None:
     saved(tmp_path / "set", "base", by_views(90.0, 80.0, 70.0, 60.0), better="lower")
     # images differ by 1 from each other in both rows, so that the paired difference has no spread at all
