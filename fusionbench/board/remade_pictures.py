@@ -58,7 +58,7 @@ class PicturesAgain:
         with RemadeImages(cache, Places(self.places, self.places, self.places), self.private) as images:
             for benchmark in benchmarks:
                 rows = [
-                    (row.entry.results[0], {key: runs[0] for key, runs in row.entry.values.items()})
+                    (row.entry.results[0], row.entry.first_values)
                     for row in benchmark.measured
                     if row.entry is not None and row.entry.values
                 ]

@@ -68,6 +68,11 @@ class Entry:
         return title_of(self.results[0])
 
     @property
+    def first_values(self) -> dict[str, np.ndarray]:
+        """Per-image values (n,) of its first result by score key."""
+        return {key: runs.mean(axis=0) if self.readers > 1 else runs[0] for key, runs in self.values.items()}
+
+    @property
     def submitter(self) -> str | None:
         """Who submitted it; None for own runs, and where nobody is named."""
         return owner_of(self.results[0])

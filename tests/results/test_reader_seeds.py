@@ -69,6 +69,12 @@ def test_a_row_says_its_readers_and_is_less_sure(tmp_path: Path) -> None:
     assert [row["readers"] for row in as_data(made)["rows"]] == [3, 3]
 
 
+def test_the_values_of_its_result_are_the_mean_of_its_readers(tmp_path: Path) -> None:
+    with_seeds(tmp_path, "steady", [0.1, 0.4], [-0.1, 0.1])
+    [entry] = read_entries([tmp_path])
+    assert entry.values["map50"].shape == (2, 2) and entry.first_values["map50"] == pytest.approx([0.1, 0.4])
+
+
 def test_training_runs_have_the_spread_of_their_readers_already(tmp_path: Path) -> None:
     for seed in range(2):
         with_seeds(tmp_path, "net", [0.1 + seed, 0.2 + seed, 0.3 + seed], [-0.1, 0.1], seed=seed)
