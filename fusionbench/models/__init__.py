@@ -75,7 +75,7 @@ MODELS: Registry[type[Model]] = Registry(
         "exposure-fusion": "fusionbench.models.classical.exposure_fusion:ExposureFusion",
         "gradient-domain": "fusionbench.models.classical.gradient_domain:GradientDomain",
         "gtf": "fusionbench.models.classical.gtf:GradientTransfer",
-        "guided-filter": "fusionbench.models.classical.pyramids:GuidedFilter",
+        "guided-filter": "fusionbench.models.classical.guided_filter:GuidedFilter",
         "jsr-sd": "fusionbench.models.classical.jsr_sd:JointSparse",
         "laplacian-pyramid": "fusionbench.models.classical.pyramids:LaplacianPyramid",
         "stretched-average": "fusionbench.models.classical.trivial_pairs:StretchedAverage",

@@ -19,8 +19,9 @@ from fusionbench.data.dataset import Dataset, ViewStream
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.models.classical.cbf import CrossBilateral
 from fusionbench.models.classical.gtf import GradientTransfer
+from fusionbench.models.classical.guided_filter import GuidedFilter
 from fusionbench.models.classical.jsr_sd import JointSparse
-from fusionbench.models.classical.pyramids import Average, GuidedFilter, LaplacianPyramid
+from fusionbench.models.classical.pyramids import Average, LaplacianPyramid
 from fusionbench.models.classical.wavelet import Wavelet
 from fusionbench.models.pairs.dae_fuse import DAEFuse
 from fusionbench.models.pairs.datfuse import DATFuse
