@@ -79,7 +79,8 @@ def data_of_training(result: Result) -> str | None:
 
 def lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(head)
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)) + "\n"
+    whole = ([cell.replace("|", "\\|") for cell in cells] for cells in (head, ["---"] * len(head), *rows))
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in whole) + "\n"
 
 
 def number(result: Result, name: str, digits: int) -> str:

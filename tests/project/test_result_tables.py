@@ -78,6 +78,10 @@ def test_changes_are_paired_by_image(tool: ModuleType, tmp_path: Path) -> None:
     assert row[:3] == ["new", "+1.0 / −1.0 / +0.0 / −4.0", "−1.0 ± 0.0"]
 
 
+def test_a_bar_in_a_title_starts_no_column(tool: ModuleType) -> None:
+    assert tool.lines(["", "NLL"], [["q(z|X,y)", "1.0"]]).splitlines()[2] == r"| q(z\|X,y) | 1.0 |"
+
+
 def test_changes_of_other_images_are_refused(tool: ModuleType, tmp_path: Path) -> None:
     saved(tmp_path / "set", "base", by_views(90.0, 80.0, 70.0, 60.0), better="lower")
     saved(tmp_path / "set", "new", by_views(91.0, 79.0, 70.0, 56.0), better="lower", ids=[4, 5])
