@@ -15,6 +15,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.results.schema import Score
 
 _AGREE = 1e-6  # between the mean of a score and that of its readers, relative: both were rounded alike
+_LARGEST, _MOST = 1e100, 100  # a number without an end would not fit a float; protocols train at most 100
 
 
 def reader_means(score: Score) -> list[float]:
@@ -32,8 +33,10 @@ def reader_means(score: Score) -> list[float]:
     told = score.extra.get("seeds")
     if told is None or score.mean is None:
         return []
-    if not isinstance(told, list) or not all(type(one) in (int, float) and math.isfinite(one) for one in told):
+    if not isinstance(told, list) or not all(type(one) in (int, float) and abs(one) <= _LARGEST for one in told):
         raise DataError("the seeds of a score have to be a list of finite numbers; score again")
+    if len(told) > _MOST:
+        raise DataError(f"{len(told)} seeds of a score, of which there are at most {_MOST}; score again")
     if len(told) < 2:
         return []
     if not math.isclose(math.fsum(told) / len(told), score.mean, rel_tol=_AGREE, abs_tol=_AGREE):

@@ -38,7 +38,20 @@ def test_no_several_readers(score: Score) -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", ["ab", {"a": 1}, 3, [0.3, "0.3"], [0.3, None], [True, False], [0.2, np.inf], [9.0, 9.0]]
+    "seeds",
+    [
+        "ab",
+        {"a": 1},
+        3,
+        [0.3, "0.3"],
+        [0.3, None],
+        [True, False],
+        [0.2, np.inf],
+        [9.0, 9.0],
+        [0.3, np.nan],
+        [10**400, 0],
+        [0.3] * 101,
+    ],
 )
 def test_damaged_seeds_are_one_line(seeds: Any) -> None:
     with pytest.raises(DataError, match="score again") as caught:
@@ -82,6 +95,13 @@ def test_training_runs_have_the_spread_of_their_readers_already(tmp_path: Path) 
     assert entry.readers == 1 and entry.values["map50"].shape == (2, 3)
 
 
+def test_a_network_that_was_trained_once_says_so(tmp_path: Path) -> None:
+    with_seeds(tmp_path, "net", [0.1, 0.2, 0.3], [-0.1, 0.1], seed=0)
+    with_seeds(tmp_path, "rule", [0.1, 0.2, 0.3], [-0.1, 0.1], family="trivial")
+    remarks = {entry.title: entry.remarks for entry in read_entries([tmp_path])}
+    assert remarks == {"net": ["trained once: intervals know of 2 readers, not of another training"], "rule": []}
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     folder = with_seeds(tmp_path, "forged", [0.1, 0.2], [0.5, 0.6])
     with pytest.raises(DataError, match="map50: the means of the seeds") as caught:
@@ -90,7 +110,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def test_differences_of_equal_methods_are_covered() -> None:
-    """Simulated truth: images and detectors vary, no method is better. Without detectors one in three is 'found'."""
+    """Simulated truth: images and detectors vary, no method is better. Without detectors one in five is 'found'."""
     rng = np.random.default_rng(1)
     rounds, images, readers = 200, 40, 3
     hidden = {"spread": 0, "images alone": 0}

@@ -222,7 +222,7 @@ class DAEFuse(TwoPhaseModel):
             {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-4, "epochs": 10, "batch": 8, "clip": 1.0, "inputs": "all"},
             "minutes on a CPU; not comparable with the paper",
         ),
-        "small": Preset(SMALL, SMALL_TRAINING, "half an hour on a CPU: narrow and shallow, the paper's losses"),
+        "small": Preset(SMALL, SMALL_TRAINING, "an hour on a CPU: narrow and shallow, the paper's losses"),
         "small-additive": Preset(
             {**SMALL, "texture": "directed", "texture_weight": 2.0, "intensity": "sum"},
             SMALL_TRAINING,

@@ -253,7 +253,7 @@ class MFEIF(TwoPhaseModel):
                 "critic_widths": [16, 32, 64],
             },
             {"optimizer": "adam", "lr": 1e-3, "lr_min": 1e-5, "epochs": 4, "batch": 2, "clip": 1.0, "inputs": "all"},
-            "half an hour on a CPU: half the widths, with the paper's losses and both stages",
+            "an hour or so on a CPU: half the widths, with the paper's losses and both stages",
         ),
         "tiny": Preset(
             {
