@@ -53,17 +53,17 @@ def _add_mean_ranks(rows: list[BoardRow], benchmark: Benchmark, resamples: int) 
     mask = np.logical_and.reduce([common_images(_values(rows, column))[0] for column in columns])
     if not mask.any():
         return False
-    drawn = np.zeros((min(resamples, MAX_RESAMPLES), len(rows)))
+    drawn = np.zeros((len(columns), min(resamples, MAX_RESAMPLES), len(rows)), np.float32)
     seen = np.zeros(len(rows))
-    training = np.random.default_rng(0).standard_normal(drawn.shape)  # one luck of a row for all of its metrics
-    for column in columns:
+    training = np.random.default_rng(0).standard_normal(drawn.shape[1:])  # one luck of a row for all of its metrics
+    for place, column in zip(drawn, columns, strict=True):
         values = [row[:, mask] for row in _values(rows, column)]
-        means = stats.bootstrap_means(values, len(drawn))  # one seed: the same images for every metric
+        means = stats.bootstrap_means(values, len(place))  # one seed: the same images for every metric
         means = means + training * _training_spread(rows, column)
         for start in range(0, len(means), 250):
-            drawn[start : start + 250] += stats.ranks(means[start : start + 250], column.better)
+            place[start : start + 250] = stats.ranks(means[start : start + 250], column.better)
         seen += stats.ranks(np.array([value.mean() for value in values]), column.better)
-    low, high = stats.interval(drawn / len(columns))
+    low, high = stats.interval(drawn.sum(axis=0, dtype=float) / len(columns))
     may_lead = not_behind(drawn, seen)
     for row, mean, least, most, leads in zip(rows, seen / len(columns), low, high, may_lead, strict=True):
         row.may_lead = bool(leads) and int(mask.sum()) >= stats.MIN_RANKED
@@ -89,21 +89,26 @@ def _training_spread(rows: list[BoardRow], column: Column) -> np.ndarray:
 
 
 def not_behind(drawn: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Which rows are not separable from the best: sums of ranks of (resamples, rows) and as measured -> bool (rows,).
+    """Which rows are not separable from the best: ranks (metrics, resamples, rows), their sums as measured -> (rows,).
 
     The differences of all pairs hold at once at 95 %: the band is as wide as the largest of them, in units of its own
-    spread, is in 95 % of the resamples, so that the choice of the best by the same images costs nothing.
+    spread, is in 95 % of the resamples, so that the choice of the best by the same images costs nothing. A sum of ranks
+    varies with rows that change places far behind, too, so that the band alone says little of such rows: one that
+    another row is ahead of in every metric and every resample is behind that, however wide the band is.
     """
+    sums = drawn.sum(axis=0, dtype=float)
     spread = np.empty((len(seen), len(seen)))
-    largest = np.zeros(len(drawn))
+    largest = np.zeros(len(sums))
     for i in range(len(seen)):
-        gaps = drawn - drawn[:, i : i + 1]
+        gaps = sums - sums[:, i : i + 1]
         spread[i] = gaps.std(axis=0)
         away = np.abs(gaps - (seen - seen[i]))
         away = np.divide(away, spread[i], out=np.zeros_like(away), where=spread[i] > 0)
         largest = np.maximum(largest, away.max(axis=1))
     best = int(np.argmin(seen))
     result: np.ndarray = seen - seen[best] <= np.quantile(largest, stats.LEVEL) * spread[best]
+    for row in np.flatnonzero(result):
+        result[row] = not (drawn < drawn[..., row : row + 1]).all(axis=(0, 1)).any()
     return result
 
 

@@ -93,8 +93,8 @@ class Summary:
     """What is said about the rows of one kind.
 
     Attributes:
-        ahead: rows whose mean rank is not separable from the best one, that one first; of a single metric, those that
-            may be first. None where there is nothing to rank.
+        ahead: rows whose mean rank is not separable from the best one, that one first, and those that may be first in
+            every metric; of a single metric, those that may be first. None where there is nothing to rank.
         rows, models: how many are ranked, and of these no trivial ones.
         leader: the best row by mean rank that is not trivial, ``margins``: metric by metric, to the best trivial row of
             each.
@@ -168,7 +168,8 @@ def _summary(benchmark: Benchmark, kind: Kind) -> Summary:
     rows = benchmark.kind(kind)
     verdicts = [verdict for group in benchmark.shown if (verdict := _verdict(benchmark, rows, group)) is not None]
     images = max((len(row.entry.ids) for row in rows if row.entry is not None and row.entry.values), default=0)
-    leading = [row for row in rows if row.may_lead]
+    # what no metric tells from the first is not told from it by all together: they may be one metric four times
+    leading = [row for row in rows if row.may_lead or (row.mean_rank and all(row in v.contenders for v in verdicts))]
     ahead = sorted(leading, key=_mean_rank)
     if not ahead and len(verdicts) == 1:
         ahead = verdicts[0].contenders
