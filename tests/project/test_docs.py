@@ -59,3 +59,9 @@ def test_help_of_every_verb_has_an_example() -> None:
     for verb in VERBS:
         command = cli.get_command(None, verb)  # type: ignore[arg-type]
         assert command is not None and f"Example: fusionbench {verb}" in (command.help or ""), verb
+
+
+def test_every_suite_is_in_the_table_of_suites() -> None:
+    text = (ROOT / "docs/evaluation.md").read_text()
+    missing = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.toml")) if f"`{path.stem}`" not in text]
+    assert missing == []
