@@ -61,7 +61,8 @@ class PairModel(nn.Module):
     """Base of the models that fuse two grey views.
 
     A subclass implements ``build()``, ``combine(a, b)``, ``loss_of_phase(a, b, group, phase, step)`` and, where it has
-    more than one optimiser, ``parameter_groups()``; or ``fusion_loss(fused, a, b)`` in the place of the loss.
+    more than one optimiser, ``parameter_groups()``; or ``fusion_loss(fused, a, b)`` in the place of the loss. A loss
+    that is not of the fused image alone, but knows what clean pairs are for, is ``loss_of_degraded``.
 
     Args:
         spec: two grey views; the image size is free.
@@ -117,8 +118,12 @@ class PairModel(nn.Module):
             raise unknown_name(f"parameter group of {self.title}", group, self.parameter_groups())
         a, b = self.pair(batch)
         if batch.clean is not None and self.compares_with_the_truth:
-            return self.fusion_loss(self.combine(a, b), batch.clean[:, 0], batch.clean[:, 1])
+            return self.loss_of_degraded(a, b, batch.clean[:, 0], batch.clean[:, 1], step)
         return self.loss_of_phase(a, b, group, self.phase(step), step)
+
+    def loss_of_degraded(self, a: Tensor, b: Tensor, clean_a: Tensor, clean_b: Tensor, step: int) -> LossTerms:
+        """The loss of what is made of a and b (N,1,H,W), compared with the clean images of the same places."""
+        return self.fusion_loss(self.combine(a, b), clean_a, clean_b)
 
     def fusion_loss(self, fused: Tensor, a: Tensor, b: Tensor) -> LossTerms:
         """The loss of a fused image by what it is compared with, a and b (N,1,H,W).
@@ -129,8 +134,9 @@ class PairModel(nn.Module):
 
     @property
     def compares_with_the_truth(self) -> bool:
-        """Whether the model learns from degraded pairs what the clean ones would have made: it has a fusion loss."""
-        return type(self).fusion_loss is not PairModel.fusion_loss
+        """Whether the model learns from degraded pairs what the clean ones would have made."""
+        mine = type(self)
+        return (mine.fusion_loss, mine.loss_of_degraded) != (PairModel.fusion_loss, PairModel.loss_of_degraded)
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimiser, in the order of their steps: all of them are ``main``."""

@@ -268,12 +268,15 @@ class GradientDomainNet(PairModel):
         return bent(self.unclipped(a, b, self.ruled(a, b)), self.config.knee)
 
     def loss_of_phase(self, a: Tensor, b: Tensor, group: str, phase: int, step: int) -> LossTerms:
+        return self.loss_of_degraded(a, b, a, b, step)
+
+    def loss_of_degraded(self, a: Tensor, b: Tensor, clean_a: Tensor, clean_b: Tensor, step: int) -> LossTerms:
         """Edges that are not kept, what is beyond [0,1] before the soft clip, and the terms of the aim."""
-        rule = start = self.ruled(a, b)
-        seen_a, seen_b = a, b
+        seen_a, seen_b, a, b = a, b, clean_a, clean_b
         if self.config.aim == "natural" and self.config.noise > 0:
-            seen_a, seen_b = self.noisy(a, "a", step), self.noisy(b, "b", step)
-            start = self.ruled(seen_a, seen_b)
+            seen_a, seen_b = self.noisy(seen_a, "a", step), self.noisy(seen_b, "b", step)
+        rule = self.ruled(a, b)
+        start = rule if seen_a is a and seen_b is b else self.ruled(seen_a, seen_b)
         unclipped = self.unclipped(seen_a, seen_b, start)
         fused, before = bent(unclipped, self.config.knee), bent(rule, self.config.knee)
         terms = self.to_score(fused, before, a, b) if self.config.aim == "score" else self.to_look(fused, before, a, b)

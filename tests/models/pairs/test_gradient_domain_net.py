@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -126,3 +128,19 @@ def test_noise_is_a_function_of_seed_and_step_and_no_part_of_what_is_asked() -> 
     calm = smallest(GradientDomainNet, rule="natural", aim="natural", noise=0.0).loss(batch, "main", 0).total
     assert noisy > calm + 0.01, "what the sources are without noise is harder to keep"
     assert torch.equal(model.fuse(batch), smallest(GradientDomainNet, rule="natural", aim="natural").fuse(batch))
+
+
+@pytest.mark.parametrize("aim", ["score", "natural"])
+def test_what_is_made_of_degraded_pairs_is_compared_with_the_clean_ones(aim: str) -> None:
+    """Edges are those of the clean pair, and so is the rule whose spread, low frequencies and so on are asked for."""
+    net = GradientDomainNet(SPEC, widths=(4, 4, 4), steps=2, aim=aim, noise=0.0)
+    batch = pair_batch(2, 32, 32)
+    clean = batch.views.flip(-1)
+    a, b, clean_a, clean_b = batch.views[:, 0], batch.views[:, 1], clean[:, 0], clean[:, 1]
+    terms = net.loss(replace(batch, clean=clean), "main", 0).log
+    fused = net.combine(a, b)
+    assert torch.equal(terms["edges"], (1 - soft_qabf(fused, clean_a, clean_b)).mean())
+    before = bent(net.ruled(clean_a, clean_b), 0.045)
+    asked = net.to_score if aim == "score" else net.to_look
+    for name, value in asked(fused, before, clean_a, clean_b).items():
+        assert torch.equal(terms[name], value), name
