@@ -86,6 +86,7 @@ def test_only_pairs_have_names_to_leave_out() -> None:
         ("roadscene", "roadscene", {"all": 221}),
         ("roadscene-patches", "roadscene", {"train": 4090, "validation": 470}),
         ("roadscene-171-patches", "roadscene", {"train": 3492}),
+        ("roadscene-171-patches-degraded", "roadscene", {"train": 3492}),
         ("msrs", "msrs", {"train": 4, "test": 32}),
         ("msrs-patches", "msrs", None),
         ("harvard-spect-patches", "harvard", {"train": 656}),
