@@ -28,7 +28,7 @@ def test_every_source_of_pairs_has_its_recipe() -> None:
     pairs = {name for name in list_recipes() if isinstance(load_recipe(name), PairRecipe)}
     whole = {"tno", "roadscene", "msrs", "m3fd", "llvip", "harvard", "vifb", "pairs-demo", "pairs-demo-degraded"}
     patches = {"roadscene", "roadscene-171", "msrs", "pairs-demo", "harvard-pet", "harvard-spect"}
-    assert pairs == whole | {f"{name}-patches" for name in patches}
+    assert pairs == whole | {f"{name}-patches" for name in patches} | {"roadscene-171-patches-degraded"}
     for name in pairs:
         found = load_recipe(name)
         assert isinstance(found, PairRecipe) and found.whole == (name in whole)
