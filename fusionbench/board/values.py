@@ -6,6 +6,7 @@ An image that is damaged is left out and listed, as a damaged result is.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,7 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
         for key, column in scores.items()
         if any(key in values for values in found.values())
     }
+    add_labels(about)
     for key, text in about.items():  # what an interval of a difference takes, the same numbers as the table's
         known = [row.factors[key][:2] for row in benchmark.rows if key in row.factors]
         if known and all(math.isfinite(images) for images, _ in known):  # the wider of those of two tables
@@ -69,6 +71,14 @@ def add_values(pages: Pages, benchmark: Benchmark, results: Path) -> set[str]:
         shown = _add_fused(pages, f"pictures/{benchmark.slug}/{row.slug}", fused_of(row), sources)
         files[f"data/{benchmark.slug}/{row.slug}.js"] = script({"values": found[row.slug], "seeds": seeds, **shown})
     return set(found)
+
+
+def add_labels(about: Mapping[str, dict[str, object]]) -> None:
+    """Give columns a label of their own: the title, with the unit where a metric in two units is two columns."""
+    titles = Counter(text["title"] for text in about.values())
+    for text in about.values():
+        shared = titles[text["title"]] > 1 and text["unit"]
+        text["label"] = f"{text['title']}, {text['unit']}" if shared else text["title"]
 
 
 def is_whole(pages: Pages, path: Path) -> bool:

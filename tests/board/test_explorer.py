@@ -10,6 +10,7 @@ from PIL import Image
 
 from fusionbench.board import build_board
 from fusionbench.board.explorer import image_files, may_have_maps, qabf_map, qabf_parts, ssim_map
+from fusionbench.board.values import add_labels
 from fusionbench.core.errors import DataError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.qabf import MAX
@@ -60,7 +61,14 @@ def test_what_lies_beside_the_results_is_shown(tmp_path: Path) -> None:
     copied = site / "pictures" / "fusiondigits-1-0-0-test" / "a" / "2.png"
     assert copied.read_bytes() == (results / "fusiondigits" / "sources" / "a" / "2.png").read_bytes()
     data = (site / "data" / "fusiondigits-1-0-0-test" / "scores.js").read_text()
-    assert '"sources":[0,1,2]' in data
+    assert '"sources":[0,1,2]' in data and '"label":"MSE_min"' in data
+
+
+def test_a_metric_in_two_units_has_two_labels() -> None:
+    titled = {"nll_bpd": ("NLL", "bits/dim"), "nll": ("NLL", "nats"), "mse_min": ("MSE_min", "")}
+    about: dict[str, dict[str, object]] = {key: {"title": t, "unit": unit} for key, (t, unit) in titled.items()}
+    add_labels(about)
+    assert [text["label"] for text in about.values()] == ["NLL, bits/dim", "NLL, nats", "MSE_min"]
 
 
 def test_a_picture_without_its_sources_is_left_out(tmp_path: Path) -> None:

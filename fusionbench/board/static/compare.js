@@ -109,7 +109,7 @@
     for (const key of usable) {
       const score = values.scores[key];
       const line = make("tr", lines);
-      const title = make("th", line, `${score.title} ${score.better === "lower" ? "↓" : "↑"}`);
+      const title = make("th", line, `${score.label} ${score.better === "lower" ? "↓" : "↑"}`);
       title.scope = "row";
       const common = values.ids.map((_, i) => i).filter((i) => wanted.every((slug) => score.rows[slug][i] !== null));
       const [first, ...others] = wanted.map((slug) => common.map((i) => score.rows[slug][i]));
@@ -148,7 +148,7 @@
     }
     const choice = panel.querySelector("select");
     if (!choice.options.length) {
-      for (const key of loaded[0].order) choice.add(new Option(loaded[0].scores[key].title, key));
+      for (const key of loaded[0].order) choice.add(new Option(loaded[0].scores[key].label, key));
     }
     const usable = Object.keys(values.scores).filter((key) => wanted.every((slug) => values.scores[key].rows[slug]));
     if (!usable.includes(state.score)) [state.score] = usable;
@@ -176,7 +176,7 @@
     body.replaceChildren();
     make("h3", body, `Difference to ${names[0]} on every metric, image by image`);
     overview(body, wanted, names, usable, loaded);
-    make("h3", body, `${score.title}: mean difference to ${names[0]} (${score.better} is better)`);
+    make("h3", body, `${score.label}: mean difference to ${names[0]} (${score.better} is better)`);
     const left = values.ids.length - places.length;
     if (left) make("p", body, `${left} of ${values.ids.length} images have no value here and are left out.`);
     if (places.length < score.least) {

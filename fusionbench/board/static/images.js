@@ -66,7 +66,7 @@
       make("td", line, String(places.get(row) ?? "–"));
       for (const name of about.order) make("td", line, value(row, name) === null ? "–" : digits(value(row, name)), name === key ? "h2" : undefined);
     }
-    said.textContent = `image ${about.ids[i]}: ${order.length} rows by ${about.scores[key].title}, ${lower ? "lowest" : "highest"} first`;
+    said.textContent = `image ${about.ids[i]}: ${order.length} rows by ${about.scores[key].label}, ${lower ? "lowest" : "highest"} first`;
     shown.replaceChildren();
     const kept = about.sources.includes(i) ? order.filter((row) => row.fused.includes(i)) : [];
     if (kept.length) {
@@ -106,11 +106,11 @@
       await script(explorer);
     }
     about.ids.forEach((id, i) => images.add(new Option(id, i)));
-    for (const key of about.order) score.add(new Option(about.scores[key].title, key));
+    for (const key of about.order) score.add(new Option(about.scores[key].label, key));
     const heads = make("tr", panel.querySelector("thead"));
     make("th", heads, "Model", "name").scope = "col";
     make("th", heads, "place").scope = "col";
-    for (const key of about.order) make("th", heads, `${about.scores[key].title} ${about.scores[key].better === "lower" ? "↓" : "↑"}`).scope = "col";
+    for (const key of about.order) make("th", heads, `${about.scores[key].label} ${about.scores[key].better === "lower" ? "↓" : "↑"}`).scope = "col";
     for (const select of [images, score]) select.addEventListener("change", () => { show(); remember(); });
     for (const button of panel.querySelectorAll("[data-step]")) button.addEventListener("click", () => step(Number(button.dataset.step)));
     panel.addEventListener("keydown", (event) => {
