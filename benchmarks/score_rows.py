@@ -59,11 +59,6 @@ def own_rows(name: str, chosen: set[str]) -> list[str]:
     return [label for label in labels if not chosen or label in chosen]
 
 
-def keeps(name: str) -> bool | None:
-    """False, which keeps no images, where a suite's protocol has the choice."""
-    return False if "keep_images" in PROTOCOLS.get(load_suite(name).protocol.name).takes else None
-
-
 def score_networks(name: str, source: Path, runs: dict[str, Path], out: Path) -> Iterator[Result]:
     """Both forms of every imported network, as rows of a suite."""
     suite = load_suite(name)
@@ -118,7 +113,7 @@ def main() -> int:
         for name in given.only.split(","):
             source, wanted = given.data / SUITES[name], own_rows(name, chosen)
             for label in wanted:
-                settings = {"source_dir": source, "out": scratch, "jobs": 1, "keep_images": keeps(name)}
+                settings = {"source_dir": source, "out": scratch, "jobs": 1, "keep_images": False}
                 try:
                     replace(run_suite(name, models=[label], **settings), scratch, given.out)
                 except FusionbenchError as error:

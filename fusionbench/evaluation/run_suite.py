@@ -89,7 +89,8 @@ def run_suite(
     rows = [] if others == [] and references else _choose(suite, others, seeds, protocol.references)
     texts = {key: str(Range.of(value)) for key, value in (("range_a", range_a), ("range_b", range_b)) if value}
     options = {"draws": draws, "limit": limit, **texts}
-    takes = {"strict": strict or None, "keep_images": keep_images}
+    choice = keep_images or "keep_images" in protocol.takes  # none are kept where there is no choice
+    takes = {"strict": strict or None, "keep_images": keep_images if choice else None}
     suite = _with_options(suite, protocol, options, takes)
     trained = [
         (row, seed) for row in rows if protocol.trains_on_dataset or learns(row) for seed in row.seeds or suite.seeds

@@ -91,3 +91,8 @@ def test_a_board_finds_pictures_whose_names_are_numbers_with_zeros(tmp_path: Pat
 def test_a_masked_suite_has_no_such_pictures() -> None:
     with pytest.raises(UsageError, match="no registered pairs"):
         run_suite("quickstart", keep_images=True)
+
+
+def test_no_images_is_what_a_suite_without_the_choice_does(tmp_path: Path) -> None:
+    result = run_suite("probe-demo", models=["copy-a"], limit=2, keep_images=False, out=tmp_path, sheets=False)[0]
+    assert not list(result.folder(tmp_path).glob("**/*.png"))
