@@ -16,6 +16,7 @@ from fusionbench.metrics._kernel import Loops
 from fusionbench.metrics._log_gabor import LowPass, filters_of
 from fusionbench.metrics._phase_congruency import MARGIN, maps, padded_maps
 from fusionbench.metrics._windows import gaussian, products, separable
+from fusionbench.synth.kernel import whole
 
 THRESHOLD, CONSTANT = 0.1, 1e-4
 HALO, BAND_PIXELS = MARGIN, 1 << 16  # pixels that the correlations' window reaches; those that fit a processor's cache
@@ -141,7 +142,8 @@ def _best(
 ) -> Array:
     if loops is not None:
         best = np.empty(variance.shape)
-        loops.qp_best(*strengths, HALO, variance, *variances, *covariances, best)
+        # what OpenCV filtered, before the loops of windows were loaded, are views
+        loops.qp_best(*strengths, HALO, *map(whole, (variance, *variances, *covariances)), best)
         return best
     masks = [_inside(strength) > THRESHOLD for strength in strengths]
     found = [
