@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec
-from fusionbench.models.classical.pyramids import _PAPER, PairRow
+from fusionbench.models.classical.pyramids import _PAPER, PairRow, largest
 
 
 class GuidedFilter(PairRow):
@@ -84,7 +84,7 @@ class GuidedFilter(PairRow):
         """As ``combine``, of whose two views it gives the same up to rounding; the most salient view wins a pixel."""
         if len(views) == 2:
             return self.combine(*views)
-        winner = torch.stack([saliency(view) for view in views]).argmax(0)  # the first of equals
+        winner = largest([saliency(view) for view in views])
         bases = [box_mean(view, self.base_size // 2) for view in views]
         fused = torch.zeros_like(views[0])
         for layer, (radius, eps) in (("base", self.base), ("detail", self.detail)):

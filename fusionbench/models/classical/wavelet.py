@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import ImageSpec, Preset
-from fusionbench.models.classical.pyramids import PairRow
+from fusionbench.models.classical.pyramids import PairRow, largest
 
 
 class Wavelet(PairRow):
@@ -98,11 +98,17 @@ class Wavelet(PairRow):
 
     def chosen(self, bands: Sequence[np.ndarray], device: torch.device) -> np.ndarray:
         """Coefficients (N,1,h,w) of the source that is more active there, and in most of the vote's square."""
-        found = torch.stack([torch.from_numpy(band).to(device) for band in bands])
-        half = self.window // 2
-        active = torch.stack([F.max_pool2d(band.abs(), self.window, 1, half) for band in found])
-        winner = active.argmax(0)  # the first of equals
-        votes = [(winner == number).to(found) for number in range(len(found))]
+        found = [torch.from_numpy(band).to(device) for band in bands]
+        winner = largest([self.activity(band) for band in found])
+        votes = [(winner == number).to(found[0]) for number in range(len(found))]
         share = [F.avg_pool2d(vote, self.vote, 1, self.vote // 2, count_include_pad=False) for vote in votes]
-        elected = torch.stack(share).argmax(0, keepdim=True)
-        return found.gather(0, elected)[0].cpu().numpy()
+        elected, fused = largest(share), found[0]
+        for number, band in enumerate(found[1:], 1):
+            fused = torch.where(elected == number, band, fused)
+        return fused.cpu().numpy()
+
+    def activity(self, band: Tensor) -> Tensor:
+        """The largest amplitude in the window around each coefficient: down its columns, then along its rows."""
+        half = self.window // 2
+        down = F.max_pool2d(band.abs(), (self.window, 1), 1, (half, 0))
+        return F.max_pool2d(down, (1, self.window), 1, (0, half))

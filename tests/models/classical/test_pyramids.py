@@ -10,7 +10,7 @@ from scipy.ndimage import convolve1d
 from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.models import create_model
-from fusionbench.models.classical.pyramids import expand, shrink
+from fusionbench.models.classical.pyramids import expand, largest, shrink
 
 NAMES = ["average", "contrast-pyramid", "copy-a", "copy-b", "guided-filter", "laplacian-pyramid"]
 
@@ -97,3 +97,11 @@ def test_bad_parameters() -> None:
         create_model("guided-filter", ImageSpec(1, 8, 8, 2), base_size=4)
     with pytest.raises(UsageError, match="positive"):
         create_model("guided-filter", ImageSpec(1, 8, 8, 2), base_eps=0.0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_first_of_equals_is_the_largest(count: int) -> None:
+    found = [*torch.randint(0, 3, (count, 2, 1, 9, 11), generator=torch.Generator().manual_seed(count)).float()]
+    stacked = torch.stack(found)
+    first = (stacked == stacked.amax(0)).int().argmax(0)
+    assert torch.equal(largest(found), first)
