@@ -11,9 +11,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.io import digest
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
 from fusionbench.core.uploads import upload
@@ -93,6 +95,17 @@ class Dataset(SplitAccess):
     def id(self) -> str:
         """The citable identity: sha256 over the ordered content digests."""
         return self.manifest.id
+
+    @property
+    def training_id(self) -> str:
+        """What a model that is trained on it has seen: the id, or, of live degradations, a digest of all that decides
+        them beside it."""
+        rule = getattr(self.recipe, "degrade", None)
+        if rule is None or rule.when != "live":
+            return self.id
+        return digest(
+            {"id": self.id, "degrade": msgspec.to_builtins(rule), "name": self.name, "seed": self.recipe.seed}
+        )
 
     @property
     def splits(self) -> tuple[str, ...]:

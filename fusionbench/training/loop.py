@@ -111,7 +111,7 @@ def train(
         training=settings,
         dataset_name=dataset.name,
         dataset_version=dataset.version,
-        dataset_id=dataset.id,
+        dataset_id=getattr(dataset, "training_id", dataset.id),
         seed=seed,
         budget=budget,
     )

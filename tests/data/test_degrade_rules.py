@@ -96,6 +96,7 @@ def test_a_set_with_live_degradations_has_the_bytes_of_the_clean_one(
     )
     live = open_dataset(folder)
     assert live.id == clean.id and "clean" not in live.arrays("train").columns
+    assert live.training_id != live.id and clean.training_id == clean.id, "who trains on it sees something else"
     stream, reference = live.stream("train"), clean.stream("train")
     ids = np.arange(len(clean.arrays("train").views))
     first, second, again = (stream.batch(ids, epoch) for epoch in (1, 2, 1))

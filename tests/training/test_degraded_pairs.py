@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fusionbench.core.errors import UsageError
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.training.loop import train
@@ -47,3 +48,6 @@ def test_a_killed_run_on_live_degradations_goes_on_to_the_bit(images: Path, tmp_
     assert all(torch.equal(found[key], value) for key, value in expected.items())
     of_clean = load_file(tmp_path / "other" / "weights.safetensors")
     assert not all(torch.equal(of_clean[key], value) for key, value in expected.items())
+    assert other.info.dataset_id == clean.id == degraded.id != whole.info.dataset_id == degraded.training_id
+    with pytest.raises(UsageError):  # a run on clean pairs does not go on with degraded ones
+        train("gradient-domain-net", degraded, out=tmp_path / "other", **asked)

@@ -216,7 +216,7 @@ def builds(recipe: AnyRecipe, finder: Finder) -> Iterator[tuple[Path | None, Cal
 
 
 def find_dataset(dataset_id: str, finder: Finder, likely: str) -> Path | None:
-    """The folder of the data set with this id: found, or built from what suites train on.
+    """The folder of the data set with this ``training_id``: found, or built from what suites train on.
 
     Args:
         likely: the source or data set that is scored; what its suites train on is what is built.
@@ -224,8 +224,15 @@ def find_dataset(dataset_id: str, finder: Finder, likely: str) -> Path | None:
     from fusionbench.data.dataset import open_dataset
     from fusionbench.evaluation.suites import list_suites, load_suite
 
-    for folder, manifest in finder.manifests():
-        if manifest.id == dataset_id:
+    def is_it(folder: Path) -> bool:
+        """Of sets that share their bytes, live degradations may be another training."""
+        try:
+            return open_dataset(folder).training_id == dataset_id
+        except DataError:
+            return False
+
+    for folder, _ in finder.manifests():
+        if is_it(folder):
             return folder
     suites = [suite for suite in map(load_suite, list_suites()) if suite.dataset.partition("@")[0] == likely]
     for name in dict.fromkeys(suite.train for suite in suites if suite.train):
@@ -233,7 +240,7 @@ def find_dataset(dataset_id: str, finder: Finder, likely: str) -> Path | None:
         for _, built in () if recipe is None else builds(recipe, finder):
             try:
                 folder = built()
-                if open_dataset(folder).id == dataset_id:
+                if is_it(folder):
                     return folder
             except DataError:
                 continue

@@ -216,7 +216,7 @@ def _train(result: Result, training: TrainingIdentity, learns: bool, data: Any, 
     if lacking:
         raise NotReproducibleError("training", f"the result does not record {', '.join(lacking)} of its training")
     dataset: Any = getattr(data, "dataset", None)
-    if dataset is None or getattr(dataset, "id", None) != training.dataset_id:
+    if dataset is None or getattr(dataset, "training_id", None) != training.dataset_id:
         likely = pair_source_of(identity.dataset) or identity.dataset.name
         folder = find_dataset(training.dataset_id or "", finder, likely)
         if folder is None:
