@@ -11,11 +11,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
-from fusionbench.core.io import digest
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
 from fusionbench.core.uploads import upload
@@ -23,7 +21,7 @@ from fusionbench.core.urls import url_of
 from fusionbench.data.arrays import Arrays as Arrays  # was here in the first release
 from fusionbench.data.arrays import SampleReader
 from fusionbench.data.arrays import ShardedArray as ShardedArray
-from fusionbench.data.degrade_rules import stored_truth
+from fusionbench.data.degrade_rules import seen_in_training, stored_truth
 from fusionbench.data.pair_stream import PairStream
 from fusionbench.data.recipe_base import views_of_source
 from fusionbench.data.recipes import AnyRecipe, ViewMaker, recipe_from_spec
@@ -98,14 +96,8 @@ class Dataset(SplitAccess):
 
     @property
     def training_id(self) -> str:
-        """What a model that is trained on it has seen: the id, or, of live degradations, a digest of all that decides
-        them beside it."""
-        rule = getattr(self.recipe, "degrade", None)
-        if rule is None or rule.when != "live":
-            return self.id
-        return digest(
-            {"id": self.id, "degrade": msgspec.to_builtins(rule), "name": self.name, "seed": self.recipe.seed}
-        )
+        """What is trained on: the id, or, of live degradations, a digest of all that decides them beside it."""
+        return seen_in_training(self)
 
     @property
     def splits(self) -> tuple[str, ...]:

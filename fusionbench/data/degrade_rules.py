@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from fusionbench.core.errors import UsageError
+from fusionbench.core.io import digest
 from fusionbench.core.types import ImageSpec
 from fusionbench.data.recipe_base import RecipeTable, RecipeValueError
 from fusionbench.synth.arrays import Array, is_tensor
@@ -79,6 +80,15 @@ class DegradeRule(RecipeTable, kw_only=True, frozen=True):
             if spec is not None and reach >= min(spec.height, spec.width):
                 size = f"{spec.height}×{spec.width}"
                 raise RecipeValueError("degrade", f"{name} moves by up to {reach} pixels, and samples have {size}")
+
+
+def seen_in_training(dataset: Dataset) -> str:
+    """``Dataset.training_id``: sets with and without live degradations have the same bytes and so the same id."""
+    rule = getattr(dataset.recipe, "degrade", None)
+    if rule is None or rule.when != "live":
+        return dataset.id
+    decided_by = {"degrade": msgspec.to_builtins(rule), "name": dataset.name, "seed": dataset.recipe.seed}
+    return digest({"id": dataset.id, **decided_by})
 
 
 def _sides(spec: ImageSpec | None) -> tuple[int, int]:
