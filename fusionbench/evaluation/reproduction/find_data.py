@@ -228,11 +228,11 @@ def find_dataset(dataset_id: str, finder: Finder, likely: str) -> Path | None:
         """Of sets that share their bytes, live degradations may be another training."""
         try:
             return open_dataset(folder).training_id == dataset_id
-        except DataError:
+        except FusionbenchError:  # a set beside it that cannot be read here, or needs a plugin that is not
             return False
 
-    for folder, _ in finder.manifests():
-        if is_it(folder):
+    for folder, manifest in finder.manifests():
+        if (manifest.id == dataset_id or "degrade" in manifest.recipe) and is_it(folder):
             return folder
     suites = [suite for suite in map(load_suite, list_suites()) if suite.dataset.partition("@")[0] == likely]
     for name in dict.fromkeys(suite.train for suite in suites if suite.train):

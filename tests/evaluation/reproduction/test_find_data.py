@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from fusionbench.core.errors import NotComparableError
+from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.evaluation.pair_sets import open_pairs
 from fusionbench.evaluation.protocols import PROTOCOLS
@@ -25,7 +26,7 @@ from fusionbench.evaluation.reproduction.find_data import (
 from fusionbench.evaluation.reproduction.outcome import NotReproducibleError
 from fusionbench.evaluation.reproduction.places import Finder, Places
 from fusionbench.results.schema import DatasetIdentity, load
-from tests.helpers.pair_folders import write
+from tests.helpers.pair_folders import PATCHES, recipe, write
 from tests.helpers.reproduction import pair_result, trained_result
 
 PAIRS, MASKED = PROTOCOLS.get("pairs/1"), PROTOCOLS.get("masked/1")
@@ -129,6 +130,21 @@ def test_what_suites_train_on_is_built_and_compared_by_its_id(tmp_path: Path) ->
     assert folder is not None and open_dataset(folder).name == "pairs-demo-patches"
     assert find_dataset("0" * 64, finder(tmp_path), "pairs-demo") is None
     assert find_dataset("0" * 64, finder(tmp_path), "nobody-knows") is None
+
+
+def test_live_degradations_are_another_training_of_the_same_bytes(tmp_path: Path) -> None:
+    source, built = write(tmp_path / "source"), {}
+    live = '[degrade]\nfamilies = ["haze/1"]\nseverity = 3\nwhen = "live"\n'
+    for name, text in (("a-degraded", PATCHES + live), ("b-clean", PATCHES)):
+        built[name] = open_dataset(build_dataset(recipe(text), source, tmp_path / "data" / name, jobs=1))
+    degraded, clean = built.values()
+    assert degraded.id == clean.id
+    wanted = finder(tmp_path, data=[tmp_path / "data"])
+    assert find_dataset(clean.id, wanted, "nobody-knows") == clean.folder
+    assert find_dataset(degraded.training_id, wanted, "nobody-knows") == degraded.folder
+    manifest = degraded.folder / "manifest.json"  # of a family that nobody knows here: it stops no other set
+    manifest.write_text(manifest.read_text().replace("haze/1", "fog/1"))
+    assert find_dataset(clean.id, finder(tmp_path, data=[tmp_path / "data"]), "nobody-knows") == clean.folder
 
 
 def load_patches_id(tmp_path: Path) -> str:
