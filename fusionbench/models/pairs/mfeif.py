@@ -26,6 +26,7 @@ View 0 is infrared (CT, PET, SPECT), view 1 visible luminance (MRI). Where this 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import torch
@@ -83,8 +84,9 @@ class Extractor(nn.Module):
             for depth, block in enumerate(path):
                 maps.append(block(torch.cat(maps, 1) if self.dense else maps[-1]))
                 depths[depth].append(maps[-1])
-        deep = torch.stack([weight * maps for weight, maps in zip(self.path_weights, depths[2], strict=True)]).sum(0)
-        return [torch.stack(depths[0]).sum(0), torch.stack(depths[1]).sum(0), deep]
+        deep = [weight * maps for weight, maps in zip(self.path_weights, depths[2], strict=True)]
+        # one after the other: a stack is a copy, and its sum over a new first axis leaves channels_last for ten times as long
+        return [reduce(torch.add, maps) for maps in (depths[0], depths[1], deep)]
 
 
 class Constructor(nn.Module):
