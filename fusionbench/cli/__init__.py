@@ -18,6 +18,7 @@ import click
 
 from fusionbench import __version__
 from fusionbench.cli.common_options import common_options, with_common_options
+from fusionbench.core.allocator import keep_freed_memory
 from fusionbench.core.errors import FusionbenchError, unknown_name
 from fusionbench.core.interrupts import one_interrupt
 
@@ -61,6 +62,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "round": ("round", "Submissions"),
     "community": ("community", "Submissions"),
 }
+RUN_NETWORKS = {"quickstart", "train", "evaluate", "run", "fuse", "reproduce"}
 
 
 class LazyGroup(click.Group):
@@ -94,11 +96,14 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, params=common_options(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fusionbench")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Deterministic data sets, exact metrics and fair comparisons for image fusion.
 
     Example: fusionbench quickstart
     """
+    if ctx.invoked_subcommand in RUN_NETWORKS:
+        keep_freed_memory()
 
 
 def main(args: list[str] | None = None) -> None:

@@ -24,6 +24,7 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
+from fusionbench.core.allocator import keep_freed_memory
 from fusionbench.core.interrupts import silence
 
 LENGTH = struct.Struct("<Q")
@@ -62,6 +63,7 @@ def serve_worker(token: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent was started with it ignored
     sys.unraisablehook = silence(sys.unraisablehook)
     requests, answers = _take_over_streams()
+    keep_freed_memory()
     code = 0
     try:
         answers.write(token.encode())

@@ -85,7 +85,7 @@ class Extractor(nn.Module):
                 maps.append(block(torch.cat(maps, 1) if self.dense else maps[-1]))
                 depths[depth].append(maps[-1])
         deep = [weight * maps for weight, maps in zip(self.path_weights, depths[2], strict=True)]
-        # one after the other: a stack is a copy, and its sum over a new first axis leaves channels_last for ten times as long
+        # one after the other: a stack is a copy that loses the layout, and its sum takes ten times as long
         return [reduce(torch.add, maps) for maps in (depths[0], depths[1], deep)]
 
 
