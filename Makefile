@@ -41,7 +41,7 @@ test-browser: $(STAMP)
 
 # Every speed claim, measured again on this machine: half an hour on two quiet cores, most of it for pair_models. FUSIONBENCH_DATA adds
 # what needs real files. Figures go to benchmarks/perf/figures, a text file a script.
-PERF := startup generate degradations storage remote pairs metrics stats gate train evaluate classical stacks board pair_models
+PERF := startup generate degradations storage remote pairs metrics stats gate train evaluate classical stacks board pair_models allocator
 perf: $(STAMP)
 	mkdir -p benchmarks/perf/figures
 	for name in $(PERF); do \

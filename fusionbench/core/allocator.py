@@ -1,8 +1,8 @@
 """Keep freed memory for the next image, on systems whose allocator gives it back at once.
 
 glibc asks the system for every array of more than 32 MB anew, and gives it back when it is freed. Each of its pages is
-then a fault that zeroes it, before a network writes one map of an image: a quarter to 40 % of the time that networks
-take on a CPU (``benchmarks/perf/allocator.py``). Kept, the same memory serves the next layer.
+then a fault that zeroes it, before a network writes one map of an image: 16 to 47 % of the time that
+networks take on a CPU (``benchmarks/perf/allocator.py``). Kept, the same memory serves the next layer.
 
 The processes of the command line that run networks do this, and their workers. A program that imports fusionbench
 decides for itself: how memory is given back is a matter of the whole process.
@@ -21,7 +21,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt(3), the 
 def keep_freed_memory() -> bool:
     """Let the allocator of this process keep what is freed, up to 2 GiB; whether it does.
 
-    Networks fuse 1.2 to 1.7 times as fast on a CPU, and the process holds up to 1.4 times as much memory. All threads
+    Networks fuse 1.2 to 1.8 times as fast on a CPU, and the process holds up to 1.4 times as much memory. All threads
     share one heap, since those of other threads cannot hold large arrays. Nothing is changed, and the answer is False,
     where the allocator is not glibc's and where the environment says how it is to behave (``MALLOC_TRIM_THRESHOLD_``
     and its like, ``GLIBC_TUNABLES``). It may be called at any time and again; before threads are started is best.
