@@ -1,8 +1,8 @@
 """Keep freed memory for the next image, on systems whose allocator gives it back at once.
 
 glibc asks the system for every array of more than 32 MB anew, and gives it back when it is freed. Each of its pages is
-then a fault that zeroes it, before a network writes one map of an image: 16 to 47 % of the time that
-networks take on a CPU (``benchmarks/perf/allocator.py``). Kept, the same memory serves the next layer.
+then a fault that zeroes it, before a network writes one map of an image: 16 to 47 % of the time that networks take
+on a CPU (``benchmarks/perf/allocator.py``). Kept, the same memory serves the next layer.
 
 The processes of the command line that run networks do this, and their workers. A program that imports fusionbench
 decides for itself: how memory is given back is a matter of the whole process.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from typing import Any
 
 MAPPED_FROM = 256 << 20  # bytes of an array that goes back to the system nevertheless: what is kept falls into pieces
 KEPT = (1 << 31) - 1  # bytes at the end of the heap that are kept at most: the largest number that mallopt takes
@@ -33,11 +34,30 @@ def keep_freed_memory() -> bool:
     """
     if any(name.startswith("MALLOC_") for name in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
-    try:
-        process = ctypes.CDLL(None)
-        process.gnu_get_libc_version  # noqa: B018  # musl and others have a mallopt that does nothing, or none
-        mallopt = process.mallopt
-    except (AttributeError, OSError, TypeError):
+    process = _glibc()
+    if process is None:
         return False
     settings = {_ARENA_MAX: 1, _MMAP_THRESHOLD: MAPPED_FROM, _TRIM_THRESHOLD: KEPT}
-    return all([mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings.items()])
+    return all([process.mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings.items()])
+
+
+def release_freed_memory() -> None:
+    """Give back what the process keeps of freed memory now; nothing where the allocator is not glibc's.
+
+    Example:
+        >>> from fusionbench.core.allocator import release_freed_memory
+        >>> release_freed_memory()
+    """
+    process = _glibc()
+    if process is not None:
+        process.malloc_trim(ctypes.c_size_t(0))
+
+
+def _glibc() -> Any:
+    """The C library of this process, None where it is another one: musl's functions of these names do nothing."""
+    try:
+        process = ctypes.CDLL(None)
+        _ = process.gnu_get_libc_version, process.mallopt, process.malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
+    return process

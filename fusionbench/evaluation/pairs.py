@@ -11,7 +11,6 @@ is fused, Cb and Cr of the visible image are kept.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +44,7 @@ from fusionbench.evaluation.pair_scores import METRICS as METRICS
 from fusionbench.evaluation.pair_scores import fill_result, records, score_pair
 from fusionbench.evaluation.pair_sets import CACHE_BYTES, PairSet
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
-from fusionbench.evaluation.watch_cost import watch_cost
+from fusionbench.evaluation.watch_cost import CostWatch
 from fusionbench.metrics.undefined import NotAvailable
 from fusionbench.results.full_range import spans_full_range, stretch_levels
 from fusionbench.results.schema import (
@@ -165,12 +164,11 @@ def evaluate_forms(
         raise UsageError(f"{subject.title} has no fuse: the protocol pairs/1 scores one fused image a pair")
     about: dict[str, Any] = {"title": title or subject.title, "family": subject.family, "model_code": subject.code}
     keep = out if keeps_images(pairs, keep_images) else None
-    seconds: list[float] = []
-    peaks: list[float] = []
+    watch = CostWatch(runtime.device)
 
     def fuse(index: int, pair: np.ndarray) -> torch.Tensor:
         batch = to_batch(pair, index, runtime.device)
-        with torch.no_grad(), watch_cost(runtime.device, seconds, peaks):
+        with torch.no_grad(), watch.image(pair[0].size):
             return model.fuse(batch)
 
     def luma(form: PairsProtocol, index: int, pair: np.ndarray) -> np.ndarray:
@@ -191,9 +189,8 @@ def evaluate_forms(
         return made
     maker = partial(lumas, [protocols[place] for place in missing])
     tables = _score([made[place] for place in missing], pairs, maker, keep, torch.get_num_threads())
-    cost = {"ms_per_image": 1000 * statistics.median(seconds), "peak_mib": max(peaks) if peaks else None}
     for place, table in zip(missing, tables, strict=True):
-        made[place].cost = subject.cost() | cost
+        made[place].cost = subject.cost() | watch.cost()
         made[place].provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
         made[place].provenance |= subject.provenance
         if out is not None:

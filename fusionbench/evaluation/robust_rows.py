@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from fusionbench.evaluation.robustness import (
     score_conditions,
 )
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
-from fusionbench.evaluation.watch_cost import watch_cost
+from fusionbench.evaluation.watch_cost import CostWatch
 from fusionbench.metrics.engine import choose
 from fusionbench.results.robustness import CLEAN, DamageCondition
 from fusionbench.results.schema import Identity, ModelIdentity, Origin, Result, save
@@ -81,18 +80,16 @@ def evaluate_row(
     result = _result(protocol, pairs, options, subject.identity, subject.training, **about)
     if (found := saved_result(result, out, force)) is not None:
         return found
-    seconds: list[float] = []
-    peaks: list[float] = []
+    watch = CostWatch(runtime.device)
 
     def fuse(index: int, condition: DamageCondition | None, pair: np.ndarray) -> np.ndarray:
-        with torch.no_grad(), watch_cost(runtime.device, seconds, peaks):
+        with torch.no_grad(), watch.image(pair[0].size):
             fused = fuses.fuse(to_batch(pair, index, runtime.device))
         return to_luma(fused, stretch=False)
 
     keep = out is not None and keeps_images(pairs, keep_images)
     table, sheet = _score(result, pairs, options, fuse, torch.get_num_threads(), keep)
-    result.cost = subject.cost() | {"ms_per_image": 1000 * statistics.median(seconds)}
-    result.cost["peak_mib"] = max(peaks) if peaks else None
+    result.cost = subject.cost() | watch.cost()
     result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
     result.provenance |= subject.provenance
     return _saved(result, table, sheet, out)
