@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from fusionbench.core.cpus import core_count
+from fusionbench.core.memory import machine_memory
 
 GIB = 1 << 30
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -83,45 +84,20 @@ def check_threads() -> Iterator[Finding]:
 
 def check_memory(root: Path = Path("/")) -> Iterator[Finding]:
     """Memory of the machine and of the container; ``root`` is where ``proc`` and ``sys`` are."""
-    free = total = None
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = [line.split() for line in (root / "proc/meminfo").read_text().splitlines()]
-        table = {words[0]: int(words[1]) * 1024 for words in lines}
-        total, free = table.get("MemTotal:"), table.get("MemAvailable:")
-    if total is None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _container_memory(root)
-    if limit is not None and (total is None or limit[0] < total):
-        total, free = limit[0], min(limit[0] - limit[1], limit[0] if free is None else free)
-    if total is None:
+    memory = machine_memory(root)
+    if memory.total is None:
         yield Finding("memory", "ok", "not known on this system")
         return
-    detail = f"{total / GIB:.1f} GiB" + (f", {free / GIB:.1f} GiB free" if free is not None else "")
-    if limit is not None and total == limit[0]:
+    detail = f"{memory.total / GIB:.1f} GiB" + (
+        f", {memory.free / GIB:.1f} GiB free" if memory.free is not None else ""
+    )
+    if memory.contained:
         detail += " (limit of the container)"
-    if (total if free is None else free) < 2 * GIB:
+    if (memory.total if memory.free is None else memory.free) < 2 * GIB:
         remedy = "close other programs, or use fewer --jobs: every worker process loads its own libraries"
         yield Finding("memory", "warn", detail, remedy)
     else:
         yield Finding("memory", "ok", detail)
-
-
-def _container_memory(root: Path) -> tuple[int, int] | None:
-    """Limit and use in bytes of the control group (version 2, or 1) that this process is in, where it has a limit."""
-    group = ""
-    with contextlib.suppress(OSError):
-        rows = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
-        group = next((row[2] for row in rows if len(row) == 3 and row[0] == "0"), "").strip("/")
-    base = root / "sys/fs/cgroup"
-    for folder, most, now in (
-        (base / group, "memory.max", "memory.current"),
-        (base, "memory.max", "memory.current"),
-        (base / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
-            return int((folder / most).read_text()), int((folder / now).read_text())
-    return None
 
 
 def check_folder(folder: Path, name: str = "folder") -> Iterator[Finding]:

@@ -14,8 +14,11 @@ import ctypes
 import os
 from typing import Any
 
+from fusionbench.core.memory import machine_memory
+
 MAPPED_FROM = 256 << 20  # bytes of an array that goes back to the system nevertheless: what is kept falls into pieces
 KEPT = (1 << 31) - 1  # bytes at the end of the heap that are kept at most: the largest number that mallopt takes
+ENOUGH = 4 << 30  # free bytes below which speed is not worth memory
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt(3), the same on every architecture
 
 
@@ -24,8 +27,9 @@ def keep_freed_memory() -> bool:
 
     Networks fuse 1.2 to 1.8 times as fast on a CPU, and the process holds up to 1.4 times as much memory. All threads
     share one heap, since those of other threads cannot hold large arrays. Nothing is changed, and the answer is False,
-    where the allocator is not glibc's and where the environment says how it is to behave (``MALLOC_TRIM_THRESHOLD_``
-    and its like, ``GLIBC_TUNABLES``). It may be called at any time and again; before threads are started is best.
+    where less than 4 GiB are free, where the allocator is not glibc's, and where the environment says how it is to
+    behave (``MALLOC_TRIM_THRESHOLD_`` and its like, ``GLIBC_TUNABLES``). It may be called at any time and again; best
+    before threads are started.
 
     Example:
         >>> from fusionbench.core.allocator import keep_freed_memory
@@ -34,8 +38,8 @@ def keep_freed_memory() -> bool:
     """
     if any(name.startswith("MALLOC_") for name in os.environ) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
-    process = _glibc()
-    if process is None:
+    process, free = _glibc(), machine_memory().free
+    if process is None or (free is not None and free < ENOUGH):
         return False
     settings = {_ARENA_MAX: 1, _MMAP_THRESHOLD: MAPPED_FROM, _TRIM_THRESHOLD: KEPT}
     return all([process.mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings.items()])

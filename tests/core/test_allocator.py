@@ -63,6 +63,15 @@ def test_the_environment_has_the_last_word(name: str, value: str) -> None:
     assert count_faults(f"{KEEP}; assert not kept", **{name: value}) > 200_000
 
 
+@glibc
+@pytest.mark.parametrize(("free", "kept"), [(None, True), (4 << 30, True), ((4 << 30) - 1, False)])
+def test_small_machines_keep_memory_for_others(free: int | None, kept: bool) -> None:
+    first = "import fusionbench.core.allocator as module; from fusionbench.core.memory import MachineMemory\n"
+    first += f"module.machine_memory = lambda: MachineMemory(8 << 30, {free})\n"
+    found = count_faults(f"{first}assert module.keep_freed_memory() is {kept}")
+    assert (found < 60_000) == kept
+
+
 @pytest.mark.parametrize("error", [OSError, TypeError])
 def test_other_systems_are_left_alone(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def no_library(name: str | None) -> object:
