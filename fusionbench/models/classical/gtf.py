@@ -104,7 +104,7 @@ class GradientTransfer(PairRow):
         u, taken = f.clone(), torch.full((len(f),), self.iterations, device=f.device)
         left = torch.arange(len(f), device=f.device)
         ratio = self.gradient_penalty / self.penalty
-        transform = CosineSolver(f, ratio)
+        transform = CosineSolver(f, ratio, many=True)
         data, now = f, f.clone()
         e, e_dual = torch.zeros_like(f), torch.zeros_like(f)
         d = gradient(now)
