@@ -42,7 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "export": ("datasets", "Data sets"),
     "degrade": ("degrade", "Data sets"),
     "train": ("train", "Models"),
-    "evaluate": ("train", "Models"),
+    "evaluate": ("evaluate", "Models"),
     "run": ("train", "Models"),
     "fuse": ("fuse", "Models"),
     "score": ("score", "Models"),

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fusionbench.core.text import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
+
+    from fusionbench.results.schema import Result
 
 
 class PrintableStream:
@@ -116,3 +120,18 @@ def console(width: int) -> Console:
     stdout = sys.stdout
     raw = stdout.raw if isinstance(stdout, PrintableStream) else stdout
     return PrintableConsole(file=raw, width=None if stdout.isatty() else width)
+
+
+def print_results(results: Sequence[Result], out: Path, as_json: bool) -> None:
+    """The folder of each result below ``out``, or the results as JSON, a line each."""
+    import json
+
+    import click
+    import msgspec
+
+    if as_json:
+        print_json_lines()
+    for result in results:
+        folder = result.folder(out)
+        body = {"folder": str(folder), **msgspec.to_builtins(result)}
+        click.echo(json.dumps(body) if as_json else str(folder))

@@ -1,15 +1,15 @@
-"""``fusionbench train``, ``evaluate`` and ``run``: learn, score, or both for a whole suite."""
+"""``fusionbench train`` and ``run``: learn, and both learn and score for a whole suite."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fusionbench.cli.cluster_options import cluster_options
+from fusionbench.cli.console import print_results
 from fusionbench.cli.names import Names
 from fusionbench.cli.options import (
     data_option,
@@ -22,7 +22,6 @@ from fusionbench.cli.options import (
     results_option,
     setting,
 )
-from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.cli.setting_options import parse_settings
@@ -134,84 +133,6 @@ def train_command(
         raise UnfinishedError(f"{run.folder}: stopped at {where} after {stop_after}; the same command goes on")
 
 
-@click.command("evaluate", cls=ProtocolCommand)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@data_option("A data set, or pairs: a folder, or a name (a set's below --data-root).", required=True)
-@click.option(
-    "--protocol",
-    type=Names("protocols", files=True, plugin="protocols"),
-    metavar="NAME",
-    help="How to score, see `fusionbench list protocols` [pairs where --data names a source or a data set of pairs, "
-    "else masked].",
-)
-@click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="Option of the protocol; repeatable.")
-@click.option("--split", metavar="SPLIT", help="[test; pairs without one: their first]")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images of the split.")
-@results_option()
-@_DEVICE
-@click.option("--force", is_flag=True, help="Score again although the result is there.")
-@cluster_options("Score each run")
-@json_option("Print the results as JSON, a line each.")
-@click.pass_context
-def evaluate_command(
-    context: click.Context,
-    /,
-    runs: tuple[Path, ...],
-    data: str,
-    protocol: str | None,
-    extra: tuple[str, ...],
-    split: str | None,
-    limit: int | None,
-    out: Path,
-    device: str,
-    force: bool,
-    scheduler: str | None,
-    as_json: bool,
-    **own: Any,
-) -> None:
-    """Score RUNS (folders) at every number of inputs, or on registered pairs. Prints the folder of each result.
-
-    Several runs of one model with different seeds are also shown as mean ± standard deviation, on stderr.
-
-    Example: fusionbench evaluate runs/fusiondigits/fusionvae-seed0 --data fusiondigits
-
-    Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
-
-    Example: fusionbench evaluate runs/fusionmnist/* --data fusionmnist --scheduler tcp://host:8786
-    """
-    from fusionbench.core import progress
-    from fusionbench.evaluation.cluster_runs import RunsFailed, evaluate_on_cluster
-    from fusionbench.evaluation.protocols.base import OPENS
-    from fusionbench.training.runtime import torchrun_rank, torchrun_size
-
-    progress.QUIET = progress.QUIET or torchrun_rank() > 0
-    rules = used_protocol(context)
-    if torchrun_size() > 1 and not rules.trains_on_dataset:
-        raise UsageError(f"{rules.key} scores in one process: start it without torchrun")
-    given = protocol_settings(context, rules, own)
-    options = {key: value for key, value in given.items() if key in rules.own_options}
-    if limit is not None:
-        options["limit"] = limit
-    checked = rules.options(**options, **_further(extra, options))
-    opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
-    takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
-    settings: dict[str, Any] = {"device": device, "force": force, **takes}
-    if scheduler is None:
-        results = [rules.evaluate(run, opened, checked, out=out, **settings) for run in runs]
-    else:
-        try:
-            where: dict[str, Any] = {"split": split, "out": out, "scheduler": scheduler}
-            results = evaluate_on_cluster(runs, rules, opened, checked, **where, **settings)
-        except RunsFailed as failed:
-            _show(failed.results, out, as_json)
-            raise
-    if torchrun_rank() > 0:
-        return
-    _show(results, out, as_json)
-    if len(results) > 1:
-        _show_together([result.folder(out) for result in results], rules.columns)
-
-
 @click.command("run")
 @click.argument("suite", type=Names("suites", files=True))
 @data_root_option(former=["--data"])
@@ -309,9 +230,9 @@ def run_command(
             stop_after=stop_after,
         )
     except (RowsFailed, RowsUnfinishedError) as ended:
-        _show(ended.results, out, as_json)
+        print_results(ended.results, out, as_json)
         raise
-    _show(results, out, as_json)
+    print_results(results, out, as_json)
 
 
 def _whole_numbers(text: str) -> list[int]:
@@ -319,49 +240,6 @@ def _whole_numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--seeds {text}: whole numbers separated by commas, such as 0,1") from None
-
-
-def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:
-    """The options of ``--option KEY=VALUE``.
-
-    Raises:
-        UsageError: one that has another form, or that an option of its own gives, too.
-    """
-    found = parse_settings(extra, "--option")
-    for key in found:
-        if key in given:
-            raise UsageError(f"--option {key}: is given twice, here and by an option of its own; leave out one")
-    return found
-
-
-def _show(results: list[Any], out: Path, as_json: bool) -> None:
-    import msgspec
-
-    from fusionbench.cli.console import print_json_lines
-
-    if as_json:
-        print_json_lines()
-    for result in results:
-        folder = result.folder(out)
-        body = {"folder": str(folder), **msgspec.to_builtins(result)}
-        click.echo(json.dumps(body) if as_json else str(folder))
-
-
-def _show_together(folders: list[Path], scores: Sequence[str]) -> None:
-    """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
-    from fusionbench.core import progress
-    from fusionbench.results import tables
-    from fusionbench.results.comparison import compare_results
-
-    if not progress.QUIET:
-        comparison = compare_results(folders, scores=list(scores))
-        for number, entry in enumerate(comparison.entries):
-            progress.say(tables.label(entry))
-            for key, rows in comparison.scores.items():
-                if (row := rows[number]) is not None:
-                    progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
-        for line in tables.notes(comparison):
-            progress.say(line)
 
 
 def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

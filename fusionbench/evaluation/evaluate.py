@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fusionbench.core.errors import UsageError
 from fusionbench.core.plugin_files import plugins_of_this_command, split_plugin
 from fusionbench.core.progress import brief
+from fusionbench.evaluation.named_methods import method_by_name
 from fusionbench.evaluation.protocols import PROTOCOLS, find_protocol, protocol_for
 from fusionbench.evaluation.subject import Scorable
 from fusionbench.sources import SOURCES
@@ -16,7 +17,6 @@ from fusionbench.training.run import Run
 
 if TYPE_CHECKING:
     from fusionbench.core.interfaces import DatasetLike
-    from fusionbench.core.types import ImageSpec
     from fusionbench.evaluation.masked import Protocol
     from fusionbench.evaluation.pair_sets import PairSet
     from fusionbench.evaluation.protocols.base import BaseProtocol
@@ -38,6 +38,7 @@ def evaluate(
     title: str | None = None,
     force: bool = False,
     params: dict[str, Any] | None = None,
+    preset: str | None = None,
     source_dir: str | Path | None = None,
     **options: Any,
 ) -> Result:
@@ -59,6 +60,7 @@ def evaluate(
         limit: only the first so many images; part of the identity.
         title: what tables call the row; the model's title when None.
         params: parameters that a model object was built with, or is to be built with by its name.
+        preset: preset that a model by its name is built from.
         source_dir: the folder of the image files of a source of pairs.
         options: of the protocol: ``draws=``, ``stretch=``, and so on; of masked views also ``precision``, ``batch`` and
             ``compile``.
@@ -78,7 +80,9 @@ def evaluate(
         (57.1, 'brighter')
     """
     with plugins_of_this_command():  # a file that is named as model or data is known while it is measured
-        return _evaluate(model, dataset, split, protocol, out, device, limit, title, force, params, source_dir, options)
+        return _evaluate(
+            model, dataset, split, protocol, out, device, limit, title, force, params, preset, source_dir, options
+        )
 
 
 def _evaluate(
@@ -92,6 +96,7 @@ def _evaluate(
     title: str | None,
     force: bool,
     params: dict[str, Any] | None,
+    preset: str | None,
     source_dir: str | Path | None,
     options: dict[str, Any],
 ) -> Result:
@@ -123,8 +128,10 @@ def _evaluate(
     else:
         opened = _limited(data, split, limit)
     scored: Scorable
+    if preset is not None and not isinstance(model, str | Path):
+        raise UsageError("preset is for a method by name; this one is a model object")
     if isinstance(model, str | Path):
-        scored, how["params"] = _by_name(str(model), rules.spec(opened), params)
+        scored, how["params"] = method_by_name(str(model), rules.spec(opened), preset, params)
     elif isinstance(model, type) or not (callable(model) and not hasattr(model, "state_dict")):
         scored, how["params"] = _object(model), params
     else:
@@ -189,26 +196,6 @@ def _object(model: Any) -> Scorable:
         raise UsageError(f"{model!r:.60} is no model: give a model object, a run, a name, a folder or a function")
     found: Scorable = model
     return found
-
-
-def _by_name(model: str, spec: ImageSpec, params: dict[str, Any] | None) -> tuple[Scorable, dict[str, Any] | None]:
-    """A registered model or the one in a file, built, as the command line knows it; a run's folder as it is.
-
-    Raises:
-        UsageError: unknown, or it has to be trained first.
-    """
-    from fusionbench.models import MODELS, create_model
-
-    shown, model = model, MODELS.named(model)
-    if model in MODELS.names():
-        if hasattr(MODELS.get(model), "loss") or hasattr(MODELS.get(model), "fit"):
-            raise UsageError(f"{model} learns: train it first, fusionbench.train({shown!r}, dataset, out=...)")
-        return create_model(model, spec, **(params or {})), params
-    if not (Path(model) / "run.json").is_file():
-        from fusionbench.core.errors import unknown_name
-
-        raise unknown_name("model or run folder", model, MODELS.names(), "fusionbench list models")
-    return model, params
 
 
 def _masked(model: Any, data: Any, rules: Any, checked: Any, further: dict[str, Any], how: dict[str, Any]) -> Result:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from fusionbench.cli.evaluate import evaluate_command
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
-from fusionbench.cli.train import evaluate_command
 from fusionbench.core import deprecation
 from fusionbench.core.errors import UsageError
 from fusionbench.evaluation.protocols import PROTOCOLS
@@ -26,8 +26,8 @@ FORMER = {
 }
 FORMER["masked"] += ["--sheets"]
 FORMER["pairs"] += ["--no-images", "--keep-pictures", "--no-pictures"]
-COMMON = {"data", "protocol", "extra", "split", "limit", "out", "device", "force", "as_json", "runs"}
-COMMON |= {"backend", "scheduler"}
+COMMON = {"data", "protocol", "extra", "split", "limit", "out", "device", "force", "as_json", "methods"}
+COMMON |= {"backend", "scheduler", "preset", "settings"}
 
 
 class OtherOptions(Options, kw_only=True, frozen=True):

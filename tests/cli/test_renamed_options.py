@@ -6,10 +6,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from fusionbench.cli.evaluate import evaluate_command
 from fusionbench.cli.options import Former, Option
 from fusionbench.cli.renamed_options import keep_images_option
 from fusionbench.cli.score import score_command
-from fusionbench.cli.train import evaluate_command, run_command
+from fusionbench.cli.train import run_command
 from fusionbench.core import deprecation
 from tests.cli.test_options import OPTIONS
 

@@ -107,7 +107,7 @@ def test_run_prints_one_folder_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["train", "fcn", "--set", "channels=many"], "cannot be built"),
         (["train", "fcn", "--budget", "soon"], "Budget 'soon'"),
         (["train", "fcn", "--device", "abacus"], "Unknown device"),
-        (["evaluate", "nowhere"], "no such run"),
+        (["evaluate", "nowhere"], "Unknown method or run folder 'nowhere'"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(

@@ -110,7 +110,7 @@ def test_a_file_is_known_no_longer_than_it_is_measured(tmp_path: Path, monkeypat
         assert VARIABLE not in os.environ
     learns = "from fusionbench.models.pairs.densefuse import DenseFuse\nclass Mine(DenseFuse):\n    title = 'm'\n"
     (tmp_path / "learns.py").write_text(learns)
-    with pytest.raises(UsageError, match=r"learns: train it first, fusionbench.train\('.*learns\.py', dataset"):
+    with pytest.raises(UsageError, match=r"learns\.py learns: train it first \(`fusionbench train .*learns\.py --data SET`"):
         fb.evaluate(tmp_path / "learns.py", "pairs-demo", limit=1, **CPU)
 
 
@@ -118,7 +118,7 @@ def test_a_file_is_known_no_longer_than_it_is_measured(tmp_path: Path, monkeypat
     ("model", "data", "options", "told"),
     [
         ("averge", "pairs-demo", {}, "Did you mean 'average'"),
-        ("fusionvae", "pairs-demo", {}, "fusionvae learns: train it first, fusionbench.train"),
+        ("fusionvae", "pairs-demo", {}, "fusionvae learns: train it first"),
         ("mean-image", "digits", {}, "mean-image learns: train it first"),
         (lambda a, b: a, "digits", {}, "a function fuses pairs; masked/1 needs a model object"),
         ("average", "pairs-demo", {"draw": 3}, "pairs/1 has no option 'draw'; it has keep_images"),
@@ -139,6 +139,14 @@ def test_what_cannot_be_scored_is_one_line(
     with pytest.raises(FusionbenchError, match=told) as error:
         fb.evaluate(model, digits if data == "digits" else data, **CPU, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_preset_is_of_a_method_by_name() -> None:
+    natural = fb.evaluate("gradient-domain", "pairs-demo", limit=1, preset="natural", **CPU)
+    assert natural.identity.model.params == fb.models.get_preset("gradient-domain", "natural").model
+    assert natural.id != fb.evaluate("gradient-domain", "pairs-demo", limit=1, **CPU).id
+    with pytest.raises(UsageError, match="preset is for a method by name"):
+        fb.evaluate(lambda a, b: a, "pairs-demo", limit=1, preset="natural", **CPU)
 
 
 def test_options_of_masked_views_are_checked(digits: Dataset) -> None:

@@ -1,0 +1,141 @@
+"""``fusionbench evaluate``: methods by name, trained runs and classes of your own, scored under a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fusionbench.cli.cluster_options import cluster_options
+from fusionbench.cli.console import print_results
+from fusionbench.cli.names import Names
+from fusionbench.cli.options import data_option, device_option, json_option, results_option
+from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
+from fusionbench.cli.setting_options import parse_settings
+from fusionbench.core.errors import UsageError
+
+
+@click.command("evaluate", cls=ProtocolCommand)
+@click.argument("methods", nargs=-1, required=True, type=Names("models", files=True, plugin="models"))
+@data_option("A data set, or pairs: a folder, or a name (a set's below --data-root).", required=True)
+@click.option(
+    "--protocol",
+    type=Names("protocols", files=True, plugin="protocols"),
+    metavar="NAME",
+    help="How to score, see `fusionbench list protocols` [pairs where --data names a source or a data set of pairs, "
+    "else masked].",
+)
+@click.option("--option", "extra", multiple=True, metavar="KEY=VALUE", help="Option of the protocol; repeatable.")
+@click.option("-p", "--preset", metavar="PRESET", help="Preset of a method by name.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Parameter of a method by name; repeatable."
+)
+@click.option("--split", metavar="SPLIT", help="[test; pairs without one: their first]")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images of the split.")
+@results_option()
+@device_option()
+@click.option("--force", is_flag=True, help="Score again although the result is there.")
+@cluster_options("Score each run")
+@json_option("Print the results as JSON, a line each.")
+@click.pass_context
+def evaluate_command(
+    context: click.Context,
+    /,
+    methods: tuple[str, ...],
+    data: str,
+    protocol: str | None,
+    extra: tuple[str, ...],
+    preset: str | None,
+    settings: tuple[str, ...],
+    split: str | None,
+    limit: int | None,
+    out: Path,
+    device: str,
+    force: bool,
+    scheduler: str | None,
+    as_json: bool,
+    **own: Any,
+) -> None:
+    """Score METHODS at every number of inputs, or on registered pairs. Prints the folder of each result.
+
+    Each of METHODS is the folder of a trained run, a model that learns nothing (`fusionbench list models`) or
+    file.py:Class. The scores are shown on stderr, several runs of one model with different seeds as mean ± standard
+    deviation; `compare` has them side by side with intervals.
+
+    Example: fusionbench evaluate average guided-filter my_method.py:Fuser --data my-pairs/
+
+    Example: fusionbench evaluate runs/fusiondigits/fusionvae-seed0 --data fusiondigits
+
+    Example: fusionbench evaluate runs/roadscene-patches/dae-fuse-seed0 --data tno --source-dir tno/
+
+    Example: fusionbench evaluate runs/fusionmnist/* --data fusionmnist --scheduler tcp://host:8786
+    """
+    from fusionbench.core import progress
+    from fusionbench.evaluation.cluster_runs import RunsFailed, evaluate_on_cluster
+    from fusionbench.evaluation.named_methods import is_run, method_by_name
+    from fusionbench.evaluation.protocols.base import OPENS
+    from fusionbench.training.runtime import torchrun_rank, torchrun_size
+
+    progress.QUIET = progress.QUIET or torchrun_rank() > 0
+    rules = used_protocol(context)
+    if torchrun_size() > 1 and not rules.trains_on_dataset:
+        raise UsageError(f"{rules.key} scores in one process: start it without torchrun")
+    given = protocol_settings(context, rules, own)
+    options = {key: value for key, value in given.items() if key in rules.own_options}
+    if limit is not None:
+        options["limit"] = limit
+    checked = rules.options(**options, **_further(extra, options))
+    opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
+    takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
+    how: dict[str, Any] = {"device": device, "force": force, **takes}
+    built: dict[str, Any] = {"preset": preset, "params": parse_settings(settings, "--set", "--set levels=5")}
+    if scheduler is None:
+        found = [method_by_name(method, rules.spec(opened), **built) for method in methods]  # before hours of scoring
+        results = [rules.evaluate(model, opened, checked, out=out, params=params, **how) for model, params in found]
+    else:
+        if preset is not None or settings or not all(map(is_run, methods)):
+            raise UsageError("a cluster scores runs: give their folders, without --preset and --set")
+        try:
+            where: dict[str, Any] = {"split": split, "out": out, "scheduler": scheduler}
+            runs = [Path(method) for method in methods]
+            results = evaluate_on_cluster(runs, rules, opened, checked, **where, **how)
+        except RunsFailed as failed:
+            print_results(failed.results, out, as_json)
+            raise
+    if torchrun_rank() > 0:
+        return
+    print_results(results, out, as_json)
+    if not as_json:
+        _show_scores([result.folder(out) for result in results], rules.columns)
+
+
+def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:
+    """The options of ``--option KEY=VALUE``.
+
+    Raises:
+        UsageError: one that has another form, or that an option of its own gives, too.
+    """
+    found = parse_settings(extra, "--option")
+    for key in found:
+        if key in given:
+            raise UsageError(f"--option {key}: is given twice, here and by an option of its own; leave out one")
+    return found
+
+
+def _show_scores(folders: list[Path], scores: Sequence[str]) -> None:
+    """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
+    from fusionbench.core import progress
+    from fusionbench.results import tables
+    from fusionbench.results.comparison import compare_results
+
+    if not progress.QUIET:
+        comparison = compare_results(folders, scores=list(scores))
+        for number, entry in enumerate(comparison.entries):
+            progress.say(tables.label(entry))
+            for key, rows in comparison.scores.items():
+                if (row := rows[number]) is not None:
+                    progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
+        for line in tables.notes(comparison):
+            progress.say(line)

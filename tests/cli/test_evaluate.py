@@ -1,0 +1,76 @@
+"""``fusionbench evaluate`` with methods by name, classes in files and runs, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fusionbench.core import plugin_files
+from tests.cli.runner import run
+
+OWN = """
+from fusionbench.models.classical.pyramids import PairRow
+
+class Brighter(PairRow):
+    title = "the brighter one"
+
+    def combine(self, a, b):
+        return a.maximum(b)
+"""
+
+
+def test_methods_by_name_and_in_a_file_are_scored_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(plugin_files.VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN)
+    words = ["evaluate", "average", "own.py:Brighter", "--data", "pairs-demo", "--limit", 2, "--device", "cpu"]
+    code, stdout, stderr = run(capsys, *words)
+    assert code == 0
+    folders = [Path(line) for line in stdout.splitlines()]
+    assert [folder.parent.name for folder in folders] == ["average", "brighter"]
+    assert all((folder / "result.json").is_file() for folder in folders)
+    assert "the brighter one" in stderr and stderr.count("qabf  ") == 2  # the scores, as talk
+    code, stdout, stderr = run(capsys, *words, "--quiet")
+    assert (code, [Path(line) for line in stdout.splitlines()], stderr) == (0, folders, "")
+    code, stdout, _ = run(capsys, *words, "--json")
+    assert [json.loads(line)["folder"] for line in stdout.splitlines()] == [str(folder) for folder in folders]
+
+
+def test_a_preset_is_the_row_of_a_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one identity: the second command finds the result of the first."""
+    common = ["--limit", 2, "--out", tmp_path, "--device", "cpu"]
+    code, of_suite, _ = run(capsys, "run", "pairs-demo", "--models", "gradient-domain", *common, "--no-sheets")
+    assert code == 0
+    places = of_suite.splitlines()
+    made = {place: json.loads(Path(place, "result.json").read_text())["identity"]["model"] for place in places}
+    folder, model = next((place, model) for place, model in made.items() if model["name"] == "gradient-domain")
+    given = [word for key, value in model["params"].items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    code, stdout, _ = run(capsys, "evaluate", "gradient-domain", *given, "--data", "pairs-demo", *common)
+    assert (code, stdout) == (0, f"{folder}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["averge"], "Did you mean 'average'"),
+        (["average", "seafusion"], "seafusion learns: train it first"),
+        (["average", "--preset", "natural"], "preset of average 'natural'"),
+        (["average", "--set", "levels"], "--set 'levels': write KEY=VALUE"),
+        (["average", "--set", "levels=4"], "parameter of average 'levels'"),
+        (["average", "--scheduler", "tcp://127.0.0.1:1"], "a cluster scores runs"),
+        (["own.py"], "own.py"),
+        ([""], "method or run folder ''"),
+    ],
+)
+def test_nothing_is_scored_where_a_word_is_wrong(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, stdout, stderr = run(capsys, "evaluate", *words, "--data", "pairs-demo", "--limit", 2, "--device", "cpu")
+    assert (code, stdout) == (2, "") and told in stderr
+    assert not Path("results").exists()
+    assert len(stderr.splitlines()) == 1, stderr
