@@ -71,7 +71,7 @@ def test_fish_completes_lists_and_keeps_what_is_said(environment: dict[str, str]
     found = ran(["fish", "--no-config", "-c", "; ".join(lines)], environment)
     assert sorted(found[:-1]) == LIST
     verb, said = found[-1].split("\t")
-    assert verb == "evaluate" and said.startswith("Score METHODS at every number of inputs, or")
+    assert verb == "evaluate" and said.startswith("Score METHODS at every number of inputs,")
 
 
 @needs("zsh")
