@@ -100,8 +100,8 @@ def print_json_lines() -> None:
         sys.stdout.json_lines = True
 
 
-def console(width: int) -> Console:
-    """A rich console on stdout, ``width`` columns wide where that is no terminal.
+def console(width: int, stderr: bool = False) -> Console:
+    """A rich console on stdout, or on stderr, ``width`` columns wide where that is no terminal.
 
     The texts of its tables are printable; the colours are its own.
     """
@@ -117,9 +117,9 @@ def console(width: int) -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
-    stdout = sys.stdout
-    raw = stdout.raw if isinstance(stdout, PrintableStream) else stdout
-    return PrintableConsole(file=raw, width=None if stdout.isatty() else width)
+    stream = sys.stderr if stderr else sys.stdout
+    raw = stream.raw if isinstance(stream, PrintableStream) else stream
+    return PrintableConsole(file=raw, width=None if stream.isatty() else width)
 
 
 def print_results(results: Sequence[Result], out: Path, as_json: bool) -> None:

@@ -61,8 +61,8 @@ def evaluate_command(
     """Score METHODS at every number of inputs, or on registered pairs. Prints the folder of each result.
 
     Each of METHODS is the folder of a trained run, a model that learns nothing (`fusionbench list models`) or
-    file.py:Class. The scores are shown on stderr, several runs of one model with different seeds as mean ± standard
-    deviation; `compare` has them side by side with intervals.
+    file.py:Class. The scores are shown on stderr as `compare` shows them, several runs of one model with different
+    seeds as mean ± standard deviation.
 
     Example: fusionbench evaluate average guided-filter my_method.py:Fuser --data my-pairs/
 
@@ -125,17 +125,28 @@ def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:
 
 
 def _show_scores(folders: list[Path], scores: Sequence[str]) -> None:
-    """Means with their deviation over seeds, as talk: `fusionbench compare` gives them as data."""
+    """Means, with their deviation over seeds, as talk: `fusionbench compare` gives them as data.
+
+    Rows below each other as `compare` shows them; the scores of a single one as a list.
+    """
     from fusionbench.core import progress
     from fusionbench.results import tables
     from fusionbench.results.comparison import compare_results
 
-    if not progress.QUIET:
-        comparison = compare_results(folders, scores=list(scores))
-        for number, entry in enumerate(comparison.entries):
-            progress.say(tables.label(entry))
-            for key, rows in comparison.scores.items():
-                if (row := rows[number]) is not None:
-                    progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
-        for line in tables.notes(comparison):
-            progress.say(line)
+    if progress.QUIET:
+        return
+    comparison = compare_results(folders, scores=list(scores))
+    if len(comparison.entries) > 1:
+        from fusionbench.cli.console import console
+
+        terminal = console(200, stderr=True)
+        for number, table in enumerate(tables.as_tables(comparison, terminal.width)):
+            terminal.print(*([""] if number else []), table, sep="\n")
+        progress.say(tables.legend(comparison))
+    else:
+        progress.say(tables.label(comparison.entries[0]))
+        for key, (row,) in comparison.scores.items():
+            if row is not None:
+                progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
+    for line in tables.notes(comparison):
+        progress.say(line)

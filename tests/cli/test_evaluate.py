@@ -33,7 +33,7 @@ def test_methods_by_name_and_in_a_file_are_scored_together(
     folders = [Path(line) for line in stdout.splitlines()]
     assert [folder.parent.name for folder in folders] == ["average", "brighter"]
     assert all((folder / "result.json").is_file() for folder in folders)
-    assert "the brighter one" in stderr and stderr.count("qabf  ") == 2  # the scores, as talk
+    assert "the brighter one" in stderr and "qabf ↑" in stderr  # the scores, as talk
     code, stdout, stderr = run(capsys, *words, "--quiet")
     assert (code, [Path(line) for line in stdout.splitlines()], stderr) == (0, folders, "")
     code, stdout, _ = run(capsys, *words, "--json")
