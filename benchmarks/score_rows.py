@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from fusionbench.core.allocator import keep_freed_memory
 from fusionbench.core.errors import FusionbenchError
 from fusionbench.core.progress import say
 from fusionbench.evaluation.protocols import PROTOCOLS
@@ -102,6 +103,7 @@ def main() -> int:
     parser.add_argument("--networks", default=",".join(WEIGHTS), help="networks with weights in DATA/weights")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     given = parser.parse_args()
+    keep_freed_memory()  # as the command line does
     chosen = {label for label in given.models.split(",") if label}
     failed = 0
     with tempfile.TemporaryDirectory() as place:
