@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from fusionbench.cli.options import data_option, device_option, json_option, res
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.setting_options import parse_settings
 from fusionbench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from fusionbench.results.schema import Result
 
 
 @click.command("evaluate", cls=ProtocolCommand)
@@ -62,7 +65,7 @@ def evaluate_command(
 
     Each of METHODS is the folder of a trained run, a model that learns nothing (`fusionbench list models`) or
     file.py:Class. The scores are shown on stderr as `compare` shows them, several runs of one model with different
-    seeds as mean ± standard deviation.
+    seeds as mean ± standard deviation. Exit code 3 where one of several could not be scored; the others are.
 
     Example: fusionbench evaluate average guided-filter my_method.py:Fuser --data my-pairs/
 
@@ -91,24 +94,52 @@ def evaluate_command(
     takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
     how: dict[str, Any] = {"device": device, "force": force, **takes}
     built: dict[str, Any] = {"preset": preset, "params": parse_settings(settings, "--set", "--set levels=5")}
-    if scheduler is None:
-        found = [method_by_name(method, rules.spec(opened), **built) for method in methods]  # before hours of scoring
-        results = [rules.evaluate(model, opened, checked, out=out, params=params, **how) for model, params in found]
-    else:
-        if preset is not None or settings or not all(map(is_run, methods)):
-            raise UsageError("a cluster scores runs: give their folders, without --preset and --set")
-        try:
+    failed: RunsFailed | None = None
+    try:
+        if scheduler is None:
+            # all of them before hours of scoring
+            found = [(name, *method_by_name(name, rules.spec(opened), **built)) for name in methods]
+            results = _score_here(
+                found, lambda model, params: rules.evaluate(model, opened, checked, out=out, params=params, **how)
+            )
+        else:
+            if preset is not None or settings or not all(map(is_run, methods)):
+                raise UsageError("a cluster scores runs: give their folders, without --preset and --set")
             where: dict[str, Any] = {"split": split, "out": out, "scheduler": scheduler}
-            runs = [Path(method) for method in methods]
+            runs = [Path(name) for name in methods]
             results = evaluate_on_cluster(runs, rules, opened, checked, **where, **how)
-        except RunsFailed as failed:
-            print_results(failed.results, out, as_json)
-            raise
-    if torchrun_rank() > 0:
-        return
-    print_results(results, out, as_json)
-    if not as_json:
-        _show_scores([result.folder(out) for result in results], rules.columns)
+    except RunsFailed as error:
+        failed, results = error, error.results
+    if torchrun_rank() == 0:
+        print_results(results, out, as_json)
+        if results and not as_json:
+            _show_scores([result.folder(out) for result in results], rules.columns)
+    if failed is not None:
+        raise failed
+
+
+def _score_here(methods: Sequence[tuple[str, Any, Any]], evaluate: Callable[..., Result]) -> list[Result]:
+    """The results of (name, model, its parameters), one after the other; of several, one that fails stops no other.
+
+    Raises:
+        RunsFailed: with the results of the others.
+    """
+    from fusionbench.evaluation.cluster_runs import RunsFailed
+    from fusionbench.evaluation.jobs import describe_error
+
+    if len(methods) == 1:
+        ((_, model, params),) = methods
+        return [evaluate(model, params)]
+    results: list[Result] = []
+    failed: dict[Path | str, str] = {}
+    for name, model, params in methods:
+        try:
+            results.append(evaluate(model, params))
+        except Exception as error:  # also what code of a plugin raises
+            failed[name] = describe_error(error, None)
+    if failed:
+        raise RunsFailed(failed, results, "method")
+    return results
 
 
 def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:

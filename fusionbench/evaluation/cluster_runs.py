@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ class RunsFailed(CannotMeasure):
         results: of the runs that are scored, in their order.
     """
 
-    def __init__(self, failed: dict[Path, str], results: Sequence[Result]) -> None:
-        super().__init__(f"{len(failed)} run{'s' if len(failed) > 1 else ''} could not be scored:")
+    def __init__(self, failed: Mapping[Path | str, str], results: Sequence[Result], what: str = "run") -> None:
+        super().__init__(f"{len(failed)} {what}{'s' if len(failed) > 1 else ''} could not be scored:")
         self.details = [f"{run}: {text}" for run, text in failed.items()]
         self.results = list(results)
 

@@ -40,6 +40,25 @@ def test_methods_by_name_and_in_a_file_are_scored_together(
     assert [json.loads(line)["folder"] for line in stdout.splitlines()] == [str(folder) for folder in folders]
 
 
+def test_one_that_fails_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(plugin_files.VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN.replace("a.maximum(b)", "a.reshape(3, 5)"))
+    common = ["--data", "pairs-demo", "--limit", 2, "--device", "cpu"]
+    code, stdout, stderr = run(capsys, "evaluate", "own.py:Brighter", "average", "copy-a", *common)
+    assert code == 3
+    assert [Path(line).parent.name for line in stdout.splitlines()] == ["average", "copy-a"]
+    assert "1 method could not be scored" in stderr and "brighter: RuntimeError: shape" in stderr
+    assert "qabf ↑" in stderr and "Traceback" not in stderr
+    code, stdout, _ = run(capsys, "evaluate", "own.py:Brighter", "average", *common, "--json")
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert code == 3 and lines[0]["title"] == "average of the sources" and "error" in lines[1]
+    code, stdout, _ = run(capsys, "evaluate", "own.py:Brighter", *common)
+    assert code == 3 and stdout == ""
+
+
 def test_a_preset_is_the_row_of_a_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of one identity: the second command finds the result of the first."""
     common = ["--limit", 2, "--out", tmp_path, "--device", "cpu"]
