@@ -110,7 +110,9 @@ def test_a_file_is_known_no_longer_than_it_is_measured(tmp_path: Path, monkeypat
         assert VARIABLE not in os.environ
     learns = "from fusionbench.models.pairs.densefuse import DenseFuse\nclass Mine(DenseFuse):\n    title = 'm'\n"
     (tmp_path / "learns.py").write_text(learns)
-    with pytest.raises(UsageError, match=r"learns\.py learns: train it first \(`fusionbench train .*learns\.py --data SET`"):
+    with pytest.raises(
+        UsageError, match=r"learns\.py learns: train it first \(`fusionbench train .*learns\.py --data SET`"
+    ):
         fb.evaluate(tmp_path / "learns.py", "pairs-demo", limit=1, **CPU)
 
 

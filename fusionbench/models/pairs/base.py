@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec, LossTerms
 from fusionbench.models.config import ModelConfig, Positive, check_choice
+from fusionbench.models.denormals import flushed_denormals
 from fusionbench.models.precision import at_least_float32
 
 
@@ -156,7 +157,8 @@ class PairModel(nn.Module):
         was_training = [module for module in self.modules() if module.training]
         self.eval()
         try:
-            fused = [self.combine(x, y) for x, y in zip(a.split(1), b.split(1), strict=True)]
+            with flushed_denormals(a.device):
+                fused = [self.combine(x, y) for x, y in zip(a.split(1), b.split(1), strict=True)]
         finally:
             for module in was_training:
                 module.training = True
