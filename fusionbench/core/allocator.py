@@ -20,6 +20,7 @@ MAPPED_FROM = 256 << 20  # bytes of an array that goes back to the system nevert
 KEPT = (1 << 31) - 1  # bytes at the end of the heap that are kept at most: the largest number that mallopt takes
 ENOUGH = 4 << 30  # free bytes below which speed is not worth memory
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt(3), the same on every architecture
+_keeps = False
 
 
 def keep_freed_memory() -> bool:
@@ -41,12 +42,27 @@ def keep_freed_memory() -> bool:
     process, free = _glibc(), machine_memory().free
     if process is None or (free is not None and free < ENOUGH):
         return False
+    global _keeps  # of the process, as the allocator is
     settings = {_ARENA_MAX: 1, _MMAP_THRESHOLD: MAPPED_FROM, _TRIM_THRESHOLD: KEPT}
-    return all([process.mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings.items()])
+    _keeps = all([process.mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings.items()])
+    return _keeps
+
+
+def release_kept_memory() -> None:
+    """Give back what this process keeps because of :func:`keep_freed_memory`: before work on arrays of other sizes.
+
+    They would not fit into what was freed; over pictures of many sizes a process grew to three times its peak.
+
+    Example:
+        >>> from fusionbench.core.allocator import release_kept_memory
+        >>> release_kept_memory()
+    """
+    if _keeps:
+        release_freed_memory()
 
 
 def release_freed_memory() -> None:
-    """Give back what the process keeps of freed memory now; nothing where the allocator is not glibc's.
+    """Give back what the allocator holds of freed memory now; nothing where the allocator is not glibc's.
 
     Example:
         >>> from fusionbench.core.allocator import release_freed_memory

@@ -124,3 +124,16 @@ def test_other_verbs_leave_memory_alone(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: pytest.fail("serving a board keeps no memory"))
     with pytest.raises(SystemExit):
         cli.main(["serve", "--no-such-option"])
+
+
+@glibc
+def test_what_is_kept_is_given_back_before_other_sizes() -> None:
+    """Only what this process keeps on purpose; the allocator's own ways are left alone."""
+    held = "def held():\n    rows = open('/proc/self/status').read().splitlines()\n"
+    held += "    return next(int(row.split()[1]) for row in rows if row.startswith('VmRSS')) >> 10\n"
+    code = f"{KEEP}\n{held}\nimport torch\nfrom fusionbench.core.allocator import release_kept_memory\n"
+    code += "before = held()\ntorch.full((200 << 18,), 1.0)\nkept = held() - before\nrelease_kept_memory()\n"
+    code += "print(kept, held() - before)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    kept, left = map(int, run.stdout.split())
+    assert kept > 190 and left < 20

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from fusionbench.core.allocator import release_kept_memory
 from fusionbench.core.errors import UsageError, unknown_name
 from fusionbench.core.types import Batch, ImageSpec, LossTerms
 from fusionbench.models.config import ModelConfig, Positive, check_choice
@@ -86,6 +87,7 @@ class PairModel(nn.Module):
             raise UsageError(f"{name} fuses grey images; this data set has {spec.channels} channels: use luminance")
         self.spec, self.config = spec, self.Config.of(options)
         self.planned_steps: int | None = None
+        self._fused_size: torch.Size | None = None
         self.seed = 0
         self.build()
 
@@ -157,6 +159,9 @@ class PairModel(nn.Module):
         was_training = [module for module in self.modules() if module.training]
         self.eval()
         try:
+            if a.shape[-2:] != self._fused_size:  # what was kept of another size falls into pieces that do not fit
+                release_kept_memory()
+                self._fused_size = a.shape[-2:]
             with flushed_denormals(a.device):
                 fused = [self.combine(x, y) for x, y in zip(a.split(1), b.split(1), strict=True)]
         finally:
