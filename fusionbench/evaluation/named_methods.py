@@ -48,6 +48,8 @@ def method_by_name(
         return create_model(name, spec, preset, **(params or {})), given or None
     if text and Path(text).is_dir():
         raise DataError(f"{text}: no run folder (it has no run.json); `fusionbench train` makes one")
+    if "/" in text:
+        raise DataError(f"{text}: no such run (`fusionbench train` makes one)")
     raise unknown_name("method or run folder", text, MODELS.names(), "fusionbench list models")
 
 

@@ -45,7 +45,7 @@ def test_a_run_comes_first_also_where_a_model_has_its_name(tmp_path: Path, monke
     [
         ("averge", {}, "method or run folder 'averge'. Did you mean 'average'"),
         ("folder", {}, "folder: no run folder"),
-        ("folder/nothing", {}, "Unknown method or run folder"),
+        ("folder/nothing", {}, "folder/nothing: no such run"),
         ("", {}, "Unknown method or run folder"),
         ("ifcnn", {}, "ifcnn learns: train it first .*or that of the weights of https://.*weights import"),
         (
