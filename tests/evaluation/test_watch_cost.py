@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -34,7 +35,9 @@ print(len(watch.seconds), *(round(peak) for peak in watch.peaks))
 def peaks(images: list[int], first: str) -> list[int]:
     """MiB of images that need so many, in a process that has held 240 before; the first number counts seconds."""
     code = WATCH.format(images=images, first=first)
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    # Dask leaves MALLOC_TRIM_THRESHOLD_ in the environment of a process that had a cluster
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
+    run = subprocess.run([sys.executable, "-c", code], env=clean, check=True, capture_output=True, text=True)
     return [int(word) for word in run.stdout.split()]
 
 
