@@ -123,10 +123,6 @@ def compare_command(
         render = {"markdown": tables.as_markdown, "csv": tables.as_csv, "latex": tables.as_latex}[form]
         click.echo(render(comparison), nl=False)
     else:
-        from fusionbench.cli.console import console
+        from fusionbench.cli.console import print_tables
 
-        terminal = console(200)
-        for number, table in enumerate(tables.as_tables(comparison, terminal.width)):
-            terminal.print(*([""] if number else []), table, sep="\n")
-        for line in (tables.legend(comparison), *tables.notes(comparison)):
-            say(line)
+        print_tables(comparison)

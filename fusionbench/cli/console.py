@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from fusionbench.results.comparison import Comparison
     from fusionbench.results.schema import Result
 
 
@@ -120,6 +121,18 @@ def console(width: int, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     raw = stream.raw if isinstance(stream, PrintableStream) else stream
     return PrintableConsole(file=raw, width=None if stream.isatty() else width)
+
+
+def print_tables(comparison: Comparison, stderr: bool = False) -> None:
+    """A comparison as tables on stdout, or on stderr, and as talk what they mean."""
+    from fusionbench.core.progress import say
+    from fusionbench.results import tables
+
+    terminal = console(200, stderr)
+    for number, table in enumerate(tables.as_tables(comparison, terminal.width)):
+        terminal.print(*([""] if number else []), table, sep="\n")
+    for line in (tables.legend(comparison), *tables.notes(comparison)):
+        say(line)
 
 
 def print_results(results: Sequence[Result], out: Path, as_json: bool) -> None:

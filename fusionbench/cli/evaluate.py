@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fusionbench.cli.cluster_options import cluster_options
-from fusionbench.cli.console import print_results
+from fusionbench.cli.console import print_results, print_tables
 from fusionbench.cli.names import Names
 from fusionbench.cli.options import data_option, device_option, json_option, results_option
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.setting_options import parse_settings
-from fusionbench.core.errors import UsageError
+from fusionbench.core.errors import FusionbenchError, UsageError
 
 if TYPE_CHECKING:
     from fusionbench.results.schema import Result
@@ -136,7 +136,8 @@ def _score_here(methods: Sequence[tuple[str, Any, Any]], evaluate: Callable[...,
         try:
             results.append(evaluate(model, params))
         except Exception as error:  # also what code of a plugin raises
-            failed[name] = describe_error(error, None)
+            alone = "" if isinstance(error, FusionbenchError) else "; score it alone for its traceback"
+            failed[name] = describe_error(error, None) + alone
     if failed:
         raise RunsFailed(failed, results, "method")
     return results
@@ -168,16 +169,11 @@ def _show_scores(folders: list[Path], scores: Sequence[str]) -> None:
         return
     comparison = compare_results(folders, scores=list(scores))
     if len(comparison.entries) > 1:
-        from fusionbench.cli.console import console
-
-        terminal = console(200, stderr=True)
-        for number, table in enumerate(tables.as_tables(comparison, terminal.width)):
-            terminal.print(*([""] if number else []), table, sep="\n")
-        progress.say(tables.legend(comparison))
-    else:
-        progress.say(tables.label(comparison.entries[0]))
-        for key, (row,) in comparison.scores.items():
-            if row is not None:
-                progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
+        print_tables(comparison, stderr=True)
+        return
+    progress.say(tables.label(comparison.entries[0]))
+    for key, (row,) in comparison.scores.items():
+        if row is not None:
+            progress.say(f"  {key:20}{tables.number(row)[0]}{tables.spread_text(row)}")
     for line in tables.notes(comparison):
         progress.say(line)

@@ -51,7 +51,8 @@ def keep_freed_memory() -> bool:
 def release_kept_memory() -> None:
     """Give back what this process keeps because of :func:`keep_freed_memory`: before work on arrays of other sizes.
 
-    They would not fit into what was freed; over pictures of many sizes a process grew to three times its peak.
+    They would not fit into what was freed: a process that scored networks on pictures of many sizes grew to more than
+    twice its peak.
 
     Example:
         >>> from fusionbench.core.allocator import release_kept_memory

@@ -51,6 +51,7 @@ def test_one_that_fails_stops_no_other(
     assert code == 3
     assert [Path(line).parent.name for line in stdout.splitlines()] == ["average", "copy-a"]
     assert "1 method could not be scored" in stderr and "brighter: RuntimeError: shape" in stderr
+    assert "score it alone for its traceback" in stderr
     assert "qabf ↑" in stderr and "Traceback" not in stderr
     code, stdout, _ = run(capsys, "evaluate", "own.py:Brighter", "average", *common, "--json")
     lines = [json.loads(line) for line in stdout.splitlines()]

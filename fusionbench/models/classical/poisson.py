@@ -45,7 +45,8 @@ class CosineSolver:
 
         settings: dict[str, Any] = {"axes": (-2, -1), "workers": torch.get_num_threads()}
         # the lengths that SciPy divides by cancel between both ways
-        scaled = dctn(r.numpy(), **settings) * self.scale.numpy()
+        scaled = dctn(r.numpy(), **settings)
+        scaled *= self.scale.numpy()
         return torch.from_numpy(idctn(scaled, overwrite_x=True, **settings))
 
     def _solve_by_fourier(self, r: Tensor) -> Tensor:

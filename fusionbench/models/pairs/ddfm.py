@@ -223,7 +223,7 @@ class DDFM(PairModel):
         def draw() -> Tensor:
             return torch.randn((1, *a.shape[1:]), generator=generator).to(a)
 
-        solver, state = CosineSolver(a, 1.0, many=True), self.first_state(a)
+        solver, state = CosineSolver(a, 1.0), self.first_state(a)
         last, count = self.config.timesteps, self.config.steps
         times = [round(last - (last - 1) * place / max(count - 1, 1)) for place in range(count)]
         x, clean = draw().expand_as(a), a
