@@ -18,6 +18,7 @@ Example:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import re
@@ -33,12 +34,14 @@ from fusionbench.core.io import escaped, file_sha256, utf8
 MAX_PACKAGES = 1000
 MAX_WORDS = 200  # of a command
 MAX_WORD = 500
+MAX_SOURCES = 2000
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._]{0,100})-([0-9][0-9A-Za-z.!+_]{0,60})(?:-.*)?\.(?:dist|egg)-info")
 _HOME = re.compile(r"(?<![\w.~-])(?:[A-Za-z]:)?[/\\](?:home|Users)[/\\][^/\\=:,;\s]+|(?<![\w.~-])/root(?=/|$)")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(r"(?<=\S)\?\S+")
 _SOURCES = ("fusionbench", "datasets_recipes", ":(glob)benchmarks/*.toml")  # what of a checkout decides a result
 _SECONDS = 10  # most that git may take
+_INSTALLED = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
 
 
 @lru_cache
@@ -72,6 +75,35 @@ def describe_code(file: str | Path) -> dict[str, Any] | None:
         top = next((folder for folder in path.parents if (folder / ".git").exists()), None)
         found["code"] = None if top is None else _repository(top, (".",))
     return found
+
+
+def source_digest(folder: str | Path) -> str | None:
+    """Hex sha256 over names and contents of the Python files below a folder, hidden and installed ones left out; None
+    where there are more than :data:`MAX_SOURCES`, or one cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from fusionbench.core.environment import source_digest
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = source_digest(folder)
+        ...     _ = Path(folder, "mine.py").write_text("answer = 42")
+        ...     before == source_digest(folder), source_digest(folder) == source_digest(folder)
+        (False, True)
+    """
+    total, count, top = hashlib.sha256(), 0, os.fspath(folder)
+    try:
+        for place, folders, files in os.walk(top):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _INSTALLED)
+            for name in sorted(name for name in files if name.endswith(".py")):
+                count += 1
+                if count > MAX_SOURCES:
+                    return None
+                path = os.path.join(place, name)
+                total.update(f"{os.path.relpath(path, top)!a} {file_sha256(Path(path))}\n".encode())
+    except OSError:
+        return None
+    return total.hexdigest()
 
 
 def anonymous_command(words: Sequence[str] | None = None) -> list[str]:

@@ -16,8 +16,8 @@ from torch import Tensor
 from fusionbench.core.errors import UsageError
 from fusionbench.core.progress import progress
 from fusionbench.core.seeds import derive_seed
-from fusionbench.core.time_limit import check_time
 from fusionbench.evaluation.detection_scores import Detections
+from fusionbench.evaluation.kept_training import KeptTraining
 from fusionbench.sources.boxes import Boxes
 
 Detector = Literal["mobilenet", "resnet50"]
@@ -57,6 +57,8 @@ def train_detector(
 ) -> torch.nn.Module:
     """A detector after ``steps`` of SGD with momentum on mirrored images, a warm-up and a cosine.
 
+    A training that was stopped goes on (:class:`fusionbench.evaluation.kept_training.KeptTraining`).
+
     Args:
         image: place -> uint8 (h, w, 3).
         boxes: of every place; images without any teach what is background.
@@ -85,9 +87,11 @@ def train_detector(
             optimizer, lambda step: min(1.0, (step + 1) / warm) * 0.5 * (1 + np.cos(np.pi * step / steps))
         )
         network.train()
+        kept = KeptTraining(f"detector-{seed}", network, optimizer, schedule, rng, steps=steps, device=device)
         with progress("train a detector", steps, "steps") as bar:
-            for step in range(steps):
-                check_time(f"step {step} of a detector")
+            bar.advance(kept.step)
+            for step in range(kept.step, steps):
+                kept.stop_in_time(f"detector {seed}")
                 chosen = [_sample(image, boxes, int(place), rng) for place in rng.integers(0, len(boxes), batch)]
                 torch.manual_seed(derive_seed(seed, "detector", step))  # anchors and proposals are sampled
                 images = [one.to(device) for one, _ in chosen]
@@ -98,6 +102,7 @@ def train_detector(
                 torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
                 optimizer.step()
                 schedule.step()
+                kept.advance()
                 bar.advance()
     trained: torch.nn.Module = network.eval()
     return trained

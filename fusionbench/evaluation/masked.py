@@ -171,14 +171,8 @@ def evaluate_masked(
     if (found := saved_result(result, out, force)) is not None:
         return found
     compiled = compile and compile_blocks(subject.model, runtime.device)
-    key = {"id": result.id, "environment": result.provenance["environment"], "host": describe_host(runtime.device)}
-    key |= {
-        "precision": runtime.precision,
-        "processes": runtime.world_size,
-        "compiled": compiled,
-        "model_code": subject.code,
-    }
-    partial = PartialScores(None if out is None else result.folder(out), key)
+    how = {"precision": runtime.precision, "processes": runtime.world_size, "compiled": compiled}
+    partial = PartialScores.of([result], out, subject, host=describe_host(runtime.device), **how)
     table, seconds = _measure(subject, dataset, split, images.ids, protocol, runtime, batch, partial)
     views = dataset.spec.views
     curves = {count: _pop_curve(table, str(count), protocol.draws) for count in range(views + 1)}

@@ -7,7 +7,7 @@ Metrics in ``standard/1`` have keys without a column and are ranked; in the dial
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from fusionbench.metrics.engine import TABLE, available, choose
 from fusionbench.metrics.facts import fact_lines, facts
 from fusionbench.metrics.undefined import NotAvailable, grouped, measure
 from fusionbench.results.clipping import COLUMN, clipped_mean, clipped_remark, clipped_share
-from fusionbench.results.full_range import full_range_columns, full_range_of
+from fusionbench.results.full_range import full_range_columns, full_range_of, spans_full_range
 from fusionbench.results.schema import Result, summarise
 
 if TYPE_CHECKING:
@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 
 METRICS = (*TABLE, "cc")
 DIALECT = "cddfuse"
+
+
+class ScoredImage(NamedTuple):
+    """What :func:`score_pair` gives of one fused image.
+
+    Attributes:
+        values: every score of the protocol by its key, NaN where there is none, and the clipped share.
+        missing: why there is none, by key.
+        facts: what :func:`fusionbench.metrics.facts.facts` finds.
+        full: whether it reaches from black to white.
+        source_full: whether a source does.
+    """
+
+    values: dict[str, float]
+    missing: dict[str, NotAvailable]
+    facts: list[str]
+    full: bool
+    source_full: bool
 
 
 def records() -> dict[str, Any]:
@@ -38,18 +56,15 @@ def records() -> dict[str, Any]:
     return found | {f"{m.name}@{DIALECT}": m for m in choose(available(DIALECT, METRICS), DIALECT)}
 
 
-def score_pair(
-    fused: np.ndarray, pair: np.ndarray, name: str
-) -> tuple[dict[str, float], dict[str, NotAvailable], list[str]]:
-    """One fused uint8 (h, w) and its pair (2, h, w): every score of the protocol by its key, NaN where there is none,
-    and its clipped share; why there is none, by key; and the facts that :func:`fusionbench.metrics.facts.facts` finds.
+def score_pair(fused: np.ndarray, pair: np.ndarray, name: str) -> ScoredImage:
+    """The scores of one fused uint8 (h, w) with its pair (2, h, w).
 
     Example:
         >>> import numpy as np
         >>> from fusionbench.evaluation.pair_scores import score_pair
         >>> pair = np.random.default_rng(0).integers(0, 256, (2, 32, 32), np.uint8)
-        >>> values, missing, found = score_pair(pair[0], pair, "one")
-        >>> round(values["sd"], 1) == round(float(pair[0].std()), 1), found, missing["scd"].cause
+        >>> found = score_pair(pair[0], pair, "one")
+        >>> round(found.values["sd"], 1) == round(float(pair[0].std()), 1), found.facts, found.missing["scd"].cause
         (True, ['copy 0'], 'fused')
     """
     values: dict[str, float] = {}
@@ -63,20 +78,15 @@ def score_pair(
         values |= {f"{metric}{tail}": value for metric, value in found.items()}
         missing |= {f"{metric}{tail}": reason for metric, reason in why.items()}
     values[COLUMN] = clipped_share(fused, [*pair])  # after the metrics, which refuse other sizes
-    return values, missing, facts(fused, [*pair])
+    spans = spans_full_range(fused), any(spans_full_range(view) for view in pair)
+    return ScoredImage(values, missing, facts(fused, [*pair]), *spans)
 
 
-def fill_result(
-    result: Result,
-    pairs: PairSet,
-    scored: Sequence[tuple[dict[str, float], dict[str, NotAvailable], list[str]]],
-    full: Sequence[tuple[bool, bool]],
-) -> dict[str, Any]:
+def fill_result(result: Result, pairs: PairSet, scored: Sequence[ScoredImage]) -> dict[str, Any]:
     """Fill the scores of one result and what is remarkable about its images; its table per image, by column.
 
     Args:
         scored: of every pair, what :func:`score_pair` gives.
-        full: of every pair, whether its fused image, and whether a source of it, reaches from black to white.
 
     Example:
         >>> from fusionbench import create_model
@@ -87,22 +97,22 @@ def fill_result(
         >>> pairs = open_pairs("pairs-demo", "all", None)
         >>> result = evaluate_pairs(create_model("copy-a", ImageSpec(1, 256, 256, 2)), pairs, out=None, device="cpu")
         >>> scored = [score_pair(pair[1], pair, stem) for stem, pair in zip(pairs.stems, pairs)]
-        >>> table = fill_result(result, pairs, scored, [(True, False)] * 3)
+        >>> table = fill_result(result, pairs, scored)
         >>> len(table["sd"]), result.full_range.stretched
-        (3, True)
+        (3, False)
     """
-    rows = [values for values, _, _ in scored]
-    reasons = [missing for _, missing, _ in scored]
-    found = [remarkable for _, _, remarkable in scored]
+    rows, reasons = [one.values for one in scored], [one.missing for one in scored]
     for key, metric in records().items():
         missing_here = grouped((stem, why.get(key)) for stem, why in zip(pairs.stems, reasons, strict=True))
         column = np.array([row[key] for row in rows], np.float64)
         result.scores[key] = summarise(column, metric.better, metric.unit, missing_here)
-    flags = full_range_columns(full)
+    flags = full_range_columns([(one.full, one.source_full) for one in scored])
     counts = full_range_of({name: np.array(column) for name, column in flags.items()})
     assert counts is not None
     result.full_range = counts
-    lines = fact_lines(zip(pairs.stems, found, strict=True), len(pairs), ("source a", "source b"))
+    lines = fact_lines(
+        zip(pairs.stems, (one.facts for one in scored), strict=True), len(pairs), ("source a", "source b")
+    )
     if counts.stretched and result.identity.protocol.params.get("stretch") is not True:
         lines.append(f"stretched image by image: {counts.text}; ranked among stretched rows")
     if remark := clipped_remark(clipped_mean({COLUMN: np.array([row[COLUMN] for row in rows])})):

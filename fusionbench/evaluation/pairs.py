@@ -22,31 +22,24 @@ import numpy as np
 from fusionbench.core.deprecation import renamed_parameter
 from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
-from fusionbench.core.images import encode_png, fit_ranges, images_in, read_image
+from fusionbench.core.images import fit_ranges, images_in, read_image
 from fusionbench.core.interfaces import Fuses, can_fuse
-from fusionbench.core.io import digest, file_sha256, utf8_names, write_bytes
+from fusionbench.core.io import digest, file_sha256, utf8_names
 from fusionbench.core.pixel_cache import PixelCache
-from fusionbench.core.progress import progress, say
+from fusionbench.core.progress import say
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
 from fusionbench.evaluation.make_result import make_result, saved_result
-from fusionbench.evaluation.pair_images import (
-    finish_sources,
-    fused_path,
-    keeps_images,
-    missing_sources,
-    save_fused,
-    save_source,
-    save_sources,
-)
+from fusionbench.evaluation.pair_images import keeps_images, save_fused, save_sources
+from fusionbench.evaluation.pair_rows import score_rows, tell_remarks
 from fusionbench.evaluation.pair_scores import DIALECT as DIALECT  # they were here, and are read from here
 from fusionbench.evaluation.pair_scores import METRICS as METRICS
-from fusionbench.evaluation.pair_scores import fill_result, records, score_pair
+from fusionbench.evaluation.pair_scores import ScoredImage, records
 from fusionbench.evaluation.pair_sets import CACHE_BYTES, PairSet
+from fusionbench.evaluation.partial_scores import PartialScores
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
 from fusionbench.evaluation.watch_cost import CostWatch
-from fusionbench.metrics.undefined import NotAvailable
-from fusionbench.results.full_range import spans_full_range, stretch_levels
+from fusionbench.results.full_range import stretch_levels
 from fusionbench.results.schema import (
     Identity,
     ModelIdentity,
@@ -62,7 +55,6 @@ if TYPE_CHECKING:
     import torch
 
 Maker = Callable[[int, np.ndarray], np.ndarray]  # index and pair, uint8 (2, h, w), to the fused uint8 (h, w)
-_AT_ONCE = 16  # pairs that are fused, then scored: the clock of fusing runs beside nothing else
 
 
 @dataclass(frozen=True)
@@ -188,7 +180,10 @@ def evaluate_forms(
     if not missing:
         return made
     maker = partial(lumas, [protocols[place] for place in missing])
-    tables = _score([made[place] for place in missing], pairs, maker, keep, torch.get_num_threads())
+    results = [made[place] for place in missing]
+    partial_scores = PartialScores.of(results, out, subject, host=describe_host(runtime.device))
+    kept = partial_scores.rows("pairs", pairs.stems, list[ScoredImage], watch)
+    tables = score_rows(results, pairs, maker, keep, torch.get_num_threads(), kept)
     for place, table in zip(missing, tables, strict=True):
         made[place].cost = subject.cost() | watch.cost()
         made[place].provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
@@ -197,6 +192,7 @@ def evaluate_forms(
             save(made[place], out, table)
         else:
             made[place].remember(table=table)
+    partial_scores.remove()
     return made
 
 
@@ -269,11 +265,15 @@ def score_fused_images(
 
     if (found := saved_result(result, out)) is not None:
         return _again(found, pairs, luma, keep)
-    [table] = _score([result], pairs, lambda index, pair: [luma(index, pair)], keep, jobs or joblib.cpu_count())
+    partial_scores = PartialScores.of([result], out)
+    kept = partial_scores.rows("pairs", pairs.stems, list[ScoredImage])
+    count = jobs or joblib.cpu_count()
+    [table] = score_rows([result], pairs, lambda index, pair: [luma(index, pair)], keep, count, kept)
     if out is not None:
         save(result, out, table)
     else:
         result.remember(table=table)
+    partial_scores.remove()
     return result
 
 
@@ -318,58 +318,8 @@ def _again(found: Result, pairs: PairSet, make: Maker, keep: str | Path | None) 
     if keep is not None:
         save_sources(pairs, keep)
         save_fused(found, pairs, keep, make)
-    _tell(found)
+    tell_remarks(found)
     return found
-
-
-def _tell(result: Result) -> None:
-    """Say what is remarkable about the fused images of a result."""
-    remarks = result.provenance.get("remarks")
-    for line in remarks if isinstance(remarks, list) else []:
-        say(f"note: {result.title}: {line}")
-
-
-def _score(
-    results: Sequence[Result],
-    pairs: PairSet,
-    make: Callable[[int, np.ndarray], Sequence[np.ndarray]],
-    keep: str | Path | None,
-    jobs: int,
-) -> list[dict[str, Any]]:
-    """Fill the scores of ``results``, keep images below ``keep``, and return the tables per image, by column.
-
-    Args:
-        make: index and pair, uint8 (2, h, w), to a fused image, uint8 (h, w), for every result.
-    """
-    import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
-    from joblib import Parallel, delayed
-
-    left = set() if keep is None else set(missing_sources(pairs, keep))
-    scored: list[tuple[dict[str, float], dict[str, NotAvailable], list[str]]] = []  # of all results, pair by pair
-    full: list[tuple[bool, bool]] = []  # a fused image, and a source of it
-    pool = Parallel(n_jobs=jobs, prefer="threads")
-    with progress(f"score {results[0].title}", len(pairs), "pairs") as bar:
-        for begin in range(0, len(pairs), _AT_ONCE):
-            work = []
-            for index in range(begin, end := min(len(pairs), begin + _AT_ONCE)):
-                pair = pairs.pair(index)
-                if keep is not None and index in left:
-                    save_source(pairs, keep, index, pair)
-                source = any(spans_full_range(view) for view in pair)
-                for result, fused in zip(results, make(index, pair), strict=True):
-                    work.append((fused, pair, pairs.stems[index]))
-                    full.append((spans_full_range(fused), source))
-                    if keep is not None:
-                        write_bytes(fused_path(result, pairs, keep, index), encode_png(fused))
-            scored += pool(delayed(score_pair)(*item) for item in work)
-            bar.advance(end - begin)
-    if keep is not None:
-        finish_sources(pairs, keep)
-    count = len(results)
-    tables = [fill_result(one, pairs, scored[i::count], full[i::count]) for i, one in enumerate(results)]
-    for result in results:
-        _tell(result)
-    return tables
 
 
 def __getattr__(name: str) -> Any:

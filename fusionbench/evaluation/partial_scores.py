@@ -1,8 +1,8 @@
-"""Scores of a pass that was stopped: every finished chunk of images lies in a file until the result is written.
+"""Scores of a pass that was stopped: what is finished lies in files until the result is written.
 
-A pass of K = 100 draws takes minutes on a CPU. The chunks lie in ``unfinished/`` of the result's folder and are removed
-with the result in place. They are named by what they were measured with, so that another version, weights, device
-or number of processes finds none.
+A pass of K = 100 draws takes minutes on a CPU, a network on degraded pairs hours. The files lie in ``unfinished/`` of
+the result's folder and are removed with the result in place. They are named by what they were measured with, so that
+another version, code, weights, device or number of processes finds none.
 """
 
 from __future__ import annotations
@@ -10,19 +10,32 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionbench.core.environment import source_digest
+from fusionbench.core.errors import DataError
 from fusionbench.core.io import digest, read_bounded, write_bytes
+from fusionbench.evaluation.kept_rows import KeptRows
+
+if TYPE_CHECKING:
+    from fusionbench.evaluation.subject import EvaluatedModel
+    from fusionbench.evaluation.watch_cost import CostWatch
+    from fusionbench.results.schema import Result
 
 FOLDER = "unfinished"
 _MAX_BYTES = 64 << 20
 
 
 class PartialScores:
-    """Columns of per-image scores of chunks, kept in ``folder``; nothing is kept where it is None.
+    """What is finished of a result, kept in ``folder``; nothing is kept where it is None.
+
+    Columns of scores chunk by chunk (``find``, ``add``), rows of work item by item (``rows``), states of trainings
+    (``training``).
 
     Args:
         folder: of the result.
@@ -45,19 +58,71 @@ class PartialScores:
         self.folder = None if folder is None else Path(folder) / FOLDER
         self.key = digest(key)[:16]
 
-    def _path(self, name: str) -> Path:
-        assert self.folder is not None
-        return self.folder / f"{self.key}-{name}.npz"
+    @classmethod
+    def of(
+        cls,
+        results: Sequence[Result],
+        out: str | Path | None,
+        subject: EvaluatedModel | None = None,
+        **measured_with: Any,
+    ) -> PartialScores:
+        """What is kept for results that are made together, in the folder of the first one.
+
+        Nothing of a model whose code nobody can tell from another: a function, a class of a notebook, a file among too
+        many others.
+
+        Args:
+            subject: the model that is run.
+            measured_with: what a score may depend on besides; JSON.
+        """
+        from fusionbench.core.environment import describe_environment
+
+        environment = describe_environment()
+        key = {"ids": [result.id for result in results], "environment": environment, **measured_with}
+        code = environment["code"]
+        places = {"fusionbench": Path(__file__).parents[1]} if code is not None and code["dirty"] is not False else {}
+        if subject is not None:
+            if not getattr(subject.model, "identified", True) or not subject.in_a_file:
+                return cls(None, None)
+            key["model_code"] = subject.code
+            if subject.code_folder is not None:
+                places["model"] = subject.code_folder
+        digests = {name: source_digest(place) for name, place in places.items()}
+        if out is None or None in digests.values():
+            return cls(None, None)
+        return cls(results[0].folder(out), key | {"sources": digests})
+
+    def read(self, name: str) -> bytes | None:
+        """What is kept under a name; None where there is nothing, or nothing that can be read."""
+        if self.folder is None or not (path := self.folder / f"{self.key}-{name}").is_file():
+            return None
+        try:
+            return read_bounded(path, _MAX_BYTES, "unfinished scores")
+        except DataError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep something under a name. Where it cannot be written, or not be read again, the work goes on without."""
+        if self.folder is not None and len(content) <= _MAX_BYTES:
+            with contextlib.suppress(DataError, OSError):
+                write_bytes(self.folder / f"{self.key}-{name}", content)
+
+    def rows(self, what: str, names: Sequence[str], kind: Any, watch: CostWatch | None = None) -> KeptRows[Any]:
+        """Rows of the items ``names``, as :class:`fusionbench.evaluation.kept_rows.KeptRows`."""
+        return KeptRows(self, what, names, kind, watch)
+
+    def training(self, name: str) -> Path | None:
+        """Folder for the checkpoints of a training; None where nothing is kept."""
+        return None if self.folder is None else self.folder / f"{self.key}-{name}"
 
     def find(self, name: str, ids: np.ndarray) -> tuple[dict[str, np.ndarray], float] | None:
         """The columns of the chunk ``name`` of the images ``ids`` (n,), and the seconds that they took.
 
         None where there are none, or a damaged file: the chunk is scored again.
         """
-        if self.folder is None or not self._path(name).is_file():
+        if (content := self.read(f"{name}.npz")) is None:
             return None
         try:
-            content = read_bounded(self._path(name), _MAX_BYTES, "scores of a chunk")
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 columns = {key: file[key] for key in file.files}
             own, seconds = columns.pop("#ids"), float(columns.pop("#seconds"))
@@ -68,15 +133,38 @@ class PartialScores:
 
     def add(self, name: str, ids: np.ndarray, columns: dict[str, np.ndarray], seconds: float) -> None:
         """Keep the columns, (n,) float64 each, of the chunk ``name`` of the images ``ids`` (n,)."""
-        if self.folder is None:
-            return
         buffer = io.BytesIO()
         values: dict[str, Any] = {**columns, "#ids": ids, "#seconds": np.float64(seconds)}
         np.savez(buffer, **values)
-        write_bytes(self._path(name), buffer.getvalue())
+        self.write(f"{name}.npz", buffer.getvalue())
 
     def remove(self) -> None:
         """Remove what is kept, of earlier configurations too."""
         if self.folder is not None:
             with contextlib.suppress(OSError):
                 shutil.rmtree(self.folder)
+
+
+_current: ContextVar[PartialScores | None] = ContextVar("_current", default=None)
+
+
+@contextlib.contextmanager
+def keep_partial(partial: PartialScores) -> Iterator[None]:
+    """What the body scores may be kept in ``partial``: a protocol's ``measure`` finds it by :func:`partial_scores`."""
+    token = _current.set(partial)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def partial_scores() -> PartialScores:
+    """Where to keep what is finished of the result that is being made; one that keeps nothing where there is none.
+
+    Example:
+        >>> from fusionbench.evaluation.partial_scores import partial_scores
+        >>> partial_scores().training("detector-0") is None
+        True
+    """
+    found = _current.get()
+    return PartialScores(None, None) if found is None else found

@@ -9,6 +9,7 @@ import numpy as np
 
 from fusionbench.core.errors import CannotMeasure, DataError
 from fusionbench.core.progress import progress
+from fusionbench.evaluation.partial_scores import partial_scores
 from fusionbench.evaluation.probe_features import Levels, RandomLayer, filter_features
 from fusionbench.evaluation.probe_head import Folds, precision_and_overlap, score_frames
 from fusionbench.metrics.undefined import NotAvailable
@@ -16,6 +17,7 @@ from fusionbench.results.schema import Score, summarise
 
 if TYPE_CHECKING:
     from fusionbench.core.interfaces import Fuses
+    from fusionbench.evaluation.kept_rows import KeptRows
     from fusionbench.evaluation.labelled_set import LabelledSet
 
 STEP = 2  # every second pixel of every second row is scored
@@ -34,19 +36,19 @@ def fused_images(model: Fuses, data: LabelledSet) -> Channels:
     from fusionbench.evaluation.pairs import to_batch, to_luma
 
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
-    channels: Channels = []
+    kept: KeptRows[list[np.ndarray]] = partial_scores().rows("fused", data.stems, list[np.ndarray])
     with progress(f"fuse with {model.title}", len(data), "pairs") as bar:
-        for frame in range(len(data)):
+        bar.advance(len(kept.rows))
+        for frame in range(len(kept.rows), len(data)):
+            kept.stop_in_time(f"{model.title} on {data.identity.name}")
             pair = data.pair(frame)
             with torch.no_grad():
                 fused = model.fuse(to_batch(pair, frame, device))
             if tuple(fused.shape[2:]) != pair.shape[1:] or not 1 <= fused.shape[1] <= MOST_CHANNELS:
                 raise CannotMeasure(f"{model.title}: gives {tuple(fused.shape)} for a pair of {pair.shape[1:]} pixels")
-            channels = channels or [[] for _ in range(fused.shape[1])]
-            for place, images in enumerate(channels):
-                images.append(to_luma(fused[:, place : place + 1], stretch=False))
+            kept.add([[to_luma(fused[:, place : place + 1], stretch=False) for place in range(fused.shape[1])]])
             bar.advance()
-    return channels
+    return [list(images) for images in zip(*kept.rows, strict=True)]
 
 
 def chroma_images(data: LabelledSet) -> Channels | None:

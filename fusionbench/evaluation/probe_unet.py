@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from fusionbench.core.progress import progress
 from fusionbench.core.seeds import derive_seed
-from fusionbench.core.time_limit import check_time
+from fusionbench.evaluation.kept_training import KeptTraining
 from fusionbench.evaluation.probe_features import Levels
 from fusionbench.evaluation.probe_head import Folds
 
@@ -91,7 +91,8 @@ def unet_scores(
     labels = [torch.from_numpy(_index_map(one)) for one in truth]
     scores: list[np.ndarray | None] = [None] * len(images)
     for fold, frames in enumerate(folds.trains):
-        network = _train(images, labels, frames, truth[0].shape[2], steps, derive_seed(seed, "probe", fold), device)
+        own, name = derive_seed(seed, "probe", fold), f"unet-{len(channels)}-{seed}-{fold}"
+        network = _train(images, labels, frames, truth[0].shape[2], steps, own, device, name)
         for frame in np.flatnonzero(folds.of == fold):
             with torch.no_grad():
                 logits = network(images[frame][None].to(device))[0].double().cpu()
@@ -125,6 +126,7 @@ def _train(
     steps: int,
     seed: int,
     device: torch.device | str,
+    name: str,
 ) -> SmallUNet:
     """The network after ``steps`` on crops of these frames; torch's global state is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -136,9 +138,11 @@ def _train(
     counts = sum(torch.bincount(labels[frame].flatten(), minlength=classes + 1) for frame in frames)
     weights = 1 / (cast(Tensor, counts) + 1).double().sqrt()
     weights = (weights / weights.sum()).float().to(device)
+    kept = KeptTraining(name, network, optimizer, schedule, rng, steps=steps, device=device)
     with progress("train a U-Net", steps, "steps") as bar:
-        for step in range(steps):
-            check_time(f"step {step} of the probe's U-Net")
+        bar.advance(kept.step)
+        for _ in range(kept.step, steps):
+            kept.stop_in_time("U-Net of the probe")
             drawn = rng.choice(np.asarray(frames), BATCH)
             side = min(CROP, *(min(images[frame].shape[1:]) for frame in drawn))
             crops = [_crop(images[frame], labels[frame], side, rng) for frame in drawn]
@@ -148,6 +152,7 @@ def _train(
             loss.backward()
             optimizer.step()
             schedule.step()
+            kept.advance()
             bar.advance()
     return network.eval()
 

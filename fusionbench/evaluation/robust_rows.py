@@ -17,9 +17,11 @@ from fusionbench.core.io import digest, file_sha256, utf8_names, write_bytes
 from fusionbench.core.progress import progress, say
 from fusionbench.evaluation.make_result import make_result, saved_result
 from fusionbench.evaluation.pair_images import keeps_images
+from fusionbench.evaluation.partial_scores import PartialScores
 from fusionbench.evaluation.robust_sheet import KEPT, SHEET, condition_sheet
 from fusionbench.evaluation.robustness import (
     PairConditions,
+    ScoredPair,
     degraded_pair,
     fill_robust_result,
     metric_versions,
@@ -33,6 +35,7 @@ from fusionbench.results.schema import Identity, ModelIdentity, Origin, Result, 
 from fusionbench.training.runtime import describe_host, launch
 
 if TYPE_CHECKING:
+    from fusionbench.evaluation.kept_rows import KeptRows
     from fusionbench.evaluation.pair_sets import PairSet
     from fusionbench.evaluation.protocols.base import BaseProtocol
 
@@ -88,11 +91,14 @@ def evaluate_row(
         return to_luma(fused, stretch=False)
 
     keep = out is not None and keeps_images(pairs, keep_images)
-    table, sheet = _score(result, pairs, options, fuse, torch.get_num_threads(), keep)
+    partial = PartialScores.of([result], out, subject, host=describe_host(runtime.device))
+    kept = partial.rows("pairs", pairs.stems, ScoredPair, watch)
+    sheet = result.folder(out) / SHEET if keep and out is not None else None
+    table = _score(result, pairs, options, fuse, torch.get_num_threads(), kept, sheet)
     result.cost = subject.cost() | watch.cost()
     result.provenance |= {"host": describe_host(runtime.device), "precision": runtime.precision}
     result.provenance |= subject.provenance
-    return _saved(result, table, sheet, out)
+    return _saved(result, table, out, partial)
 
 
 def score_folders(
@@ -159,8 +165,11 @@ def score_folders(
         return read_image(path, ranges.fused, option="--range-fused").grey()
 
     keep = out is not None and keeps_images(pairs, keep_images)
-    table, sheet = _score(result, pairs, options, read, jobs or joblib.cpu_count(), keep)
-    return _saved(result, table, sheet, out)
+    partial = PartialScores.of([result], out)
+    kept = partial.rows("pairs", pairs.stems, ScoredPair)
+    sheet = result.folder(out) / SHEET if keep and out is not None else None
+    table = _score(result, pairs, options, read, jobs or joblib.cpu_count(), kept, sheet)
+    return _saved(result, table, out, partial)
 
 
 def _result(
@@ -187,9 +196,23 @@ def _result(
 
 
 def _score(
-    result: Result, pairs: PairSet, options: Any, make: Maker, jobs: int, keep: bool
-) -> tuple[dict[str, Any], bytes | None]:
-    """Fill the scores of a result; its table per image, and the sheet of the first pair."""
+    result: Result,
+    pairs: PairSet,
+    options: Any,
+    make: Maker,
+    jobs: int,
+    kept: KeptRows[ScoredPair],
+    sheet: Path | None,
+) -> dict[str, Any]:
+    """Fill the scores of a result; its table per image.
+
+    Args:
+        kept: the scores of every pair.
+        sheet: where that of the first pair is written.
+
+    Raises:
+        UnfinishedError: the time is over; the same call goes on.
+    """
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
@@ -205,26 +228,28 @@ def _score(
         return PairConditions(pairs.stems[index], pair, make(index, None, pair), made)
 
     pool = Parallel(n_jobs=jobs, prefer="threads")
-    scored: list[Any] = []
-    sheet = None
+    if sheet is not None and not sheet.is_file():
+        kept.forget()
     with progress(f"score {result.title}", len(pairs), "pairs") as bar:
-        for begin in range(0, len(pairs), jobs):
+        bar.advance(len(kept.rows))
+        while (begin := len(kept.rows)) < len(pairs):
+            kept.stop_in_time(f"{result.title} on {pairs.name}")
             work = [conditions_of(index) for index in range(begin, min(len(pairs), begin + jobs))]
-            if keep and not begin:
-                sheet = condition_sheet(work[0], result.title)
-            scored += pool(delayed(score_conditions)(one, metrics, seen) for one in work)
+            if sheet is not None and not begin:
+                write_bytes(sheet, condition_sheet(work[0], result.title))
+            kept.add(pool(delayed(score_conditions)(one, metrics, seen) for one in work))
             bar.advance(len(work))
-    return fill_robust_result(result, pairs, scored, metrics, seen, conditions), sheet
-
-
-def _saved(result: Result, table: dict[str, Any], sheet: bytes | None, out: str | Path | None) -> Result:
-    if out is None:
-        result.remember(table=table)
-        return result
     if sheet is not None:
         result.pictures = {KEPT: SHEET}
-        write_bytes(result.folder(out) / SHEET, sheet)
-    save(result, out, table)
+    return fill_robust_result(result, pairs, kept.rows, metrics, seen, conditions)
+
+
+def _saved(result: Result, table: dict[str, Any], out: str | Path | None, partial: PartialScores) -> Result:
+    if out is None:
+        result.remember(table=table)
+    else:
+        save(result, out, table)
+    partial.remove()
     return result
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,13 @@ if TYPE_CHECKING:
 
 ROUNDING = 1 / 12  # the error of rounding to whole grey levels: two images that are closer are the same
 _NO_SCALE = NotAvailable("undefined where the mean over the clean pairs is not above 0", "fused")
+
+
+class ScoredPair(NamedTuple):
+    """All values of one pair by their column, NaN where there is none; and why there is none, by column."""
+
+    values: dict[str, float]
+    missing: dict[str, NotAvailable]
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,7 @@ def degraded_pair(pairs: PairSet, index: int, condition: DamageCondition, seed: 
     return found
 
 
-def score_conditions(
-    made: PairConditions, metrics: Sequence[Metric], seen: Sequence[Metric]
-) -> tuple[dict[str, float], dict[str, NotAvailable]]:
+def score_conditions(made: PairConditions, metrics: Sequence[Metric], seen: Sequence[Metric]) -> ScoredPair:
     """All values of one pair by their column, NaN where there is none; and why there is none, by column.
 
     Columns are ``metric@clean`` and ``metric@family:severity`` against the clean sources, ``metric_seen@…`` against
@@ -146,7 +151,7 @@ def score_conditions(
             key = f"{metric.name}{SEEN}@{column}"
             values[key] = found.get(key, values[f"{metric.name}@{column}"])
         values |= {f"psnr{OWN}@{column}": own.psnr(fused), f"ssim{OWN}@{column}": own.ssim(fused)}
-    return values, missing
+    return ScoredPair(values, missing)
 
 
 def _against(
@@ -201,7 +206,7 @@ def metric_versions(metrics: Sequence[str]) -> dict[str, str]:
 def fill_robust_result(
     result: Result,
     pairs: PairSet,
-    scored: Sequence[tuple[dict[str, float], dict[str, NotAvailable]]],
+    scored: Sequence[ScoredPair],
     metrics: Sequence[Metric],
     seen: Sequence[Metric],
     conditions: Sequence[DamageCondition],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from fusionbench.core.interfaces import Model, can_fuse
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Batch, Metric
 from fusionbench.core.unit_range import to_unit
+from fusionbench.evaluation.partial_scores import partial_scores
 from fusionbench.evaluation.stack_sets import Stack, StackSet
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.undefined import NotAvailable, grouped, too_small, why_undefined
@@ -21,13 +22,20 @@ from fusionbench.results.schema import Score, summarise
 if TYPE_CHECKING:
     import torch
 
+    from fusionbench.evaluation.kept_rows import KeptRows
+
 NO_TRUTH = NotAvailable("needs the truth, which these stacks do not have", "sources")
 TWO_ONLY = NotAvailable("is defined for two sources", "sources")
 
 
-def score_stack(
-    fused: np.ndarray, stack: Stack, metrics: Sequence[str]
-) -> tuple[dict[str, float], dict[str, NotAvailable]]:
+class ScoredStack(NamedTuple):
+    """The value of every metric for one fused image, NaN where there is none, and why there is none."""
+
+    values: dict[str, float]
+    missing: dict[str, NotAvailable]
+
+
+def score_stack(fused: np.ndarray, stack: Stack, metrics: Sequence[str]) -> ScoredStack:
     """One fused uint8 (h, w) and its stack: the value of every metric, NaN where there is none, and why there is none.
 
     Raises:
@@ -58,7 +66,7 @@ def score_stack(
         values[name] = value
         if why is not None:
             missing[name] = why
-    return values, missing
+    return ScoredStack(values, missing)
 
 
 def lacks(name: str, stack: Stack) -> NotAvailable | None:
@@ -105,20 +113,20 @@ def measure_stacks(
     """
     from fusionbench.models.fusing_memory import device_of
 
-    table: dict[str, list[Any]] = {"id": stacks.names} | {name: [] for name in metrics}
-    reasons: dict[str, list[tuple[str, NotAvailable | None]]] = {name: [] for name in metrics}
     device = device_of(model)  # type: ignore[arg-type]  # it looks at parameters alone
+    kept: KeptRows[ScoredStack] = partial_scores().rows("stacks", stacks.names, ScoredStack)
     with progress(f"score {model.title}", len(stacks), "stacks") as bar:
-        for index, name in enumerate(stacks.names):
+        bar.advance(len(kept.rows))
+        for index in range(len(kept.rows), len(stacks)):
+            kept.stop_in_time(f"{model.title} on {stacks.identity.name}")
             stack = stacks.stack(index)
-            fused = fused_luma(model, stack, index, device)
-            values, missing = score_stack(fused, stack, metrics)
-            for metric in metrics:
-                table[metric].append(values[metric])
-                reasons[metric].append((name, missing.get(metric)))
+            kept.add([score_stack(fused_luma(model, stack, index, device), stack, metrics)])
             bar.advance()
-    scores = {}
+    scores: dict[str, Score] = {}
+    table: dict[str, Sequence[Any]] = {"id": stacks.names}
     for name in metrics:
         record = get_metric(name)
-        scores[name] = summarise(np.array(table[name]), record.better, record.unit, grouped(reasons[name]))
+        table[name] = [row.values[name] for row in kept.rows]
+        why = grouped((stem, row.missing.get(name)) for stem, row in zip(stacks.names, kept.rows, strict=True))
+        scores[name] = summarise(np.array(table[name]), record.better, record.unit, why)
     return scores, table

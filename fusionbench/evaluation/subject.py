@@ -79,8 +79,24 @@ class EvaluatedModel:
     @property
     def code(self) -> dict[str, Any] | None:
         """File and repository of the model's class where it is not fusionbench's own."""
-        file = getattr(sys.modules.get(type(self.model).__module__), "__file__", None)
+        file = self._file
         return None if file is None else describe_code(file)
+
+    @property
+    def code_folder(self) -> Path | None:
+        """The folder of that file; None where the class is fusionbench's own, or installed."""
+        code, file = self.code, self._file
+        installed = file is not None and {"site-packages", "dist-packages"} & set(Path(file).parts)
+        return None if code is None or file is None or installed else Path(file).resolve().parent
+
+    @property
+    def in_a_file(self) -> bool:
+        """Whether the code of the model's class lies in a file: that of a notebook may be another at every call."""
+        return self._file is not None
+
+    @property
+    def _file(self) -> str | None:
+        return getattr(sys.modules.get(type(self.model).__module__), "__file__", None)
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class CostWatch:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds, self.peaks = device, list[float](), list[float]()
-        self._largest = 0
+        self.largest = 0
 
     @contextlib.contextmanager
     def image(self, pixels: int) -> Iterator[None]:
@@ -51,7 +51,7 @@ class CostWatch:
         after = self._held_at_most() if before is not None else None
         if before is not None and after is not None:
             self.peaks.append(after - before)
-        self._largest = max(self._largest, pixels)
+        self.largest = max(self.largest, pixels)
 
     def cost(self) -> dict[str, float | None]:
         """Median of ``ms_per_image``, and the largest ``peak_mib``, None where it is not known.
@@ -70,7 +70,7 @@ class CostWatch:
             torch.cuda.synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
             return float(torch.cuda.memory_allocated(self.device)) / 2**20
-        if pixels <= self._largest:
+        if pixels <= self.largest:
             return None
         release_freed_memory()
         with contextlib.suppress(OSError):

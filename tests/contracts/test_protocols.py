@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import FusionbenchError, UsageError
+from fusionbench.core.time_limit import UnfinishedError, time_limit
 from fusionbench.data.build import build_dataset
 from fusionbench.data.recipes import load_recipe
+from fusionbench.evaluation import pair_rows
 from fusionbench.evaluation.protocols import PROTOCOLS, find_protocol, known_protocol, protocol_for
 from fusionbench.evaluation.protocols.base import OPENS, BaseProtocol, others_options, read_options
 from fusionbench.models import create_model
@@ -166,6 +169,36 @@ def test_a_model_is_scored_saved_and_found_again(name: str, protocol: BaseProtoc
     assert forced.title == "another" and forced.id == saved.id
     assert {key: score.mean for key, score in forced.scores.items()} == {k: s.mean for k, s in saved.scores.items()}
     assert protocol.evaluate(model, opened, options, out=None, device="cpu", params={"x": 1}).id != saved.id
+
+
+def test_a_call_that_is_stopped_goes_on_to_the_same_scores(
+    name: str, protocol: BaseProtocol, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (needs := CASES[name].needs) is not None:
+        pytest.importorskip(needs)
+    monkeypatch.setattr(pair_rows, "AT_ONCE", 1)
+    options = protocol.options(limit=2, **CASES[name].few)
+    opened = protocol.open(data, options)
+    model = create_model(CASES[name].model, protocol.spec(opened))
+    whole = protocol.evaluate(model, opened, options, out=tmp_path / "whole", device="cpu")
+    stops = 0
+    while True:
+        try:
+            with time_limit(time.time() - 1):  # every call does what it can in no time
+                found = protocol.evaluate(model, opened, options, out=tmp_path / "parts", device="cpu")
+            break
+        except UnfinishedError as error:
+            assert "the same command goes on" in str(error)
+            stops += 1
+            assert stops < 50
+    assert stops or name == "soft-halves/1"  # a plugin that keeps nothing is never stopped
+    assert found.scores == whole.scores and found.full_range == whole.full_range
+    tables = [load_per_image(one.folder(tmp_path / place)) for one, place in ((whole, "whole"), (found, "parts"))]
+    assert list(tables[0]) == list(tables[1])
+    for key in tables[0]:
+        np.testing.assert_array_equal(tables[0][key], tables[1][key])
+    files = [sorted(p.relative_to(tmp_path / at) for p in (tmp_path / at).rglob("*")) for at in ("whole", "parts")]
+    assert files[0] == files[1]  # the images that are kept, and nothing unfinished
 
 
 def test_data_that_are_not_there_are_an_error_in_one_line(protocol: BaseProtocol, tmp_path: Path) -> None:

@@ -26,11 +26,12 @@ def test_keys_are_those_of_both_dialects() -> None:
 
 def test_values_and_facts_of_one_pair() -> None:
     pair = np.random.default_rng(1).integers(0, 256, (2, 40, 44), np.uint8)
-    values, missing, found = score_pair(pair[1], pair, "p")
+    values, missing, found, full, source_full = score_pair(pair[1], pair, "p")
     steps = [np.diff(pair[1].astype(float), axis=axis) ** 2 for axis in (0, 1)]
     assert values["sd"] == pytest.approx(pair[1].astype(float).std())
     assert values["sf"] == pytest.approx(np.sqrt(sum(part.mean() for part in steps)), rel=0.02)
     assert np.isnan(values["scd"]) and missing["scd"].cause == "fused" and found == ["copy 1"]
+    assert full and source_full and not score_pair(pair[1] // 2, pair, "p").full
 
 
 def test_an_image_of_another_size_names_the_pair() -> None:

@@ -216,6 +216,7 @@ class BaseProtocol(ABC):
             DataError, CannotMeasure: images that cannot be scored, or scores that are not finite.
         """
         from fusionbench.evaluation.make_result import make_result, saved_result
+        from fusionbench.evaluation.partial_scores import PartialScores, keep_partial
         from fusionbench.evaluation.subject import EvaluatedModel
         from fusionbench.training.runtime import describe_host, launch
 
@@ -232,7 +233,9 @@ class BaseProtocol(ABC):
         if (found := saved_result(result, out, force)) is not None:
             return found
         begun = time.monotonic()
-        result.scores, table = self.measure(subject.model, data, options)
+        partial = PartialScores.of([result], out, subject, host=describe_host(runtime.device))
+        with keep_partial(partial):
+            result.scores, table = self.measure(subject.model, data, options)
         seconds = time.monotonic() - begun
         for key, score in result.scores.items():
             if score.mean is None and not score.extra.get("not_available"):
@@ -244,6 +247,7 @@ class BaseProtocol(ABC):
             save(result, out, table)
         else:
             result.remember(table=table)
+        partial.remove()
         runtime.fabric.barrier()
         return result
 
@@ -262,7 +266,11 @@ class BaseProtocol(ABC):
     def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
         """Scores of a model (on the device that it lies on) by their key, and the values image by image.
 
+        What takes long keeps its rows with :func:`fusionbench.evaluation.partial_scores.partial_scores`, so that a
+        call that is stopped goes on.
+
         Raises:
+            UnfinishedError: the time is over.
             UsageError: a model that lacks an ability.
             CannotMeasure, DataError: images that cannot be scored.
         """

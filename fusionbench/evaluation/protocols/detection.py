@@ -19,7 +19,7 @@ import numpy as np
 from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.interfaces import can_fuse
 from fusionbench.core.progress import progress
-from fusionbench.core.time_limit import check_time
+from fusionbench.evaluation.partial_scores import partial_scores
 from fusionbench.evaluation.protocols.base import Options as BaseOptions
 from fusionbench.evaluation.protocols.base import SimpleProtocol
 from fusionbench.evaluation.protocols.flags import Flag
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fusionbench.core.interfaces import Model
     from fusionbench.core.types import ImageSpec
     from fusionbench.evaluation.box_set import BoxSet
+    from fusionbench.evaluation.kept_rows import KeptRows
 
 Share = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
@@ -117,11 +118,15 @@ class Detection(SimpleProtocol):
         if not can_fuse(model):
             raise UsageError(f"{model.title} has no fuse: the protocol {self.key} detects in one fused image a pair")
         need_torchvision()
-        training, testing = (_seen(model, data, where, options.colour) for where in (data.trained, data.tested))
+        training = _seen(model, data, data.trained, options.colour, "fused-training")
+        testing = _seen(model, data, data.tested, options.colour, "fused-test")
         device = next((value.device for value in model.state_dict().values()), "cpu")
         boxes, truth = [data.boxes(one) for one in data.trained], [data.boxes(one) for one in data.tested]
-        runs: list[dict[str, np.ndarray]] = []
-        for seed in range(options.seeds):
+        kept: KeptRows[dict[str, list[float]]] = partial_scores().rows(
+            "detectors", [str(seed) for seed in range(options.seeds)], dict[str, list[float]]
+        )
+        for seed in range(len(kept.rows), options.seeds):
+            kept.stop_in_time(f"{model.title} on {data.pairs.name}")
             network = train_detector(
                 training.__getitem__,
                 boxes,
@@ -136,10 +141,11 @@ class Detection(SimpleProtocol):
             found = []
             with progress("detect", len(testing), "images") as bar:
                 for image in testing:
-                    check_time("detection")
                     found.append(detect(network, image, device))
                     bar.advance()
-            runs.append(mean_precision(found, truth, len(data.classes)))
+            precision = mean_precision(found, truth, len(data.classes))
+            kept.add([{key: values.tolist() for key, values in precision.items()}])
+        runs = [{key: np.array(values) for key, values in run.items()} for run in kept.rows]
         scores: dict[str, Score] = {}
         table: dict[str, Sequence[Any]] = {"id": data.stems}
         for key in runs[0]:
@@ -156,17 +162,22 @@ class Detection(SimpleProtocol):
         return scores, table
 
 
-def _seen(model: Any, data: BoxSet, places: Sequence[tuple[str, int]], colour: bool) -> list[np.ndarray]:
-    """What a detector sees of every pair: uint8 (h, w, 3)."""
+def _seen(
+    model: Any, data: BoxSet, places: Sequence[tuple[str, int]], colour: bool, what: str = "fused"
+) -> list[np.ndarray]:
+    """What a detector sees of every pair: uint8 (h, w, 3); kept as ``what`` while it goes on."""
     import torch
 
     from fusionbench.core.colour import colour_fused, to_levels
     from fusionbench.evaluation.pairs import to_batch, to_luma
 
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
-    found = []
+    names = [f"{split}/{place}" for split, place in places]
+    kept: KeptRows[np.ndarray] = partial_scores().rows(what, names, np.ndarray)
     with progress(f"fuse with {model.title}", len(places), "pairs") as bar:
-        for index, where in enumerate(places):
+        bar.advance(len(kept.rows))
+        for index, where in enumerate(places[len(kept.rows) :], len(kept.rows)):
+            kept.stop_in_time(f"{model.title} on {data.pairs.name}")
             pair = data.pair(where)
             with torch.no_grad():
                 fused = model.fuse(to_batch(pair, index, device))
@@ -174,12 +185,13 @@ def _seen(model: Any, data: BoxSet, places: Sequence[tuple[str, int]], colour: b
             visible = data.colour(where) if colour and len(planes) == 1 else None
             if visible is not None:
                 shaded = [(plane / 255).astype(np.float32) for plane in (planes[0], pair[0], visible)]
-                found.append(to_levels(colour_fused(shaded[0], shaded[1], shaded[2]), 8))
+                seen = to_levels(colour_fused(shaded[0], shaded[1], shaded[2]), 8)
             else:
                 mean = (planes[0].astype(np.int64) + planes[-1]) // 2
-                found.append(np.stack((planes[0], planes[-1], mean.astype(np.uint8)), axis=2))
+                seen = np.stack((planes[0], planes[-1], mean.astype(np.uint8)), axis=2)
+            kept.add([seen])
             bar.advance()
-    return found
+    return kept.rows
 
 
 PROTOCOL = Detection()
