@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import click
 from fusionbench.cli.cluster_options import cluster_options
 from fusionbench.cli.console import print_results, print_tables
 from fusionbench.cli.names import Names
-from fusionbench.cli.options import data_option, device_option, json_option, results_option
+from fusionbench.cli.options import data_option, device_option, json_option, results_option, stop_option
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.cli.setting_options import parse_settings
 from fusionbench.core.errors import FusionbenchError, UsageError
+from fusionbench.core.time_limit import UnfinishedError, parse_duration, stop_before, time_limit
 
 if TYPE_CHECKING:
     from fusionbench.results.schema import Result
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images of the split.")
 @results_option()
 @device_option()
+@stop_option()
 @click.option("--force", is_flag=True, help="Score again although the result is there.")
 @cluster_options("Score each run")
 @json_option("Print the results as JSON, a line each.")
@@ -56,6 +59,7 @@ def evaluate_command(
     limit: int | None,
     out: Path,
     device: str,
+    stop_after: str | None,
     force: bool,
     scheduler: str | None,
     as_json: bool,
@@ -65,7 +69,8 @@ def evaluate_command(
 
     Each of METHODS is the folder of a trained run, a model that learns nothing (`fusionbench list models`) or
     file.py:Class. The scores are shown on stderr as `compare` shows them, several runs of one model with different
-    seeds as mean ± standard deviation. Exit code 3 where one of several could not be scored; the others are.
+    seeds as mean ± standard deviation. Stopped or killed, the same command goes on. Exit code 3 where one of several
+    could not be scored, the others are; 75 where --stop-after ended it before all was done.
 
     Example: fusionbench evaluate average guided-filter my_method.py:Fuser --data my-pairs/
 
@@ -76,7 +81,7 @@ def evaluate_command(
     Example: fusionbench evaluate runs/fusionmnist/* --data fusionmnist --scheduler tcp://host:8786
     """
     from fusionbench.core import progress
-    from fusionbench.evaluation.cluster_runs import RunsFailed, evaluate_on_cluster
+    from fusionbench.evaluation.cluster_runs import RunsFailed, RunsUnfinishedError, evaluate_on_cluster
     from fusionbench.evaluation.named_methods import is_run, method_by_name
     from fusionbench.evaluation.protocols.base import OPENS
     from fusionbench.training.runtime import torchrun_rank, torchrun_size
@@ -85,6 +90,7 @@ def evaluate_command(
     rules = used_protocol(context)
     if torchrun_size() > 1 and not rules.trains_on_dataset:
         raise UsageError(f"{rules.key} scores in one process: start it without torchrun")
+    until = None if stop_after is None else time.time() + parse_duration(stop_after)
     given = protocol_settings(context, rules, own)
     options = {key: value for key, value in given.items() if key in rules.own_options}
     if limit is not None:
@@ -94,37 +100,38 @@ def evaluate_command(
     takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
     how: dict[str, Any] = {"device": device, "force": force, **takes}
     built: dict[str, Any] = {"preset": preset, "params": parse_settings(settings, "--set", "--set levels=5")}
-    failed: RunsFailed | None = None
+    ended: RunsFailed | RunsUnfinishedError | None = None
     try:
-        if scheduler is None:
-            # all of them before hours of scoring
-            found = [(name, *method_by_name(name, rules.spec(opened), **built)) for name in methods]
-            results = _score_here(
-                found, lambda model, params: rules.evaluate(model, opened, checked, out=out, params=params, **how)
-            )
-        else:
-            if preset is not None or settings or not all(map(is_run, methods)):
-                raise UsageError("a cluster scores runs: give their folders, without --preset and --set")
-            where: dict[str, Any] = {"split": split, "out": out, "scheduler": scheduler}
-            runs = [Path(name) for name in methods]
-            results = evaluate_on_cluster(runs, rules, opened, checked, **where, **how)
-    except RunsFailed as error:
-        failed, results = error, error.results
+        with time_limit(until):
+            if scheduler is None:
+                # all of them before hours of scoring
+                found = [(name, *method_by_name(name, rules.spec(opened), **built)) for name in methods]
+                results = _score_here(
+                    found, lambda model, params: rules.evaluate(model, opened, checked, out=out, params=params, **how)
+                )
+            else:
+                if preset is not None or settings or not all(map(is_run, methods)):
+                    raise UsageError("a cluster scores runs: give their folders, without --preset and --set")
+                where: dict[str, Any] = {"split": split, "out": out, "scheduler": scheduler}
+                runs = [Path(name) for name in methods]
+                results = evaluate_on_cluster(runs, rules, opened, checked, **where, **how)
+    except (RunsFailed, RunsUnfinishedError) as error:
+        ended, results = error, error.results
     if torchrun_rank() == 0:
         print_results(results, out, as_json)
         if results and not as_json:
             _show_scores([result.folder(out) for result in results], rules.columns)
-    if failed is not None:
-        raise failed
+    if ended is not None:
+        raise ended
 
 
 def _score_here(methods: Sequence[tuple[str, Any, Any]], evaluate: Callable[..., Result]) -> list[Result]:
     """The results of (name, model, its parameters), one after the other; of several, one that fails stops no other.
 
     Raises:
-        RunsFailed: with the results of the others.
+        RunsFailed, RunsUnfinishedError: with the results of the others.
     """
-    from fusionbench.evaluation.cluster_runs import RunsFailed
+    from fusionbench.evaluation.cluster_runs import finished
     from fusionbench.evaluation.jobs import describe_error
 
     if len(methods) == 1:
@@ -132,15 +139,17 @@ def _score_here(methods: Sequence[tuple[str, Any, Any]], evaluate: Callable[...,
         return [evaluate(model, params)]
     results: list[Result] = []
     failed: dict[Path | str, str] = {}
+    unfinished: dict[Path | str, str] = {}
     for name, model, params in methods:
         try:
+            stop_before(name)
             results.append(evaluate(model, params))
+        except UnfinishedError as error:
+            unfinished[name] = str(error)
         except Exception as error:  # also what code of a plugin raises
             alone = "" if isinstance(error, FusionbenchError) else "; score it alone for its traceback"
             failed[name] = describe_error(error, None) + alone
-    if failed:
-        raise RunsFailed(failed, results, "method")
-    return results
+    return finished(results, failed, unfinished, "method")
 
 
 def _further(extra: tuple[str, ...], given: Collection[str]) -> dict[str, Any]:

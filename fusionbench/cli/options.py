@@ -156,6 +156,12 @@ def device_option(
     return option("--device", help=text, **{"default": "auto", "setting": "device", "metavar": "DEVICE", **settings})
 
 
+def stop_option() -> Decorator:
+    """``--stop-after``: the time of this call."""
+    text = "Stop after 90s, 9m or 1h with all saved (exit code 75)."
+    return click.option("--stop-after", metavar="TIME", help=text)
+
+
 def data_root_option(
     text: str = "Where data sets lie [data].", name: str = "data_root", former: Sequence[str] = (), **settings: Any
 ) -> Decorator:

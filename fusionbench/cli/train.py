@@ -21,6 +21,7 @@ from fusionbench.cli.options import (
     out_option,
     results_option,
     setting,
+    stop_option,
 )
 from fusionbench.cli.range_options import range_options
 from fusionbench.cli.renamed_options import keep_images_option
@@ -42,7 +43,6 @@ _PRECISION = option(
 _COMPILE = click.option(
     "--compile", is_flag=True, help="Compile the model's blocks first: minutes, then faster steps on a GPU."
 )
-_STOP = click.option("--stop-after", metavar="TIME", help="Stop after 90s, 9m or 1h with all saved (exit code 75).")
 _STRICT = click.option("--strict", is_flag=True, help="Pairs: refuse images without a partner.")
 _KEEP = keep_images_option(
     "Pairs: keep sources and fused images for the board's pages [where the licence allows redistribution]."
@@ -62,7 +62,7 @@ _KEEP = keep_images_option(
 @_DEVICE
 @_PRECISION
 @_COMPILE
-@_STOP
+@stop_option()
 @click.option("-s", "--seed", type=int, metavar="N", default=0, show_default=True, help="Of training.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Model or training parameter; repeatable.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard scalars too.")
@@ -148,7 +148,7 @@ def train_command(
 @_DEVICE
 @_PRECISION
 @_COMPILE
-@_STOP
+@stop_option()
 @click.option("--budget", metavar="BUDGET", help="Cut every training short: 60s, 10m, 2000 steps or 5%.")
 @click.option(
     "-m",

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from fusionbench.core.errors import FusionbenchError, UsageError
 
 _until: ContextVar[float | None] = ContextVar("_until", default=None)  # in seconds of time.time
+_worked: ContextVar[list[bool] | None] = ContextVar("_worked", default=None)  # since the outermost limit was set
 
 
 class UnfinishedError(FusionbenchError):
@@ -62,10 +63,13 @@ def time_limit(until: float | None) -> Iterator[None]:
     before = _until.get()
     known = [limit for limit in (before, until) if limit is not None]
     token = _until.set(min(known) if known else None)
+    work = _worked.set([]) if before is None else None
     try:
         yield
     finally:
         _until.reset(token)
+        if work is not None:
+            _worked.reset(work)
 
 
 def limit_now() -> float | None:
@@ -90,6 +94,34 @@ def time_is_up() -> bool:
     """
     until = _until.get()
     return until is not None and time.time() >= until
+
+
+def note_progress() -> None:
+    """Say that this call has done something that another one need not do again."""
+    if (worked := _worked.get()) is not None:
+        worked[:] = [True]
+
+
+def stop_before(what: str) -> None:
+    """As :func:`check_time`, where something was done since the limit was set: a call whose time is over before it
+    began does the least that it can, or it would begin for ever.
+
+    Raises:
+        UnfinishedError: the time is over.
+
+    Example:
+        >>> from fusionbench.core.time_limit import UnfinishedError, note_progress, stop_before, time_limit
+        >>> with time_limit(0.0):
+        ...     stop_before("the first")
+        ...     note_progress()
+        ...     try:
+        ...         stop_before("the second")
+        ...     except UnfinishedError as error:
+        ...         print(error)
+        the second: not begun, the time is over; the same command goes on
+    """
+    if _worked.get():
+        check_time(what)
 
 
 def check_time(what: str) -> None:

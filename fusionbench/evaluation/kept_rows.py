@@ -19,7 +19,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.images import decode_image, encode_png
-from fusionbench.core.time_limit import UnfinishedError, time_is_up
+from fusionbench.core.time_limit import UnfinishedError, note_progress, time_is_up
 
 if TYPE_CHECKING:
     from fusionbench.evaluation.partial_scores import PartialScores
@@ -30,7 +30,7 @@ SECONDS = 10.0  # of work that a killed process may lose
 MOST = 32  # rows of a file: those with images stay small enough to be read at once
 
 
-class Run(msgspec.Struct, Generic[Row]):
+class _Stretch(msgspec.Struct, Generic[Row]):
     """Rows of the items ``names``, one after the other, and what was measured while they were made."""
 
     names: list[str]
@@ -67,7 +67,7 @@ class KeptRows(Generic[Row]):
     ) -> None:
         self.partial, self.what, self.names, self.watch = partial, what, list(names), watch
         self.rows: list[Row] = []
-        decoder = msgspec.msgpack.Decoder(Run[kind], dec_hook=_image)
+        decoder = msgspec.msgpack.Decoder(_Stretch[kind], dec_hook=_image)
         while len(self.rows) < len(self.names) and (run := self._read(decoder)) is not None:
             self.rows += run.rows
             if watch is not None:
@@ -82,7 +82,7 @@ class KeptRows(Generic[Row]):
         self._kept, self._since = count, time.monotonic()
         self._measured = (0, 0) if self.watch is None else (len(self.watch.seconds), len(self.watch.peaks))
 
-    def _read(self, decoder: msgspec.msgpack.Decoder[Run[Row]]) -> Run[Row] | None:
+    def _read(self, decoder: msgspec.msgpack.Decoder[_Stretch[Row]]) -> _Stretch[Row] | None:
         """The rows that follow; None where there are none, or a damaged file: those items are done again."""
         begin = len(self.rows)
         content = self.partial.read(f"{self.what}-{begin}")
@@ -106,6 +106,7 @@ class KeptRows(Generic[Row]):
         """Rows of the next items."""
         self.rows += rows
         self._begun = True
+        note_progress()
         if time.monotonic() - self._since >= SECONDS:
             self.write()
 
@@ -117,7 +118,7 @@ class KeptRows(Generic[Row]):
         for begin in range(self._kept, len(self.rows), MOST):
             end = min(begin + MOST, len(self.rows))
             largest = 0 if watch is None else watch.largest
-            run = Run(self.names[begin:end], self.rows[begin:end], took, held, largest)
+            run = _Stretch(self.names[begin:end], self.rows[begin:end], took, held, largest)
             self.partial.write(f"{self.what}-{begin}", msgspec.msgpack.encode(run, enc_hook=_png))
             took, held = [], []  # the first file of several has it all
         self._start_here(len(self.rows))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fusionbench.core.errors import DataError
-from fusionbench.core.time_limit import UnfinishedError, time_is_up
+from fusionbench.core.time_limit import UnfinishedError, note_progress, time_is_up
 from fusionbench.evaluation.partial_scores import partial_scores
 from fusionbench.training.checkpoints import list_checkpoints, load_checkpoint, save_checkpoint
 
@@ -82,6 +82,7 @@ class KeptTraining:
     def advance(self) -> None:
         """A step is done. The last state is kept, too: the training may not be the last one of its result."""
         self.step += 1
+        note_progress()
         if time.monotonic() - self._since >= SECONDS or (self.step == self.steps and self._first < self.step):
             self._save()
 

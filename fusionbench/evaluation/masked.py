@@ -25,7 +25,7 @@ from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.interfaces import DatasetLike, Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
-from fusionbench.core.time_limit import UnfinishedError, time_is_up
+from fusionbench.core.time_limit import UnfinishedError, note_progress, time_is_up
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.evaluation.curves import steps_to
 from fusionbench.evaluation.latent_usage import latent_usage
@@ -250,6 +250,7 @@ def _measure(
                 columns = _scores(subject.model, full.with_inputs(count), protocol)
                 found = columns, time.monotonic() - begun
                 partial.add(part, chunk, *found)
+                note_progress()
             seconds += found[1]
             rows[place, count] = {}
             if count == 0:

@@ -17,7 +17,7 @@ from fusionbench.core.deprecation import renamed_parameter
 from fusionbench.core.errors import DataError, FusionbenchError, UsageError, unknown_name
 from fusionbench.core.image_ranges import Range
 from fusionbench.core.io import require_folder
-from fusionbench.core.time_limit import check_time, parse_duration, time_limit
+from fusionbench.core.time_limit import parse_duration, stop_before, time_limit
 from fusionbench.evaluation.jobs import Rows, learns, run_folder, run_log, run_rows, run_settings, train_row
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.protocols.base import BaseProtocol, ScoredRow, flag, others_options
@@ -221,7 +221,7 @@ def _score_here(
     """
 
     def score(row: SuiteModel, seed: int) -> None:
-        check_time(f"{row.key}, seed {seed}")
+        stop_before(f"{row.key}, seed {seed}")
         model: Any
         params: dict[str, Any] | None = None
         if row.name in references:

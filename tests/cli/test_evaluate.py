@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.core import plugin_files
+from fusionbench.evaluation import pair_rows
 from tests.cli.runner import run
 
 OWN = """
@@ -58,6 +59,32 @@ def test_one_that_fails_stops_no_other(
     assert code == 3 and lines[0]["title"] == "average of the sources" and "error" in lines[1]
     code, stdout, _ = run(capsys, "evaluate", "own.py:Brighter", *common)
     assert code == 3 and stdout == ""
+
+
+def test_slices_of_time_come_to_the_same_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pair_rows, "AT_ONCE", 1)
+    common = ["--data", "pairs-demo", "--limit", 2, "--device", "cpu"]
+    words = ["evaluate", "average", "copy-a", *common, "--out", tmp_path / "parts", "--stop-after", "0.000001s"]
+    code, stdout, stderr = run(capsys, *words)
+    assert (code, stdout) == (75, "")
+    assert "the time is over, and 2 methods are not scored; the same command goes on:" in stderr
+    assert "1 of 2 done" in stderr and "copy-a: not begun" in stderr and "Traceback" not in stderr
+    codes = [code]
+    while code == 75:
+        code, stdout, _ = run(capsys, *words)
+        codes.append(code)
+        assert len(codes) < 9
+    assert codes[-1] == 0 and len(codes) == 4  # two calls for each method, of which the last begins nothing
+    code, whole, _ = run(capsys, "evaluate", "average", "copy-a", *common, "--out", tmp_path / "whole")
+    assert code == 0
+    for one, other in zip(stdout.splitlines(), whole.splitlines(), strict=True):
+        assert Path(one, "per_image.npz").name == Path(other, "per_image.npz").name
+        scores = [json.loads(Path(folder, "result.json").read_text())["scores"] for folder in (one, other)]
+        assert scores[0] == scores[1]
+    code, _, stderr = run(capsys, "evaluate", "average", *common, "--stop-after", "soon")
+    assert code == 2 and "Time 'soon' is not understood" in stderr
 
 
 def test_a_preset_is_the_row_of_a_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fusionbench.core import environment
-from fusionbench.core.environment import anonymous_command, describe_code, describe_environment
+from fusionbench.core.environment import anonymous_command, describe_code, describe_environment, source_digest
 from fusionbench.core.io import file_sha256
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
@@ -109,3 +109,28 @@ def test_commands_are_bounded() -> None:
     found = anonymous_command(["fusionbench", *["a"] * 500])
     assert len(found) == 201 and found[-1] == "and 301 more"
     assert anonymous_command([]) == []
+
+
+def test_the_digest_of_sources_is_over_their_names_and_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = [source_digest(tmp_path)]
+
+    def write(name: str, text: str = "x = 1") -> str | None:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return source_digest(tmp_path)
+
+    digests += [write("a.py"), write("a.py", "x = 2"), write("below/a.py")]
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    digests.append(source_digest(tmp_path))
+    assert len(set(digests)) == len(digests)
+    for name in ("notes.txt", ".venv/a.py", "site-packages/a.py", "__pycache__/a.py"):
+        assert write(name) == digests[-1], name
+    monkeypatch.setattr(environment, "MAX_SOURCES", 1)
+    assert source_digest(tmp_path) is None
+    monkeypatch.setattr(environment, "MAX_SOURCES", 2)
+    assert source_digest(tmp_path) == digests[-1]
+    (tmp_path / "c.py").symlink_to(tmp_path / "nothing")
+    monkeypatch.setattr(environment, "MAX_SOURCES", 9)
+    assert source_digest(tmp_path) is None  # one that cannot be read

@@ -11,7 +11,9 @@ from fusionbench.core.time_limit import (
     UnfinishedError,
     check_time,
     limit_now,
+    note_progress,
     parse_duration,
+    stop_before,
     time_is_up,
     time_limit,
 )
@@ -49,3 +51,18 @@ def test_nothing_is_begun_when_it_is_over() -> None:
     with time_limit(time.time() - 1), pytest.raises(UnfinishedError, match="the row fcn: not begun") as caught:
         check_time("the row fcn")
     assert caught.value.exit_code == 75
+
+
+def test_a_call_without_time_does_the_least_that_it_can() -> None:
+    stop_before("a row")  # without a limit
+    with time_limit(time.time() - 1):
+        stop_before("the first row")
+        with time_limit(None):  # that of a row
+            note_progress()
+        with pytest.raises(UnfinishedError, match="the second row: not begun"):
+            stop_before("the second row")
+    with time_limit(time.time() - 1):
+        stop_before("the first row of the next call")
+    with time_limit(time.time() + 3600):
+        note_progress()
+        stop_before("a row in time")

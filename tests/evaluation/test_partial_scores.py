@@ -1,13 +1,25 @@
-"""Chunks of scores that outlive a stop: found again by what they were measured with, and never trusted when damaged."""
+"""Scores that outlive a stop: found again by what they were measured with, and never trusted when damaged."""
 
 from __future__ import annotations
 
+import importlib
+import shutil
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fusionbench.core import environment
+from fusionbench.core.time_limit import UnfinishedError, time_limit
+from fusionbench.evaluation import evaluate as evaluating
+from fusionbench.evaluation import pair_rows, partial_scores
+from fusionbench.evaluation.pair_sets import open_pairs
+from fusionbench.evaluation.pair_sheet import pair_spec
+from fusionbench.evaluation.pairs import evaluate_pairs
 from fusionbench.evaluation.partial_scores import FOLDER, PartialScores
+from fusionbench.results.schema import load_per_image
 
 IDS = np.arange(3)
 COLUMNS = {"nll": np.array([1.0, np.nan, 0.1]), "#nll of 2": np.array([3.0, 2.0, 1.0])}
@@ -51,3 +63,89 @@ def test_nothing_is_left_and_nothing_is_kept_without_a_folder(tmp_path: Path) ->
     nowhere.add("0", IDS, COLUMNS, seconds=1.0)
     nowhere.remove()
     assert nowhere.find("0", IDS) is None
+
+
+def test_what_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).write_text("no folder")
+    kept = PartialScores(tmp_path, 1)
+    kept.add("0", IDS, COLUMNS, seconds=1.0)
+    assert kept.find("0", IDS) is None
+
+
+OWN = """
+from helper import WEIGHT
+from fusionbench.models.classical.pyramids import PairRow
+
+class Mine(PairRow):
+    title = "mine"
+
+    def combine(self, a, b):
+        return a * WEIGHT + b * (1 - WEIGHT)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a model of the user's own, whose number stands in a module beside it."""
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    monkeypatch.setattr(pair_rows, "AT_ONCE", 1)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "own.py").write_text(OWN)
+    (tmp_path / "code" / "helper.py").write_text("WEIGHT = 0.25")
+    return tmp_path / "code"
+
+
+def scored(own: Path, out: Path, *, late: bool) -> dict[str, np.ndarray]:
+    """Columns of the class in ``own.py`` on three pairs; after one pair the time is over where it is ``late``."""
+    for name in ("own", "helper"):
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+    shutil.rmtree(own / "__pycache__", ignore_errors=True)
+    pairs = open_pairs("pairs-demo", "all", None)
+    model = importlib.import_module("own").Mine(pair_spec(pairs))
+    with time_limit(time.time() - 1 if late else None):
+        result = evaluate_pairs(model, pairs, out=out, device="cpu")
+    return load_per_image(result.folder(out))
+
+
+def test_code_that_changed_after_the_stop_is_not_mixed_with_what_it_was(own: Path, tmp_path: Path) -> None:
+    for number in (1, 2):  # three pairs: one in each of these calls
+        with pytest.raises(UnfinishedError, match=f"{number} of 3 done"):
+            scored(own, tmp_path / "out", late=True)
+    (own / "helper.py").write_text("WEIGHT = 0.75")
+    with pytest.raises(UnfinishedError, match="1 of 3 done"):
+        scored(own, tmp_path / "out", late=True)
+    found = scored(own, tmp_path / "out", late=False)
+    clean = scored(own, tmp_path / "clean", late=False)
+    np.testing.assert_array_equal(found["mi"], clean["mi"])
+    (own / "helper.py").write_text("WEIGHT = 0.25")
+    assert (scored(own, tmp_path / "before", late=False)["mi"] != clean["mi"]).all()
+    assert not [*tmp_path.rglob(FOLDER)]
+
+
+def test_too_much_code_is_not_known_and_nothing_is_kept(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "MAX_SOURCES", 1)
+    for _ in range(2):
+        with pytest.raises(UnfinishedError, match="1 of 3 done"):
+            scored(own, tmp_path / "out", late=True)
+    assert not [*tmp_path.rglob(FOLDER)]
+
+
+def test_a_function_may_be_another_at_every_call_and_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_rows, "AT_ONCE", 1)
+    for _ in range(2):
+        with pytest.raises(UnfinishedError, match="1 of 3 done"), time_limit(time.time() - 1):
+            evaluating.evaluate(lambda a, b: a, "pairs-demo", out=tmp_path, device="cpu", title="it")
+    assert not [*tmp_path.rglob(FOLDER)]
+
+
+def test_partial_scores_are_those_of_the_result_that_is_made(tmp_path: Path) -> None:
+    mine = PartialScores(tmp_path, 1)
+    with partial_scores.keep_partial(mine):
+        assert partial_scores.partial_scores() is mine
+        assert mine.training("head") is not None
+    assert partial_scores.partial_scores().training("head") is None

@@ -116,7 +116,7 @@ def test_rows_that_learn_are_trained_and_scored_and_go_on(
     sheet = out / "pairs/sheet.png"
     drawn = sheet.stat().st_mtime_ns
 
-    monkeypatch.setattr("fusionbench.evaluation.pairs._score", None)  # nothing is scored again,
+    monkeypatch.setattr("fusionbench.evaluation.pairs.score_rows", None)  # nothing is scored again,
     monkeypatch.setattr("fusionbench.training.loop._Loop", None)  # and nothing is trained again
     again = run_suite(suite, sheets=True, jobs=1, **where)
     assert [result.id for result in again] == [result.id for result in results]
