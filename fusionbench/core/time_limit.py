@@ -30,6 +30,19 @@ class UnfinishedError(FusionbenchError):
     exit_code = 75
 
 
+def how_far(name: str, text: str) -> str:
+    """A line of a list of what is unfinished: what an error says about ``name``, without what all of them say.
+
+    Example:
+        >>> from fusionbench.core.time_limit import how_far
+        >>> how_far("fcn", "fcn: not begun, the time is over; the same command goes on")
+        'fcn: not begun'
+    """
+    for tail in ("; the same command goes on", ", the time is over"):
+        text = text.removesuffix(tail)
+    return f"{name}: {text.removeprefix(f'{name}: ')}"
+
+
 def parse_duration(text: str) -> float:
     """Seconds of ``90s``, ``9m`` or ``1.5h``.
 

@@ -10,7 +10,7 @@ from typing import Any
 from fusionbench.core.cluster import run_on_cluster
 from fusionbench.core.errors import CannotMeasure, UsageError
 from fusionbench.core.progress import progress
-from fusionbench.core.time_limit import UnfinishedError, check_time, limit_now, time_limit
+from fusionbench.core.time_limit import UnfinishedError, check_time, how_far, limit_now, time_limit
 from fusionbench.evaluation.cluster_rows import seen_here
 from fusionbench.evaluation.jobs import describe_error
 from fusionbench.evaluation.protocols import PROTOCOLS
@@ -42,7 +42,7 @@ class RunsUnfinishedError(UnfinishedError):
         count = len(unfinished)
         are = f"{what}s are" if count > 1 else f"{what} is"
         super().__init__(f"the time is over, and {count} {are} not scored; the same command goes on:")
-        self.details = [f"{run}: {text}" for run, text in unfinished.items()]
+        self.details = [how_far(str(run), text) for run, text in unfinished.items()]
         self.results = list(results)
 
 

@@ -20,7 +20,7 @@ from fusionbench.core.crashes import is_out_of_memory, note_crash, signal_name
 from fusionbench.core.errors import CannotMeasure, FusionbenchError
 from fusionbench.core.interrupts import check_interrupt
 from fusionbench.core.progress import say
-from fusionbench.core.time_limit import UnfinishedError, check_time, limit_now, time_is_up, time_limit
+from fusionbench.core.time_limit import UnfinishedError, check_time, how_far, limit_now, time_is_up, time_limit
 from fusionbench.core.worker_process import WorkerFault
 from fusionbench.core.workers import Again, Death, TaskOutcome, run_in_workers
 from fusionbench.evaluation.row_progress import follow_logs
@@ -51,7 +51,7 @@ class RowsUnfinishedError(UnfinishedError):
             f"{suite}: the time is over, and {count} row{'s are' if count > 1 else ' is'} not finished; "
             "the same command goes on:"
         )
-        self.details = [f"{key}, seed {seed}: {text}" for (key, seed), text in unfinished.items()]
+        self.details = [how_far(f"{key}, seed {seed}", text) for (key, seed), text in unfinished.items()]
         self.unfinished, self.results = unfinished, list(results)
 
 
