@@ -1,13 +1,15 @@
 """Score every shipped row of registered pairs that needs no training here, and the networks whose weights are at hand.
 
     python benchmarks/score_rows.py DATA [--only ivif-tno,mif-mri-ct] [--models cbf,jsr-sd] [--out benchmarks/results]
+    python benchmarks/score_rows.py DATA --only ivif-tno-robust --models none --networks mfeif --scratch build/rows
 
 DATA has the sources (``tno``, ``vifb``, ``roadscene``, ``msrs``, ``harvard``) and the weights that authors published
 (``weights/NETWORK/FILE``), which are imported as ``fusionbench weights import`` does and scored in both forms on the
 infrared and visible suites. Rows of the suites that learn are left out; the suites of degraded pairs, hours on a core,
 are scored where ``--only`` names them. A row replaces those of the same name and protocol that lie there with other
 parameters or of an older version of its model; values only, no images. What stands there already in the present
-version is made again, so that every result says which code, packages and processor it is from.
+version is made again, so that every result says which code, packages and processor it is from. With ``--scratch`` a row
+that was stopped goes on there.
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ def replace(made: list[Result], scratch: Path, out: Path) -> None:
             if known.model.version != model.version or (same_weights and known.protocol == result.identity.protocol):
                 shutil.rmtree(other.parent)
         shutil.copytree(result.folder(scratch), result.folder(out), dirs_exist_ok=True)
+        shutil.rmtree(result.folder(scratch))  # the next call makes it again
         print(result.folder(out), flush=True)
 
 
@@ -102,13 +105,18 @@ def main() -> int:
     parser.add_argument("--models", default="", help="labels of rows, separated by commas; all that learn nothing")
     parser.add_argument("--networks", default=",".join(WEIGHTS), help="networks with weights in DATA/weights")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--scratch", type=Path, help="folder of what is not finished; kept")
     given = parser.parse_args()
+    networks = [name for name in given.networks.split(",") if name not in ("", "none")]
+    for names, known in ((given.only.split(","), SUITES), (networks, WEIGHTS)):
+        if wrong := [name for name in names if name not in known]:
+            parser.error(f"{wrong[0]} is none of {', '.join(known)}")
     keep_freed_memory()  # as the command line does
     chosen = {label for label in given.models.split(",") if label}
     failed = 0
     with tempfile.TemporaryDirectory() as place:
-        scratch, runs = Path(place) / "results", {}
-        for network in [name for name in given.networks.split(",") if name]:
+        scratch, runs = given.scratch or Path(place) / "results", {}
+        for network in networks:
             files = [given.data / "weights" / file for file in WEIGHTS[network]]
             if all(file.is_file() for file in files):
                 runs[network] = import_published_weights(ImportRequest(network, files, Path(place) / network)).folder
@@ -122,7 +130,8 @@ def main() -> int:
                     say(f"warning: {name}: {label}: {error}")
                     failed += 1
             if name.startswith("ivif") or name == "msrs-probe":
-                replace(list(score_networks(name, source, runs, scratch)), scratch, given.out)
+                for result in score_networks(name, source, runs, scratch):
+                    replace([result], scratch, given.out)
     return int(failed > 0)
 
 
