@@ -77,9 +77,23 @@ def describe_code(file: str | Path) -> dict[str, Any] | None:
     return found
 
 
+def folder_of_own_code(file: str | Path) -> Path | None:
+    """The folder of a file of code that somebody may edit: None for one of fusionbench's, or of an installed package.
+
+    Example:
+        >>> from fusionbench.core.environment import folder_of_own_code
+        >>> import numpy
+        >>> folder_of_own_code(numpy.__file__) is None, folder_of_own_code("/home/me/net.py").name
+        (True, 'me')
+    """
+    path = Path(file).resolve()
+    fusionbench = Path(__file__).resolve().parents[1]
+    return None if fusionbench in path.parents or _INSTALLED & set(path.parts) else path.parent
+
+
 def source_digest(folder: str | Path) -> str | None:
     """Hex sha256 over names and contents of the Python files below a folder, hidden and installed ones left out; None
-    where there are more than :data:`MAX_SOURCES`, or one cannot be read.
+    where there are more than :data:`MAX_SOURCES`, or ten times as many files in all, or one cannot be read.
 
     Example:
         >>> import tempfile
@@ -91,14 +105,15 @@ def source_digest(folder: str | Path) -> str | None:
         ...     before == source_digest(folder), source_digest(folder) == source_digest(folder)
         (False, True)
     """
-    total, count, top = hashlib.sha256(), 0, os.fspath(folder)
+    total, count, seen, top = hashlib.sha256(), 0, 0, os.fspath(folder)
     try:
         for place, folders, files in os.walk(top):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _INSTALLED)
-            for name in sorted(name for name in files if name.endswith(".py")):
-                count += 1
-                if count > MAX_SOURCES:
-                    return None
+            sources = sorted(name for name in files if name.endswith(".py"))
+            count, seen = count + len(sources), seen + len(files) + len(folders)
+            if count > MAX_SOURCES or seen > 10 * MAX_SOURCES:
+                return None
+            for name in sources:
                 path = os.path.join(place, name)
                 total.update(f"{os.path.relpath(path, top)!a} {file_sha256(Path(path))}\n".encode())
     except OSError:

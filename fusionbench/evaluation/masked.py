@@ -171,7 +171,7 @@ def evaluate_masked(
     if (found := saved_result(result, out, force)) is not None:
         return found
     compiled = compile and compile_blocks(subject.model, runtime.device)
-    how = {"precision": runtime.precision, "processes": runtime.world_size, "compiled": compiled}
+    how: dict[str, Any] = {"precision": runtime.precision, "processes": runtime.world_size, "compiled": compiled}
     partial = PartialScores.of([result], out, subject, host=describe_host(runtime.device), **how)
     table, seconds = _measure(subject, dataset, split, images.ids, protocol, runtime, batch, partial)
     views = dataset.spec.views

@@ -17,18 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionbench.core.environment import source_digest
+from fusionbench.core.environment import describe_environment, folder_of_own_code, source_digest
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import digest, read_bounded, write_bytes
+from fusionbench.core.plugin_files import plugin_files
 from fusionbench.evaluation.kept_rows import KeptRows
+from fusionbench.evaluation.subject import file_of_class
 
 if TYPE_CHECKING:
+    from fusionbench.evaluation.protocols.base import BaseProtocol
     from fusionbench.evaluation.subject import EvaluatedModel
     from fusionbench.evaluation.watch_cost import CostWatch
     from fusionbench.results.schema import Result
 
 FOLDER = "unfinished"
 _MAX_BYTES = 64 << 20
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class PartialScores:
@@ -56,6 +60,7 @@ class PartialScores:
 
     def __init__(self, folder: str | Path | None, key: Any) -> None:
         self.folder = None if folder is None else Path(folder) / FOLDER
+        self.others: list[Path] = []  # of results that are made together with this one
         self.key = digest(key)[:16]
 
     @classmethod
@@ -64,33 +69,37 @@ class PartialScores:
         results: Sequence[Result],
         out: str | Path | None,
         subject: EvaluatedModel | None = None,
+        *,
+        protocol: BaseProtocol | None = None,
         **measured_with: Any,
     ) -> PartialScores:
         """What is kept for results that are made together, in the folder of the first one.
 
-        Nothing of a model whose code nobody can tell from another: a function, a class of a notebook, a file among too
+        Nothing where nobody can tell the code from what it was: a function, a class of a notebook, a file among too
         many others.
 
         Args:
             subject: the model that is run.
+            protocol: under which.
             measured_with: what a score may depend on besides; JSON.
         """
-        from fusionbench.core.environment import describe_environment
-
-        environment = describe_environment()
-        key = {"ids": [result.id for result in results], "environment": environment, **measured_with}
-        code = environment["code"]
-        places = {"fusionbench": Path(__file__).parents[1]} if code is not None and code["dirty"] is not False else {}
-        if subject is not None:
-            if not getattr(subject.model, "identified", True) or not subject.in_a_file:
-                return cls(None, None)
-            key["model_code"] = subject.code
-            if subject.code_folder is not None:
-                places["model"] = subject.code_folder
-        digests = {name: source_digest(place) for name, place in places.items()}
-        if out is None or None in digests.values():
+        if out is None or (subject is not None and not getattr(subject.model, "identified", True)):
             return cls(None, None)
-        return cls(results[0].folder(out), key | {"sources": digests})
+        files = [file_of_class(type(one)) for one in (subject and subject.model, protocol) if one is not None]
+        folders = {None if file is None else folder_of_own_code(file) for file in files}
+        folders |= {folder_of_own_code(plugin.path) for plugin in plugin_files()}
+        environment = describe_environment()
+        if (environment["code"] or {"dirty": None})["dirty"] is not False:  # else the commit says it
+            folders.add(_PACKAGE)
+        digests = [source_digest(folder) for folder in sorted(folder for folder in folders if folder is not None)]
+        if None in files or None in digests:
+            return cls(None, None)
+        key: dict[str, Any] = {"ids": [result.id for result in results], "environment": environment, "sources": digests}
+        key["model_code"] = None if subject is None else subject.code
+        key |= measured_with
+        found = cls(results[0].folder(out), key)
+        found.others = [result.folder(out) / FOLDER for result in results[1:]]
+        return found
 
     def read(self, name: str) -> bytes | None:
         """What is kept under a name; None where there is nothing, or nothing that can be read."""
@@ -140,9 +149,9 @@ class PartialScores:
 
     def remove(self) -> None:
         """Remove what is kept, of earlier configurations too."""
-        if self.folder is not None:
+        for folder in () if self.folder is None else (self.folder, *self.others):
             with contextlib.suppress(OSError):
-                shutil.rmtree(self.folder)
+                shutil.rmtree(folder)
 
 
 _current: ContextVar[PartialScores | None] = ContextVar("_current", default=None)

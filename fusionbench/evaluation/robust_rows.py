@@ -91,7 +91,8 @@ def evaluate_row(
         return to_luma(fused, stretch=False)
 
     keep = out is not None and keeps_images(pairs, keep_images)
-    partial = PartialScores.of([result], out, subject, host=describe_host(runtime.device))
+    host = describe_host(runtime.device)
+    partial = PartialScores.of([result], out, subject, protocol=protocol, host=host)
     kept = partial.rows("pairs", pairs.stems, ScoredPair, watch)
     sheet = result.folder(out) / SHEET if keep and out is not None else None
     table = _score(result, pairs, options, fuse, torch.get_num_threads(), kept, sheet)

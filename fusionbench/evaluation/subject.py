@@ -83,20 +83,8 @@ class EvaluatedModel:
         return None if file is None else describe_code(file)
 
     @property
-    def code_folder(self) -> Path | None:
-        """The folder of that file; None where the class is fusionbench's own, or installed."""
-        code, file = self.code, self._file
-        installed = file is not None and {"site-packages", "dist-packages"} & set(Path(file).parts)
-        return None if code is None or file is None or installed else Path(file).resolve().parent
-
-    @property
-    def in_a_file(self) -> bool:
-        """Whether the code of the model's class lies in a file: that of a notebook may be another at every call."""
-        return self._file is not None
-
-    @property
     def _file(self) -> str | None:
-        return getattr(sys.modules.get(type(self.model).__module__), "__file__", None)
+        return file_of_class(type(self.model))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -109,6 +97,17 @@ class EvaluatedModel:
             "parameters": self.parameters,
             "train_hours": None if self.run is None else self.run.info.train_hours,
         }
+
+
+def file_of_class(kind: type) -> str | None:
+    """The file that defines a class; None for one of a notebook or an interactive session.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path(file_of_class(EvaluatedModel)).name, file_of_class(type("Mine", (), {"__module__": "nowhere"}))
+        ('subject.py', None)
+    """
+    return getattr(sys.modules.get(kind.__module__), "__file__", None)
 
 
 def loaded(model: Scorable, spec: ImageSpec, device: torch.device | str = "cpu") -> tuple[Model, Run | None]:

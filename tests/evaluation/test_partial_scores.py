@@ -7,11 +7,14 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fusionbench.core import environment
+from fusionbench.core.plugin_files import VARIABLE
 from fusionbench.core.time_limit import UnfinishedError, time_limit
 from fusionbench.evaluation import evaluate as evaluating
 from fusionbench.evaluation import pair_rows, partial_scores
@@ -131,6 +134,31 @@ def test_too_much_code_is_not_known_and_nothing_is_kept(
         with pytest.raises(UnfinishedError, match="1 of 3 done"):
             scored(own, tmp_path / "out", late=True)
     assert not [*tmp_path.rglob(FOLDER)]
+
+
+def test_protocols_and_plugins_of_ones_own_are_part_of_the_key(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result: Any = SimpleNamespace(id="a", folder=lambda out: Path(out, "a"))
+    (own / "rules.py").write_text("class Rules: ...")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "mine.py").write_text("def mine(fused): ...")
+    sys.modules.pop("rules", None)
+    protocol: Any = importlib.import_module("rules").Rules()
+
+    def key() -> str:
+        return PartialScores.of([result], tmp_path, protocol=protocol).key
+
+    keys = [PartialScores.of([result], tmp_path).key, key()]
+    (own / "helper.py").write_text("WEIGHT = 1")
+    keys.append(key())
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "metrics" / "mine.py"))
+    keys.append(key())
+    (tmp_path / "metrics" / "mine.py").write_text("def mine(fused): return 1")
+    keys.append(key())
+    assert len(set(keys)) == 5 and key() == keys[-1]
+    notebook: Any = type("Rules", (), {"__module__": "a notebook"})()
+    assert PartialScores.of([result], tmp_path, protocol=notebook).folder is None
 
 
 def test_a_function_may_be_another_at_every_call_and_is_not_kept(

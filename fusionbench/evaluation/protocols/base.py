@@ -233,7 +233,9 @@ class BaseProtocol(ABC):
         if (found := saved_result(result, out, force)) is not None:
             return found
         begun = time.monotonic()
-        partial = PartialScores.of([result], out, subject, host=describe_host(runtime.device))
+        place = out if runtime.world_size == 1 else None  # rows of several processes would be no longer in order
+        host = describe_host(runtime.device)
+        partial = PartialScores.of([result], place, subject, protocol=self, host=host)
         with keep_partial(partial):
             result.scores, table = self.measure(subject.model, data, options)
         seconds = time.monotonic() - begun
