@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 SECONDS = 10.0  # of work that a killed process may lose
-MOST = 32  # rows of a file: those with images stay small enough to be read at once
+MOST = 32  # rows of a file
+MAX_BYTES = 64 << 20  # of a file
 
 
 class _Stretch(msgspec.Struct, Generic[Row]):
@@ -68,12 +69,12 @@ class KeptRows(Generic[Row]):
         self.partial, self.what, self.names, self.watch = partial, what, list(names), watch
         self.rows: list[Row] = []
         decoder = msgspec.msgpack.Decoder(_Stretch[kind], dec_hook=_image)
-        while len(self.rows) < len(self.names) and (run := self._read(decoder)) is not None:
-            self.rows += run.rows
+        while len(self.rows) < len(self.names) and (kept := self._read(decoder)) is not None:
+            self.rows += kept.rows
             if watch is not None:
-                watch.seconds += run.seconds
-                watch.peaks += run.peaks
-                watch.largest = max(watch.largest, run.largest)
+                watch.seconds += kept.seconds
+                watch.peaks += kept.peaks
+                watch.largest = max(watch.largest, kept.largest)
         self._start_here(len(self.rows))
         self._begun = False
 
@@ -89,11 +90,11 @@ class KeptRows(Generic[Row]):
         if content is None:
             return None
         try:
-            run = decoder.decode(content)
+            found = decoder.decode(content)
         except (msgspec.DecodeError, DataError, UnicodeDecodeError, RecursionError):
             return None
-        alike = run.names == self.names[begin : begin + len(run.names)]
-        return run if run.rows and len(run.rows) == len(run.names) and alike else None
+        alike = found.names == self.names[begin : begin + len(found.names)]
+        return found if found.rows and len(found.rows) == len(found.names) and alike else None
 
     def forget(self) -> None:
         """Begin again from the first item: what belongs to the rows is no longer there."""
@@ -112,16 +113,24 @@ class KeptRows(Generic[Row]):
 
     def write(self) -> None:
         """Write what is not on disk yet."""
-        watch = self.watch
-        seconds, peaks = ([], []) if watch is None else (watch.seconds, watch.peaks)
-        took, held = seconds[self._measured[0] :], peaks[self._measured[1] :]
         for begin in range(self._kept, len(self.rows), MOST):
-            end = min(begin + MOST, len(self.rows))
-            largest = 0 if watch is None else watch.largest
-            run = _Stretch(self.names[begin:end], self.rows[begin:end], took, held, largest)
-            self.partial.write(f"{self.what}-{begin}", msgspec.msgpack.encode(run, enc_hook=_png))
-            took, held = [], []  # the first file of several has it all
+            self._write(begin, min(begin + MOST, len(self.rows)))
         self._start_here(len(self.rows))
+
+    def _write(self, begin: int, end: int) -> None:
+        """Write rows into a file, or into several where one could not be read again at once."""
+        first = begin == self._kept  # of several files the first one has what was measured
+        took, held = ([], []) if self.watch is None or not first else (self.watch.seconds, self.watch.peaks)
+        seconds, peaks = took[self._measured[0] :], held[self._measured[1] :]
+        largest = 0 if self.watch is None else self.watch.largest
+        stretch = _Stretch(self.names[begin:end], self.rows[begin:end], seconds, peaks, largest)
+        content = msgspec.msgpack.encode(stretch, enc_hook=_png)
+        if len(content) > MAX_BYTES and end - begin > 1:
+            middle = (begin + end) // 2
+            self._write(begin, middle)
+            self._write(middle, end)
+        else:
+            self.partial.write(f"{self.what}-{begin}", content)
 
     def stop_in_time(self, label: str) -> None:
         """Stop before the next item where the time is over; every call does some, however little time it has.

@@ -21,7 +21,7 @@ from fusionbench.core.environment import describe_environment, folder_of_own_cod
 from fusionbench.core.errors import DataError
 from fusionbench.core.io import digest, read_bounded, write_bytes
 from fusionbench.core.plugin_files import plugin_files
-from fusionbench.evaluation.kept_rows import KeptRows
+from fusionbench.evaluation.kept_rows import MAX_BYTES, KeptRows
 from fusionbench.evaluation.subject import file_of_class
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from fusionbench.results.schema import Result
 
 FOLDER = "unfinished"
-_MAX_BYTES = 64 << 20
 _PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = bool({"site-packages", "dist-packages"} & set(_PACKAGE.parts))
 
 
 class PartialScores:
@@ -89,8 +89,8 @@ class PartialScores:
         folders = {None if file is None else folder_of_own_code(file) for file in files}
         folders |= {folder_of_own_code(plugin.path) for plugin in plugin_files()}
         environment = describe_environment()
-        if (environment["code"] or {"dirty": None})["dirty"] is not False:  # else the commit says it
-            folders.add(_PACKAGE)
+        if (environment["code"] or {"dirty": None})["dirty"] is not False:  # else the commit says it, or the version
+            folders.add(None if _INSTALLED else _PACKAGE)
         digests = [source_digest(folder) for folder in sorted(folder for folder in folders if folder is not None)]
         if None in files or None in digests:
             return cls(None, None)
@@ -106,13 +106,13 @@ class PartialScores:
         if self.folder is None or not (path := self.folder / f"{self.key}-{name}").is_file():
             return None
         try:
-            return read_bounded(path, _MAX_BYTES, "unfinished scores")
+            return read_bounded(path, MAX_BYTES, "unfinished scores")
         except DataError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
         """Keep something under a name. Where it cannot be written, or not be read again, the work goes on without."""
-        if self.folder is not None and len(content) <= _MAX_BYTES:
+        if self.folder is not None and len(content) <= MAX_BYTES:
             with contextlib.suppress(DataError, OSError):
                 write_bytes(self.folder / f"{self.key}-{name}", content)
 

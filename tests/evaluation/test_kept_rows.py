@@ -115,6 +115,20 @@ def test_files_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len([*(tmp_path / FOLDER).iterdir()]) == 3 and len(rows(tmp_path).rows) == 5
 
 
+def test_what_is_too_large_for_a_file_lies_in_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(kept_rows, "MAX_BYTES", 1200)
+    watch = CostWatch(torch.device("cpu"))
+    made = rows(tmp_path, kind=np.ndarray, watch=watch)
+    watch.seconds = [1.0] * 5
+    made.add([rng.integers(0, 256, (20, 20), np.uint8) for _ in NAMES])  # some 450 bytes each
+    made.write()
+    again = CostWatch(torch.device("cpu"))
+    found = rows(tmp_path, kind=np.ndarray, watch=again).rows
+    assert len([*(tmp_path / FOLDER).iterdir()]) == 3 and again.seconds == [1.0] * 5
+    assert all(np.array_equal(one, other) for one, other in zip(found, made.rows, strict=True))
+
+
 def test_little_work_leaves_nothing_on_disk_and_much_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
