@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -41,6 +42,13 @@ class _Stretch(msgspec.Struct, Generic[Row]):
     largest: int
 
 
+@dataclass
+class _NoWatch:
+    seconds: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
+    largest: int = 0
+
+
 class KeptRows(Generic[Row]):
     """Rows of ``names`` in their order. ``rows`` has those that an earlier call finished, then those of this one.
 
@@ -66,22 +74,22 @@ class KeptRows(Generic[Row]):
     def __init__(
         self, partial: PartialScores, what: str, names: Sequence[str], kind: Any, watch: CostWatch | None = None
     ) -> None:
-        self.partial, self.what, self.names, self.watch = partial, what, list(names), watch
+        self.partial, self.what, self.names = partial, what, list(names)
+        self.watch = _NoWatch() if watch is None else watch
         self.rows: list[Row] = []
         decoder = msgspec.msgpack.Decoder(_Stretch[kind], dec_hook=_image)
         while len(self.rows) < len(self.names) and (kept := self._read(decoder)) is not None:
             self.rows += kept.rows
-            if watch is not None:
-                watch.seconds += kept.seconds
-                watch.peaks += kept.peaks
-                watch.largest = max(watch.largest, kept.largest)
+            self.watch.seconds += kept.seconds
+            self.watch.peaks += kept.peaks
+            self.watch.largest = max(self.watch.largest, kept.largest)
         self._start_here(len(self.rows))
         self._begun = False
 
     def _start_here(self, count: int) -> None:
         """Everything so far is on disk."""
         self._kept, self._since = count, time.monotonic()
-        self._measured = (0, 0) if self.watch is None else (len(self.watch.seconds), len(self.watch.peaks))
+        self._measured = len(self.watch.seconds), len(self.watch.peaks)
 
     def _read(self, decoder: msgspec.msgpack.Decoder[_Stretch[Row]]) -> _Stretch[Row] | None:
         """The rows that follow; None where there are none, or a damaged file: those items are done again."""
@@ -99,8 +107,7 @@ class KeptRows(Generic[Row]):
     def forget(self) -> None:
         """Begin again from the first item: what belongs to the rows is no longer there."""
         self.rows = []
-        if self.watch is not None:
-            self.watch.seconds, self.watch.peaks, self.watch.largest = [], [], 0
+        self.watch.seconds, self.watch.peaks, self.watch.largest = [], [], 0
         self._start_here(0)
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -119,11 +126,10 @@ class KeptRows(Generic[Row]):
 
     def _write(self, begin: int, end: int) -> None:
         """Write rows into a file, or into several where one could not be read again at once."""
-        first = begin == self._kept  # of several files the first one has what was measured
-        took, held = ([], []) if self.watch is None or not first else (self.watch.seconds, self.watch.peaks)
-        seconds, peaks = took[self._measured[0] :], held[self._measured[1] :]
-        largest = 0 if self.watch is None else self.watch.largest
-        stretch = _Stretch(self.names[begin:end], self.rows[begin:end], seconds, peaks, largest)
+        stretch = _Stretch(self.names[begin:end], self.rows[begin:end], [], [], self.watch.largest)
+        if begin == self._kept:  # of several files the first one has what was measured
+            stretch.seconds = self.watch.seconds[self._measured[0] :]
+            stretch.peaks = self.watch.peaks[self._measured[1] :]
         content = msgspec.msgpack.encode(stretch, enc_hook=_png)
         if len(content) > MAX_BYTES and end - begin > 1:
             middle = (begin + end) // 2

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fusionbench.core.time_limit import UnfinishedError, time_limit
-from fusionbench.evaluation import kept_rows
+from fusionbench.evaluation import kept_rows, partial_scores
 from fusionbench.evaluation.kept_rows import KeptRows
 from fusionbench.evaluation.pair_scores import ScoredImage
 from fusionbench.evaluation.partial_scores import FOLDER, PartialScores
@@ -87,6 +87,7 @@ def _forged(**change: Any) -> bytes:
         _forged()[:-3],
         _forged(rows=[]),
         _forged(rows=[{"sd": 1.0}] * 2),  # more rows than names
+        _forged(names=NAMES[:2]),  # fewer
         _forged(rows=[{"sd": "1.0"}]),
         _forged(names=[], rows=[]),
         _forged(names=["p1"]),
@@ -125,7 +126,8 @@ def test_what_is_too_large_for_a_file_lies_in_several(tmp_path: Path, monkeypatc
     made.write()
     again = CostWatch(torch.device("cpu"))
     found = rows(tmp_path, kind=np.ndarray, watch=again).rows
-    assert len([*(tmp_path / FOLDER).iterdir()]) == 3 and again.seconds == [1.0] * 5
+    assert sorted(path.name[-1] for path in (tmp_path / FOLDER).iterdir()) == ["0", "2", "3"]
+    assert again.seconds == [1.0] * 5
     assert all(np.array_equal(one, other) for one, other in zip(found, made.rows, strict=True))
 
 
@@ -140,16 +142,48 @@ def test_little_work_leaves_nothing_on_disk_and_much_is_written(
     assert len(rows(tmp_path).rows) == 2
 
 
+def test_a_row_that_is_too_large_is_done_again_with_those_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_rows, "MAX_BYTES", 1200)
+    monkeypatch.setattr(partial_scores, "MAX_BYTES", 1200)
+    rng = np.random.default_rng(0)
+    made = rows(tmp_path, kind=np.ndarray)
+    made.add([rng.integers(0, 256, (side, side), np.uint8) for side in (20, 60, 20)])
+    made.write()
+    assert len(rows(tmp_path, kind=np.ndarray).rows) == 1
+
+
+def test_rows_are_written_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50_000.0]
+    monkeypatch.setattr(kept_rows.time, "monotonic", lambda: now[0])
+    made = rows(tmp_path)
+    for seconds, written in ((9.0, 0), (9.5, 0), (10.0, 3), (19.9, 3), (20.0, 5)):
+        now[0] = 50_000.0 + seconds
+        made.add([{"sd": 1.0}])
+        assert len(rows(tmp_path).rows) == written, seconds
+
+
+def test_what_is_forgotten_is_written_anew(tmp_path: Path) -> None:
+    kept(tmp_path)
+    made = rows(tmp_path)
+    made.forget()
+    made.add([{"sd": 7.0}])
+    made.write()
+    assert rows(tmp_path).rows[0] == {"sd": 7.0}
+
+
 def test_the_cost_of_what_was_kept_counts(tmp_path: Path) -> None:
     watch = CostWatch(torch.device("cpu"))
     made = rows(tmp_path, watch=watch)
     for number in range(2):
-        watch.seconds, watch.peaks, watch.largest = [*watch.seconds, number + 1.0], [*watch.peaks, 7.0 * number], 64
+        watch.seconds, watch.largest = [*watch.seconds, number + 1.0, 0.5], 64
+        watch.peaks = [*watch.peaks, 7.0 * number]  # fewer: the others were not measured
         made.add([{"sd": 1.0}])
         made.write()
     again = CostWatch(torch.device("cpu"))
     rows(tmp_path, watch=again)
-    assert (again.seconds, again.peaks, again.largest) == ([1.0, 2.0], [0.0, 7.0], 64)
+    assert (again.seconds, again.peaks, again.largest) == ([1.0, 0.5, 2.0, 0.5], [0.0, 7.0], 64)
     found = rows(tmp_path, watch=again)
     found.forget()
     assert (found.rows, again.seconds, again.peaks, again.largest) == ([], [], [], 0)
