@@ -39,7 +39,8 @@ class _Silent:
 class _Lines:
     def __init__(self, title: str, total: float | None, unit: str, done: float) -> None:
         self.title, self.total, self.unit, self.done = title, total, unit, done
-        self.last = time.monotonic()
+        self.last = self.begun = time.monotonic()
+        self.before = done  # by an earlier call
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.done += amount
@@ -47,7 +48,16 @@ class _Lines:
         if now - self.last >= _LOG_EVERY or (self.done == self.total and not _BRIEF):
             self.last = now
             of = f"/{self.total:g}" if self.total else ""
-            say(f"{self.title}: {self.done:g}{of} {self.unit}" + (f", {note}" if note else ""))
+            left = self._left(now - self.begun)
+            say(f"{self.title}: {self.done:g}{of} {self.unit}" + (f", {note}" if note else "") + left)
+
+    def _left(self, seconds: float) -> str:
+        """How long the rest will take at the pace of this call, where that is minutes."""
+        done = self.done - self.before
+        minutes = seconds / 60 * (self.total - self.done) / done if self.total and done > 0 else 0.0
+        if minutes < 1:
+            return ""
+        return f", about {minutes:.0f} min left" if minutes < 100 else f", about {minutes / 60:.0f} h left"
 
     def set_total(self, total: float) -> None:
         self.total = total

@@ -88,8 +88,7 @@ def train_detector(
         )
         network.train()
         kept = KeptTraining(f"detector-{seed}", network, optimizer, schedule, rng, steps=steps, device=device)
-        with progress("train a detector", steps, "steps") as bar:
-            bar.advance(kept.step)
+        with progress("train a detector", steps, "steps", kept.step) as bar:
             for step in range(kept.step, steps):
                 kept.stop_in_time(f"detector {seed}")
                 chosen = [_sample(image, boxes, int(place), rng) for place in rng.integers(0, len(boxes), batch)]

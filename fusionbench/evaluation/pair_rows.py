@@ -53,8 +53,7 @@ def score_rows(
         for index in sorted(left & set(range(len(kept.rows)))):
             save_source(pairs, keep, index, pairs.pair(index))
     pool, count = Parallel(n_jobs=jobs, prefer="threads"), len(results)
-    with progress(f"score {results[0].title}", len(pairs), "pairs") as bar:
-        bar.advance(len(kept.rows))
+    with progress(f"score {results[0].title}", len(pairs), "pairs", len(kept.rows)) as bar:
         while (begin := len(kept.rows)) < len(pairs):
             kept.stop_in_time(f"{results[0].title} on {pairs.name}")
             work, until = [], time.monotonic() + SECONDS

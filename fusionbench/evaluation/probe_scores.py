@@ -37,8 +37,7 @@ def fused_images(model: Fuses, data: LabelledSet) -> Channels:
 
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
     kept: KeptRows[list[np.ndarray]] = partial_scores().rows("fused", data.stems, list[np.ndarray])
-    with progress(f"fuse with {model.title}", len(data), "pairs") as bar:
-        bar.advance(len(kept.rows))
+    with progress(f"fuse with {model.title}", len(data), "pairs", len(kept.rows)) as bar:
         for frame in range(len(kept.rows), len(data)):
             kept.stop_in_time(f"{model.title} on {data.identity.name}")
             pair = data.pair(frame)

@@ -139,8 +139,7 @@ def _train(
     weights = 1 / (cast(Tensor, counts) + 1).double().sqrt()
     weights = (weights / weights.sum()).float().to(device)
     kept = KeptTraining(name, network, optimizer, schedule, rng, steps=steps, device=device)
-    with progress("train a U-Net", steps, "steps") as bar:
-        bar.advance(kept.step)
+    with progress("train a U-Net", steps, "steps", kept.step) as bar:
         for _ in range(kept.step, steps):
             kept.stop_in_time("U-Net of the probe")
             drawn = rng.choice(np.asarray(frames), BATCH)

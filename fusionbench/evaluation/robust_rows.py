@@ -226,20 +226,22 @@ def _score(
         for condition in conditions:
             degraded = degraded_pair(pairs, index, condition, options.seed)
             made[condition] = degraded, make(index, condition, degraded)
-        return PairConditions(pairs.stems[index], pair, make(index, None, pair), made)
+            bar.advance(1, f"{pairs.stems[index]}, {condition}")
+        clean = make(index, None, pair)
+        bar.advance()
+        return PairConditions(pairs.stems[index], pair, clean, made)
 
     pool = Parallel(n_jobs=jobs, prefer="threads")
     if sheet is not None and not sheet.is_file():
         kept.forget()
-    with progress(f"score {result.title}", len(pairs), "pairs") as bar:
-        bar.advance(len(kept.rows))
+    images = 1 + len(conditions)
+    with progress(f"score {result.title}", images * len(pairs), "images", images * len(kept.rows)) as bar:
         while (begin := len(kept.rows)) < len(pairs):
             kept.stop_in_time(f"{result.title} on {pairs.name}")
             work = [conditions_of(index) for index in range(begin, min(len(pairs), begin + jobs))]
             if sheet is not None and not begin:
                 write_bytes(sheet, condition_sheet(work[0], result.title))
             kept.add(pool(delayed(score_conditions)(one, metrics, seen) for one in work))
-            bar.advance(len(work))
     if sheet is not None:
         result.pictures = {KEPT: SHEET}
     return fill_robust_result(result, pairs, kept.rows, metrics, seen, conditions)

@@ -115,8 +115,7 @@ def measure_stacks(
 
     device = device_of(model)  # type: ignore[arg-type]  # it looks at parameters alone
     kept: KeptRows[ScoredStack] = partial_scores().rows("stacks", stacks.names, ScoredStack)
-    with progress(f"score {model.title}", len(stacks), "stacks") as bar:
-        bar.advance(len(kept.rows))
+    with progress(f"score {model.title}", len(stacks), "stacks", len(kept.rows)) as bar:
         for index in range(len(kept.rows), len(stacks)):
             kept.stop_in_time(f"{model.title} on {stacks.identity.name}")
             stack = stacks.stack(index)

@@ -21,6 +21,37 @@ def test_lines_where_stderr_is_a_file(capsys: pytest.CaptureFixture[str], monkey
     assert captured.out == "" and captured.err == "work: 2/4 steps, loss 0.4\nwork: 4/4 steps, loss 0.2\n"
 
 
+@pytest.mark.parametrize(
+    ("done", "seconds", "told"),
+    [
+        (0, 600, ", about 40 min left"),  # 1 of 5 in ten minutes
+        (3, 600, ", about 10 min left"),  # what an earlier call did says nothing about the pace
+        (0, 10, ""),  # 40 s
+        (0, 15.5, ", about 1 min left"),
+        (0, 7200, ", about 8 h left"),
+    ],
+)
+def test_lines_say_how_long_the_rest_will_take(
+    done: int, seconds: float, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([50.0, 50.0 + seconds])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.progress("score", 5, "pairs", done) as task:
+        task.advance()
+    assert capsys.readouterr().err == f"score: {done + 1}/5 pairs{told}\n"
+
+
+def test_nothing_is_left_where_no_end_is_known(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 600.0, 1200.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.progress("read", None, "files") as task:
+        task.advance(0)
+        task.advance()
+    assert capsys.readouterr().err == "read: 0 files\nread: 1 files\n"
+
+
 def test_a_total_that_turns_out_to_be_another(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,8 +174,7 @@ def _seen(
     device = next((value.device for value in model.state_dict().values()), torch.device("cpu"))
     names = [f"{split}/{place}" for split, place in places]
     kept: KeptRows[np.ndarray] = partial_scores().rows(what, names, np.ndarray)
-    with progress(f"fuse with {model.title}", len(places), "pairs") as bar:
-        bar.advance(len(kept.rows))
+    with progress(f"fuse with {model.title}", len(places), "pairs", len(kept.rows)) as bar:
         for index, where in enumerate(places[len(kept.rows) :], len(kept.rows)):
             kept.stop_in_time(f"{model.title} on {data.pairs.name}")
             pair = data.pair(where)
