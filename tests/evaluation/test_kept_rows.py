@@ -63,6 +63,11 @@ def test_images_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[1][0], grey)
     np.testing.assert_array_equal(found[1][1], colour)
     assert rows(tmp_path, kind=dict[str, float]).rows == []  # rows of another kind are none
+    (path,) = (tmp_path / FOLDER).iterdir()
+    for forged in (5, "text", b"no image", None):
+        path.write_bytes(_forged(rows=[[forged]]))
+        assert rows(tmp_path, kind=list[np.ndarray]).rows == []
+    assert rows(tmp_path, kind=list[complex]).rows == []
 
 
 def test_other_items_are_not_found(tmp_path: Path) -> None:
@@ -122,11 +127,11 @@ def test_what_is_too_large_for_a_file_lies_in_several(tmp_path: Path, monkeypatc
     watch = CostWatch(torch.device("cpu"))
     made = rows(tmp_path, kind=np.ndarray, watch=watch)
     watch.seconds = [1.0] * 5
-    made.add([rng.integers(0, 256, (20, 20), np.uint8) for _ in NAMES])  # some 450 bytes each
+    made.add([rng.integers(0, 256, (side, side), np.uint8) for side in (20, 20, 28, 28, 20)])  # some 450 and 850 bytes
     made.write()
     again = CostWatch(torch.device("cpu"))
     found = rows(tmp_path, kind=np.ndarray, watch=again).rows
-    assert sorted(path.name[-1] for path in (tmp_path / FOLDER).iterdir()) == ["0", "2", "3"]
+    assert sorted(path.name[-1] for path in (tmp_path / FOLDER).iterdir()) == ["0", "2", "3", "4"]
     assert again.seconds == [1.0] * 5
     assert all(np.array_equal(one, other) for one, other in zip(found, made.rows, strict=True))
 
@@ -155,11 +160,11 @@ def test_a_row_that_is_too_large_is_done_again_with_those_after_it(
 
 
 def test_rows_are_written_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [50_000.0]
+    now = [5.0]
     monkeypatch.setattr(kept_rows.time, "monotonic", lambda: now[0])
     made = rows(tmp_path)
     for seconds, written in ((9.0, 0), (9.5, 0), (10.0, 3), (19.9, 3), (20.0, 5)):
-        now[0] = 50_000.0 + seconds
+        now[0] = 5.0 + seconds
         made.add([{"sd": 1.0}])
         assert len(rows(tmp_path).rows) == written, seconds
 
