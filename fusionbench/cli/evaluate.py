@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Parameter of a method by name; repeatable."
 )
 @click.option("--split", metavar="SPLIT", help="[test; pairs without one: their first]")
+@click.option("--title", metavar="TEXT", help="What tables call it, where one method is scored [its own title].")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first images of the split.")
 @results_option()
 @device_option()
@@ -56,6 +57,7 @@ def evaluate_command(
     preset: str | None,
     settings: tuple[str, ...],
     split: str | None,
+    title: str | None,
     limit: int | None,
     out: Path,
     device: str,
@@ -90,6 +92,8 @@ def evaluate_command(
     rules = used_protocol(context)
     if torchrun_size() > 1 and not rules.trains_on_dataset:
         raise UsageError(f"{rules.key} scores in one process: start it without torchrun")
+    if title is not None and (len(methods) > 1 or not title.strip()):
+        raise UsageError(f"--title {title!r}: give the one method that is called so, and a text")
     until = None if stop_after is None else time.time() + parse_duration(stop_after)
     given = protocol_settings(context, rules, own)
     options = {key: value for key, value in given.items() if key in rules.own_options}
@@ -98,7 +102,7 @@ def evaluate_command(
     checked = rules.options(**options, **_further(extra, options))
     opened = rules.open(data, checked, split=split, **{key: given[key] for key in OPENS & rules.takes & given.keys()})
     takes = {key: given[key] for key in (rules.takes - OPENS) & given.keys()}
-    how: dict[str, Any] = {"device": device, "force": force, **takes}
+    how: dict[str, Any] = {"device": device, "force": force, "title": title, **takes}
     built: dict[str, Any] = {"preset": preset, "params": parse_settings(settings, "--set", "--set levels=5")}
     ended: RunsFailed | RunsUnfinishedError | None = None
     try:

@@ -41,6 +41,13 @@ def test_methods_by_name_and_in_a_file_are_scored_together(
     assert [json.loads(line)["folder"] for line in stdout.splitlines()] == [str(folder) for folder in folders]
 
 
+def test_a_row_is_called_as_one_likes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "average", "--data", "pairs-demo", "--limit", 2, "--out", tmp_path, "--device", "cpu"]
+    code, stdout, stderr = run(capsys, *words, "--title", "Mine, small")
+    assert code == 0 and "Mine, small" in stderr
+    assert json.loads(Path(stdout.strip(), "result.json").read_text())["title"] == "Mine, small"
+
+
 def test_one_that_fails_stops_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +117,8 @@ def test_a_preset_is_the_row_of_a_suite(tmp_path: Path, capsys: pytest.CaptureFi
         (["averge"], "Did you mean 'average'"),
         (["average", "seafusion"], "seafusion learns: train it first"),
         (["average", "--preset", "natural"], "preset of average 'natural'"),
+        (["average", "copy-a", "--title", "Mine"], "--title 'Mine': give the one method"),
+        (["average", "--title", " "], "--title ' '"),
         (["average", "--set", "levels"], "--set 'levels': write KEY=VALUE"),
         (["average", "--set", "levels=4"], "parameter of average 'levels'"),
         (["average", "--scheduler", "tcp://127.0.0.1:1"], "a cluster scores runs"),
