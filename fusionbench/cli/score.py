@@ -166,6 +166,8 @@ def score_command(
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else None
     how: dict[str, Any] = {"range_a": range_a, "range_b": range_b, "range_fused": range_fused, "scheduler": scheduler}
     how |= {"more": more, "target": target, "jobs": jobs, "strict": strict, "device": device}
+    if csv_path is not None:
+        how["unfinished"] = csv_path.with_name(f"{csv_path.name}.unfinished")
     scores = score_files(a, b, fused, names, dialect or "standard/1", **how)
     for warning in scores.warnings:
         say(f"warning: {warning}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -31,7 +30,9 @@ from fusionbench.evaluation.image_rows import (
     pair_by_stem,
     pair_files,
     pair_sides,
+    sides_given,
 )
+from fusionbench.evaluation.kept_files import KeptFiles, Scored
 from fusionbench.evaluation.order_hint import more_fused, order_hint
 from fusionbench.evaluation.scores import Scores, interval_of
 from fusionbench.metrics.dialects import STANDARD, get_dialect, grey_rule
@@ -72,6 +73,7 @@ def score_files(
     range_fused: Range | str | None = None,
     scheduler: str | None = None,
     device: str = "cpu",
+    unfinished: str | Path | None = None,
 ) -> Scores:
     """Score image files, or folders of them paired by stem.
 
@@ -88,6 +90,8 @@ def score_files(
         scheduler: address of a Dask scheduler (``tcp://host:8786``) whose workers score instead; they must see the
             files under the same names.
         device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto``; a GPU's values are within 1e-9 (relative) of the CPU's.
+        unfinished: folder that holds what is scored until all is, so that a call that was stopped goes on; not on a
+            cluster.
 
     Raises:
         DataError: unreadable images, sizes that differ (nothing is resized), or with ``strict`` missing partners.
@@ -97,7 +101,7 @@ def score_files(
     ranges = Ranges.parse(range_a, range_b, range_fused)
     where = find_scoring_device(device, jobs, scheduler)
     jobs = jobs if where is None else 1
-    places = _places(a, b, more, target, fused)
+    places = sides_given(a, b, more, target, fused)
     sides = [side for side in SOURCE_SIDES if side in places]
     chosen = choose_for(metrics, dialect, len(sides), target is not None)
     rows, missing = pair_sides(places)
@@ -105,7 +109,8 @@ def score_files(
         raise DataError(f"{missing_text(missing)}; add them, or leave out --strict")
     ranges = fit_rows(ranges, rows)
     check = AlignmentCheck() if len(sides) == 2 else None
-    scored, notes = _run(rows, chosen, thread_count(jobs, len(rows)), ranges, scheduler, where, check)
+    kept = KeptFiles(unfinished if scheduler is None else None, rows, chosen, ranges, where)
+    scored, notes = _run(rows, chosen, thread_count(jobs, len(rows)), ranges, scheduler, where, check, kept)
     options = [f"--{side}" for side in sides]
     told = _warnings(notes), [missing_text(missing)] if missing else []
     found = collect([row.id for row in rows], scored, chosen, dialect, sides, options, target is not None)
@@ -147,38 +152,6 @@ def collect(
         sources_sha256=digest([row.sources_sha256 for row in scored]),
         looks_fused=order_hint([row.looks_fused for row in scored]),
     )
-
-
-def _places(
-    a: str | Path | None,
-    b: str | Path | None,
-    more: Sequence[str | Path],
-    target: str | Path | None,
-    fused: str | Path,
-) -> dict[str, Path]:
-    """Side -> file or folder of those that are given; the fused images come last, as they name a row of files."""
-    if len(more) > len(SOURCE_SIDES) - 2:
-        raise UsageError(f"{2 + len(more)} sources: at most {len(SOURCE_SIDES)} are scored together")
-    if (a is None) != (b is None) or (a is None and (target is None or more)):
-        raise UsageError("Fused images are scored against --a and --b, against --target, or against all of them")
-    sources = dict(zip(SOURCE_SIDES, (a, b, *more), strict=False))
-    every = {**sources, "target": target, "fused": fused}
-    return {side: Path(place) for side, place in every.items() if place is not None}
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One row: ``values`` by metric, NaN where ``missing`` says why there is none; the ``facts`` of its images, and
-    ``notes``: file -> remark for what was found while reading. ``sources_sha256``: of all its images but the fused one.
-    ``looks_fused``: as :func:`fusionbench.evaluation.order_hint.more_fused` says.
-    """
-
-    values: dict[str, float]
-    missing: dict[str, NotAvailable]
-    facts: list[str]
-    notes: dict[str, str]
-    sources_sha256: str = ""
-    looks_fused: str | None = None
 
 
 def find_scoring_device(device: str, jobs: int | None, scheduler: str | None) -> torch.device | None:
@@ -289,6 +262,7 @@ def _run(
     scheduler: str | None,
     device: torch.device | None = None,
     check: AlignmentCheck | None = None,
+    kept: KeptFiles | None = None,
 ) -> tuple[list[Scored], dict[str, str]]:
     from fusionbench.evaluation.cluster_scores import score_on_cluster
 
@@ -308,16 +282,25 @@ def _run(
     def score(row: Triple) -> Scored:
         return score_triple(row, metrics, ranges, device, check if row.id in sample else None)
 
-    return score_each(rows, jobs, score, lambda row: read_row(row, ranges))
+    for row in [] if kept is None else rows[: len(kept.scored)]:
+        if check is not None and row.id in sample:  # what an earlier call found displaced is told by this one
+            images = read_row(row, ranges)
+            check.add(images["a"].grey(), images["b"].grey())
+    return score_each(rows, jobs, score, lambda row: read_row(row, ranges), kept)
 
 
 def score_each(
-    rows: Sequence[Row], jobs: int, score: Callable[[Row], Scored], look: Callable[[Row], object]
+    rows: Sequence[Row],
+    jobs: int,
+    score: Callable[[Row], Scored],
+    look: Callable[[Row], object],
+    kept: KeptFiles | None = None,
 ) -> tuple[list[Scored], dict[str, str]]:
     """Every row scored, in order, in threads; and the notes of all of them.
 
     Args:
         score, look: scores a row; only reads it, to see what else is wrong once something is.
+        kept: of these rows, what an earlier call scored.
 
     Raises:
         DataError: all rows that cannot be scored, on one line.
@@ -326,19 +309,21 @@ def score_each(
     import cv2  # noqa: F401 - before there are threads: its loader takes its module away for a moment
     from joblib import Parallel, delayed
 
-    scored, notes = [], {}
+    scored = [] if kept is None else list(kept.scored)
+    notes = {path: note for one in scored for path, note in one.notes.items()}
     problems: list[DataError] = []
     nothing = Scored({}, {}, [], {})
 
-    def attempt(row: Row) -> Scored:
+    def attempt(row: Row) -> tuple[Scored, list[str]]:
         try:
             if problems:  # nothing will be scored
                 look(row)
-                return nothing
-            return score(row)
+                return nothing, []
+            files = [] if kept is None else kept.digests(row)  # type: ignore[arg-type]  # they are its rows
+            return score(row), files
         except DataError as error:
             problems.append(error)
-            return nothing
+            return nothing, []
         except Exception as error:
             if is_out_of_memory(error):
                 raise CannotMeasure(f"{row.id}: out of memory while scoring it; try --jobs 1") from error
@@ -346,11 +331,17 @@ def score_each(
 
     # Threads: NumPy and OpenCV drop the interpreter's lock, and nothing is copied between processes.
     pool = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")
-    with progress("scoring", len(rows), "images") as task:
-        for found in pool(delayed(attempt)(row) for row in rows):
+    whole = True  # every row so far is scored
+    with progress("scoring", len(rows), "images", len(scored)) as task:
+        for found, files in pool(delayed(attempt)(row) for row in rows[len(scored) :]):
             scored.append(found)
             notes.update(found.notes)
+            whole = whole and found is not nothing
+            if kept is not None and whole:
+                kept.add(found, files)
             task.advance()
+    if kept is not None:
+        kept.write() if problems else kept.remove()
     refuse_all(problems, f"{len(problems)} of {len(rows)} rows cannot be scored")
     return scored, notes
 

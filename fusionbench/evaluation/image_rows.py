@@ -49,6 +49,32 @@ class Triple:
         return Triple.of(self.id, {side: path.absolute() for side, path in self.files.items()})
 
 
+def sides_given(
+    a: str | Path | None,
+    b: str | Path | None,
+    more: Sequence[str | Path],
+    target: str | Path | None,
+    fused: str | Path,
+) -> dict[str, Path]:
+    """Side -> file or folder of those that are given; the fused images come last, as they name a row of files.
+
+    Raises:
+        UsageError: too many sources, or neither two of them nor a target.
+
+    Example:
+        >>> from fusionbench.evaluation.image_rows import sides_given
+        >>> list(sides_given("ir", "vi", ["uv"], None, "fused"))
+        ['a', 'b', 'c', 'fused']
+    """
+    if len(more) > len(SOURCE_SIDES) - 2:
+        raise UsageError(f"{2 + len(more)} sources: at most {len(SOURCE_SIDES)} are scored together")
+    if (a is None) != (b is None) or (a is None and (target is None or more)):
+        raise UsageError("Fused images are scored against --a and --b, against --target, or against all of them")
+    sources = dict(zip(SOURCE_SIDES, (a, b, *more), strict=False))
+    every = {**sources, "target": target, "fused": fused}
+    return {side: Path(place) for side, place in every.items() if place is not None}
+
+
 def pair_files(a: Path, b: Path, fused: Path) -> tuple[list[Triple], dict[str, list[str]]]:
     """Rows of three files, or of three folders paired by stem, and what has no partner: stem -> folders lacking it.
 

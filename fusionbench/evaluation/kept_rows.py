@@ -106,8 +106,12 @@ class KeptRows(Generic[Row]):
 
     def forget(self) -> None:
         """Begin again from the first item: what belongs to the rows is no longer there."""
-        self.rows = []
         self.watch.seconds, self.watch.peaks, self.watch.largest = [], [], 0
+        self.cut(0)
+
+    def cut(self, count: int) -> None:
+        """Keep the first ``count`` rows alone; they are written again with those that come."""
+        self.rows = self.rows[:count]
         self._start_here(0)
 
     def add(self, rows: Sequence[Row]) -> None:

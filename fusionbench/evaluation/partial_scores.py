@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,19 +86,21 @@ class PartialScores:
         if out is None or (subject is not None and not getattr(subject.model, "identified", True)):
             return cls(None, None)
         files = [file_of_class(type(one)) for one in (subject and subject.model, protocol) if one is not None]
-        folders = {None if file is None else folder_of_own_code(file) for file in files}
-        folders |= {folder_of_own_code(plugin.path) for plugin in plugin_files()}
-        environment = describe_environment()
-        if (environment["code"] or {"dirty": None})["dirty"] is not False:  # else the commit says it, or the version
-            folders.add(None if _INSTALLED else _PACKAGE)
-        digests = [source_digest(folder) for folder in sorted(folder for folder in folders if folder is not None)]
-        if None in files or None in digests:
+        if (digests := code_digests(files)) is None:
             return cls(None, None)
-        key: dict[str, Any] = {"ids": [result.id for result in results], "environment": environment, "sources": digests}
+        key: dict[str, Any] = {"ids": [result.id for result in results], "sources": digests}
+        key["environment"] = describe_environment()
         key["model_code"] = None if subject is None else subject.code
         key |= measured_with
         found = cls(results[0].folder(out), key)
         found.others = [result.folder(out) / FOLDER for result in results[1:]]
+        return found
+
+    @classmethod
+    def at(cls, folder: str | Path, key: Any) -> PartialScores:
+        """What is kept in a folder of any name."""
+        found = cls(None, key)
+        found.folder = Path(folder)
         return found
 
     def read(self, name: str) -> bytes | None:
@@ -152,6 +154,22 @@ class PartialScores:
         for folder in () if self.folder is None else (self.folder, *self.others):
             with contextlib.suppress(OSError):
                 shutil.rmtree(folder)
+
+
+def code_digests(files: Iterable[str | None]) -> list[str] | None:
+    """Digests of the code that decides a score and that neither a commit nor a version names: of the folders of
+    ``files``, of plugins, and of fusionbench where it is changed. None where nobody can tell.
+
+    Args:
+        files: that define classes or functions; None for one of a notebook.
+    """
+    known = list(files)
+    folders = {None if file is None else folder_of_own_code(file) for file in known}
+    folders |= {folder_of_own_code(plugin.path) for plugin in plugin_files()}
+    if (describe_environment()["code"] or {"dirty": None})["dirty"] is not False and not _INSTALLED:
+        folders.add(_PACKAGE)
+    digests = [source_digest(folder) for folder in sorted(folder for folder in folders if folder is not None)]
+    return None if None in known or None in digests else [one for one in digests if one is not None]
 
 
 _current: ContextVar[PartialScores | None] = ContextVar("_current", default=None)
