@@ -6,6 +6,8 @@ after it; the ones before it are not.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from fusionbench.evaluation.image_rows import Triple
 from fusionbench.evaluation.partial_scores import PartialScores, code_digests
 from fusionbench.metrics.undefined import NotAvailable
 
+_OWN = re.compile(r"[0-9a-f]{16}-images-[0-9]+")
 FEWEST = 20  # rows below which nothing is kept
 
 
@@ -100,5 +103,10 @@ class KeptFiles:
         self._kept.write()
 
     def remove(self) -> None:
-        """Remove what is kept: all rows are scored."""
-        self.partial.remove()
+        """Remove what is kept, of earlier calls too: all rows are scored. Other files in the folder stay."""
+        if (folder := self.partial.folder) is not None and folder.is_dir():
+            with contextlib.suppress(OSError):
+                for path in folder.iterdir():
+                    if _OWN.fullmatch(path.name):
+                        path.unlink()
+                folder.rmdir()

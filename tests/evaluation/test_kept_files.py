@@ -138,6 +138,14 @@ def test_displaced_sources_are_told_whatever_call_saw_them(
     assert len(seen) == usual
 
 
+def test_what_somebody_else_put_there_stays(places: dict[str, Path], calls: list[str]) -> None:
+    stopped(places)
+    folder = places["a"].parent / "scores.csv.unfinished"
+    (folder / "notes.txt").write_text("mine")
+    run(places)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_few_images_leave_nothing(places: dict[str, Path], calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_files, "FEWEST", COUNT + 1)
     stopped(places)
