@@ -104,6 +104,7 @@ def file_of_class(kind: type) -> str | None:
 
     Example:
         >>> from pathlib import Path
+        >>> from fusionbench.evaluation.subject import EvaluatedModel, file_of_class
         >>> Path(file_of_class(EvaluatedModel)).name, file_of_class(type("Mine", (), {"__module__": "nowhere"}))
         ('subject.py', None)
     """

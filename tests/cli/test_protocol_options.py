@@ -27,7 +27,7 @@ FORMER = {
 FORMER["masked"] += ["--sheets"]
 FORMER["pairs"] += ["--no-images", "--keep-pictures", "--no-pictures"]
 COMMON = {"data", "protocol", "extra", "split", "limit", "out", "device", "force", "as_json", "methods"}
-COMMON |= {"backend", "scheduler", "preset", "settings"}
+COMMON |= {"backend", "scheduler", "preset", "settings", "stop_after", "title"}
 
 
 class OtherOptions(Options, kw_only=True, frozen=True):

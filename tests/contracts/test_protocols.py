@@ -25,7 +25,20 @@ from fusionbench.results.schema import load, load_per_image
 from tests.helpers import focus
 from tests.helpers.stacks import TASKS, small_stacks
 
-EVERYBODY = {"data", "device", "force", "limit", "name", "option", "out", "protocol", "runs", "split"}
+EVERYBODY = {
+    "data",
+    "device",
+    "force",
+    "limit",
+    "name",
+    "option",
+    "out",
+    "protocol",
+    "runs",
+    "split",
+    "stop_after",
+    "title",
+}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import importlib
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,14 +89,16 @@ class Mine(PairRow):
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a model of the user's own, whose number stands in a module beside it."""
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
     monkeypatch.setattr(pair_rows, "AT_ONCE", 1)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "own.py").write_text(OWN)
     (tmp_path / "code" / "helper.py").write_text("WEIGHT = 0.25")
-    return tmp_path / "code"
+    yield tmp_path / "code"
+    for name in ("own", "helper", "rules"):
+        sys.modules.pop(name, None)
 
 
 def scored(own: Path, out: Path, *, late: bool) -> dict[str, np.ndarray]:
