@@ -164,6 +164,35 @@ def test_protocols_and_plugins_of_ones_own_are_part_of_the_key(
     assert PartialScores.of([result], tmp_path, protocol=notebook).folder is None
 
 
+@pytest.mark.parametrize(
+    ("code", "installed", "known"),
+    [
+        ({"commit": "0" * 40, "dirty": False}, False, []),  # the commit says it
+        ({"commit": "0" * 40, "dirty": True}, False, ["package"]),
+        ({"commit": "0" * 40, "dirty": None}, False, ["package"]),
+        (None, False, ["package"]),
+        (None, True, []),  # the version says it
+    ],
+)
+def test_code_that_no_commit_names_is_read(
+    code: dict[str, Any] | None, installed: bool, known: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial_scores, "describe_environment", lambda: {"code": code})
+    monkeypatch.setattr(partial_scores, "_INSTALLED", installed)
+    monkeypatch.setattr(
+        partial_scores, "source_digest", lambda folder: "package" if folder.name == "fusionbench" else ""
+    )
+    assert partial_scores.code_digests([partial_scores.__file__]) == known
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_scores, "MAX_BYTES", 10)
+    kept = PartialScores(tmp_path, 1)
+    kept.write("a", b"x" * 10)
+    kept.write("b", b"x" * 11)
+    assert kept.read("a") == b"x" * 10 and kept.read("b") is None and len([*(tmp_path / FOLDER).iterdir()]) == 1
+
+
 def test_a_function_may_be_another_at_every_call_and_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
