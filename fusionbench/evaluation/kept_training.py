@@ -6,6 +6,7 @@ Detectors and U-Nets that are trained on what a method makes take minutes to hou
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ SECONDS = 60.0  # of work that a killed process may lose
 
 class _Schedule(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: Any) -> None: ...
 
 
 class KeptTraining:
@@ -59,14 +60,20 @@ class KeptTraining:
     ) -> None:
         self.network, self.optimizer, self.schedule, self.rng, self.steps = network, optimizer, schedule, rng, steps
         self.folder, self.step = partial_scores().training(name), 0
-        if self.folder is not None:
-            for path in reversed(list_checkpoints(self.folder)):
-                with contextlib.suppress(DataError, KeyError, ValueError, TypeError), torch.random.fork_rng(devices=[]):
+        for path in [] if self.folder is None else reversed(list_checkpoints(self.folder)):
+            parts = (network, optimizer, schedule)
+            before = copy.deepcopy([*(part.state_dict() for part in parts), rng.bit_generator.state])
+            try:
+                with torch.random.fork_rng(devices=[]):
                     state, _ = load_checkpoint(path, network, {"head": optimizer}, torch.device(device))
-                    schedule.load_state_dict(state["schedule"])
-                    rng.bit_generator.state = state["images"]
-                    self.step = int(state["step"])
-                    break
+                schedule.load_state_dict(state["schedule"])
+                rng.bit_generator.state = state["images"]
+                self.step = int(state["step"])
+                break
+            except (DataError, KeyError, ValueError, TypeError, AttributeError):  # some of it may be loaded already
+                for part, values in zip(parts, before[:3], strict=True):
+                    part.load_state_dict(values)
+                rng.bit_generator.state = before[3]
         self._first, self._since = self.step, time.monotonic()
 
     def stop_in_time(self, label: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,14 +88,21 @@ def test_a_killed_one_goes_on_at_its_last_state(tmp_path: Path, monkeypatch: pyt
     assert all(torch.equal(value, found[name]) for name, value in train().items())
 
 
-def test_a_damaged_state_is_none(tmp_path: Path) -> None:
-    with time_limit(time.time() - 1), keep_partial(PartialScores(tmp_path, "key")):
-        with pytest.raises(UnfinishedError):
+@pytest.mark.parametrize("lost", ["optimizers", "schedule", "images", "step"])
+def test_a_damaged_state_is_none(lost: str, tmp_path: Path) -> None:
+    whole = train()
+    with keep_partial(PartialScores(tmp_path, "key")):
+        with time_limit(time.time() - 1), pytest.raises(UnfinishedError, match="stopped at step 1 of 5"):
             train()
         [state] = (tmp_path / FOLDER).rglob("state.json")
-        state.write_text('{"step": 1}')
-        with pytest.raises(UnfinishedError, match="stopped at step 1 of 5"):
+        body = json.loads(state.read_text())
+        state.write_text(json.dumps({key: value for key, value in body.items() if key != lost}))
+        with time_limit(time.time() - 1), pytest.raises(UnfinishedError, match="stopped at step 1 of 5"):
             train()
+        [state] = (tmp_path / FOLDER).rglob("state.json")
+        state.write_text(json.dumps({**json.loads(state.read_text()), lost: "damaged"}))
+        found = train()
+    assert all(torch.equal(value, found[name]) for name, value in whole.items())
 
 
 def test_the_probes_networks_go_on(tmp_path: Path) -> None:
