@@ -21,7 +21,7 @@ from fusionbench.training.checkpoints import list_checkpoints, load_checkpoint, 
 SECONDS = 60.0  # of work that a killed process may lose
 
 
-class _Schedule(Protocol):
+class _Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: Any) -> None: ...
 
@@ -52,7 +52,7 @@ class KeptTraining:
         name: str,
         network: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
-        schedule: _Schedule,
+        schedule: _Stateful,
         rng: np.random.Generator,
         *,
         steps: int,
@@ -61,8 +61,9 @@ class KeptTraining:
         self.network, self.optimizer, self.schedule, self.rng, self.steps = network, optimizer, schedule, rng, steps
         self.folder, self.step = partial_scores().training(name), 0
         for path in [] if self.folder is None else reversed(list_checkpoints(self.folder)):
-            parts = (network, optimizer, schedule)
-            before = copy.deepcopy([*(part.state_dict() for part in parts), rng.bit_generator.state])
+            parts: tuple[_Stateful, ...] = (network, optimizer, schedule)
+            before = copy.deepcopy([part.state_dict() for part in parts])
+            images = copy.deepcopy(rng.bit_generator.state)
             try:
                 with torch.random.fork_rng(devices=[]):
                     state, _ = load_checkpoint(path, network, {"head": optimizer}, torch.device(device))
@@ -71,9 +72,9 @@ class KeptTraining:
                 self.step = int(state["step"])
                 break
             except (DataError, KeyError, ValueError, TypeError, AttributeError):  # some of it may be loaded already
-                for part, values in zip(parts, before[:3], strict=True):
+                for part, values in zip(parts, before, strict=True):
                     part.load_state_dict(values)
-                rng.bit_generator.state = before[3]
+                rng.bit_generator.state = images
         self._first, self._since = self.step, time.monotonic()
 
     def stop_in_time(self, label: str) -> None:
