@@ -81,7 +81,6 @@ RENAMED = {
     "runtime": "training.runtime",
     "sandbox": "submissions.sandbox",
     "schedule": "training.schedule",
-    "score": "evaluation.image_files",
     "selftest": "data.self_test",
     "shard_plans": "data.shard_layout",
     "shards": "data.shards",
@@ -101,7 +100,7 @@ RENAMED = {
     "verify": "data.verify",
 }
 # Modules whose names are those of public functions: they cannot be both, so these get one line instead.
-FUNCTIONS = {"train": "training.loop", "evaluate": "evaluation.masked"}
+FUNCTIONS = {"train": "training.loop", "evaluate": "evaluation.masked", "score": "evaluation.image_files"}
 # Names of the first release in modules that call them otherwise now.
 NAMES = {"read_picture": "read_image", "pictures_in": "images_in", "Picture": "DecodedImage"}
 

@@ -11,6 +11,7 @@ from fusionbench.metrics._images import Array, Image, image_metric, need_side
 from fusionbench.metrics.mef_ssim import SIZE, structural_quality
 
 WEIGHTS = (0.0448, 0.2856, 0.3001)  # of the scales from fine to coarse, before they are divided by their sum
+TOTAL = WEIGHTS[0] + WEIGHTS[1] + WEIGHTS[2]  # ``sum`` is rounded otherwise from Python 3.12 on
 MIN_SIDE = SIZE * 2 ** (len(WEIGHTS) - 1)  # 44
 
 
@@ -42,7 +43,7 @@ def mef_ms_ssim(fused: Image, a: Image, b: Image, *more: Image) -> Array:
         if place:
             scales = [_halved(image) for image in scales]
         quality = structural_quality(scales[0], scales[1:])
-        product = product * fused.xp.clip(quality, 0, None) ** (weight / sum(WEIGHTS))
+        product = product * fused.xp.clip(quality, 0, None) ** (weight / TOTAL)
     return product
 
 

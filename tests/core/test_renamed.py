@@ -17,11 +17,12 @@ from types import ModuleType
 
 import pytest
 
+import fusionbench
 from fusionbench.core import deprecation
-from fusionbench.core.renamed import RENAMED, install
+from fusionbench.core.renamed import FUNCTIONS, RENAMED, install
 
 ROOT = Path(__file__).parents[2]
-# Public modules below ``fusionbench`` in the first release, but for those whose names are still theirs.
+# Public modules below ``fusionbench`` in the first release, but for those whose names are still theirs or a function's.
 FIRST_RELEASE = [
     "archive",
     "build",
@@ -86,7 +87,6 @@ FIRST_RELEASE = [
     "runtime",
     "sandbox",
     "schedule",
-    "score",
     "selftest",
     "shard_plans",
     "shards",
@@ -223,11 +223,26 @@ def test_unknown_names_are_missing_as_ever() -> None:
             importlib.import_module(name)
 
 
-def test_functions_of_the_package_keep_their_names() -> None:
-    """``train`` and ``evaluate`` were modules, too; the names are those of functions now."""
-    code = "from fusionbench import train, evaluate; print(callable(train), callable(evaluate))"
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_functions_of_the_package_keep_their_names(name: str) -> None:
+    """They were modules, too; importing those fails in one line, and the function is the function after it."""
+    code = (
+        f"import importlib, fusionbench\ntry:\n    importlib.import_module('fusionbench.{name}')\n"
+        f"except ModuleNotFoundError as error:\n    print(error)\nprint(callable(fusionbench.{name}))"
+    )
     done = python("-W", "error::FutureWarning", "-c", code)
-    assert done.stdout.split() == ["True", "True"], done.stderr
+    new = f"fusionbench.{FUNCTIONS[name]}"
+    assert done.stdout.splitlines() == [
+        f"fusionbench.{name} is a function now; what the module had is in {new}",
+        "True",
+    ], done.stderr
+    importlib.import_module(new)
+
+
+def test_no_old_module_takes_the_place_of_a_public_name() -> None:
+    """Importing a module sets it as its package's attribute: ``fusionbench.score(...)`` would call a module then."""
+    assert set(RENAMED).isdisjoint(fusionbench.__all__)
+    assert set(FUNCTIONS) <= set(fusionbench.__all__)
 
 
 def test_installing_twice_adds_nothing() -> None:

@@ -23,7 +23,7 @@ from tests.sources import folders
 CALLS = "sched_getaffinity sched_setaffinity fork getuid geteuid getgid getpgid killpg setsid getloadavg sysconf"
 MODULES = "fcntl resource pwd grp termios pty posix_ipc"
 BARE = f"""
-import os, sys, warnings
+import asyncio, os, sys, warnings  # asyncio is the interpreter's own and knows which system it is on
 warnings.simplefilter("ignore")
 for name in {MODULES.split()!r}:
     sys.modules[name] = None

@@ -24,6 +24,8 @@ from fusionbench.metrics import METRICS
 from fusionbench.models import MODELS
 from fusionbench.sources import SOURCES
 
+# In every class of Python 3.13; the docstring of a number is that of int, which has an example.
+MADE_BY_THE_COMPILER = ("__firstlineno__", "__static_attributes__")
 LONGEST = 16  # statements: more is a tutorial, which belongs in docs/
 
 # Every public function and class of these has an example of its own, or its module's example calls it.
@@ -90,7 +92,9 @@ def documented(module: ModuleType) -> Iterator[tuple[str, object]]:
             continue
         yield f"{module.__name__}.{name}", value
         if inspect.isclass(value):
-            yield from ((f"{module.__name__}.{name}.{member}", one) for member, one in vars(value).items())
+            for member, one in vars(value).items():
+                if member not in MADE_BY_THE_COMPILER:
+                    yield f"{module.__name__}.{name}.{member}", one
 
 
 def examples(module: ModuleType) -> list[doctest.DocTest]:
