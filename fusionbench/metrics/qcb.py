@@ -12,7 +12,7 @@ from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._frequency import cycles, filtered, stretched
 from fusionbench.metrics._images import AXES, Array, Image, image_metric, namespace, need_side
 from fusionbench.metrics._kernel import Loops
-from fusionbench.metrics._windows import separable
+from fusionbench.metrics._windows import exact_exp, separable
 
 SCALE = 30.0  # cycles per image over this enter the contrast sensitivity, in steps of half a cycle
 F0, F1, DIP = 15.3870, 1.3456, 0.7622
@@ -127,7 +127,7 @@ def _sensitivity(height: int, width: int) -> np.ndarray:
 def _gaussian(sigma: float) -> np.ndarray:
     """31 taps of the density, not normalised to sum 1."""
     taps = np.arange(-15, 16)
-    return np.exp(-(taps**2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
+    return exact_exp(-(taps**2) / (2 * sigma * sigma)) / (math.sqrt(2 * math.pi) * sigma)
 
 
 METRIC = Metric(

@@ -11,7 +11,16 @@ from fusionbench.core.types import Metric, Tolerance
 from fusionbench.metrics._gradients import added, divided, filled, multiplied, subtracted, subtracted_from
 from fusionbench.metrics._images import AXES, Array, Image, clamp_min, image_metric, need_side, whole_levels
 from fusionbench.metrics._kernel import Loops
-from fusionbench.metrics._windows import Border, downsample, gaussian, local_moments, products, separable
+from fusionbench.metrics._windows import (
+    Border,
+    downsample,
+    exact_exp,
+    gaussian,
+    local_moments,
+    products,
+    separable,
+    with_sum_one,
+)
 
 SIZES = (17, 9, 5, 3)  # window of each scale, 2^(5-s) + 1, with a sigma of a fifth of it
 MIN_SIDE = 41  # below it the fourth scale is empty
@@ -88,9 +97,8 @@ def taps(scale: int, window: str) -> np.ndarray:
     if window == "centred":
         return gaussian(size, size / 5)
     # floor division of a negative number places the first tap one further out than the last
-    weights = np.exp(-(np.linspace(-size // 2, size // 2, size) ** 2) / (2 * (size / 5) ** 2))
-    result: np.ndarray = weights / weights.sum()
-    return result
+    places, sigma = np.linspace(-size // 2, size // 2, size), size / 5
+    return with_sum_one(exact_exp(-(places**2) / (2 * sigma * sigma)))
 
 
 def at_scale(image: Image, scale: int, window: str = "centred", border: Border = "valid") -> Image:

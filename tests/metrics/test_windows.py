@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ import torch
 from fusionbench.metrics._images import Image
 from fusionbench.metrics._windows import (
     downsample,
+    exact_exp,
     gaussian,
     magnitude,
     on_unit_scale,
@@ -16,6 +20,7 @@ from fusionbench.metrics._windows import (
     sobel,
     sobel_in_order,
 )
+from fusionbench.metrics.vif import SIZES, taps
 from tests.metrics.scenes import scene
 
 
@@ -46,6 +51,28 @@ def test_sums_on_the_unit_scale_have_the_bits_of_their_order(order: str) -> None
         assert np.array_equal(ours, expected) and np.array_equal(tensor[0], expected)
     others = [sobel_in_order(x, other)[0] for other in ("matlab", "octave", "window") if other != order]  # type: ignore[arg-type]
     assert not any(np.array_equal(found[0], other) for other in others)
+
+
+def series(exponent: float) -> Fraction:
+    """e to that power by its series in fractions, which round nothing; of a negative one as one over the positive."""
+    term = total = Fraction(1)
+    for k in range(1, 120):
+        term *= abs(Fraction(exponent)) / k
+        total += term
+    return 1 / total if exponent < 0 else total
+
+
+def test_weights_of_windows_have_no_last_bit_of_a_library() -> None:
+    """NumPy's exponential differs between processors and releases, and with it would every metric with a window."""
+    exponents = np.concatenate([-np.random.default_rng(4).uniform(0, 12, 40), [0.0, -0.5, 2.0]])
+    assert exact_exp(exponents).tolist() == [float(series(value)) for value in exponents.tolist()]
+    for size in SIZES:
+        sigma, step = size / 5, size / (size - 1)
+        centred = [place - (size - 1) / 2 for place in range(size)]
+        moved = [*(place * step + -size // 2 for place in range(size - 1)), float(size // 2)]
+        for places, found in ((centred, gaussian(size, sigma)), (moved, taps(SIZES.index(size), "off-centre"))):
+            falling = [float(series(-(place * place) / (2 * sigma * sigma))) for place in places]
+            assert found.tolist() == [value / math.fsum(falling) for value in falling]
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(1, 1.0), (3, 0.5), (11, 1.5), (17, 3.4)])

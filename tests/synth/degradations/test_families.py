@@ -44,11 +44,11 @@ def test_surfaces_are_cubic_splines() -> None:
     assert (weights().sum(axis=1) == 4096).all()
     control = RNG.integers(-8000, 8000, (2, 6, 7))
     made = surface(control, across(50, 3), every(60, 16), control)
-    knots = [np.arange(-3.0, 8.0), np.arange(-3.0, 8.0)]
+    knots = [np.arange(-3.0, 7.0), np.arange(-3.0, 8.0)]
     for index in range(2):
-        spline = interpolate.NdBSpline(tuple(k[: n + 4] for k, n in zip(knots, (6, 7), strict=True)), control[index], 3)
-        rows, columns = np.meshgrid(np.arange(50) * 3 / 50, np.arange(60) / 16, indexing="ij")
-        assert np.abs(made[index] - spline(np.stack([rows, columns], -1))).max() < 60  # 256 places in a cell
+        down = interpolate.BSpline(knots[0], control[index].astype(float), 3)(np.arange(50) * 3 / 50)
+        spline = interpolate.BSpline(knots[1], down, 3, axis=1)(np.arange(60) / 16)
+        assert np.abs(made[index] - spline).max() < 60  # 256 places in a cell
 
 
 def test_noise_has_its_deviation_and_planes_have_noise_of_their_own() -> None:
