@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test test-isa test-browser test-oldest mutants perf reproduce lint docs release-check clean
+.PHONY: quickstart test test-isa test-browser test-oldest test-newest mutants perf reproduce lint docs release-check clean
 
 quickstart: $(STAMP)
 	$(BIN)/fusionbench quickstart
@@ -77,6 +77,14 @@ test-oldest:
 	tests/evaluation/test_masked.py tests/evaluation/test_pairs.py tests/project/test_import_time.py tests/data/test_package_probes.py \
 	tests/training/test_averaging.py tests/training/test_batches.py tests/training/test_runtime.py tests/training/test_schedule.py tests/training/test_loop.py $(PYTEST_ARGS)
 
+# All tests with what `pip install` gives today, beside no list of ours: what a new user gets. A new release of a library
+# that breaks something shows here first.
+test-newest:
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	.venv-newest/bin/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS)
+
 # Tests of the tests: a fixed sample of small changes of the core files, each of which a test has to notice: 24 changes of
 # each of 14 files, run on one core. 60 changes of one light file took 2.5 to 4 minutes; the sample has more than five times
 # as many, some with slower tests. MUTANTS_ARGS='--minutes 15' stops in time, FULL=1 tries all changes, which takes hours.
@@ -106,4 +114,4 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .venv-oldest build *.egg-info
+	rm -rf $(VENV) .venv-oldest .venv-newest build *.egg-info

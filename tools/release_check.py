@@ -25,7 +25,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("make test", "make test-oldest", "make test-browser", "make docs", "make quickstart")
+TESTS = ("make test", "make test-oldest", "make test-newest", "make test-browser", "make docs", "make quickstart")
 
 
 class ReleaseError(Exception):
