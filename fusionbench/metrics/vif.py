@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any, Literal
 
@@ -91,6 +92,7 @@ def _share(xp: Any, kept: Array, whole: Array) -> Array:
     return xp.where(whole > 0, kept / xp.where(whole > 0, whole, 1.0), 1.0)
 
 
+@functools.cache
 def taps(scale: int, window: str) -> np.ndarray:
     """Weights of a scale's window along one axis, sum 1."""
     size = SIZES[scale]
