@@ -26,6 +26,7 @@ from fusionbench.core.seeds import derive_seed
 from fusionbench.evaluation.kept_training import KeptTraining
 from fusionbench.evaluation.probe_features import Levels
 from fusionbench.evaluation.probe_head import Folds
+from fusionbench.training.safe_convolutions import to_training_layout
 
 WIDTH, BATCH, CROP, RATE = 16, 4, 128, 3e-3
 
@@ -95,7 +96,7 @@ def unet_scores(
         network = _train(images, labels, frames, truth[0].shape[2], steps, own, device, name)
         for frame in np.flatnonzero(folds.of == fold):
             with torch.no_grad():
-                logits = network(images[frame][None].to(device))[0].double().cpu()
+                logits = network(images[frame][None].to(device, memory_format=torch.channels_last))[0].double().cpu()
             rest = torch.stack([logits[[k for k in range(len(logits)) if k != c]].logsumexp(0)
                                 for c in range(1, len(logits))])  # fmt: skip
             scores[frame] = (logits[1:] - rest).permute(1, 2, 0).numpy()
@@ -131,7 +132,7 @@ def _train(
     """The network after ``steps`` on crops of these frames; torch's global state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SmallUNet(images[0].shape[0], classes).to(device)
+        network = to_training_layout(SmallUNet(images[0].shape[0], classes), device)
     rng = np.random.Generator(np.random.Philox(seed))
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -145,8 +146,10 @@ def _train(
             drawn = rng.choice(np.asarray(frames), BATCH)
             side = min(CROP, *(min(images[frame].shape[1:]) for frame in drawn))
             crops = [_crop(images[frame], labels[frame], side, rng) for frame in drawn]
-            batch, wanted = (torch.stack([crop[place] for crop in crops]).to(device) for place in (0, 1))
-            loss = F.cross_entropy(network(batch), wanted, weights)
+            batch, wanted = (torch.stack([crop[place] for crop in crops]) for place in (0, 1))
+            loss = F.cross_entropy(
+                network(batch.to(device, memory_format=torch.channels_last)), wanted.to(device), weights
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
+import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from fusionbench.evaluation.labelled_set import open_labelled
 from fusionbench.evaluation.probe_head import Folds
 from fusionbench.evaluation.probe_scores import by_unet, fill, folds_of
 from fusionbench.evaluation.probe_unet import SmallUNet, unet_scores
 from fusionbench.results.schema import Score
+from fusionbench.training.safe_convolutions import to_training_layout
 
 
 def test_images_of_any_size_have_logits_of_their_size() -> None:
     net = SmallUNet(2, 1).eval()
     for size in ((1, 1), (4, 4), (5, 9)):
         assert net(torch.zeros(1, 2, *size)).shape == (1, 2, *size)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_gradients_in_the_layout_of_training_are_those_of_double_precision(channels: int) -> None:
+    torch.manual_seed(channels)
+    net, images = SmallUNet(channels, 2), torch.randn(2, channels, 20, 24)
+    truth = torch.randint(0, 3, (2, 20, 24))
+    exact = copy.deepcopy(net).double()
+    to_training_layout(net, "cpu")
+    cross_entropy(exact(images.double()), truth).backward()
+    cross_entropy(net(images.to(memory_format=torch.channels_last)), truth).backward()
+    for (name, found), wanted in zip(net.named_parameters(), exact.parameters(), strict=True):
+        assert found.grad is not None and wanted.grad is not None
+        error = (found.grad.double() - wanted.grad).norm() / wanted.grad.norm()
+        assert error < 1e-4, (name, float(error))
 
 
 def test_the_same_seed_gives_the_same_scores_and_leaves_torch_alone() -> None:
