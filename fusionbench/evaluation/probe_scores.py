@@ -90,10 +90,11 @@ def by_unet(
     images: Channels, data: LabelledSet, classes: Sequence[str], folds: Folds, *, steps: int, seed: int
 ) -> list[np.ndarray]:
     """Scores (pixels, classes) of every frame by a small U-Net that saw whole images."""
+    from fusionbench.evaluation.measuring_device import measuring_device
     from fusionbench.evaluation.probe_unet import unet_scores
 
     truth = [data.truth(frame, classes, 1).reshape(*image.shape, len(classes)) for frame, image in enumerate(images[0])]
-    found = unet_scores(images, truth, folds, steps=steps, seed=seed)
+    found = unet_scores(images, truth, folds, steps=steps, seed=seed, device=measuring_device())
     return [one[::STEP, ::STEP].reshape(-1, len(classes)) for one in found]
 
 

@@ -93,7 +93,8 @@ def unet_scores(
     scores: list[np.ndarray | None] = [None] * len(images)
     for fold, frames in enumerate(folds.trains):
         own, name = derive_seed(seed, "probe", fold), f"unet-{len(channels)}-{seed}-{fold}"
-        network = _train(images, labels, frames, truth[0].shape[2], steps, own, device, name)
+        title = f"U-Net {fold + 1} of {len(folds.trains)} of the probe"
+        network = _train(images, labels, frames, truth[0].shape[2], steps, own, device, name, title)
         for frame in np.flatnonzero(folds.of == fold):
             with torch.no_grad():
                 logits = network(images[frame][None].to(device, memory_format=torch.channels_last))[0].double().cpu()
@@ -128,6 +129,7 @@ def _train(
     seed: int,
     device: torch.device | str,
     name: str,
+    title: str,
 ) -> SmallUNet:
     """The network after ``steps`` on crops of these frames; torch's global state is left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -140,9 +142,9 @@ def _train(
     weights = 1 / (cast(Tensor, counts) + 1).double().sqrt()
     weights = (weights / weights.sum()).float().to(device)
     kept = KeptTraining(name, network, optimizer, schedule, rng, steps=steps, device=device)
-    with progress("train a U-Net", steps, "steps", kept.step) as bar:
+    with progress(f"train {title}", steps, "steps", kept.step) as bar:
         for _ in range(kept.step, steps):
-            kept.stop_in_time("U-Net of the probe")
+            kept.stop_in_time(title)
             drawn = rng.choice(np.asarray(frames), BATCH)
             side = min(CROP, *(min(images[frame].shape[1:]) for frame in drawn))
             crops = [_crop(images[frame], labels[frame], side, rng) for frame in drawn]

@@ -216,6 +216,7 @@ class BaseProtocol(ABC):
             DataError, CannotMeasure: images that cannot be scored, or scores that are not finite.
         """
         from fusionbench.evaluation.make_result import make_result, saved_result
+        from fusionbench.evaluation.measuring_device import measuring_on
         from fusionbench.evaluation.partial_scores import PartialScores, keep_partial
         from fusionbench.evaluation.subject import EvaluatedModel
         from fusionbench.training.runtime import describe_host, launch
@@ -236,7 +237,7 @@ class BaseProtocol(ABC):
         place = out if runtime.world_size == 1 else None  # rows of several processes would be no longer in order
         host = describe_host(runtime.device)
         partial = PartialScores.of([result], place, subject, protocol=self, host=host)
-        with keep_partial(partial):
+        with keep_partial(partial), measuring_on(runtime.device):
             result.scores, table = self.measure(subject.model, data, options)
         seconds = time.monotonic() - begun
         for key, score in result.scores.items():
@@ -268,6 +269,7 @@ class BaseProtocol(ABC):
     def measure(self, model: Model, data: Any, options: Any) -> tuple[dict[str, Score], Table]:
         """Scores of a model (on the device that it lies on) by their key, and the values image by image.
 
+        What is trained to read its images is so on :func:`fusionbench.evaluation.measuring_device.measuring_device`.
         What takes long keeps its rows with :func:`fusionbench.evaluation.partial_scores.partial_scores`, so that a
         call that is stopped goes on.
 

@@ -114,13 +114,14 @@ class Detection(SimpleProtocol):
     ) -> tuple[dict[str, Score], dict[str, Sequence[Any]]]:
         from fusionbench.evaluation.detection import detect, need_torchvision, train_detector
         from fusionbench.evaluation.detection_scores import mean_precision
+        from fusionbench.evaluation.measuring_device import measuring_device
 
         if not can_fuse(model):
             raise UsageError(f"{model.title} has no fuse: the protocol {self.key} detects in one fused image a pair")
         need_torchvision()
         training = _seen(model, data, data.trained, options.colour, "fused-training")
         testing = _seen(model, data, data.tested, options.colour, "fused-test")
-        device = next((value.device for value in model.state_dict().values()), "cpu")
+        device = measuring_device()
         boxes, truth = [data.boxes(one) for one in data.trained], [data.boxes(one) for one in data.tested]
         kept: KeptRows[dict[str, list[float]]] = partial_scores().rows(
             "detectors", [str(seed) for seed in range(options.seeds)], dict[str, list[float]]
