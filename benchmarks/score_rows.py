@@ -5,11 +5,11 @@
 
 DATA has the sources (``tno``, ``vifb``, ``roadscene``, ``msrs``, ``harvard``) and the weights that authors published
 (``weights/NETWORK/FILE``), which are imported as ``fusionbench weights import`` does and scored in both forms on the
-infrared and visible suites. Rows of the suites that learn are left out; the suites of degraded pairs, hours on a core,
-are scored where ``--only`` names them. A row replaces those of the same name and protocol that lie there with other
-parameters or of an older version of its model; values only, no images. What stands there already in the present
-version is made again, so that every result says which code, packages and processor it is from. With ``--scratch`` a row
-that was stopped goes on there.
+infrared and visible suites. Rows of the suites that learn are left out; suites of degraded pairs and of the probe's
+U-Net, hours on a core, are scored where ``--only`` names them. A row replaces those of the same name and protocol that
+lie there with other parameters or of an older version of its model; values only, no images. What stands there already
+in the present version is made again, so that every result says which code, packages and processor it is from. With
+``--scratch`` a row that was stopped goes on there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ SUITES = {
     "ivif-tno-robust": "tno",
     "ivif-roadscene-50-robust": "roadscene",
     "msrs-probe": "msrs_half",
+    "msrs-probe-unet": "msrs_half",
 }
+SLOW = ("-robust", "-unet")  # hours on a core
 WEIGHTS = {
     "didfuse": ("DIDFuse/Encoder.pkl", "DIDFuse/Decoder.pkl"),
     "datfuse": ("DATFuse/model_10.pth",),
@@ -101,7 +103,7 @@ def replace(made: list[Result], scratch: Path, out: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", default=",".join(name for name in SUITES if not name.endswith("-robust")))
+    parser.add_argument("--only", default=",".join(name for name in SUITES if not name.endswith(SLOW)))
     parser.add_argument("--models", default="", help="labels of rows, separated by commas; all that learn nothing")
     parser.add_argument("--networks", default=",".join(WEIGHTS), help="networks with weights in DATA/weights")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -129,7 +131,7 @@ def main() -> int:
                 except FusionbenchError as error:
                     say(f"warning: {name}: {label}: {error}")
                     failed += 1
-            if name.startswith("ivif") or name == "msrs-probe":
+            if name.startswith(("ivif", "msrs-probe")):
                 for result in score_networks(name, source, runs, scratch):
                     replace([result], scratch, given.out)
     return int(failed > 0)
