@@ -116,13 +116,10 @@ def verify_dataset(
     """
     dataset = (folder if isinstance(folder, Dataset) else open_dataset(folder)).fresh()
     manifest = dataset.manifest
-    report = VerifyReport(str(dataset.folder), manifest.name, manifest.id, manifest_sha256=manifest.manifest_sha256)
-    report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
     source = open_source(dataset.recipe, source_dir, fresh=True) if regenerate or source_dir is not None else None
     if source is not None:
         require_same_source(dataset.recipe, source, dataset.folder, manifest)
-    _check_manifest(report, dataset, expect)
-    _check_signature(report, dataset, signer)
+    report = verify_description(dataset, signer, expect)
     entries = [(split, entry) for split in dataset.splits for entry in manifest.splits[split].shards]
     entries += [(split, entry) for split in dataset.splits if (entry := manifest.splits[split].cutouts) is not None]
     with progress.progress(f"verify {manifest.name}", len(entries), "shards") as bar:
@@ -147,6 +144,19 @@ def verify_dataset(
                 mine = wanted[(wanted >= offset) & (wanted < offset + size)] - offset
                 _regenerate(report, dataset, builder, split, mine, bar)
                 offset += size
+    return report
+
+
+def verify_description(dataset: Dataset, signer: str | Path | None = None, expect: str | None = None) -> VerifyReport:
+    """Everything in the folder of a data set but its shards: the report that :func:`verify_dataset` begins with.
+
+    Arguments and errors as there.
+    """
+    manifest = dataset.manifest
+    report = VerifyReport(str(dataset.folder), manifest.name, manifest.id, manifest_sha256=manifest.manifest_sha256)
+    report.coverage = {split: manifest.splits[split].coverage for split in dataset.splits}
+    _check_manifest(report, dataset, expect)
+    _check_signature(report, dataset, signer)
     return report
 
 

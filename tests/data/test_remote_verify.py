@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from fusionbench.data import remote_store
+from fusionbench.data import remote_store, signatures
 from fusionbench.data.build import build_dataset
 from fusionbench.data.dataset import open_dataset
 from fusionbench.data.recipe_shards import strip_dataset
 from fusionbench.data.remote_store import StoreError
 from fusionbench.data.remote_verify import verify_url
+from fusionbench.data.shards.manifest import read_manifest
 from fusionbench.data.verify import verify_dataset
 from tests.cli.runner import run
+from tests.helpers.keys import new_key
 from tests.helpers.stores import digits
 from tests.helpers.web import Web, serve
 
@@ -69,6 +71,32 @@ def test_damage_there_is_found_although_the_cache_is_right(web: Web) -> None:
     path.unlink()
     for kind in (True, False):
         assert any("missing" in problem.what for problem in verify_url(url, content=kind).problems)
+
+
+@pytest.mark.parametrize("only", [(), ("--files",)])
+def test_what_is_asked_of_the_manifest_is_checked_whatever_is_read(
+    only: tuple[str, ...], web: Web, built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, manifest = f"{web.url}/set", open_dataset(built).manifest
+    code, out, _ = run(capsys, "verify", url, *only, "--expect", manifest.manifest_sha256[:12])
+    assert code == 0 and manifest.manifest_sha256 in out
+    code, out, _ = run(capsys, "verify", url, *only, "--expect", "0" * 12)
+    assert code == 1 and "not 000000000000" in out
+    (web.root / "set" / "README.md").write_text("edited")
+    code, out, _ = run(capsys, "verify", url, *only)
+    assert code == 1 and out.startswith("README.md: it is not what")
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_a_signature_is_checked_whatever_is_read(content: bool, web: Web, tmp_path: Path) -> None:
+    pytest.importorskip("securesystemslib")
+    (private, public), (_, other) = (new_key(tmp_path, name) for name in ("mine", "other"))
+    url, folder = f"{web.url}/set", web.root / "set"
+    assert [problem.file for problem in verify_url(url, content=content, signer=public).problems] == [signatures.FILE]
+    signatures.sign(folder, read_manifest(folder), private)
+    report = verify_url(url, content=content, signer=public)
+    assert report.ok and report.signer in report.signers
+    assert not verify_url(url, content=content, signer=other).ok
 
 
 def test_files_alone_need_no_space(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,22 +20,10 @@ from fusionbench.data.verify import verify_dataset
 from tests.cli.runner import run
 from tests.data.forged import forge
 from tests.data.test_build import small_recipe
+from tests.helpers.keys import new_key
 
 pytest.importorskip("securesystemslib", reason="the extra `sign` is not installed")
 FILE = "provenance.intoto.jsonl"
-
-
-def new_key(folder: Path, name: str) -> tuple[Path, Path]:
-    """A private and a public key as the documentation says to make them, without openssl."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key = Ed25519PrivateKey.generate()
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
-    return private, public
 
 
 @pytest.fixture(scope="module")
