@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from fusionbench.core.errors import DataError
 from fusionbench.core.image_headers import (
+    PNG_SIGNATURE,
     TIFF_ORDERS,
     TiffHeader,
     jpeg_header,
@@ -32,6 +34,7 @@ KINDS = "PNG, JPEG, BMP, TIFF, WebP or PNM"
 MAX_PIXELS = 1 << 26  # 64 megapixels
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 _ORIENTATION = 0x0112
+_PNM = re.compile(rb"P[2356][\s#]")
 _PROFILE = "embedded colour profile not applied"
 
 
@@ -147,6 +150,12 @@ def _by_pillow(content: bytes, name: str, size: tuple[int, int] | None, keep_alp
         raise DataError(f"{name}: not a readable {KINDS} image (a checksum in it is wrong)")
     if tiff is None and content[:2] in TIFF_ORDERS:
         raise DataError(f"{name}: a damaged TIFF: its first directory cannot be read, or names a tag twice")
+    if tiff is not None and tiff.has_more:  # Pillow would look for all of them, in time that grows with their square
+        raise DataError(f"{name}: holds several images; export one of them")
+    if png is None and content.startswith(PNG_SIGNATURE):
+        raise DataError(f"{name}: a damaged PNG: it does not begin with its header")
+    if _PNM.match(content) and pnm_header(content) is None:  # Pillow would bring any depth to 8 bits, or not say which
+        raise DataError(f"{name}: a PNM whose header is damaged or too long; save it as PNG")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is stricter
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
@@ -198,6 +207,8 @@ def _values(content: bytes, name: str, image: Any) -> tuple[Values, np.ndarray |
     if mode in ("LA", "RGBA"):
         colours = pixels[..., 0] if mode == "LA" else pixels[..., :3]
         return Values(np.ascontiguousarray(colours), 255, 8), np.ascontiguousarray(pixels[..., -1])
+    if mode.startswith("I") and png is None and tiff is None:
+        raise DataError(f"{name}: more than 8 bits in a form that is not read; save it as PNG")
     if mode.startswith("I;16") or mode == "I":
         return _integers(name, pixels, image, depth, tiff)
     if mode == "F":

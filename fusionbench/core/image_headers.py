@@ -14,7 +14,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEAD = 33  # bytes: signature and IHDR
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS, _MAX_CHUNKS = 1 << 16, 1 << 20  # a file of nothing else must not keep a loop of Python busy
-_GAP = rb"(?:\s|#[^\n]*\n)+"
+_PNM_HEAD = 1 << 16  # bytes with comments, of which programs write a line or two
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM = re.compile(rb"P([2356])" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})" + _GAP + rb"(\d{1,9})\s")
 TIFF_ORDERS = {b"II": "<", b"MM": ">"}  # how a TIFF begins, and the order of its bytes
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # BYTE, SHORT, LONG and BigTIFF's LONG8
@@ -60,7 +61,8 @@ class PnmHeader:
 class TiffHeader:
     """The first directory.
 
-    ``sample``: 1 unsigned, 2 signed, 3 float; ``photometric``: 0 means that 0 is white; ``turn``: orientation, 1..8.
+    ``sample``: 1 unsigned, 2 signed, 3 float; ``photometric``: 0 means that 0 is white; ``turn``: orientation, 1..8;
+    ``has_more``: another directory follows, which is another image.
     """
 
     height: int
@@ -69,6 +71,7 @@ class TiffHeader:
     sample: int
     photometric: int
     turn: int
+    has_more: bool = False
 
     def __str__(self) -> str:
         kind = {1: "unsigned", 2: "signed", 3: "float"}.get(self.sample, "unknown")
@@ -147,7 +150,7 @@ def jpeg_header(content: bytes) -> JpegHeader | None:
 
 def pnm_header(content: bytes) -> PnmHeader | None:
     """Of grey and RGB files (P2, P3, P5, P6), or None."""
-    match = _PNM.match(content[:4096])
+    match = _PNM.match(content[:_PNM_HEAD])
     if match is None:
         return None
     width, height, maximum = (int(match[group]) for group in (2, 3, 4))
@@ -188,8 +191,10 @@ def tiff_header(content: bytes) -> TiffHeader | None:
                 if struct.calcsize(values) > inline:
                     (place,) = struct.unpack_from(f"{order}{'I' if inline == 4 else 'Q'}", content, place)
                 tags[tag] = struct.unpack_from(values, content, place)
+        following = content[at : at + inline].strip(b"\0")  # the place of the next directory, 0 for none
     except struct.error:
         return None
     (width, *_), (height, *_) = tags.get(256) or (0,), tags.get(257) or (0,)
     sample, photometric, turn = ((tags.get(tag) or (1,))[0] for tag in (339, 262, 274))
-    return TiffHeader(height, width, tags.get(258) or (1,), sample, photometric, turn if 1 <= turn <= 8 else 1)
+    turn = turn if 1 <= turn <= 8 else 1
+    return TiffHeader(height, width, tags.get(258) or (1,), sample, photometric, turn, following != b"")

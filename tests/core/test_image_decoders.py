@@ -6,6 +6,7 @@ Oracles: the arrays that Pillow, OpenCV, tifffile or the tests themselves wrote,
 from __future__ import annotations
 
 import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -264,3 +265,45 @@ def test_deep_tiffs_are_turned_or_refused(tmp_path: Path, turn: int) -> None:
         else:
             assert np.array_equal(image.pixels, np.rint(plain[::down, ::right] / 257))
             assert ("turned upright" in image.notes) == (turn > 1)
+
+
+def pnm(header: bytes) -> bytes:
+    return header + DEEP.astype(">u2").tobytes()
+
+
+def chunk_before_header(content: bytes) -> bytes:
+    chunk = b"tEXta\0b"
+    return content[:8] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[8:]
+
+
+def test_comments_of_any_ending_are_skipped_in_a_pnm_of_16_bits() -> None:
+    height, width = DEEP.shape
+    for comment in (b"", b"#c\n", b"#c\r", b"#c\r\n", b"#" + b"c" * 9000 + b"\n"):
+        content = pnm(b"P5\n%s%d %d\r%s65535\n" % (comment, width, height, comment))
+        image = decode_image(content, "x.pgm")
+        assert image.bits == 16 and image.pixels.dtype == np.uint8
+        assert np.array_equal(image.pixels, decode_image(pnm(b"P5 %d %d 65535 " % (width, height)), "y.pgm").pixels)
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_16_bits_behind_a_header_that_is_not_read_are_refused(deep: bool, tmp_path: Path) -> None:
+    """Pillow decodes them, to values whose depth is then known to nobody."""
+    height, width = DEEP.shape
+    long = b"P5\n#" + b"c" * (1 << 17) + b"\n%d %d 65535\n" % (width, height)
+    with pytest.raises(DataError, match=r"x: a PNM whose header is damaged or too long; save it as PNG"):
+        decode_image(pnm(long), "x")
+    content = save(tmp_path / "x.png", DEEP if deep else GREY).read_bytes()
+    with pytest.raises(DataError, match=r"x: a damaged PNG: it does not begin with its header"):
+        decode_image(chunk_before_header(content), "x")
+
+
+def test_the_directories_of_a_tiff_are_not_counted() -> None:
+    """Looking for all of them takes time that grows with their square: 32,000 of them kept a reader for 14 s."""
+    tags = [(256, 4, 1, 1), (257, 4, 1, 1), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 1)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    content = bytearray(b"II*\0" + struct.pack("<I", 12) + bytes(4))
+    for number in range(3000):
+        following = 12 + (number + 1) * (len(directory) + 4)
+        content += directory + struct.pack("<I", following if number < 2999 else 0)
+    with pytest.raises(DataError, match="holds several images"):
+        decode_image(bytes(content), "x.tif")

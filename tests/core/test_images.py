@@ -227,7 +227,7 @@ def test_files_of_several_images(tmp_path: Path) -> None:
     pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
     for name, kind in (("m.tif", "TIFF"), ("m.png", "PNG"), ("m.webp", "WEBP")):
         path = save(tmp_path / name, pages[0], format=kind, save_all=True, append_images=pages[1:])
-        with pytest.raises(DataError, match=r"holds 2 images; export one of them"):
+        with pytest.raises(DataError, match=r"holds (2|several) images; export one of them"):
             read_image(path)
     photo = save(tmp_path / "m.jpg", pages[0], format="MPO", save_all=True, append_images=pages[1:])
     alone = save(tmp_path / "one.jpg", pages[0])
