@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fusionbench.core.errors import DataError, UsageError, unknown_name
+from fusionbench.core.open_files import allow_open_files
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
 from fusionbench.core.uploads import upload
@@ -152,6 +153,7 @@ class Dataset(SplitAccess):
         """
         if split not in self._arrays:
             opened: list[Shard] = []
+            allow_open_files(len(self.split(split).shards))
             for entry in self.split(split).shards:
                 shard = self.open_entry(entry)
                 path = shard.path

@@ -18,6 +18,7 @@ import numpy as np
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError, RejectedError
 from fusionbench.core.io import file_sha256
+from fusionbench.core.open_files import allow_open_files
 from fusionbench.data import card
 from fusionbench.data.dataset import Dataset, open_dataset
 from fusionbench.data.degrade_rules import DEGRADED, Degrader, problem_of_degraded
@@ -193,6 +194,7 @@ def _check_params(report: VerifyReport, dataset: Dataset, split: str) -> None:
     entry, recipe = dataset.split(split), dataset.recipe
     if any(problem.file.startswith(f"{recipe.name}-{recipe.version}-{split}-") for problem in report.problems):
         return  # what is wrong with the shards has been said
+    allow_open_files(len(entry.shards))
     shards = [dataset.open_entry(shard) for shard in entry.shards]
     made = split in recipe.splits and recipe.made_views(split) > 0
     maker = dataset.view_maker(split) if made else None

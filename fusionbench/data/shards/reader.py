@@ -59,11 +59,16 @@ def open_shard(path: Path) -> Shard:
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{path}: damaged or truncated shard ({str(error)[:120]}); build it again") from error
     arrays = {}
+    try:
+        content = np.memmap(path, np.uint8, "r")
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {error.strerror}") from error
     for name, (dtype, shape, offset) in layout.items():
         if 0 in shape:
             arrays[name] = np.empty(shape, dtype)
-        else:
-            arrays[name] = np.memmap(path, dtype, "r", offset, shape)
+        else:  # all of one map: each has a descriptor of the file, and a split may have a thousand shards
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            arrays[name] = content[offset : offset + size].view(dtype).reshape(shape)
     if set(ragged.FLAT) & arrays.keys() and (wrong := ragged.problem(arrays)) is not None:
         raise DataError(f"{path}: {wrong}; {_REMEDY}")
     return Shard(path, header, arrays)
