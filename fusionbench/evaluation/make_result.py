@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import fusionbench
 from fusionbench.core.environment import anonymous_command, describe_environment
+from fusionbench.core.progress import say
 from fusionbench.results.schema import Identity, Origin, Result, Status, identity_id, load
 
 
@@ -55,9 +56,16 @@ def make_result(
 def saved_result(result: Result, out: str | Path | None, force: bool = False) -> Result | None:
     """The result of the same identity that lies below ``out`` already; None where there is none, or with ``force``.
 
+    None, with a note, where it is of other code: the file that defines a user's model was edited since.
+
     Raises:
         DataError: it is damaged.
     """
     if out is None or force or not (result.folder(out) / "result.json").is_file():
         return None
-    return load(result.folder(out))
+    found = load(result.folder(out))
+    ours, theirs = (one.provenance.get("model_code") for one in (result, found))
+    if isinstance(ours, dict) and (not isinstance(theirs, dict) or theirs.get("sha256") != ours["sha256"]):
+        say(f"{result.title}: {ours['file']} is not as it was when this was scored: it is scored again")
+        return None
+    return found

@@ -168,7 +168,7 @@ def evaluate_masked(
         training=subject.training,
     )
     result = make_result(identity, title=title or subject.title, family=subject.family, model_code=subject.code)
-    if (found := saved_result(result, out, force)) is not None:
+    if (found := saved_result(result, out, force or subject.unknown)) is not None:
         return found
     compiled = compile and compile_blocks(subject.model, runtime.device)
     how: dict[str, Any] = {"precision": runtime.precision, "processes": runtime.world_size, "compiled": compiled}

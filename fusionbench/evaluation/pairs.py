@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionbench.core.deprecation import renamed_parameter
-from fusionbench.core.errors import DataError, SizesDiffer, UsageError, refuse_all, some
+from fusionbench.core.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import fit_ranges, images_in, read_image
 from fusionbench.core.interfaces import Fuses, can_fuse
@@ -29,6 +29,7 @@ from fusionbench.core.pixel_cache import PixelCache
 from fusionbench.core.progress import say
 from fusionbench.core.types import Batch, ImageSpec
 from fusionbench.core.unit_range import to_unit
+from fusionbench.evaluation.fused_values import problem_of_fused
 from fusionbench.evaluation.make_result import make_result, saved_result
 from fusionbench.evaluation.pair_images import keeps_images, save_fused, save_sources
 from fusionbench.evaluation.pair_rows import score_rows, tell_remarks
@@ -70,9 +71,15 @@ class PairsProtocol:
 
 
 def to_luma(fused: torch.Tensor, stretch: bool) -> np.ndarray:
-    """uint8 (h, w) of one fused image (1,1,h,w) in [0,1]; a flat image is not stretched."""
+    """uint8 (h, w) of one fused image (1,1,h,w) in [0,1]; a flat image is not stretched.
+
+    Raises:
+        CannotMeasure: values that are not finite, or far from [0,1].
+    """
     import torch
 
+    if (problem := problem_of_fused(fused)) is not None:
+        raise CannotMeasure(f"the fused image {problem}")
     image = fused[0, 0].detach().double().cpu()
     if stretch and (spread := float(image.max() - image.min())) > 0:
         image = (image - image.min()) / spread
@@ -173,7 +180,7 @@ def evaluate_forms(
     made = [_result(pairs, one, subject.identity, training=subject.training, **about) for one in protocols]
     missing = []
     for place, (one, result) in enumerate(zip(protocols, made, strict=True)):
-        if (found := saved_result(result, out, force)) is None:
+        if (found := saved_result(result, out, force or subject.unknown)) is None:
             missing.append(place)
         else:
             made[place] = _again(found, pairs, partial(luma, one), keep)

@@ -81,7 +81,7 @@ def evaluate_row(
         raise UsageError(f"{subject.title} has no fuse: the protocol {protocol.key} scores one fused image a pair")
     about: dict[str, Any] = {"title": title or subject.title, "family": subject.family, "model_code": subject.code}
     result = _result(protocol, pairs, options, subject.identity, subject.training, **about)
-    if (found := saved_result(result, out, force)) is not None:
+    if (found := saved_result(result, out, force or subject.unknown)) is not None:
         return found
     watch = CostWatch(runtime.device)
 

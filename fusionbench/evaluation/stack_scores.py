@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.interfaces import Model, can_fuse
 from fusionbench.core.progress import progress
 from fusionbench.core.types import Batch, Metric
 from fusionbench.core.unit_range import to_unit
+from fusionbench.evaluation.fused_values import problem_of_fused
 from fusionbench.evaluation.partial_scores import partial_scores
 from fusionbench.evaluation.stack_sets import Stack, StackSet
 from fusionbench.metrics import get_metric
@@ -88,6 +89,7 @@ def fused_luma(model: Model, stack: Stack, index: int, device: torch.device | st
 
     Raises:
         UsageError: a model that fuses nothing.
+        CannotMeasure: values that are not finite, or far from [0,1].
     """
     import torch
 
@@ -98,6 +100,8 @@ def fused_luma(model: Model, stack: Stack, index: int, device: torch.device | st
     batch = Batch(None, views, present, torch.tensor([index], device=device)).with_present(present, views.shape[1])
     with torch.no_grad():
         image = model.fuse(batch)
+    if (problem := problem_of_fused(image)) is not None:
+        raise CannotMeasure(f"the fused image {problem}")
     found: np.ndarray = (image[0, 0].detach().double().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return found
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import msgspec
+
 from fusionbench.core.environment import describe_code
 from fusionbench.core.errors import UsageError
 from fusionbench.core.interfaces import Model, can_fuse, can_sample, has_likelihood
 from fusionbench.core.io import file_sha256
-from fusionbench.models import MODELS
+from fusionbench.models import MODELS, parameters_of
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
 from fusionbench.training.run import Run, read_run
 
@@ -34,6 +36,7 @@ class EvaluatedModel:
     family: Literal["trivial", "classical", "model"]
     parameters: int
     run: Run | None
+    told: bool = True  # somebody said what it was built with
 
     @classmethod
     def of(
@@ -42,7 +45,7 @@ class EvaluatedModel:
         """The model object ``model``, or that of a run, on ``device``.
 
         Args:
-            params: what a model object was built with; a run knows its own.
+            params: what a model object was built with; a run knows its own, and so does what ``create_model`` made.
 
         Raises:
             UsageError: a model without any ability to score.
@@ -57,10 +60,10 @@ class EvaluatedModel:
             known = getattr(model, "identified", True)  # a function has no weights by which another could have it again
             digest = state_sha256(model) if known else None
             identity = ModelIdentity(name=name, version=model.version, weights_sha256=digest)
-            identity.params = dict(params or {})
+            identity.params = dict(_built_with(model) or {} if params is None else params)
         parameters = sum(p.numel() for p in model.parameters())
         family: Literal["trivial", "classical", "model"] = getattr(model, "family", "model")
-        evaluated = cls(model, identity, model.title, family, parameters, run)
+        evaluated = cls(model, identity, model.title, family, parameters, run, params is not None)
         if not evaluated.metrics:
             raise UsageError(f"{model.title} has none of log_weights, sample and fuse: there is nothing to score")
         return evaluated
@@ -83,6 +86,18 @@ class EvaluatedModel:
         return None if file is None else describe_code(file)
 
     @property
+    def unknown(self) -> bool:
+        """Whether another model may have the same identity, so that no result of it can be taken for one of this.
+
+        The class is of a notebook, whose code nobody can look at; or there are no weights, and nobody said which
+        parameters the object was built with.
+        """
+        if self.run is not None or self._file is None:
+            return self.run is None
+        bare = not self.model.state_dict() and _built_with(self.model) is None
+        return bare and not self.told and bool(parameters_of(type(self.model)))
+
+    @property
     def _file(self) -> str | None:
         return file_of_class(type(self.model))
 
@@ -97,6 +112,16 @@ class EvaluatedModel:
             "parameters": self.parameters,
             "train_hours": None if self.run is None else self.run.info.train_hours,
         }
+
+
+def _built_with(model: Model) -> dict[str, Any] | None:
+    """Parameters that ``create_model`` was given, as JSON gives them back; None where it made no such model."""
+    try:
+        known = msgspec.json.encode(getattr(model, "built_with", None))
+    except (TypeError, msgspec.MsgspecError):
+        return None
+    found: dict[str, Any] | None = msgspec.json.decode(known)
+    return found
 
 
 def file_of_class(kind: type) -> str | None:

@@ -138,7 +138,9 @@ def create_model(name: str, spec: ImageSpec, preset: str | None = None, **overri
         if parameter not in known:
             raise unknown_name(f"parameter of {name}", parameter, known, f"fusionbench describe {name}")
     try:
-        return cls(spec, **params)
+        model = cls(spec, **params)
+        model.built_with = params  # type: ignore[attr-defined]  # rules have no weights that would tell them apart
+        return model
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in params.items())
         raise UsageError(f"{name} cannot be built with {given}: {error}") from error

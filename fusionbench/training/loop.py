@@ -125,7 +125,7 @@ def train(
             previous.check_same(info)
             if previous.info.finished:
                 return previous
-            info = replace_state(info, previous.info)
+            info.go_on_from(previous.info)
         with time_limit(until), crash_note(out) if runtime.rank == 0 else contextlib.nullcontext():
             return _Loop(info, dataset, out, runtime, limit, tensorboard, compile, on_step, at_most).run()
 
@@ -148,12 +148,6 @@ def planned_steps(training: Training, samples: int, budget: str | None = None) -
     batch = min(training.batch, samples)
     planned = max(1, round(training.epochs * (samples // batch)))
     return planned if budget is None else Budget.parse(budget).steps(planned)
-
-
-def replace_state(info: RunInfo, earlier: RunInfo) -> RunInfo:
-    """``info`` with the progress of an earlier, unfinished run."""
-    info.steps, info.total_steps, info.seconds = earlier.steps, earlier.total_steps, earlier.seconds
-    return info
 
 
 class _Loop:

@@ -15,6 +15,7 @@ from fusionbench.core.crashes import read_crash
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.formats import read_json
 from fusionbench.core.io import read_bounded, write_bytes
+from fusionbench.core.progress import say
 from fusionbench.core.types import ImageSpec
 from fusionbench.results.schema import ModelIdentity, TrainingIdentity
 from fusionbench.training.imported import ImportedWeights, check_imported_state
@@ -93,10 +94,27 @@ class RunInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """Hours of training; None where the weights were imported."""
         return self.seconds / 3600 if self.imported is msgspec.UNSET else None
 
+    def source_now(self) -> str:
+        """``source``, and behind it the present state of a user's file that was edited since: what a score is of."""
+        from fusionbench.models import MODELS
+
+        if self.model not in MODELS.names() or not MODELS.is_file(self.model):
+            return self.source
+        now = MODELS.origin(self.model)
+        return self.source if self.source.endswith(now) else f"{self.source}, then {now}"
+
+    def go_on_from(self, earlier: RunInfo) -> None:
+        """Take over the progress of an earlier, unfinished run; of edited code the record then names both states."""
+        self.steps, self.total_steps, self.seconds = earlier.steps, earlier.total_steps, earlier.seconds
+        if (both := earlier.source_now()) != earlier.source:
+            say(f"warning: {self.source} is not the code that this run began with; its record names both")
+            self.source = both
+
     def model_identity(self, weights_sha256: str) -> ModelIdentity:
         """The part of a result's identity that says which model was measured."""
+        source = self.source_now()
         return ModelIdentity(
-            name=self.model, version=self.version, params=self.params, weights_sha256=weights_sha256, source=self.source
+            name=self.model, version=self.version, params=self.params, weights_sha256=weights_sha256, source=source
         )
 
 
@@ -108,7 +126,7 @@ class Run(ShownRun):
     info: RunInfo
 
     def check_same(self, wanted: RunInfo) -> None:
-        """Refuse to resume with another configuration.
+        """Refuse to resume with another configuration, and to take a finished run for one of edited code.
 
         Raises:
             UsageError: names what differs.
@@ -119,6 +137,11 @@ class Run(ShownRun):
             name = different[0]
             raise UsageError(
                 f"{self.folder}: holds another run ({name} is {ours[name]!r} there, {theirs[name]!r} here); "
+                "choose another folder or remove this one"
+            )
+        if self.info.finished and self.info.source_now() != self.info.source:
+            raise UsageError(
+                f"{self.folder}: was trained with other code ({self.info.source} there, {wanted.source} here); "
                 "choose another folder or remove this one"
             )
 

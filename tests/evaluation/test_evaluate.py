@@ -99,6 +99,32 @@ def test_a_class_in_a_file_is_built(tmp_path: Path) -> None:
     assert load_method(f"{file}:Other", device="cpu").model.title == "other"
 
 
+def test_an_edited_file_is_scored_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = tmp_path / "own.py", tmp_path / "results"
+    text = "from fusionbench.models.classical.pyramids import Average\nclass Mine(Average):\n    title = 'mine'\n"
+    file.write_text(text)
+    first = fb.evaluate(file, "pairs-demo", out=out, limit=1, device="cpu")
+    assert means(fb.evaluate(file, "pairs-demo", out=out, limit=1, device="cpu")) == means(first)
+    assert "scored again" not in capsys.readouterr().err
+    file.write_text(text + "    def combine(self, a, b):\n        return a\n")
+    second = fb.evaluate(file, "pairs-demo", out=out, limit=1, device="cpu")
+    assert "mine: own.py is not as it was when this was scored: it is scored again\n" in capsys.readouterr().err
+    assert means(second) == means(fb.evaluate("copy-a", "pairs-demo", limit=1, **CPU)) != means(first)
+    assert [path.parent.name for path in out.rglob("result.json")] == [second.id[:12]]  # one row, the present one
+
+
+def test_a_rule_with_other_parameters_is_another_row(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"out": tmp_path, "limit": 1, "device": "cpu"}
+    made = [fb.create_model("laplacian-pyramid", SPEC, levels=levels) for levels in (1, 6)]
+    found = [fb.evaluate(model, "pairs-demo", **how) for model in made]
+    assert found[0].id != found[1].id and means(found[0]) != means(found[1])
+    assert [one.identity.model.params for one in found] == [{"levels": 1}, {"levels": 6}]
+    assert fb.evaluate("laplacian-pyramid", "pairs-demo", params={"levels": 6}, **how).id == found[1].id
+    cls = MODELS.get("laplacian-pyramid")  # nobody says what these were built with: a result is of the object at hand
+    direct = [fb.evaluate(cls(SPEC, levels=levels), "pairs-demo", **how) for levels in (1, 6)]
+    assert [means(one) for one in direct] == [means(one) for one in found]
+
+
 def test_a_file_is_known_no_longer_than_it_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files with a class of one name, such as two versions of a method, are scored one after the other."""
     monkeypatch.delenv(VARIABLE, raising=False)

@@ -62,6 +62,9 @@ def test_a_saved_result_is_found_by_its_identity(tmp_path: Path) -> None:
     found = saved_result(later, tmp_path)
     assert found is not None and found.title == "first"
     assert saved_result(later, tmp_path, force=True) is None
+    for code in ({"file": "net.py", "sha256": "2" * 64, "code": None}, None):  # of edited code; of code of no file
+        now = make_result(IDENTITY, title="third", model_code=code)
+        assert (saved_result(now, tmp_path) is None) == (code is not None)
     (folder / "result.json").write_text("{}")
     with pytest.raises(DataError, match=r"result\.json"):
         saved_result(later, tmp_path)

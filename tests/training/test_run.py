@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.plugin_files import plugins_of_this_command
 from fusionbench.core.types import ImageSpec
-from fusionbench.models import create_model
+from fusionbench.models import MODELS, create_model
 from fusionbench.training import checkpoints
 from fusionbench.training.run import Run, RunInfo, read_run
 from fusionbench.training.schedule import create_training
@@ -99,6 +100,30 @@ def test_another_configuration_is_another_run(tmp_path: Path, change: dict[str, 
 def test_progress_and_names_are_no_configuration(tmp_path: Path) -> None:
     other = info(steps=5, total_steps=8, seconds=2.0, finished=True, cut=True, parameters=4, dataset_name="renamed")
     Run(tmp_path, info()).check_same(other)
+
+
+def test_edited_code_is_named_and_no_finished_run_is_taken_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "net.py"
+    file.write_text("from fusionbench.models.trivial import MeanImage\nclass Net(MeanImage):\n    pass\n")
+    with plugins_of_this_command():
+        name = MODELS.named(str(file))
+        begun = info(model=name, source=MODELS.origin(name), steps=4)
+        Run(tmp_path, begun).check_same(info(model=name, source=begun.source))
+        assert begun.source_now() == begun.source == begun.model_identity("0" * 64).source
+        file.write_text(file.read_text() + "# edited\n")
+        now = info(model=name, source=MODELS.origin(name))
+        both = f"{begun.source}, then {now.source}"
+        assert begun.source != now.source and begun.model_identity("0" * 64).source == both
+        Run(tmp_path, begun).check_same(now)  # an unfinished one goes on
+        now.go_on_from(begun)
+        assert (now.steps, now.source, now.source_now()) == (4, both, both)
+        assert "is not the code that this run began with; its record names both" in capsys.readouterr().err
+        begun.finished = True
+        with pytest.raises(UsageError, match=r"was trained with other code \(net\.py \(sha256 .*\) there, net\.py"):
+            Run(tmp_path, begun).check_same(info(model=name, source=MODELS.origin(name)))
+    assert info(source="fusionbench 0.1").source_now() == "fusionbench 0.1"  # a release has versions for that
 
 
 def test_identities_say_what_was_trained() -> None:

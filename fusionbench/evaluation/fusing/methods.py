@@ -19,6 +19,7 @@ from fusionbench.core.errors import DataError, FusionbenchError, MeasurementErro
 from fusionbench.core.interfaces import Fuses, Model, can_fuse
 from fusionbench.core.plugin_files import split_plugin
 from fusionbench.core.types import ImageSpec
+from fusionbench.evaluation.fused_values import problem_of_fused
 
 if TYPE_CHECKING:
     import torch
@@ -63,8 +64,8 @@ class LoadedMethod:
             weights = file_sha256(self.run.folder / "weights.safetensors")
             plain: dict[str, Any] = msgspec.to_builtins(self.run.info.model_identity(weights))
             return plain
-        version, file = getattr(self.model, "version", ""), self.name.rpartition(":")[0]
-        code = file_sha256(Path(file)) if file.endswith(".py") else None
+        version, place = getattr(self.model, "version", ""), split_plugin(self.name)
+        code = None if place is None else file_sha256(place.path)
         about = {"name": self.name, "version": version, "params": dict(self.params), "code_sha256": code}
         found: dict[str, Any] = msgspec.to_builtins({**about, "weights_sha256": state_sha256(self.model)})
         return found
@@ -117,9 +118,9 @@ class LoadedMethod:
             ) from error
         if tuple(fused.shape) != (1, 1, height, width):
             raise DataError(f"{self.name} made {tuple(fused.shape)} of a pair of {height}×{width} pixels; it is faulty")
-        result = fused[0, 0].detach().float().cpu().numpy()
-        if not np.isfinite(result).all():
-            raise DataError(f"{self.name} made values that are not finite; its weights may be damaged")
+        if (problem := problem_of_fused(fused)) is not None:
+            raise DataError(f"{self.name}: the fused image {problem}")
+        result: np.ndarray = fused[0, 0].detach().float().cpu().numpy()
         return result
 
 

@@ -188,7 +188,8 @@ def _differences(found: FusedSettings, wanted: FusedSettings) -> list[str]:
     pairs += [(key, theirs["file"].get(key), ours["file"].get(key)) for key in keys]
     texts = [f"{name} {_shown(one)}, not {_shown(other)}" for name, one, other in pairs if one != other]
     if not texts and canonical_json(theirs) != canonical_json(ours):
-        texts = ["other weights of the method"]
+        codes = [side["method"].get("code_sha256") for side in (theirs, ours)]
+        texts = ["other code of the method" if codes[0] != codes[1] else "other weights of the method"]
     return texts
 
 

@@ -231,7 +231,7 @@ class BaseProtocol(ABC):
             training=subject.training,
         )
         result = make_result(identity, title=title or subject.title, family=subject.family, model_code=subject.code)
-        if (found := saved_result(result, out, force)) is not None:
+        if (found := saved_result(result, out, force or subject.unknown)) is not None:
             return found
         begun = time.monotonic()
         place = out if runtime.world_size == 1 else None  # rows of several processes would be no longer in order

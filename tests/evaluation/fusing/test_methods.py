@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from fusionbench.core.errors import DataError, MeasurementError, UsageError
+from fusionbench.core.io import file_sha256
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.fusing.methods import DEFAULT_METHOD, load_method
 from fusionbench.models import MODELS, create_model
@@ -101,6 +102,10 @@ def test_own_classes(tmp_path: Path) -> None:
     assert np.allclose(method.fuse_luminance(A, B), A / 2) and not method.shared
     identity = method.identity()
     assert identity["params"] == {"gain": 0.5} and len(identity["code_sha256"]) == 64
+    alone = tmp_path / "alone.py"
+    alone.write_text("from fusionbench.models.classical.pyramids import Average\nclass Alone(Average):\n    pass\n")
+    digest = load_method(str(alone), device="cpu").identity()["code_sha256"]
+    assert digest == file_sha256(alone)  # also without the name of its one class
     save_file({"weight": torch.full((1,), 0.25)}, tmp_path / "w.safetensors")
     learned = load_method(f"{file}:Learner", weights=tmp_path / "w.safetensors", device="cpu")
     assert np.allclose(learned.fuse_luminance(A, B), 0.25)

@@ -66,6 +66,7 @@ def test_force_begins_again(tmp_path: Path) -> None:
             "params the default, not x=3",
         ),
         ({"method": {"name": "average", "version": "1", "params": {}, "weights_sha256": B}}, "other weights"),
+        ({"method": {"name": "average", "version": "1", "params": {}, "code_sha256": B}}, "other code"),
         ({"colour": "none"}, "colour visible, not none"),
         ({"bits": 16}, "bits of the source, not 16"),
         ({"tile": 64}, "tile auto, not 64"),
