@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +155,20 @@ def test_a_shard_that_is_not_the_manifests_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_split_gets_a_suggestion(dataset: Dataset) -> None:
     with pytest.raises(UsageError, match="'test'"):
         dataset.size("tset")
+
+
+def test_a_split_of_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    """In a process of its own: 19 shards where 16 files may be open. Oracle: the same split in one shard."""
+    resource = pytest.importorskip("resource")
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 200
+    folder = build_dataset(small_recipe(), out=tmp_path, jobs=1)
+    code = (
+        "import resource, sys, numpy, h5py, fusionbench.data.dataset as d\n"
+        "dataset, hard = d.open_dataset(sys.argv[1]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (16, hard))\n"
+        "print(len(dataset.split('train').shards), int(dataset.arrays('train').columns['targets'][:].sum()))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+    whole = build_dataset(small_recipe(4096), out=tmp_path / "whole", jobs=1)
+    expected = int(open_dataset(whole).arrays("train").columns["targets"][:].sum())
+    assert run.stdout.split() == [str(len(open_dataset(folder).split("train").shards)), str(expected)], run.stderr
