@@ -24,6 +24,8 @@ A page asks for a table by a comment, and what stands between it and the end mar
   colour; references first, the others by the first class.
 * ``losses FOLDER CLASS``: the average precision of a class less that of infrared and less that of both sources as
   channels, paired scene by scene with 95 % intervals, grey and in colour.
+* ``readers FOLDER OTHER``: average precision of each class by the readers of FOLDER and of each of them, less that of
+  infrared for the first class, and by the reader of OTHER.
 * ``order FOLDER CLASS OTHER``: Spearman's rank correlation of a class's average precision in FOLDER with each metric in
   OTHER, over the rows as made that are in both and copy no source.
 * ``changes FOLDER ROW``: the same as differences to the row of that title, with 95 % intervals over images.
@@ -300,12 +302,34 @@ def losses(results: Path, folder: str, name: str) -> str:
     return lines([name, *heads], rows)
 
 
+def key(result: Result) -> str:
+    model = result.identity.model
+    return f"{model.name} {sorted(model.params.items())} {model.weights_sha256}"
+
+
+def readers(results: Path, folder: str, other: str) -> str:
+    found, elsewhere = probed(results, folder), {key(row): table for row, table in probed(results, other)}
+    infrared = next(table for row, table in found if row.identity.model.name == "copy-a")
+    classes = found[0][0].identity.protocol.params["classes"]
+    rows = []
+    for row, table in found:
+        cells = [row.title]
+        for place, name in enumerate(f"ap@{one}" for one in classes):
+            each = row.scores[name].extra.get("seeds", [])
+            cells += [with_interval(table[name]), ", ".join(f"{value:.3f}" for value in each)]
+            if place == 0:
+                same = row.identity.model.name == "copy-a"
+                cells.append("" if same else with_interval(table[name] - infrared[name], "+"))
+            cells.append(with_interval(elsewhere[key(row)][name]))
+        rows.append(cells)
+    heads = []
+    for place, name in enumerate(classes):
+        heads += [f"AP {name}", "each U-Net", *(["less infrared"] if place == 0 else []), "closed form"]
+    return lines(["", *heads], rows)
+
+
 def order(results: Path, folder: str, name: str, other: str) -> str:
     from scipy.stats import spearmanr
-
-    def key(result: Result) -> str:
-        model = result.identity.model
-        return f"{model.name} {sorted(model.params.items())} {model.weights_sha256}"
 
     known = {key(row): mean_of(row, f"ap@{name}") for row, _ in probed(results, folder)}
     copies = ("copy-a", "copy-b", "better-copy")
@@ -332,6 +356,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "probe": probe,
     "losses": losses,
     "order": order,
+    "readers": readers,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -155,6 +156,19 @@ def test_order_is_a_rank_correlation_over_rows_in_both(tool: ModuleType, tmp_pat
         saved(tmp_path / "other", name, {"en": [en, en], "sd": [-en, -en]}, family="classical")
     head, _, row = cells(tool.written(page("order set person other"), tmp_path))
     assert head[:3] == ["3 rows", "EN", "SD"] and row[:4] == ["AP person", "−1.00", "+1.00", "–"]
+
+
+def test_readers_stand_beside_the_closed_form(tool: ModuleType, tmp_path: Path) -> None:
+    probe_rows(tmp_path, "unets", {"copy-a": [0.4, 0.6, 0.5], "weak": [0.1, 0.3, 0.2]})
+    probe_rows(tmp_path, "set", {"copy-a": [0.3] * 3, "weak": [0.7] * 3, "other": [0.9] * 3})
+    [path] = (tmp_path / "unets").rglob("weak/*/result.json")
+    content = json.loads(path.read_text())
+    content["scores"]["ap@person"]["seeds"] = [0.15, 0.25]
+    path.write_text(json.dumps(content))
+    head, _, infrared, weak = cells(tool.written(page("readers unets set"), tmp_path))
+    assert head[1:] == ["AP person", "each U-Net", "less infrared", "closed form"]
+    assert infrared == ["copy-a", "0.500 ± 0.248", "", "", "0.300 ± 0.000"]
+    assert weak == ["weak", "0.200 ± 0.248", "0.150, 0.250", "−0.300 ± 0.000", "0.700 ± 0.000"]
 
 
 def test_check_writes_nothing(
