@@ -163,7 +163,7 @@ def test_readers_stand_beside_the_closed_form(tool: ModuleType, tmp_path: Path) 
     probe_rows(tmp_path, "set", {"copy-a": [0.3] * 3, "weak": [0.7] * 3, "other": [0.9] * 3})
     [path] = (tmp_path / "unets").rglob("weak/*/result.json")
     content = json.loads(path.read_text())
-    content["scores"]["ap@person"]["seeds"] = [0.15, 0.25]
+    content["scores"]["ap@person"]["extra"] = {"seeds": [0.15, 0.25]}
     path.write_text(json.dumps(content))
     head, _, infrared, weak = cells(tool.written(page("readers unets set"), tmp_path))
     assert head[1:] == ["AP person", "each U-Net", "less infrared", "closed form"]
