@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +24,7 @@ import numpy as np
 from fusionbench.core import progress
 from fusionbench.core.errors import DataError, SizeMismatchError, UsageError, refuse_all, some, unknown_name
 from fusionbench.core.images import SUFFIXES, to_grey
-from fusionbench.core.io import utf8
+from fusionbench.core.io import utf8_names
 from fusionbench.sources.file_notes import FileNotes, tell_notes
 
 LARGEST = 64  # pictures of one stack
@@ -136,7 +136,9 @@ class Stacks:
             for path in found[name].all:
                 if not Path(os.path.realpath(path)).is_relative_to(inside):
                     raise DataError(f"{path}: leads out of the folder; copy the image instead of linking it")
-        return {utf8(name): found[name] for name in sorted(found, key=_natural)}
+        ordered = sorted(found, key=_natural)
+        shown = utf8_names({name: found[name].pictures[0] for name in ordered})
+        return dict(zip(shown, (found[name] for name in ordered), strict=True))
 
     def stems(self, split: str) -> list[str]:
         """The name of every stack of a split, in order."""
@@ -294,9 +296,12 @@ def _natural(name: str) -> tuple[object, ...]:
 
 
 def _split_truth(pictures: Iterable[Path]) -> tuple[list[Path], Path | None]:
-    views, truth = [], None
+    views: list[Path] = []
+    truth: Path | None = None
     for path in pictures:
         if path.stem.casefold() in ("truth", "gt"):
+            if truth is not None:
+                raise DataError(f"{truth.parent}: {truth.name} and {path.name} are both a truth; keep one")
             truth = path
         else:
             views.append(path)
@@ -312,17 +317,47 @@ def _parallel(folder: Path) -> tuple[dict[str, StackFiles], list[str]]:
             break
     else:
         return {}, []
-    views = [{_LETTER.sub("", path.stem): path for path in pictures_in(place)} for place in places]
+    pictures = [pictures_in(place) for place in places]
+    whole_names = _whole_names_are_meant(pictures)
+    views = [_named(each, lambda stem: stem if whole_names else _LETTER.sub("", stem)) for each in pictures]
     truths: dict[str, Path] = {}
     for place in (folder / name for name in _TRUTHS):
         if place.is_dir() and not truths:
-            truths = {_LETTER.sub("", path.stem): path for path in pictures_in(place)}
+            truths = _named(pictures_in(place), lambda stem: stem if stem in views[0] else _LETTER.sub("", stem))
     everything = set().union(*views)
     whole = {name for name in everything if all(name in view for view in views)}
     if truths:
         whole &= truths.keys()
     found = {name: StackFiles(tuple(view[name] for view in views), truths.get(name)) for name in whole}
     return found, sorted(everything - whole)
+
+
+def _whole_names_are_meant(folders: Sequence[Sequence[Path]]) -> bool:
+    """Whether ends such as ``-a`` are no letters of views: without them two names of a folder were one, and with them
+    all folders have the same names."""
+    stems = [[path.stem for path in pictures] for pictures in folders]
+    cut = [{_LETTER.sub("", stem) for stem in own} for own in stems]
+    return any(len(short) < len(own) for short, own in zip(cut, stems, strict=True)) and all(
+        len(set(own)) == len(own) and set(own) == set(stems[0]) for own in stems
+    )
+
+
+def _named(pictures: Iterable[Path], name: Callable[[str], str]) -> dict[str, Path]:
+    """Pictures of one folder by the name of their scene.
+
+    Raises:
+        DataError: two of one name: one of them would be left out without a word.
+    """
+    found: dict[str, Path] = {}
+    for path in pictures:
+        if (scene := name(path.stem)) in found:
+            raise _same_name(found[scene], path, f"the name {scene!r} of a scene")
+        found[scene] = path
+    return found
+
+
+def _same_name(one: Path, other: Path, what: str) -> DataError:
+    return DataError(f"{one.parent}: {one.name} and {other.name} share {what}; rename or remove one")
 
 
 def _folders(folder: Path) -> tuple[dict[str, StackFiles], list[str]]:
@@ -338,13 +373,20 @@ def _folders(folder: Path) -> tuple[dict[str, StackFiles], list[str]]:
 def _flat(folder: Path) -> tuple[dict[str, StackFiles], list[str]]:
     """Stacks whose pictures lie in one folder, named alike up to their last letter or number."""
     views: dict[str, dict[str, Path]] = {}
+    problems = []
     for path in pictures_in(folder):
         if (match := _TAIL.match(path.stem)) is not None:
-            views.setdefault(match[1], {})[match[2].casefold()] = path
+            own, tail = views.setdefault(match[1], {}), match[2].casefold()
+            tail = "truth" if tail == "gt" else tail
+            if tail in own:
+                problems.append(_same_name(own[tail], path, f"the place {tail!r} in the stack {match[1]!r}"))
+            own[tail] = path
     found, lacking = {}, []
-    most = max((len(own.keys() - {"truth", "gt"}) for own in views.values()), default=0)
+    most = max((len(own.keys() - {"truth"}) for own in views.values()), default=0)
+    if most >= 2 and problems:  # pictures that are no stacks may be called anything
+        raise problems[0]
     for name, own in views.items():
-        truth = own.pop("truth", None) or own.pop("gt", None)
+        truth = own.pop("truth", None)
         if len(own) == most and most >= 2:
             ordered = sorted(own, key=_natural)
             found[name] = StackFiles(tuple(own[tail] for tail in ordered), truth)

@@ -94,8 +94,39 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     write(tmp_path / "linked" / "x-A.png")
     (tmp_path / "linked" / "x-B.png").symlink_to(tmp_path / "one" / "cup" / "1.png")
     refused("linked", r"x-B\.png: leads out of the folder")
-    with pytest.raises(DataError, match="not a readable"):
+    with pytest.raises(DataError, match="a damaged PNG"):
         Stacks(tmp_path / "broken").fingerprint("all")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("A/x-A.png", "A/x-A.jpg", "B/x-B.png"), r"A: x-A\.jpg and x-A\.png share the name 'x' of a scene; rename"),
+        (("A/r-a.png", "A/r-b.png", "B/r-a.png"), r"A: r-a\.png and r-b\.png share the name 'r' of a scene"),
+        (("A/x.png", "B/x.png", "GT/x_F.png", "GT/x_G.png"), r"GT: x_F\.png and x_G\.png share the name 'x'"),
+        (("x-A.png", "x-A.jpg", "x-B.png"), r"x-A\.jpg and x-A\.png share the place 'a' in the stack 'x'; rename"),
+        (("x-A.png", "x_a.png", "x-B.png"), r"share the place 'a' in the stack 'x'"),
+        (("x-A.png", "x-B.png", "x-gt.png", "x-truth.png"), r"x-gt\.png and x-truth\.png share the place 'truth'"),
+        (("cup/1.png", "cup/2.png", "cup/gt.png", "cup/truth.png"), r"cup: gt\.png and truth\.png are both a truth"),
+    ],
+)
+def test_no_picture_is_left_out_because_another_has_its_name(tmp_path: Path, names: tuple[str, ...], text: str) -> None:
+    for name in names:
+        write(tmp_path / name)
+    with pytest.raises(DataError, match=text) as caught:
+        Stacks(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_ends_that_all_folders_have_alike_are_no_letters_of_views(tmp_path: Path) -> None:
+    for number, name in enumerate(("room-a", "room-b", "hall")):
+        for level, letter in enumerate("AB"):
+            write(tmp_path / letter / f"{name}.png", 40 * number + 20 * level)
+        write(tmp_path / "Fusion" / f"{name}_F.png", 200 + number)
+    source = Stacks(tmp_path)
+    assert source.stems("all") == ["hall", "room-a", "room-b"]
+    assert levels(source, index=1) == [0, 20] and levels(source, index=2) == [40, 60]
+    assert source.read("all", np.array([2]))[0, 0, 0, 0] == 201
 
 
 def test_a_pixel_is_a_picture(tmp_path: Path) -> None:
