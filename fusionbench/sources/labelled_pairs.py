@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from fusionbench.core.errors import DataError, refuse_all, some
-from fusionbench.core.image_headers import png_header
+from fusionbench.core.image_headers import png_header, png_is_damaged
 from fusionbench.core.images import FULL, images_in, read_image
 from fusionbench.core.io import read_bounded, utf8_names
 from fusionbench.core.text import one_line
@@ -116,7 +116,7 @@ class LabelledPairs(PairFolders):
         """Class indices of one pair: uint8 (h, w).
 
         Raises:
-            DataError: no PNG of one channel, damaged, or of another size than the pair.
+            DataError: no PNG of one channel of 8 bits, damaged, or of another size than the pair.
         """
         stem = self.stems(split)[index]
         path, size = self._maps[split][stem], self.size_of(split, index)
@@ -126,6 +126,12 @@ class LabelledPairs(PairFolders):
             raise DataError(f"{path}: no PNG; class indices need a format that keeps them")
         if (header.height, header.width) != size:
             raise DataError(f"{path}: {header.height}×{header.width} pixels, its pair has {size[0]}×{size[1]}")
+        if header.colour == 0 and header.bits < 8:  # Pillow would multiply the indices by 17, 85 or 255
+            raise DataError(
+                f"{path}: grey of {header.bits} bits; write class indices with 8 bits, or as a palette image"
+            )
+        if png_is_damaged(content):
+            raise DataError(f"{path}: damaged label map (a checksum in it is wrong); copy or write it again")
         return _indices(content, path)
 
     def colour_image(self, split: str, index: int) -> np.ndarray | None:

@@ -33,6 +33,40 @@ def test_maps_are_read_as_indices_from_grey_and_from_palettes(root: Path) -> Non
     assert np.array_equal(LabelledPairs(root).label_map("all", 0), expected)
 
 
+def png_of_few_bits(bits: int, colour: int, indices: np.ndarray) -> bytes:
+    """A PNG of 1, 2 or 4 bits a pixel, grey (0) or of a palette (3); written here, as Pillow writes no such grey."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    height, width = indices.shape
+    planes = (indices[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    rows = np.packbits(planes.reshape(height, -1).astype(np.uint8), axis=1)
+    head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(range(3 * 2**bits))) if colour == 3 else b""
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_indices_of_few_bits_are_never_scaled(root: Path, bits: int) -> None:
+    indices = (np.arange(24 * 32).reshape(24, 32) % min(3, 2**bits)).astype(np.uint8)
+    (root / "labels" / "0001.png").write_bytes(png_of_few_bits(bits, 3, indices))
+    assert np.array_equal(LabelledPairs(root).label_map("all", 0), indices)
+    (root / "labels" / "0001.png").write_bytes(png_of_few_bits(bits, 0, indices))
+    with pytest.raises(DataError, match=rf"0001\.png: grey of {bits} bits; write class indices with 8 bits"):
+        LabelledPairs(root).label_map("all", 0)
+
+
+def test_a_wrong_checksum_is_told(root: Path) -> None:
+    path = root / "labels" / "0001.png"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IEND") - 5] ^= 1  # the last byte of the checksum of the pixels
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"0001\.png: damaged label map \(a checksum"):
+        LabelledPairs(root).label_map("all", 0)
+
+
 def test_a_label_changes_the_fingerprint(root: Path) -> None:
     before = LabelledPairs(root).fingerprint("all")
     assert LabelledPairs(root).fingerprint("all") == before
