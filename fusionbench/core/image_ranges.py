@@ -35,6 +35,7 @@ _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _VALUES = re.compile(rf"({_NUMBER}):({_NUMBER})")
 _PERCENTILE = re.compile(rf"percentile:({_NUMBER}),({_NUMBER})")
 _BITS = re.compile(r"([0-9]{1,2})bit")
+_LONGEST = 1000  # letters: whole numbers are written out, in up to 309 digits
 _BLOCK = 1 << 22  # pixels that are mapped at once in float64
 _FORMS = "auto, full, 14bit, LOW:HIGH, percentile:1,99 or set:percentile:1,99"
 
@@ -81,25 +82,34 @@ class Range:
         Raises:
             UsageError: another form, or numbers that do not rise.
         """
-        scope, colon, rest = text.strip().partition(":")
-        if colon and scope in ("set", "image"):
-            found = cls.parse(rest)
-            if found.kind not in ("auto", "percentile") or rest.startswith(("set:", "image:")):
-                raise UsageError(f"{text!r}: set: and image: go before auto and percentile")
-            return cls(found.kind, found.low, found.high, scope == "set")
         text = text.strip()
+        if len(text) > _LONGEST:
+            raise UsageError(f"{text[:20] + '…'!r}: {len(text)} letters are no range of values; give {_FORMS}")
+        scope, colon, rest = text.partition(":")
+        if not colon or scope not in ("set", "image"):
+            return cls._without_scope(text)
+        nested = rest.lstrip().startswith(("set:", "image:"))
+        found = None if nested else cls._without_scope(rest.strip())
+        if found is None or found.kind not in ("auto", "percentile"):
+            raise UsageError(f"{text!r}: set: and image: go before auto and percentile")
+        return cls(found.kind, found.low, found.high, scope == "set")
+
+    @classmethod
+    def _without_scope(cls, text: str) -> Range:
         if text in ("full", "auto"):
             return cls("full") if text == "full" else cls("auto", whole_set=True)
         if (match := _BITS.fullmatch(text)) and 8 <= int(match[1]) <= 32:
             return cls("bits", 0, int(match[1]))
         for kind, form in (("values", _VALUES), ("percentile", _PERCENTILE)):
             if match := form.fullmatch(text):
-                low, high = _plain(float(match[1])), _plain(float(match[2]))
+                low, high = float(match[1]), float(match[2])
                 if not (math.isfinite(low) and math.isfinite(high) and low < high):
                     raise UsageError(f"{text!r}: the first number must be below the second")
                 if kind == "percentile" and not 0 <= low < high <= 100:
                     raise UsageError(f"{text!r}: percentiles are from 0 to 100")
-                return cls(kind, low, high)  # type: ignore[arg-type]
+                if not math.isfinite((abs(low) + abs(high)) * 255):  # what a value becomes could not be computed
+                    raise UsageError(f"{text!r}: numbers beyond what 8 bits can be computed from; give smaller ones")
+                return cls(kind, _plain(low), _plain(high))  # type: ignore[arg-type]
         raise UsageError(f"{text!r} is no range of values: give {_FORMS}")
 
     @classmethod

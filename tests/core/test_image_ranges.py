@@ -54,6 +54,23 @@ def test_other_texts_are_one_line(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["set:" * 100_000 + "auto", "set:" * 240 + "auto", "set: set:auto", "1" * 5000 + ":2"])
+def test_texts_without_end_are_one_short_line(text: str) -> None:
+    with pytest.raises(UsageError, match=r"set: and|letters are no range of values") as caught:
+        Range.parse(text)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1300
+
+
+def test_numbers_that_nothing_can_be_computed_from_are_refused() -> None:
+    for text in ("-1e308:1e308", "0:1e306", "-1.7e308:-1.6e308"):
+        with pytest.raises(UsageError, match="give smaller ones"):
+            Range.parse(text)
+    largest = Range.parse("-3e305:3e305")
+    assert Range.parse(str(largest)) == largest
+    pixels, _ = to_eight_bits(Values(np.array([[0, 255]], np.uint8), 255, 8), largest, "x", "")
+    assert pixels.tolist() == [[128, 128]]  # 127.5, to even
+
+
 def test_none_stays_none_and_ranges_know_what_was_given() -> None:
     assert Range.of(None) is None and not Ranges()
     ranges = Ranges.parse("full", None, "10:20")
