@@ -10,14 +10,16 @@ import msgspec
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.io import digest
-from fusionbench.core.text import Count, RecipeName, Version
+from fusionbench.core.text import RecipeName, Version
 
 if TYPE_CHECKING:
     from fusionbench.data.degrade_rules import Degrader
 
 _PROSE = ("title", "description", "reference", "expect", "reasons")
 
+_LARGEST = 1 << 31  # no source has so many images; NumPy's numbers end at 2**63
 _LONGEST_KEY = 4200  # letters of a line that are looked at: a name of a file, and what is around it
+_Classes = Annotated[list[Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]], msgspec.Meta(min_length=1)]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 
 
@@ -57,7 +59,7 @@ class OccluderRule(RecipeTable, kw_only=True, frozen=True):
     """Which source images are cut out and pasted over a split's targets; ``size`` in the place of the overlay's."""
 
     source: str
-    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
+    classes: _Classes | None = None
     size: Annotated[int, msgspec.Meta(ge=4, le=512)] | None = None
 
 
@@ -71,11 +73,11 @@ class SplitRule(RecipeTable, kw_only=True, frozen=True):
     """
 
     source: str
-    every: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    every: Annotated[int, msgspec.Meta(ge=2, le=_LARGEST)] | None = None
     part: Literal["held-out", "rest"] | None = None
     per_class: bool = False
-    classes: Annotated[list[int], msgspec.Meta(min_length=1)] | None = None
-    first: Count | None = None
+    classes: _Classes | None = None
+    first: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST)] | None = None
     occluders: OccluderRule | None = None
     views: Literal["source"] | None = None
     without: str | None = None

@@ -136,7 +136,7 @@ def _from_json(path: Path) -> dict[int, int]:
     try:
         table = json.loads(read_bounded(path, _MAX_ANNOTATION, "annotation"))
         return {int(image): int(objects[0]["obj_id"]) for image, objects in table.items()}
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a scene_gt.json of BOP ({type(error).__name__}: {str(error)[:60]})") from error
 
 

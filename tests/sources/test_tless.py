@@ -48,6 +48,16 @@ def test_annotations_that_contradict_the_folder_are_refused(bop: bool, tmp_path:
         TLess(root)
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "9" * 5000, "99999999999999999999"])
+def test_numbers_that_are_no_object_are_one_line(tmp_path: Path, number: str) -> None:
+    root = folders.tless(tmp_path, True, objects=(1,), images=1)
+    path = tmp_path / "train_primesense" / "000001" / "scene_gt.json"
+    path.write_text(path.read_text().replace('"obj_id": 1', f'"obj_id": {number}'))
+    with pytest.raises(FusionbenchError, match=r"000001") as caught:
+        TLess(root)
+    assert "\n" not in str(caught.value)
+
+
 NESTED = st.recursive(st.none() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
