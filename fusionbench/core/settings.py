@@ -101,8 +101,8 @@ def config_file(named: Path | None = None) -> Path | None:
             return None
         named = Path(text)
     if named is None:
-        own = user_config_file()
-        return own if own.is_file() else None
+        own = user_config_file()  # relative where no home folder is known: then it would be of the working folder
+        return own if own.is_absolute() and own.is_file() else None
     if not named.is_file():
         raise DataError(f"{named}: no such file of settings; write one, or leave out --config and {CONFIG}")
     return named
@@ -154,16 +154,25 @@ def _read(file: Path) -> dict[str, Value]:
 
 def _checked(setting: Setting, value: Any, file: Path) -> Any:
     """A value of the file as its setting takes it."""
-    base, wanted = file.resolve().parent, {"count": "a whole number from 0", "plugins": "an array of Python files"}
+    wanted = {"count": "a whole number from 0", "plugins": "an array of Python files"}
     if setting.kind == "count":
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1 << 16:
             return value
     elif setting.kind == "plugins":
         if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
-            return [str(base / Path(one).expanduser()) for one in value]
+            return [_placed(setting, one, file) for one in value]
     elif isinstance(value, str) and value and "\0" not in value:
-        return str(base / Path(value).expanduser()) if setting.kind == "folder" and "://" not in value else value
+        return _placed(setting, value, file) if setting.kind == "folder" and "://" not in value else value
     raise DataError(f"{file}: {setting.key} is {wanted.get(setting.kind, 'a text')}, such as {_EXAMPLES[setting.kind]}")
+
+
+def _placed(setting: Setting, text: str, file: Path) -> str:
+    """A path of the file: below the file's own folder where it is relative, ``~`` and ``~name`` replaced."""
+    try:
+        return str(file.resolve().parent / Path(text).expanduser())
+    except RuntimeError as error:  # unknown users, and systems that know no home folder
+        user = Path(text).parts[0]
+        raise DataError(f"{file}: {setting.key}: no home folder of {user} is known; write a full path") from error
 
 
 _EXAMPLES = {"folder": '"/big/data"', "text": '"cuda:1"', "count": "4", "plugins": '["my_model.py"]'}

@@ -42,7 +42,10 @@ class _File:
 
     def path(self) -> Path:
         if self.folder.startswith("~"):
-            return Path(self.folder).expanduser() / self.name
+            try:
+                return Path(self.folder).expanduser() / self.name
+            except RuntimeError as error:
+                raise UsageError(f"{self.folder}/{self.name}: no home folder is known; set HOME to one") from error
         import torch
 
         return Path(torch.hub.get_dir()) / self.folder / self.name

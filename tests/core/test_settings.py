@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from fusionbench.core.errors import DataError, UsageError
-from fusionbench.core.settings import Settings
+from fusionbench.core.settings import Settings, config_file
 
 
 def test_wrong_variables() -> None:
@@ -27,3 +28,28 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert settings.value("results_root") == "results"
     with pytest.raises(DataError):
         Settings(tmp_path / "none.toml", {})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows guesses the folders of other users")
+@pytest.mark.parametrize("line", ['data_root = "~no-such-user/data"', 'plugins = ["~no-such-user/net.py"]'])
+def test_a_home_folder_that_nobody_knows_is_one_line(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(line)
+    key = line.partition(" ")[0]
+    with pytest.raises(DataError) as caught:
+        Settings(file, {})
+    assert str(caught.value) == f"{file}: {key}: no home folder of ~no-such-user is known; write a full path"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has a variable of its own for such files")
+def test_without_a_home_folder_no_file_of_the_working_folder_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FUSIONBENCH_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does where nothing is known
+    for own in (".config/fusionbench", "Library/Application Support/fusionbench"):
+        (tmp_path / "~" / own).mkdir(parents=True)
+        (tmp_path / "~" / own / "config.toml").write_text('data_root = "/elsewhere"')
+    assert config_file() is None

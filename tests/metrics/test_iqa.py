@@ -110,6 +110,15 @@ def test_clip_iqa_and_lpips(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert get_metric("lpips").function(fused, a, b) == pytest.approx(sum(distances) / 2, rel=1e-5)
 
 
+def test_without_a_home_folder_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(UsageError, match=r"^~/\.cache/clip/RN50\.pt: no home folder is known; set HOME"):
+        missing_weights("clip_iqa")
+
+
 @pytest.mark.parametrize("name", LIBRARY_NAMES)
 def test_a_missing_file_is_named_with_its_licence_and_the_command(
     name: str, home: Path, monkeypatch: pytest.MonkeyPatch
