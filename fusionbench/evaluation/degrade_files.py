@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,29 @@ from typing import Any
 import numpy as np
 
 from fusionbench import __version__
-from fusionbench.core.errors import DataError, SizeMismatchError, UsageError
+from fusionbench.core.errors import DataError, SizeMismatchError, UsageError, refuse_all
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import encode_png, fit_ranges, read_image
 from fusionbench.core.inline_images import reduced
-from fusionbench.core.io import require_folder, utf8, write_bytes, write_json
+from fusionbench.core.io import digest, file_sha256, require_folder, utf8, write_bytes, write_json
 from fusionbench.core.progress import progress
 from fusionbench.evaluation.degrade_cutouts import with_cutouts
 from fusionbench.evaluation.image_rows import missing_text, pair_by_stem
-from fusionbench.synth.degradations import DEGRADATIONS, SEVERITIES, Degraded, degrade, list_degradations
+from fusionbench.evaluation.unfinished_pairs import PairsToWrite, UnfinishedPairs, WrittenPair, has_begun
+from fusionbench.synth.degradations import (
+    DEGRADATIONS,
+    SEVERITIES,
+    Degradation,
+    Degraded,
+    degrade,
+    list_degradations,
+)
+from fusionbench.synth.degradations.base import Level
+from fusionbench.synth.degradations.run import require_room
 
 RECORD = "degraded.json"
 DATASET, SPLIT = "files", "all"  # of the random streams
+_Row = tuple[str, dict[str, Path]]  # stem, and side -> file
 SHOWN = 128  # pixels of a side in a sheet
 
 
@@ -116,6 +128,8 @@ def degrade_files(
 ) -> DegradedFiles:
     """Degrade pairs of image files.
 
+    All of them are read before the first is written. A call that was stopped goes on when it is made again.
+
     Args:
         a, b: thermal and visible: two folders paired by stem, or two files. 16 bits are brought to 8.
         out: folder of the degraded pairs: ``a`` and ``b`` in it, or with several families or severities those in
@@ -125,14 +139,16 @@ def degrade_files(
         severities: 1 to 5.
         seed: of the random streams.
         strict: refuse instead of leaving out what has no partner.
-        force: write into a folder that has something in it.
+        force: write into a folder that has something in it, and make anew what an earlier call left.
         sheet: a PNG of the first pair at all of these severities.
         range_a, range_b: which values are black and white (docs/images.md).
         objects: a folder of pictures whose objects ``occlude/2`` shows, in the place of its own.
 
     Raises:
-        UsageError: unknown families or severities, nothing to write, or an output among the sources.
-        DataError: no pairs, images that cannot be read or have different sizes, or an output that cannot be written.
+        UsageError: unknown families or severities, nothing to write, an output among the sources, or a folder with
+            other pairs, also unfinished ones.
+        DataError: no pairs, images that cannot be read, have different sizes or too few pixels, all of them in one
+            line, or an output that cannot be written.
 
     Example:
         >>> import tempfile
@@ -175,26 +191,23 @@ def degrade_files(
         _spare(Path(out), [*targets.values()], [path for _, files in rows for path in files.values()], force)
     if sheet is not None:
         _spare_sheet(Path(sheet), [path for _, files in rows for path in files.values()])
-    first: Pair | None = None
-    written: dict[str, list[dict[str, Any]]] = {key: [] for key in targets}
-    with progress("degrading", len(rows) if targets else 1, "pairs") as task:
-        for stem, files in rows if targets else rows[:1]:
-            pair = read_pair(stem, files["a"], files["b"], ranges)
-            first = first or pair
-            for key, folder in targets.items():
-                family, _, severity = key.rpartition(" ")
-                written[key].append(_write(pair, family, int(severity), seed, folder))
-            task.advance()
-    for key, folder in targets.items():
-        family, _, severity = key.rpartition(" ")
-        record = DEGRADATIONS.get(family)
-        level = dict(zip(record.fields, record.levels[int(severity) - 1], strict=True))
-        about = {"family": family, "severity": int(severity), "level": level, "seed": seed, "fusionbench": __version__}
-        write_json(folder / RECORD, {**about, "pairs": written[key]}, indent=1)
-        done.folders[key] = folder
-    if sheet is not None and first is not None:
-        write_bytes(sheet, draw_sheet(first, names, chosen, seed))
+    begun: UnfinishedPairs | None = None
+    if out is not None:
+        wanted = PairsToWrite(
+            folders={key: folder.relative_to(out).as_posix() for key, folder in targets.items()},
+            seed=seed,
+            ranges=ranges.texts(),
+            sources_sha256=digest(_check(rows, ranges, targets)),
+        )
+        begun = UnfinishedPairs.begin(Path(out), wanted, force)
+        _write_all(begun, rows, ranges, targets)
+        done.folders.update(targets)
+    if sheet is not None:
+        stem, files = rows[0]
+        write_bytes(sheet, draw_sheet(read_pair(stem, files["a"], files["b"], ranges), names, chosen, seed))
         done.sheet = Path(sheet)
+    if begun is not None:
+        begun.finish()
     return done
 
 
@@ -218,6 +231,38 @@ def read_pair(stem: str, a: Path, b: Path, ranges: Ranges | None = None) -> Pair
         raise SizeMismatchError(f"{a} is {height}×{width} and {b} is {tall}×{wide} pixels")
     whole = np.ascontiguousarray(np.concatenate(planes, axis=2).transpose(2, 0, 1))
     return Pair(stem, whole, (channels[0], channels[1]), (written[0], written[1]))
+
+
+def _check(rows: Sequence[_Row], ranges: Ranges, keys: Collection[str]) -> list[list[str]]:
+    """Read all pairs, before one is written; stems and digests of their files.
+
+    Raises:
+        DataError: all pairs that cannot be degraded, in one line.
+    """
+    problems: list[DataError] = []
+    sources = []
+    with progress("reading", len(rows), "pairs") as task:
+        for stem, files in rows:
+            try:
+                pair = read_pair(stem, files["a"], files["b"], ranges)
+                sources.append([stem, *(file_sha256(files[side]) for side in "ab")])
+                for key in keys:
+                    record, level = _family(key)
+                    require_room(record, level, *pair.planes.shape[1:])
+            except UsageError as error:
+                problems.append(DataError(f"{stem}: {error}"))
+            except DataError as error:
+                problems.append(error)
+            task.advance()
+    refuse_all(problems, f"{len(problems)} of {len(rows)} pairs cannot be degraded")
+    return sources
+
+
+def _family(key: str) -> tuple[Degradation, Level]:
+    """The family and the level of ``FAMILY SEVERITY``."""
+    family, _, severity = key.rpartition(" ")
+    record = DEGRADATIONS.get(family)
+    return record, record.levels[int(severity) - 1]
 
 
 def draw_sheet(pair: Pair, families: Sequence[str], severities: Sequence[int], seed: int = 0) -> bytes:
@@ -285,7 +330,7 @@ def _spare(out: Path, folders: Sequence[Path], sources: Sequence[Path], force: b
     written = {os.path.realpath(folder / side) for folder in folders for side in ("a", "b", "lost_a", "lost_b")}
     if held & written:
         raise UsageError(f"{out}: has the sources in it, which are never replaced; choose another folder")
-    if out.is_dir() and any(out.iterdir()) and not force:
+    if out.is_dir() and not has_begun(out) and not force:
         raise UsageError(f"{out}: is not empty; choose another folder, or write into it with --force")
 
 
@@ -294,9 +339,36 @@ def _spare_sheet(sheet: Path, sources: Sequence[Path]) -> None:
         raise UsageError(f"{sheet}: is one of the sources, which are never replaced; choose another name")
 
 
-def _write(pair: Pair, family: str, severity: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Write one degraded pair with its truth; what the record says of it."""
-    made = pair.degraded(family, severity, seed)
+def _write_all(begun: UnfinishedPairs, rows: Sequence[_Row], ranges: Ranges, targets: Mapping[str, Path]) -> None:
+    """Write all pairs that an earlier call did not, and then the records."""
+    seed = begun.wanted.seed
+    for folder in targets.values():
+        with suppress(OSError):  # the record of what was there before, which is replaced pair by pair
+            (folder / RECORD).unlink()
+    entries: dict[str, list[dict[str, Any]]] = {key: [] for key in targets}
+    with progress("degrading", len(rows), "pairs") as task:
+        for stem, files in rows:
+            pair: Pair | None = None
+            for key, folder in targets.items():
+                one = begun.find(key, stem, folder)
+                if one is None:
+                    pair = pair or read_pair(stem, files["a"], files["b"], ranges)
+                    one = _write(pair, key, seed, folder)
+                    begun.add(one)
+                entries[key].append(one.entry)
+            task.advance()
+    for key, folder in targets.items():
+        record, level = _family(key)
+        severity = int(key.rpartition(" ")[2])
+        named = dict(zip(record.fields, level, strict=True))
+        about = {"family": record.name, "severity": severity, "level": named, "seed": seed, "fusionbench": __version__}
+        write_json(folder / RECORD, {**about, "pairs": entries[key]}, indent=1)
+
+
+def _write(pair: Pair, key: str, seed: int, folder: Path) -> WrittenPair:
+    """Write one pair, degraded as ``FAMILY SEVERITY`` says, with its truth; what the record says of it."""
+    family, _, severity = key.rpartition(" ")
+    made = pair.degraded(family, int(severity), seed)
     views = np.asarray(made.views)[0]
     contents = {
         f"{side}/{pair.stem}.png": encode_png(image) for side, image in zip("ab", pair.images(views), strict=True)
@@ -316,5 +388,7 @@ def _write(pair: Pair, family: str, severity: int, seed: int, folder: Path) -> d
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_bytes(folder / name, content, durable=False)
-    files = {name.partition("/")[0]: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    return {"stem": pair.stem, "sample": pair.sample, "sha256": files}
+    files: dict[Any, str] = {
+        name.partition("/")[0]: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
+    return WrittenPair(done=key, stem=pair.stem, sample=pair.sample, sha256=files)

@@ -10,6 +10,7 @@ from pathlib import Path
 from fusionbench.core.errors import DataError, UsageError, some
 from fusionbench.core.images import images_in
 from fusionbench.core.io import utf8, utf8_names
+from fusionbench.evaluation.unfinished_pairs import refuse_unfinished
 
 SOURCE_SIDES = ("a", "b", "c", "d", "e", "f")  # what sources are called, in order
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -102,7 +103,8 @@ def pair_by_stem(places: Mapping[str, Path]) -> tuple[list[tuple[str, dict[str, 
         of files is the last side's.
 
     Raises:
-        DataError: missing files, folders without images, or no stem that all of them have.
+        DataError: missing files, folders without images, or no stem that all of them have; degraded pairs that are
+            not all written.
         UsageError: files and folders mixed.
     """
     count = _COUNTS[len(places)]
@@ -116,6 +118,7 @@ def pair_by_stem(places: Mapping[str, Path]) -> tuple[list[tuple[str, dict[str, 
         *options, last = (f"--{side}" for side in places)
         kinds = ", ".join(f"{place} is a {'folder' if place.is_dir() else 'file'}" for place in places.values())
         raise UsageError(f"{kinds}: {', '.join(options)} and {last} must be {count} files or {count} folders")
+    refuse_unfinished(*places.values())
     found = {name: utf8_names(images_in(place)) for name, place in places.items()}
     stems = sorted(set().union(*found.values()))
     missing = {

@@ -28,6 +28,7 @@ from fusionbench.evaluation.robustness import (
     score_conditions,
 )
 from fusionbench.evaluation.subject import EvaluatedModel, Scorable
+from fusionbench.evaluation.unfinished_pairs import PairsToWrite, UnfinishedPairs, has_begun
 from fusionbench.evaluation.watch_cost import CostWatch
 from fusionbench.metrics.engine import choose
 from fusionbench.results.robustness import CLEAN, DamageCondition
@@ -261,8 +262,11 @@ def write_suite_inputs(
 ) -> list[Path]:
     """Write what a suite of degraded pairs gives a method, of its pairs in two folders of any name; the folders made.
 
+    A call that was stopped can be made again: all is written anew then, the same bytes.
+
     Raises:
-        UsageError: a suite of another protocol, or ``out`` is not empty and not ``force``.
+        UsageError: a suite of another protocol, or ``out`` is not empty and not ``force``, also with other unfinished
+            pairs.
         DataError: folders without the pairs of the suite.
     """
     from fusionbench.evaluation.protocols import PROTOCOLS
@@ -272,11 +276,16 @@ def write_suite_inputs(
     options: Any = chosen.protocol
     if not hasattr(options, "conditions"):
         raise UsageError(f"{chosen.name} is scored under {options.name}, which degrades nothing; see ivif-tno-robust")
-    if not force and place.exists() and (not place.is_dir() or any(place.iterdir())):
+    if not force and place.exists() and not (place.is_dir() and has_begun(place)):
         raise UsageError(f"{place}: there is something already; choose another folder, or take --force")
     pairs = PROTOCOLS.get(options.name).open_images(chosen, Path(a), Path(b), strict=strict)
+    folders = {CLEAN: CLEAN, **{f"{one.family} {one.severity}": one.folder for one in options.conditions}}
+    sources = digest([pairs.identity.id, pairs.stems])  # reads all of them, before one is written
+    wanted = PairsToWrite(folders=folders, seed=options.seed, ranges=pairs.ranges.texts(), sources_sha256=sources)
+    begun = UnfinishedPairs.begin(place, wanted, force)
     write_inputs(pairs, options.conditions, place, options.seed)
-    return [place / name for name in (CLEAN, *(one.folder for one in options.conditions))]
+    begun.finish()
+    return [place / name for name in folders.values()]
 
 
 def write_inputs(pairs: PairSet, conditions: Sequence[DamageCondition], out: str | Path, seed: int = 0) -> Path:

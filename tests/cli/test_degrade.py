@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fusionbench.core.images import read_image
+from fusionbench.evaluation import degrade_files
 from fusionbench.synth.degradations import DEGRADATIONS, degrade, list_degradations
 from tests.cli.runner import run
 from tests.helpers import pair_folders
@@ -179,6 +181,35 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert code == 2 and "lack a partner" in said
     code, printed, said = run(capsys, "degrade", a, b, *shift, "-o", out)
     assert code == 0 and "1 pairs" in printed and "lack a partner" in said
+
+
+def test_a_broken_pair_leaves_nothing_and_ctrl_c_what_the_same_command_goes_on_with(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["degrade", *folders, "--family", "shift/1", "-o", tmp_path / "out"]
+    path = folders[0] / "scene 1.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:60])
+    code, printed, said = run(capsys, *command)
+    assert code == 2 and not printed and "scene 1.png" in said and not (tmp_path / "out").exists()
+    path.write_bytes(content)
+    real, calls = degrade_files._write, []
+
+    def interrupted(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(degrade_files, "_write", interrupted)
+    code, _, said = run(capsys, *command)
+    assert code == 130 and "Rerun to resume" in said
+    unfinished = ["--a", tmp_path / "out" / "a", "--b", tmp_path / "out" / "b"]
+    for verb in (["fuse", *unfinished, "-o", tmp_path / "fused"], ["score", *unfinished, "--fused", folders[0]]):
+        code, _, said = run(capsys, *verb)
+        assert code == 2 and "its degraded pairs are unfinished" in said.strip().splitlines()[-1]
+    assert run(capsys, *command)[0] == 0 and len(calls) == 3
+    assert run(capsys, "fuse", *unfinished, "average", "-o", tmp_path / "fused")[0] == 0
 
 
 def test_families_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,10 @@ from PIL import Image
 
 from fusionbench.core.errors import DataError, UsageError
 from fusionbench.core.images import decode_image
-from fusionbench.evaluation.degrade_files import degrade_files, draw_sheet, read_pair
+from fusionbench.evaluation import degrade_files as module
+from fusionbench.evaluation.degrade_files import Pair, degrade_files, draw_sheet, read_pair
+from fusionbench.evaluation.unfinished_pairs import JOURNAL
+from tests.helpers import pair_folders
 
 
 def saved(folder: Path, name: str, pixels: np.ndarray) -> Path:
@@ -60,3 +66,93 @@ def test_what_cannot_be_read_names_its_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"bad\.png"):
         degrade_files(tmp_path / "bad.png", good, tmp_path / "out", ["block/1"], [1])
     assert not list((tmp_path / "out").glob("**/*.png"))
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def test_all_pairs_that_cannot_be_degraded_are_named_and_nothing_is_written(tmp_path: Path) -> None:
+    a, b = pair_folders.write(tmp_path).joinpath("a"), tmp_path / "b"
+    whole = {path: path.read_bytes() for path in a.iterdir()}
+    (a / "scene 1.png").write_bytes(b"\x89PNG")
+    (a / "scene 3.png").write_bytes(whole[a / "scene 3.png"][:-40])
+    Image.new("L", (3, 3)).save(a / "scene 2.png")
+    Image.new("L", (3, 3)).save(b / "scene 2.png")
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match="3 of 5 pairs cannot be degraded") as caught:
+        degrade_files(a, b, out, ["shift/1"], [5])
+    assert "\n" not in str(caught.value) and not out.exists()
+    for text in ("scene 1.png", "scene 3.png", "scene 2: shift/1: moves a view by up to 5 pixels"):
+        assert text in str(caught.value)
+    for path in (a / "scene 2.png", b / "scene 2.png"):
+        path.unlink()
+    for path in (a / "scene 1.png", a / "scene 3.png"):
+        path.write_bytes(whole[path])
+    assert degrade_files(a, b, out, ["shift/1"], [5]).pairs == 4  # the same command, once they are whole
+
+
+KILLED = """
+import os, sys
+from fusionbench.evaluation import degrade_files as module
+real, calls = module.write_bytes, []
+def write(path, *args, **more):
+    calls.append(path)
+    if len(calls) == 11:
+        os._exit(9)
+    real(path, *args, **more)
+module.write_bytes = write
+module.degrade_files(*sys.argv[1:4], ["shift/1", "occlude/1"], [2, 4])
+"""
+
+
+def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair_folders.write(tmp_path)
+    a, b, out, whole = (tmp_path / name for name in ("a", "b", "out", "whole"))
+    what: tuple[Any, Any] = (["shift/1", "occlude/1"], [2, 4])
+    degrade_files(a, b, whole, *what)
+    ended = subprocess.run([sys.executable, "-c", KILLED, a, b, out], check=False)
+    assert ended.returncode == 9 and (out / JOURNAL).is_file() and not list(out.rglob("degraded.json"))
+    done = (out / JOURNAL).read_text().count("\n") - 1
+    assert done > 0
+    with pytest.raises(DataError, match="its degraded pairs are unfinished"):
+        degrade_files(out / "shift-1" / "2" / "a", b, tmp_path / "more", ["block/1"], [1])
+    with pytest.raises(UsageError, match=r"unfinished there \(seed 0, not 1\)"):
+        degrade_files(a, b, out, *what, seed=1)
+    made: list[str] = []
+    real = module._write
+    monkeypatch.setattr(module, "_write", lambda pair, *rest: made.append(pair.stem) or real(pair, *rest))
+    degrade_files(a, b, out, *what)
+    assert content_of(out) == content_of(whole) and len(made) == 5 * 4 - done
+
+
+def test_an_interrupted_call_goes_on_and_begins_anew_with_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair_folders.write(tmp_path)
+    a, b, out, whole = (tmp_path / name for name in ("a", "b", "out", "whole"))
+    degrade_files(a, b, whole, ["haze/1"], [3])
+    real, made = module._write, []
+
+    def interrupted(pair: Pair, *rest: Any) -> Any:
+        made.append(pair.stem)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return real(pair, *rest)
+
+    monkeypatch.setattr(module, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        degrade_files(a, b, out, ["haze/1"], [3])
+    degrade_files(a, b, out, ["haze/1"], [3])
+    assert content_of(out) == content_of(whole) and len(made) == 6
+    with pytest.raises(UsageError, match="is not empty"):
+        degrade_files(a, b, out, ["haze/1"], [3])  # it is whole: nothing goes on
+    made[:] = [""]
+    with pytest.raises(KeyboardInterrupt):
+        degrade_files(a, b, out, ["shift/1"], [3], force=True)
+    assert not (out / "degraded.json").exists()  # it was of haze/1, which is half replaced
+    made[:] = [""] * 3
+    degrade_files(a, b, out, ["haze/1"], [3], force=True)
+    assert len(made) == 3 + 5 and content_of(out) == content_of(whole)

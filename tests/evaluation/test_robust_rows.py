@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 from fusionbench.core.errors import DataError, SizesDiffer, UsageError
 from fusionbench.core.images import encode_png, read_image
+from fusionbench.core.io import write_bytes
+from fusionbench.evaluation import robust_rows
 from fusionbench.evaluation.external import score_outputs
+from fusionbench.evaluation.image_rows import pair_by_stem
 from fusionbench.evaluation.pair_sets import PairSet, open_pairs
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.robust_rows import write_inputs, write_suite_inputs
@@ -78,7 +82,9 @@ def test_a_sheet_of_the_first_pair_is_kept_where_somebody_asks(root: Path, pairs
     assert not ROBUST.evaluate(model, data, options, out=None, device="cpu").pictures
 
 
-def test_inputs_of_a_suite_are_those_of_its_conditions_and_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_inputs_of_a_suite_are_those_of_its_conditions_and_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fusionbench.evaluation.pair_images import save_sources
 
     demo = open_pairs("pairs-demo", "all", limit=1)
@@ -95,5 +101,23 @@ def test_inputs_of_a_suite_are_those_of_its_conditions_and_nothing_is_overwritte
     assert (written == degraded_pair(demo, 0, DamageCondition("drop/1", 5))).all()
     with pytest.raises(UsageError, match="there is something already"):
         write_suite_inputs(suite, a, b, tmp_path / "inputs")
+    whole = {path: path.read_bytes() for path in sorted((tmp_path / "inputs").rglob("*")) if path.is_file()}
+    writes: list[Path] = []
+
+    def interrupted(path: Path, content: bytes) -> None:
+        writes.append(path)
+        if len(writes) == 3:
+            raise KeyboardInterrupt
+        write_bytes(path, content)
+
+    monkeypatch.setattr(robust_rows, "write_bytes", interrupted)
+    for folder in folders_made:
+        shutil.rmtree(folder)
+    with pytest.raises(KeyboardInterrupt):
+        write_suite_inputs(suite, a, b, tmp_path / "inputs")
+    with pytest.raises(DataError, match="its degraded pairs are unfinished"):
+        pair_by_stem({"a": folders_made[0] / "a", "b": b})
+    write_suite_inputs(suite, a, b, tmp_path / "inputs")  # the same command goes on
+    assert whole == {path: path.read_bytes() for path in sorted((tmp_path / "inputs").rglob("*")) if path.is_file()}
     with pytest.raises(UsageError, match="pairs-demo is scored under pairs/1, which degrades nothing"):
         write_suite_inputs("pairs-demo", a, b, tmp_path / "other")

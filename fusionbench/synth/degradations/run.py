@@ -89,12 +89,8 @@ def degrade_by(record: Degradation, level: Level, views: Array, planes: Sequence
         UsageError: a field that is larger than the picture.
     """
     height, width = views.shape[2:]
-    reach = record.reach(level, height, width)
-    if len(views) and reach and reach >= min(height, width):
-        raise UsageError(
-            f"{record.name}: moves a view by up to {reach} pixels, and a picture of {height}×{width} has no more; "
-            "take larger pictures or a smaller severity"
-        )
+    if len(views):
+        require_room(record, level, height, width)
     if in_memory(views):
         made = degrade_by(
             record, level, views.numpy(), planes, Draws(draws.key, draws.samples, draws.epoch, np.empty(0))
@@ -109,6 +105,32 @@ def degrade_by(record: Degradation, level: Level, views: Array, planes: Sequence
         for part in (slice(at, at + step) for at in range(0, len(views), step))
     ]
     return Degraded(*(_joined(values) for values in zip(*parts, strict=True)))
+
+
+def require_room(record: Degradation, level: Level, height: int, width: int) -> None:
+    """Refuse pictures of a size that a level of a family cannot be given, without a pixel of them.
+
+    Raises:
+        UsageError: they have too many pixels, or a field moves a view by all that they have.
+
+    Example:
+        >>> from fusionbench.synth.degradations import DEGRADATIONS
+        >>> from fusionbench.synth.degradations.run import require_room
+        >>> shift = DEGRADATIONS.get("shift/1")
+        >>> require_room(shift, shift.levels[4], 64, 64)
+    """
+    if max(height, width) > LARGEST:
+        raise _wrong_size(height, width)
+    reach = record.reach(level, height, width)
+    if reach and reach >= min(height, width):
+        raise UsageError(
+            f"{record.name}: moves a view by up to {reach} pixels, and a picture of {height}×{width} has no more; "
+            "take larger pictures or a smaller severity"
+        )
+
+
+def _wrong_size(height: int, width: int) -> UsageError:
+    return UsageError(f"pictures of {height}×{width} cannot be degraded; sides are 1 to {LARGEST:,} pixels")
 
 
 def _values(made: Degraded) -> tuple[Array, Array | None, Array | None]:
@@ -127,7 +149,7 @@ def _checked(views: Array, samples: Array, planes: Sequence[int] | None) -> Sequ
     if len(shape) != 4 or kind != "uint8":
         raise UsageError(f"views of {kind} {shape} cannot be degraded; give uint8 (n, views, height, width)")
     if min(shape[1:]) < 1 or max(shape[2:]) > LARGEST:
-        raise UsageError(f"pictures of {shape[2]}×{shape[3]} cannot be degraded; sides are 1 to {LARGEST:,} pixels")
+        raise _wrong_size(*shape[2:])
     if len(samples) != shape[0]:
         raise UsageError(f"{shape[0]} pairs with {len(samples)} sample numbers; give one for each")
     if planes is None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionbench.core.errors import UsageError
-from fusionbench.synth.degradations import degrade, list_degradations, run
+from fusionbench.synth.degradations import DEGRADATIONS, degrade, list_degradations, run
 
 IDENTITY: dict[str, Any] = {"dataset": "made", "split": "all"}
 CLEAN = np.zeros((2, 2, 16, 16), np.uint8)
@@ -83,3 +83,11 @@ def test_torch_does_not_compile_it() -> None:
     made = torch.compile(step, backend=spy)(clean)
     assert torch.equal(made, step(clean))
     assert graphs and not any("shift" in str(node.target) for graph in graphs for node in graph.graph.nodes)
+
+
+def test_room_is_asked_for_without_pixels() -> None:
+    shift = DEGRADATIONS.get("shift/1")
+    run.require_room(shift, shift.levels[4], 6, run.LARGEST)
+    for size, text in (((5, 40), "moves a view by up to 5 pixels"), ((6, run.LARGEST + 1), "sides are 1 to 16,384")):
+        with pytest.raises(UsageError, match=text):
+            run.require_room(shift, shift.levels[4], *size)
