@@ -17,7 +17,7 @@ from fusionbench.core.errors import DataError
 from fusionbench.results.consistency import check_scores
 from fusionbench.results.full_range import FullRange, full_range_of
 from fusionbench.results.image_tables import per_image
-from fusionbench.results.schema import Result, Score, summarise
+from fusionbench.results.schema import Result, Score, not_available, summarise
 
 STATED = "stated only: the result has no per-image values for it"
 ROUNDING = 1e-9  # of the largest value; sums in another order differ by less than a millionth of this
@@ -26,15 +26,15 @@ ROUNDING = 1e-9  # of the largest value; sums in another order differ by less th
 def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
     """Replace mean, sd, n and ci95 of every score, and ``full_range``, by those of the per-image table.
 
-    Left as they are: scores without a column, which are :data:`STATED`, those whose mean is None, and counts of the
-    full range where the table, of an earlier version, has no columns for them.
+    Left as they are: scores without a column, which are :data:`STATED`, those whose mean is None because the column
+    lacks values, and counts of the full range where the table, of an earlier version, has no columns for them.
 
     Args:
         table: per-image columns (n,), as :func:`fusionbench.results.image_tables.read_table` gives them.
 
     Raises:
         DataError: the table has another number of images than the identity, a stated value is not that of its column,
-            or a column's score is missing.
+            a column's score is missing, or its mean is, although the images have values.
 
     Example:
         >>> import numpy as np
@@ -59,7 +59,10 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
     _check_full_range(result, table)
     for key, score in result.scores.items():
         values = per_image(table, key, score)
-        if values is None or score.mean is None:
+        if score.mean is None:
+            _check_unmeasured(table, key, score, values)
+            continue
+        if values is None:
             continue
         expected, largest = _summary(key, score, values)
         for name in ("mean", "sd", "n", "ci95"):
@@ -70,6 +73,27 @@ def recompute(result: Result, table: Mapping[str, np.ndarray]) -> None:
                     "table; it was edited by hand: score again"
                 )
             setattr(score, name, found)
+
+
+def _check_unmeasured(table: Mapping[str, np.ndarray], key: str, score: Score, values: np.ndarray | None) -> None:
+    """Refuse a score without a mean where its images give one: nobody can take a bad score out of the ranking."""
+    if values is None:  # bits whose number of values the file withholds are known by the nats they are made of
+        values = table.get(key.replace("_bpd@", "@", 1))
+    if values is None:
+        return
+    has = int(np.count_nonzero(np.isfinite(values)))
+    fair = sum(found["n"] for found in not_available(score) if found["cause"] != "fused")  # as summarise leaves out
+    if has and len(values) - has in (0, fair):
+        raise DataError(
+            f"score {key}: has no mean, although its per-image table has {has} values and lacks none that a mean "
+            "needs; it was edited by hand: score again"
+        )
+    stated = {"sd": score.sd is not None, "ci95": score.ci95 is not None, "n": score.n not in (has, len(values))}
+    if wrong := [name for name, is_wrong in stated.items() if is_wrong]:
+        raise DataError(
+            f"score {key}: its {wrong[0]} is stated as {_text(getattr(score, wrong[0]))}, but it has no mean, and "
+            f"{has} values in its per-image table; it was edited by hand: score again"
+        )
 
 
 def _check_full_range(result: Result, table: Mapping[str, np.ndarray]) -> None:

@@ -26,7 +26,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -113,7 +113,7 @@ class Score(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     mean: float | None
     sd: float | None = None
-    n: int
+    n: Annotated[int, msgspec.Meta(ge=0)]
     ci95: tuple[float, float] | None = None
     better: Literal["higher", "lower"]
     unit: str

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from fusionbench.core.errors import DataError
+from fusionbench.metrics.undefined import NotAvailable
 from fusionbench.results.full_range import FullRange
 from fusionbench.results.recomputed import recompute
-from fusionbench.results.schema import load, load_per_image, save
+from fusionbench.results.result_set import read_results
+from fusionbench.results.schema import Score, load, load_per_image, result_bytes, save, summarise
 from tests.helpers.results import made_up, saved
 
 COUNTS = ("images", "full", "sources")
@@ -151,7 +153,8 @@ def test_a_score_without_a_column_hides_no_edit_after_it(tmp_path: Path) -> None
     folder = saved(tmp_path, "mine", {"ssim": VALUES, "vif": VALUES, "zz": VALUES})
     result, table = load(folder), load_per_image(folder)
     del table["ssim"]
-    result.scores["vif"].mean = None
+    table["vif"][1] = np.nan
+    result.scores["vif"] = summarise(table["vif"], "higher", "1")
     recompute(result, table)
     result.scores["zz"].mean = 9.0
     with pytest.raises(DataError, match="score zz: its mean is stated as 9,"):
@@ -203,3 +206,74 @@ def test_counts_of_an_earlier_version_are_read_as_they_are(tmp_path: Path) -> No
     result.full_range = FullRange(images=4, full=4, sources=0)
     recompute(result, table)
     assert result.stretched
+
+
+TOO_SMALL = NotAvailable("needs images of at least 41×41 pixels", "size")
+CONSTANT = NotAvailable("the fused image is constant", "fused")
+
+
+def hidden(score: Score) -> None:
+    score.mean, score.sd, score.ci95, score.reason = None, None, None, "the GPU was busy"
+
+
+def test_a_mean_that_is_taken_out_hides_no_bad_score(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "mine", "mine", {"vif": VALUES})
+    saved(tmp_path / "other", "other", {"vif": VALUES})
+    result, table = load(folder), load_per_image(folder)
+    hidden(result.scores["vif"])
+    with pytest.raises(DataError, match="score vif: has no mean, although its per-image table has 4 values"):
+        recompute(result, table)
+    (folder / "result.json").write_bytes(result_bytes(result))
+    found = read_results([tmp_path])
+    assert [one.result.identity.model.name for one in found] == ["other"]
+    assert "score vif: has no mean" in found.set_aside[0].reason
+
+
+@pytest.mark.parametrize(
+    ("why", "believed"),
+    [({}, True), ({CONSTANT: ["2"]}, True), ({CONSTANT: ["2"], TOO_SMALL: ["3"]}, True), ({TOO_SMALL: ["2"]}, False)],
+)
+def test_no_mean_where_values_lack_that_a_mean_needs(
+    why: dict[NotAvailable, list[str]], believed: bool, tmp_path: Path
+) -> None:
+    """What every method lacks is left out of a mean, and is no reason to have none."""
+    result, table = stored(tmp_path)
+    table["vif"][2:] = np.nan if len(why) == 2 else [np.nan, 1.0]
+    made = result.scores["vif"] = summarise(table["vif"], "higher", "1", why)
+    recompute(result, table)  # as it was made it is believed
+    assert (made.mean is None) == believed
+    hidden(made)
+    if believed:
+        recompute(result, table)
+    else:
+        with pytest.raises(DataError, match="score vif: has no mean, although its per-image table has 3 values"):
+            recompute(result, table)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n", 2), ("n", 400), ("sd", 0.5), ("ci95", (0.0, 1.0))])
+def test_what_is_stated_of_a_score_without_a_mean(name: str, value: Any, tmp_path: Path) -> None:
+    result, table = stored(tmp_path)
+    table["vif"][1] = np.nan
+    score = result.scores["vif"] = summarise(table["vif"], "higher", "1")
+    for n in (3, 4):  # releases count those that have a value, or all
+        score.n = n
+        recompute(result, table)
+    setattr(score, name, value)
+    with pytest.raises(DataError, match=f"score vif: its {name} is stated as .*, but it has no mean, and 3 values"):
+        recompute(result, table)
+
+
+def test_bits_are_not_hidden_by_withholding_their_number_of_values(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "mine", {"nll@0": [784.0, 392.0]})
+    result, table = load(folder), load_per_image(folder)
+    result.scores["nll_bpd@0"] = Score(mean=None, n=2, better="lower", unit="bits/dim", reason="lost")
+    with pytest.raises(DataError, match="score nll_bpd@0: has no mean"):
+        recompute(result, table)
+
+
+def test_a_number_of_images_is_not_negative(tmp_path: Path) -> None:
+    folder = saved(tmp_path, "mine", {"vif": VALUES})
+    file = folder / "result.json"
+    file.write_text(file.read_text().replace('"n": 4,\n   "reason"', '"n": -5,\n   "reason"'))
+    with pytest.raises(DataError, match=r"int` >= 0.*n"):
+        load(file)
