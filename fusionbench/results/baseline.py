@@ -129,45 +129,6 @@ def is_deterministic(result: Result) -> bool:
     return untrained and result.identity.training is None
 
 
-def registered_direction(key: str) -> stats.Better | None:
-    """The direction of a score key by its metric; None where the metric is not registered here.
-
-    Example:
-        >>> from fusionbench.results.baseline import registered_direction
-        >>> registered_direction("nll_bpd@mean"), registered_direction("vif"), registered_direction("loss")
-        ('lower', 'higher', None)
-    """
-    from fusionbench.metrics import METRICS
-
-    metric = _metric_of(key)
-    return METRICS.get(metric).better if metric in METRICS.names() else None
-
-
-def registered_tolerance(key: str, mean: float) -> float | None:
-    """The tolerance of a score key by its metric, at most; None where the metric is not registered here.
-
-    Bits per dimension count as nats, of which they are a part.
-
-    Example:
-        >>> from fusionbench.results.baseline import registered_tolerance
-        >>> registered_tolerance("nll_bpd@2", 500.0), registered_tolerance("loss", 500.0)
-        (0.05, None)
-    """
-    from fusionbench.metrics import METRICS
-
-    metric = _metric_of(key)
-    if metric not in METRICS.names():
-        return None
-    tolerance = METRICS.get(metric).tolerance
-    return tolerance.atol + tolerance.rtol * abs(mean)
-
-
-def _metric_of(key: str) -> str:
-    """The registered name behind a score key: ``nll`` for bounds and other units of it."""
-    metric = key.partition("@")[0].removesuffix("_bpd")
-    return "nll" if metric == "elbo" else metric
-
-
 def tolerance_of(key: str, score: Score) -> Tolerance:
     """The tolerance of a score: that of its metric, for bits per dimension in bits per dimension.
 

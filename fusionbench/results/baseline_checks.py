@@ -22,10 +22,9 @@ from fusionbench.results.baseline import (
     Baseline,
     BaselineEntry,
     BaselineScore,
-    registered_direction,
-    registered_tolerance,
 )
 from fusionbench.results.gate_statistics import ALPHAS, noise_tolerance
+from fusionbench.results.registered import registered_direction, registered_tolerance
 
 LENIENT = 10.0  # a registered metric's tolerance may have been this many times today's in the release that wrote it
 FORMER_SPREADS = 2 * math.sqrt(2)  # the calibrated tolerance of older files, in standard deviations of a run

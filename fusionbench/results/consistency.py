@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from fusionbench.core.errors import DataError
+from fusionbench.core.errors import DataError, FusionbenchError
+from fusionbench.results.registered import metric_of, registered_direction, registered_unit, registered_version
 from fusionbench.results.schema import Result
 
 _PICTURES = "pictures"  # version of a "model" that is a folder of fused images
@@ -20,7 +21,7 @@ _PREDICTIONS = "predictions_sha256"  # parameter of one whose samples were submi
 
 
 def check_statements(result: Result) -> None:
-    """Refuse a status or an origin that is not the one of what was measured.
+    """Refuse a status or an origin that is not the one of what was measured, and a direction or unit of no metric.
 
     Raises:
         DataError: names the statement, and what it contradicts.
@@ -62,6 +63,30 @@ def check_statements(result: Result) -> None:
             stated.append("submitted images")
         if stated:
             raise DataError(f"its origin is a run, but it has {stated[0]}, as submissions have; {again}")
+    _check_directions(result)
+
+
+def _check_directions(result: Result) -> None:
+    """Hold direction and unit of every score against the metric, where its version here is the one that was measured.
+
+    No digest covers them, and rows that differ in them cannot be compared: one edited file would stop all the others.
+    """
+    for key, score in result.scores.items():
+        try:
+            known = registered_version(key)
+        except FusionbenchError:  # the metric of a package or file that is broken here: no fault of the result
+            continue
+        if known is None or result.identity.metrics.get(metric_of(key), known) != known:
+            continue
+        for name, stated, found in (
+            ("direction", score.better, registered_direction(key)),
+            ("unit", score.unit, registered_unit(key)),
+        ):
+            if stated != found:
+                raise DataError(
+                    f"score {key}: its {name} is stated as {stated!r}, but is {found!r} by the metric; it was edited "
+                    "by hand: score again"
+                )
 
 
 def check_scores(result: Result, table: Mapping[str, np.ndarray]) -> None:

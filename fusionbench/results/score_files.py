@@ -28,12 +28,13 @@ from fusionbench.core.errors import DataError, MeasurementError, NotComparableEr
 from fusionbench.core.formats import declared_format
 from fusionbench.core.io import digest, read_bounded
 from fusionbench.core.text import one_line
-from fusionbench.results.baseline import OWN_NUMBERS, Baseline, own_settings, registered_direction
+from fusionbench.results.baseline import OWN_NUMBERS, Baseline, own_settings
 from fusionbench.results.baseline_checks import unique_keys
 from fusionbench.results.bootstrap import Better, mean
 from fusionbench.results.clipping import COLUMN as CLIPPED
 from fusionbench.results.full_range import FUSED, SOURCES
 from fusionbench.results.input_means import current_key
+from fusionbench.results.registered import registered_direction
 from fusionbench.results.result_set import Results, ResultSet, StoredResult, read_results
 from fusionbench.results.schema import (
     DatasetIdentity,
@@ -155,10 +156,8 @@ def read_candidate(
 
 def _is_score_file(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix not in (".csv", ".json"):
-        return False
-    if suffix == ".csv":
-        return True
+    if path.is_dir() or suffix != ".json":
+        return suffix == ".csv" and not path.is_dir()
     content = read_bounded(path, MAX_BYTES, "result or file of scores")
     if content.lstrip()[:1] == b"[":
         return True

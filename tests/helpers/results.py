@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fusionbench.results import schema
+from fusionbench.results.registered import registered_direction, registered_unit
 
 METRICS = {"nll_bpd": "bits/dim", "mse_min": "1"}
 
@@ -81,7 +82,10 @@ def saved(
     dataset: Mapping[str, Any] | None = None,
     protocol: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Save a result with exactly these per-image values by score key, the rows in the order of ``ids``."""
+    """Save a result with exactly these per-image values by score key, the rows in the order of ``ids``.
+
+    Units are those of the metrics. With another direction than that of its metric a score is of a version 0 of it.
+    """
     n = len(next(iter(values.values())))
     ids = list(range(n)) if ids is None else list(ids)
     table = {"id": ids, **{key: np.asarray(column, float) for key, column in values.items()}}
@@ -94,7 +98,7 @@ def saved(
             | dict(dataset or {})
         ),
         protocol=schema.ProtocolIdentity(**{"name": "pairs", "version": "1", "seed": 0} | dict(protocol or {})),
-        metrics=dict.fromkeys((key.partition("@")[0] for key in values), "1"),
+        metrics={key.partition("@")[0]: "1" if registered_direction(key) in (None, better) else "0" for key in values},
         training=None if family == "trivial" else training,
     )
     made = schema.Result(
@@ -103,6 +107,19 @@ def saved(
         family=family,
         title=name,
         identity=identity,
-        scores={key: schema.summarise(np.asarray(column, float), better, "1") for key, column in values.items()},
+        scores={
+            key: schema.summarise(np.asarray(column, float), better, registered_unit(key) or "1")
+            for key, column in values.items()
+        },
     )
     return schema.save(made, root, table)
+
+
+def without_means(folder: Path, *keys: str) -> schema.Result:
+    """Take the first image's value out of columns of a saved result, whose scores then have no mean."""
+    made, table = schema.load(folder), schema.load_per_image(folder)
+    for key in keys:
+        table[key][0] = np.nan
+        made.scores[key] = schema.summarise(table[key], made.scores[key].better, made.scores[key].unit)
+    schema.save(made, folder.parents[2], table)
+    return made

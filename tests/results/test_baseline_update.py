@@ -10,11 +10,11 @@ from fusionbench.core.errors import UsageError
 from fusionbench.results.baseline import Baseline, baseline_of
 from fusionbench.results.baseline_update import BaselineUpdate, UpdateRefusedError, review_update
 from fusionbench.results.gate import gate
-from tests.helpers.results import made_up
+from tests.helpers.results import METRICS, made_up
 
 
 def both(root: Path, shift: float = 0.0, metrics: tuple[str, ...] = ("mse_min", "nll_bpd")) -> Path:
-    made_up(root, "cvae", shift=shift, metrics=dict.fromkeys(metrics, "1"))
+    made_up(root, "cvae", shift=shift, metrics={name: METRICS[name] for name in metrics})
     made_up(root, "mean-image", family="trivial", metrics={"mse_min": "1"})
     return root
 

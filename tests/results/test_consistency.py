@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusionbench.core.errors import DataError, NotComparableError
+from fusionbench.core.errors import DataError, NotComparableError, UsageError
 from fusionbench.results.consistency import check_scores, check_statements
-from fusionbench.results.entries import require_comparable
+from fusionbench.results.entries import read_entries, require_comparable
+from fusionbench.results.registered import metric_of, registered_direction
 from fusionbench.results.result_set import read_results
 from fusionbench.results.schema import Origin, Result, SubmittedRow, load, load_per_image, result_bytes
 from tests.helpers.results import made_up, saved
@@ -95,3 +96,53 @@ def test_bits_over_another_number_of_values(tmp_path: Path) -> None:
         require_comparable(found)
     found[1].scores["nll_bpd@0"].extra["dims"] = 784
     require_comparable(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "value", "message"),
+    [
+        ("vif", "better", "lower", "score vif: its direction is stated as 'lower', but is 'higher' by the metric"),
+        ("mi", "unit", "nats", "score mi: its unit is stated as 'nats', but is 'bits' by the metric"),
+        ("mi@cddfuse", "unit", "bits", "score mi@cddfuse: its unit is stated as 'bits', but is 'nats'"),
+        ("nll_bpd@0", "unit", "nats", "score nll_bpd@0: its unit is stated as 'nats', but is 'bits/dim'"),
+        ("elbo@0", "better", "higher", "score elbo@0: its direction is stated as 'higher', but is 'lower'"),
+    ],
+)
+def test_a_direction_or_unit_of_no_metric(key: str, name: str, value: str, message: str, tmp_path: Path) -> None:
+    found = load(saved(tmp_path, "mine", {key: [0.5, 0.25]}, better=registered_direction(key) or "higher"))
+    check_statements(found)
+    setattr(found.scores[key], name, value)
+    with pytest.raises(DataError, match=f"{message}.*edited by hand: score again"):
+        check_statements(found)
+    found.identity.metrics[metric_of(key)] = "0"  # an earlier version may have had another unit
+    check_statements(found)
+
+
+def test_a_score_that_nobody_knows_has_the_direction_that_it_states(tmp_path: Path) -> None:
+    for better in ("higher", "lower"):
+        check_statements(load(saved(tmp_path, better, {"mine": [0.5], "psnr_own@all": [3.0]}, better=better)))
+
+
+@pytest.mark.parametrize("edited", [["b"], ["a", "b", "c"]])
+def test_an_edited_direction_stops_nobody_else_and_turns_no_ranking(edited: list[str], tmp_path: Path) -> None:
+    for shift, name in enumerate("abc"):
+        folder = saved(tmp_path, name, {"vif": [0.5 + shift, 0.25 + shift]})
+        found = load(folder)
+        if name in edited:
+            found.scores["vif"].better = "lower"
+            (folder / "result.json").write_bytes(result_bytes(found))
+    if len(edited) == 3:
+        with pytest.raises(DataError, match=r"3 of 3 results cannot be used: .*/a/.* its direction is stated"):
+            read_entries([tmp_path])
+    else:
+        assert [entry.title for entry in read_entries([tmp_path])] == ["a", "c"]
+
+
+def test_the_metric_of_a_broken_package_sets_no_result_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(saved(tmp_path, "mine", {"vif": [0.5, 0.25]}))
+
+    def broken(key: str) -> str:
+        raise UsageError(f"The metric {key!r} cannot be loaded")
+
+    monkeypatch.setattr("fusionbench.results.consistency.registered_version", broken)
+    check_statements(found)

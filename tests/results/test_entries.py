@@ -73,14 +73,14 @@ def test_a_row_is_as_clipped_as_its_worst_run(tmp_path: Path) -> None:
 
 def test_directions_and_units_that_differ(tmp_path: Path) -> None:
     saved(tmp_path, "a", {"ssim": [1.0, 2.0]})
-    saved(tmp_path, "b", {"vif": [1.0, 2.0]}, better="higher")
-    folder = saved(tmp_path, "c", {"vif": [1.0, 2.0]}, better="lower")
-    with pytest.raises(NotComparableError, match=r"c/.*and .*b/.*differ in the direction of vif: lower and higher"):
+    saved(tmp_path, "b", {"mine": [1.0, 2.0]}, better="higher")  # of a metric that nobody knows here
+    folder = saved(tmp_path, "c", {"mine": [1.0, 2.0]}, better="lower")
+    with pytest.raises(NotComparableError, match=r"c/.*and .*b/.*differ in the direction of mine: lower and higher"):
         read_entries([tmp_path])
     made = load(folder)
-    made.scores["vif"].better, made.scores["vif"].unit = "higher", "bits"
+    made.scores["mine"].better, made.scores["mine"].unit = "higher", "bits"
     save(made, tmp_path, load_per_image(folder))
-    with pytest.raises(NotComparableError, match=r"differ in the unit of vif: 'bits' and '1'"):
+    with pytest.raises(NotComparableError, match=r"differ in the unit of mine: 'bits' and '1'"):
         read_entries([tmp_path])
 
 

@@ -14,7 +14,7 @@ import pytest
 from fusionbench.core.images import encode_png
 from fusionbench.results import schema
 from tests.cli.runner import run
-from tests.helpers.results import made_up
+from tests.helpers.results import made_up, without_means
 
 HOSTILE = [
     '=HYPERLINK("http://x","y")',
@@ -74,13 +74,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = {"name": "fusiondigits", "version": HOSTILE[9][:60], "split": HOSTILE[0]}
     for number, text in enumerate(HOSTILE):
         folder = made_up(root / "results", f"m{number}", shift=0.01 * number, title=text, dataset=dataset)
+        without_means(folder, "mse_min@0", "mse_min@mean")
+        if number % 2:
+            without_means(folder, "nll_bpd@0", "nll_bpd@mean")
         result, table = schema.load(folder), schema.load_per_image(folder)
         result.identity.model.name = text
+        result.identity.metrics = dict.fromkeys(["mse_min", "nll"], "99")  # units of versions here are known
         result.id = schema.identity_id(result.identity)
         for score in result.scores.values():
             score.unit = HOSTILE[9]
-        result.scores["mse_min@mean"].mean, result.scores["mse_min@mean"].reason = None, text
-        result.scores["nll_bpd@mean"].mean = None if number % 2 else result.scores["nll_bpd@mean"].mean
+        result.scores["mse_min@mean"].reason = text
         target = root / "hostile" / f"{number}"
         target.mkdir(parents=True)
         (target / "images.csv").write_bytes((folder / "images.csv").read_bytes())
