@@ -7,7 +7,8 @@ import hashlib
 import io
 import math
 import zlib
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from fusionbench.results.schema import Result, Score
 
 MAX_TABLE = 1 << 30  # bytes, unpacked
+MAX_IMAGES = 1 << 20  # rows that are read
+MAX_CELLS = 1 << 25  # and cells; 100,000 images of 300 scores
+MAX_NAME = 1000  # letters of an image's name; those of files have 255 at most
+_CHUNK, _MAX_LINE = 1 << 20, 4 << 20
 
 
 def table_bytes(table: Mapping[str, Any]) -> bytes:
@@ -45,34 +50,67 @@ def read_table(result: Result, result_file: Path) -> dict[str, np.ndarray]:
     if result.per_image is None:
         raise DataError(f"{result_file}: this result has no per-image values")
     path = table_path(result, result_file)
-    content = table_content(path)
-    if hashlib.sha256(content).hexdigest() != result.per_image.sha256:
+    limit = _largest(result, path)
+    sha256 = hashlib.sha256()
+    for chunk in _chunks(path, limit):
+        sha256.update(chunk)
+    if sha256.hexdigest() != result.per_image.sha256:
         raise DataError(f"{path}: sha256 differs from the one in result.json")
-    table: dict[str, np.ndarray] = {}
     try:
-        rows = list(csv.reader(io.StringIO(content.decode())))
-        header, body = (rows or [[]])[0], rows[1:]
-        if header != result.per_image.columns:
-            raise DataError(f"columns {header} are not those of result.json")
-        if "id" not in header or len({*header}) < len(header):
-            raise DataError("needs one column id, and no column twice; score again")
-        if not body:
-            raise DataError("has no rows; score again")
-        for name, column in zip(header, zip(*body, strict=True), strict=True):
-            if name == "id":
-                # names such as 01 are no numbers: they have to come back as they were written
-                numeric = all(len(value) < 19 and value.isdecimal() and str(int(value)) == value for value in column)
-                table[name] = np.array([int(value) for value in column]) if numeric else np.array(column)
-                if len({*column}) < len(column):
-                    raise DataError("an image stands in it twice; score again")
-            else:
-                table[name] = np.array([float(value) for value in column])
-        table = current_keys(table)
+        table = current_keys(_columns(result, csv.reader(_lines(_chunks(path, limit)))))
         complete(table, result.scores, result.identity.protocol.params)
         clipped_mean(table)  # refuses what is no share
     except (ValueError, csv.Error, DataError) as error:  # csv.Error: a cell of more than 128 KiB
         raise DataError(f"{path}: {error}") from error
     return table
+
+
+def _largest(result: Result, path: Path) -> int:
+    """How many bytes the table of a result may have, by the images of its identity and the columns that it names.
+
+    A small packed file unpacks to as much as its author likes, and a row becomes ten times its bytes in memory: what
+    is more than the result says is not read.
+    """
+    assert result.per_image is not None
+    images, columns = result.identity.dataset.n, result.per_image.columns
+    if images > MAX_IMAGES or images * len(columns) > MAX_CELLS:
+        raise DataError(f"{path}: {images} images of {len(columns)} columns are more than are read; score fewer images")
+    header = sum(4 * len(name) + 3 for name in columns)
+    return min(MAX_TABLE, header + (max(images, 0) + 1) * (4 * MAX_NAME + 32 * len(columns)))
+
+
+def _columns(result: Result, rows: Iterator[list[str]]) -> dict[str, np.ndarray]:
+    """Columns of rows that are read one by one, no more of them than the result has images."""
+    assert result.per_image is not None
+    header = next(rows, [])
+    if header != result.per_image.columns:
+        raise DataError(f"columns {header} are not those of result.json")
+    if "id" not in header or len({*header}) < len(header):
+        raise DataError("needs one column id, and no column twice; score again")
+    place_of_id, images = header.index("id"), result.identity.dataset.n
+    ids: list[str] = []
+    values = [array("d") for _ in header]
+    for row in rows:
+        if len(ids) == images:
+            raise DataError(f"has more rows than the {images} images of its identity; score again")
+        if len(row) != len(header):
+            raise DataError(f"row {len(ids) + 1} has {len(row)} cells, the header {len(header)}; score again")
+        if len(row[place_of_id]) > MAX_NAME:
+            raise DataError(f"the id in row {len(ids) + 1} has more than {MAX_NAME} letters; rename the image")
+        ids.append(row[place_of_id])
+        for place, cell in enumerate(row):
+            if place != place_of_id:
+                values[place].append(float(cell))
+    if not ids:
+        raise DataError("has no rows; score again")
+    if len({*ids}) < len(ids):
+        raise DataError("an image stands in it twice; score again")
+    if len(ids) * max(map(len, ids)) > MAX_CELLS:  # as text, all ids are as wide as the longest
+        raise DataError(f"{len(ids)} ids of up to {max(map(len, ids))} letters are more than are read; shorten them")
+    # names such as 01 are no numbers: they have to come back as they were written
+    numeric = all(len(value) < 19 and value.isdecimal() and str(int(value)) == value for value in ids)
+    named = np.array([int(value) for value in ids]) if numeric else np.array(ids)
+    return {name: named if name == "id" else np.array(column) for name, column in zip(header, values, strict=True)}
 
 
 def per_image(table: Mapping[str, np.ndarray], key: str, score: Score | None = None) -> np.ndarray | None:
@@ -127,14 +165,39 @@ def table_content(path: Path) -> bytes:
     Raises:
         DataError: missing, too large, or a damaged gzip file.
     """
+    return b"".join(_chunks(path, MAX_TABLE))
+
+
+def _chunks(path: Path, limit: int) -> Iterator[bytes]:
+    """The bytes of a table, at most ``limit``, a part at a time, unpacked where it is packed."""
     packed = packed_path(path)
+    rest = read_bounded(packed or path, limit, "per-image table")
     if packed is None:
-        return read_bounded(path, MAX_TABLE, "per-image table")
-    unpack = zlib.decompressobj(wbits=31)  # a gzip stream
-    try:
-        content = unpack.decompress(read_bounded(packed, MAX_TABLE, "per-image table"), MAX_TABLE)
-    except zlib.error as error:
-        raise DataError(f"{packed}: damaged gzip file ({error}); score again") from error
-    if unpack.unconsumed_tail or not unpack.eof or unpack.unused_data:
-        raise DataError(f"{packed}: not one gzip stream of at most {MAX_TABLE >> 20} MiB; score again")
-    return content
+        yield from (rest[start : start + _CHUNK] for start in range(0, len(rest), _CHUNK))
+        return
+    unpack, size = zlib.decompressobj(wbits=31), 0  # a gzip stream
+    while not unpack.eof and size <= limit:
+        try:
+            chunk = unpack.decompress(rest, _CHUNK)
+        except zlib.error as error:
+            raise DataError(f"{packed}: damaged gzip file ({error}); score again") from error
+        rest = unpack.unconsumed_tail
+        size += len(chunk)
+        if size <= limit:
+            yield chunk
+        if not chunk and not rest:
+            break  # it ends before its end
+    if size > limit or not unpack.eof or unpack.unused_data:
+        raise DataError(f"{packed}: not one gzip stream of at most {limit} bytes; score again")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode() + "\n"
+        if len(rest) > _MAX_LINE:
+            raise DataError(f"has a line of more than {_MAX_LINE} bytes; score again")
+    if rest:
+        yield rest.decode()

@@ -37,7 +37,7 @@ def test_save_and_load(tmp_path: Path) -> None:
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 def test_per_image_values_read_back_to_the_bit(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     root = tmp_path_factory.mktemp("bits")
-    made = schema.load(made_up(root, ids=range(2)))
+    made = schema.load(made_up(root, ids=range(len(values))))
     folder = schema.save(made, root, {"id": [f"image {i}" for i in range(len(values))], "m": values})
     table = schema.load_per_image(folder)
     assert table["m"].tobytes() == np.array(values, np.float64).tobytes() and table["id"].dtype.kind == "U"
