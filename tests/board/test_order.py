@@ -44,7 +44,7 @@ def test_a_number_in_another_definition_stands_between_its_neighbours_in_that_on
     theirs = next(row for row in page.kind("published") if row.title == "X")
     assert theirs.stand_ins == {"mi": 3.0} and theirs.cells["mi"].value is None, "for the order alone"
     slot = dict(zip([h.key for h in heads(page, {}, False)], slots(theirs, page, {}, False), strict=True))["mi"]
-    assert (slot.text, slot.tag, slot.at, slot.rank, slot.bar) == ("2.25", "", "3", "", None)
+    assert (slot.text, slot.tag, slot.at, slot.rank, slot.bar) == ("2.25", "nats", "3", "", None)
 
 
 def test_equal_texts_get_digits_where_the_ranks_differ_and_only_there(tmp_path: Path) -> None:
