@@ -85,17 +85,20 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
     return float(torch.stack(norms).norm()) if norms else 0.0
 
 
-@torch.no_grad()
+@torch.enable_grad()
 def reestimate_statistics(model: Module, passes: int, run: Callable[[int], Any]) -> None:
     """Measure the batch statistics again: plain means over ``passes`` calls of ``run(i)`` in training mode.
 
     Running statistics follow the weights with a delay and, when batches have different numbers of views, the last
-    batches; a mean over many batches with fixed weights has neither fault.
+    batches; a mean over many batches with fixed weights has neither fault. ``run`` may differentiate by its inputs, as
+    a critic's penalty does; no parameter gets a gradient, so that no pass keeps its activations.
     """
     norms = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in norms]
-    training = model.training
+    training, learning = model.training, [p for p in model.parameters() if p.requires_grad]
     model.train()
+    for parameter in learning:
+        parameter.requires_grad_(False)
     try:
         for index in range(passes):
             for layer in norms:
@@ -104,4 +107,6 @@ def reestimate_statistics(model: Module, passes: int, run: Callable[[int], Any])
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
+        for parameter in learning:
+            parameter.requires_grad_(True)
         model.train(training)

@@ -45,6 +45,32 @@ def test_statistics_are_plain_means_over_the_batches() -> None:
     assert norm.momentum == 0.05 and not model.training
 
 
+def test_measuring_statistics_differentiates_by_inputs_and_keeps_nothing() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    fixed = model[0].bias
+    assert fixed is not None
+    fixed.requires_grad_(False)
+    kept = []
+
+    def run(index: int) -> None:
+        image = torch.full((2, 1, 4, 4), float(index), requires_grad=True)
+        (slope,) = torch.autograd.grad(model(image).square().sum(), image, create_graph=True)
+        kept.append((slope.shape, model(image.detach()).requires_grad))
+
+    with torch.no_grad():
+        reestimate_statistics(model, 2, run)
+    assert kept == [((2, 1, 4, 4), False)] * 2, "no graph without an input that asks for one"
+    assert [p.requires_grad for p in model.parameters()] == [True, False, True, True]
+    assert all(p.grad is None for p in model.parameters())
+
+    def fails(index: int) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        reestimate_statistics(model, 1, fails)
+    assert [p.requires_grad for p in model.parameters()] == [True, False, True, True]
+
+
 def test_guard_leaves_out_extreme_steps_but_never_stands_still() -> None:
     guard = GradientGuard(4.0)
     assert not any(guard.skips(norm) for norm in [100.0, *[1.0] * 20])  # nothing to compare with at first
