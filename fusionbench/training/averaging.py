@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -52,8 +53,8 @@ class WeightAverage:
 class GradientGuard:
     """Decides which steps to skip: those whose gradient norm exceeds ``factor`` times the median of recent ones.
 
-    A norm that is not a number is skipped too. Never more than three steps in a row, so that training cannot stand
-    still below a moving gradient.
+    A norm that is not finite is skipped too, and never compared with. Never more than three steps in a row, so that
+    training cannot stand still below a moving gradient.
     """
 
     def __init__(self, factor: float) -> None:
@@ -62,11 +63,11 @@ class GradientGuard:
     def skips(self, norm: float) -> bool:
         """Whether to skip the step whose gradient norm is ``norm``, which is taken into account from now on."""
         extreme = len(self.recent) >= 10 and norm > self.factor * statistics.median(self.recent)
-        if (extreme or norm != norm) and self.skipped < MAX_SKIPS_IN_A_ROW:
+        if (extreme or not math.isfinite(norm)) and self.skipped < MAX_SKIPS_IN_A_ROW:
             self.skipped += 1
             return True
         self.skipped = 0
-        if norm == norm:
+        if math.isfinite(norm):  # a checkpoint is JSON, which has no other numbers
             self.recent = [*self.recent[-WINDOW + 1 :], norm]
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fusionbench.training.averaging import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
+from fusionbench.training.checkpoints import load_checkpoint, save_checkpoint
 from fusionbench.training.loop import train
 from tests.helpers.learning import MemoryDataset
 
@@ -80,6 +82,19 @@ def test_guard_leaves_out_extreme_steps_but_never_stands_still() -> None:
     again = GradientGuard(4.0)
     again.restore(guard.state())
     assert again.state() == guard.state()
+
+
+@pytest.mark.parametrize("norm", [math.inf, math.nan])
+def test_a_norm_that_is_not_finite_is_in_no_checkpoint(norm: float, tmp_path: Path) -> None:
+    """Squares of finite float32 gradients overflow. Three steps are skipped, the fourth is made and not recorded."""
+    guard = GradientGuard(4.0)
+    assert [guard.skips(norm) for _ in range(4)] == [True, True, True, False]
+    assert guard.recent == [] and not guard.skips(1.0) and guard.recent == [1.0]
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    save_checkpoint(tmp_path, 1, model, {"main": optimizer}, {"guards": {"main": guard.state()}}, {})
+    state, _ = load_checkpoint(tmp_path / "00000001", model, {"main": optimizer}, torch.device("cpu"))
+    assert state["guards"]["main"] == {"recent": [1.0], "skipped": 0}
 
 
 def test_norm_of_all_gradients() -> None:
