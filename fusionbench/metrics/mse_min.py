@@ -8,15 +8,20 @@ image has K = 1: its plain mean squared error.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Metric, Tolerance
 
 
 def mse_min(samples: Any, target: Any) -> np.ndarray:
     """samples (K,N,C,H,W) and target (N,C,H,W) in [0,1] -> (N,) float64; accepts torch tensors of any device too.
+
+    Raises:
+        UsageError: other shapes, no draw, integers, or an array beside a tensor.
 
     Example:
         >>> import numpy as np
@@ -33,6 +38,9 @@ def mse_min(samples: Any, target: Any) -> np.ndarray:
 def squared_errors(samples: Any, target: Any) -> np.ndarray:
     """Mean squared error of every draw: samples (K,N,C,H,W), target (N,C,H,W) -> (K,N) float64.
 
+    Raises:
+        UsageError: as :func:`mse_min`.
+
     Example:
         >>> import numpy as np
         >>> from fusionbench.metrics.mse_min import squared_errors
@@ -41,15 +49,34 @@ def squared_errors(samples: Any, target: Any) -> np.ndarray:
         >>> squared_errors(samples, target).round(4).tolist()  # a row per draw
         [[0.25], [0.01]]
     """
+    _check(samples, target)
     if not isinstance(samples, np.ndarray):  # a tensor: reduce where it lies
         import torch
 
         rows = [(draw.double() - target.double()).square().flatten(1).mean(dim=1) for draw in samples]
         return torch.stack(rows).cpu().numpy()
-    rows = [
-        np.square(np.subtract(draw, target, dtype=np.float64)).reshape(len(target), -1).mean(axis=1) for draw in samples
-    ]
+    flat = len(target), math.prod(target.shape[1:])
+    rows = [np.square(np.subtract(draw, target, dtype=np.float64)).reshape(flat).mean(axis=1) for draw in samples]
     return np.stack(rows)
+
+
+def _check(samples: Any, target: Any) -> None:
+    """Refuse what would broadcast to wrong numbers, or be on another scale; values may leave [0,1] a little."""
+    for name, images in (("samples", samples), ("target", target)):
+        if not (isinstance(images, np.ndarray) or hasattr(images, "double")):
+            raise UsageError(f"mse_min: {name}: expected a NumPy array or a torch tensor, got {type(images).__name__}")
+        if "float" not in (dtype := str(images.dtype)):  # also of ml_dtypes, such as bfloat16
+            raise UsageError(f"mse_min: {name}: dtype {dtype} is not scored; divide by 255 to floats in [0,1]")
+    if isinstance(samples, np.ndarray) != isinstance(target, np.ndarray):
+        raise UsageError("mse_min: samples and target mix NumPy arrays and torch tensors; pass one kind")
+    drawn, known = tuple(samples.shape), tuple(target.shape)
+    if len(drawn) != 5 or not drawn[0] or drawn[1:] != known:
+        raise UsageError(
+            f"mse_min: expected samples (K,N,C,H,W) of at least one draw and a target (N,C,H,W) of the same images, "
+            f"got shapes {drawn} and {known}"
+        )
+    if 0 in drawn[2:]:
+        raise UsageError(f"mse_min: images of shape {drawn[2:]} have nothing to score")
 
 
 METRIC = Metric(

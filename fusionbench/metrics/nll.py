@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from fusionbench.core.errors import UsageError
 from fusionbench.core.types import Metric, Tolerance
 
 LN2 = math.log(2.0)
@@ -19,6 +20,9 @@ LN2 = math.log(2.0)
 
 def nll(log_weights: np.ndarray) -> np.ndarray:
     """Log-weights (K,N) in nats -> NLL (N,) in nats, float64. Weights of −inf count as zero.
+
+    Raises:
+        UsageError: another shape, or no draw.
 
     Example:
         >>> import numpy as np
@@ -28,7 +32,7 @@ def nll(log_weights: np.ndarray) -> np.ndarray:
         >>> nll(np.full((50, 1), -100.0)).round(4).tolist()  # equal weights: K does not matter
         [100.0]
     """
-    weights = np.asarray(log_weights, np.float64)
+    weights = _weights(log_weights)
     largest = weights.max(axis=0)
     shift = np.where(np.isfinite(largest), largest, 0.0)
     with np.errstate(divide="ignore"):
@@ -39,6 +43,9 @@ def nll(log_weights: np.ndarray) -> np.ndarray:
 def negative_elbo(log_weights: np.ndarray) -> np.ndarray:
     """Log-weights (K,N) in nats -> −ELBO (N,) in nats: the mean of −log w, never below the NLL.
 
+    Raises:
+        UsageError: another shape, or no draw.
+
     Example:
         >>> import numpy as np
         >>> from fusionbench.metrics.nll import negative_elbo, nll
@@ -46,12 +53,15 @@ def negative_elbo(log_weights: np.ndarray) -> np.ndarray:
         >>> negative_elbo(log_weights).tolist(), nll(log_weights).round(4).tolist()
         ([101.0], [100.5662])
     """
-    result: np.ndarray = -np.asarray(log_weights, np.float64).mean(axis=0)
+    result: np.ndarray = -_weights(log_weights).mean(axis=0)
     return result
 
 
 def effective_samples(log_weights: np.ndarray) -> np.ndarray:
     """(Σw)²/Σw² of log-weights (K,N) -> (N,) between 1 and K: the effective number of draws.
+
+    Raises:
+        UsageError: another shape, or no draw.
 
     Example:
         >>> import numpy as np
@@ -61,10 +71,17 @@ def effective_samples(log_weights: np.ndarray) -> np.ndarray:
         >>> effective_samples(np.array([[0.0], [-50.0], [-50.0]])).round(4).tolist()  # one draw has all the weight
         [1.0]
     """
-    weights = np.asarray(log_weights, np.float64)
+    weights = _weights(log_weights)
     scaled = np.exp(weights - weights.max(axis=0))
     result: np.ndarray = scaled.sum(axis=0) ** 2 / np.square(scaled).sum(axis=0)
     return result
+
+
+def _weights(log_weights: np.ndarray) -> np.ndarray:
+    weights = np.asarray(log_weights, np.float64)
+    if weights.ndim != 2 or not len(weights):
+        raise UsageError(f"nll: expected log-weights (K,N) of at least one draw, got shape {weights.shape}")
+    return weights
 
 
 def bits_per_dimension(nats: np.ndarray, dims: int) -> np.ndarray:

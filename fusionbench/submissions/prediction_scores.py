@@ -57,9 +57,12 @@ def score_samples(folder: Path, record: Predictions, data: Path, suite: str, out
         if draws not in (1, options.draws):
             raise Rejected(f"{draws} draws; the protocol asks for {options.draws}, or 1 of a deterministic model")
         for begin, values in sample_blocks(samples):
-            target = targets[begin : begin + len(values)] / 255.0
+            # without channels or with channels last: as one channel of wide rows every image has the same mean
+            image = len(values), 1, spec.height, -1
+            target = targets[begin : begin + len(values)].reshape(image) / 255.0
             for inputs, column in enumerate(columns):
-                column.append(mse_min(np.moveaxis(values[:, inputs], 1, 0) / 255.0, target))
+                drawn = np.moveaxis(values[:, inputs], 1, 0).reshape(draws, *image)
+                column.append(mse_min(drawn / 255.0, target))
     scored = {f"mse_min@{inputs}": np.concatenate(column) for inputs, column in enumerate(columns)}
     scored |= averages(scored, "mse_min", spec.views, options.paper_batch)
     table: dict[str, np.ndarray] = {"id": images.ids, **scored}

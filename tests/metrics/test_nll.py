@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from fusionbench.core.errors import UsageError
 from fusionbench.metrics import get_metric
 from fusionbench.metrics.nll import bits_per_dimension, effective_samples, entropy_floor, negative_elbo, nll
 from fusionbench.models.vae import draws as _draws
@@ -61,6 +62,14 @@ def test_against_scipy_at_any_magnitude(seed: int, shift: float) -> None:
 def test_impossible_draws_count_as_zero() -> None:
     weights = np.array([[-np.inf, -np.inf], [0.0, -np.inf]])
     assert nll(weights)[0] == pytest.approx(np.log(2)) and nll(weights)[1] == np.inf
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (3,), (), (2, 3, 4)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    for function in (nll, negative_elbo, effective_samples):
+        with pytest.raises(UsageError, match=r"^nll: expected log-weights \(K,N\) of at least one draw, got shape"):
+            function(np.zeros(shape))
+    assert nll(np.zeros((2, 0))).shape == (0,)
 
 
 def test_bits_and_floor() -> None:
