@@ -62,7 +62,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "round": ("round", "Submissions"),
     "community": ("community", "Submissions"),
 }
+_FAULT = "InternalError"
 RUN_NETWORKS = {"quickstart", "train", "evaluate", "run", "fuse", "reproduce"}
+
+
+class _NotOurExitError(Exception):
+    """``sys.exit`` in what a verb calls, which is its cause: no verb leaves so, and its code would pass for ours."""
 
 
 class LazyGroup(click.Group):
@@ -82,6 +87,12 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             raise unknown_name("verb", args[0], VERBS, "fusionbench --help")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:  # click's own exits are before, or are exceptions of another class
+            raise _NotOurExitError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in dict.fromkeys(section for _, section in VERBS.values()):
@@ -128,6 +139,13 @@ def main(args: list[str] | None = None) -> None:
         if progress.VERBOSE:
             _print_traceback()
         leaving.leave(str(error), error.exit_code, error.details, type(error).__name__)
+    except _NotOurExitError as error:
+        from fusionbench.core.crashes import who_exited
+
+        if progress.VERBOSE:
+            _print_traceback()
+        assert isinstance(error.__cause__, SystemExit)
+        leaving.leave(f"{who_exited(error.__cause__)}: a fault of a plugin, nothing was measured", 3, (), _FAULT)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -160,7 +178,7 @@ def main(args: list[str] | None = None) -> None:
             leaving.leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
         _print_traceback()  # a fault of ours or of a plugin's: never the exit code of a regression
         message = "this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above"
-        leaving.leave(message, 3, (), "InternalError")
+        leaving.leave(message, 3, (), _FAULT)
 
 
 def _print_traceback() -> None:

@@ -150,8 +150,10 @@ def _score_here(methods: Sequence[tuple[str, Any, Any]], evaluate: Callable[...,
             results.append(evaluate(model, params))
         except UnfinishedError as error:
             unfinished[name] = str(error)
-        except Exception as error:  # also what code of a plugin raises
-            alone = "" if isinstance(error, FusionbenchError) else "; score it alone for its traceback"
+        except (Exception, SystemExit) as error:  # also what code of a plugin raises, or sys.exit in it
+            alone = "; score it alone for its traceback"
+            if isinstance(error, FusionbenchError | SystemExit):
+                alone = ""
             failed[name] = describe_error(error, None) + alone
     return finished(results, failed, unfinished, "method")
 

@@ -56,7 +56,10 @@ class ContractReport:
 
 
 def run_checks(report: ContractReport, candidate: T, checks: Mapping[str, Callable[[T], None]]) -> ContractReport:
-    """Add a row a check. An error in the code that is checked is a check that fails, with the error as its reason."""
+    """Add a row a check. An error in the code that is checked is a check that fails, with the error as its reason.
+
+    So is ``sys.exit``, which would end all checks as if they had passed.
+    """
     for name, check in checks.items():
         about = " ".join((check.__doc__ or "").split())
         try:
@@ -64,7 +67,7 @@ def run_checks(report: ContractReport, candidate: T, checks: Mapping[str, Callab
             report.rows.append(CheckRow(name, about, "passes"))
         except NotApplicableError as error:
             report.rows.append(CheckRow(name, about, "does not apply", str(error)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             report.rows.append(CheckRow(name, about, "fails", line_of(error)))
     return report
 

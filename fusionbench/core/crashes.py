@@ -12,6 +12,7 @@ import os
 import platform
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,23 @@ def is_out_of_memory(error: BaseException) -> bool:
     if {cls.__name__ for cls in type(error).__mro__} & {"MemoryError", "OutOfMemoryError"}:
         return True
     return any(text in str(error) for text in ("DefaultCPUAllocator", "Insufficient memory"))
+
+
+def who_exited(error: SystemExit) -> str:
+    """Which line called ``sys.exit``: code of a method or a metric that does so has come to no result.
+
+    Example:
+        >>> from fusionbench.core.crashes import who_exited
+        >>> try:
+        ...     raise SystemExit(7)
+        ... except SystemExit as error:
+        ...     who_exited(error).rpartition(", ")[2]
+        'ended the work with sys.exit(7)'
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
+    said = " ".join(repr(error.code).split())[:100]
+    where = f"{frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name}, " if frames else ""
+    return f"{where}ended the work with sys.exit({said})"
 
 
 def note_crash(folder: Path, text: str) -> None:

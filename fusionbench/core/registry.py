@@ -196,8 +196,9 @@ class Registry(Generic[T]):
             raise unknown_name(self.kind, name, self.names(), self.see)
         try:
             found = self._plugins[name].load()
-        except Exception as error:
-            raise UsageError(f"The {self.kind} {name!r} of {self.origin(name)} cannot be loaded: {error}") from error
+        except (Exception, SystemExit) as error:  # a module that ends itself is no success
+            reason = f"SystemExit: {error}" if isinstance(error, SystemExit) else str(error)
+            raise UsageError(f"The {self.kind} {name!r} of {self.origin(name)} cannot be loaded: {reason}") from error
         return found
 
     def names(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Sequence
 
-from fusionbench.core.crashes import is_out_of_memory
+from fusionbench.core.crashes import is_out_of_memory, who_exited
 from fusionbench.core.errors import CannotMeasure, DataError
 from fusionbench.core.image_ranges import Ranges
 from fusionbench.core.parallel import WorkerLostError, run_tasks
@@ -51,6 +51,8 @@ def _score_rows(
             found.append(score_triple(row, metrics, ranges))
         except DataError as error:
             found.append(DataError(str(error)))
+        except SystemExit as error:  # it would end the worker
+            found.append(CannotMeasure(f"{row.id}: {who_exited(error)}: that is no value of a metric"))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from fusionbench.core.cpus import core_count
-from fusionbench.core.crashes import is_out_of_memory
+from fusionbench.core.crashes import is_out_of_memory, who_exited
 from fusionbench.core.errors import CannotMeasure, DataError, SizesDiffer, UsageError, refuse_all, some
 from fusionbench.core.image_ranges import Range, Ranges
 from fusionbench.core.images import SUFFIXES, DecodedImage, fit_ranges, read_image
@@ -324,6 +324,8 @@ def score_each(
         except DataError as error:
             problems.append(error)
             return nothing, []
+        except SystemExit as error:  # a metric's own code: it would end the command without a word
+            raise CannotMeasure(f"{row.id}: {who_exited(error)}: that is no value of a metric") from error
         except Exception as error:
             if is_out_of_memory(error):
                 raise CannotMeasure(f"{row.id}: out of memory while scoring it; try --jobs 1") from error

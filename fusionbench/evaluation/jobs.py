@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusionbench.core.cpus import core_count
-from fusionbench.core.crashes import is_out_of_memory, note_crash, signal_name
+from fusionbench.core.crashes import is_out_of_memory, note_crash, signal_name, who_exited
 from fusionbench.core.errors import CannotMeasure, FusionbenchError
 from fusionbench.core.interrupts import check_interrupt
 from fusionbench.core.progress import say
@@ -88,7 +88,7 @@ class Rows:
             return work()
         except UnfinishedError as error:
             self.unfinished[place] = str(error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit in the code of a plugin is no success
             if log is not None and not isinstance(error, FusionbenchError):
                 with contextlib.suppress(OSError):
                     log.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ class Rows:
         return list(results)
 
 
-def describe_error(error: Exception, log: Path | None) -> str:
+def describe_error(error: BaseException, log: Path | None) -> str:
     """What went wrong, in one line; of a bug also where its traceback lies."""
     if isinstance(error, FusionbenchError):
         return " ".join(str(error).split())
@@ -126,6 +126,8 @@ def describe_error(error: Exception, log: Path | None) -> str:
         return f"{' '.join(str(error).split())[:200]}; traceback: {log}"
     said = (str(error).strip().splitlines() or [""])[0][:200]
     said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    if isinstance(error, SystemExit):
+        said = who_exited(error)
     return said if log is None else f"{said}; traceback: {log}"
 
 

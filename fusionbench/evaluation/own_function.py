@@ -62,7 +62,7 @@ class OwnFunction(nn.Module):
             found = self.function(a, b)
         except FusionbenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit in it would end the caller as a success
             reason = " ".join(str(error).split())[:160]
             raise MeasurementError(f"{self.title} fails: {type(error).__name__}: {reason}") from error
         if isinstance(found, Tensor):

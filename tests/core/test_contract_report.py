@@ -21,6 +21,16 @@ def breaks(value: int) -> None:
     raise ValueError("two\nlines | and a bar")
 
 
+def leaves(value: int) -> None:
+    """code that ends its process"""
+    raise SystemExit(0)
+
+
+def test_a_check_that_ends_the_process_fails_and_stops_no_other() -> None:
+    report = run_checks(ContractReport("x", None, kind="metric"), 1, {"leaves": leaves, "holds": holds})
+    assert [(row.verdict, row.reason) for row in report.rows] == [("fails", "SystemExit: 0"), ("passes", "")]
+
+
 def test_verdicts() -> None:
     checks = {"holds": holds, "lacks": lacks}
     report = run_checks(ContractReport("x", None, kind="metric"), 1, checks)

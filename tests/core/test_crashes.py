@@ -21,6 +21,7 @@ from fusionbench.core.crashes import (
     note_crash,
     read_crash,
     signal_name,
+    who_exited,
 )
 
 
@@ -111,6 +112,17 @@ def test_a_note_from_outside_cannot_write_to_the_terminal(tmp_path: Path) -> Non
         (tmp_path / NOTE).rmdir()
         os.mkfifo(tmp_path / NOTE)
         assert read_crash(tmp_path) is None  # and does not wait for a writer
+
+
+def test_who_called_sys_exit_is_told() -> None:
+    with pytest.raises(SystemExit) as caught:
+        sys.exit("no\nlicence")
+    told = who_exited(caught.value)
+    assert told.startswith(f"{__file__}, line ") and told.endswith(r"ended the work with sys.exit('no\nlicence')")
+    with pytest.raises(SystemExit) as caught:
+        exec(compile("import builtins, _sitebuiltins as s\ns.Quitter('exit', '')(3)", "own.py", "exec"), {})
+    assert who_exited(caught.value) == "own.py, line 2, in <module>, ended the work with sys.exit(3)"
+    assert who_exited(SystemExit()) == "ended the work with sys.exit(None)"
 
 
 CRASH = """

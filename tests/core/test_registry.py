@@ -74,13 +74,14 @@ import json
 from fusionbench.metrics import METRICS, get_metric, list_metrics
 from fusionbench.models import MODELS, list_models
 from fusionbench.sources import SOURCES
-broken = ""
-try: MODELS.get("third-broken")
-except Exception as error: broken = f"{type(error).__name__}: {error}"
+def said(name):
+    try: MODELS.get(name)
+    except Exception as error: return f"{type(error).__name__}: {error}"
 print(json.dumps({
     "metric": get_metric("half").title, "model": MODELS.get("third").title,
     "source": SOURCES.get("third-source").licence,
-    "listed": "half" in list_metrics() and "third" in list_models(), "origin": METRICS.origin("half"), "broken": broken,
+    "listed": "half" in list_metrics() and "third" in list_models(), "origin": METRICS.origin("half"),
+    "broken": said("third-broken"), "leaves": said("third-leaves"),
     "own": MODELS.get("mean-image").__module__,
 }))
 """
@@ -89,13 +90,14 @@ print(json.dumps({
 def test_another_package_offers_a_model_a_metric_and_a_source(tmp_path: Path) -> None:
     """A package as pip lays it down: a module and its metadata, with nothing of ours touched."""
     (tmp_path / "third_party.py").write_text(PLUGIN)
+    (tmp_path / "third_exit.py").write_text("raise SystemExit(0)")
     info = tmp_path / "third_party-2.5.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 2.5\n")
     (info / "entry_points.txt").write_text(
         "[fusionbench.metrics]\nhalf = third_party:METRIC\n"
         "[fusionbench.models]\nthird = third_party:Model\n"
-        "third-broken = third_party:Missing\nmean-image = third_party:Model\n"
+        "third-broken = third_party:Missing\nthird-leaves = third_exit:Model\nmean-image = third_party:Model\n"
         "[fusionbench.sources]\nthird-source = third_party:Source\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
@@ -104,6 +106,7 @@ def test_another_package_offers_a_model_a_metric_and_a_source(tmp_path: Path) ->
     assert (found["metric"], found["model"], found["source"], found["listed"]) == ("Half", "Third", "CC0", True)
     assert found["origin"] == "third-party 2.5"
     assert found["broken"].startswith("UsageError: The model 'third-broken' of third-party 2.5 cannot be loaded")
+    assert found["leaves"].endswith("of third-party 2.5 cannot be loaded: SystemExit: 0")
     assert found["own"].startswith("fusionbench."), "a plugin cannot take over a built-in name"
 
 

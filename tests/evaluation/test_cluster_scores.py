@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,9 @@ def test_memory_and_lost_workers_are_measurements_that_failed(
     monkeypatch.setattr(cluster_scores, "score_triple", no_memory)
     begin, (found,) = _score_rows(4, rows[4:5], metrics, Ranges())
     assert begin == 4 and isinstance(found, CannotMeasure) and "4: out of memory" in str(found)
+    monkeypatch.setattr(cluster_scores, "score_triple", lambda *_: sys.exit(0))
+    _, (found,) = _score_rows(4, rows[4:5], metrics, Ranges())
+    assert isinstance(found, CannotMeasure) and "ended the work with sys.exit(" in str(found)
     monkeypatch.setattr(cluster_scores, "run_tasks", lost)
     with pytest.raises(CannotMeasure, match=r"tcp://x: the workers that scored died again and again"):
         list(score_on_cluster(rows, metrics, Ranges(), "tcp://x"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -277,6 +278,15 @@ def test_memory_that_runs_out_in_a_thread_is_one_line(
 
     monkeypatch.setattr(score, "read_row", read)
     with pytest.raises(CannotMeasure, match=r"n1: out of memory while scoring it; try --jobs 1"):
+        score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=jobs)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_metric_that_ends_the_process_has_no_value(
+    jobs: int, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "measure_row", lambda *_, **__: sys.exit(0))
+    with pytest.raises(CannotMeasure, match=r"ended the work with sys.exit\(0\): that is no value of a metric"):
         score_files(folders["ir"], folders["vi"], folders["out"], ["en"], jobs=jobs)
 
 

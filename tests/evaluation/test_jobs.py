@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,14 @@ def test_rows_that_the_time_cuts_go_on_with_the_same_call(small: Path, monkeypat
     done = run_suite(small, stop_after="1h", **where)
     assert [result.id for result in done] == [result.id for result in whole]
     assert [result.scores["nll@3"].mean for result in done[1:]] == [result.scores["nll@3"].mean for result in whole[1:]]
+
+
+def test_sys_exit_in_a_row_is_its_failure(tmp_path: Path) -> None:
+    rows, log = Rows("small"), tmp_path / "runs" / "a.log"
+    assert rows.attempt(("fcn", 0), lambda: sys.exit(0), log) is None
+    told = rows.failed["fcn", 0]
+    assert told.startswith(f"{__file__}, line ") and told.endswith(f"with sys.exit(0); traceback: {log}")
+    assert log.read_text().endswith("SystemExit: 0\n")
 
 
 def test_a_failure_outweighs_the_time() -> None:

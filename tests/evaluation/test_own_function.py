@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -68,6 +69,7 @@ def test_of_colour_the_luminance_counts() -> None:
         (lambda a, b: a / np.zeros_like(a, float), UsageError, "not finite"),
         (lambda a, b: {}["key"], MeasurementError, "function fails: KeyError: 'key'"),
         (lambda a: a, MeasurementError, "fails: TypeError"),
+        (lambda a, b: sys.exit(0), MeasurementError, "fails: SystemExit: 0"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:divide by zero:RuntimeWarning")
