@@ -7,6 +7,7 @@ stdout is data, stderr is talk. Exit codes: 0 fine, 1 regression or rejection, 2
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -62,12 +63,20 @@ VERBS: dict[str, tuple[str, str]] = {
     "round": ("round", "Submissions"),
     "community": ("community", "Submissions"),
 }
-_FAULT = "InternalError"
+# of an OSError that names no file: a file that cannot be written, and no device or connection of somebody's code
+_OF_FILES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
 RUN_NETWORKS = {"quickstart", "train", "evaluate", "run", "fuse", "reproduce"}
 
 
-class _NotOurExitError(Exception):
-    """``sys.exit`` in what a verb calls, which is its cause: no verb leaves so, and its code would pass for ours."""
+class _HiddenError(Exception):
+    """What click would take for its own: a fault in what a verb calls, which would end the command as something else.
+
+    ``sys.exit`` with any code, a broken pipe to another process with 1, the end of a file that is too short with 130.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
 
 
 class LazyGroup(click.Group):
@@ -91,8 +100,12 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SystemExit as error:  # click's own exits are before, or are exceptions of another class
-            raise _NotOurExitError from error
+        except (SystemExit, EOFError) as error:  # click's own exits are before, or are exceptions of another class
+            raise _HiddenError(error) from error
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            raise _HiddenError(error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section in dict.fromkeys(section for _, section in VERBS.values()):
@@ -119,9 +132,8 @@ def cli(ctx: click.Context) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of the console script: runs a verb and leaves with its exit code."""
-    from fusionbench.cli.console import printable_stdout
+    from fusionbench.cli.own_stdout import own_stdout
     from fusionbench.core import progress
-    from fusionbench.core.plugin_files import plugins_of_this_command
 
     _print_any_name()
     words = sys.argv[1:] if args is None else args
@@ -132,61 +144,76 @@ def main(args: list[str] | None = None) -> None:
 
         use_own_shells()
     try:
-        with one_interrupt(), plugins_of_this_command(), printable_stdout() as leaving.stdout:
+        with own_stdout() as leaving.stdout:
+            _run(args, leaving)
+    finally:
+        _drop_unread_stderr()
+
+
+def _run(args: list[str] | None, leaving: _Leaving) -> None:
+    """Run a verb, and leave with the exit code of what ends it before it is done."""
+    from fusionbench.core import progress
+    from fusionbench.core.plugin_files import plugins_of_this_command
+
+    try:
+        with one_interrupt(), plugins_of_this_command():
             cli.main(args=args, prog_name="fusionbench", standalone_mode=False)
             sys.stdout.flush()  # a full disk behind it shows here, and not when nobody can tell of it any more
     except FusionbenchError as error:
         if progress.VERBOSE:
-            _print_traceback()
+            _print_traceback(error)
         leaving.leave(str(error), error.exit_code, error.details, type(error).__name__)
-    except _NotOurExitError as error:
-        from fusionbench.core.crashes import who_exited
-
-        if progress.VERBOSE:
-            _print_traceback()
-        assert isinstance(error.__cause__, SystemExit)
-        leaving.leave(f"{who_exited(error.__cause__)}: a fault of a plugin, nothing was measured", 3, (), _FAULT)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         leaving.tell(error.format_message(), 2, (), "UsageError")
-        error.show()
+        with contextlib.suppress(OSError):  # nobody reads it
+            error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         leaving.leave("Interrupted; no partial files. Rerun to resume.", 130, (), "Interrupted")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except MemoryError:
         leaving.leave("out of memory; try a smaller batch, fewer draws or --jobs 1", 3, (), "MeasurementError")
-    except OSError as error:
-        if package := _unusable(error):  # a library that it needs could not be loaded
-            leaving.leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
-        if error.filename is None:
-            with contextlib.suppress(OSError, ValueError):  # what is left of stdout cannot be written either
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        where = f"{error.filename}: " if error.filename is not None else ""
-        message = f"{where}{error.strerror or error}; check the path, its permissions and the free space"
-        leaving.leave(message, 2, (), "DataError")
     except UnicodeEncodeError as error:
         # around what cannot be written: the whole may be a file of megabytes
         near = str(error.object)[max(0, error.start - 60) : error.end + 20]
         message = f"a name that is not UTF-8 cannot be stored: …{near}…; rename the file or folder"
         leaving.leave(message, 2, (), "DataError")
+    except _HiddenError as hidden:
+        leaving.fault(hidden.error)
     except Exception as error:
-        if package := _unusable(error):
+        if package := _unusable(error):  # a library that it needs could not be loaded
             leaving.leave(f"{package} cannot be used ({' '.join(str(error).split())}); see `fusionbench doctor`", 3)
-        _print_traceback()  # a fault of ours or of a plugin's: never the exit code of a regression
-        message = "this is a fault of fusionbench or of a plugin, nothing was measured; please report the lines above"
-        leaving.leave(message, 3, (), _FAULT)
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_FILES):
+            where = f"{error.filename}: " if error.filename is not None else ""
+            message = f"{where}{error.strerror or error}; check the path, its permissions and the free space"
+            leaving.leave(message, 2, (), "DataError")
+        leaving.fault(error)
 
 
-def _print_traceback() -> None:
+def _print_traceback(error: BaseException) -> None:
     import traceback
 
     from fusionbench.core.text import printable
 
-    print(printable(traceback.format_exc()), file=sys.stderr, end="")
+    _print_on_stderr(printable("".join(traceback.format_exception(error))), end="")
+
+
+def _print_on_stderr(text: str, end: str = "\n") -> None:
+    """Print it where somebody can read it; what they read decides nothing."""
+    if sys.stderr is not None:  # print() would take stdout instead
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, end=end, flush=True)
+
+
+def _drop_unread_stderr() -> None:
+    """Forget what nobody reads: Python would try again at its end, and make the exit code 120."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stderr.fileno())
 
 
 class _Leaving:
@@ -216,16 +243,28 @@ class _Leaving:
 
     def leave(self, message: str, code: int, details: Sequence[str] = (), kind: str = "MeasurementError") -> NoReturn:
         """Say it on stderr, and as JSON on stdout where that is wanted, and leave."""
+        from fusionbench.core.io import escaped
+
         self.tell(message, code, details, kind)
-        _leave(message, code, details)
+        # what could move a terminal's cursor is escaped; details have a line each
+        _print_on_stderr("\n  ".join([f"fusionbench: {escaped(message)}", *map(escaped, details)]))
+        sys.exit(code)
 
+    def fault(self, error: BaseException) -> NoReturn:
+        """Leave for a fault of ours or of a plugin's: never with the exit code of a regression."""
+        from fusionbench.core import progress
 
-def _leave(message: str, code: int, details: Sequence[str] = ()) -> NoReturn:
-    """Say one line, and one a detail, with what could move a terminal's cursor escaped, and leave."""
-    from fusionbench.core.io import escaped
+        if isinstance(error, SystemExit):
+            from fusionbench.core.crashes import who_exited
 
-    print("\n  ".join([f"fusionbench: {escaped(message)}", *map(escaped, details)]), file=sys.stderr)
-    sys.exit(code)
+            if progress.VERBOSE:
+                _print_traceback(error)
+            message = f"{who_exited(error)}: a fault of a plugin, nothing was measured"
+        else:
+            _print_traceback(error)
+            message = "this is a fault of fusionbench or of a plugin, nothing was measured"
+            message += "; please report the lines above"
+        self.leave(message, 3, (), "InternalError")
 
 
 def _print_any_name() -> None:

@@ -1,15 +1,14 @@
 """The one place where text leaves for a terminal: nothing that comes out of a file can move its cursor.
 
-:func:`printable_stdout` is around every verb: whatever is printed passes :func:`fusionbench.core.text.printable`.
+A :class:`PrintableStream` is the stdout of every verb: what is printed passes :func:`fusionbench.core.text.printable`.
 Tables of rich have colours of their own, which must reach a terminal, so :func:`console` does the same to the text in
 them and writes past it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fusionbench.core.text import printable
@@ -43,14 +42,6 @@ class PrintableStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
-
-
-@contextlib.contextmanager
-def printable_stdout() -> Iterator[PrintableStream]:
-    """Let through stdout only what cannot move a cursor, hide text or turn its direction."""
-    stream = PrintableStream(sys.stdout)
-    with contextlib.redirect_stdout(stream):
-        yield stream
 
 
 def terminal_width() -> int | None:
@@ -117,6 +108,9 @@ def console(width: int, stderr: bool = False) -> Console:
         def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True  # rich's own ends the process with 1, the exit code of a regression
 
     stream = sys.stderr if stderr else sys.stdout
     raw = stream.raw if isinstance(stream, PrintableStream) else stream

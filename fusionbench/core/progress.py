@@ -75,11 +75,12 @@ class _Bar:
 
 
 def say(message: str) -> None:
-    """Log one line on stderr."""
+    """Log one line on stderr; one that nobody reads any more is no reason to end the work."""
     if not QUIET:
         from fusionbench.core.io import escaped
 
-        print("\n".join(map(escaped, message.split("\n"))), file=sys.stderr, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            print("\n".join(map(escaped, message.split("\n"))), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -79,3 +79,27 @@ def test_sys_exit_in_a_metric(capsys: pytest.CaptureFixture[str], here: Path) ->
 def test_clicks_own_exits_stay(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--help")[0] == run(capsys, "--version")[0] == run(capsys, "gate", "--help")[0] == 0
     assert run(capsys, "gate")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "error", ["BrokenPipeError(32, 'mine')", "OSError('lost')", "EOFError", "OSError(104, 'reset')"]
+)
+def test_errors_that_pass_for_those_of_stdout_or_of_a_keyboard(
+    error: str, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    """click ends the process for a broken pipe and for the end of a file, and one without a name is not of a path."""
+    own = method("Raises", f"raise {error}")
+    status, out, err = run(capsys, "evaluate", own, *COMMON)
+    said = json.loads(out)["error"]
+    assert status == 3 and (said["type"], said["exit_code"]) == ("InternalError", 3)
+    assert f"in combine\n    raise {error}\n" in err and "check the path" not in err
+
+
+def test_a_full_disk_is_the_users(
+    capsys: pytest.CaptureFixture[str], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing to an open file names no file."""
+    own = method("Full", "raise OSError(28, 'No space left on device')")
+    status, out, err = run(capsys, "evaluate", own, *COMMON)
+    assert status == 2 and json.loads(out)["error"]["type"] == "DataError"
+    assert err.splitlines()[-1].startswith("fusionbench: No space left on device; check the path")

@@ -102,3 +102,12 @@ def test_silence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         task.advance()
         task.set_total(2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_talk_that_nobody_reads_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unread(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Unread())
+    progress.say("a line")
