@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,11 +167,10 @@ def fuse_command(
     if video:
         from fusionbench.evaluation.fusing.video_method import fuse_videos_by
 
-        with redirect_stdout(sys.stderr):  # what an own class prints is no result
-            made_video = fuse_videos_by(a, b, out, method or DEFAULT_METHOD, rate=rate, **shared)
+        made_video = fuse_videos_by(a, b, out, method or DEFAULT_METHOD, rate=rate, **shared)
         _show_video(made_video, as_json)
         return
-    with redirect_stdout(sys.stderr), _no_wait_for_threads():
+    with _no_wait_for_threads():
         done = fuse_files(
             a,
             b,
@@ -245,10 +244,9 @@ def _fuse_stacks(
 ) -> None:
     from fusionbench.evaluation.fusing.stacks import fuse_stack_files
 
-    with redirect_stdout(sys.stderr):  # what an own class prints is no result
-        done = fuse_stack_files(
-            pictures, out, method, bits=bits, file_format=file_format, quality=quality, force=force, **settings
-        )
+    done = fuse_stack_files(
+        pictures, out, method, bits=bits, file_format=file_format, quality=quality, force=force, **settings
+    )
     if as_json:
         click.echo(json.dumps(done.to_json(), indent=1))
     elif done.outputs:

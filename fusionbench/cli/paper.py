@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +221,7 @@ def paper_figure(
         device=device,
         out=out,
     )
-    with redirect_stdout(sys.stderr):  # what an own class prints is no result
-        content, record = draw_pair_figure(wanted, kind, GridOptions(width=inches(width), **look))
+    content, record = draw_pair_figure(wanted, kind, GridOptions(width=inches(width), **look))
     _finish(out, content, record, as_json)
 
 
@@ -271,8 +268,7 @@ def paper_samples(
     options = SampleOptions(
         ids=whole_numbers("--ids", ids), inputs=whole_numbers("--inputs", inputs), width=inches(width), **look
     )
-    with redirect_stdout(sys.stderr):
-        content, record = draw_sample_figure(runs, open_dataset(data), kind, options)
+    content, record = draw_sample_figure(runs, open_dataset(data), kind, options)
     _finish(out, content, record, as_json)
 
 

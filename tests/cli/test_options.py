@@ -177,13 +177,13 @@ def test_a_report_of_what_is_wrong_stays_the_only_document(capsys: pytest.Captur
 def test_an_error_after_lines_of_json_is_one_more_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from fusionbench.cli.console import print_json_lines
+    from fusionbench.cli.console import echo_marked, print_json_lines
     from fusionbench.core.errors import MeasurementError
     from fusionbench.evaluation import run_suite
 
     def fail(*args: object, **kwargs: object) -> None:
         print_json_lines()
-        print('{"row": 1}')
+        echo_marked('{"row": 1}')
         raise MeasurementError("1 of 2 rows failed")
 
     monkeypatch.setattr(run_suite, "run_suite", fail)

@@ -1,16 +1,20 @@
-"""The stdout of a command: a reader may leave early, a disk may be full, and it may be closed."""
+"""The stdout of a command has what the command prints; a reader may leave early, a disk be full, and it be closed."""
 
 from __future__ import annotations
 
 import io
+import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-from fusionbench.cli.console import PrintableStream
+from fusionbench.cli.console import PrintableStream, echo_marked
 from fusionbench.cli.own_stdout import own_stdout
 from tests.helpers.results import made_up
 
@@ -85,9 +89,83 @@ def test_a_stream_that_is_no_file_is_used_as_it_is(monkeypatch: pytest.MonkeyPat
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stdout", printed)
     with own_stdout() as stream:
-        print("a\x1bb")
+        echo_marked("a\x1bb")
         assert isinstance(sys.stdout, PrintableStream) and stream.raw is printed
     assert sys.stdout is printed and printed.getvalue() == "a\\u001bb\n"
+
+
+def test_code_that_is_not_the_command_line_prints_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    ours: dict[str, Any] = {"__name__": "fusionbench.cli.some_verb"}
+    exec(
+        "import click, sys\ndef say(): print('one', flush=True); click.echo('two'); sys.stdout.writelines(['3'])", ours
+    )
+    with own_stdout() as stream:
+        print("print")
+        click.echo("click")
+        sys.stdout.writelines(["lines\n"])
+        assert not stream.used and not stream.isatty()
+        assert sys.stdout.buffer is sys.stderr.buffer
+        logging.StreamHandler(sys.stdout).emit(logging.makeLogRecord({"msg": "logged"}))
+        ours["say"]()
+        assert stream.used
+    assert capsys.readouterr() == ("one\ntwo\n3", "print\nclick\nlines\nlogged\n")
+
+
+TALKATIVE = """
+import ctypes, os, subprocess, sys
+from fusionbench.models.classical.pyramids import PairRow
+
+print("loaded")
+
+class Talks(PairRow):
+    title = "mine"
+
+    def combine(self, a, b):
+        print("python")
+        sys.__stdout__.write("kept stream\\n")
+        sys.stdout.buffer.write(b"buffer\\n")
+        os.write(1, b"number\\n")
+        if sys.platform != "win32":
+            ctypes.CDLL(None).puts(b"compiled")
+        subprocess.run([sys.executable, "-c", "print('child')"], check=True)
+        return a
+"""
+AROUND = """
+import sys
+from fusionbench.cli import main
+print("before")
+try: main(sys.argv[1:])
+except SystemExit as left: assert not left.code
+print("behind", flush=True)
+"""
+
+
+def test_what_a_method_prints_in_any_way_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "talks.py").write_text(TALKATIVE)
+    words = ["evaluate", "talks.py:Talks", "--data", "pairs-demo", "--limit", "1", "--device", "cpu", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", AROUND, *words], cwd=tmp_path, env=environment, capture_output=True,
+                          text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    before, document, behind = done.stdout.splitlines()
+    assert (before, json.loads(document)["title"], behind) == ("before", "mine", "behind")
+    said = {"loaded", "python", "kept stream", "buffer", "number", "child"}
+    said |= {"compiled"} if sys.platform != "win32" else set()
+    assert said <= set(done.stderr.splitlines())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+def test_a_terminal_is_left_to_itself() -> None:
+    """Nobody reads a document there; its width and its colours are asked from file 1."""
+    screen, terminal = os.openpty()
+    code = "import os, sys\nfrom fusionbench.cli.own_stdout import own_stdout\n"
+    code += "with own_stdout() as stream: assert stream.raw is sys.__stdout__ and os.isatty(1)"
+    try:
+        done = subprocess.run([sys.executable, "-c", code], stdout=terminal, stderr=subprocess.PIPE, timeout=120)
+        assert done.returncode == 0, done.stderr
+    finally:
+        os.close(screen)
+        os.close(terminal)
 
 
 SCRIPT = """
@@ -95,7 +173,7 @@ import sys
 from fusionbench.cli.own_stdout import own_stdout
 print("before", end=" ")
 with own_stdout() as stream:
-    print("é", end=" ")
+    exec("print('é', end=' ')", {"__name__": "fusionbench.cli.some_verb"})
     assert stream.raw.encoding == sys.__stdout__.encoding and stream.raw.fileno() > 2
 print("behind")
 """
