@@ -264,6 +264,9 @@ class _Leaving:
             _print_traceback(error)
             message = "this is a fault of fusionbench or of a plugin, nothing was measured"
             message += "; please report the lines above"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            self.tell(message, 3, [reason], "InternalError")  # on stderr the traceback says it
+            self.as_json = False
         self.leave(message, 3, (), "InternalError")
 
 

@@ -93,6 +93,8 @@ def test_errors_that_pass_for_those_of_stdout_or_of_a_keyboard(
     said = json.loads(out)["error"]
     assert status == 3 and (said["type"], said["exit_code"]) == ("InternalError", 3)
     assert f"in combine\n    raise {error}\n" in err and "check the path" not in err
+    [reason] = said["details"]
+    assert reason.partition(":")[0] in (error.partition("(")[0], "ConnectionResetError") and reason not in (err, "")
 
 
 def test_a_full_disk_is_the_users(
