@@ -51,13 +51,14 @@ def read_table(result: Result, result_file: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{result_file}: this result has no per-image values")
     path = table_path(result, result_file)
     limit = _largest(result, path)
+    stored = _stored(path, limit)
     sha256 = hashlib.sha256()
-    for chunk in _chunks(path, limit):
+    for chunk in _chunks(stored, limit):
         sha256.update(chunk)
     if sha256.hexdigest() != result.per_image.sha256:
         raise DataError(f"{path}: sha256 differs from the one in result.json")
     try:
-        table = current_keys(_columns(result, csv.reader(_lines(_chunks(path, limit)))))
+        table = current_keys(_columns(result, csv.reader(_lines(_chunks(stored, limit)))))
         complete(table, result.scores, result.identity.protocol.params)
         clipped_mean(table)  # refuses what is no share
     except (ValueError, csv.Error, DataError) as error:  # csv.Error: a cell of more than 128 KiB
@@ -91,10 +92,10 @@ def _columns(result: Result, rows: Iterator[list[str]]) -> dict[str, np.ndarray]
     ids: list[str] = []
     values = [array("d") for _ in header]
     for row in rows:
-        if len(ids) == images:
-            raise DataError(f"has more rows than the {images} images of its identity; score again")
         if len(row) != len(header):
             raise DataError(f"row {len(ids) + 1} has {len(row)} cells, the header {len(header)}; score again")
+        if len(ids) == images:
+            raise DataError(f"has more rows than the {images} images of its identity; score again")
         if len(row[place_of_id]) > MAX_NAME:
             raise DataError(f"the id in row {len(ids) + 1} has more than {MAX_NAME} letters; rename the image")
         ids.append(row[place_of_id])
@@ -165,13 +166,18 @@ def table_content(path: Path) -> bytes:
     Raises:
         DataError: missing, too large, or a damaged gzip file.
     """
-    return b"".join(_chunks(path, MAX_TABLE))
+    return b"".join(_chunks(_stored(path, MAX_TABLE), MAX_TABLE))
 
 
-def _chunks(path: Path, limit: int) -> Iterator[bytes]:
-    """The bytes of a table, at most ``limit``, a part at a time, unpacked where it is packed."""
+def _stored(path: Path, limit: int) -> tuple[bytes, Path | None]:
+    """The bytes of a table as they are on disk, and the file that they are packed in, if so."""
     packed = packed_path(path)
-    rest = read_bounded(packed or path, limit, "per-image table")
+    return read_bounded(packed or path, limit, "per-image table"), packed
+
+
+def _chunks(stored: tuple[bytes, Path | None], limit: int) -> Iterator[bytes]:
+    """The bytes of a table, at most ``limit``, a part at a time, unpacked where it is packed."""
+    rest, packed = stored
     if packed is None:
         yield from (rest[start : start + _CHUNK] for start in range(0, len(rest), _CHUNK))
         return

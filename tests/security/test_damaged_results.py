@@ -64,10 +64,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "an edited mean": (text(stated_mean), "score mse_min@mean: its mean is stated as 0.001, but is"),
     "an empty table": (table(lambda raw: ""), r"columns \[\] are not those of result.json"),
     "a head alone": (table(lambda raw: raw.splitlines()[0] + "\n"), "has no rows"),
-    "ragged rows": (table(lambda raw: raw + "40,1\n"), "is shorter than"),
+    "ragged rows": (table(lambda raw: raw + "40,1\n"), "row 41 has 2 cells, the header 11"),
     "a cell of 200 kB": (
         table(lambda raw: raw.replace("\n1,", f"\n{'1' * 200_000},")),
-        "field larger than field limit",
+        "too large for per-image table",
     ),
     "a word for a number": (
         table(lambda raw: re.sub(r"\n1,[^,]+", "\n1,zero", raw)),
