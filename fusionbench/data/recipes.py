@@ -46,6 +46,7 @@ from fusionbench.synth import (
     OverlayViews,
     SmoothDepth,
 )
+from fusionbench.synth.augment import largest_scale
 from fusionbench.synth.ellipses import UNIT
 
 FORMAT = "fusionbench.recipe/1"
@@ -313,6 +314,10 @@ def _check(recipe: Recipe) -> None:
     check_view_rules(recipe.views, recipe.splits, image.height, image.width)
     if recipe.live is not None and max(recipe.live.scale, recipe.live.shift) >= small:
         raise RecipeValueError("live", f"scale and shift must be smaller than the image ({image.height}×{image.width})")
+    if recipe.live is not None and recipe.live.scale > (most := largest_scale(image.height)):
+        raise RecipeValueError(
+            "live.scale", f"{recipe.live.scale} leaves an eighth of {image.height} rows or less; take at most {most}"
+        )
     for name, split in recipe.splits.items():
         if split.without is not None:
             raise RecipeValueError(f"splits.{name}.without", "leaves out registered pairs and needs the table `pairs`")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from fusionbench.data.recipe_base import RecipeValueError, SplitRule
 from fusionbench.data.view_rules import ExposureRule, FocusRule, MaskRule, OverlayRule, ViewRule
+from fusionbench.synth.augment import largest_scale
 from fusionbench.synth.exposure import MOST, QUARTERS
 
 MOST_EXPOSURES = 9
@@ -55,6 +56,10 @@ def _check_overlay(overlay: OverlayRule, splits: Mapping[str, SplitRule]) -> Non
     sizes = [rule.occluders.size for rule in splits.values() if rule.occluders and rule.occluders.size]
     if overlay.scale >= (smallest := min([overlay.size, *sizes])):
         raise RecipeValueError("views.overlay.scale", f"{overlay.scale} leaves nothing of {smallest} pixels")
+    if overlay.scale > (most := largest_scale(smallest)):
+        raise RecipeValueError(
+            "views.overlay.scale", f"{overlay.scale} leaves an eighth of {smallest} pixels or less; take at most {most}"
+        )
     cut = overlay.cut
     if cut is not None and (cut.low > cut.high or cut.close % 2 == 0):
         raise RecipeValueError("views.overlay.cut", "`low` may not be above `high`, and `close` must be odd")

@@ -21,6 +21,17 @@ SINE = np.array([round(ONE * math.sin(2 * math.pi * angle / 256)) for angle in r
 BORDER = 2  # zero pixels around an image, so that every tap outside reads zero
 
 
+def largest_scale(size: int) -> int:
+    """By how many pixels images of ``size`` may shrink: to more than an eighth, so that products fit into 32 bits.
+
+    Example:
+        >>> from fusionbench.synth.augment import largest_scale
+        >>> largest_scale(16), largest_scale(32), largest_scale(1)
+        (13, 27, 0)
+    """
+    return (7 * size - 1) // 8
+
+
 def pad_edges(images: Array) -> Array:
     """uint8 (n, h, w, K) as zero-padded planes (K, n, h+4, w+4), the input of :func:`sample`.
 

@@ -31,6 +31,7 @@ from fusionbench.synth.random import UINT16_PER_BLOCK, Key, bounded, uint16_outp
 ID = "ellipse/1"
 TRANSPOSED = "ellipse/2"
 UNIT = 256  # ellipticity 1.0
+_LARGEST_TABLE = 1 << 26  # bytes of a table of all rows
 FIELDS = ("row", "column", "radius", "ellipticity")
 
 
@@ -93,13 +94,27 @@ class Ellipses:
             fast.masks(out, kernel.whole(params), *self.run_table(width))
             return out
         t, wide = self._half_widths(params, height)
-        half, rows = self.run_table(width)[0], _rows(width, self._largest(width))
+        half = self.run_table(width)[0]
         index = take(half, clip(t, -1, len(half) - 2) + 1)
+        if width * width * (int(half[-1]) + 1) > _LARGEST_TABLE:
+            return self._mask_by_columns(wide[..., 1], index, width)
+        rows = _rows(width, self._largest(width))
         index = index + cast(wide[..., 1], "int32")[..., None] * (rows.shape[0] // width)
         mask = take(rows, index[:, 0])
         for i in range(1, self.count):
             mask |= take(rows, index[:, i])
         return mask
+
+    def _mask_by_columns(self, centre: Array, half: Array, width: int) -> Array:
+        """The masks of large images, canvas by canvas: the table of rows would grow with the cube of their width."""
+        columns, masks = arange(width, half, "int32"), []
+        first, stop = cast(centre, "int32")[..., None] - half, cast(centre, "int32")[..., None] + half
+        for one in range(len(half)):
+            inside = (columns > first[one, 0][:, None]) & (columns < stop[one, 0][:, None])
+            for i in range(1, self.count):
+                inside |= (columns > first[one, i][:, None]) & (columns < stop[one, i][:, None])
+            masks.append(cast(inside, "uint8") * 255)
+        return stack(masks, 0) if masks else cast(half[:, 0, :, None] + columns, "uint8")
 
     def run_table(self, width: int) -> tuple[np.ndarray, bool]:
         """What the compiled masks need: half-width + 1 by squared half-width + 1, and whether it is ``ellipse/2``."""
@@ -146,4 +161,4 @@ def _rows(width: int, largest: int) -> np.ndarray:
     centre = np.arange(width)[:, None, None]
     size = np.arange(widths)[None, :, None]
     inside = np.abs(np.arange(width) - centre) < size
-    return np.ascontiguousarray(np.where(inside, 255, 0).astype(np.uint8).reshape(-1, width))
+    return np.where(inside, np.uint8(255), np.uint8(0)).reshape(-1, width)

@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +51,7 @@ class _State:
 
 
 _state = _State()
+_loading = threading.Lock()
 
 
 def choice() -> str:
@@ -119,14 +121,26 @@ def installed() -> bool:
 
 def _load(chosen: str) -> None:
     """Import the compiled functions; what is wrong with them is a note where numba is there and not asked for."""
-    _state.tried = True
+    if chosen == "numba":
+        _loading.acquire()
+    elif not _loading.acquire(blocking=False):
+        return  # another thread does, and NumPy makes the same meanwhile
+    try:
+        if not _state.tried:
+            _try_to_load(chosen)
+    finally:
+        _state.tried |= _state.module is not None or _state.problem is not None
+        _loading.release()
+
+
+def _try_to_load(chosen: str) -> None:
     if not installed():
         _state.problem = "numba is not installed"
         return
     try:
         _state.module = _import(wait=chosen == "numba")
     except Timeout:  # another process compiles, and this one has other things to do: it asks again later
-        _state.tried, _state.made = False, 0
+        _state.made = 0
     except Exception as error:  # an installation can be broken in ways that nobody expects
         _state.problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if chosen == "auto":

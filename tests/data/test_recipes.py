@@ -101,6 +101,12 @@ MISTAKES = {
     "not finite": ("sigma = 0.25", "sigma = nan", "views.noise.sigma", ""),
     "unknown algorithm": ('"ellipse/1"', '"ellipse/9"', "views.masks.algorithm", "ellipse/9"),
     "two channels": ("channels = 1", "channels = 2", "image.channels", "2"),
+    "live images of a few pixels": (
+        "[views.noise]",
+        '[live]\nalgorithm = "augment/1"\nscale = 28\n\n[views.noise]',
+        "live.scale",
+        "take at most 27",
+    ),
     "padding eats the image": ("pad = 2", "pad = 16", "image.pad", "leaves nothing"),
     "crop above the image": ("[28, 28]", "[28, 48]", "image.likelihood_crop", "larger"),
     "odd crop": ("[28, 28]", "[27, 28]", "image.likelihood_crop", "centred"),
@@ -169,6 +175,7 @@ COIL = (shipped_folder("datasets_recipes") / "fusioncoil.toml").read_text()
         ('"canny-cut/2"', '"canny-cut/1"', "views.overlay.cut", "belong to canny-cut/2"),
         ("agreement = 0.9", "spread = 0.5", "views.overlay.cut.spread", ">= 1"),
         ("size = 36", "size = 4", "views.overlay.scale", "leaves nothing of 4 pixels"),
+        ("scale = 4", "scale = 28", "views.overlay.scale", "an eighth of 32 pixels or less; take at most 27"),
         ("size = 36", "size = 513", "splits.test.occluders.size", "<= 512"),
     ],
 )

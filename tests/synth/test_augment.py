@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusionbench.synth import Augment
-from fusionbench.synth.augment import pad_edges, sample
+from fusionbench.synth.augment import ONE, SINE, largest_scale, pad_edges, sample
 
 KEY = (3, 4)
 
@@ -25,6 +25,16 @@ def place(image: np.ndarray, angle: int, grow: int, flip: int, centre: tuple[int
     one = [np.array([value], np.int32) for value in (angle, grow, flip)]
     planes = sample(pad_edges(image), np.array([0]), np.array([centre], np.int32), *one, size, size)
     return np.stack(planes, 3)[0].astype(np.uint8)
+
+
+def test_products_of_the_smallest_image_fit_into_32_bits() -> None:
+    for size in range(1, 4097):
+        small = size - largest_scale(size)
+        assert 8 * small > size and int(SINE.max()) * (size * ONE // small) < 1 << 31
+        assert 8 * (small - 1) <= size  # and one pixel less is an eighth
+    for size in (16, 32):
+        made = place(picture(h=size, w=size), 0, -largest_scale(size), 0, (size - 1, size - 1), size)
+        assert np.count_nonzero(made[..., 0]) <= (size - largest_scale(size) + 1) ** 2
 
 
 @pytest.mark.parametrize("quarter", [0, 1, 2, 3])

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusionbench.synth import Ellipses, kernel
+from fusionbench.synth import Ellipses, ellipses, kernel
 from fusionbench.synth.random import stream_key
 
 MNIST = Ellipses(2, (5, 9))
@@ -72,6 +72,19 @@ def test_tensors_give_the_same_bytes(law: Ellipses, size: int) -> None:
     assert on_tensor.dtype == torch.int16 and np.array_equal(on_tensor.numpy(), params)
     mask = law.mask(on_tensor, size, size)
     assert mask.dtype == torch.uint8 and np.array_equal(mask.numpy(), law.mask(params, size, size))
+
+
+@pytest.mark.parametrize("law", [CELEBA, CELEBA_2, LARGE])
+def test_large_images_without_a_table_have_the_same_masks(law: Ellipses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONBENCH_KERNEL", "numpy")
+    params = law.params(KEY, np.arange(40), 70, 90)
+    expected = law.mask(params, 70, 90)
+    monkeypatch.setattr(ellipses, "_LARGEST_TABLE", 0)
+    monkeypatch.delattr(ellipses, "_rows")
+    for drawn in (params, torch.from_numpy(params)):
+        found = law.mask(drawn, 70, 90)
+        assert str(found.dtype).endswith("uint8") and np.array_equal(np.asarray(found), expected)
+        assert law.mask(drawn[:0], 70, 90).shape == (0, 70, 90)
 
 
 def test_parameters_have_the_published_ranges_and_are_even() -> None:

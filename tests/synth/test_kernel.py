@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -224,3 +227,23 @@ def test_machine_code_goes_to_the_folder_of_caches(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.strip())
     assert folder.is_relative_to(tmp_path) and list(folder.rglob("compiled.*.nbi"))
+
+
+@needs_numba
+def test_threads_that_ask_while_one_loads_wait_or_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that found the loading begun took it for failed, and told that numba cannot be used."""
+    entered, load = threading.Event(), kernel._import
+
+    def slow(wait: bool = True) -> types.ModuleType:
+        entered.set()
+        time.sleep(0.3)
+        return load(wait)
+
+    monkeypatch.setattr(kernel, "_import", slow)
+    monkeypatch.setenv(kernel.VARIABLE, "numba")
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(MAKER.make_views, TARGETS, SAMPLES)
+        entered.wait()
+        rest = [threads.submit(MAKER.make_views, TARGETS, SAMPLES) for _ in range(3)]
+        made = [one.result() for one in (first, *rest)]
+    assert all(np.array_equal(one[0], VIEWS[0]) for one in made) and kernel._state.module is not None
