@@ -6,6 +6,7 @@ detectable change, and a digest of the entries.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -28,6 +29,7 @@ from fusionbench.results.schema import IDENTITIES, DatasetIdentity, ProtocolIden
 SCHEMA = "fusionbench.baseline/1"
 MAX_BYTES = 64 << 20
 DIGITS = 9  # significant digits of a baseline's per-image values: far below every tolerance, and a readable diff
+NO_WEIGHTS = hashlib.sha256().hexdigest()  # of a class without any, which is a rule
 OWN_NUMBERS = "score-file"  # the protocol of per-image scores from a user's CSV or JSON
 Unset = msgspec.UnsetType
 
@@ -125,7 +127,7 @@ def is_deterministic(result: Result) -> bool:
         return True
     if result.identity.training is not None and result.identity.training.unknown:
         return True
-    untrained = result.family == "classical" or result.identity.model.weights_sha256 is None
+    untrained = result.family == "classical" or result.identity.model.weights_sha256 in (None, NO_WEIGHTS)
     return untrained and result.identity.training is None
 
 

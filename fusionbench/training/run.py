@@ -171,6 +171,8 @@ class Run(ShownRun):
             check_fits_weights(self.info.model, spec, self.info.params, weights)
         except UsageError as error:
             raise DataError(f"{self.folder}: {error}") from error
+        if (now := self.info.source_now()) != self.info.source:
+            say(f"warning: {self.folder}: trained by other code than its file has now: {now}; what it makes is of both")
         model = create_model(self.info.model, spec, **self.info.params)
         checkpoints.load_weights(model, weights)
         self._check_imported(model.state_dict())

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats as reference
 
 from fusionbench.core.errors import CannotMeasure, DataError, UsageError
 from fusionbench.core.types import Tolerance
+from fusionbench.evaluation.subject import state_sha256
 from fusionbench.results import schema
 from fusionbench.results.baseline import (
     baseline_bytes,
@@ -90,6 +92,10 @@ def test_methods_without_training_are_not_among_the_compared(tmp_path: Path) -> 
     (trained,) = (one for one in schema.load_folder(tmp_path) if one.identity.model.name == "cvae")
     trained.identity.training = schema.TrainingIdentity()
     assert is_deterministic(trained), "imported weights are fixed"
+    trained.identity.training = None
+    assert not is_deterministic(trained), "weights of which nobody says how they came to be"
+    trained.identity.model.weights_sha256 = state_sha256(torch.nn.ReLU())  # type: ignore[arg-type]
+    assert is_deterministic(trained), "a class of somebody's without weights is a rule"
 
 
 def test_the_order_of_runs_changes_no_byte(tmp_path: Path) -> None:

@@ -123,6 +123,10 @@ def test_edited_code_is_named_and_no_finished_run_is_taken_for_it(
         begun.finished = True
         with pytest.raises(UsageError, match=r"was trained with other code \(net\.py \(sha256 .*\) there, net\.py"):
             Run(tmp_path, begun).check_same(info(model=name, source=MODELS.origin(name)))
+        checkpoints.save_weights(create_model(name, SPEC), tmp_path / "weights.safetensors")
+        Run(tmp_path, begun).load_model(SPEC)  # for scoring and for fusing
+        told = f"{tmp_path}: trained by other code than its file has now: {both}; what it makes is of both\n"
+        assert capsys.readouterr().err == f"warning: {told}"
     assert info(source="fusionbench 0.1").source_now() == "fusionbench 0.1"  # a release has versions for that
 
 
