@@ -30,9 +30,11 @@ def bibtex(benchmark: Benchmark) -> str:
     ]
     papers = {row.published.paper: None for row in benchmark.rows if row.published is not None}
     for paper in papers:
-        authors = re.sub(r",? and |, ", " and ", paper.authors)
-        fields = {"author": authors, "title": paper.title, "howpublished": paper.venue, "url": paper.url}
-        family = authors.partition(" and ")[0].split()[-1]
+        # records that were accepted before may begin with a comma, or have nothing but blanks
+        authors = [name for part in re.split(r",? and |, ", paper.authors) if (name := part.strip(" ,"))]
+        fields = {"author": " and ".join(authors)} if authors else {}
+        fields |= {"title": paper.title, "howpublished": paper.venue, "url": paper.url}
+        family = authors[0].split()[-1] if authors else "paper"
         entries.append(_entry("misc", slug(f"{family}-{paper.venue}"), fields))
     return "\n".join(entries)
 

@@ -146,8 +146,10 @@ def is_record(path: Path) -> bool:
 def _problems(record: Record) -> list[tuple[str, str]]:
     """(rule, remedy) of everything that a well-formed record may still have wrong."""
     found: list[tuple[str, str]] = []
+    if not any(map(str.isalpha, re.split(r",| and ", record.paper.authors)[0])):  # citations are called by that name
+        found.append((f"authors {record.paper.authors!r} begin with no name", 'write them as "A. One, B. Two"'))
     if record.track not in TRACKS.names():
-        return [(f"there is no track {record.track!r}", f"write one of {', '.join(TRACKS.names())}")]
+        return [*found, (f"there is no track {record.track!r}", f"write one of {', '.join(TRACKS.names())}")]
     track = TRACKS.get(record.track)()
     columns = track.columns(record.dataset)
     if columns is None:

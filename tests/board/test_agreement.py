@@ -1,4 +1,4 @@
-"""What several metrics say together, against SciPy; what is taken away for citing."""
+"""What several metrics say together, against SciPy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from fusionbench.board.agreement import add_mean_ranks, agreement
-from fusionbench.board.citations import bibtex, tex
 from fusionbench.board.rows import Benchmark, benchmarks
 from tests.helpers.results import made_up
 
@@ -55,13 +54,3 @@ def test_agreement_of_too_few_rows_is_unknown(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         made_up(tmp_path, name)
     assert agreement(benchmarks(tmp_path, 100)[0])[1][0][1].value is None
-
-
-def test_bibtex_is_escaped(benchmark_of_six: Benchmark) -> None:
-    text = bibtex(benchmark_of_six)
-    assert text.count("@misc{") == 2 and "@misc{duffhauss-eccv-2022," in text
-    assert "author = {F. Duffhauss and N. A. Vien and H. Ziesche and G. Neumann}" in text
-    assert (
-        tex("50 % of\n{a_b} & \\input~x^2")
-        == r"50 \% of \{a\_b\} \& \textbackslash{}input\textasciitilde{}x\textasciicircum{}2"
-    )

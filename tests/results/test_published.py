@@ -142,6 +142,18 @@ def test_what_has_problems_is_neither_packed_nor_accepted(table: dict[str, Any],
         read_published(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("authors", [", B. Two", " ", " and B. Two", "1, B. Two", "(), B. Two"])
+def test_authors_begin_with_a_name(table: dict[str, Any], tmp_path: Path, authors: str) -> None:
+    table["paper"]["authors"] = authors
+    path = written(tmp_path / "a.json", table)
+    (problem,) = read_published(path)[1]
+    assert "begin with no name" in str(problem) and "A. One, B. Two" in str(problem) and "\n" not in str(problem)
+    with pytest.raises(RejectedError, match="begin with no name"):
+        accept_record(path, tmp_path / "results")
+    table["paper"]["authors"] = "李 and B. Two"
+    record(written(path, table))
+
+
 def test_rows_that_come_with_fusionbench_are_the_files_rows() -> None:
     expected = []
     for file in sorted(DATA.glob("*.json")):
