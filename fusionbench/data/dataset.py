@@ -287,10 +287,8 @@ class ViewStream(StreamBase):
         """
         import torch
 
+        ids = self.checked(indices)
         if self._maker is None or self.device.type == "cpu":
-            if isinstance(indices, torch.Tensor):
-                indices = indices.cpu().numpy()
-            ids = np.asarray(indices, np.int64)
             if self._maker is None:
                 if self.device.type == "cpu" and (units := self._stored.read_units(ids, self._spec.channels)):
                     target, views = map(torch.from_numpy, units)
@@ -304,7 +302,7 @@ class ViewStream(StreamBase):
             return _batch((targets, views), ids, self._spec, self.device)
         if self._targets is None:
             self._targets = torch.from_numpy(np.array(self._arrays.targets)).to(self.device)
-        where = upload(indices, self.device)
+        where = upload(ids, self.device)
         targets = self._maker.augmented(self._targets.index_select(0, where), where, epoch)
         views = self._maker.make_views(targets, where, epoch)
         return _batch((targets, views), where, self._spec, self.device)

@@ -88,9 +88,7 @@ class PairStream(StreamBase):
         """
         import torch
 
-        if isinstance(indices, torch.Tensor):
-            indices = indices.cpu().numpy()
-        ids = self._checked(indices)
+        ids = self.checked(indices).reshape(-1)
         where = upload(ids, self.device)
         there = self.device.type != "cpu" and self._views.nbytes * (1 if self._clean is None else 2) <= ON_DEVICE
         if there:
@@ -118,7 +116,7 @@ class PairStream(StreamBase):
         Raises:
             IndexError: an index outside the split.
         """
-        ids = self._checked(indices)
+        ids = self.checked(indices).reshape(-1)
         sides = self._sides[ids]
         params = self._cropper.params(ids, sides[:, 0], sides[:, 1], epoch if self.live else 0)
 
@@ -137,12 +135,6 @@ class PairStream(StreamBase):
         if self._degrader is None:
             return views, None
         return (self._degrader.apply(views, ids, epoch) if self.live and epoch else views), views
-
-    def _checked(self, indices: Any) -> np.ndarray:
-        ids = np.asarray(indices, np.int64).reshape(-1)
-        if len(ids) and (ids.min() < 0 or ids.max() >= len(self)):
-            raise IndexError(f"index {ids.min()}..{ids.max()} is outside 0..{len(self) - 1}")
-        return ids
 
     def _cut_there(self, where: torch.Tensor, epoch: int, clean: bool = False) -> torch.Tensor:
         if clean not in self._resident:

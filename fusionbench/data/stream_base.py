@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,6 +34,20 @@ class StreamBase:
 
     def __iter__(self) -> NoReturn:
         self._refuse()
+
+    def checked(self, indices: Any) -> np.ndarray:
+        """The sample indices, an integer array, list or tensor on any device, as int64 on the host.
+
+        Arrays count negative numbers from the end; here an index also decides crops, masks and noise, so that -1 would
+        be a sample that is in no split.
+
+        Raises:
+            IndexError: an index outside the split.
+        """
+        ids = np.asarray(indices.cpu() if hasattr(indices, "cpu") else indices, np.int64)
+        if ids.size and (ids.min() < 0 or ids.max() >= len(self)):
+            raise IndexError(f"index {ids.min()}..{ids.max()} is outside 0..{len(self) - 1}")
+        return ids
 
     def _refuse(self) -> NoReturn:
         raise TypeError(

@@ -74,6 +74,17 @@ def test_indices_outside_are_refused(dataset: Dataset) -> None:
         dataset.stream("test").batch([0, 296])
 
 
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "meta"])  # of another device the indices are looked at before it is asked
+def test_a_batch_has_no_samples_outside_the_split(dataset: Dataset, live: bool, device: str) -> None:
+    """-1 was the last target with the masks and the noise of a sample that is in no split."""
+    stream = dataset.stream("test", device, live)
+    for bad in ([-1], [0, -296], np.array([296]), torch.tensor([3, -1])):
+        for epoch in (0, 1):
+            with pytest.raises(IndexError, match=r"is outside 0\.\.295"):
+                stream.batch(bad, epoch)
+
+
 def test_epoch_0_of_the_live_stream_is_the_stored_views(dataset: Dataset) -> None:
     wanted = np.array([5, 4, 200, 63, 64, 5])
     live = dataset.stream("test").batch(wanted, epoch=0)
