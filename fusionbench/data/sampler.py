@@ -151,13 +151,15 @@ class ResumableSampler:
             "position": int(position),
             "world_size": self.world_size,
             "uneven": self.uneven,
+            "ended": int(position) == len(self),  # with "drop" the processes have fewer samples than there are
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Let the next pass start where ``state_dict`` was made.
 
         It may come from another number of processes, as long as what all of them had done can be shared out evenly
-        among the present ones.
+        among the present ones. With ``uneven="keep"`` take that of process 0, which is never done before the others:
+        to a state of a process that had no sample left, the epoch is over.
 
         Raises:
             UsageError: not a state of a sampler, or one of other samples, another order, or a place that cannot be
@@ -173,7 +175,10 @@ class ResumableSampler:
                     f"{name}={getattr(self, name)!r}; make it with the same"
                 )
         position, epoch = state_dict["position"], state_dict["epoch"]
-        if state_dict["world_size"] != self.world_size:
+        ended = state_dict.get("ended", False)  # older states do not say it; theirs is judged by the position below
+        if not isinstance(ended, bool):
+            raise UsageError("this is not the state of a ResumableSampler; pass what its state_dict() returned")
+        if not ended and state_dict["world_size"] != self.world_size:
             done = position * state_dict["world_size"]
             position, rest = divmod(done, self.world_size)
             if done >= self.samples:
@@ -183,7 +188,7 @@ class ResumableSampler:
                     f"{done} samples were done by {state_dict['world_size']} processes, which {self.world_size} cannot "
                     "share evenly; store the state at another step, or resume with as many processes"
                 )
-        if position >= len(self):  # the pass had ended
+        if ended or position >= len(self):
             position, epoch = 0, epoch + 1
         self._epoch, self._first, self._position, self._ended = epoch, position, position, False
 

@@ -145,6 +145,32 @@ def test_another_number_of_processes_takes_over() -> None:
     assert third.epoch == 1
 
 
+@pytest.mark.parametrize("uneven", ["keep", "pad", "drop"])
+@pytest.mark.parametrize(("samples", "before", "after"), [(10, 4, 2), (10, 3, 2), (10, 2, 4), (7, 3, 5), (12, 4, 3)])
+def test_an_epoch_that_ended_is_over_for_any_number_of_processes(
+    uneven: Any, samples: int, before: int, after: int
+) -> None:
+    """Not only where its processes had all samples: with "drop" they never have, with "keep" the last has fewer."""
+    expected = ResumableSampler(samples, world_size=after, uneven=uneven).order(1).tolist()
+    for rank in range(before):
+        sampler = ResumableSampler(samples, rank=rank, world_size=before, uneven=uneven)
+        done = len(list(sampler))
+        for state in (sampler.state_dict(), sampler.state_dict(consumed=done)):
+            resumed = ResumableSampler(samples, world_size=after, uneven=uneven)
+            resumed.load_state_dict(json.loads(json.dumps(state)))
+            assert resumed.epoch == 1 and list(resumed) == expected
+        assert not sampler.state_dict(consumed=done - 1)["ended"]
+
+
+def test_states_that_do_not_say_whether_the_pass_ended_are_read() -> None:
+    for consumed, epoch, left in ((3, 0, 6), (6, 1, 12)):
+        state = ResumableSampler(24, seed=3, world_size=4).state_dict(consumed=consumed)
+        del state["ended"]
+        again = ResumableSampler(24, seed=3, world_size=2)
+        again.load_state_dict(state)
+        assert (again.epoch, len(list(again))) == (epoch, left)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -157,6 +183,7 @@ def test_another_number_of_processes_takes_over() -> None:
         ({"world_size": 0}, "not the state"),
         ({"shuffle": 1}, "not the state"),
         ({"position": True}, "not the state"),
+        ({"ended": 1}, "not the state"),
     ],
 )
 def test_states_of_others_are_refused(change: dict[str, Any], message: str) -> None:
