@@ -51,7 +51,7 @@ class PrintedNumber:
         """From text, which keeps its digits, or a float.
 
         Raises:
-            UsageError: no number, or not finite.
+            UsageError: no number, not finite, or with a last digit that is too large or too small for a float.
         """
         text = number.strip() if isinstance(number, str) else repr(float(number))
         try:
@@ -62,7 +62,14 @@ class PrintedNumber:
             raise UsageError(f"{text} cannot be explained; give a finite number")
         mantissa, _, exponent = text.lower().partition("e")
         digits = len(mantissa.partition(".")[2])
-        return cls(text, value, 0.5 * 10.0 ** (int(exponent or 0) - digits))
+        try:
+            half = 0.5 * 10.0 ** (int(exponent or 0) - digits)
+        except (OverflowError, ValueError):  # int() takes 4,300 digits at most
+            half = math.inf
+        step = 2 * half  # grid points are counted in it
+        if not (half and math.isfinite(step) and math.isfinite(value / step)):
+            raise UsageError(f"{text} cannot be explained; give a number whose digits a float can hold")
+        return cls(text, value, half)
 
     def agrees(self, value: float) -> bool:
         """Whether a value rounds to the number."""
@@ -79,7 +86,8 @@ class PrintedNumber:
     def _places(self, values: Iterable[float]) -> set[int]:
         """Grid points that values round to, counted from the number away from zero."""
         away = math.copysign(2 * self.half, self.value)
-        steps = (np.fromiter(values, np.float64) - self.value) / away
+        with np.errstate(over="ignore"):  # steps that no float can count are far off
+            steps = (np.fromiter(values, np.float64) - self.value) / away
         return set(np.rint(steps[np.abs(steps) < 2**52]).astype(np.int64).tolist())
 
     def _largest_share(self, places: set[int]) -> float:

@@ -23,6 +23,28 @@ def test_a_number_keeps_its_digits() -> None:
             PrintedNumber.parse(text)
 
 
+NO_FLOAT = {
+    "a last digit that is too large": ("0e400", "-0e309", "1e99999999999", "0e" + 5000 * "9"),
+    "a last digit that is too small": ("1e-400", "0e-400", "1e-324", "0." + 400 * "0", "0e-" + 5000 * "9"),
+    "too many steps from zero": ("10000000000." + 305 * "0",),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", [text for texts in NO_FLOAT.values() for text in texts])
+def test_digits_that_no_float_can_hold_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="cannot be explained; give a") as error:
+        PrintedNumber.parse(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["0e307", "1e307", "1e-323", "1.5e-300", "1." + 300 * "0"])
+def test_numbers_at_the_ends_of_floats_have_a_chance(text: str) -> None:
+    number = PrintedNumber.parse(text)
+    assert 0 < number.chance([0.0, number.value, 1.0]) <= 1
+
+
 def counted(number: float, step: float, values: list[float], part: float) -> float:
     """Share of the printed numbers within ``part`` of ``number`` that some value rounds to, one by one."""
     reach = max(10, math.floor(part * abs(number) / step))
