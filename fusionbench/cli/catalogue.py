@@ -81,7 +81,9 @@ def _short(value: Any, column: str) -> str:
 @click.argument("name", type=Names(*catalogue.KINDS))
 @click.option("--kind", type=click.Choice(catalogue.KINDS), help="Look among these only.")
 @_ROOT
-@json_option("The card as a JSON object; an array when several have the name.")
+@json_option(
+    "The card as a JSON object; an array when several have the name. A recipe's has its data sets on disk as `built`."
+)
 def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> None:
     """Show the card of NAME: a model, metric, source, recipe, data set, suite, protocol or degradation.
 
@@ -89,6 +91,8 @@ def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> 
     """
     cards = catalogue.find_cards(name, kind, root)
     if as_json:
+        if kind is None:
+            cards = _with_built(cards)
         click.echo(json.dumps(cards[0] if len(cards) == 1 else cards, indent=1, ensure_ascii=False))
         return
     for number, card in enumerate(cards):
@@ -96,6 +100,15 @@ def describe_command(name: str, kind: str | None, root: Path, as_json: bool) -> 
             click.echo()
         echo_marked(card["name"], f" · {card['kind']}", bold=True)
         click.echo(_card_text(card))
+
+
+def _with_built(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cards with data sets inside that of their recipe, so that what scripts read does not change with a build."""
+    if all(card["kind"] != "recipe" for card in cards):
+        return cards
+    built = [card for card in cards if card["kind"] == "dataset"]
+    others = [card for card in cards if card["kind"] != "dataset"]
+    return [{**card, "built": built} if card["kind"] == "recipe" else card for card in others]
 
 
 def _card_text(card: dict[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,11 +58,32 @@ def test_data_sets_on_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     folder = build_dataset(load_recipe("fusiondigits"), out=tmp_path)
     (card,) = json.loads(run(capsys, "list", "datasets", "--json", "--data-root", tmp_path)[1])
     assert card["folder"] == str(folder) and card["splits"] == {"test": 296, "train": 1501}
-    both = json.loads(run(capsys, "describe", "fusiondigits", "--json", "--data-root", tmp_path)[1])
-    assert [card["kind"] for card in both] == ["recipe", "dataset"] and both[0]["id"] == both[1]["id"]
+    both = run(capsys, "describe", "fusiondigits", "--data-root", tmp_path)[1]
+    assert "fusiondigits · recipe" in both and "fusiondigits · dataset" in both
     (folder / "manifest.json").write_text("{}")
     code, out, _ = run(capsys, "list", "datasets", "--data-root", tmp_path)
     assert code == 0 and "manifest" in out, "a damaged data set is named and does not end the list"
+
+
+def test_a_build_does_not_change_what_scripts_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The documented ``json.load(sys.stdin)['id']`` failed once the quick start had built the data set."""
+
+    def described(*more: str) -> dict[str, Any]:
+        code, out, _ = run(capsys, "describe", "fusiondigits", "--json", "--data-root", tmp_path, *more)
+        found = json.loads(out)
+        assert code == 0 and isinstance(found, dict)
+        return found
+
+    before = described()
+    assert (before["kind"], before["built"]) == ("recipe", [])
+    folder = build_dataset(load_recipe("fusiondigits"), out=tmp_path)
+    dataset = described("--kind", "datasets")
+    assert dataset["folder"] == str(folder) and dataset["id"] == before["id"]
+    assert described() == {**before, "built": [dataset]}
+    shutil.copytree(folder, folder.parent.parent / "9.9.9" / folder.name)
+    assert len(described()["built"]) == 2, "each build"
+    shared = json.loads(run(capsys, "describe", "fusionmnist", "--json", "--data-root", tmp_path)[1])
+    assert [(card["kind"], "built" in card) for card in shared] == [("recipe", True), ("suite", False)]
 
 
 def test_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
