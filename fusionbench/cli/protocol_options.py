@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from fusionbench.cli.names import named
 from fusionbench.cli.renamed_options import RenamedFlag
 from fusionbench.cli.setting_options import parse_settings
 from fusionbench.core.errors import UsageError
@@ -126,7 +127,7 @@ def _find(name: Any, data: Any, source_dir: Any) -> BaseProtocol:
     from fusionbench.evaluation.protocols import find_protocol, protocol_for
 
     if isinstance(name, str):
-        return find_protocol(name)
+        return find_protocol(named("protocols", name.strip()))  # these are the words as given: a file has no name yet
     return protocol_for(data, Path(source_dir) if isinstance(source_dir, str) else None)
 
 

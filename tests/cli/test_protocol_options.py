@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from fusionbench.cli.evaluate import evaluate_command
 from fusionbench.cli.protocol_options import ProtocolCommand, protocol_settings, used_protocol
 from fusionbench.core import deprecation
-from fusionbench.core.errors import UsageError
+from fusionbench.core.errors import DataError, UsageError
+from fusionbench.core.plugin_files import plugins_of_this_command
 from fusionbench.evaluation.protocols import PROTOCOLS
 from fusionbench.evaluation.protocols.base import BaseProtocol, Options
 from fusionbench.evaluation.protocols.flags import Flag
@@ -153,3 +154,46 @@ def test_the_help_shows_the_options_of_one_protocol_or_whose_there_are() -> None
 def test_it_names_the_protocol_of_another_package_as_the_owner(other: Other) -> None:
     with pytest.raises(UsageError, match=r"^--rounds: for --protocol other only$"):
         said("-d", "fusiondigits", "--rounds", "3")
+
+
+OWN = """
+from fusionbench.evaluation.protocols.base import BaseProtocol, Options
+
+
+class MineOptions(Options, kw_only=True, frozen=True):
+    blur: float = 2.0
+
+
+class Mine(BaseProtocol):
+    name, version, title, about, columns = "mine", "1", "of a file", "Nothing is scored.", ("x",)
+    Options, takes, flags = MineOptions, frozenset(), {}
+
+    def open(self, data, options, **_): ...
+
+    def spec(self, data): ...
+
+    def evaluate(self, *_, **__): ...
+
+    def measure(self, *_): ...
+
+
+PROTOCOL = Mine()
+"""
+
+
+@pytest.mark.parametrize("attribute", ["", ":PROTOCOL"])
+def test_a_protocol_may_be_a_file(attribute: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    words = ["--protocol", f"{tmp_path / 'mine.py'}{attribute}"]
+    with plugins_of_this_command():
+        shown = CliRunner().invoke(evaluate_command, [*words, "-d", "pairs-demo", "--help"], catch_exceptions=False)
+        assert "mine/1 (of a file)" in shown.stdout and "--blur" in shown.stdout
+        done = CliRunner().invoke(
+            evaluate_command, [*words, "-d", "pairs-demo", "--blur", "wide", "run"], catch_exceptions=False
+        )
+    assert done.exit_code == 2 and "'--blur': 'wide' is not a valid float" in done.stderr
+
+
+def test_a_protocol_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with plugins_of_this_command(), pytest.raises(DataError, match=r"nope\.py: no such Python file"):
+        said("--protocol", f"{tmp_path / 'nope.py'}", "-d", "pairs-demo")
