@@ -30,6 +30,7 @@ from fusionbench.training import checkpoints
 from fusionbench.training.averaging import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
 from fusionbench.training.batches import StepBatches
 from fusionbench.training.log import RunLog
+from fusionbench.training.named import trained_model, training_data
 from fusionbench.training.run import Run, RunInfo, read_run
 from fusionbench.training.runtime import Runtime, compile_blocks, derive_seed, launch, not_compiled, seed_everything
 from fusionbench.training.safe_convolutions import to_training_layout
@@ -50,7 +51,7 @@ OVERTIME = 1.5  # a budget in seconds ends here whatever the plan says
 
 def train(
     model: str,
-    dataset: DatasetLike,
+    dataset: DatasetLike | str | Path,
     *,
     out: str | Path,
     preset: str | None = None,
@@ -72,6 +73,7 @@ def train(
 
     Args:
         model: its name, or ``file.py:Class`` or ``file.py``, whose model has its name in this process from then on.
+        dataset: a data set that is open, or its name, folder or URL as ``open_dataset`` takes them.
         preset: of the model; by default the one named like the data set, else ``tiny``.
         budget: cuts training short (``60s``, ``2000 steps``, ``5%``); the run is marked as cut.
         params, training: replace parameters of the preset.
@@ -83,6 +85,7 @@ def train(
 
     Raises:
         UsageError: unknown names, or a folder that holds another run.
+        DataError: no such data set.
         MeasurementError: the loss is not finite; the last good checkpoint remains.
 
     Example:
@@ -96,7 +99,8 @@ def train(
         (2, True)
     """
     until = None if stop_after is None else time.time() + parse_duration(stop_after)
-    out, cls = Path(out), MODELS.get(model := MODELS.named(model))
+    out, cls = Path(out), MODELS.get(model := trained_model(model))
+    dataset = training_data(dataset)
     if preset is None:
         preset = next((name for name in (dataset.name, "tiny", *cls.PRESETS) if name in cls.PRESETS), None)
     chosen = get_preset(model, preset)
