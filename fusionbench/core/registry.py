@@ -281,3 +281,13 @@ class Registry(Generic[T]):
             False
         """
         return name not in self._builtin and name in self._in_files()
+
+    def is_installed(self, name: str) -> bool:
+        """Whether every process has ``name``: it is built in or of an installed package, not of a file of a user's.
+
+        Example:
+            >>> from fusionbench.models import MODELS
+            >>> MODELS.is_installed("average"), MODELS.is_installed("my-net")
+            (True, False)
+        """
+        return name in self._builtin or name in self._plugins

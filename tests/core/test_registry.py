@@ -38,6 +38,7 @@ def test_registering(registry: Registry) -> None:
     value = object()
     assert registry.register("mine")(value) is value
     assert registry.get("mine") is value and registry.origin("mine") == "this process"
+    assert registry.is_installed("path") and not registry.is_installed("mine")
     registry.register("mine")(value)  # the same thing twice, as when a notebook cell runs again
     with pytest.raises(UsageError, match="'mine' is taken"):
         registry.register("mine")(object())
@@ -53,7 +54,7 @@ def test_the_author_of_an_installed_plugin_may_name_its_file(tmp_path: Path, mon
     (tmp_path / "other.py").write_text("def mean(a, b):\n    return 'of somebody else'\n")
     monkeypatch.setenv(VARIABLE, f"{tmp_path}/all.py")
     assert rules.get("mean")(1, 2) == "of the file" and rules.is_file("mean")
-    assert rules.origin("mean").startswith("all.py (sha256 ")
+    assert rules.origin("mean").startswith("all.py (sha256 ") and rules.is_installed("mean")
     monkeypatch.setenv(VARIABLE, f"{tmp_path}/other.py")
     with pytest.raises(UsageError, match=r"other\.py: the rule name 'mean' is taken \(my_rules\.all:mean\); rename"):
         rules.get("mean")

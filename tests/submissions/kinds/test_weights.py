@@ -12,11 +12,13 @@ import pytest
 from safetensors.numpy import save
 
 from fusionbench.core.errors import DataError, Rejected, UsageError
+from fusionbench.core.plugin_files import plugins_of_this_command
 from fusionbench.results import schema
 from fusionbench.submissions.archive import META
 from fusionbench.submissions.kinds.base import PackRequest, Scoring
 from fusionbench.submissions.kinds.weights import FILE, WEIGHTS, as_run, header_problems, load_once
 from fusionbench.submissions.submit import accept_submission, check_submission
+from fusionbench.training.loop import train
 from tests.cli.runner import run
 from tests.helpers.submissions import small_suite, zipped
 
@@ -64,6 +66,38 @@ def test_runs_that_cannot_be_packed(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Rejected, match=f"half: cannot be submitted: {FILE}: "):
         WEIGHTS.pack(PackRequest(half, tmp_path / "x.zip", "T", "S"))
     assert not (tmp_path / "x.zip").exists()
+
+
+OWN = """
+import torch
+from fusionbench.core.types import Preset
+
+
+class Mine(torch.nn.Linear):
+    title, reference, version, PRESETS = "mine", "me", "1", {"tiny": Preset(model={}, training={}, note="x")}
+
+    def __init__(self, spec):
+        super().__init__(1, 1)
+
+    def fuse(self, batch):
+        return batch.views[:, 0]
+"""
+
+
+def test_a_model_of_a_users_file_is_refused_alike_with_and_without_the_file(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    request = PackRequest(tmp_path / "run", tmp_path / "x.zip", "T", "S")
+    said = []
+    with plugins_of_this_command():
+        train(f"{tmp_path}/mine.py", dataset, out=tmp_path / "run", device="cpu")
+        with pytest.raises(Rejected) as refused:
+            WEIGHTS.pack(request)
+        said.append(str(refused.value))
+    with pytest.raises(Rejected) as refused:
+        WEIGHTS.pack(request)
+    said.append(str(refused.value))
+    assert said[0] == said[1] and not (tmp_path / "x.zip").exists()
+    assert said[0].endswith("the model 'mine' is not registered; new models come with code, as a pull request")
 
 
 def test_the_origin_of_the_code_is_not_the_records(good: Path, tmp_path: Path) -> None:
