@@ -246,9 +246,9 @@ def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[
     """``--set`` values, read as TOML, into model and training parameters.
 
     Raises:
-        UsageError: a name that is neither, with a suggestion from both.
+        UsageError: a name that is neither, with a suggestion from both, or a value of another kind than the default.
     """
-    from fusionbench.models import MODELS, parameters_of
+    from fusionbench.models import MODELS, check_kinds, parameters_of
     from fusionbench.training.schedule import Training
 
     own, general = parameters_of(MODELS.get(model)), Training.__struct_fields__
@@ -259,4 +259,5 @@ def _split(model: str, settings: tuple[str, ...]) -> tuple[dict[str, Any], dict[
             see = f"fusionbench describe {model}"
             raise unknown_name(f"parameter of {model} and of training", key, [*own, *general], see)
         (training if key in Training.__struct_fields__ else params)[key] = value
+    check_kinds(model, params)
     return params, training

@@ -25,7 +25,8 @@ def method_by_name(
     The folder of a run comes first, also where a model has that name, and is returned as it is.
 
     Raises:
-        UsageError: unknown, a model that has to be trained first, or parameters for a run, which knows its own.
+        UsageError: unknown, a model that has to be trained first, parameters of another kind than their defaults, or
+            any for a run, which knows its own.
         DataError: a folder without a run.
 
     Example:
@@ -35,7 +36,7 @@ def method_by_name(
         >>> model.title, params
         ('Laplacian pyramid', {'levels': 3})
     """
-    from fusionbench.models import MODELS, create_model, get_preset
+    from fusionbench.models import MODELS, check_kinds, create_model, get_preset
 
     if is_run(text):
         if preset is not None or params:
@@ -44,6 +45,7 @@ def method_by_name(
     name = MODELS.named(text)
     if name in MODELS.names():
         _check_learns_nothing(name, text)
+        check_kinds(name, params or {})
         given = {**get_preset(name, preset).model, **(params or {})}
         return create_model(name, spec, preset, **(params or {})), given or None
     if text and Path(text).is_dir():

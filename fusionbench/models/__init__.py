@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -85,6 +88,7 @@ MODELS: Registry[type[Model]] = Registry(
     accepts=is_model,
     name_of=_name_of,
 )
+_SEVERAL = re.compile(r"\||Union|Optional|Any|object")  # in an annotation
 register_model = MODELS.register
 list_models = MODELS.names
 
@@ -168,17 +172,10 @@ def defaults_of(cls: type) -> dict[str, Any]:
         >>> defaults_of(MODELS.get("laplacian-pyramid")), defaults_of(MODELS.get("mfeif"))["widths"]
         ({'levels': 4}, (16, 32, 48, 64))
     """
-    found: dict[str, Any] = {}
-    for base in cls.__mro__:
-        signature = inspect.signature(base.__init__) if "__init__" in vars(base) else None  # type: ignore[misc]
-        if signature is None:
-            continue
-        parameters = list(signature.parameters.values())[2:]
-        for parameter in parameters:
-            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-                found.setdefault(parameter.name, None if parameter.default is parameter.empty else parameter.default)
-        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
-            return found
+    parameters, open_ended = _keywords(cls)
+    found = {key: None if one.default is one.empty else one.default for key, one in parameters.items()}
+    if not open_ended:
+        return found
     config = getattr(cls, "Config", None)
     if isinstance(config, type) and issubclass(config, msgspec.Struct):
         for field in msgspec.structs.fields(config):
@@ -187,3 +184,53 @@ def defaults_of(cls: type) -> dict[str, Any]:
                 default = field.default_factory()
             found.setdefault(field.name, default)
     return found
+
+
+def _keywords(cls: type) -> tuple[dict[str, inspect.Parameter], bool]:
+    """The keyword parameters of a class and those that it hands on to its bases; whether the last takes any more."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        signature = inspect.signature(base.__init__) if "__init__" in vars(base) else None  # type: ignore[misc]
+        if signature is None:
+            continue
+        parameters = list(signature.parameters.values())[2:]
+        for parameter in parameters:
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            return found, False
+    return found, True
+
+
+def check_kinds(name: str, given: Mapping[str, Any]) -> None:
+    """Check that values have the kind of their parameter's default: a number, text, a list, true or false.
+
+    What a user writes in ``--set`` would else fail in the middle of fusing. A parameter without a default, or whose
+    annotation lets it be several things, takes what its model takes; so does a field of a ``Config``, which checks
+    itself.
+
+    Raises:
+        UsageError: a value of another kind.
+
+    Example:
+        >>> from fusionbench import FusionbenchError
+        >>> from fusionbench.models import check_kinds
+        >>> try:
+        ...     check_kinds("laplacian-pyramid", {"levels": "many"})
+        ... except FusionbenchError as error:
+        ...     print(error)
+        laplacian-pyramid: levels='many' is text; give a number, such as the default 4
+    """
+    parameters = _keywords(MODELS.get(name))[0]
+    for key, value in given.items():
+        if (parameter := parameters.get(key)) is None or _SEVERAL.search(str(parameter.annotation)):
+            continue
+        kind, wanted = _kind(value), _kind(parameter.default)
+        if kind is not None and wanted is not None and kind != wanted:
+            shown = f"{value!r:.60} is {kind}; give {wanted}, such as the default {parameter.default!r:.60}"
+            raise UsageError(f"{name}: {key}={shown}")
+
+
+def _kind(value: Any) -> str | None:
+    kinds = ((bool, "true or false"), (Real, "a number"), (str, "text"), (list | tuple, "a list"), (dict, "a table"))
+    return next((said for kind, said in kinds if isinstance(value, kind)), None)

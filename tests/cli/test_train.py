@@ -105,6 +105,7 @@ def test_run_prints_one_folder_a_row(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["train", "fcn", "--set", "chanels"], "KEY=VALUE"),
         (["train", "fcn", "--set", "lr=fast"], "lr"),
         (["train", "fcn", "--set", "channels=many"], "cannot be built"),
+        (["train", "laplacian-pyramid", "--set", "levels=many"], "levels='many' is text; give a number"),
         (["train", "fcn", "--budget", "soon"], "Budget 'soon'"),
         (["train", "fcn", "--device", "abacus"], "Unknown device"),
         (["evaluate", "nowhere"], "Unknown method or run folder 'nowhere'"),

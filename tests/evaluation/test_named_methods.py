@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fusionbench.core.errors import FusionbenchError
+from fusionbench.core.errors import FusionbenchError, UsageError
 from fusionbench.core.plugin_files import plugins_of_this_command
 from fusionbench.core.types import ImageSpec
 from fusionbench.evaluation.named_methods import is_run, method_by_name
@@ -56,7 +57,19 @@ def test_a_run_comes_first_also_where_a_model_has_its_name(tmp_path: Path, monke
         ("mean-image", {}, "mean-image learns"),
         ("gradient-domain", {"preset": "nature"}, "Did you mean 'natural'"),
         ("laplacian-pyramid", {"params": {"level": 3}}, "Did you mean 'levels'"),
-        ("laplacian-pyramid", {"params": {"levels": "many"}}, "levels"),
+        (
+            "laplacian-pyramid",
+            {"params": {"levels": "many"}},
+            "^laplacian-pyramid: levels='many' is text; give a number",
+        ),
+        (
+            "laplacian-pyramid",
+            {"params": {"levels": True}},
+            "levels=True is true or false; give a number, .* default 4$",
+        ),
+        ("gtf", {"params": {"solver": 3}}, "^gtf: solver=3 is a number; give text, such as the default 'admm'$"),
+        ("jsr-sd", {"params": {"residual": "no"}}, "residual='no' is text; give true or false"),
+        ("jsr-sd", {"params": {"sparsity": [1]}}, r"sparsity=\[1\] is a list; give a number"),
         ("no.py:Class", {}, "no.py"),
     ],
 )
@@ -68,3 +81,28 @@ def test_what_is_no_method_is_one_line(
     with plugins_of_this_command(), pytest.raises(FusionbenchError, match=told) as error:
         method_by_name(text, SPEC, **built)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+OWN = """
+import torch
+from fusionbench.core.types import Preset
+
+
+class Mine(torch.nn.Module):
+    title, reference, version, PRESETS = "mine", "me", "1", {"tiny": Preset(model={}, training={}, note="x")}
+
+    def __init__(self, spec, w=0.5, sizes=(1, 2), way: "int | str" = 3, other=None, *, must):
+        super().__init__()
+
+    def fuse(self, batch): ...
+"""
+
+
+def test_a_value_has_the_kind_of_the_default_where_that_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    with plugins_of_this_command():
+        for good in ({"w": 1}, {"w": np.float32(0.1)}, {"sizes": [3]}, {"way": "auto"}, {"other": "x"}, {"w": None}):
+            assert method_by_name(f"{tmp_path}/mine.py", SPEC, params={"must": "any", **good})[1] is not None
+        for bad in ({"w": "abc"}, {"sizes": 3}, {"sizes": "3"}, {"w": {"a": 1}}):
+            with pytest.raises(UsageError, match=f"^mine: {next(iter(bad))}=.* such as the default"):
+                method_by_name(f"{tmp_path}/mine.py", SPEC, params={"must": 1, **bad})
