@@ -103,7 +103,12 @@ def with_common_options(command: click.Command) -> click.Command:
 
 def _applied() -> click.Option:
     """The last of a verb's eager options, which is in no help: the settings of all before it are read."""
-    return click.Option(["--_settings"], hidden=True, is_flag=True, expose_value=False, is_eager=True, callback=_apply)
+    return _Applied(["--_settings"], hidden=True, is_flag=True, expose_value=False, is_eager=True, callback=_apply)
+
+
+class _Applied(click.Option):
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """No word stands for it, so that it is not suggested where somebody mistypes an option."""
 
 
 def _apply(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -33,3 +33,11 @@ def test_quiet_and_verbose_before_and_after_the_verb(capsys: pytest.CaptureFixtu
     for words in (["-v", "describe", "vff"], ["describe", "vff", "-v"]):
         assert "Traceback" in run(capsys, *words)[2]
     assert "Traceback" not in run(capsys, "describe", "vff")[2]
+
+
+def test_a_mistyped_option_suggests_none_that_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "check", "x.py", "--set", "w=0.3")
+    assert code == 2 and "No such option" in err and "_settings" not in err
+    code, _, err = run(capsys, "check", "x.py", "--quie")
+    assert code == 2 and "--quiet" in err
+    assert run(capsys, "check", "x.py", "--_settings")[0] == 2
