@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 
+from fusionbench.core.errors import UsageError
 from fusionbench.core.interfaces import StreamLike
 from fusionbench.core.seeds import derive_seed, epoch_order
 from fusionbench.core.types import Batch
@@ -47,3 +51,22 @@ class StepBatches:
         mine = self.runtime.shard(counts)
         first = torch.arange(views, device=batch.present.device) < upload(mine, batch.present.device)[:, None]
         return batch.with_present(batch.present & first, int(mine.sum()) if whole else None)
+
+
+@contextmanager
+def told_without_target(batch: Batch, model: object) -> Iterator[None]:
+    """A loss tripping over the missing target of registered pairs is one line; no model says before that it needs it.
+
+    Raises:
+        UsageError: in the place of an error about None.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError) as error:
+        if batch.target is not None or "NoneType" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"{type(model).__name__}.loss: {reason}; registered pairs have no target (batch.target is None): "
+            "train on masked views, or let the loss compare with batch.views"
+        ) from error

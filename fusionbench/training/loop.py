@@ -28,7 +28,7 @@ from fusionbench.core.types import Batch
 from fusionbench.models import MODELS, create_model, get_preset
 from fusionbench.training import checkpoints
 from fusionbench.training.averaging import GradientGuard, WeightAverage, gradient_norm, reestimate_statistics
-from fusionbench.training.batches import StepBatches
+from fusionbench.training.batches import StepBatches, told_without_target
 from fusionbench.training.log import RunLog
 from fusionbench.training.named import trained_model, training_data
 from fusionbench.training.run import Run, RunInfo, read_run
@@ -391,7 +391,8 @@ class _Stepper(nn.Module):
     ) -> tuple[Tensor, dict[str, Any]]:
         batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"], tensors.get("clean"))
         batch = batch.with_present(batch.present, count)
-        terms = self.model.loss(batch, group, step)
+        with told_without_target(batch, self.model):
+            terms = self.model.loss(batch, group, step)
         return terms.total, dict(terms.log)
 
 

@@ -6,17 +6,22 @@ Oracle: counting over whole epochs; nothing is drawn again with the generators o
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from fusionbench.core.types import Batch
-from fusionbench.training.batches import StepBatches
+from fusionbench.core.errors import UsageError
+from fusionbench.core.types import Batch, LossTerms, Preset
+from fusionbench.models import MODELS
+from fusionbench.training.batches import StepBatches, told_without_target
+from fusionbench.training.loop import train
 from fusionbench.training.runtime import Runtime
 from fusionbench.training.schedule import create_training
+from tests.helpers.pairs import PairDataset
 
 VIEWS = 3
 
@@ -134,3 +139,38 @@ def test_without_a_target_every_view_is_given() -> None:
     """Nothing could be learned from a batch that has neither views nor a target."""
     for step in range(20):
         assert batches("per-image", samples=40).of_step(Recorder(target=False), step).present[:, :2].all()
+
+
+class OfTargets(torch.nn.Module):
+    """A model of masked views whose loss does not ask whether there is a target."""
+
+    title, reference, version = "of targets", "none", "1"
+    PRESETS: ClassVar[dict[str, Preset]] = {"tiny": Preset(model={}, training={"batch": 4}, note="x")}
+
+    def __init__(self, spec: Any) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def parameter_groups(self) -> dict[str, list[Any]]:
+        return {"main": [self.weight]}
+
+    def loss(self, batch: Any, group: str, step: int) -> LossTerms:
+        return LossTerms((self.weight * batch.views[:, 0] - batch.target).abs().mean(), {})
+
+
+def test_a_loss_that_needs_a_target_is_one_line_on_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS._objects, "of-targets", OfTargets)  # type: ignore[arg-type]
+    data: Any = PairDataset()
+    with pytest.raises(
+        UsageError, match=r"^OfTargets\.loss: .*'NoneType'; registered pairs have no target \(.*\): train"
+    ):
+        train("of-targets", data, out=tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize("target", [None, torch.zeros(1)])
+@pytest.mark.parametrize("message", ["'Tensor' and 'str'", "'NoneType' object"])
+def test_other_errors_of_a_loss_stay_as_they_are(target: Any, message: str) -> None:
+    batch = Batch(target, torch.zeros(1, 2, 1, 2, 2), torch.ones(1, 2, dtype=torch.bool), torch.zeros(1))
+    told = target is None and "NoneType" in message
+    with pytest.raises(UsageError if told else TypeError, match="'"), told_without_target(batch, OfTargets(None)):
+        raise TypeError(message)
