@@ -197,6 +197,7 @@ def _make_anonymous(found: list[Benchmark]) -> None:
             result.provenance, result.declared = {}, msgspec.UNSET
             if result.origin.kind == "submission":
                 result.title = row.title = f"{result.identity.model.name} {result.id[:6]}"
+                row.entry.variant = ""  # the id tells it apart
             result.origin = Origin(kind=result.origin.kind)
 
 

@@ -31,9 +31,8 @@ from fusionbench.results.comparison import (
     is_trained,
     read_entries,
     require_comparable,
-    title_of,
 )
-from fusionbench.results.entries import table_protocol
+from fusionbench.results.entries import table_protocol, tell_titles_apart
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order, matches
 from fusionbench.results.published import shipped
 from fusionbench.results.recomputed import STATED
@@ -103,6 +102,7 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
                 remarks=row.remarks,
             )
         )
+    tell_titles_apart(entries)  # those without per-image values as well
     require_comparable([result for entry in entries for result in entry.results])
     replaced = [Entry([result]) for entry in entries for result in entry.replaces]
     groups = _groups(entries, first)
@@ -214,7 +214,7 @@ def _row(
     return BoardRow(
         kind=_kind(entry, replaced),
         family=result.family,
-        title=title_of(result),
+        title=entry.title,
         note=", ".join(notes),
         slug=slug(f"{result.identity.model.name}-{result.id[:12]}"),
         cells=cells,

@@ -37,6 +37,7 @@ from fusionbench.results.reader_seeds import spread_readers
 from fusionbench.results.recomputed import STATED
 from fusionbench.results.result_set import Results, StoredResult, read_results
 from fusionbench.results.row_keys import gather_rows, owner_of
+from fusionbench.results.row_titles import variants
 from fusionbench.results.schema import ProtocolIdentity, Result
 from fusionbench.results.tiers import Tier, tier_of
 from fusionbench.results.tracks import ranking_parameter
@@ -51,7 +52,7 @@ class Entry:
     ``remarks``: what a reader must know about how the results became a row. ``clipped``: the largest mean share of
     clipped pixels of its results, None where no per-image table has it. ``readers``: how many detectors or U-Nets were
     trained on the images of its one result, whose spread is that of its ``values``; 1 where there are none, or several
-    results, which have it in theirs.
+    results, which have it in theirs. ``variant``: what tells it from rows of the same title, which its own ends in.
     """
 
     results: list[Result]
@@ -62,10 +63,11 @@ class Entry:
     remarks: list[str] = field(default_factory=list)
     clipped: float | None = None
     readers: int = 1
+    variant: str = ""
 
     @property
     def title(self) -> str:
-        return title_of(self.results[0])
+        return f"{title_of(self.results[0])} {self.variant}" if self.variant else title_of(self.results[0])
 
     @property
     def first_values(self) -> dict[str, np.ndarray]:
@@ -236,7 +238,20 @@ def read_entries(results: Results) -> list[Entry]:
         if len(entry.results) == 1:
             _spread_readers(entry, row.members[0].file)
         entries.append(entry)
+    tell_titles_apart(entries)
     return entries
+
+
+def tell_titles_apart(entries: Sequence[Entry]) -> None:
+    """Let titles of rows that a reader would see twice in one table end in what differs between the rows.
+
+    Tables, exports and pages take titles from here, so that all of them call a row the same.
+    """
+    firsts = [entry.results[0] for entry in entries]
+    marks = [(entry.signature, entry.tier, entry.cut, entry.trivial) for entry in entries]  # tables show these as well
+    seen = [(title_of(one), mark) for one, mark in zip(firsts, marks, strict=True)]
+    for entry, text in zip(entries, variants(firsts, seen), strict=True):
+        entry.variant = text
 
 
 def _per_image_table(one: StoredResult) -> tuple[Mapping[str, np.ndarray], np.ndarray]:

@@ -28,12 +28,17 @@ class _Wanted:
     name: str
     title: str | None
 
-    def fits(self, results: Sequence[Result]) -> bool:
+    def fits(self, results: Sequence[Result], title: str) -> bool:
         first = results[0]
-        known = {_plain(first.identity.model.name), _plain(title_of(first))}
+        known = {_plain(first.identity.model.name), _plain(title_of(first)), _plain(title)}
         return _plain(self.name) in known or any(
             _ID.fullmatch(self.name) is not None and one.id.startswith(self.name) for one in results
         )
+
+    def is_exactly(self, row: ChosenRow) -> bool:
+        """Whether the name is the row's title, or that of all variants of one method, letter by letter."""
+        theirs = row.entry.results[0] if row.entry is not None else row.printed
+        return self.name == row.title or (theirs is not None and self.name == title_of(theirs))
 
 
 def choose_rows(
@@ -48,15 +53,16 @@ def choose_rows(
     Raises:
         UsageError: a name that fits no row, a title for several rows, or a row twice.
     """
-    names = [_parse(text) for text in wanted if text.strip()]
+    with_equals = sorted({entry.title for entry in entries if "=" in entry.title}, key=len, reverse=True)
+    names = [_parse(text, with_equals) for text in wanted if text.strip()]
     if not names:
         measured = [ChosenRow(entries[i].title, entry=entries[i]) for i in usual]
         return measured + [ChosenRow(title_of(one), printed=one) for one in printed]
     found: list[ChosenRow] = []
     for name in names:
-        rows = [ChosenRow(entry.title, entry=entry) for entry in entries if name.fits(entry.results)]
-        theirs = [ChosenRow(title_of(one), printed=one) for one in printed if name.fits([one])]
-        rows, theirs = ([row for row in found if row.title == name.name] or found for found in (rows, theirs))
+        rows = [ChosenRow(entry.title, entry=entry) for entry in entries if name.fits(entry.results, entry.title)]
+        theirs = [ChosenRow(title_of(one), printed=one) for one in printed if name.fits([one], title_of(one))]
+        rows, theirs = ([row for row in found if name.is_exactly(row)] or found for found in (rows, theirs))
         if not rows and not theirs:
             titles = [entry.title for entry in entries] + [title_of(one) for one in printed]
             models = [entry.results[0].identity.model.name for entry in entries]
@@ -86,8 +92,11 @@ def printed_rows(entries: Sequence[Entry], given: Iterable[Result]) -> list[Resu
     return [one for one in every.values() if beside(one, first)]
 
 
-def _parse(text: str) -> _Wanted:
-    name, equals, title = (part.strip() for part in text.partition("="))
+def _parse(text: str, with_equals: Sequence[str]) -> _Wanted:
+    """A name, with the title to be shown. Titles of variants have an equals sign of their own: ``Mix w=0.7=Ours``."""
+    known = next((one for one in with_equals if re.match(rf"{re.escape(one)}\s*(=|$)", text.strip())), "")
+    more, equals, title = (part.strip() for part in text.strip().removeprefix(known).partition("="))
+    name = known + more
     if not name or (equals and not title):
         raise UsageError(f"--rows {text!r}: give NAME, or NAME=TITLE")
     return _Wanted(name, title or None)

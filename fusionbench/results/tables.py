@@ -32,6 +32,7 @@ Example:
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -170,6 +171,7 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
             {
                 "name": entry.results[0].identity.model.name,
                 "title": entry.title,
+                "params": entry.results[0].identity.model.params,
                 "ids": [result.id for result in entry.results],
                 "runs": len(entry.results),
                 "readers": entry.readers,
@@ -308,12 +310,13 @@ def as_csv(comparison: Comparison) -> str:
     numbers = ["mean", "low", "high", "rank", "rank_low", "rank_high", "tied", "run_sd"]
     numbers += ["difference", "difference_low", "difference_high", "ranked", "needed_images", "note"]
     names = ["model", "title", "runs", "trivial", "cut"]
-    whose_names = ["submitter", "tier", "submission", "clipped"]
+    whose_names = ["submitter", "tier", "submission", "clipped", "id", "params"]
     rows: list[list[Any]] = [[*names, "score", "unit", "better", *numbers, "images", "not_available", *whose_names]]
     for row, place in zip(as_data(comparison)["rows"], order(comparison), strict=True):
         submissions = [result.submission.id for result in comparison.entries[place].results if result.submission]
         about = [row[name] for name in ("name", *names[1:])]
-        whose = [row["submitter"], row["tier"], " ".join(submissions), row["clipped"]]
+        params = json.dumps(row["params"], ensure_ascii=False, sort_keys=True)
+        whose = [row["submitter"], row["tier"], " ".join(submissions), row["clipped"], " ".join(row["ids"]), params]
         for key, score in row["scores"].items():
             images = comparison.counted.get(key, comparison.images)
             kind = [key, comparison.unit[key], comparison.better[key]]

@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 from fusionbench.board.page_model import Benchmark, BoardRow
 from fusionbench.board.rows import benchmarks, what_was_measured
 from fusionbench.core.errors import NotComparable
-from fusionbench.results.schema import TrainingIdentity, identity_id, load, save
+from fusionbench.results.schema import TrainingIdentity, identity_id, load, load_per_image, save
 from tests.helpers.results import saved
 
 RESAMPLES = 200
@@ -248,3 +248,18 @@ def test_imported_weights_are_noted(tmp_path: Path) -> None:
     found = rows(tmp_path / "results")
     assert "imported weights, training unknown" in found["theirs"].note
     assert "imported" not in found["ours"].note
+
+
+def test_variants_of_one_method_have_the_titles_of_compare(tmp_path: Path) -> None:
+    from fusionbench.results.comparison import compare_results
+
+    for w in (0.2, 0.7):
+        folder = saved(tmp_path / "made", "mix", {"en": [1.0, 2.0]}, family="trivial")
+        result, values = load(folder), load_per_image(folder)
+        result.identity.model.params = {"w": w}
+        result.id = identity_id(result.identity)
+        save(result, tmp_path / "results", values)
+    (benchmark,) = benchmarks(tmp_path / "results", resamples=200)
+    titles = sorted(row.title for row in benchmark.rows if row.entry is not None)
+    assert titles == ["mix w=0.2", "mix w=0.7"]
+    assert titles == sorted(entry.title for entry in compare_results([tmp_path / "results"], resamples=200).entries)

@@ -9,6 +9,7 @@ import pytest
 from fusionbench.core.errors import UsageError
 from fusionbench.results.comparison import read_entries
 from fusionbench.results.paper_rows import choose_rows, printed_rows
+from fusionbench.results.schema import identity_id, load, load_per_image, save
 from tests.helpers.results import saved
 
 
@@ -34,6 +35,21 @@ def test_names_titles_and_ids(tmp_path: Path) -> None:
     every = choose_rows([], entries, printed, usual=[2, 0, 1])
     assert [row.entry for row in every[:3]] == [entries[2], entries[0], entries[1]]
     assert all(row.printed is not None for row in every[3:])
+
+
+def test_a_variant_by_its_title_and_all_of_them_by_the_common_one(tmp_path: Path) -> None:
+    for w in (0.2, 0.7):
+        folder = saved(tmp_path / "made", "mix", {"en": [1.0, 2.0]}, family="trivial")
+        result, table = load(folder), load_per_image(folder)
+        result.identity.model.params = {"w": w}
+        result.id = identity_id(result.identity)
+        save(result, tmp_path / "results", table)
+    entries = read_entries(tmp_path / "results")
+    assert {row.title for row in choose_rows(["mix"], entries, [], usual=())} == {"mix w=0.2", "mix w=0.7"}
+    (row,) = choose_rows(["mix w=0.7"], entries, [], usual=())
+    assert row.title == "mix w=0.7"
+    (row,) = choose_rows(["mix w=0.7 = Ours"], entries, [], usual=())
+    assert row.entry is not None and (row.title, row.entry.title) == ("Ours", "mix w=0.7")
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
