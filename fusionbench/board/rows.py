@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from fusionbench.board.bound_rows import KINDS, add_bounds
 from fusionbench.board.downstream import add_downstream
 from fusionbench.board.order import add_stand_ins, in_order, in_papers_order, tell_apart
@@ -17,12 +15,12 @@ from fusionbench.board.page_model import COST, Benchmark, BoardRow, Cell, Column
 from fusionbench.board.published_rows import add_dialects, beside, column_title, published_row
 from fusionbench.board.set_aside import comparable, with_papers
 from fusionbench.core.errors import FusionbenchError
-from fusionbench.core.io import digest
 from fusionbench.core.progress import progress
 from fusionbench.data.recipes import load_recipe
 from fusionbench.evaluation.protocols import known_protocol
 from fusionbench.metrics import label_of
 from fusionbench.results import bootstrap as stats
+from fusionbench.results.benchmark_choice import what_was_measured
 from fusionbench.results.clipping import clipped_mark
 from fusionbench.results.comparison import (
     SECONDARY,
@@ -32,7 +30,7 @@ from fusionbench.results.comparison import (
     read_entries,
     require_comparable,
 )
-from fusionbench.results.entries import table_protocol, tell_titles_apart
+from fusionbench.results.entries import tell_titles_apart
 from fusionbench.results.input_means import MEAN, PAPER_MEAN, column_order, matches
 from fusionbench.results.published import shipped
 from fusionbench.results.recomputed import STATED
@@ -42,15 +40,6 @@ from fusionbench.results.schema import Result, Score, left_out
 from fusionbench.results.tables import decimals, rank_text
 
 RANKED = tuple(KINDS.values())  # each ranked by itself, see fusionbench.results.tiers
-
-
-def what_was_measured(result: Result) -> str:
-    """Key that results share when they belong in one table; a metric that a model lacks does not separate them.
-
-    Stretched images of pairs are in the table of those that are not, and ranked by themselves.
-    """
-    protocol = table_protocol(result.identity.protocol)
-    return digest([msgspec.to_builtins(result.identity.dataset), msgspec.to_builtins(protocol)])
 
 
 def benchmarks(

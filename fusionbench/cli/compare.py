@@ -66,6 +66,12 @@ def _column(name: str, known: set[str]) -> list[str]:
     type=click.IntRange(100, 1_000_000),
     help="Of the bootstrap.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="WORD",
+    help="One of several benchmarks: data set, split, n=3 (images) or pairs/1 (protocol); may be repeated.",
+)
 @click.option("--strict", is_flag=True, help="Refuse all when one result is damaged, instead of setting it aside.")
 @click.option(
     "--tiers",
@@ -84,6 +90,7 @@ def compare_command(
     columns: str | None,
     level: float,
     resamples: int,
+    only: tuple[str, ...],
     strict: bool,
     tiers: Tiers,
     form: str | None,
@@ -93,22 +100,26 @@ def compare_command(
     All models are measured on the same images, so differences are taken image by image and their
     intervals come from resampling the images (and the training runs, where a model has three or more).
     Submitted predictions are ranked apart from rows that were scored from weights.
-    Results of different data, protocols or metric versions are refused (exit code 4). Means are computed again from the
+    Results of different data, protocols or metric versions are refused (exit code 4); where results of several
+    benchmarks lie in a folder the message lists them, and --only chooses one. Means are computed again from the
     per-image tables; a result that is damaged, or states another mean, is set aside and named on stderr and in --json.
 
     Example: fusionbench compare quickstart/results --score 'mse_min@*'
 
     Example: fusionbench compare results/tno --columns en,sd,vif,qabf
+
+    Example: fusionbench compare results --only pairs-demo --only pairs/1 --only n=3
     """
     from fusionbench.core.progress import say
     from fusionbench.results import tables
+    from fusionbench.results.benchmark_choice import choose_benchmark
     from fusionbench.results.comparison import compare_results
     from fusionbench.results.input_means import renaming
     from fusionbench.results.result_set import read_results
 
     if note := renaming(scores):
         say(note)
-    found = read_results(results, strict=strict)
+    found = choose_benchmark(read_results(results, strict=strict), only)
     if columns is not None:
         known = {key for one in found.members for key in one.result.scores}
         scores = (

@@ -10,8 +10,9 @@ import pytest
 from scipy import stats as scipy_stats
 
 from fusionbench.board.page_model import Benchmark, BoardRow
-from fusionbench.board.rows import benchmarks, what_was_measured
+from fusionbench.board.rows import benchmarks
 from fusionbench.core.errors import NotComparable
+from fusionbench.results.benchmark_choice import what_was_measured
 from fusionbench.results.schema import TrainingIdentity, identity_id, load, load_per_image, save
 from tests.helpers.results import saved
 

@@ -57,3 +57,18 @@ def test_the_help_names_the_defaults_that_are_used(tmp_path: Path, capsys: pytes
     data = json.loads(run(capsys, "compare", tmp_path, "--json")[1])
     assert (data["level"], data["resamples"]) == (stats.LEVEL, stats.RESAMPLES)
     assert f"[default: ({stats.LEVEL}); " in text and f"[default: ({stats.RESAMPLES}); " in text
+
+
+def test_a_trial_in_the_folder_is_named_and_another_benchmark_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_up(tmp_path, "a")
+    made_up(tmp_path, "b", shift=0.2)
+    trial = made_up(tmp_path, "a", ids=range(2))
+    code, out, err = run(capsys, "compare", tmp_path)
+    assert (code, out) == (4, "") and err.count("\n") == 1
+    assert "2 benchmarks here" in err and str(trial) in err and err.strip().endswith("--only n=40")
+    code, out, err = run(capsys, "compare", tmp_path, "--only", "n=40", "--json")
+    data = json.loads(out)
+    assert code == 0 and data["images"] == 40 and [row["name"] for row in data["rows"]] == ["a", "b"]
+    assert run(capsys, "compare", tmp_path, "--only", "n=3")[0] == 2
