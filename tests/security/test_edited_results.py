@@ -15,7 +15,7 @@ from fusionbench.results.tables import as_data
 
 SHIPPED = Path(__file__).parents[2] / "benchmarks" / "results"
 # What no digest and no other field tells: docs/results.md says so, and that a board's index covers it.
-NOT_NOTICED = {"title", "family", "status", "scores.sd.mean"}  # the last two to less: "scored", and no value at all
+NOT_NOTICED = {"title", "family", "status"}  # the last to less: "scored"
 OTHERS = {  # values of fields that take only some
     "status": ["scored", "published"],
     "family": ["model", "classical", "trivial"],
