@@ -18,6 +18,7 @@ NOTHING = Cell("", None)
 def add_downstream(benchmarks: list[Benchmark]) -> None:
     """Fill ``downstream`` of every row of pairs, and of its benchmark, from the probes among ``benchmarks``."""
     probes = [one for one in benchmarks if one.first.identity.protocol.name == PROBE]
+    probes = [one for one in probes if not one.first.identity.protocol.params.get("unet")]  # the same classes again
     for benchmark in benchmarks:
         if benchmark.first.identity.protocol.name != PAIRS:
             continue

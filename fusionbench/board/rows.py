@@ -71,7 +71,8 @@ def benchmarks(
             made.append(_benchmark(members, resamples, list(published.values())))
             task.advance(note=made[-1].title)
     add_downstream(made)
-    made.sort(key=lambda benchmark: (benchmark.slug, benchmark.first.id))
+    # the table with most rows keeps the address that it had before somebody tried other options
+    made.sort(key=lambda benchmark: (benchmark.slug, -len(benchmark.rows), benchmark.first.id))
     for number, benchmark in enumerate(made):  # the same data under two protocols needs two names
         if any(other.slug == benchmark.slug for other in made[:number]):
             benchmark.slug += "-" + what_was_measured(benchmark.first)[:8]
@@ -118,7 +119,7 @@ def _benchmark(members: list[StoredResult], resamples: int, published: list[Resu
     secret = first.identity.protocol.params.get("round")  # views of a secret seed are another benchmark
     part = f"-round-{str(secret)[:8]}" if secret else ""
     protocol = known_protocol(f"{first.identity.protocol.name}/{first.identity.protocol.version}")
-    apart = protocol.apart if protocol is not None else ""
+    apart = protocol.apart_by(first.identity.protocol.params) if protocol is not None else ""
     return Benchmark(
         slug=slug(f"{dataset.name}-{dataset.version}-{dataset.split}{part}-{apart}"),
         title=f"{data_title(dataset.name)} {dataset.version}{part.replace('-round-', ', round ')}"

@@ -54,8 +54,11 @@ class StepBatches:
 
 
 @contextmanager
-def told_without_target(batch: Batch, model: object) -> Iterator[None]:
+def told_without_target(batch: Batch, name: str) -> Iterator[None]:
     """A loss tripping over the missing target of registered pairs is one line; no model says before that it needs it.
+
+    Args:
+        name: of the model's class.
 
     Raises:
         UsageError: in the place of an error about None.
@@ -67,6 +70,6 @@ def told_without_target(batch: Batch, model: object) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"{type(model).__name__}.loss: {reason}; registered pairs have no target (batch.target is None): "
+            f"{name}.loss: {reason}; registered pairs have no target (batch.target is None): "
             "train on masked views, or let the loss compare with batch.views"
         ) from error

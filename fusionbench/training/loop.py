@@ -391,7 +391,7 @@ class _Stepper(nn.Module):
     ) -> tuple[Tensor, dict[str, Any]]:
         batch = Batch(tensors.get("target"), tensors["views"], tensors["present"], tensors["ids"], tensors.get("clean"))
         batch = batch.with_present(batch.present, count)
-        with told_without_target(batch, self.model):
+        with told_without_target(batch, type(self.model).__name__):
             terms = self.model.loss(batch, group, step)
         return terms.total, dict(terms.log)
 

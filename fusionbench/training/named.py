@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from fusionbench.core.errors import UsageError
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fusionbench.core.interfaces import DatasetLike
 
 
-def trained_model(model: Any) -> str:
+def trained_model(model: str | Path | type) -> str:
     """The registered name that ``model`` stands for: a name, or a Python file with the model in it.
 
     A run is trained again and read by this name, so that a class alone is none.
@@ -37,7 +37,7 @@ def trained_model(model: Any) -> str:
     raise UsageError(f"{model!r:.60} is no name of a model; give one of list_models(), or 'file.py:Class'")
 
 
-def training_data(dataset: Any) -> DatasetLike:
+def training_data(dataset: DatasetLike | str | Path) -> DatasetLike:
     """The data set to train on: one that is open as it is, others opened by name, folder or URL.
 
     Raises:
@@ -50,4 +50,4 @@ def training_data(dataset: Any) -> DatasetLike:
         return cast("DatasetLike", open_dataset(dataset))
     if isinstance(dataset, type) or not hasattr(dataset, "stream"):
         raise UsageError(f"{dataset!r:.60} is no data set: give one of open_dataset, its name or its folder")
-    return cast("DatasetLike", dataset)
+    return dataset

@@ -20,6 +20,9 @@ def write(root: Path) -> None:
     for name, value in (("stack", 0.5), ("average", 0.25), ("other", 0.1)):
         probed(name, value, family="trivial")
     probed("net", 0.3, seed=1)
+    unets = {"name": "probe", "params": PROBE["params"] | {"unet": 500}}
+    values = {"ap": [0.9] * 6, "ap@person": [0.9] * 6}
+    saved(root, "average", values, protocol=unets, dataset={"name": "msrs-half", "split": "all"}, family="trivial")
     for dataset in ("msrs", "tno"):
         for name in ("average", "unprobed"):
             saved(root, name, {"en": [6.0] * 6}, family="trivial", dataset={"name": dataset})
@@ -30,7 +33,9 @@ def write(root: Path) -> None:
 
 def test_rows_take_the_values_of_the_same_model(tmp_path: Path) -> None:
     write(tmp_path)
-    made = {one.first.identity.dataset.name: one for one in benchmarks(tmp_path)}
+    found_benchmarks = benchmarks(tmp_path)
+    assert {"msrs-half-1-0-0-all", "msrs-half-1-0-0-all-u-nets"} < {one.slug for one in found_benchmarks}
+    made = {one.first.identity.dataset.name: one for one in found_benchmarks}
     assert not made["tno"].downstream and not made["msrs-half"].downstream  # another origin; the probe itself
     [(key, (title, about))] = made["msrs"].downstream.items()
     assert title == "person" and about.endswith("both sources as channels reach 0.500")

@@ -258,6 +258,10 @@ class BaseProtocol(ABC):
         """As :meth:`evaluate`, with every result that the options ask for; one unless a protocol has several forms."""
         return [self.evaluate(model, data, options, **settings)]
 
+    def apart_by(self, params: Mapping[str, Any]) -> str:
+        """What is added to the name of a table of results with these ``params`` of their identity's protocol."""
+        return self.apart
+
     def metrics(self, model: Model) -> dict[str, str]:
         """Score of the model -> version of its metric; part of the identity."""
         raise NotImplementedError(f"{self.key} has neither metrics and measure nor an evaluate of its own")

@@ -13,7 +13,7 @@ The reader is small and the same for all: a value says what can be read easily, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,6 +112,10 @@ class Probe(SimpleProtocol):
         from fusionbench.evaluation.pair_sheet import pair_spec
 
         return pair_spec(data.pairs)
+
+    def apart_by(self, params: Mapping[str, Any]) -> str:
+        """Values of U-Nets are another table, whose address is not to be that of the closed form's."""
+        return "U-Nets" if params.get("unet") else self.apart
 
     def metrics(self, model: Model) -> dict[str, str]:
         return {"ap": "1", "iou": "1", "ap_colour": "1", "iou_colour": "1"}
