@@ -10,15 +10,18 @@ from fusionbench.core.errors import DataError
 _SPARE = 64  # for libraries, logs and workers
 
 
-def allow_open_files(more: int) -> None:
+def allow_open_files(more: int, name: str) -> None:
     """Let this process open ``more`` files beside those that it has open, by raising its own limit where it is lower.
+
+    Args:
+        name: whose files they are, for the message.
 
     Raises:
         DataError: the system does not let a process open as many.
 
     Example:
         >>> from fusionbench.core.open_files import allow_open_files
-        >>> allow_open_files(10)
+        >>> allow_open_files(10, "my-data")
     """
     try:
         import resource
@@ -32,7 +35,7 @@ def allow_open_files(more: int) -> None:
         with contextlib.suppress(OSError, ValueError):  # macOS has a limit beyond what it calls the limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
             return
-    raise DataError(f"{more} files are to be open at once, and the limit is {soft}; raise it: ulimit -n {needed}")
+    raise DataError(f"{name}: {more} files have to be open at once, the limit is {soft}; raise it: ulimit -n {needed}")
 
 
 def _open_now() -> int:

@@ -153,7 +153,7 @@ class Dataset(SplitAccess):
         """
         if split not in self._arrays:
             opened: list[Shard] = []
-            allow_open_files(len(self.split(split).shards))
+            allow_open_files(len(self.split(split).shards), self.name)
             for entry in self.split(split).shards:
                 shard = self.open_entry(entry)
                 path = shard.path

@@ -194,7 +194,7 @@ def _check_params(report: VerifyReport, dataset: Dataset, split: str) -> None:
     entry, recipe = dataset.split(split), dataset.recipe
     if any(problem.file.startswith(f"{recipe.name}-{recipe.version}-{split}-") for problem in report.problems):
         return  # what is wrong with the shards has been said
-    allow_open_files(len(entry.shards))
+    allow_open_files(len(entry.shards), recipe.name)
     shards = [dataset.open_entry(shard) for shard in entry.shards]
     made = split in recipe.splits and recipe.made_views(split) > 0
     maker = dataset.view_maker(split) if made else None

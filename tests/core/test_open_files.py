@@ -15,7 +15,7 @@ from fusionbench.core.open_files import allow_open_files
 soft, hard, more = (int(text) for text in sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 try:
-    allow_open_files(more)
+    allow_open_files(more, "digits")
 except Exception as error:
     print(type(error).__name__, error)
 else:
@@ -40,4 +40,5 @@ def test_a_low_one_is_raised() -> None:
 
 def test_what_the_system_forbids_is_one_line_with_the_remedy() -> None:
     found = answer(128, 256, 1000)
-    assert found.startswith("DataError 1000 files are to be open at once, and the limit is 128; raise it: ulimit -n 1")
+    said = "DataError digits: 1000 files have to be open at once, the limit is 128; raise it: ulimit -n 1"
+    assert found.startswith(said)
